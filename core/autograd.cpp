@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+#include "core/autograd.h"
+
+#include <algorithm>
+#include <atomic>
+#include <queue>
+
+#include "core/backend.h"
+
+namespace gradamp {
+namespace {
+
+thread_local bool recording = true;
+
+std::uint64_t next_sequence() {
+  static std::atomic<std::uint64_t> sequence{0};
+  return ++sequence;
+}
+
+}  // namespace
+
+NoGrad::NoGrad() : previous_(recording) { recording = false; }
+NoGrad::~NoGrad() { recording = previous_; }
+
+Variable::Variable(Tensor value) : state_(std::make_shared<State>()) { state_->value = std::move(value); }
+
+Variable Variable::parameter(Tensor value, Tensor grad) {
+  check(value.shape() == grad.shape(), "expected a gradient of shape {}, got {}", value.shape().to_string(),
+        grad.shape().to_string());
+  Variable variable(std::move(value));
+  variable.state_->grad = std::move(grad);
+  variable.state_->requires_grad = true;
+  return variable;
+}
+
+void Variable::clear_grad() const {
+  state_->has_grad = false;
+  if (!state_->is_leaf) state_->grad = {};
+}
+
+void Variable::rebind(Tensor value, Tensor grad) const {
+  check(value.shape() == shape() && grad.shape() == shape(), "expected memory of shape {}, got {} and {}",
+        shape().to_string(), value.shape().to_string(), grad.shape().to_string());
+  state_->value = std::move(value);
+  state_->grad = std::move(grad);
+  state_->has_grad = false;
+}
+
+Tensor Variable::grad_destination() const {
+  if (state_->is_leaf && state_->grad.defined() && !state_->has_grad) return state_->grad;
+  return Tensor::empty(backend(), shape(), value().dtype());
+}
+
+void Variable::receive_grad(const Tensor& contribution) const {
+  if (!requires_grad()) return;
+  check(contribution.shape() == shape(), "expected a gradient of shape {}, got {}", shape().to_string(),
+        contribution.shape().to_string());
+  Tensor& grad = state_->grad;
+  if (!state_->has_grad && !state_->is_leaf) {
+    grad = contribution;
+  } else if (!state_->has_grad) {
+    if (contribution.raw_data() != grad.raw_data()) {
+      grad.fill_zero();
+      backend().add(grad, contribution, grad);
+    }
+  } else if (state_->is_leaf || grad.is_unique()) {
+    backend().add(grad, contribution, grad);
+  } else {  // somebody else reads the memory of the first contribution
+    Tensor sum = Tensor::empty(backend(), shape(), value().dtype());
+    backend().add(grad, contribution, sum);
+    grad = sum;
+  }
+  state_->has_grad = true;
+}
+
+void Variable::backward(const Tensor& seed) const {
+  check(requires_grad(), "backward() needs a variable that depends on a parameter");
+  check(seed.defined() || value().count() == 1, "backward() without a seed needs a scalar, got shape {}",
+        shape().to_string());
+  check(!state_->node || state_->node->backward, "backward() was called already: its graph is used up");
+  if (seed.defined()) {
+    receive_grad(seed);
+  } else {
+    const float one = 1.0f;
+    receive_grad(Tensor::from_host(backend(), shape(), std::span<const float>(&one, 1)));
+  }
+  const auto earlier = [](const Variable& a, const Variable& b) {
+    return a.state_->node->sequence < b.state_->node->sequence;
+  };
+  std::priority_queue<Variable, std::vector<Variable>, decltype(earlier)> pending(earlier);
+  if (state_->node) pending.push(*this);
+  while (!pending.empty()) {
+    const Variable variable = pending.top();
+    pending.pop();
+    // A variable is pushed once for each node that reads it, and done at the first of them.
+    const std::shared_ptr<Node> node = variable.state_->node;
+    if (!node->backward) continue;
+    if (variable.state_->has_grad) {
+      node->backward(variable.state_->grad);
+      variable.clear_grad();
+    }
+    node->backward = nullptr;
+    for (const Variable& input : node->inputs) {
+      if (input.requires_grad() && input.state_->node) pending.push(input);
+    }
+    node->inputs.clear();
+  }
+}
+
+bool records(const std::vector<Variable>& inputs) {
+  return recording &&
+         std::any_of(inputs.begin(), inputs.end(), [](const Variable& input) { return input.requires_grad(); });
+}
+
+Variable make_result(Tensor value, std::vector<Variable> inputs,
+                     std::function<void(const Tensor& grad_output)> backward) {
+  Variable result(std::move(value));
+  if (!records(inputs)) return result;
+  result.state_->requires_grad = true;
+  result.state_->is_leaf = false;
+  result.state_->node = std::make_shared<Node>(Node{next_sequence(), std::move(inputs), std::move(backward)});
+  return result;
+}
+
+}  // namespace gradamp

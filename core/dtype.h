@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace gradamp {
+
+/// Element types. f64 and i64 hold sums and counters; images are u8, labels i32, everything trained f32 or bf16.
+enum class DType : std::uint8_t { kF32, kBF16, kI32, kU8, kF64, kI64 };
+
+/// Bytes of one element.
+constexpr std::size_t size_of(DType type) {
+  switch (type) {
+    case DType::kF32: return 4;
+    case DType::kBF16: return 2;
+    case DType::kI32: return 4;
+    case DType::kU8: return 1;
+    case DType::kF64: return 8;
+    case DType::kI64: return 8;
+  }
+  return 0;
+}
+
+/// "f32", "bf16", "i32", "u8", "f64", "i64".
+constexpr const char* name_of(DType type) {
+  switch (type) {
+    case DType::kF32: return "f32";
+    case DType::kBF16: return "bf16";
+    case DType::kI32: return "i32";
+    case DType::kU8: return "u8";
+    case DType::kF64: return "f64";
+    case DType::kI64: return "i64";
+  }
+  return "?";
+}
+
+}  // namespace gradamp

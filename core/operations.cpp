@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+#include "core/operations.h"
+
+namespace gradamp {
+namespace {
+
+void check_rank(const char* operation, const char* what, const Tensor& tensor, int rank) {
+  check(tensor.shape().rank() == rank, "{}: expected {} of {} dimensions, got shape {}", operation, what, rank,
+        tensor.shape().to_string());
+}
+
+void check_shape(const char* operation, const char* what, const Tensor& tensor, const Shape& expected) {
+  check(tensor.shape() == expected, "{}: expected {} of shape {}, got {}", operation, what, expected.to_string(),
+        tensor.shape().to_string());
+}
+
+/// The extent of a window operation's result.
+std::int64_t window_extent(const char* operation, std::int64_t extent, std::int64_t kernel, int stride, int padding) {
+  check(stride >= 1 && padding >= 0, "{}: expected stride >= 1 and padding >= 0, got {} and {}", operation, stride,
+        padding);
+  check(kernel >= 1 && kernel <= extent + 2 * padding, "{}: expected a window of 1 to {} pixels, got {}", operation,
+        extent + 2 * padding, kernel);
+  return (extent + 2 * padding - kernel) / stride + 1;
+}
+
+Shape pooled_shape(const char* operation, const Shape& x, const Pool2dParams& params) {
+  check(2 * params.padding <= params.kernel, "{}: expected padding of at most half the window {}, got {}", operation,
+        params.kernel, params.padding);
+  return {x[0], window_extent(operation, x[1], params.kernel, params.stride, params.padding),
+          window_extent(operation, x[2], params.kernel, params.stride, params.padding), x[3]};
+}
+
+}  // namespace
+
+Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dParams& params) {
+  check_rank("conv2d", "input", x.value(), 4);
+  check_rank("conv2d", "weight", weight.value(), 4);
+  const Shape& in = x.shape();
+  const Shape& filter = weight.shape();
+  check(in[3] == filter[3], "conv2d: expected input channels {}, got {}", filter[3], in[3]);
+  if (bias.defined()) check_shape("conv2d", "bias", bias.value(), {filter[0]});
+  const Shape result = {in[0], window_extent("conv2d", in[1], filter[1], params.stride, params.padding),
+                        window_extent("conv2d", in[2], filter[2], params.stride, params.padding), filter[0]};
+  Tensor y = Tensor::empty(x.backend(), result);
+  x.backend().conv2d_forward(x.value(), weight.value(), bias.defined() ? bias.value() : Tensor(), params, y);
+  return make_result(y, {x, weight, bias}, [x, weight, bias, params](const Tensor& grad_y) {
+    Backend& backend = grad_y.backend();
+    weight.receive_grad_from(
+        [&](const Tensor& out) { backend.conv2d_backward_filter(x.value(), grad_y, params, out); });
+    bias.receive_grad_from([&](const Tensor& out) { backend.bias_backward(grad_y, out); });
+    x.receive_grad_from([&](const Tensor& out) { backend.conv2d_backward_input(grad_y, weight.value(), params, out); });
+  });
+}
+
+Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchNormParams& params, bool training,
+                    const Variable& residual) {
+  const Shape& shape = x.shape();
+  check(shape.rank() >= 2, "batch_norm: expected an input of 2 dimensions or more, got shape {}", shape.to_string());
+  const Shape channels = {shape[shape.rank() - 1]};
+  check_shape("batch_norm", "gamma", state.gamma.value(), channels);
+  check_shape("batch_norm", "beta", state.beta.value(), channels);
+  check_shape("batch_norm", "running mean", state.running_mean, channels);
+  check_shape("batch_norm", "running variance", state.running_var, channels);
+  if (residual.defined()) check_shape("batch_norm", "residual", residual.value(), shape);
+  check(!training || shape.count() / channels[0] > 1,
+        "batch_norm: expected more than one value a channel in training, got shape {}", shape.to_string());
+
+  Backend& backend = x.backend();
+  BatchNormForward forward{x.value(),
+                           residual.defined() ? residual.value() : Tensor(),
+                           state.gamma.value(),
+                           state.beta.value(),
+                           state.running_mean,
+                           state.running_var,
+                           Tensor::empty(backend, shape),
+                           {},
+                           {}};
+  if (!training) {
+    check(!records({x, state.gamma, state.beta, residual}), "batch_norm: evaluation has no backward; hold a NoGrad");
+    backend.batch_norm_forward_evaluation(forward, params);
+    return Variable(forward.y);
+  }
+  forward.mean = Tensor::empty(backend, channels);
+  forward.inverse_std = Tensor::empty(backend, channels);
+  backend.batch_norm_forward_training(forward, params);
+  // With a residual the ReLU's mask can only be read off y; without one it follows from x.
+  const Tensor y = params.relu && residual.defined() ? forward.y : Tensor();
+  return make_result(forward.y, {x, state.gamma, state.beta, residual},
+                     [x, residual, gamma = state.gamma, beta = state.beta, mean = forward.mean,
+                      inverse_std = forward.inverse_std, y, params](const Tensor& grad_y) {
+                       BatchNormBackward tensors{
+                           grad_y, x.value(), gamma.value(), beta.value(), mean, inverse_std, y, {}, {}, {}, {}};
+                       tensors.grad_x = Tensor::empty(grad_y.backend(), x.shape());
+                       tensors.grad_gamma = gamma.grad_destination();
+                       tensors.grad_beta = beta.grad_destination();
+                       // Without a ReLU the residual's gradient is grad_y itself.
+                       const bool masked_residual = residual.requires_grad() && params.relu;
+                       if (masked_residual) tensors.grad_residual = Tensor::empty(grad_y.backend(), x.shape());
+                       grad_y.backend().batch_norm_backward(tensors, params);
+                       x.receive_grad(tensors.grad_x);
+                       gamma.receive_grad(tensors.grad_gamma);
+                       beta.receive_grad(tensors.grad_beta);
+                       residual.receive_grad(masked_residual ? tensors.grad_residual : grad_y);
+                     });
+}
+
+Variable relu(const Variable& x) {
+  Tensor y = Tensor::empty(x.backend(), x.shape());
+  x.backend().relu_forward(x.value(), y);
+  return make_result(y, {x}, [x, y](const Tensor& grad_y) {
+    x.receive_grad_from([&](const Tensor& out) { grad_y.backend().relu_backward(grad_y, y, out); });
+  });
+}
+
+Variable add(const Variable& a, const Variable& b) {
+  check_shape("add", "second operand", b.value(), a.shape());
+  Tensor sum = Tensor::empty(a.backend(), a.shape());
+  a.backend().add(a.value(), b.value(), sum);
+  return make_result(sum, {a, b}, [a, b](const Tensor& grad_sum) {
+    a.receive_grad(grad_sum);
+    b.receive_grad(grad_sum);
+  });
+}
+
+Variable scale_grad(const Variable& x, const Tensor& factors, std::int64_t index) {
+  check(index >= 0 && index < factors.count(), "scale_grad: expected an index below {}, got {}", factors.count(),
+        index);
+  return make_result(x.value(), {x}, [x, factors, index](const Tensor& grad_y) {
+    x.receive_grad_from([&](const Tensor& out) { grad_y.backend().scale(grad_y, factors, index, out); });
+  });
+}
+
+Variable max_pool2d(const Variable& x, const Pool2dParams& params) {
+  check_rank("max_pool2d", "input", x.value(), 4);
+  const Shape shape = pooled_shape("max_pool2d", x.shape(), params);
+  Tensor y = Tensor::empty(x.backend(), shape);
+  Tensor argmax = Tensor::empty(x.backend(), shape, DType::kI32);
+  x.backend().max_pool2d_forward(x.value(), params, y, argmax);
+  return make_result(y, {x}, [x, params, argmax](const Tensor& grad_y) {
+    x.receive_grad_from([&](const Tensor& out) { grad_y.backend().max_pool2d_backward(grad_y, argmax, params, out); });
+  });
+}
+
+Variable avg_pool2d(const Variable& x, const Pool2dParams& params) {
+  check_rank("avg_pool2d", "input", x.value(), 4);
+  Tensor y = Tensor::empty(x.backend(), pooled_shape("avg_pool2d", x.shape(), params));
+  x.backend().avg_pool2d_forward(x.value(), params, y);
+  return make_result(y, {x}, [x, params](const Tensor& grad_y) {
+    x.receive_grad_from([&](const Tensor& out) { grad_y.backend().avg_pool2d_backward(grad_y, params, out); });
+  });
+}
+
+Variable global_avg_pool(const Variable& x) {
+  check_rank("global_avg_pool", "input", x.value(), 4);
+  Tensor y = Tensor::empty(x.backend(), {x.shape()[0], x.shape()[3]});
+  x.backend().global_avg_pool_forward(x.value(), y);
+  return make_result(y, {x}, [x](const Tensor& grad_y) {
+    x.receive_grad_from([&](const Tensor& out) { grad_y.backend().global_avg_pool_backward(grad_y, out); });
+  });
+}
+
+Variable shortcut(const Variable& x, std::int64_t channels) {
+  check_rank("shortcut", "input", x.value(), 4);
+  const Shape& in = x.shape();
+  check(channels >= in[3] && (channels - in[3]) % 2 == 0,
+        "shortcut: expected an even number of channels added to {}, got {} channels", in[3], channels);
+  Tensor y = Tensor::empty(x.backend(), {in[0], (in[1] + 1) / 2, (in[2] + 1) / 2, channels});
+  x.backend().shortcut_forward(x.value(), y);
+  return make_result(y, {x}, [x](const Tensor& grad_y) {
+    x.receive_grad_from([&](const Tensor& out) { grad_y.backend().shortcut_backward(grad_y, out); });
+  });
+}
+
+Variable flatten(const Variable& x) {
+  check(x.shape().rank() >= 1, "flatten: expected an input of 1 dimension or more, got a scalar");
+  const std::int64_t batch = x.shape()[0];
+  const Shape flat = {batch, batch == 0 ? 0 : x.shape().count() / batch};
+  return make_result(x.value().view(flat), {x}, [x](const Tensor& grad_y) { x.receive_grad(grad_y.view(x.shape())); });
+}
+
+Variable linear(const Variable& x, const Variable& weight, const Variable& bias) {
+  check_rank("linear", "input", x.value(), 2);
+  check_rank("linear", "weight", weight.value(), 2);
+  check(x.shape()[1] == weight.shape()[1], "linear: expected {} input features, got {}", weight.shape()[1],
+        x.shape()[1]);
+  if (bias.defined()) check_shape("linear", "bias", bias.value(), {weight.shape()[0]});
+  Tensor y = Tensor::empty(x.backend(), {x.shape()[0], weight.shape()[0]});
+  x.backend().linear_forward(x.value(), weight.value(), bias.defined() ? bias.value() : Tensor(), y);
+  return make_result(y, {x, weight, bias}, [x, weight, bias](const Tensor& grad_y) {
+    Backend& backend = grad_y.backend();
+    weight.receive_grad_from([&](const Tensor& out) { backend.linear_backward_weight(x.value(), grad_y, out); });
+    bias.receive_grad_from([&](const Tensor& out) { backend.bias_backward(grad_y, out); });
+    x.receive_grad_from([&](const Tensor& out) { backend.linear_backward_input(grad_y, weight.value(), out); });
+  });
+}
+
+Variable dropout(const Variable& x, const DropoutParams& params, const StepState& state) {
+  check(params.probability >= 0.0f && params.probability < 1.0f,
+        "dropout: expected a probability of at least 0 and less than 1, got {}", params.probability);
+  Tensor y = Tensor::empty(x.backend(), x.shape());
+  x.backend().dropout_forward(x.value(), params, state, y);
+  return make_result(y, {x}, [x, params, state](const Tensor& grad_y) {
+    x.receive_grad_from([&](const Tensor& out) { grad_y.backend().dropout_backward(grad_y, params, state, out); });
+  });
+}
+
+Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, const StepState& state) {
+  check_rank("softmax_cross_entropy", "logits", logits.value(), 2);
+  check_shape("softmax_cross_entropy", "labels", labels, {logits.shape()[0]});
+  check(labels.dtype() == DType::kI32, "softmax_cross_entropy: expected labels of i32, got {}",
+        name_of(labels.dtype()));
+  Tensor loss = Tensor::empty(logits.backend(), {});
+  Tensor grad_logits = Tensor::empty(logits.backend(), logits.shape());
+  logits.backend().softmax_cross_entropy(logits.value(), labels, state, loss, grad_logits);
+  return make_result(loss, {logits}, [logits, grad_logits](const Tensor& grad_loss) {
+    logits.receive_grad_from(
+        [&](const Tensor& out) { grad_loss.backend().scale(grad_logits, grad_loss.view({1}), 0, out); });
+  });
+}
+
+Batch gather_batch(const Tensor& images, const Tensor& labels, const Tensor& order, std::int64_t count,
+                   const StepState& state, const GatherParams& params) {
+  check_rank("gather_batch", "images", images, 4);
+  check(images.dtype() == DType::kU8 && images.shape()[3] == 3,
+        "gather_batch: expected images of u8 with 3 channels, got {} of shape {}", name_of(images.dtype()),
+        images.shape().to_string());
+  check_shape("gather_batch", "labels", labels, {images.shape()[0]});
+  check(count >= 1 && count <= order.count(), "gather_batch: expected 1 to {} images, got {}", order.count(), count);
+  check(params.padding >= 0, "gather_batch: expected padding >= 0, got {}", params.padding);
+  Backend& backend = images.backend();
+  Batch batch{Tensor::empty(backend, {count, images.shape()[1], images.shape()[2], 3}),
+              Tensor::empty(backend, {count}, DType::kI32)};
+  backend.gather_batch(images, labels, order, state, params, batch.images, batch.labels);
+  return batch;
+}
+
+}  // namespace gradamp

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// The differentiable operations: each checks its arguments, computes through the Backend and records its backward.
+// A shape that does not fit is an Error such as "conv2d: expected input channels 64, got 32".
+#pragma once
+
+#include "core/autograd.h"
+#include "core/backend.h"
+
+namespace gradamp {
+
+/// x (N, H, W, C), weight (K, R, S, C), bias (K) or undefined; gives (N, P, Q, K) with
+/// P = (H + 2 padding - R) / stride + 1, rounded down, and Q likewise.
+Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dParams& params);
+
+/// What a batch norm keeps: gamma and beta are trained, the running statistics are updated in training. All (C).
+struct BatchNormState {
+  Variable gamma, beta;
+  Tensor running_mean, running_var;
+};
+/// [relu](batch norm of x [+ residual]); x (..., C), residual like x or undefined. `training` uses the batch's
+/// statistics.
+Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchNormParams& params, bool training,
+                    const Variable& residual = {});
+
+Variable relu(const Variable& x);
+/// a + b of one shape.
+Variable add(const Variable& a, const Variable& b);
+/// x itself; its gradient is multiplied by factors[index] on the way back ([GA], placement `backprop`).
+Variable scale_grad(const Variable& x, const Tensor& factors, std::int64_t index);
+
+/// x (N, H, W, C); the window must fit into the padded image and padding be at most half the window.
+Variable max_pool2d(const Variable& x, const Pool2dParams& params);
+Variable avg_pool2d(const Variable& x, const Pool2dParams& params);
+/// (N, H, W, C) to (N, C).
+Variable global_avg_pool(const Variable& x);
+/// (N, H, W, C) to (N, ceil(H/2), ceil(W/2), channels): every second pixel, zero channels added on both sides.
+Variable shortcut(const Variable& x, std::int64_t channels);
+/// (N, ...) to (N, product of the rest).
+Variable flatten(const Variable& x);
+
+/// x (N, C), weight (K, C), bias (K) or undefined; gives (N, K).
+Variable linear(const Variable& x, const Variable& weight, const Variable& bias);
+/// Zeros elements with params.probability and divides the rest by 1 - probability.
+Variable dropout(const Variable& x, const DropoutParams& params, const StepState& state);
+/// Mean loss over the batch, a scalar; logits (N, K), labels i32 (N). Counts in `state.metrics`.
+Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, const StepState& state);
+
+/// A batch and its labels.
+struct Batch {
+  Tensor images;  // f32 (N, H, W, 3)
+  Tensor labels;  // i32 (N)
+};
+/// The `count` images at order[position ...]; images u8 (M, H, W, 3), labels i32 (M), order i32.
+Batch gather_batch(const Tensor& images, const Tensor& labels, const Tensor& order, std::int64_t count,
+                   const StepState& state, const GatherParams& params);
+
+}  // namespace gradamp

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// Backend on the host's processor: oneDNN for convolution and matrix products, OpenMP loops for the rest, one file an
+// operation. Sums are split in a fixed way and finished in a fixed order, so the same number of threads gives the same
+// bits.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/backend.h"
+#include "kernels/cpu/caching_allocator.h"
+
+namespace gradamp {
+
+class OneDnn;  // oneDNN's engine and the primitives made so far
+
+class CpuBackend final : public Backend {
+ public:
+  /// `threads` 0: what OpenMP chooses.
+  explicit CpuBackend(int threads);
+  ~CpuBackend() override;
+
+  Device device() const override { return {DeviceKind::kCpu}; }
+  std::string description() const override;
+
+  std::shared_ptr<void> allocate(std::size_t bytes) override;
+  void copy_to_device(void* destination, const void* source, std::size_t bytes) override;
+  void copy_to_host(void* destination, const void* source, std::size_t bytes) override;
+  void fill_zero(void* destination, std::size_t bytes) override;
+  void synchronize() override {}
+
+  void conv2d_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dParams& params,
+                      const Tensor& y) override;
+  void conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
+                             const Tensor& grad_x) override;
+  void conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, const Conv2dParams& params,
+                              const Tensor& grad_weight) override;
+
+  void batch_norm_forward_training(const BatchNormForward& tensors, const BatchNormParams& params) override;
+  void batch_norm_forward_evaluation(const BatchNormForward& tensors, const BatchNormParams& params) override;
+  void batch_norm_backward(const BatchNormBackward& tensors, const BatchNormParams& params) override;
+
+  void relu_forward(const Tensor& x, const Tensor& y) override;
+  void relu_backward(const Tensor& grad_y, const Tensor& y, const Tensor& grad_x) override;
+  void add(const Tensor& a, const Tensor& b, const Tensor& sum) override;
+  void scale(const Tensor& x, const Tensor& scale, std::int64_t index, const Tensor& y) override;
+
+  void max_pool2d_forward(const Tensor& x, const Pool2dParams& params, const Tensor& y, const Tensor& argmax) override;
+  void max_pool2d_backward(const Tensor& grad_y, const Tensor& argmax, const Pool2dParams& params,
+                           const Tensor& grad_x) override;
+  void avg_pool2d_forward(const Tensor& x, const Pool2dParams& params, const Tensor& y) override;
+  void avg_pool2d_backward(const Tensor& grad_y, const Pool2dParams& params, const Tensor& grad_x) override;
+  void global_avg_pool_forward(const Tensor& x, const Tensor& y) override;
+  void global_avg_pool_backward(const Tensor& grad_y, const Tensor& grad_x) override;
+  void shortcut_forward(const Tensor& x, const Tensor& y) override;
+  void shortcut_backward(const Tensor& grad_y, const Tensor& grad_x) override;
+
+  void linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y) override;
+  void linear_backward_input(const Tensor& grad_y, const Tensor& weight, const Tensor& grad_x) override;
+  void linear_backward_weight(const Tensor& x, const Tensor& grad_y, const Tensor& grad_weight) override;
+  void bias_backward(const Tensor& grad_y, const Tensor& grad_bias) override;
+
+  void dropout_forward(const Tensor& x, const DropoutParams& params, const StepState& state, const Tensor& y) override;
+  void dropout_backward(const Tensor& grad_y, const DropoutParams& params, const StepState& state,
+                        const Tensor& grad_x) override;
+
+  void softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const StepState& state, const Tensor& loss,
+                             const Tensor& grad_logits) override;
+
+  void gather_batch(const Tensor& images, const Tensor& labels, const Tensor& order, const StepState& state,
+                    const GatherParams& params, const Tensor& x, const Tensor& batch_labels) override;
+  void advance_step(const StepState& state, std::int64_t images) override;
+
+  void sgd_step(const Arena& arena, const Tensor& factors, const StepState& state, const SgdParams& params) override;
+  void measure_layers(const Arena& arena, Granularity granularity, const Tensor& measures) override;
+  void select_layers(const Tensor& measures, const SelectionParams& params, const Tensor& factors) override;
+
+ private:
+  int threads_;
+  CachingAllocator allocator_;
+  std::unique_ptr<OneDnn> onednn_;
+};
+
+}  // namespace gradamp

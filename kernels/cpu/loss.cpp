@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/cpu/cpu_backend.h"
+
+namespace gradamp {
+
+// A batch is a few hundred rows of 10 or 100: one thread, in order.
+void CpuBackend::softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const StepState& state,
+                                       const Tensor& loss, const Tensor& grad_logits) {
+  const std::int64_t rows = logits.shape()[0], classes = logits.shape()[1];
+  const double share = 1.0 / static_cast<double>(rows);
+  double loss_sum = 0;
+  std::int64_t correct = 0;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const float* z = logits.data<float>() + row * classes;
+    float* grad = grad_logits.data<float>() + row * classes;
+    const std::int32_t label = labels.data<std::int32_t>()[row];
+    const std::int64_t largest = std::max_element(z, z + classes) - z;
+    double total = 0;
+    for (std::int64_t i = 0; i < classes; ++i) total += std::exp(double{z[i]} - z[largest]);
+    loss_sum += std::log(total) + z[largest] - z[label];
+    for (std::int64_t i = 0; i < classes; ++i) {
+      const double probability = std::exp(double{z[i]} - z[largest]) / total;
+      grad[i] = static_cast<float>((probability - (i == label ? 1.0 : 0.0)) * share);
+    }
+    correct += largest == label ? 1 : 0;
+  }
+  *loss.data<float>() = static_cast<float>(loss_sum * share);
+  state.metrics.data<double>()[kLossSum] += loss_sum;
+  state.metrics.data<double>()[kCorrect] += static_cast<double>(correct);
+  std::int64_t* counters = state.counters.data<std::int64_t>();
+  if (!std::isfinite(loss_sum) && counters[kFirstBadStep] == 0) counters[kFirstBadStep] = counters[kStep] + 1;
+}
+
+}  // namespace gradamp

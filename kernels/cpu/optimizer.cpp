@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT
+// The optimizer on the CPU: one pass over the arena does statistics and SGD. Elements are independent and sums have a
+// fixed order, so the number of threads does not change a bit.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <omp.h>
+
+#include "kernels/cpu/cpu_backend.h"
+
+namespace gradamp {
+namespace {
+
+/// The arena as plain pointers, and the step's numbers.
+struct SgdStep {
+  float* weights = nullptr;
+  const float* gradients = nullptr;
+  float* momentum = nullptr;
+  float* signed_sums = nullptr;  // by weight; null where they are not wanted
+  float* absolute_sums = nullptr;
+  const float* factors = nullptr;
+  float learning_rate = 0;
+  float momentum_factor = 0;
+  float weight_decay = 0;
+};
+
+/// Elements [begin, end) of one layer, both multiples of kArenaChunk.
+template <bool kAccumulate, bool kNesterov>
+void update_elements(const SgdStep& step, float factor, std::int64_t begin, std::int64_t end) {
+  static_assert(kArenaChunk * sizeof(float) % 64 == 0);
+  const std::int64_t count = end - begin;
+  float* const w = std::assume_aligned<64>(step.weights + begin);
+  const float* const g = std::assume_aligned<64>(step.gradients + begin);
+  float* const v = std::assume_aligned<64>(step.momentum + begin);
+  float* const signed_sums = kAccumulate ? step.signed_sums + begin : nullptr;
+  float* const absolute_sums = kAccumulate ? step.absolute_sums + begin : nullptr;
+  const float rate = step.learning_rate, mu = step.momentum_factor, decay = step.weight_decay;
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float gradient = g[i];
+    if constexpr (kAccumulate) {
+      signed_sums[i] += gradient;
+      absolute_sums[i] += std::fabs(gradient);
+    }
+    const float change = factor * gradient + decay * w[i];
+    const float velocity = mu * v[i] + change;
+    v[i] = velocity;
+    w[i] -= rate * (kNesterov ? change + mu * velocity : velocity);
+  }
+}
+
+/// The chunks of thread `thread` of `threads`, layer by layer.
+template <bool kAccumulate, bool kNesterov>
+void update_share(const SgdStep& step, const std::vector<LayerRange>& layers, int thread, int threads) {
+  const std::int64_t chunks = layers.back().end / kArenaChunk;
+  const std::int64_t first = chunks * thread / threads * kArenaChunk;
+  const std::int64_t last = chunks * (thread + 1) / threads * kArenaChunk;
+  for (std::size_t l = 0; l < layers.size() && layers[l].begin < last; ++l) {
+    const std::int64_t begin = std::max(first, layers[l].begin), end = std::min(last, layers[l].end);
+    if (begin < end) update_elements<kAccumulate, kNesterov>(step, step.factors[l], begin, end);
+  }
+}
+
+template <bool kAccumulate, bool kNesterov>
+void update(const SgdStep& step, const std::vector<LayerRange>& layers, int threads) {
+#pragma omp parallel num_threads(threads)
+  update_share<kAccumulate, kNesterov>(step, layers, omp_get_thread_num(), omp_get_num_threads());
+}
+
+bool all_finite(const float* values, std::int64_t count, int threads) {
+  std::uint32_t largest = 0;  // magnitudes compare as integers, and from infinity's on nothing is finite
+#pragma omp parallel for simd num_threads(threads) reduction(max : largest) schedule(static)
+  for (std::int64_t i = 0; i < count; ++i)
+    largest = std::max(largest, std::bit_cast<std::uint32_t>(values[i]) & 0x7fffffffu);
+  return largest < 0x7f800000u;
+}
+
+double sum_of(const float* values, std::int64_t count) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < count; ++i) sum += static_cast<double>(values[i]);
+  return sum;
+}
+
+/// Writes every neuron's gradient: the sum over its weights. False where a gradient is not finite: a double sum of
+/// finite floats cannot overflow, so a sum is finite exactly where its terms are.
+bool sum_neurons(const float* gradients, const std::vector<LayerRange>& layers, int threads, float* neurons) {
+  bool finite = true;
+#pragma omp parallel num_threads(threads) reduction(&& : finite)
+  for (const LayerRange& layer : layers) {
+#pragma omp for schedule(static) nowait
+    for (std::int64_t k = 0; k < layer.neurons; ++k) {
+      double sum = sum_of(gradients + layer.weight_offset + k * layer.row_length, layer.row_length);
+      if (layer.bias_offset >= 0) sum += static_cast<double>(gradients[layer.bias_offset + k]);
+      neurons[layer.neuron_begin + k] = static_cast<float>(sum);
+      finite = finite && std::isfinite(sum);
+    }
+  }
+  return finite;
+}
+
+/// Σ|S|, ΣA and Σ|S|/A over some sums of one layer.
+struct LayerSums {
+  double signed_sum = 0, absolute_sum = 0, ratio_sum = 0;
+};
+
+LayerSums sum_layer(const float* signed_sums, const float* absolute_sums, std::int64_t count) {
+  LayerSums total;
+  for (std::int64_t begin = 0; begin < count; begin += kArenaChunk) {  // chunk by chunk: keeps rounding small
+    const std::int64_t end = std::min(count, begin + kArenaChunk);
+    double signed_sum = 0, absolute_sum = 0, ratio_sum = 0;
+#pragma omp simd reduction(+ : signed_sum, absolute_sum, ratio_sum)
+    for (std::int64_t i = begin; i < end; ++i) {
+      const double s = std::fabs(static_cast<double>(signed_sums[i]));
+      const double a = static_cast<double>(absolute_sums[i]);
+      signed_sum += s;
+      absolute_sum += a;
+      ratio_sum += a > 0 ? s / a : 0.0;
+    }
+    total.signed_sum += signed_sum;
+    total.absolute_sum += absolute_sum;
+    total.ratio_sum += ratio_sum;
+  }
+  return total;
+}
+
+/// (value - mean) / population deviation; all 0 where the values are equal. Rounding alone can leave a deviation of
+/// about 1e-16 of the values, which must not become a score of 1; float32 sums cannot make a real one below 1e-12.
+void normalize(const double* values, std::int64_t count, double* normalized) {
+  double sum = 0, square_sum = 0, largest = 0;
+  for (std::int64_t l = 0; l < count; ++l) {
+    sum += values[l];
+    largest = std::max(largest, std::fabs(values[l]));
+  }
+  const double mean = sum / static_cast<double>(count);
+  for (std::int64_t l = 0; l < count; ++l) square_sum += (values[l] - mean) * (values[l] - mean);
+  const double deviation = std::sqrt(square_sum / static_cast<double>(count));
+  const bool equal = deviation <= 1e-12 * largest;
+  for (std::int64_t l = 0; l < count; ++l) normalized[l] = equal ? 0.0 : (values[l] - mean) / deviation;
+}
+
+}  // namespace
+
+void CpuBackend::advance_step(const StepState& state, std::int64_t images) {
+  std::int64_t* const counters = state.counters.data<std::int64_t>();
+  counters[kStep] += 1;
+  counters[kPosition] += images;
+}
+
+void CpuBackend::sgd_step(const Arena& arena, const Tensor& factors, const StepState& state, const SgdParams& params) {
+  std::int64_t* const counters = state.counters.data<std::int64_t>();
+  if (counters[kFirstBadStep] != 0) return;
+  const bool by_weight = params.accumulate && params.granularity == Granularity::kWeight;
+  const bool by_neuron = params.accumulate && params.granularity == Granularity::kNeuron;
+  const float* const gradients = arena.gradients.data<float>();
+
+  // Everything is looked at before anything is changed. By neuron the look is the reduction.
+  std::vector<float> neurons(by_neuron ? static_cast<std::size_t>(arena.total_neurons) : 0);
+  const bool finite = by_neuron ? sum_neurons(gradients, arena.layers, threads_, neurons.data())
+                                : all_finite(gradients, arena.gradients.count(), threads_);
+  if (!finite) {
+    counters[kFirstBadStep] = counters[kStep] + 1;
+    return;
+  }
+  for (std::size_t n = 0; n < neurons.size(); ++n) {
+    arena.signed_sums.data<float>()[n] += neurons[n];
+    arena.absolute_sums.data<float>()[n] += std::fabs(neurons[n]);
+  }
+
+  SgdStep step{.weights = arena.weights.data<float>(),
+               .gradients = gradients,
+               .momentum = arena.momentum.data<float>(),
+               .factors = factors.data<float>(),
+               .learning_rate = state.learning_rate.data<float>()[0],
+               .momentum_factor = params.momentum,
+               .weight_decay = params.weight_decay};
+  if (by_weight) {
+    step.signed_sums = arena.signed_sums.data<float>();
+    step.absolute_sums = arena.absolute_sums.data<float>();
+  }
+  const auto variant = by_weight ? (params.nesterov ? update<true, true> : update<true, false>)
+                                 : (params.nesterov ? update<false, true> : update<false, false>);
+  variant(step, arena.layers, threads_);
+}
+
+void CpuBackend::measure_layers(const Arena& arena, Granularity granularity, const Tensor& measures) {
+  const auto layers = static_cast<std::int64_t>(arena.layers.size());
+  const float* const signed_sums = arena.signed_sums.data<float>();
+  const float* const absolute_sums = arena.absolute_sums.data<float>();
+  double* const values = measures.data<double>();
+#pragma omp parallel for num_threads(threads_) schedule(dynamic)
+  for (std::int64_t l = 0; l < layers; ++l) {  // a layer is one thread's, so the order of its sums is fixed
+    const LayerRange& layer = arena.layers[static_cast<std::size_t>(l)];
+    const bool by_weight = granularity == Granularity::kWeight;
+    // Padding has sums of 0 and adds nothing.
+    const std::int64_t begin = by_weight ? layer.begin : layer.neuron_begin;
+    const std::int64_t length = by_weight ? layer.end - layer.begin : layer.neurons;
+    const std::int64_t n = by_weight ? layer.count : layer.neurons;
+    const LayerSums sums = sum_layer(signed_sums + begin, absolute_sums + begin, length);
+    values[kG * layers + l] = sums.absolute_sum > 0 ? sums.signed_sum / sums.absolute_sum : 0.0;
+    values[kGPrime * layers + l] = sums.ratio_sum / static_cast<double>(n);
+  }
+  normalize(values + kG * layers, layers, values + kNormalizedG * layers);
+  normalize(values + kGPrime * layers, layers, values + kNormalizedGPrime * layers);
+}
+
+void CpuBackend::select_layers(const Tensor& measures, const SelectionParams& params, const Tensor& factors) {
+  const std::int64_t layers = measures.shape()[1];
+  const LayerMeasure row = params.measure == kG ? kNormalizedG : kNormalizedGPrime;
+  const double* const normalized = measures.data<double>() + row * layers;
+  float* const out = factors.data<float>();
+  for (std::int64_t l = 0; l < layers; ++l) {
+    const bool two_sided = params.selection_case == SelectionCase::kTwoSided;
+    const double score = two_sided ? std::fabs(normalized[l]) : normalized[l];
+    out[l] = score > params.threshold ? params.factor : 1.0f;
+  }
+}
+
+}  // namespace gradamp

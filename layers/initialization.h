@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+#include "layers/module.h"
+
+namespace gradamp {
+
+enum class Initialization {
+  /// What PyTorch's Conv2d and Linear do by default: weights and biases uniform in ±1/sqrt(fan_in).
+  kPyTorch,
+  /// Weights normal with deviation sqrt(2 / fan_in), biases zero (K. He et al., "Delving deep into rectifiers", 2015).
+  kHeNormal,
+};
+
+/// Draws every convolution's and linear layer's parameters (Philox stream kInitialWeights; the substream is the
+/// parameter's place in named_parameters()); batch norms start at gamma 1 and beta 0, running statistics at 0 and 1.
+void initialize(Module& network, Initialization initialization, std::uint64_t seed);
+
+}  // namespace gradamp

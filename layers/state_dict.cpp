@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#include "layers/state_dict.h"
+
+#include <algorithm>
+#include <map>
+
+namespace gradamp {
+namespace {
+
+/// (outer, a, b) to (outer, b, a).
+std::vector<float> swap_inner(std::int64_t outer, std::int64_t a, std::int64_t b, const std::vector<float>& values) {
+  std::vector<float> swapped(values.size());
+  std::size_t at = 0;
+  for (std::int64_t o = 0; o < outer; ++o) {
+    for (std::int64_t j = 0; j < b; ++j) {
+      for (std::int64_t i = 0; i < a; ++i) swapped[at++] = values[static_cast<std::size_t>((o * a + i) * b + j)];
+    }
+  }
+  return swapped;
+}
+
+std::vector<NamedBuffer> all_tensors(Module& network) {
+  std::vector<NamedBuffer> tensors;
+  for (const NamedParameter& parameter : network.named_parameters())
+    tensors.push_back({parameter.name, parameter.variable.value()});
+  for (NamedBuffer& buffer : network.named_buffers()) tensors.push_back(std::move(buffer));
+  return tensors;
+}
+
+}  // namespace
+
+Shape pytorch_shape(const Shape& shape) {
+  return shape.rank() == 4 ? Shape{shape[0], shape[3], shape[1], shape[2]} : shape;
+}
+
+std::vector<float> to_pytorch_layout(const Shape& shape, const std::vector<float>& values) {
+  return shape.rank() == 4 ? swap_inner(shape[0], shape[1] * shape[2], shape[3], values) : values;
+}
+
+std::vector<float> from_pytorch_layout(const Shape& shape, const std::vector<float>& values) {
+  return shape.rank() == 4 ? swap_inner(shape[0], shape[3], shape[1] * shape[2], values) : values;
+}
+
+std::vector<StateEntry> state_dict(Module& network) {
+  std::vector<StateEntry> entries;
+  for (const NamedBuffer& named : all_tensors(network)) {
+    const Shape& shape = named.tensor.shape();
+    entries.push_back({named.name, pytorch_shape(shape), to_pytorch_layout(shape, named.tensor.to_host<float>())});
+  }
+  return entries;
+}
+
+void load_state_dict(Module& network, const std::vector<StateEntry>& entries) {
+  std::map<std::string, const StateEntry*> by_name;
+  for (const StateEntry& entry : entries) {
+    if (!entry.name.ends_with("num_batches_tracked")) by_name[entry.name] = &entry;
+  }
+  const std::vector<NamedBuffer> tensors = all_tensors(network);
+  for (const NamedBuffer& named : tensors) {
+    const auto found = by_name.find(named.name);
+    check(found != by_name.end(), "the weights lack '{}'; are they of another network?", named.name);
+    const Shape expected = pytorch_shape(named.tensor.shape());
+    check(found->second->shape == expected, "the weights' '{}' has shape {}, expected {}", named.name,
+          found->second->shape.to_string(), expected.to_string());
+    check(static_cast<std::int64_t>(found->second->values.size()) == expected.count(),
+          "the weights' '{}' has {} values, expected {}", named.name, found->second->values.size(), expected.count());
+  }
+  for (const auto& [name, entry] : by_name) {
+    const bool known =
+        std::any_of(tensors.begin(), tensors.end(), [&](const auto& named) { return named.name == name; });
+    check(known, "the weights hold '{}', which this network does not have", name);
+  }
+  for (const NamedBuffer& named : tensors) {
+    const std::vector<float> values = from_pytorch_layout(named.tensor.shape(), by_name.at(named.name)->values);
+    named.tensor.copy_from_host(std::span<const float>(values));
+  }
+}
+
+}  // namespace gradamp

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+#include "nets/networks.h"
+
+#include "nets/resnet.h"
+#include "nets/vgg.h"
+
+namespace gradamp {
+namespace {
+
+using Maker = std::shared_ptr<Module> (*)(Backend& backend, const NetworkOptions& options);
+
+struct Entry {
+  NetworkInfo info;
+  Maker make;
+};
+
+template <int kBlocks>
+std::shared_ptr<Module> make_small_resnet(Backend& backend, const NetworkOptions& options) {
+  return std::make_shared<ResNet>(
+      backend, ResNetShape{BlockType::kBasic, ShortcutType::kPadding, {16, 32, 64}, {kBlocks, kBlocks, kBlocks}},
+      options);
+}
+
+template <BlockType kType, int... kBlocks>
+std::shared_ptr<Module> make_resnet(Backend& backend, const NetworkOptions& options) {
+  return std::make_shared<ResNet>(
+      backend, ResNetShape{kType, ShortcutType::kProjection, {64, 128, 256, 512}, {kBlocks...}}, options);
+}
+
+std::shared_ptr<Module> make_vgg19(Backend& backend, const NetworkOptions& options) {
+  return std::make_shared<Vgg>(backend, options);
+}
+
+const std::vector<Entry>& entries() {
+  static const std::vector<Entry> all = {
+      {{"resnet8", "He's CIFAR ResNet, 1 block a stage, 0.08 M parameters"}, make_small_resnet<1>},
+      {{"resnet20", "He's CIFAR ResNet, 3 blocks a stage, 0.27 M parameters"}, make_small_resnet<3>},
+      {{"resnet32", "He's CIFAR ResNet, 5 blocks a stage, 0.46 M parameters"}, make_small_resnet<5>},
+      {{"resnet56", "He's CIFAR ResNet, 9 blocks a stage, 0.85 M parameters"}, make_small_resnet<9>},
+      {{"resnet110", "He's CIFAR ResNet, 18 blocks a stage, 1.7 M parameters"}, make_small_resnet<18>},
+      {{"resnet18", "ResNet-18 for 32x32 images, 11.2 M parameters"}, make_resnet<BlockType::kBasic, 2, 2, 2, 2>},
+      {{"resnet34", "ResNet-34 for 32x32 images, 21.3 M parameters"}, make_resnet<BlockType::kBasic, 3, 4, 6, 3>},
+      {{"resnet50", "ResNet-50 for 32x32 images, 23.5 M parameters"}, make_resnet<BlockType::kBottleneck, 3, 4, 6, 3>},
+      {{"resnet101", "ResNet-101 for 32x32 images, 42.5 M parameters"},
+       make_resnet<BlockType::kBottleneck, 3, 4, 23, 3>},
+      {{"vgg19", "VGG-19 with batch norm, 20.0 M parameters"}, make_vgg19},
+  };
+  return all;
+}
+
+}  // namespace
+
+const std::vector<NetworkInfo>& networks() {
+  static const std::vector<NetworkInfo> infos = [] {
+    std::vector<NetworkInfo> all;
+    for (const Entry& entry : entries()) all.push_back(entry.info);
+    return all;
+  }();
+  return infos;
+}
+
+std::shared_ptr<Module> make_network(const std::string& name, Backend& backend, const NetworkOptions& options) {
+  check(options.classes >= 2, "expected at least 2 classes, got {}", options.classes);
+  std::string known;
+  for (const Entry& entry : entries()) {
+    if (entry.info.name == name) return entry.make(backend, options);
+    known += (known.empty() ? "" : ", ") + entry.info.name;
+  }
+  fail("there is no network '{}'; expected one of {}", name, known);
+}
+
+}  // namespace gradamp

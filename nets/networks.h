@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// The networks of the experiments, for 32x32 colour images, under the parameter names of their well-known PyTorch
+// versions.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "layers/module.h"
+
+namespace gradamp {
+
+struct NetworkOptions {
+  int classes = 10;
+  /// Probability of dropout before the classifier; 0: none.
+  float dropout = 0.0f;
+  /// The run's state: dropout's random numbers depend on it.
+  StepState state;
+};
+
+struct NetworkInfo {
+  std::string name;
+  std::string description;
+};
+
+/// Every network, small ones first.
+const std::vector<NetworkInfo>& networks();
+
+/// The network `name` with zero weights (see layers/initialization.h); an unknown name is an Error that lists the
+/// known.
+///   vgg19                            K. Simonyan, A. Zisserman 2015, with batch norm after each convolution
+///   resnet18, -34, -50, -101         K. He et al. 2016 with a 3x3 stem, stages of 64, 128, 256, 512 channels
+///   resnet8, -20, -32, -56, -110     K. He et al. 2016 section 4.2: 16, 32, 64 channels, shortcuts without parameters
+/// Input (N, 32, 32, 3), output logits (N, classes).
+std::shared_ptr<Module> make_network(const std::string& name, Backend& backend, const NetworkOptions& options = {});
+
+}  // namespace gradamp

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// Residual networks: K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image recognition", CVPR 2016.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "layers/layers.h"
+#include "nets/networks.h"
+
+namespace gradamp {
+
+enum class BlockType {
+  kBasic,       // 3x3, 3x3
+  kBottleneck,  // 1x1, 3x3 (with the stride), 1x1 to four times the channels
+};
+
+enum class ShortcutType {
+  kProjection,  // 1x1 convolution + batch norm where the shape changes (option B)
+  kPadding,     // every second pixel and zero channels: no parameters (option A)
+};
+
+struct ResNetShape {
+  BlockType block;
+  ShortcutType shortcut;
+  std::vector<std::int64_t> channels;  // of each stage
+  std::vector<int> blocks;             // in each stage
+};
+
+/// conv1, bn1, layer1 ... layerN, linear.
+class ResNet final : public Module {
+ public:
+  ResNet(Backend& backend, const ResNetShape& shape, const NetworkOptions& options);
+  Variable forward(const Variable& x, Mode mode) override;
+
+ private:
+  std::shared_ptr<Conv2d> conv1_;
+  std::shared_ptr<BatchNorm> bn1_;
+  std::shared_ptr<ReLU> relu_;
+  std::vector<std::shared_ptr<Sequential>> stages_;
+  std::shared_ptr<Dropout> dropout_;
+  std::shared_ptr<Linear> linear_;
+};
+
+}  // namespace gradamp

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// VGG-19 for 32x32 images: K. Simonyan, A. Zisserman, "Very deep convolutional networks for large-scale image
+// recognition", ICLR 2015, configuration E, with batch norm and one linear layer.
+#pragma once
+
+#include <memory>
+
+#include "layers/layers.h"
+#include "nets/networks.h"
+
+namespace gradamp {
+
+/// features.0 ... features.52 (convolution, batch norm, ReLU and pooling count), classifier.
+class Vgg final : public Module {
+ public:
+  Vgg(Backend& backend, const NetworkOptions& options);
+  Variable forward(const Variable& x, Mode mode) override;
+
+ private:
+  std::shared_ptr<Sequential> features_;
+  std::shared_ptr<Dropout> dropout_;
+  std::shared_ptr<Linear> classifier_;
+};
+
+}  // namespace gradamp

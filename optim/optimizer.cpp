@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT
+#include "optim/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+#include "core/error.h"
+
+namespace gradamp {
+namespace {
+
+OptimizerOptions validated(OptimizerOptions options) {
+  const SgdParams& sgd = options.sgd;
+  check(sgd.momentum >= 0 && sgd.momentum < 1, "expected a momentum in [0, 1), got {}", sgd.momentum);
+  check(sgd.weight_decay >= 0 && std::isfinite(sgd.weight_decay), "expected a weight decay of at least 0, got {}",
+        sgd.weight_decay);
+  check(!sgd.nesterov || sgd.momentum > 0, "Nesterov's method needs a momentum above 0");
+  options.strategy.validate();
+  options.selection.validate();
+  if (options.selection.method == SelectionMethod::kRandom) {
+    check(options.strategy.reselect_every == 0,
+          "random selection draws once a phase: expected to reselect every 0 epochs, got {}",
+          options.strategy.reselect_every);
+  }
+  return options;
+}
+
+void fill(const Tensor& tensor, float value) {
+  const std::vector<float> values(static_cast<std::size_t>(tensor.count()), value);
+  tensor.copy_from_host(std::span<const float>(values));
+}
+
+}  // namespace
+
+double noise_floor(std::int64_t iterations) {
+  check(iterations > 0, "expected one iteration at least, got {}", iterations);
+  return 1.0 / std::sqrt(static_cast<double>(iterations));
+}
+
+std::vector<LayerReport> EpochRecord::read() const {
+  std::vector<LayerReport> reports;
+  for (const Row& row : rows_) reports.push_back(row.report);
+  if (!measures_.defined()) return reports;
+  const std::vector<double> measures = measures_.to_host<double>();
+  const std::vector<float> marks = marks_.to_host<float>();
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    const std::size_t index = rows_[i].index;
+    const auto value = [&](LayerMeasure row) { return measures[static_cast<std::size_t>(row) * marks.size() + index]; };
+    LayerReport& report = reports[i];
+    report.g = value(kG);
+    report.g_prime = value(kGPrime);
+    report.normalized_g = value(kNormalizedG);
+    report.normalized_g_prime = value(kNormalizedGPrime);
+    report.selected = marks[index] != 1;
+    report.factor = report.selected ? static_cast<float>(plan_.factor) : 1.0f;
+  }
+  return reports;
+}
+
+Optimizer::Optimizer(Module& network, const StepState& state, OptimizerOptions options)
+    : options_(validated(std::move(options))), state_(state), arena_(network) {
+  list_candidates(network);
+  backend_ = &arena_.arena().weights.backend();
+  const auto layers = static_cast<std::int64_t>(arena_.layers().size());
+  std::int64_t factors = layers;
+  for (const Candidate& candidate : candidates_)
+    factors = std::max(factors, static_cast<std::int64_t>(candidate.index) + 1);
+  factors_ = Tensor::empty(*backend_, {factors});
+  fill(factors_, 1);
+  measures_ = Tensor::zeros(*backend_, {kMeasureCount, layers}, DType::kF64);
+  if (options_.placement == Placement::kUpdate) {
+    update_factors_ = factors_;
+  } else {
+    update_factors_ = Tensor::empty(*backend_, {layers});
+    fill(update_factors_, 1);
+  }
+  scale_gradients(false);
+}
+
+void Optimizer::list_candidates(Module& network) {
+  const SelectionOptions& selection = options_.selection;
+  const bool random = selection.method == SelectionMethod::kRandom;
+  std::size_t in_arena = 0, without_parameters = 0;
+  for (const NamedLayer& named : named_layers(network)) {
+    Candidate candidate{named.name, named.layer->type(), named.layer, 0, 0};
+    const bool has_parameters = !named.layer->own_parameters().empty();
+    candidate.index = has_parameters ? in_arena++ : arena_.layers().size() + without_parameters++;
+    if (has_parameters) candidate.count = arena_.layers()[candidate.index].range.count;
+    const bool wanted =
+        random ? std::count(selection.types.begin(), selection.types.end(), candidate.type) > 0 : has_parameters;
+    check(!wanted || has_parameters || options_.placement == Placement::kBackprop,
+          "layers of type {} have no parameters, so their update cannot be amplified; use the placement backprop",
+          name_of(candidate.type));
+    if (wanted) candidates_.push_back(candidate);
+  }
+  check(!candidates_.empty(), "the network has no layer of the types to select from");
+}
+
+EpochPlan Optimizer::plan(int epoch) const {
+  EpochPlan plan = options_.strategy.plan(epoch);
+  const SelectionMethod method = options_.selection.method;
+  if (method == SelectionMethod::kMeasure) return plan;
+  const Phase& phase = options_.strategy.phases[static_cast<std::size_t>(plan.phase)];
+  plan.analyzed = plan.clear_sums = plan.select = false;
+  plan.window_epochs = 0;
+  plan.amplified = method == SelectionMethod::kRandom && phase.amplify;
+  return plan;
+}
+
+void Optimizer::scale_gradients(bool on) {
+  if (options_.placement != Placement::kBackprop) return;
+  for (const Candidate& candidate : candidates_) {
+    const auto index = static_cast<std::int64_t>(candidate.index);
+    candidate.layer->set_grad_scale(on ? GradScale{factors_, index} : GradScale{});
+  }
+}
+
+void Optimizer::prepare(int epoch) {
+  plan_ = plan(epoch);
+  const auto rate = static_cast<float>(plan_.learning_rate);
+  state_.learning_rate.copy_from_host(std::span<const float>(&rate, 1));
+  scale_gradients(plan_.amplified);
+  sums_in_use_ = plan_.analyzed;
+  if (sums_in_use_) arena_.enable_statistics(options_.sgd.granularity);
+}
+
+std::optional<EpochRecord> Optimizer::begin_epoch(int epoch) {
+  prepare(epoch);
+  if (plan_.clear_sums) arena_.clear_sums();
+  if (plan_.phase_start) fill(factors_, 1);
+  if (plan_.phase_start && plan_.amplified) return draw();  // only a random selection amplifies from the start
+  return std::nullopt;
+}
+
+void Optimizer::resume_epoch(int epoch, bool finished) {
+  check(epoch > 0 || finished, "expected to resume in an epoch from 1 on, got {}", epoch);
+  if (epoch == 0) return;
+  prepare(epoch);
+  if (finished && plan_.select) sums_in_use_ = false;
+}
+
+std::vector<EpochRecord::Row> Optimizer::rows() const {
+  std::vector<EpochRecord::Row> rows;
+  for (const Candidate& candidate : candidates_) {
+    EpochRecord::Row& row = rows.emplace_back();
+    row.report.name = candidate.name;
+    row.report.type = candidate.type;
+    row.report.count = candidate.count;
+    row.index = candidate.index;
+  }
+  return rows;
+}
+
+EpochRecord Optimizer::draw() {
+  const SelectionOptions& selection = options_.selection;
+  std::vector<EpochRecord::Row> drawn = rows();
+  std::vector<float> factors(static_cast<std::size_t>(factors_.count()), 1.0f);
+  for (const std::size_t i : draw_layers(drawn.size(), selection.fraction, selection.seed, plan_.epoch)) {
+    drawn[i].report.selected = true;
+    drawn[i].report.factor = static_cast<float>(plan_.factor);
+    factors[drawn[i].index] = drawn[i].report.factor;
+  }
+  factors_.copy_from_host(std::span<const float>(factors));
+  return {plan_, std::move(drawn)};
+}
+
+void Optimizer::step() {
+  check(plan_.epoch > 0, "a step comes after begin_epoch");
+  arena_.finish_gradients();
+  SgdParams params = options_.sgd;
+  params.accumulate = plan_.analyzed;
+  backend_->sgd_step(arena_.arena(), update_factors_, state_, params);
+}
+
+std::optional<EpochRecord> Optimizer::end_epoch() {
+  if (!plan_.select) return std::nullopt;
+  SelectionParams params{.measure = options_.selection.measure,
+                         .selection_case = options_.selection.selection_case,
+                         .threshold = options_.selection.threshold,
+                         .factor = static_cast<float>(plan_.factor)};
+  measures_ = Tensor::empty(*backend_, measures_.shape(), DType::kF64);  // the record keeps the last ones
+  backend_->measure_layers(arena_.arena(), options_.sgd.granularity, measures_);
+  const Shape layers = {measures_.shape()[1]};
+  backend_->select_layers(measures_, params, factors_.view(layers));
+  const Tensor marks = Tensor::empty(*backend_, layers);
+  params.factor = 2;
+  backend_->select_layers(measures_, params, marks);
+  sums_in_use_ = false;
+  return EpochRecord(plan_, rows(), measures_, marks);
+}
+
+std::vector<NamedBuffer> Optimizer::state_tensors() const {
+  const Arena& arena = arena_.arena();
+  std::vector<NamedBuffer> tensors = {
+      {"optimizer.momentum", arena.momentum}, {"optimizer.factors", factors_}, {"optimizer.measures", measures_}};
+  if (sums_in_use_) {
+    tensors.push_back({"optimizer.signed_sums", arena.signed_sums});
+    tensors.push_back({"optimizer.absolute_sums", arena.absolute_sums});
+  }
+  return tensors;
+}
+
+}  // namespace gradamp

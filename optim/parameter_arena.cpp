@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+#include "optim/parameter_arena.h"
+
+#include <set>
+
+#include "core/error.h"
+
+namespace gradamp {
+namespace {
+
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+/// Lays out one layer from element `begin` of the arena on.
+ArenaLayer lay_out(const NamedLayer& named, std::int64_t begin) {
+  const std::vector<NamedParameter>& own = named.layer->own_parameters();
+  const Shape& weight = own[0].variable.shape();
+  check(own.size() <= 2 && weight.rank() >= 1 && weight.count() > 0, "layer {}: expected a weight and at most a bias",
+        named.name);
+  ArenaLayer layer{
+      .name = named.name, .type = named.layer->type(), .layer = named.layer, .range = {}, .parameters = {}};
+  std::int64_t end = begin;
+  for (const NamedParameter& parameter : own) {
+    const std::int64_t count = parameter.variable.shape().count();
+    end = round_up(end, kArenaAlignment);
+    const std::string name = named.name.empty() ? parameter.name : named.name + "." + parameter.name;
+    layer.parameters.push_back({name, parameter.variable, end, count});
+    layer.range.count += count;
+    end += count;
+  }
+  layer.range.begin = begin;
+  layer.range.end = round_up(end, kArenaChunk);
+  layer.range.weight_offset = layer.parameters[0].begin;
+  layer.range.neurons = weight[0];
+  layer.range.row_length = weight.count() / weight[0];
+  if (own.size() == 2) {
+    check(own[1].variable.shape().count() == weight[0], "layer {}: expected a bias of {} elements, got {}", named.name,
+          weight[0], own[1].variable.shape().count());
+    layer.range.bias_offset = layer.parameters[1].begin;
+  }
+  return layer;
+}
+
+}  // namespace
+
+ParameterArena::ParameterArena(Module& network) {
+  std::int64_t length = 0;
+  std::set<std::string> placed;
+  for (const NamedLayer& named : named_layers(network)) {
+    if (named.layer->own_parameters().empty()) continue;
+    ArenaLayer layer = lay_out(named, length);
+    layer.range.neuron_begin = arena_.total_neurons;
+    arena_.total_neurons += layer.range.neurons;
+    length = layer.range.end;
+    for (const ArenaParameter& parameter : layer.parameters) placed.insert(parameter.name);
+    arena_.layers.push_back(layer.range);
+    layers_.push_back(std::move(layer));
+  }
+  for (const NamedParameter& parameter : network.named_parameters()) {
+    check(placed.count(parameter.name) > 0,
+          "parameter {} belongs to no convolution, batch norm or linear layer, so it cannot be trained",
+          parameter.name);
+  }
+  check(!layers_.empty(), "expected a network with parameters to train, got none");
+
+  backend_ = &layers_[0].parameters[0].variable.backend();
+  arena_.weights = Tensor::zeros(*backend_, {length});
+  arena_.gradients = Tensor::zeros(*backend_, {length});
+  arena_.momentum = Tensor::zeros(*backend_, {length});
+  for (const ArenaLayer& layer : layers_) {
+    for (const ArenaParameter& parameter : layer.parameters) {
+      const Shape& shape = parameter.variable.shape();
+      const Tensor weights = arena_.weights.view(shape, parameter.begin);
+      weights.copy_from_host(std::span<const float>(parameter.variable.value().to_host<float>()));
+      parameter.variable.rebind(weights, arena_.gradients.view(shape, parameter.begin));
+    }
+  }
+}
+
+std::int64_t ParameterArena::parameter_count() const {
+  std::int64_t count = 0;
+  for (const LayerRange& range : arena_.layers) count += range.count;
+  return count;
+}
+
+void ParameterArena::begin_step() const {
+  for (const ArenaLayer& layer : layers_)
+    for (const ArenaParameter& parameter : layer.parameters) parameter.variable.clear_grad();
+}
+
+void ParameterArena::finish_gradients() const {
+  for (const ArenaLayer& layer : layers_)
+    for (const ArenaParameter& parameter : layer.parameters)
+      if (!parameter.variable.has_grad()) parameter.variable.grad().fill_zero();
+}
+
+void ParameterArena::enable_statistics(Granularity granularity) {
+  const std::int64_t length = granularity == Granularity::kWeight ? arena_.weights.count() : arena_.total_neurons;
+  if (arena_.signed_sums.defined() && arena_.signed_sums.count() == length) return;
+  arena_.signed_sums = Tensor::zeros(*backend_, {length});
+  arena_.absolute_sums = Tensor::zeros(*backend_, {length});
+}
+
+void ParameterArena::clear_sums() const {
+  arena_.signed_sums.fill_zero();
+  arena_.absolute_sums.fill_zero();
+}
+
+}  // namespace gradamp

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// Which layers are amplified: by a measure of their gradients ([IGA] 3.3-3.6) or at random ([GA]).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/backend.h"
+#include "layers/module.h"
+
+namespace gradamp {
+
+enum class SelectionMethod {
+  kNone,     // no layer: plain SGD with the strategy's learning rates
+  kMeasure,  // at the end of an analysed epoch, by the threshold
+  kRandom,   // at the start of each amplifying phase, which is amplified from its first epoch on
+};
+
+struct SelectionOptions {
+  SelectionMethod method = SelectionMethod::kMeasure;
+
+  // kMeasure.
+  LayerMeasure measure = kGPrime;  // kG or kGPrime
+  SelectionCase selection_case = SelectionCase::kOneSided;
+  double threshold = 1.0;  // of the normalised value; strictly above it is selected
+
+  // kRandom.
+  double fraction = 0.5;  // of the layers of these types
+  std::vector<LayerType> types = {LayerType::kConv};
+  std::uint64_t seed = 0;
+
+  /// Error where an option that the method uses is out of range.
+  void validate() const;
+};
+
+/// Draws round(fraction * candidates) of the numbers 0 ... candidates - 1 without replacement, at least one where there
+/// are any; rising. A function of (candidates, fraction, seed, epoch) alone: Philox, stream kSelection, substream
+/// epoch.
+std::vector<std::size_t> draw_layers(std::size_t candidates, double fraction, std::uint64_t seed, int epoch);
+
+}  // namespace gradamp

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+// The graph: who gets which gradient, when, and in whose memory. The operations' own gradients are tested in
+// tests/kernels.
+#include "core/autograd.h"
+
+#include <cmath>
+#include <stdexcept>
+
+#include <gtest/gtest.h>
+
+#include "core/operations.h"
+#include "tests/core/test_support.h"
+
+namespace gradamp::test {
+namespace {
+
+using Floats = std::vector<float>;
+
+class AutogradTest : public DeviceTest {
+ protected:
+  Tensor tensor(const Floats& values) {
+    return tensor_of(backend(), {static_cast<std::int64_t>(values.size())}, values);
+  }
+  /// Its gradient's memory holds NaN.
+  Variable parameter(const Floats& values) {
+    return parameter_of(backend(), {static_cast<std::int64_t>(values.size())}, values);
+  }
+  /// factor * x, in a node that counts how often its backward ran.
+  Variable times(const Variable& x, float factor, int* runs = nullptr) {
+    const Tensor scale = tensor({factor});
+    const Tensor y = Tensor::empty(backend(), x.shape());
+    backend().scale(x.value(), scale, 0, y);
+    return make_result(y, {x}, [x, scale, runs](const Tensor& grad_y) {
+      if (runs) ++*runs;
+      x.receive_grad_from([&](const Tensor& out) { grad_y.backend().scale(grad_y, scale, 0, out); });
+    });
+  }
+};
+
+Floats grad_of(const Variable& variable) { return variable.grad().to_host<float>(); }
+
+TEST_P(AutogradTest, AConstantNeedsNoGradient) {
+  const Variable x(tensor({1, 2}));
+  EXPECT_FALSE(x.requires_grad());
+  EXPECT_FALSE(add(x, x).requires_grad());
+  EXPECT_FALSE(Variable().requires_grad());
+  EXPECT_FALSE(Variable().defined());
+}
+
+TEST_P(AutogradTest, TheFirstGradientReplacesWhatWasThere) {
+  const Variable x = parameter({1, -2});
+  EXPECT_FALSE(x.has_grad());
+  relu(x).backward(tensor({3, 4}));
+  EXPECT_TRUE(x.has_grad());
+  EXPECT_EQ(grad_of(x), (Floats{3, 0}));
+}
+
+TEST_P(AutogradTest, ALeafsGradientStaysInItsMemory) {
+  const Tensor memory = tensor({NAN, NAN});
+  const Variable x = Variable::parameter(tensor({1, 2}), memory);
+  relu(x).backward(tensor({3, 4}));     // written in place
+  add(x, x).backward(tensor({10, 1}));  // added
+  EXPECT_EQ(memory.to_host<float>(), (Floats{23, 6}));
+  EXPECT_EQ(x.grad().raw_data(), memory.raw_data());
+  x.clear_grad();
+  EXPECT_FALSE(x.has_grad());
+  add(x, x).backward(tensor({1, 1}));  // handed over, then added
+  EXPECT_EQ(memory.to_host<float>(), (Floats{2, 2}));
+  EXPECT_EQ(x.grad().raw_data(), memory.raw_data());
+}
+
+TEST_P(AutogradTest, GradientsOfSeveralUsesAddUp) {
+  const Variable x = parameter({1, 2});
+  // x + (2 x + 3 (2 x)), by way of a shared intermediate result.
+  const Variable twice = times(x, 2);
+  add(x, add(twice, times(twice, 3))).backward(tensor({1, 10}));
+  EXPECT_EQ(grad_of(x), (Floats{9, 90}));
+}
+
+TEST_P(AutogradTest, AnInputUsedTwiceByOneOperationCountsTwice) {
+  const Variable x = parameter({1, 2});
+  const Variable y = times(x, 1);
+  add(y, y).backward(tensor({1, 10}));
+  EXPECT_EQ(grad_of(x), (Floats{2, 20}));
+}
+
+// A sum hands the same memory to both operands. What then comes to one of them must not reach the other, in whatever
+// order: a second gradient is added to memory that somebody else reads.
+TEST_P(AutogradTest, OperandsThatShareAGradientKeepApart) {
+  for (const bool left_first : {false, true}) {
+    SCOPED_TRACE(left_first);
+    const Variable p = parameter({1, 1}), q = parameter({1, 1});
+    const Variable a = times(p, 1), b = times(q, 1);
+    const Variable more_of_a = times(a, 100), more_of_b = times(b, 1000);
+    const Variable both = left_first ? add(a, b) : add(b, a);
+    const Variable y = add(add(both, more_of_a), more_of_b);
+    const Tensor seed = tensor({1, 2});
+    y.backward(seed);
+    EXPECT_EQ(grad_of(p), (Floats{101, 202}));
+    EXPECT_EQ(grad_of(q), (Floats{1001, 2002}));
+    EXPECT_EQ(seed.to_host<float>(), (Floats{1, 2})) << "the seed was written to";
+  }
+}
+
+TEST_P(AutogradTest, AChainOfResidualBlocksKeepsItsGradients) {
+  // y_{i+1} = y_i + 2 y_i: each block's input gets its gradient in two parts, the first of them shared.
+  const Variable x = parameter({1, -1});
+  Variable y = times(x, 1);
+  for (int i = 0; i < 5; ++i) y = i % 2 == 0 ? add(y, times(y, 2)) : add(times(y, 2), y);
+  const Variable kept = y;
+  y.backward(tensor({1, 2}));
+  EXPECT_EQ(grad_of(x), (Floats{243, 486}));
+  EXPECT_EQ(kept.value().to_host<float>(), (Floats{243, -243})) << "backward changed a result";
+}
+
+TEST_P(AutogradTest, AFlattenedGradientIsNotWrittenOver) {
+  // flatten hands on a view of its gradient, here the seed's memory; y then gets a second part.
+  const Variable x = parameter_of(backend(), {2, 2, 1}, {1, 2, 3, 4});
+  const Variable y = times(x, 1);
+  const Variable flat = flatten(y);
+  const Variable z = flatten(times(y, 10));
+  const Tensor seed = tensor_of(backend(), {2, 2}, {1, 2, 3, 4});
+  add(flat, z).backward(seed);
+  EXPECT_EQ(grad_of(x), (Floats{11, 22, 33, 44}));
+  EXPECT_EQ(seed.to_host<float>(), (Floats{1, 2, 3, 4}));
+}
+
+TEST_P(AutogradTest, ANodeRunsOnceAfterAllItsConsumers) {
+  const Variable x = parameter({1});
+  int shared_runs = 0, late_runs = 0;
+  const Variable shared = times(x, 2, &shared_runs);
+  Variable y = shared;
+  for (int i = 0; i < 4; ++i) y = add(y, times(shared, 1, &late_runs));
+  y.backward(tensor({1}));
+  EXPECT_EQ(shared_runs, 1);
+  EXPECT_EQ(late_runs, 4);
+  EXPECT_EQ(grad_of(x), Floats{10});
+}
+
+TEST_P(AutogradTest, NothingIsComputedForAConstant) {
+  const Variable x = parameter({1, 2}), constant(tensor({3, 4}));
+  bool computed = false;
+  constant.receive_grad_from([&](const Tensor&) { computed = true; });
+  EXPECT_FALSE(computed);
+  add(x, constant).backward(tensor({1, 1}));
+  EXPECT_FALSE(constant.has_grad());
+  EXPECT_EQ(grad_of(x), (Floats{1, 1}));
+}
+
+TEST_P(AutogradTest, WhatDoesNotLeadToTheResultGetsNothing) {
+  const Variable x = parameter({1}), other = parameter({1});
+  int runs = 0;
+  const Variable unused = times(add(x, other), 5, &runs);
+  times(x, 2).backward(tensor({1}));
+  EXPECT_EQ(grad_of(x), Floats{2});
+  EXPECT_FALSE(other.has_grad());
+  EXPECT_EQ(runs, 0);
+}
+
+TEST_P(AutogradTest, BackwardOfALeafIsItsSeed) {
+  const Variable x = parameter({1, 2});
+  x.backward(tensor({5, 6}));
+  EXPECT_EQ(grad_of(x), (Floats{5, 6}));
+}
+
+TEST_P(AutogradTest, AScalarNeedsNoSeed) {
+  const Variable x = parameter_of(backend(), {}, {4});
+  times(x, 3).backward();
+  EXPECT_EQ(grad_of(x), Floats{3});
+}
+
+TEST_P(AutogradTest, GradientsOfIntermediateResultsAreGoneAfterwards) {
+  const Variable x = parameter({1, 2});
+  const Variable y = times(x, 2);
+  const Variable z = times(y, 2);
+  z.backward(tensor({1, 1}));
+  EXPECT_FALSE(y.has_grad());
+  EXPECT_FALSE(y.grad().defined());
+  EXPECT_FALSE(z.grad().defined());
+}
+
+TEST_P(AutogradTest, BackwardReleasesWhatTheGraphHeld) {
+  const Variable x = parameter({1});
+  auto held = std::make_shared<int>(1);
+  const std::weak_ptr<int> watched = held;
+  const Variable y = make_result(tensor({1}), {x}, [x, held](const Tensor& grad) { x.receive_grad(grad); });
+  const Variable z = times(y, 2);
+  held.reset();
+  EXPECT_FALSE(watched.expired());
+  z.backward(tensor({1}));
+  EXPECT_TRUE(watched.expired()) << "although z still lives";
+}
+
+TEST_P(AutogradTest, AResultThatGoesTakesItsGraphAlong) {
+  const Variable x = parameter({1});
+  auto held = std::make_shared<int>(1);
+  const std::weak_ptr<int> watched = held;
+  {
+    const Variable y = make_result(tensor({1}), {x}, [x, held](const Tensor&) {});
+    const Variable z = times(times(y, 2), 2);
+    held.reset();
+    EXPECT_FALSE(watched.expired());
+  }
+  EXPECT_TRUE(watched.expired());
+}
+
+TEST_P(AutogradTest, AGraphOfThousandsOfNodesIsWalked) {
+  const Variable x = parameter({1});
+  Variable y = x;
+  for (int i = 0; i < 5000; ++i) y = times(y, 1);
+  y.backward(tensor({7}));
+  EXPECT_EQ(grad_of(x), Floats{7});
+}
+
+TEST_P(AutogradTest, NoGradRecordsNothingWhileItLives) {
+  const Variable x = parameter({1, 2});
+  {
+    const NoGrad outer;
+    EXPECT_FALSE(records({x}));
+    EXPECT_FALSE(add(x, x).requires_grad());
+    { const NoGrad inner; }
+    EXPECT_FALSE(add(x, x).requires_grad()) << "the inner one ended the outer one";
+  }
+  EXPECT_TRUE(add(x, x).requires_grad());
+  try {
+    const NoGrad guard;
+    throw std::runtime_error("");
+  } catch (const std::runtime_error&) {
+  }
+  EXPECT_TRUE(records({x}));
+  EXPECT_FALSE(records({Variable(), Variable(tensor({1}))}));
+}
+
+TEST_P(AutogradTest, BackwardUnderNoGradStillRuns) {
+  const Variable x = parameter({1});
+  const Variable y = times(x, 2);
+  const NoGrad guard;
+  y.backward(tensor({1}));
+  EXPECT_EQ(grad_of(x), Floats{2});
+}
+
+TEST_P(AutogradTest, CopiesAreTheSameVariable) {
+  const Variable x = parameter({1});
+  const Variable copy = x;
+  times(copy, 2).backward(tensor({1}));
+  EXPECT_EQ(grad_of(x), Floats{2});
+}
+
+TEST_P(AutogradTest, RebindMovesALeafEverywhere) {
+  const Variable x = parameter({1, 2});
+  const Variable copy = x;
+  times(x, 1).backward(tensor({1, 1}));
+  const Tensor arena = tensor({5, 6, 7}), gradients = tensor({NAN, NAN, NAN});
+  x.rebind(arena.view({2}, 1), gradients.view({2}, 1));
+  EXPECT_FALSE(copy.has_grad());
+  EXPECT_EQ(copy.value().to_host<float>(), (Floats{6, 7}));
+  times(copy, 2).backward(tensor({1, 3}));
+  const Floats written = gradients.to_host<float>();
+  EXPECT_TRUE(std::isnan(written[0]));
+  EXPECT_EQ((Floats{written[1], written[2]}), (Floats{2, 6}));
+}
+
+TEST_P(AutogradTest, RefusesWhatDoesNotFit) {
+  const Variable x = parameter({1, 2});
+  EXPECT_EQ(error_of([&] {
+              Variable::parameter(tensor({1, 2}), tensor({1}));
+            }),
+            "expected a gradient of shape [2], got [1]");
+  EXPECT_EQ(error_of([&] { Variable(tensor({1})).backward(); }),
+            "backward() needs a variable that depends on a parameter");
+  EXPECT_EQ(error_of([&] { times(x, 2).backward(); }), "backward() without a seed needs a scalar, got shape [2]");
+  EXPECT_EQ(error_of([&] { times(x, 2).backward(tensor({1})); }), "expected a gradient of shape [2], got [1]");
+  EXPECT_EQ(error_of([&] { x.receive_grad(tensor({1, 2, 3})); }), "expected a gradient of shape [2], got [3]");
+  EXPECT_EQ(error_of([&] { x.rebind(tensor({1}), tensor({1, 2})); }), "expected memory of shape [2], got [1] and [2]");
+  EXPECT_EQ(error_of([&] { x.rebind(tensor({1, 2}), tensor({1})); }), "expected memory of shape [2], got [2] and [1]");
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, AutogradTest, ::testing::ValuesIn(devices()), device_name);
+
+}  // namespace
+}  // namespace gradamp::test

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+// What the operations refuse, and in which words. Their numbers are tested in tests/kernels.
+#include "core/operations.h"
+
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "tests/core/test_support.h"
+
+namespace gradamp::test {
+namespace {
+
+class OperationsTest : public DeviceTest {
+ protected:
+  Variable variable(const Shape& shape) { return Variable(Tensor::zeros(backend(), shape)); }
+  Tensor integers(const Shape& shape) { return Tensor::zeros(backend(), shape, DType::kI32); }
+};
+
+TEST_P(OperationsTest, Conv2dRefuses) {
+  const Variable x = variable({2, 8, 6, 64}), weight = variable({8, 3, 3, 64});
+  const auto error = [](const Variable& in, const Variable& filter, const Variable& bias, Conv2dParams params) {
+    return error_of([&] { conv2d(in, filter, bias, params); });
+  };
+  EXPECT_EQ(error(x, weight, {}, {1, 1}), "");
+  EXPECT_EQ(error(variable({2, 8, 6, 32}), weight, {}, {}), "conv2d: expected input channels 64, got 32");
+  EXPECT_EQ(error(variable({2, 64}), weight, {}, {}), "conv2d: expected input of 4 dimensions, got shape [2, 64]");
+  EXPECT_EQ(error(x, variable({8, 64}), {}, {}), "conv2d: expected weight of 4 dimensions, got shape [8, 64]");
+  EXPECT_EQ(error(x, weight, variable({9}), {}), "conv2d: expected bias of shape [8], got [9]");
+  EXPECT_EQ(error(x, weight, variable({1, 8}), {}), "conv2d: expected bias of shape [8], got [1, 8]");
+  EXPECT_EQ(error(x, weight, {}, {0, 1}), "conv2d: expected stride >= 1 and padding >= 0, got 0 and 1");
+  EXPECT_EQ(error(x, weight, {}, {1, -1}), "conv2d: expected stride >= 1 and padding >= 0, got 1 and -1");
+  EXPECT_EQ(error(x, variable({8, 9, 3, 64}), {}, {}), "conv2d: expected a window of 1 to 8 pixels, got 9");
+  EXPECT_EQ(error(x, variable({8, 3, 9, 64}), {}, {1, 1}), "conv2d: expected a window of 1 to 8 pixels, got 9");
+  EXPECT_EQ(error(x, variable({8, 0, 3, 64}), {}, {}), "conv2d: expected a window of 1 to 8 pixels, got 0");
+}
+
+TEST_P(OperationsTest, BatchNormRefuses) {
+  const auto error = [&](const Shape& x, const Shape& gamma, const Shape& beta, const Shape& mean,
+                         const Shape& variance, const Variable& residual) {
+    const BatchNormState state{variable(gamma), variable(beta), Tensor::zeros(backend(), mean),
+                               Tensor::zeros(backend(), variance)};
+    return error_of([&] { batch_norm(variable(x), state, {}, true, residual); });
+  };
+  const Shape x = {2, 5, 7, 8}, good = {8}, bad = {9};
+  EXPECT_EQ(error(x, good, good, good, good, {}), "");
+  EXPECT_EQ(error({8}, good, good, good, good, {}),
+            "batch_norm: expected an input of 2 dimensions or more, got shape [8]");
+  EXPECT_EQ(error(x, bad, good, good, good, {}), "batch_norm: expected gamma of shape [8], got [9]");
+  EXPECT_EQ(error(x, good, bad, good, good, {}), "batch_norm: expected beta of shape [8], got [9]");
+  EXPECT_EQ(error(x, good, good, bad, good, {}), "batch_norm: expected running mean of shape [8], got [9]");
+  EXPECT_EQ(error(x, good, good, good, bad, {}), "batch_norm: expected running variance of shape [8], got [9]");
+  EXPECT_EQ(error(x, good, good, good, good, variable({2, 5, 7, 9})),
+            "batch_norm: expected residual of shape [2, 5, 7, 8], got [2, 5, 7, 9]");
+  EXPECT_EQ(error({1, 8}, good, good, good, good, {}),
+            "batch_norm: expected more than one value a channel in training, got shape [1, 8]");
+}
+
+TEST_P(OperationsTest, BatchNormInEvaluationHasNoBackward) {
+  const Variable gamma = parameter_of(backend(), {8}, std::vector<float>(8, 1.0f));
+  const BatchNormState state{gamma, variable({8}), Tensor::zeros(backend(), {8}), Tensor::zeros(backend(), {8})};
+  const auto evaluate = [&] { return batch_norm(variable({1, 8}), state, {}, false); };
+  EXPECT_EQ(error_of(evaluate), "batch_norm: evaluation has no backward; hold a NoGrad");
+  const NoGrad guard;
+  EXPECT_EQ(error_of(evaluate), "");
+}
+
+TEST_P(OperationsTest, PoolingRefuses) {
+  const auto error = [&](const Shape& x, const Pool2dParams& params) {
+    const std::string maximum = error_of([&] { max_pool2d(variable(x), params); });
+    const std::string average = error_of([&] { avg_pool2d(variable(x), params); });
+    if (maximum.empty() || average.empty()) return maximum + average;
+    EXPECT_EQ(maximum.substr(0, 12), "max_pool2d: ");
+    EXPECT_EQ(average.substr(0, 12), "avg_pool2d: ");
+    EXPECT_EQ(maximum.substr(12), average.substr(12));
+    return maximum.substr(12);
+  };
+  EXPECT_EQ(error({2, 8, 6, 3}, {3, 2, 1}), "");
+  EXPECT_EQ(error({2, 8}, {2, 2, 0}), "expected input of 4 dimensions, got shape [2, 8]");
+  EXPECT_EQ(error({2, 8, 6, 3}, {3, 2, 2}), "expected padding of at most half the window 3, got 2");
+  EXPECT_EQ(error({2, 8, 6, 3}, {7, 2, 0}), "expected a window of 1 to 6 pixels, got 7");
+  EXPECT_EQ(error({2, 8, 6, 3}, {0, 2, 0}), "expected a window of 1 to 8 pixels, got 0");
+  EXPECT_EQ(error({2, 8, 6, 3}, {2, 0, 0}), "expected stride >= 1 and padding >= 0, got 0 and 0");
+  EXPECT_EQ(error({2, 8, 6, 3}, {2, 1, -1}), "expected stride >= 1 and padding >= 0, got 1 and -1");
+  EXPECT_EQ(error_of([&] {
+              global_avg_pool(variable({2, 8}));
+            }),
+            "global_avg_pool: expected input of 4 dimensions, got shape [2, 8]");
+}
+
+TEST_P(OperationsTest, ShapeOperationsRefuse) {
+  EXPECT_EQ(error_of([&] {
+              add(variable({2, 3}), variable({3, 2}));
+            }),
+            "add: expected second operand of shape [2, 3], got [3, 2]");
+  EXPECT_EQ(error_of([&] { flatten(variable({})); }),
+            "flatten: expected an input of 1 dimension or more, got a scalar");
+  EXPECT_EQ(error_of([&] {
+              shortcut(variable({2, 8}), 8);
+            }),
+            "shortcut: expected input of 4 dimensions, got shape [2, 8]");
+  EXPECT_EQ(error_of([&] {
+              shortcut(variable({2, 8, 8, 16}), 19);
+            }),
+            "shortcut: expected an even number of channels added to 16, got 19 channels");
+  EXPECT_EQ(error_of([&] {
+              shortcut(variable({2, 8, 8, 16}), 14);
+            }),
+            "shortcut: expected an even number of channels added to 16, got 14 channels");
+  const Tensor factors = Tensor::zeros(backend(), {3});
+  EXPECT_EQ(error_of([&] { scale_grad(variable({2}), factors, 3); }), "scale_grad: expected an index below 3, got 3");
+  EXPECT_NE(error_of([&] { scale_grad(variable({2}), factors, -1); }), "");
+}
+
+TEST_P(OperationsTest, LinearRefuses) {
+  const Variable x = variable({2, 8}), weight = variable({10, 8});
+  EXPECT_EQ(error_of([&] { linear(x, weight, variable({10})); }), "");
+  EXPECT_EQ(error_of([&] { linear(variable({2, 9}), weight, {}); }), "linear: expected 8 input features, got 9");
+  EXPECT_EQ(error_of([&] {
+              linear(variable({2, 2, 2, 8}), weight, {});
+            }),
+            "linear: expected input of 2 dimensions, got shape [2, 2, 2, 8]");
+  EXPECT_EQ(error_of([&] { linear(x, variable({8}), {}); }), "linear: expected weight of 2 dimensions, got shape [8]");
+  EXPECT_EQ(error_of([&] { linear(x, weight, variable({8})); }), "linear: expected bias of shape [10], got [8]");
+}
+
+TEST_P(OperationsTest, DropoutRefuses) {
+  const StepState state = make_step_state(backend());
+  for (const float probability : {-0.1f, 1.0f, 2.0f, NAN}) {
+    EXPECT_EQ(error_of([&] {
+                dropout(variable({4}), {probability, 0}, state);
+              }).find("dropout: expected a probability of at least 0 and less than 1, got "),
+              0u)
+        << probability;
+  }
+}
+
+TEST_P(OperationsTest, SoftmaxCrossEntropyRefuses) {
+  const StepState state = make_step_state(backend());
+  EXPECT_EQ(error_of([&] {
+              softmax_cross_entropy(variable({2, 10}), integers({3}), state);
+            }),
+            "softmax_cross_entropy: expected labels of shape [2], got [3]");
+  EXPECT_EQ(error_of([&] {
+              softmax_cross_entropy(variable({2, 1, 1, 10}), integers({2}), state);
+            }),
+            "softmax_cross_entropy: expected logits of 2 dimensions, got shape [2, 1, 1, 10]");
+  EXPECT_EQ(error_of([&] {
+              softmax_cross_entropy(variable({2, 10}), Tensor::zeros(backend(), {2}), state);
+            }),
+            "softmax_cross_entropy: expected labels of i32, got f32");
+}
+
+TEST_P(OperationsTest, GatherBatchRefuses) {
+  const auto error = [&](const Tensor& images, const Shape& labels, std::int64_t count, int padding) {
+    GatherParams params;
+    params.padding = padding;
+    return error_of(
+        [&] { gather_batch(images, integers(labels), integers({5}), count, make_step_state(backend()), params); });
+  };
+  const Tensor images = Tensor::zeros(backend(), {4, 6, 5, 3}, DType::kU8);
+  EXPECT_EQ(error(images, {4}, 5, 4), "");
+  EXPECT_EQ(error(Tensor::zeros(backend(), {4, 6, 5, 3}), {4}, 2, 4),
+            "gather_batch: expected images of u8 with 3 channels, got f32 of shape [4, 6, 5, 3]");
+  EXPECT_EQ(error(Tensor::zeros(backend(), {4, 6, 5, 1}, DType::kU8), {4}, 2, 4),
+            "gather_batch: expected images of u8 with 3 channels, got u8 of shape [4, 6, 5, 1]");
+  EXPECT_EQ(error(Tensor::zeros(backend(), {4, 90}, DType::kU8), {4}, 2, 4),
+            "gather_batch: expected images of 4 dimensions, got shape [4, 90]");
+  EXPECT_EQ(error(images, {5}, 2, 4), "gather_batch: expected labels of shape [4], got [5]");
+  EXPECT_EQ(error(images, {4}, 6, 4), "gather_batch: expected 1 to 5 images, got 6");
+  EXPECT_EQ(error(images, {4}, 0, 4), "gather_batch: expected 1 to 5 images, got 0");
+  EXPECT_EQ(error(images, {4}, 2, -1), "gather_batch: expected padding >= 0, got -1");
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, OperationsTest, ::testing::ValuesIn(devices()), device_name);
+
+}  // namespace
+}  // namespace gradamp::test

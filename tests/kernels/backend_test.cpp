@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+// What a Backend promises beside the differentiable operations: memory, counters and the small functions.
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "core/operations.h"
+#include "tests/core/test_support.h"
+#include "tests/kernels/reference.h"
+
+namespace gradamp::test {
+namespace {
+
+class BackendTest : public DeviceTest {};
+
+TEST_P(BackendTest, SaysWhatItIs) {
+  EXPECT_EQ(backend().device(), GetParam().device);
+  EXPECT_FALSE(backend().description().empty());
+  EXPECT_EQ(backend().description().find('\n'), std::string::npos);
+}
+
+TEST_P(BackendTest, MemoryIsAlignedAndApart) {
+  std::vector<std::shared_ptr<void>> blocks;
+  for (const std::size_t bytes : {1, 3, 64, 65, 1000, 4096, 100'001, 3'000'000}) {
+    blocks.push_back(backend().allocate(bytes));
+    ASSERT_NE(blocks.back(), nullptr);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(blocks.back().get()) % 64, 0u) << bytes;
+    std::vector<std::uint8_t> pattern(bytes, static_cast<std::uint8_t>(blocks.size()));
+    backend().copy_to_device(blocks.back().get(), pattern.data(), bytes);
+  }
+  std::uint8_t mark = 0;
+  for (const std::size_t bytes : {1, 3, 64, 65, 1000, 4096, 100'001, 3'000'000}) {
+    std::vector<std::uint8_t> read(bytes);
+    backend().copy_to_host(read.data(), blocks[mark++].get(), bytes);
+    EXPECT_EQ(read, std::vector<std::uint8_t>(bytes, mark)) << "another block wrote here";
+  }
+}
+
+TEST_P(BackendTest, FillZeroClearsItsBytesOnly) {
+  const Tensor tensor = Tensor::from_host(backend(), {8}, std::vector<std::int32_t>(8, -1));
+  tensor.view({3}, 2).fill_zero();
+  EXPECT_EQ(tensor.to_host<std::int32_t>(), (std::vector<std::int32_t>{-1, -1, 0, 0, 0, -1, -1, -1}));
+}
+
+TEST_P(BackendTest, MemoryOutlivesItsUseAndIsUsedAgain) {
+  Tensor kept;
+  for (int i = 0; i < 100; ++i) {
+    const Tensor tensor = tensor_of(backend(), {1000}, std::vector<float>(1000, static_cast<float>(i)));
+    if (i == 50) kept = tensor;
+  }
+  EXPECT_EQ(kept.to_host<float>(), std::vector<float>(1000, 50.0f));
+}
+
+TEST_P(BackendTest, AddMayWriteOverItsFirstOperand) {
+  for (const std::int64_t count : {1, 130, 50'001}) {
+    const std::vector<float> left = normal_values(count, 1), right = normal_values(count, 2);
+    const Tensor a = tensor_of(backend(), {count}, left);
+    backend().add(a, tensor_of(backend(), {count}, right), a);
+    std::vector<float> sum;
+    for (std::size_t i = 0; i < left.size(); ++i) sum.push_back(left[i] + right[i]);
+    EXPECT_EQ(a.to_host<float>(), sum);
+  }
+}
+
+TEST_P(BackendTest, ScaleMultipliesByOneOfItsFactors) {
+  const std::vector<float> values = normal_values(50'001, 1);
+  const Tensor x = tensor_of(backend(), {50'001}, values);
+  const Tensor factors = tensor_of(backend(), {3}, {0.5f, -3.0f, 7.0f});
+  const Tensor y = Tensor::empty(backend(), {50'001});
+  for (std::int64_t index = 0; index < 3; ++index) {
+    backend().scale(x, factors, index, y);
+    const float factor = factors.to_host<float>()[static_cast<std::size_t>(index)];
+    std::vector<float> expected;
+    for (const float value : values) expected.push_back(factor * value);
+    EXPECT_EQ(y.to_host<float>(), expected);
+  }
+}
+
+TEST_P(BackendTest, BiasBackwardSumsOverAllButTheLastDimension) {
+  for (const Shape& shape : {Shape{3, 10}, Shape{3, 5, 7, 20}, Shape{1, 64}, Shape{130, 1}, Shape{3, 65, 63, 8}}) {
+    const std::int64_t channels = shape[shape.rank() - 1];
+    std::vector<float> values = normal_values(shape.count(), 1);
+    for (float& value : values) value += 1;  // a sum that does not cancel
+    std::vector<double> expected(static_cast<std::size_t>(channels));
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      expected[i % static_cast<std::size_t>(channels)] += static_cast<double>(values[i]);
+    }
+    const Tensor grad_bias = Tensor::empty(backend(), {channels});
+    backend().bias_backward(tensor_of(backend(), shape, values), grad_bias);
+    EXPECT_TRUE(agrees(grad_bias.to_host<float>(), expected, 1e-6)) << shape.to_string();
+  }
+}
+
+TEST_P(BackendTest, AdvanceStepMovesStepAndPosition) {
+  const StepState state = make_step_state(backend(), {.seed = 5, .epoch = 2, .step = 10, .position = 384});
+  backend().advance_step(state, 128);
+  backend().advance_step(state, 16);
+  const std::vector<std::int64_t> counters = state.counters.to_host<std::int64_t>();
+  EXPECT_EQ(counters[kSeed], 5);
+  EXPECT_EQ(counters[kEpoch], 2);
+  EXPECT_EQ(counters[kStep], 12);
+  EXPECT_EQ(counters[kPosition], 528);
+  EXPECT_EQ(counters[kFirstBadStep], 0);
+}
+
+TEST_P(BackendTest, MaxPoolNamesThePlaceOfTheFirstMaximum) {
+  const Shape shape = {3, 5, 7, 8};
+  const Pool2dParams params{3, 2, 1};
+  std::vector<float> values = normal_values(shape.count(), 1);
+  for (float& value : values) value = std::floor(value);  // many ties
+  const Tensor y = Tensor::empty(backend(), {3, 3, 4, 8});
+  const Tensor argmax = Tensor::empty(backend(), {3, 3, 4, 8}, DType::kI32);
+  backend().max_pool2d_forward(tensor_of(backend(), shape, values), params, y, argmax);
+  EXPECT_EQ(argmax.to_host<std::int32_t>(), reference::max_pool2d_argmax({shape, to_double(values)}, params));
+}
+
+// A loss that is not finite stops a run: no operation may hide a NaN on its way.
+TEST_P(BackendTest, ANaNComesThrough) {
+  std::vector<float> values = normal_values(3 * 4 * 4 * 8, 1);
+  values[17] = NAN;
+  const Variable x(tensor_of(backend(), {3, 4, 4, 8}, values));
+  const auto has_nan = [](const Variable& y) {
+    for (const float value : y.value().to_host<float>()) {
+      if (std::isnan(value)) return true;
+    }
+    return false;
+  };
+  const Variable weight(normal_tensor(backend(), {8, 3, 3, 8}, 2));
+  const Tensor ones = tensor_of(backend(), {8}, std::vector<float>(8, 1.0f));
+  const BatchNormState state{Variable(ones), Variable(ones), Tensor::zeros(backend(), {8}), ones};
+  BatchNormParams with_relu;
+  with_relu.relu = true;
+  EXPECT_TRUE(has_nan(conv2d(x, weight, {}, {1, 1})));
+  EXPECT_TRUE(has_nan(relu(x)));
+  EXPECT_TRUE(has_nan(add(x, x)));
+  EXPECT_TRUE(has_nan(max_pool2d(x, {2, 2, 0})));
+  EXPECT_TRUE(has_nan(avg_pool2d(x, {2, 2, 0})));
+  EXPECT_TRUE(has_nan(global_avg_pool(x)));
+  EXPECT_TRUE(has_nan(batch_norm(x, state, with_relu, false)));
+  EXPECT_TRUE(has_nan(batch_norm(x, state, with_relu, false, x)));
+  EXPECT_TRUE(has_nan(batch_norm(x, state, with_relu, true)));
+  EXPECT_TRUE(has_nan(batch_norm(x, state, with_relu, true, x)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, BackendTest, ::testing::ValuesIn(devices()), device_name);
+
+TEST(MakeBackendTest, DefaultsToTheProcessor) { EXPECT_EQ(make_backend(Device{})->device(), Device{}); }
+
+}  // namespace
+}  // namespace gradamp::test

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MIT
+// The loops over the conformance table: every operation on every device, forward and backward, against the float64
+// references; the references' backwards against finite differences; the implementations against their own.
+#include <algorithm>
+#include <set>
+#include <tuple>
+
+#include <gtest/gtest.h>
+
+#include "core/operations.h"
+#include "tests/core/test_support.h"
+#include "tests/kernels/operation_cases.h"
+
+namespace gradamp::test {
+namespace {
+
+using reference::Array;
+using reference::Arrays;
+using Values = std::vector<std::vector<float>>;
+
+Arrays arrays_of(const OperationCase& operation_case, const Values& values) {
+  Arrays arrays;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    arrays.emplace_back(operation_case.inputs[i].shape, to_double(values[i]));
+  }
+  return arrays;
+}
+
+/// The gradient that arrives at the output.
+std::vector<float> seed_values(const Shape& shape) { return normal_values(shape.count(), 999); }
+
+double dot(const std::vector<float>& seed, const std::vector<double>& y) {
+  double sum = 0;
+  for (std::size_t i = 0; i < y.size(); ++i) sum += static_cast<double>(seed[i]) * y[i];
+  return sum;
+}
+
+/// `samples` places below `count`, or all of them where there are not more.
+std::vector<std::int64_t> places(std::int64_t count, std::int64_t samples) {
+  std::vector<std::int64_t> result;
+  PhiloxSequence sequence(3, RandomStream::kTest, 0);
+  for (std::int64_t i = 0; i < std::min(count, samples); ++i) {
+    result.push_back(count <= samples ? i : sequence.below(static_cast<std::uint32_t>(count)));
+  }
+  return result;
+}
+
+/// Central differences of seed * forward, in float64: exact to about 1e-8, as the step is 1e-6 of an input's size.
+std::vector<double> differences(const OperationCase& operation_case, Arrays inputs, std::size_t input,
+                                const std::vector<float>& seed, const std::vector<std::int64_t>& at) {
+  std::vector<double> result;
+  for (const std::int64_t i : at) {
+    double& element = inputs[input].at(i);
+    const double value = element;
+    const double above = value + 1e-6 * std::max(1.0, std::abs(value));
+    const double below = value - 1e-6 * std::max(1.0, std::abs(value));
+    element = above;
+    const double upper = dot(seed, operation_case.forward(inputs).values);
+    element = below;
+    const double lower = dot(seed, operation_case.forward(inputs).values);
+    element = value;
+    result.push_back((upper - lower) / (above - below));
+  }
+  return result;
+}
+
+/// The gradients of seed * output by the reference.
+Arrays reference_gradients(const OperationCase& operation_case, const Arrays& inputs, const Array& y) {
+  const std::vector<float> seed = seed_values(y.shape);
+  if (operation_case.backward) return operation_case.backward(inputs, Array(y.shape, to_double(seed)));
+  Arrays grads;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const std::int64_t count = inputs[i].shape.count();
+    grads.emplace_back(inputs[i].shape, differences(operation_case, inputs, i, seed, places(count, count)));
+  }
+  return grads;
+}
+
+/// Memory as it comes from a cache holds anything: here, NaN. An operation must write all of its results.
+void leave_stale_memory(Backend& backend, const std::vector<Shape>& shapes) {
+  std::vector<Tensor> tensors;
+  for (const Shape& shape : shapes) {
+    for (int copy = 0; copy < 3; ++copy) {
+      tensors.push_back(tensor_of(backend, shape, std::vector<float>(static_cast<std::size_t>(shape.count()), NAN)));
+    }
+  }
+}
+
+/// What an operation computed, in bits.
+struct Run {
+  Shape shape;
+  std::vector<std::uint32_t> y;
+  std::vector<std::vector<std::uint32_t>> inputs, grads;
+
+  friend bool operator==(const Run&, const Run&) = default;
+};
+
+std::vector<float> floats(const std::vector<std::uint32_t>& bits) {
+  std::vector<float> values(bits.size());
+  std::copy_n(reinterpret_cast<const std::byte*>(bits.data()), 4 * bits.size(),
+              reinterpret_cast<std::byte*>(values.data()));
+  return values;
+}
+
+constexpr std::size_t kEveryInput = ~std::size_t{0};
+
+/// Computes forward and, unless the case has none, backward with respect to one input or all.
+Run compute(Backend& backend, const OperationCase& operation_case, const Values& values, const Shape& y_shape,
+            std::size_t differentiated = kEveryInput) {
+  std::vector<Variable> inputs;
+  std::vector<Shape> shapes = {y_shape};
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const Shape& shape = operation_case.inputs[i].shape;
+    const bool trained = operation_case.has_backward && (differentiated == kEveryInput || differentiated == i);
+    inputs.push_back(trained ? parameter_of(backend, shape, values[i])
+                             : Variable(tensor_of(backend, shape, values[i])));
+    shapes.push_back(shape);
+  }
+  leave_stale_memory(backend, shapes);
+  const Variable y = operation_case.compute(inputs);
+  Run run{y.shape(), bits_of(y.value()), {}, {}};
+  if (operation_case.has_backward) {
+    const Tensor seed = tensor_of(backend, y.shape(), seed_values(y.shape()));
+    y.backward(seed);
+    EXPECT_EQ(floats(bits_of(seed)), seed_values(y.shape())) << "the backward changed the gradient it was given";
+    EXPECT_EQ(bits_of(y.value()), run.y) << "the backward changed the output";
+  }
+  for (const Variable& input : inputs) {
+    run.inputs.push_back(bits_of(input.value()));
+    run.grads.push_back(input.requires_grad() ? bits_of(input.grad()) : std::vector<std::uint32_t>());
+  }
+  return run;
+}
+
+void check_case(Backend& backend, const OperationCase& operation_case) {
+  const Values values = input_values(operation_case);
+  const Arrays inputs = arrays_of(operation_case, values);
+  const Array expected = operation_case.forward(inputs);
+
+  const Run run = compute(backend, operation_case, values, expected.shape);
+  ASSERT_EQ(run.shape, expected.shape);
+  EXPECT_TRUE(agrees(floats(run.y), expected.values, operation_case.tolerance)) << "forward";
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    EXPECT_EQ(floats(run.inputs[i]), values[i]) << "input " << i << " was changed";
+  }
+  EXPECT_TRUE(compute(backend, operation_case, values, expected.shape) == run) << "other bits the second time";
+  if (!operation_case.has_backward) return;
+
+  const Arrays grads = reference_gradients(operation_case, inputs, expected);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    EXPECT_TRUE(agrees(floats(run.grads[i]), grads[i].values, operation_case.tolerance)) << "gradient of input " << i;
+    const Run alone = compute(backend, operation_case, values, expected.shape, i);
+    EXPECT_TRUE(agrees(floats(alone.grads[i]), grads[i].values, operation_case.tolerance))
+        << "gradient of input " << i << " where no other is wanted";
+  }
+}
+
+/// Differences of seed * output as the implementation computes it in f32, against its own gradients.
+void check_differences(Backend& backend, const OperationCase& operation_case) {
+  const Values values = input_values(operation_case);
+  const Shape y_shape = operation_case.forward(arrays_of(operation_case, values)).shape;
+  const std::vector<float> seed = seed_values(y_shape);
+  const Run run = compute(backend, operation_case, values, y_shape);
+  const auto output = [&](const Values& moved) {
+    std::vector<Variable> inputs;
+    for (std::size_t i = 0; i < moved.size(); ++i) {
+      inputs.emplace_back(tensor_of(backend, operation_case.inputs[i].shape, moved[i]));
+    }
+    return dot(seed, to_double(operation_case.compute(inputs).value().to_host<float>()));
+  };
+  for (std::size_t input = 0; input < values.size(); ++input) {
+    std::vector<double> expected;
+    std::vector<float> actual;
+    for (const std::int64_t i : places(static_cast<std::int64_t>(values[input].size()), 40)) {
+      const auto place = static_cast<std::size_t>(i);
+      Values above = values, below = values;
+      above[input][place] += static_cast<float>(operation_case.step);
+      below[input][place] -= static_cast<float>(operation_case.step);
+      const double width = static_cast<double>(above[input][place]) - static_cast<double>(below[input][place]);
+      expected.push_back((output(above) - output(below)) / width);
+      actual.push_back(floats(run.grads[input])[place]);
+    }
+    // The rounding of f32, some 1e-6 in the sum, over a step of 1e-2, and the step's square: see kStep.
+    EXPECT_TRUE(agrees(actual, expected, 2e-3)) << "gradient of input " << input;
+  }
+}
+
+std::vector<std::string> operations() {
+  std::vector<std::string> names;
+  for (const OperationCase& operation_case : operation_cases()) {
+    if (std::find(names.begin(), names.end(), operation_case.operation) == names.end()) {
+      names.push_back(operation_case.operation);
+    }
+  }
+  return names;
+}
+
+template <typename Check>
+void for_each_case(const std::string& operation, Check check_one) {
+  for (const OperationCase& operation_case : operation_cases()) {
+    if (operation_case.operation != operation) continue;
+    SCOPED_TRACE(operation + " " + operation_case.name);
+    check_one(operation_case);
+  }
+}
+
+class Conformance : public ::testing::TestWithParam<std::tuple<TestDevice, std::string>> {
+ protected:
+  std::unique_ptr<Backend> backend_ = std::get<0>(GetParam()).make();
+  std::string operation_ = std::get<1>(GetParam());
+};
+
+TEST_P(Conformance, AgreesWithTheReference) {
+  for_each_case(operation_, [&](const OperationCase& operation_case) { check_case(*backend_, operation_case); });
+}
+
+TEST_P(Conformance, GradientsAreTheFiniteDifferences) {
+  int checked = 0;
+  for_each_case(operation_, [&](const OperationCase& operation_case) {
+    if (operation_case.step == 0 || !operation_case.is_derivative) return;
+    check_differences(*backend_, operation_case);
+    ++checked;
+  });
+  if (operation_ != "scale_grad") {  // whose gradient is not its derivative
+    EXPECT_GT(checked, 0);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, Conformance,
+                         ::testing::Combine(::testing::ValuesIn(devices()), ::testing::ValuesIn(operations())),
+                         [](const auto& suite) {
+                           return std::get<0>(suite.param).name + "_" + std::get<1>(suite.param);
+                         });
+
+class Reference : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(Reference, BackwardIsTheFiniteDifferenceOfForward) {
+  for_each_case(GetParam(), [](const OperationCase& operation_case) {
+    if (!operation_case.has_backward || !operation_case.backward || !operation_case.is_derivative) return;
+    const Arrays inputs = arrays_of(operation_case, input_values(operation_case));
+    const Array y = operation_case.forward(inputs);
+    const Arrays grads = reference_gradients(operation_case, inputs, y);
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      const auto at = places(inputs[i].shape.count(), operation_case.samples);
+      std::vector<double> sampled;
+      for (const std::int64_t place : at) sampled.push_back(grads[i].at(place));
+      const auto slopes = differences(operation_case, inputs, i, seed_values(y.shape), at);
+      EXPECT_TRUE(agrees(sampled, slopes, 1e-6)) << "gradient of input " << i;
+    }
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Operations, Reference, ::testing::ValuesIn(operations()),
+                         [](const auto& suite) { return suite.param; });
+
+}  // namespace
+}  // namespace gradamp::test

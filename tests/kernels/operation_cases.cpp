@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: MIT
+#include "tests/kernels/operation_cases.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include "core/operations.h"
+#include "tests/core/test_support.h"
+
+namespace gradamp::test {
+namespace {
+
+using reference::Array;
+using reference::Arrays;
+using Cases = std::vector<OperationCase>;
+using Variables = std::vector<Variable>;
+
+// The step of finite differences in f32. An output of size 1 is rounded to 6e-8, so that a difference of a sum of
+// some hundred is off by about 1e-6 / (2 step); what a curved function adds is about step^2.
+constexpr double kStep = 1e-2;
+
+std::string join(const Shape& shape) {
+  std::string text;
+  for (int i = 0; i < shape.rank(); ++i) text += (i == 0 ? "" : "x") + std::to_string(shape[i]);
+  return text;
+}
+
+// Convolution.
+
+struct ConvSizes {
+  Shape x, weight;
+  Conv2dParams params;
+  bool bias = false;
+  double step = 0;
+};
+
+OperationCase conv_case(const ConvSizes& sizes) {
+  const auto [x, weight, params, bias, step] = sizes;
+  OperationCase result;
+  result.operation = "conv2d";
+  result.name = fmt::format("x {} weight {} stride {} padding {}{}", join(x), join(weight), params.stride,
+                            params.padding, bias ? " bias" : "");
+  result.inputs = {{x}, {weight}};
+  if (bias) result.inputs.push_back({{weight[0]}});
+  result.compute = [p = params](const Variables& in) {
+    return conv2d(in[0], in[1], in.size() > 2 ? in[2] : Variable(), p);
+  };
+  result.forward = [p = params](const Arrays& in) { return reference::conv2d(in, p); };
+  result.backward = [p = params](const Arrays& in, const Array& grad_y) {
+    return reference::conv2d_backward(in, grad_y, p);
+  };
+  result.step = step;
+  // The reference's own finite differences are slow on many channels, and the loops are the same on few.
+  const std::int64_t products = x.count() * weight.count() / weight[3];
+  result.samples = std::clamp<std::int64_t>(20'000'000 / products, 2, 60);
+  return result;
+}
+
+void add_conv_cases(Cases& cases) {
+  const ConvSizes table[] = {
+      // Kernels of each size at each stride, on rectangles of few channels.
+      {{1, 5, 7, 3}, {8, 3, 3, 3}, {1, 1}, true, kStep},
+      {{3, 5, 7, 3}, {8, 1, 1, 3}, {1, 0}, false, kStep},
+      {{1, 8, 8, 8}, {20, 1, 1, 8}, {2, 0}},
+      {{3, 9, 6, 8}, {3, 2, 2, 8}, {2, 0}, true},
+      {{1, 9, 6, 3}, {8, 2, 2, 3}, {3, 1}, false, kStep},
+      {{3, 8, 8, 3}, {8, 5, 5, 3}, {1, 2}, true},
+      {{1, 5, 7, 8}, {3, 5, 5, 8}, {2, 2}},
+      {{1, 8, 8, 3}, {8, 7, 7, 3}, {2, 3}},
+      {{3, 9, 6, 20}, {8, 3, 3, 20}, {2, 1}},
+      {{1, 5, 7, 3}, {3, 7, 7, 3}, {3, 3}, true},
+      {{1, 9, 6, 3}, {20, 3, 3, 3}, {3, 0}},
+      {{1, 8, 8, 3}, {8, 3, 3, 3}, {3, 0}},  // no window reads the last pixels
+      {{1, 5, 7, 1}, {1, 3, 3, 1}, {1, 1}},
+      // Windows with two unlike sides, and as large as the image with and without its padding.
+      {{1, 5, 7, 3}, {4, 5, 7, 3}, {1, 0}, true},
+      {{1, 3, 5, 3}, {4, 5, 7, 3}, {1, 1}},
+      {{3, 5, 7, 3}, {8, 1, 3, 3}, {1, 1}},
+      {{1, 8, 8, 8}, {8, 8, 8, 8}, {1, 0}},
+      // Images smaller than the window, windows wholly in the padding.
+      {{1, 1, 1, 8}, {20, 1, 1, 8}, {1, 0}, true},
+      {{3, 1, 1, 3}, {8, 3, 3, 3}, {1, 1}},
+      {{1, 2, 2, 3}, {8, 3, 3, 3}, {1, 1}},
+      {{1, 5, 7, 3}, {8, 1, 1, 3}, {2, 1}},
+      {{1, 4, 4, 3}, {3, 2, 2, 3}, {1, 2}},
+      // Networks' convolutions: many channels, which the backends compute in other ways.
+      {{3, 8, 8, 64}, {64, 3, 3, 64}, {1, 1}},
+      {{2, 4, 4, 32}, {32, 3, 3, 32}, {1, 1}},
+      {{2, 16, 16, 16}, {32, 3, 3, 16}, {2, 1}},
+      {{2, 5, 7, 16}, {16, 3, 3, 16}, {1, 1}},
+      {{1, 7, 9, 32}, {48, 3, 3, 32}, {1, 1}},
+      {{1, 13, 13, 48}, {32, 3, 3, 48}, {1, 1}, true},
+      {{2, 7, 9, 16}, {16, 3, 3, 16}, {1, 0}},
+      {{1, 6, 10, 32}, {32, 3, 3, 32}, {1, 2}},
+      {{3, 5, 7, 48}, {48, 3, 3, 48}, {1, 1}, true},
+      {{3, 2, 2, 64}, {64, 3, 3, 64}, {1, 1}},
+      {{1, 1, 1, 32}, {32, 3, 3, 32}, {1, 1}},
+      {{1, 16, 16, 3}, {16, 3, 3, 3}, {1, 1}},
+      {{3, 8, 8, 64}, {64, 1, 1, 64}, {1, 0}},
+      {{3, 9, 7, 32}, {64, 1, 1, 32}, {2, 0}},
+  };
+  for (const ConvSizes& sizes : table) cases.push_back(conv_case(sizes));
+}
+
+// Batch norm.
+
+struct BatchNormSizes {
+  Shape x;
+  bool relu = false, residual = false;
+  Fill fill = Fill::kNormal;
+  double step = 0;
+  float epsilon = 1e-5f;
+};
+
+Tensor running(const Variable& x, float value) {
+  const Shape channels = {x.shape()[x.shape().rank() - 1]};
+  return tensor_of(x.backend(), channels, std::vector<float>(static_cast<std::size_t>(channels.count()), value));
+}
+
+OperationCase batch_norm_case(const BatchNormSizes& sizes, bool training) {
+  const BatchNormParams params{sizes.epsilon, 0.1f, sizes.relu};
+  const Shape channels = {sizes.x[sizes.x.rank() - 1]};
+  OperationCase result;
+  result.operation = "batch_norm";
+  result.name = fmt::format("{} x {}{}{}{} epsilon {}", training ? "training" : "evaluation", join(sizes.x),
+                            sizes.residual ? " residual" : "", sizes.relu ? " relu" : "",
+                            sizes.fill == Fill::kLargeMean ? " large mean" : "", sizes.epsilon);
+  result.inputs = {{sizes.x, sizes.fill}, {channels}, {channels}};
+  if (sizes.residual) result.inputs.push_back({sizes.x});
+  const float mean = sizes.fill == Fill::kLargeMean ? 999.5f : 0.25f, variance = 1.75f;
+  result.compute = [params, training, mean, variance](const Variables& in) {
+    const BatchNormState state{in[1], in[2], running(in[0], mean), running(in[0], variance)};
+    return batch_norm(in[0], state, params, training, in.size() > 3 ? in[3] : Variable());
+  };
+  const auto statistics = [training, mean, variance](const Arrays& in) {
+    if (training) return reference::moments(in[0]);
+    const auto count = static_cast<std::size_t>(in[1].shape[0]);
+    return reference::Moments{std::vector<double>(count, static_cast<double>(mean)),
+                              std::vector<double>(count, static_cast<double>(variance))};
+  };
+  result.forward = [params, statistics](const Arrays& in) { return reference::batch_norm(in, statistics(in), params); };
+  result.has_backward = training;
+  result.backward = [params](const Arrays& in, const Array& grad_y) {
+    return reference::batch_norm_backward(in, grad_y, params);
+  };
+  // f32 near 1000 are 6e-5 apart. A mean summed from them may be off by two or three of these, 2e-4 of the deviation,
+  // and the normalised values with it; so may gamma's gradient, by that times the sum of the gradients.
+  const bool large = sizes.fill == Fill::kLargeMean;
+  if (large) result.tolerance = 3e-4;
+  result.step = sizes.step;
+  if (sizes.relu) {
+    result.kink_distance = [params, statistics](const Arrays& in) {
+      BatchNormParams without = params;
+      without.relu = false;
+      const Array z = reference::batch_norm(in, statistics(in), without);
+      double least = 1e9;
+      for (double value : z.values) least = std::min(least, std::abs(value));
+      return least;
+    };
+    result.kink_margin = sizes.step > 0 ? 5 * sizes.step : large ? 5e-3 : 1e-5;
+  }
+  return result;
+}
+
+void add_batch_norm_cases(Cases& cases) {
+  const BatchNormSizes table[] = {
+      {{2, 3, 2, 2}, false, false, Fill::kNormal, kStep},
+      {{2, 3, 2, 2}, true, false, Fill::kNormal, kStep},
+      {{2, 3, 2, 2}, false, true, Fill::kNormal, kStep},
+      {{2, 3, 2, 2}, true, true, Fill::kNormal, kStep},
+      {{3, 5, 7, 3}},
+      {{1, 5, 7, 8}, true},
+      {{3, 9, 6, 20}, false, true},
+      {{3, 5, 7, 20}, true, true},
+      {{1, 8, 8, 64}, true, true},
+      {{3, 8, 8, 64}, true},
+      {{7, 20}},
+      {{7, 20}, true},
+      {{130, 3}, true, true},
+      {{3, 1}},
+      {{3, 7, 8}, true},
+      {{3, 33, 31, 3}},
+      {{3, 33, 31, 3}, true},
+      {{3, 33, 31, 8}, true, true},
+      {{3, 33, 31, 20}, true},
+      {{3, 5, 7, 3}, false, false, Fill::kNormal, 0, 1e-2f},
+      {{1, 5, 7, 3}, true, false, Fill::kLargeMean},
+      {{3, 5, 7, 20}, false, true, Fill::kLargeMean},
+      {{3, 33, 31, 3}, false, false, Fill::kLargeMean},
+  };
+  for (const BatchNormSizes& sizes : table) {
+    cases.push_back(batch_norm_case(sizes, true));
+    cases.push_back(batch_norm_case(sizes, false));
+    cases.back().step = 0;
+  }
+}
+
+// Elementwise operations.
+
+/// More than one thread's worth of elements.
+const Shape kLarge = {3, 33, 31, 8};
+
+void add_elementwise_cases(Cases& cases) {
+  for (const Shape& shape :
+       {Shape{3, 5, 7, 3}, Shape{1, 3}, Shape{3, 9, 6, 20}, Shape{130}, Shape{1, 5, 7, 64}, kLarge}) {
+    const double step = shape.count() <= 315 ? kStep : 0;
+    OperationCase relu_case;
+    relu_case.operation = "relu";
+    relu_case.name = join(shape);
+    relu_case.inputs = {{shape, Fill::kSpaced}};
+    relu_case.compute = [](const Variables& in) { return relu(in[0]); };
+    relu_case.forward = [](const Arrays& in) { return reference::relu(in[0]); };
+    relu_case.backward = [](const Arrays& in, const Array& grad_y) {
+      Array grad_x = grad_y;
+      for (std::int64_t i = 0; i < grad_x.shape.count(); ++i) grad_x.at(i) *= in[0].at(i) > 0 ? 1 : 0;
+      return Arrays{grad_x};
+    };
+    relu_case.step = step;
+    cases.push_back(relu_case);
+
+    OperationCase add_case;
+    add_case.operation = "add";
+    add_case.name = join(shape);
+    add_case.inputs = {{shape}, {shape}};
+    add_case.compute = [](const Variables& in) { return add(in[0], in[1]); };
+    add_case.forward = [](const Arrays& in) { return reference::add(in[0], in[1]); };
+    add_case.backward = [](const Arrays&, const Array& grad_sum) { return Arrays{grad_sum, grad_sum}; };
+    add_case.step = step;
+    cases.push_back(add_case);
+
+    OperationCase scale_case;
+    scale_case.operation = "scale_grad";
+    scale_case.name = join(shape);
+    scale_case.inputs = {{shape}};
+    scale_case.compute = [](const Variables& in) {
+      return scale_grad(in[0], tensor_of(in[0].backend(), {3}, {0.5f, 2.0f, 3.0f}), 2);
+    };
+    scale_case.forward = [](const Arrays& in) { return in[0]; };
+    scale_case.backward = [](const Arrays&, const Array& grad_y) {
+      Array grad_x = grad_y;
+      for (double& value : grad_x.values) value *= 3;
+      return Arrays{grad_x};
+    };
+    scale_case.is_derivative = false;
+    cases.push_back(scale_case);
+
+    for (const float probability : {0.0f, 0.3f, 0.5f}) {
+      const DropoutParams params{probability, 7};
+      OperationCase dropout_case;
+      dropout_case.operation = "dropout";
+      dropout_case.name = fmt::format("{} probability {}", join(shape), probability);
+      dropout_case.inputs = {{shape}};
+      dropout_case.compute = [params](const Variables& in) {
+        return dropout(in[0], params, make_step_state(in[0].backend(), {.seed = 11, .step = 5}));
+      };
+      dropout_case.forward = [params](const Arrays& in) { return reference::dropout(in[0], params, 11, 5); };
+      dropout_case.backward = [params](const Arrays&, const Array& grad_y) {
+        return Arrays{reference::dropout(grad_y, params, 11, 5)};
+      };
+      dropout_case.step = step;
+      cases.push_back(dropout_case);
+    }
+  }
+}
+
+// Pooling and reshaping.
+
+OperationCase pool_case(bool maximum, const Shape& shape, const Pool2dParams& params, Fill fill = Fill::kSpaced) {
+  OperationCase result;
+  result.operation = maximum ? "max_pool2d" : "avg_pool2d";
+  result.name =
+      fmt::format("{} kernel {} stride {} padding {}{}", join(shape), params.kernel, params.stride, params.padding,
+                  fill == Fill::kTies       ? " ties"
+                  : fill == Fill::kNegative ? " negative"
+                                            : "");
+  result.inputs = {{shape, fill}};
+  result.step = shape.count() <= 315 ? kStep : 0;
+  if (maximum) {
+    result.compute = [params](const Variables& in) { return max_pool2d(in[0], params); };
+    result.forward = [params](const Arrays& in) { return reference::max_pool2d(in[0], params); };
+    result.backward = [params](const Arrays& in, const Array& grad_y) {
+      return Arrays{reference::max_pool2d_backward(in[0], grad_y, params)};
+    };
+    result.is_derivative = fill != Fill::kTies;
+  } else {
+    result.compute = [params](const Variables& in) { return avg_pool2d(in[0], params); };
+    result.forward = [params](const Arrays& in) { return reference::avg_pool2d(in[0], params); };
+  }
+  return result;
+}
+
+void add_pool_cases(Cases& cases) {
+  const std::pair<Shape, Pool2dParams> table[] = {
+      {{1, 8, 8, 3}, {2, 2, 0}}, {{3, 5, 7, 8}, {2, 2, 0}},  {{1, 9, 6, 20}, {3, 2, 1}}, {{3, 5, 7, 3}, {3, 1, 1}},
+      {{1, 5, 7, 3}, {2, 1, 1}}, {{3, 8, 8, 3}, {3, 3, 0}},  {{1, 5, 7, 8}, {2, 3, 1}},  {{1, 9, 6, 3}, {5, 2, 2}},
+      {{1, 8, 8, 3}, {7, 1, 3}}, {{3, 5, 5, 3}, {5, 1, 0}},  {{1, 5, 7, 3}, {7, 2, 1}},  {{1, 5, 7, 3}, {1, 1, 0}},
+      {{1, 5, 7, 3}, {1, 2, 0}}, {{2, 4, 4, 64}, {2, 2, 0}}, {{3, 1, 1, 8}, {2, 2, 1}},
+  };
+  for (const auto& [shape, params] : table) {
+    cases.push_back(pool_case(true, shape, params));
+    cases.push_back(pool_case(true, shape, params, Fill::kTies));
+    cases.push_back(pool_case(false, shape, params));
+    if (params.padding > 0) cases.push_back(pool_case(true, shape, params, Fill::kNegative));
+  }
+  for (const Shape& shape : {Shape{3, 5, 7, 20}, Shape{1, 4, 4, 64}, Shape{3, 1, 1, 3}, Shape{2, 8, 8, 8}}) {
+    OperationCase pool;
+    pool.operation = "global_avg_pool";
+    pool.name = join(shape);
+    pool.inputs = {{shape}};
+    pool.compute = [](const Variables& in) { return global_avg_pool(in[0]); };
+    pool.forward = [](const Arrays& in) { return reference::global_avg_pool(in[0]); };
+    pool.step = kStep;
+    cases.push_back(pool);
+  }
+}
+
+void add_shape_cases(Cases& cases) {
+  const std::pair<Shape, std::int64_t> table[] = {
+      {{3, 5, 7, 8}, 16}, {{1, 8, 8, 16}, 32}, {{1, 9, 6, 3}, 3}, {{3, 1, 1, 3}, 5}, {{1, 8, 9, 20}, 24}};
+  for (const auto& [shape, channels] : table) {
+    OperationCase shortcut_case;
+    shortcut_case.operation = "shortcut";
+    shortcut_case.name = fmt::format("{} to {} channels", join(shape), channels);
+    shortcut_case.inputs = {{shape}};
+    shortcut_case.compute = [c = channels](const Variables& in) { return shortcut(in[0], c); };
+    shortcut_case.forward = [c = channels](const Arrays& in) { return reference::shortcut(in[0], c); };
+    shortcut_case.step = kStep;
+    cases.push_back(shortcut_case);
+  }
+  for (const Shape& shape : {Shape{3, 5, 7, 3}, Shape{1, 8}, Shape{3}, Shape{2, 3, 4}}) {
+    OperationCase flatten_case;
+    flatten_case.operation = "flatten";
+    flatten_case.name = join(shape);
+    flatten_case.inputs = {{shape}};
+    flatten_case.compute = [](const Variables& in) { return flatten(in[0]); };
+    flatten_case.forward = [](const Arrays& in) {
+      return Array(Shape{in[0].shape[0], in[0].shape.count() / in[0].shape[0]}, in[0].values);
+    };
+    flatten_case.step = kStep;
+    cases.push_back(flatten_case);
+  }
+}
+
+// Linear and the loss.
+
+void add_linear_cases(Cases& cases) {
+  struct Sizes {
+    std::int64_t rows, in, out;
+  };
+  for (const auto& [rows, in, out] : {Sizes{1, 130, 10}, Sizes{3, 130, 10}, Sizes{3, 64, 100}, Sizes{5, 3, 1},
+                                      Sizes{130, 8, 3}, Sizes{1, 1, 1}, Sizes{7, 20, 20}}) {
+    for (const bool bias : {true, false}) {
+      OperationCase result;
+      result.operation = "linear";
+      result.name = fmt::format("{}x{} to {}{}", rows, in, out, bias ? " bias" : "");
+      result.inputs = {{{rows, in}}, {{out, in}}};
+      if (bias) result.inputs.push_back({{out}});
+      result.compute = [](const Variables& in_) {
+        return linear(in_[0], in_[1], in_.size() > 2 ? in_[2] : Variable());
+      };
+      result.forward = [](const Arrays& in_) { return reference::linear(in_); };
+      result.backward = [](const Arrays& in_, const Array& grad_y) { return reference::linear_backward(in_, grad_y); };
+      result.step = rows * out <= 100 ? kStep : 0;
+      cases.push_back(result);
+    }
+  }
+}
+
+void add_loss_cases(Cases& cases) {
+  for (const Fill fill : {Fill::kNormal, Fill::kHuge}) {
+    for (const Shape& shape : {Shape{3, 10}, Shape{1, 100}, Shape{7, 3}, Shape{130, 10}, Shape{2, 1}}) {
+      std::vector<std::int32_t> labels;
+      for (std::int64_t n = 0; n < shape[0]; ++n) labels.push_back(static_cast<std::int32_t>((7 * n + 2) % shape[1]));
+      OperationCase result;
+      result.operation = "softmax_cross_entropy";
+      result.name = fmt::format("{}{}", join(shape), fill == Fill::kHuge ? " huge" : "");
+      result.inputs = {{shape, fill}};
+      result.compute = [labels](const Variables& in) {
+        Backend& backend = in[0].backend();
+        const Tensor targets = Tensor::from_host(backend, {in[0].shape()[0]}, labels);
+        return softmax_cross_entropy(in[0], targets, make_step_state(backend));
+      };
+      result.forward = [labels](const Arrays& in) {
+        const double sum = reference::cross_entropy_sum(in[0], labels);
+        return Array(Shape{}, {sum / static_cast<double>(in[0].shape[0])});
+      };
+      result.step = fill == Fill::kNormal && shape.count() <= 100 ? kStep : 0;
+      cases.push_back(result);
+    }
+  }
+}
+
+std::vector<float> fill_values(const Input& input, std::uint32_t substream) {
+  const std::int64_t count = input.shape.count();
+  std::vector<float> values = normal_values(count, substream);
+  switch (input.fill) {
+    case Fill::kNormal: return values;
+    case Fill::kLargeMean: {
+      for (float& value : values) value += 1000;
+      return values;
+    }
+    case Fill::kHuge: {
+      for (float& value : values) value *= 10000;
+      return values;
+    }
+    case Fill::kTies: {
+      for (float& value : values) value = value < -0.5f ? -1.0f : value > 0.5f ? 1.0f : 0.0f;
+      return values;
+    }
+    case Fill::kSpaced:
+    case Fill::kNegative: {
+      std::vector<std::size_t> places(values.size());
+      std::iota(places.begin(), places.end(), std::size_t{0});
+      std::sort(places.begin(), places.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
+      const std::int64_t zero = input.fill == Fill::kSpaced ? count / 2 : count + 20;
+      std::vector<float> spaced(values.size());
+      for (std::size_t rank = 0; rank < places.size(); ++rank) {
+        spaced[places[rank]] = 0.05f * (static_cast<float>(static_cast<std::int64_t>(rank) - zero) + 0.5f);
+      }
+      return spaced;
+    }
+  }
+  return values;
+}
+
+}  // namespace
+
+const std::vector<OperationCase>& operation_cases() {
+  static const Cases all = [] {
+    Cases cases;
+    add_conv_cases(cases);
+    add_batch_norm_cases(cases);
+    add_elementwise_cases(cases);
+    add_pool_cases(cases);
+    add_shape_cases(cases);
+    add_linear_cases(cases);
+    add_loss_cases(cases);
+    return cases;
+  }();
+  return all;
+}
+
+std::vector<std::vector<float>> input_values(const OperationCase& operation_case) {
+  for (std::uint32_t attempt = 0; attempt < 1000; ++attempt) {
+    std::vector<std::vector<float>> values;
+    Arrays arrays;
+    for (const Input& input : operation_case.inputs) {
+      values.push_back(fill_values(input, 16 * attempt + static_cast<std::uint32_t>(values.size())));
+      arrays.emplace_back(input.shape, to_double(values.back()));
+    }
+    if (!operation_case.kink_distance || operation_case.kink_distance(arrays) > operation_case.kink_margin) {
+      return values;
+    }
+  }
+  fail("{} {}: no inputs as far from a kink as {}", operation_case.operation, operation_case.name,
+       operation_case.kink_margin);
+}
+
+}  // namespace gradamp::test

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// The conformance table: every differentiable operation, on sizes that do not divide well. A new operation is tested
+// by new rows; the loops over them are in conformance_test.cpp.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/autograd.h"
+#include "tests/kernels/reference.h"
+
+namespace gradamp::test {
+
+/// What an input holds.
+enum class Fill {
+  kNormal,     // mean 0, deviation 1
+  kSpaced,     // in any order, all 0.05 apart, none within 0.02 of zero: no finite difference meets a kink
+  kNegative,   // kSpaced, all below -1
+  kTies,       // -1, 0 or 1
+  kLargeMean,  // mean 1000, deviation 1
+  kHuge,       // mean 0, deviation 10000
+};
+
+struct Input {
+  Shape shape;
+  Fill fill = Fill::kNormal;
+};
+
+struct OperationCase {
+  std::string operation;  // as core/operations.h calls it
+  std::string name;
+  std::vector<Input> inputs;
+  std::function<Variable(const std::vector<Variable>& inputs)> compute;
+  std::function<reference::Array(const reference::Arrays& inputs)> forward;
+  /// Undefined: every element's gradient is a finite difference of `forward`.
+  std::function<reference::Arrays(const reference::Arrays& inputs, const reference::Array& grad_y)> backward = {};
+  bool has_backward = true;
+  /// Whether the gradient is the forward's derivative: not for scale_grad, nor where maxima are tied.
+  bool is_derivative = true;
+  double tolerance = 1e-5;
+  /// The step of the implementation's own finite differences, in f32; 0: none.
+  double step = 0;
+  /// The least distance of `inputs` from a kink, and the least that it may be; undefined where there is none.
+  std::function<double(const reference::Arrays& inputs)> kink_distance = {};
+  double kink_margin = 1e-5;
+  /// How many finite differences of `forward` check `backward`, for each input.
+  std::int64_t samples = 60;
+};
+
+const std::vector<OperationCase>& operation_cases();
+
+/// The values of each input, f32 as the backends get them; the same every time.
+std::vector<std::vector<float>> input_values(const OperationCase& operation_case);
+
+}  // namespace gradamp::test

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+// Every operation again in float64 with plain loops, as its definition reads: what the backends are compared with.
+// The backwards here are themselves checked against finite differences of the forwards.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/backend.h"
+#include "core/philox.h"
+#include "core/shape.h"
+
+namespace gradamp::reference {
+
+/// A float64 array; images (N, H, W, C).
+struct Array {
+  Shape shape;
+  std::vector<double> values;
+
+  Array() = default;
+  explicit Array(const Shape& extents) : shape(extents), values(static_cast<std::size_t>(extents.count())) {}
+  Array(const Shape& extents, std::vector<double> numbers) : shape(extents), values(std::move(numbers)) {}
+
+  double& at(std::int64_t i) { return values[static_cast<std::size_t>(i)]; }
+  double at(std::int64_t i) const { return values[static_cast<std::size_t>(i)]; }
+  std::int64_t index(std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t c) const {
+    return ((n * shape[1] + h) * shape[2] + w) * shape[3] + c;
+  }
+  double& at(std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t c) { return at(index(n, h, w, c)); }
+  double at(std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t c) const { return at(index(n, h, w, c)); }
+};
+using Arrays = std::vector<Array>;
+
+// A forward takes the differentiable inputs in the order of the public function, optional ones last and left out;
+// a backward gives their gradients in the same order.
+
+Array conv2d(const Arrays& inputs, const Conv2dParams& params);
+Arrays conv2d_backward(const Arrays& inputs, const Array& grad_y, const Conv2dParams& params);
+
+/// What a batch norm computes on the way, per channel.
+struct Moments {
+  std::vector<double> mean, variance;  // the biased variance
+};
+Moments moments(const Array& x);
+/// inputs: x, gamma, beta[, residual].
+Array batch_norm(const Arrays& inputs, const Moments& statistics, const BatchNormParams& params);
+Arrays batch_norm_backward(const Arrays& inputs, const Array& grad_y, const BatchNormParams& params);
+
+Array relu(const Array& x);
+Array add(const Array& a, const Array& b);
+
+/// Of several maxima the first in the window counts.
+Array max_pool2d(const Array& x, const Pool2dParams& params);
+Array max_pool2d_backward(const Array& x, const Array& grad_y, const Pool2dParams& params);
+/// The place h * W + w of each maximum.
+std::vector<std::int32_t> max_pool2d_argmax(const Array& x, const Pool2dParams& params);
+Array avg_pool2d(const Array& x, const Pool2dParams& params);
+Array global_avg_pool(const Array& x);
+Array shortcut(const Array& x, std::int64_t channels);
+
+/// inputs: x, weight[, bias].
+Array linear(const Arrays& inputs);
+Arrays linear_backward(const Arrays& inputs, const Array& grad_y);
+
+/// Element i is dropped where the number drawn for it is below the probability.
+Array dropout(const Array& x, const DropoutParams& params, std::uint64_t seed, std::uint64_t step);
+
+/// The sum over the batch of -log softmax at the label.
+double cross_entropy_sum(const Array& logits, const std::vector<std::int32_t>& labels);
+/// How many labels are the place of their row's largest logit, the first of several.
+std::int64_t correct_count(const Array& logits, const std::vector<std::int32_t>& labels);
+
+/// The numbers that place an image of a batch: each follows from (seed, epoch, place in the epoch) alone.
+struct GatherPlace {
+  std::uint64_t seed = 0, epoch = 0, position = 0;
+};
+/// images (M, H, W, 3) as bytes; gives (count, H, W, 3).
+Array gather_images(const std::vector<std::uint8_t>& images, const Shape& shape, const std::vector<std::int32_t>& order,
+                    std::int64_t count, const GatherPlace& place, const GatherParams& params);
+
+}  // namespace gradamp::reference

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+#include "layers/state_dict.h"
+
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+#include "layers/layers.h"
+#include "tests/core/test_support.h"
+
+namespace gradamp::test {
+namespace {
+
+using Floats = std::vector<float>;
+
+class StateDictTest : public DeviceTest {
+ protected:
+  std::unique_ptr<Sequential> make_network(std::uint32_t substream) {
+    auto network = std::make_unique<Sequential>();
+    network->append(std::make_shared<Conv2d>(backend(), 3, 2, 2, Conv2dParams{}, true));
+    network->append(std::make_shared<BatchNorm>(backend(), 2));
+    network->append(std::make_shared<Linear>(backend(), 2, 5, false));
+    for (const NamedParameter& parameter : network->named_parameters()) fill(parameter.variable.value(), substream++);
+    for (const NamedBuffer& buffer : network->named_buffers()) fill(buffer.tensor, substream++);
+    return network;
+  }
+  static void fill(const Tensor& tensor, std::uint32_t substream) {
+    tensor.copy_from_host(std::span<const float>(normal_values(tensor.count(), substream)));
+  }
+  /// Every value of the network, one after another.
+  static Floats everything(Module& network) {
+    Floats values;
+    for (const StateEntry& entry : state_dict(network)) {
+      values.insert(values.end(), entry.values.begin(), entry.values.end());
+    }
+    return values;
+  }
+};
+
+TEST_P(StateDictTest, HoldsEverythingUnderPyTorchsNamesAndShapes) {
+  const auto network = make_network(1);
+  std::vector<std::string> entries;
+  for (const StateEntry& entry : state_dict(*network)) entries.push_back(entry.name + " " + entry.shape.to_string());
+  EXPECT_EQ(entries, (std::vector<std::string>{"0.weight [2, 3, 2, 2]", "0.bias [2]", "1.weight [2]", "1.bias [2]",
+                                               "2.weight [5, 2]", "1.running_mean [2]", "1.running_var [2]"}));
+}
+
+TEST_P(StateDictTest, FiltersArePutIntoPyTorchsOrder) {
+  const auto network = make_network(1);
+  const Floats krsc = network->named_parameters()[0].variable.value().to_host<float>();
+  const Floats kcrs = state_dict(*network)[0].values;
+  ASSERT_EQ(kcrs.size(), krsc.size());
+  for (std::size_t k = 0; k < 2; ++k)
+    for (std::size_t c = 0; c < 3; ++c)
+      for (std::size_t r = 0; r < 2; ++r)
+        for (std::size_t s = 0; s < 2; ++s)
+          EXPECT_EQ(kcrs[((k * 3 + c) * 2 + r) * 2 + s], krsc[((k * 2 + r) * 2 + s) * 3 + c]);
+}
+
+TEST_P(StateDictTest, LayoutsGoThereAndBack) {
+  const Shape shape = {2, 3, 5, 7};  // K, R, S, C
+  EXPECT_EQ(pytorch_shape(shape), (Shape{2, 7, 3, 5}));
+  EXPECT_EQ(pytorch_shape({4, 6}), (Shape{4, 6}));
+  const Floats values = normal_values(shape.count(), 1);
+  EXPECT_NE(to_pytorch_layout(shape, values), values);
+  EXPECT_EQ(from_pytorch_layout(shape, to_pytorch_layout(shape, values)), values);
+  EXPECT_EQ(to_pytorch_layout({42, 5}, values), values);
+}
+
+TEST_P(StateDictTest, LoadsWhatAnotherNetworkHeld) {
+  const auto from = make_network(1), to = make_network(100);
+  ASSERT_NE(everything(*from), everything(*to));
+  std::vector<StateEntry> entries = state_dict(*from);
+  std::reverse(entries.begin(), entries.end());  // the order says nothing
+  entries.push_back({"1.num_batches_tracked", {}, {3}});
+  load_state_dict(*to, entries);
+  EXPECT_EQ(everything(*to), everything(*from));
+}
+
+TEST_P(StateDictTest, RefusesWhatIsNotTheNetworksAndChangesNothing) {
+  const auto from = make_network(1), to = make_network(100);
+  const Floats before = everything(*to);
+  const auto error = [&](auto change) {
+    std::vector<StateEntry> entries = state_dict(*from);
+    change(entries);
+    const std::string message = error_of([&] { load_state_dict(*to, entries); });
+    EXPECT_TRUE(everything(*to) == before) << "changed, although: " << message;
+    return message;
+  };
+  EXPECT_EQ(error([](auto& entries) { entries.pop_back(); }),
+            "the weights lack '1.running_var'; are they of another network?");
+  EXPECT_EQ(error([](auto& entries) { entries.erase(entries.begin() + 4); }),
+            "the weights lack '2.weight'; are they of another network?");
+  EXPECT_EQ(error([](auto& entries) {
+              entries.push_back({"3.weight", {1}, {1}});
+            }),
+            "the weights hold '3.weight', which this network does not have");
+  EXPECT_EQ(error([](auto& entries) { entries[6].shape = {3}; }),
+            "the weights' '1.running_var' has shape [3], expected [2]");
+  EXPECT_EQ(error([](auto& entries) {
+              entries[0].shape = {2, 2, 2, 3};
+            }),
+            "the weights' '0.weight' has shape [2, 2, 2, 3], expected [2, 3, 2, 2]");
+  EXPECT_EQ(error([](auto& entries) { entries[6].values.pop_back(); }),
+            "the weights' '1.running_var' has 1 values, expected 2");
+  EXPECT_EQ(error([](auto& entries) { entries[0].values.push_back(0); }),
+            "the weights' '0.weight' has 25 values, expected 24");
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, StateDictTest, ::testing::ValuesIn(devices()), device_name);
+
+}  // namespace
+}  // namespace gradamp::test

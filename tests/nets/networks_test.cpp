@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+#include "nets/networks.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/operations.h"
+#include "kernels/backends.h"
+#include "layers/initialization.h"
+
+namespace gradamp {
+namespace {
+
+std::int64_t parameter_count(Module& network) {
+  std::int64_t count = 0;
+  for (const NamedParameter& parameter : network.named_parameters()) count += parameter.variable.value().count();
+  return count;
+}
+
+// [IGA]'s networks for 10 classes: the counts of the well-known PyTorch CIFAR versions. He's small ones: counted by
+// hand from the paper's table, with 10 outputs and shortcuts without parameters.
+TEST(Networks, HaveTheKnownNumbersOfParameters) {
+  const std::unique_ptr<Backend> backend = make_backend({});
+  const std::vector<std::pair<const char*, std::int64_t>> known = {
+      {"vgg19", 20'040'522},    {"resnet18", 11'173'962},  {"resnet34", 21'282'122},
+      {"resnet50", 23'520'842}, {"resnet101", 42'512'970}, {"resnet20", 269'722},
+      {"resnet32", 464'154},    {"resnet56", 853'018},     {"resnet110", 1'727'962}};
+  for (const auto& [name, count] : known) EXPECT_EQ(parameter_count(*make_network(name, *backend)), count) << name;
+}
+
+TEST(Networks, GiveLogitsForTheirClasses) {
+  const std::unique_ptr<Backend> backend = make_backend({});
+  const NoGrad no_grad;
+  for (const NetworkInfo& info : networks()) {
+    const std::shared_ptr<Module> network = make_network(info.name, *backend, {100, 0.0f, {}});
+    initialize(*network, Initialization::kHeNormal, 1);
+    const Tensor images = Tensor::zeros(*backend, {2, 32, 32, 3});
+    const Variable logits = network->forward(Variable(images), Mode::kEvaluation);
+    EXPECT_EQ(logits.shape(), (Shape{2, 100})) << info.name;
+  }
+}
+
+TEST(Networks, UnknownNamesAreRefusedWithTheKnownOnes) {
+  const std::unique_ptr<Backend> backend = make_backend({});
+  try {
+    make_network("resnet19", *backend);
+    FAIL() << "expected an Error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("resnet19"), testing::HasSubstr("resnet20")));
+  }
+}
+
+}  // namespace
+}  // namespace gradamp

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: MIT
+// Statistics, measures, selections and updates against what PyTorch and NumPy recorded in float64: over a made-up epoch
+// of random gradients, over an epoch of resnet8, and with the placement `backprop`.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "nets/networks.h"
+#include "tests/optim/optim_support.h"
+#include "tests/oracle/recorded.h"
+
+namespace gradamp {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::uint32_t kGradientSubstream = 10000, kEpochImageSubstream = 2000, kEpochLabelSubstream = 3000;
+
+Granularity granularity_of(const json& record) {
+  return record.at("granularity") == "neuron" ? Granularity::kNeuron : Granularity::kWeight;
+}
+
+LayerMeasure measure_of(const json& record) { return record.at("measure") == "G" ? kG : kGPrime; }
+
+SgdParams sgd_of(const json& recorded, Granularity granularity, bool nesterov) {
+  return {.momentum = recorded.at("sgd").at("momentum").get<float>(),
+          .weight_decay = recorded.at("sgd").at("weight_decay").get<float>(),
+          .nesterov = nesterov,
+          .accumulate = true,
+          .granularity = granularity};
+}
+
+StepState state_of(Backend& backend, const json& recorded) {
+  StepState state = oracle::make_state(backend);
+  const float rate = recorded.at("sgd").at("learning_rate").get<float>();
+  state.learning_rate.copy_from_host(std::span<const float>(&rate, 1));
+  return state;
+}
+
+/// 2u - 1 for the first numbers u of a substream.
+std::vector<float> symmetric_values(std::uint32_t substream, std::int64_t count) {
+  PhiloxSequence random(oracle::kSeed, RandomStream::kTest, substream);
+  std::vector<float> values(static_cast<std::size_t>(count));
+  for (float& value : values) value = 2 * random.uniform() - 1;
+  return values;
+}
+
+::testing::AssertionResult matches_sketch(const Tensor& tensor, const json& sketch, std::uint32_t ordinal,
+                                          double tolerance) {
+  const oracle::Difference difference =
+      oracle::compare(oracle::host_values(tensor), sketch, oracle::kSignSubstream + ordinal);
+  if (difference.relative() <= tolerance) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << sketch.at("name") << ": relative error " << difference.relative()
+                                       << " (limit " << tolerance << ")";
+}
+
+/// How far measures may be from the recorded ones. A layer whose normalised value is within `normalized` of a threshold
+/// may be selected or not.
+struct Tolerances {
+  double values = 0, normalized = 0;
+};
+
+/// Compares the measures of an arena's sums with the recorded ones, and the selections made from them.
+class MeasureCheck {
+ public:
+  MeasureCheck(const Arena& arena, const json& recorded, Granularity granularity, Tolerances tolerances)
+      : recorded_(recorded), granularity_(granularity), tolerances_(tolerances), layers_(arena.layers.size()) {
+    Backend& backend = arena.weights.backend();
+    measures_ = Tensor::empty(backend, {kMeasureCount, static_cast<std::int64_t>(layers_)}, DType::kF64);
+    backend.measure_layers(arena, granularity, measures_);
+  }
+
+  void values() const {
+    const std::vector<double> found = measures_.to_host<double>();
+    for (const LayerMeasure measure : {kG, kGPrime}) {
+      const json& record = record_of(measure);
+      const std::size_t row = measure, normalized_row = row + kNormalizedG;
+      for (std::size_t l = 0; l < layers_; ++l) {
+        EXPECT_NEAR(found[row * layers_ + l], record.at("values")[l].get<double>(), tolerances_.values)
+            << record["measure"] << " of layer " << l;
+        EXPECT_NEAR(found[normalized_row * layers_ + l], record.at("normalised")[l].get<double>(),
+                    tolerances_.normalized)
+            << "normalised " << record["measure"] << " of layer " << l;
+      }
+    }
+  }
+
+  void selections() const {
+    std::set<std::size_t> sizes;
+    for (const json& record : recorded_.at("selections")) {
+      if (granularity_of(record) != granularity_) continue;
+      const double threshold = record.at("threshold").get<double>();
+      const auto selection_case = static_cast<SelectionCase>(record.at("case").get<int>());
+      const Tensor factors = Tensor::empty(measures_.backend(), {static_cast<std::int64_t>(layers_)});
+      measures_.backend().select_layers(measures_, {measure_of(record), selection_case, threshold, 2.0f}, factors);
+      const std::vector<float> found = factors.to_host<float>();
+      const auto expected = record.at("selected").get<std::set<std::size_t>>();
+      for (std::size_t l = 0; l < layers_; ++l) {
+        double score = record_of(measure_of(record)).at("normalised")[l].get<double>();
+        if (selection_case == SelectionCase::kTwoSided) score = std::abs(score);
+        if (std::abs(score - threshold) <= tolerances_.normalized) continue;
+        EXPECT_EQ(found[l] == 2.0f, expected.count(l) == 1) << record << " layer " << l;
+      }
+      sizes.insert(expected.size());
+    }
+    EXPECT_GT(sizes.size(), 2u);  // the thresholds do differ
+  }
+
+ private:
+  const json& record_of(LayerMeasure measure) const {
+    for (const json& record : recorded_.at("measures"))
+      if (granularity_of(record) == granularity_ && measure_of(record) == measure) return record;
+    fail("nothing recorded for this measure and granularity");
+  }
+
+  const json& recorded_;
+  Granularity granularity_;
+  Tolerances tolerances_;
+  std::size_t layers_;
+  Tensor measures_;
+};
+
+void expect_sums(const Arena& arena, const json& recorded, Granularity granularity) {
+  const std::vector<float> signed_sums = arena.signed_sums.to_host<float>();
+  const std::vector<float> absolute_sums = arena.absolute_sums.to_host<float>();
+  for (const json& record : recorded.at("sums")) {
+    if (granularity_of(record) != granularity) continue;
+    for (std::size_t l = 0; l < arena.layers.size(); ++l) {
+      const LayerRange& layer = arena.layers[l];
+      const bool by_weight = granularity == Granularity::kWeight;
+      const std::int64_t begin = by_weight ? layer.begin : layer.neuron_begin;
+      const std::int64_t length = by_weight ? layer.end - layer.begin : layer.neurons;
+      double s = 0, a = 0;
+      for (std::int64_t i = begin; i < begin + length; ++i) {
+        s += std::abs(static_cast<double>(signed_sums[static_cast<std::size_t>(i)]));
+        a += static_cast<double>(absolute_sums[static_cast<std::size_t>(i)]);
+      }
+      EXPECT_EQ(by_weight ? layer.count : layer.neurons, record.at("counts")[l].get<std::int64_t>());
+      const double expected_s = record.at("signed")[l].get<double>(),
+                   expected_a = record.at("absolute")[l].get<double>();
+      // Twenty float32 roundings of sums of about A.
+      EXPECT_NEAR(s, expected_s, 1e-6 * expected_a);
+      EXPECT_NEAR(a, expected_a, 1e-6 * expected_a);
+    }
+  }
+}
+
+/// The layers of a recorded made-up epoch. Their order and shapes are all that matters.
+class MadeUpNetwork final : public Module {
+ public:
+  MadeUpNetwork(Backend& backend, const json& recorded) {
+    std::map<std::string, std::vector<std::int64_t>> shapes;
+    for (const json& tensor : recorded.at("tensors"))
+      shapes[tensor.at("name")] = tensor.at("shape").get<std::vector<std::int64_t>>();
+    for (const json& layer : recorded.at("layers")) {
+      const std::string name = layer.at("name");
+      const std::vector<std::int64_t>& shape = shapes.at(name + ".weight");
+      const bool bias = layer.at("parameters").size() == 2;
+      if (layer.at("type") == "conv") {
+        const int kernel = static_cast<int>(shape.at(2));
+        add_module(name, std::make_shared<Conv2d>(backend, shape[1], shape[0], kernel, Conv2dParams{}, bias));
+      } else if (layer.at("type") == "bn") {
+        add_module(name, std::make_shared<BatchNorm>(backend, shape[0]));
+      } else {
+        add_module(name, std::make_shared<Linear>(backend, shape[1], shape[0], bias));
+      }
+    }
+  }
+  Variable forward(const Variable& x, Mode) override { return x; }
+};
+
+/// The gradient of a made tensor at a step, in PyTorch's order; see MadeTensor in tests/oracle/method.py.
+std::vector<float> made_gradient(const json& tensor, std::uint32_t ordinal, std::uint32_t step, std::int64_t count) {
+  const bool negated = tensor.at("alternating").get<bool>() && step % 2 == 1;
+  const std::uint32_t drawn = negated ? step - 1 : step;
+  std::vector<float> values = symmetric_values(kGradientSubstream + 100 * drawn + ordinal, count);
+  const float scale = tensor.at("scale").get<float>(), drift = tensor.at("drift").get<float>();
+  const std::array<float, 3> powers = {1, 2, 4};
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = (negated ? -values[i] : values[i]) * (scale * powers[i % 3]) + drift;
+  return values;
+}
+
+void expect_first(const std::vector<float>& values, const json& expected) {
+  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(values[i], expected[i].get<float>(), 1e-6);
+}
+
+class RecordedTest : public test::DeviceTest {
+ protected:
+  void made_up_epoch(Granularity granularity, bool nesterov);
+};
+
+void RecordedTest::made_up_epoch(Granularity granularity, bool nesterov) {
+  const json recorded = oracle::read("optim/recorded/made_up_epoch.json");
+  ASSERT_EQ(recorded.at("seed"), oracle::kSeed);
+  const json& tensors = recorded.at("tensors");
+  MadeUpNetwork network(backend(), recorded);
+  std::uint32_t ordinal = 0;
+  for (const NamedParameter& parameter : network.named_parameters()) {
+    const Shape& shape = parameter.variable.shape();
+    std::vector<float> values = symmetric_values(oracle::kParameterSubstream + ordinal, shape.count());
+    for (float& value : values) value *= 0.5f;
+    ASSERT_EQ(parameter.name, tensors.at(ordinal).at("name"));
+    expect_first(values, tensors[ordinal++].at("initial_first"));
+    values = from_pytorch_layout(shape, values);
+    parameter.variable.value().copy_from_host(std::span<const float>(values));
+  }
+
+  ParameterArena arena(network);
+  arena.enable_statistics(granularity);
+  const StepState state = state_of(backend(), recorded);
+  std::vector<float> factors;
+  for (const ArenaLayer& layer : arena.layers()) {
+    const json& amplified = recorded.at("amplified");
+    const bool is_amplified = std::find(amplified.begin(), amplified.end(), layer.name) != amplified.end();
+    factors.push_back(is_amplified ? recorded.at("factor").get<float>() : 1.0f);
+  }
+  const Tensor device_factors = test::tensor_of(backend(), {static_cast<std::int64_t>(factors.size())}, factors);
+  const auto steps = recorded.at("steps").get<std::uint32_t>();
+  for (std::uint32_t step = 0; step < steps; ++step) {
+    arena.begin_step();
+    ordinal = 0;
+    for (const NamedParameter& parameter : network.named_parameters()) {
+      const json& tensor = tensors[ordinal];
+      const Shape& shape = parameter.variable.shape();
+      const std::vector<float> gradient = made_gradient(tensor, ordinal++, step, shape.count());
+      if (step == 0) expect_first(gradient, tensor.at("gradient_first"));
+      if (step + 1 == steps) expect_first(gradient, tensor.at("last_gradient_first"));
+      if (tensor.at("scale") == 0.0) continue;  // received none: zeros
+      parameter.variable.receive_grad(Tensor::from_host(backend(), shape, from_pytorch_layout(shape, gradient)));
+    }
+    arena.finish_gradients();
+    backend().sgd_step(arena.arena(), device_factors, state, sgd_of(recorded, granularity, nesterov));
+    backend().advance_step(state, 1);
+  }
+
+  expect_sums(arena.arena(), recorded, granularity);
+  // No recorded normalised value is within 1e-3 of a threshold, so every selection is compared.
+  const MeasureCheck measures(arena.arena(), recorded, granularity, {1e-5, 1e-5});
+  measures.values();
+  measures.selections();
+  ordinal = 0;
+  for (const NamedParameter& parameter : network.named_parameters()) {
+    const auto expected =
+        recorded.at("weights")[ordinal++].at(nesterov ? "nesterov" : "sgd").get<std::vector<double>>();
+    EXPECT_TRUE(test::agrees(oracle::host_values(parameter.variable.value()), expected, 2e-6))
+        << parameter.name;  // twenty float32 updates
+  }
+}
+
+TEST_P(RecordedTest, MadeUpEpochByWeight) { made_up_epoch(Granularity::kWeight, false); }
+TEST_P(RecordedTest, MadeUpEpochByNeuron) { made_up_epoch(Granularity::kNeuron, false); }
+TEST_P(RecordedTest, MadeUpEpochWithNesterov) { made_up_epoch(Granularity::kWeight, true); }
+
+TEST_P(RecordedTest, AnEpochOfResnet8) {
+  const json recorded = oracle::read("optim/recorded/resnet8_epoch.json");
+  for (const Granularity granularity : {Granularity::kWeight, Granularity::kNeuron}) {
+    const std::shared_ptr<Module> network = make_network("resnet8", backend());
+    oracle::set_initial(*network, recorded.at("parameters"));
+    ParameterArena arena(*network);
+    ASSERT_EQ(arena.layers().size(), recorded.at("layers").size());
+    for (std::size_t l = 0; l < arena.layers().size(); ++l) {
+      EXPECT_EQ(arena.layers()[l].name, recorded["layers"][l].at("name"));
+      EXPECT_EQ(name_of(arena.layers()[l].type), recorded["layers"][l].at("type"));
+    }
+    EXPECT_EQ(arena.parameter_count(), recorded.at("parameter_count").get<std::int64_t>());
+    arena.enable_statistics(granularity);
+    const StepState state = state_of(backend(), recorded);
+    const Tensor factors = test::filled(backend(), static_cast<std::int64_t>(arena.layers().size()), 1.0f);
+    for (std::uint32_t step = 0; step < recorded.at("steps").get<std::uint32_t>(); ++step) {
+      const Batch batch = oracle::make_batch(backend(), recorded.at("batch"), kEpochImageSubstream + step,
+                                             kEpochLabelSubstream + step, 10);
+      arena.begin_step();
+      const Variable logits = network->forward(Variable(batch.images), Mode::kTraining);
+      const Variable loss = softmax_cross_entropy(logits, batch.labels, state);
+      loss.backward();
+      arena.finish_gradients();
+      backend().sgd_step(arena.arena(), factors, state, sgd_of(recorded, granularity, false));
+      backend().advance_step(state, 1);
+      EXPECT_NEAR(loss.value().to_host<float>()[0], recorded.at("losses")[step].get<double>(), 1e-5) << step;
+    }
+    // PyTorch's own float32 is 6e-6 from its float64 in the values and 7e-5 in the normalised ones.
+    const MeasureCheck measures(arena.arena(), recorded, granularity, {1e-5, 2e-4});
+    measures.values();
+    measures.selections();
+    std::uint32_t ordinal = 0;
+    for (const NamedParameter& parameter : network->named_parameters()) {
+      const json& sketch = recorded.at("weights")[ordinal];
+      ASSERT_EQ(sketch.at("name"), parameter.name);
+      EXPECT_TRUE(matches_sketch(parameter.variable.value(), sketch, ordinal++, 1e-5));
+    }
+  }
+}
+
+TEST_P(RecordedTest, PlacementBackpropInResnet8) {
+  const json recorded = oracle::read("optim/recorded/resnet8_backprop.json");
+  const json start = oracle::read("nets/recorded/resnet8_10.json");
+  ASSERT_EQ(recorded.at("start"), start.at("start"));
+  const Tensor factors = test::tensor_of(backend(), {2}, {1.0f, recorded.at("factor").get<float>()});
+  for (const std::string placement : {"layers", "relus"}) {
+    const std::shared_ptr<Module> network = make_network("resnet8", backend());
+    oracle::set_initial(*network, start.at("parameters"));
+    const json& amplified = recorded.at(placement + "_amplified");
+    std::size_t found_layers = 0;
+    for (const NamedLayer& named : named_layers(*network)) {
+      const bool is_amplified = std::find(amplified.begin(), amplified.end(), named.name) != amplified.end();
+      named.layer->set_grad_scale({factors, is_amplified ? 1 : 0});
+      found_layers += is_amplified ? 1 : 0;
+    }
+    ASSERT_EQ(found_layers, amplified.size());
+    const StepState state = oracle::make_state(backend());
+    const Batch batch = oracle::make_batch(backend(), recorded.at("batch"), recorded.at("image_substream"),
+                                           recorded.at("label_substream"), 10);
+    softmax_cross_entropy(network->forward(Variable(batch.images), Mode::kTraining), batch.labels, state).backward();
+    std::uint32_t ordinal = 0;
+    for (const NamedParameter& parameter : network->named_parameters()) {
+      const json& sketch = recorded.at(placement + "_gradients")[ordinal];
+      ASSERT_EQ(sketch.at("name"), parameter.name);
+      EXPECT_TRUE(matches_sketch(parameter.variable.grad(), sketch, ordinal++, 2e-5));  // PyTorch's float32: 1.4e-6
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, RecordedTest, ::testing::ValuesIn(test::devices()), test::device_name);
+
+}  // namespace
+}  // namespace gradamp

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: MIT
+"""The networks of nets/ in PyTorch, with the parameter names of the well-known CIFAR versions.
+
+VGG-19 and ResNet-18/34/50/101 are named as in kuangliu/pytorch-cifar, resnet8/20/32/56/110 as in
+akamaster/pytorch_resnet_cifar10 (shortcuts without parameters: option A of He et al.).
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+import philox
+
+PARAMETER_COUNTS = {  # for 10 classes: METHOD.md section 4, and the usual counts of the small ones
+    "vgg19": 20_040_522,
+    "resnet18": 11_173_962,
+    "resnet34": 21_282_122,
+    "resnet50": 23_520_842,
+    "resnet101": 42_512_970,
+    "resnet20": 269_722,
+    "resnet32": 464_154,
+    "resnet56": 853_018,
+    "resnet110": 1_727_962,
+}
+
+
+def conv(inputs, outputs, kernel, stride=1):
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+
+
+class Vgg19(nn.Module):
+    """Sixteen 3x3 convolutions with bias, each followed by batch norm and ReLU, in five stages that end in pooling."""
+
+    STAGES = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # (channels, convolutions)
+
+    def __init__(self, classes):
+        super().__init__()
+        modules, channels = [], 3
+        for width, repeats in self.STAGES:
+            for _ in range(repeats):
+                modules += [nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
+                channels = width
+            modules.append(nn.MaxPool2d(2, 2))
+        modules.append(nn.AvgPool2d(1, 1))  # changes nothing, but has its index
+        self.features = nn.Sequential(*modules)
+        self.classifier = nn.Linear(512, classes)
+
+    def forward(self, x):
+        return self.classifier(self.features(x).flatten(1))
+
+
+class SubsampledShortcut(nn.Module):
+    """Option A: every second pixel, and as many zero channels before as behind."""
+
+    def __init__(self, added_channels):
+        super().__init__()
+        self.pad = added_channels // 2
+
+    def forward(self, x):
+        return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.pad, self.pad))
+
+
+class Block(nn.Module):
+    """A residual block: convolutions (outputs, kernel, stride) with batch norm, ReLU between them and after the sum."""
+
+    def __init__(self, inputs, convolutions, make_shortcut):
+        super().__init__()
+        self.depth = len(convolutions)
+        stride, channels = 1, inputs
+        for number, (outputs, kernel, step) in enumerate(convolutions, start=1):
+            self.add_module(f"conv{number}", conv(channels, outputs, kernel, step))
+            self.add_module(f"bn{number}", nn.BatchNorm2d(outputs))
+            self.add_module(f"relu{number}", nn.ReLU())
+            channels, stride = outputs, stride * step
+        self.shortcut = nn.Sequential()
+        if stride != 1 or inputs != channels:
+            self.shortcut = make_shortcut(inputs, channels, stride)
+
+    def forward(self, x):
+        out = x
+        for number in range(1, self.depth + 1):
+            out = getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(out))
+            if number == self.depth:
+                out = out + self.shortcut(x)
+            out = getattr(self, f"relu{number}")(out)
+        return out
+
+
+class ResNet(nn.Module):
+    """A 3x3 stem, stages of blocks, global average pooling, one linear layer."""
+
+    def __init__(self, stem, stages, convolutions, make_shortcut, classes):
+        """stages: (width, blocks); convolutions(width, stride): a block's list for Block."""
+        super().__init__()
+        self.conv1 = conv(3, stem, 3)
+        self.bn1 = nn.BatchNorm2d(stem)
+        self.relu1 = nn.ReLU()
+        channels = stem
+        for number, (width, repeats) in enumerate(stages, start=1):
+            blocks = []
+            for position in range(repeats):
+                stride = 2 if number > 1 and position == 0 else 1
+                shape = convolutions(width, stride)
+                blocks.append(Block(channels, shape, make_shortcut))
+                channels = shape[-1][0]
+            self.add_module(f"layer{number}", nn.Sequential(*blocks))
+        self.depth = len(stages)
+        self.linear = nn.Linear(channels, classes)
+
+    def forward(self, x):
+        out = self.relu1(self.bn1(self.conv1(x)))
+        for number in range(1, self.depth + 1):
+            out = getattr(self, f"layer{number}")(out)
+        return self.linear(out.mean(dim=(2, 3)))
+
+
+def basic(width, stride):
+    return [(width, 3, stride), (width, 3, 1)]
+
+
+def bottleneck(width, stride):
+    return [(width, 1, 1), (width, 3, stride), (4 * width, 1, 1)]
+
+
+def projection(inputs, outputs, stride):
+    return nn.Sequential(conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+
+
+def subsampling(inputs, outputs, _stride):
+    return SubsampledShortcut(outputs - inputs)
+
+
+WIDE = {  # blocks a stage
+    "resnet18": (basic, (2, 2, 2, 2)),
+    "resnet34": (basic, (3, 4, 6, 3)),
+    "resnet50": (bottleneck, (3, 4, 6, 3)),
+    "resnet101": (bottleneck, (3, 4, 23, 3)),
+}
+SMALL = {"resnet8": 1, "resnet20": 3, "resnet32": 5, "resnet56": 9, "resnet110": 18}
+
+NAMES = ("vgg19", *WIDE, *SMALL)
+
+
+def build(name, classes):
+    """The network in float32 with PyTorch's own initial values; its parameter count is checked."""
+    if name == "vgg19":
+        network = Vgg19(classes)
+    elif name in WIDE:
+        convolutions, repeats = WIDE[name]
+        stages = list(zip((64, 128, 256, 512), repeats, strict=True))
+        network = ResNet(64, stages, convolutions, projection, classes)
+    else:
+        stages = [(width, SMALL[name]) for width in (16, 32, 64)]
+        network = ResNet(16, stages, basic, subsampling, classes)
+    count = parameter_count(network)
+    if classes == 10 and count != PARAMETER_COUNTS.get(name, count):
+        raise SystemExit(f"{name}: expected {PARAMETER_COUNTS[name]} parameters, got {count}")
+    return network
+
+
+def parameter_count(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+LAYER_TYPES = {nn.Conv2d: "conv", nn.BatchNorm2d: "bn", nn.Linear: "linear"}
+
+
+def layers(network):
+    """METHOD.md's layers: (name, type, module) of every module with parameters of its own, in order."""
+    return [
+        (name, LAYER_TYPES[type(module)], module)
+        for name, module in network.named_modules()
+        if type(module) in LAYER_TYPES
+    ]
+
+
+@dataclass(frozen=True)
+class Initial:
+    """How a parameter's made initial values come from its random numbers. See README.md for the formulas."""
+
+    scale: np.float32
+    center: np.float32 = np.float32(0)
+    paired: bool = False  # the filters of input channels 2j and 2j + 1 are each other's negative
+    negative: bool = False  # the center is negated in the channels 6 and 7 of every 8
+
+    def values(self, ordinal, shape):
+        value = philox.symmetric(philox.SUBSTREAM_PARAMETERS + ordinal, shape) * self.scale
+        if self.paired:
+            value[:, 1::2] = -value[:, 0 : shape[1] - 1 : 2]
+        center = np.full(shape, self.center)
+        if self.negative:
+            center[np.arange(shape[0]) % 8 >= 6] *= np.float32(-1)
+        return center + value
+
+
+def usual_initial(kind, tensor, shape):
+    """Values much as a training starts with: batch norm's outputs lie around zero."""
+    if kind == "bn":
+        return Initial(np.float32(0.1), np.float32(1 if tensor == "weight" else 0))
+    if tensor == "bias":
+        return Initial(np.float32(0.1))
+    fan_in = math.prod(shape[1:])
+    return Initial(np.float32(math.sqrt((6 if kind == "conv" else 1) / fan_in)))
+
+
+def clear_initial(kind, tensor, shape, feeds_sum):
+    """Values that keep every ReLU's input clear of zero, so that rounding cannot switch one on or off.
+
+    Batch norm gives +-1 with a deviation of 1/8. Filters in pairs take that mean away again: else the zeros around the
+    image would be the strongest signal in it. What goes into a residual sum is positive in all channels, and an
+    eighth of that, so that sums over many blocks stay small.
+    """
+    if kind == "bn":
+        size = 1 / 8 if feeds_sum else 1
+        if tensor == "weight":
+            return Initial(np.float32(size / 64), np.float32(size / 8))
+        return Initial(np.float32(size / 64), np.float32(size), negative=not feeds_sum)
+    usual = usual_initial(kind, tensor, shape)
+    return replace(usual, paired=kind == "conv" and tensor == "weight")
+
+
+def feeds_residual_sum(network, module):
+    block = network.get_submodule(module.rpartition(".")[0])
+    if isinstance(block, Block):
+        return module.endswith(f".bn{block.depth}")
+    return ".shortcut." in module
+
+
+def initials(network, kind_of_start):
+    """(name, Initial) of every parameter in order, for the start "usual" or "clear"."""
+    kinds = {name: kind for name, kind, _ in layers(network)}
+    result = []
+    for name, parameter in network.named_parameters():
+        module, _, tensor = name.rpartition(".")
+        kind, shape = kinds[module], tuple(parameter.shape)
+        if kind_of_start == "usual":
+            result.append((name, usual_initial(kind, tensor, shape)))
+        else:
+            feeds_sum = kind == "bn" and feeds_residual_sum(network, module)
+            result.append((name, clear_initial(kind, tensor, shape, feeds_sum)))
+    return result
+
+
+def made_network(name, classes, start, dtype):
+    """The network with its made initial values: float32 values, whatever the type."""
+    network = build(name, classes)
+    with torch.no_grad():
+        for ordinal, (parameter_name, initial) in enumerate(initials(network, start)):
+            parameter = network.get_parameter(parameter_name)
+            parameter.copy_(torch.from_numpy(initial.values(ordinal, tuple(parameter.shape))))
+    return network.to(dtype)
+
+
+class Margins:
+    """Watches a network for how near its ReLUs' inputs come to zero, and the two largest in a pooling window."""
+
+    def __init__(self, network):
+        self.relu, self.max_pool = math.inf, math.inf
+        for module in network.modules():
+            if isinstance(module, nn.ReLU):
+                module.register_forward_hook(self._after_relu)
+            elif isinstance(module, nn.MaxPool2d):
+                module.register_forward_hook(self._after_max_pool)
+
+    def _after_relu(self, _module, inputs, _output):
+        self.relu = min(self.relu, inputs[0].detach().abs().min().item())
+
+    def _after_max_pool(self, _module, inputs, _output):
+        x = inputs[0].detach()
+        windows = functional.unfold(x.flatten(0, 1).unsqueeze(1), 2, stride=2)  # 2x2 windows: (N * C, 4, windows)
+        top = windows.topk(2, dim=1).values
+        gaps = (top[:, 0] - top[:, 1])[top[:, 0] > 0]  # at zero ReLU stops the gradient anyway
+        self.max_pool = min(self.max_pool, gaps.min().item())
+
+    def as_record(self):
+        return {name: value for name, value in vars(self).items() if math.isfinite(value)}

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: MIT
+// Whole runs: the same seed gives the same bits, a run broken off anywhere and resumed equals the unbroken one, and
+// nothing good is ever overwritten by something broken.
+//
+// Every run is made in a child process, because OpenMP's threads do not survive a fork: this process never computes.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <functional>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "data/safetensors.h"
+#include "tests/data/failing_file_system.h"
+#include "tests/data/scratch_folder.h"
+#include "tools/training.h"
+
+namespace gradamp {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+constexpr int kStepsPerEpoch = 4;
+constexpr int kEpochs = 4;
+
+/// 4 epochs of 4 steps: plain, analysed, amplified, plain at a smaller rate.
+RunSettings small_run(const fs::path& folder) {
+  RunSettings settings;
+  settings.network = "resnet8";
+  settings.train_images = 60;  // the last batch is smaller
+  settings.test_images = 20;
+  settings.batch_size = 16;
+  settings.strategy = "1:0.05, 3:0.05:2, 4:0.01";
+  settings.threshold = 0.5;
+  settings.dropout = 0.1;
+  settings.threads = 1;
+  settings.run_folder = folder.string();
+  return settings;
+}
+
+/// Runs `body` in a child; its exit code, or minus the signal that ended it. An Error is printed and gives 1.
+int in_child(const std::function<void()>& body) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    try {
+      body();
+    } catch (const Error& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      ::_exit(1);
+    }
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+int train_in_child(const RunSettings& settings) {
+  return in_child([&] { train(settings, {}); });
+}
+
+int resume_in_child(const fs::path& folder) {
+  return in_child([&] { resume(folder, {}); });
+}
+
+/// Calls `act` after the step numbered `step`, counted over the part of the run that it observes.
+class ActAtStep : public TrainingObserver {
+ public:
+  ActAtStep(int step, std::function<void()> act) : left_(step), act_(std::move(act)) {}
+  void on_step(const StepProgress&) override {
+    if (--left_ == 0) act_();
+  }
+
+ private:
+  int left_;
+  std::function<void()> act_;
+};
+
+std::string checkpoint_of(const fs::path& run) { return text_of(run / "checkpoint.safetensors"); }
+
+/// A log without what differs from run to run.
+std::vector<nlohmann::json> lines_of(const fs::path& path) {
+  std::vector<nlohmann::json> lines;
+  std::ifstream file(path);
+  for (std::string text; std::getline(file, text);) {
+    nlohmann::json line = nlohmann::json::parse(text);
+    for (const char* key : {"run", "seconds", "images_per_second"}) line.erase(key);
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+void expect_equal_runs(const fs::path& run, const fs::path& expected) {
+  ASSERT_TRUE(fs::exists(expected / "checkpoint.safetensors"));
+  EXPECT_TRUE(checkpoint_of(run) == checkpoint_of(expected)) << "the checkpoints differ";
+  EXPECT_EQ(lines_of(run / "metrics.jsonl"), lines_of(expected / "metrics.jsonl"));
+  EXPECT_EQ(lines_of(run / "layers.jsonl"), lines_of(expected / "layers.jsonl"));
+  EXPECT_EQ(lines_of(run / "metrics.jsonl").size(), static_cast<std::size_t>(kEpochs));
+}
+
+TEST(Training, SameSeedGivesSameBits) {
+  const ScratchFolder folder;
+  ASSERT_EQ(train_in_child(small_run(folder / "a")), 0);
+  ASSERT_EQ(train_in_child(small_run(folder / "b")), 0);
+  expect_equal_runs(folder / "b", folder / "a");
+  RunSettings other = small_run(folder / "c");
+  other.seed = 2;
+  ASSERT_EQ(train_in_child(other), 0);
+  EXPECT_FALSE(checkpoint_of(folder / "c") == checkpoint_of(folder / "a"));
+}
+
+/// Breaks a run of `settings` off after each of several numbers of steps, by `break_off`, resumes it, and compares.
+void expect_resumable(const std::function<RunSettings(const fs::path&)>& make_settings,
+                      const std::function<void(const RunSettings&, int step)>& break_off) {
+  const ScratchFolder folder;
+  ASSERT_EQ(train_in_child(make_settings(folder / "unbroken")), 0);
+  // In the first epoch, at ends of epochs, in the analysed and in the amplified epoch, at the last step.
+  for (const int step : {1, kStepsPerEpoch, 6, 7, 2 * kStepsPerEpoch, 10, 13, kEpochs * kStepsPerEpoch}) {
+    SCOPED_TRACE(testing::Message() << "broken off after step " << step);
+    const fs::path run = folder / ("broken-" + std::to_string(step));
+    break_off(make_settings(run), step);
+    ASSERT_EQ(resume_in_child(run), 0);
+    expect_equal_runs(run, folder / "unbroken");
+  }
+}
+
+void stop_after(const RunSettings& settings, int step) {
+  ASSERT_EQ(in_child([&] {
+              std::atomic<bool> stop = false;
+              ActAtStep observer(step, [&] { stop = true; });
+              train(settings, {&stop, &observer, nullptr});
+            }),
+            0);
+}
+
+void kill_after(const RunSettings& settings, int step) {
+  ASSERT_EQ(in_child([&] {
+              ActAtStep observer(step, [] { ::kill(::getpid(), SIGKILL); });
+              train(settings, {nullptr, &observer, nullptr});
+            }),
+            -SIGKILL);
+}
+
+TEST(Training, StoppedAndResumedEqualsUnbroken) { expect_resumable(small_run, stop_after); }
+
+TEST(Training, KilledAndResumedEqualsUnbroken) { expect_resumable(small_run, kill_after); }
+
+TEST(Training, RandomSelectionIsResumable) {
+  expect_resumable(
+      [](const fs::path& run) {
+        RunSettings settings = small_run(run);
+        settings.selection = SelectionMethod::kRandom;
+        return settings;
+      },
+      stop_after);
+}
+
+TEST(Training, BackpropPlacementByNeuronWithReselectionIsResumable) {
+  expect_resumable(
+      [](const fs::path& run) {
+        RunSettings settings = small_run(run);
+        settings.strategy = "1:0.05, 4:0.05:2";
+        settings.reselect_every = 1;
+        settings.placement = Placement::kBackprop;
+        settings.granularity = Granularity::kNeuron;
+        settings.nesterov = true;
+        return settings;
+      },
+      stop_after);
+}
+
+TEST(Training, StoppedTwiceInOneEpochEqualsUnbroken) {
+  const ScratchFolder folder;
+  ASSERT_EQ(train_in_child(small_run(folder / "unbroken")), 0);
+  const fs::path run = folder / "broken";
+  stop_after(small_run(run), 5);
+  ASSERT_EQ(in_child([&] {
+              std::atomic<bool> stop = false;
+              ActAtStep observer(1, [&] { stop = true; });
+              check(!resume(run, {&stop, &observer, nullptr}).completed, "expected to be interrupted");
+            }),
+            0);
+  ASSERT_EQ(resume_in_child(run), 0);
+  expect_equal_runs(run, folder / "unbroken");
+}
+
+// A run that dies at a call to the file system, or half way through a write, for many of its calls, and goes on.
+TEST(Training, KilledAtAnyFileSystemCallAndResumedEqualsUnbroken) {
+  const ScratchFolder folder;
+  ASSERT_EQ(train_in_child(small_run(folder / "unbroken")), 0);
+  int killed = 0;
+  const auto survives = [&](Fault fault, int at) {
+    SCOPED_TRACE(testing::Message() << name_of(fault) << " at call " << at);
+    const fs::path run = folder / "broken";
+    fs::remove_all(run);
+    const int code = in_child([&] {
+      FailingFileSystem failing(fault, at);
+      train(small_run(run), {nullptr, nullptr, &failing});
+    });
+    killed += code == FailingFileSystem::kExitCode ? 1 : 0;
+    const bool begun = fs::exists(run / "config.json");
+    EXPECT_EQ(begun ? resume_in_child(run) : train_in_child(small_run(run)), 0);
+    expect_equal_runs(run, folder / "unbroken");
+    return code == 0;
+  };
+  for (int at = 1; !survives(Fault::kExit, at); at += 7) survives(Fault::kExitMidWrite, at + 3);
+  EXPECT_GT(killed, 20);
+}
+
+// Every call of the second epoch's saving fails in turn, in every way: what is left is a checkpoint that loads.
+TEST(Training, AfterAnyFailureACheckpointLoads) {
+  const ScratchFolder folder;
+  const fs::path begun = folder / "begun";
+  stop_after(small_run(begun), kStepsPerEpoch + 3);
+  ASSERT_EQ(train_in_child(small_run(folder / "unbroken")), 0);
+  for (const Fault fault : {Fault::kNoSpace, Fault::kIoError, Fault::kShortWrite}) {
+    for (int at = 3; at < 40; at += 4) {
+      SCOPED_TRACE(testing::Message() << name_of(fault) << " at call " << at);
+      const fs::path run = folder / "run";
+      fs::remove_all(run);
+      fs::copy(begun, run);
+      in_child([&] {
+        std::atomic<bool> stop = false;
+        ActAtStep observer(3, [&] { stop = true; });
+        FailingFileSystem failing(fault, at);
+        resume(run, {&stop, &observer, &failing});
+      });
+      EXPECT_NO_THROW(read_safetensors(run / "checkpoint.safetensors"));
+    }
+  }
+  ASSERT_EQ(resume_in_child(folder / "run"), 0);
+  expect_equal_runs(folder / "run", folder / "unbroken");
+}
+
+/// The message of the Error that `body` throws in a child.
+std::string error_in_child(const fs::path& scratch, const std::function<void()>& body) {
+  const int code = in_child([&] {
+    try {
+      body();
+    } catch (const Error& error) {
+      put_text(scratch / "error.txt", error.what());
+      throw;
+    }
+  });
+  EXPECT_EQ(code, 1);
+  return text_of(scratch / "error.txt");
+}
+
+TEST(Training, NonFiniteLossStopsAndKeepsTheCheckpoint) {
+  const ScratchFolder folder;
+  RunSettings settings = small_run(folder / "good");
+  settings.strategy = "1:0.05";
+  ASSERT_EQ(train_in_child(settings), 0);
+  const TensorFile good = read_safetensors(folder / "good/checkpoint.safetensors");
+
+  settings.run_folder = (folder / "run").string();
+  settings.strategy = "1:0.05, 3:1e30";
+  const std::string message = error_in_child(folder.path(), [&] { train(settings, {}); });
+  EXPECT_THAT(message, HasSubstr("epoch 2"));
+  EXPECT_THAT(message, HasSubstr("step "));
+  EXPECT_THAT(message, HasSubstr((folder / "run/checkpoint.safetensors").string()));
+  const TensorFile kept = read_safetensors(folder / "run/checkpoint.safetensors");
+  EXPECT_EQ(kept.metadata().at("epoch"), "1");
+  for (const TensorView& tensor : good.tensors()) {
+    const TensorView* other = kept.find(tensor.name);
+    ASSERT_NE(other, nullptr) << tensor.name;
+    EXPECT_TRUE(std::ranges::equal(tensor.bytes, other->bytes)) << tensor.name;
+  }
+}
+
+TEST(Training, BadDataTrainsNothing) {
+  const ScratchFolder folder;
+  put_text(folder / "train.bin", "short");
+  RunSettings settings = small_run(folder / "run");
+  settings.dataset = "cifar100";
+  settings.data = folder.path().string();
+  EXPECT_THAT(error_in_child(folder.path(), [&] { train(settings, {}); }), HasSubstr("train.bin"));
+  EXPECT_FALSE(fs::exists(folder / "run"));
+}
+
+TEST(Training, ADamagedCheckpointIsRefusedAndThePreviousNamed) {
+  const ScratchFolder folder;
+  const fs::path run = folder / "run";
+  ASSERT_EQ(train_in_child(small_run(run)), 0);
+  std::string bytes = checkpoint_of(run);
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  put_text(run / "checkpoint.safetensors", bytes);
+  const std::string message = error_in_child(folder.path(), [&] { resume(run, {}); });
+  EXPECT_THAT(message, HasSubstr((run / "checkpoint.safetensors").string()));
+  EXPECT_THAT(message, HasSubstr("checkpoint.safetensors.previous"));
+}
+
+TEST(Training, AFolderWithARunIsNotOverwritten) {
+  const ScratchFolder folder;
+  ASSERT_EQ(train_in_child(small_run(folder / "run")), 0);
+  const std::string before = checkpoint_of(folder / "run");
+  EXPECT_THAT(error_in_child(folder.path(), [&] { train(small_run(folder / "run"), {}); }), HasSubstr("--resume"));
+  EXPECT_TRUE(checkpoint_of(folder / "run") == before);
+}
+
+TEST(Training, AFinishedRunGivesItsOutcomeAgain) {
+  const ScratchFolder folder;
+  const fs::path run = folder / "run";
+  EXPECT_EQ(in_child([&] {
+              const TrainingOutcome first = train(small_run(run), {});
+              const TrainingOutcome second = resume(run, {});
+              check(first.completed && second.completed, "expected completed runs");
+              check(first.best_accuracy == second.best_accuracy && first.last.test_loss == second.last.test_loss,
+                    "expected the same outcome");
+              const Evaluation evaluation = evaluate(small_run(run), run / "checkpoint.safetensors");
+              check(evaluation.accuracy == first.last.test_accuracy && evaluation.loss == first.last.test_loss,
+                    "expected the logged accuracy from evaluate, got {}", evaluation.accuracy);
+            }),
+            0);
+}
+
+// The selection that layers.jsonl tells of follows from its own values ([IGA] 3.6), and amplification changes the run.
+TEST(Training, LogsTellOfTheSelection) {
+  const ScratchFolder folder;
+  ASSERT_EQ(train_in_child(small_run(folder / "amplified")), 0);
+  const std::vector<nlohmann::json> layers = lines_of(folder / "amplified/layers.jsonl");
+  ASSERT_EQ(layers.size(), 15u);  // 7 convolutions, 7 batch norms, 1 linear layer, once
+  int selected = 0;
+  for (const nlohmann::json& layer : layers) {
+    EXPECT_EQ(layer.at("epoch"), 2);
+    EXPECT_EQ(layer.at("selected"), layer.at("normalized_g_prime").get<double>() > 0.5);
+    EXPECT_EQ(layer.at("factor"), layer.at("selected").get<bool>() ? 2.0 : 1.0);
+    EXPECT_DOUBLE_EQ(layer.at("noise_floor"), 0.5);  // 4 iterations
+    selected += layer.at("selected").get<bool>() ? 1 : 0;
+  }
+  EXPECT_GT(selected, 0);
+
+  RunSettings plain = small_run(folder / "plain");
+  plain.selection = SelectionMethod::kNone;
+  ASSERT_EQ(train_in_child(plain), 0);
+  const auto with = lines_of(folder / "amplified/metrics.jsonl"), without = lines_of(folder / "plain/metrics.jsonl");
+  EXPECT_EQ(with[1].at("train_loss"), without[1].at("train_loss"));  // the analysed epoch is not amplified
+  EXPECT_NE(with[2].at("train_loss"), without[2].at("train_loss"));
+}
+
+}  // namespace
+}  // namespace gradamp

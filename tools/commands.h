@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// The program's commands. Each returns an exit code: 0, or for a training run that a signal stopped 128 + the signal.
+// What goes wrong is an Error.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "tools/options.h"
+
+namespace gradamp {
+
+inline constexpr int kExitFailure = 1;
+inline constexpr int kExitUsage = 2;
+
+int run_train(const TrainCommand& command);
+int run_evaluate(const EvaluateCommand& command);
+int run_fetch(const FetchCommand& command);
+int run_make(const MakeCommand& command);
+int run_verify(const VerifyCommand& command);
+int run_info(const InfoCommand& command);
+
+/// The folder of downloaded datasets: $XDG_CACHE_HOME/gradamp, or ~/.cache/gradamp. Error where there is neither.
+std::filesystem::path cache_folder();
+/// Gives a CIFAR dataset that has no path that of its files in the cache, and makes its path absolute, so that the run
+/// can be resumed from another folder. Error that says what to do where there are none.
+void find_data(RunSettings& settings);
+
+/// The program: main() with its exit code. Errors are a line `gradamp: ...` on standard error.
+int run_program(int argc, char** argv);
+
+}  // namespace gradamp

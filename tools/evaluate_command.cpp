@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+#include <filesystem>
+#include <iostream>
+
+#include "tools/commands.h"
+#include "tools/run_folder.h"
+#include "tools/training.h"
+
+namespace gradamp {
+
+int run_evaluate(const EvaluateCommand& command) {
+  RunSettings settings = command.settings;
+  std::filesystem::path weights = command.weights;
+  if (!command.run.empty()) {
+    const RunFolder run = RunFolder::open(command.run, real_file_system());
+    settings = command.apply_to(run.settings());
+    weights = run.checkpoint();
+  }
+  find_data(settings);
+  const Evaluation evaluation = evaluate(settings, weights);
+  std::cout << fmt::format("{} on {}{}: loss {:.4f}, accuracy {:.2f}% of {} images\n", settings.network,
+                           settings.dataset, settings.validation > 0 ? " (validation part)" : "", evaluation.loss,
+                           100 * evaluation.accuracy, evaluation.images);
+  return 0;
+}
+
+}  // namespace gradamp

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// The program's command line. A setting's value comes from the command line, else from the environment
+// (GRADAMP_BATCH_SIZE), else from the file of --config, else it is the default.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "core/error.h"
+#include "tools/settings.h"
+
+namespace gradamp {
+
+/// The program was called wrongly: exit code 2.
+class UsageError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// --help and --version: `text` is all there is to say.
+struct ShowText {
+  std::string text;
+};
+
+struct TrainCommand {
+  RunSettings settings;  // validated
+  std::string resume;    // a run's folder to go on with; `settings` are then not used
+  bool quiet = false;
+};
+
+struct EvaluateCommand {
+  std::string weights;                                       // a safetensors file, or:
+  std::string run;                                           // a run's folder, whose checkpoint and settings are taken
+  RunSettings settings;                                      // without a run: validated
+  std::vector<std::pair<std::string, std::string>> changes;  // with a run: settings given on the command line
+
+  /// `stored` with `changes`, validated.
+  RunSettings apply_to(RunSettings stored) const;
+};
+
+struct FetchCommand {
+  std::string dataset = "cifar10";
+  std::string destination, url, md5;
+  bool python = false;
+};
+
+struct MakeCommand {
+  std::string destination;
+  std::uint64_t seed = 1;
+  std::int64_t train_images = 50000, test_images = 10000;
+};
+
+struct VerifyCommand {
+  std::string path;
+  std::string dataset = "cifar10";
+  std::optional<std::int64_t> train_images, test_images;  // where not given: as official
+};
+
+struct InfoCommand {
+  int threads = 0;
+};
+
+using Command =
+    std::variant<ShowText, TrainCommand, EvaluateCommand, FetchCommand, MakeCommand, VerifyCommand, InfoCommand>;
+
+/// The value of an environment variable, or null.
+using Environment = std::function<const char*(const char* name)>;
+
+/// Reads the arguments after the program's name. `columns`: the width of --help. UsageError for what cannot be
+/// understood or is out of range; its message is one line.
+Command parse_command_line(const std::vector<std::string>& arguments, const Environment& environment,
+                           int columns = 100);
+
+}  // namespace gradamp

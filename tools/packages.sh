@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+# Sourced by the scripts beside it: installs the packages that a build needs, where they are missing.
+
+packages="g++ cmake ninja-build libdnnl-dev libfmt-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev
+          libarchive-dev libssl-dev libgtest-dev libgmock-dev libbenchmark-dev python3"
+
+# missing_packages PACKAGE...: those that are not installed.
+missing_packages() {
+  local package
+  for package in "$@"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || printf '%s ' "$package"
+  done
+}
+
+# install_packages PACKAGE...: with apt-get, by sudo where we are not root. Elsewhere says what is needed, and goes on
+# where the build might find it anyway.
+install_packages() {
+  if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    echo "This is neither Debian nor Ubuntu: please see that the equivalents of these packages are installed:" >&2
+    echo "  $*" | tr -s ' \n' ' ' >&2
+    echo >&2
+    return 0
+  fi
+  local missing as_root=""
+  missing=$(missing_packages "$@")
+  [ -n "$missing" ] || return 0
+  if [ "$(id -u)" != 0 ]; then
+    if ! command -v sudo >/dev/null; then
+      echo "Missing packages, and no sudo to install them. As root, run: apt-get install $missing" >&2
+      return 1
+    fi
+    as_root=sudo
+  fi
+  echo "Installing: $missing" >&2
+  $as_root apt-get update -qq &&
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+}
+
+# build_gradamp FOLDER [CMAKE OPTION...]: configures at the first time, builds what changed.
+build_gradamp() {
+  local folder=$1
+  shift
+  [ -f "$folder/build.ninja" ] || cmake -G Ninja -S "$root" -B "$folder" "$@" >"/tmp/gradamp-configure.$$" 2>&1 ||
+    { cat "/tmp/gradamp-configure.$$" >&2; rm -f "/tmp/gradamp-configure.$$" "$folder/build.ninja"; return 1; }
+  rm -f "/tmp/gradamp-configure.$$"
+  cmake --build "$folder"
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+#include "tools/run_folder.h"
+
+#include <array>
+#include <cmath>
+#include <fstream>
+#include <random>
+
+#include "data/durable_file.h"
+
+namespace gradamp {
+namespace {
+
+constexpr int kSchemaVersion = 1;
+
+using Json = nlohmann::ordered_json;
+
+/// JSON has no infinities and NaNs: those are written as strings.
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(fmt::format("{}", value)); }
+
+double read_number(const nlohmann::json& value) {
+  return value.is_string() ? std::strtod(value.get<std::string>().c_str(), nullptr) : value.get<double>();
+}
+
+Json number(const std::optional<double>& value) { return value ? number(*value) : Json(nullptr); }
+
+std::optional<double> read_optional(const nlohmann::json& value) {
+  return value.is_null() ? std::nullopt : std::optional(read_number(value));
+}
+
+void write_text(const std::filesystem::path& path, const std::string& text, FileSystem& file_system) {
+  const std::array parts = {std::as_bytes(std::span(text))};
+  write_durably(path, parts, Keep::kNothing, file_system);
+}
+
+std::string new_run_id() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}", random(), random());
+}
+
+EpochSummary read_epoch(const nlohmann::json& line) {
+  EpochSummary summary;
+  summary.epoch = line.at("epoch");
+  summary.epochs = line.at("epochs");
+  summary.learning_rate = read_number(line.at("learning_rate"));
+  summary.train_loss = read_number(line.at("train_loss"));
+  summary.train_accuracy = read_number(line.at("train_accuracy"));
+  summary.test_loss = read_number(line.at("test_loss"));
+  summary.test_accuracy = read_number(line.at("test_accuracy"));
+  summary.seconds = read_number(line.at("seconds"));
+  summary.images_per_second = read_number(line.at("images_per_second"));
+  summary.analyzed = line.at("analyzed");
+  summary.amplified = line.at("amplified");
+  return summary;
+}
+
+LayerType read_layer_type(const std::string& name) {
+  for (const LayerType type : {LayerType::kConv, LayerType::kBatchNorm, LayerType::kRelu, LayerType::kLinear}) {
+    if (name == name_of(type)) return type;
+  }
+  fail("expected a layer type (conv, bn, relu, linear), got '{}'", name);
+}
+
+LayerReport read_layer(const nlohmann::json& line) {
+  LayerReport layer;
+  layer.name = line.at("layer");
+  layer.type = read_layer_type(line.at("type"));
+  layer.count = line.at("parameters");
+  layer.g = read_optional(line.at("g"));
+  layer.g_prime = read_optional(line.at("g_prime"));
+  layer.normalized_g = read_optional(line.at("normalized_g"));
+  layer.normalized_g_prime = read_optional(line.at("normalized_g_prime"));
+  layer.selected = line.at("selected");
+  layer.factor = line.at("factor");
+  return layer;
+}
+
+}  // namespace
+
+RunFolder::RunFolder(std::filesystem::path path, RunSettings settings, std::string backend_description,
+                     std::string run_id, FileSystem& file_system)
+    : path_(std::move(path)),
+      settings_(std::move(settings)),
+      backend_description_(std::move(backend_description)),
+      run_id_(std::move(run_id)),
+      file_system_(&file_system) {}
+
+RunFolder RunFolder::create(const std::filesystem::path& path, const RunSettings& settings,
+                            const std::string& backend_description, FileSystem& file_system) {
+  check(!std::filesystem::exists(path / "config.json"),
+        "{} holds a run already; go on with it by --resume {}, or name another --run-folder", path.string(),
+        path.string());
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  check(!error, "the run's folder {} cannot be made: {}", path.string(), error.message());
+  RunFolder folder(path, settings, backend_description, new_run_id(), file_system);
+  const Json config = {{"schema", kSchemaVersion},
+                       {"run", folder.run_id_},
+                       {"version", GRADAMP_VERSION},
+                       {"backend", backend_description},
+                       {"settings", to_json(settings)}};
+  write_text(path / "config.json", config.dump(2) + "\n", file_system);
+  return folder;
+}
+
+RunFolder RunFolder::open(const std::filesystem::path& path, FileSystem& file_system) {
+  const std::filesystem::path config_path = path / "config.json";
+  check(std::filesystem::exists(config_path), "{} holds no run: expected a config.json in it", path.string());
+  try {
+    const auto bytes = read_whole_file(config_path, file_system);
+    const auto config = nlohmann::json::parse(reinterpret_cast<const char*>(bytes.data()),
+                                              reinterpret_cast<const char*>(bytes.data() + bytes.size()));
+    RunSettings settings = settings_from_json(config.at("settings"));
+    settings.run_folder = path.string();  // it may have been moved
+    return {path, settings, config.at("backend"), config.at("run"), file_system};
+  } catch (const nlohmann::json::exception& error) {
+    fail("{} is damaged: {}", config_path.string(), error.what());
+  }
+}
+
+void RunFolder::append(const EpochSummary& s) const {
+  const Json line = {{"schema", kSchemaVersion},
+                     {"run", run_id_},
+                     {"epoch", s.epoch},
+                     {"epochs", s.epochs},
+                     {"learning_rate", number(s.learning_rate)},
+                     {"train_loss", number(s.train_loss)},
+                     {"train_accuracy", number(s.train_accuracy)},
+                     {"test_loss", number(s.test_loss)},
+                     {"test_accuracy", number(s.test_accuracy)},
+                     {"analyzed", s.analyzed},
+                     {"amplified", s.amplified},
+                     {"seconds", number(s.seconds)},
+                     {"images_per_second", number(s.images_per_second)}};
+  append_line(path_ / "metrics.jsonl", line.dump(), *file_system_);
+}
+
+void RunFolder::append(const SelectionSummary& summary) const {
+  for (const LayerReport& layer : summary.layers) {
+    const Json line = {{"schema", kSchemaVersion},
+                       {"run", run_id_},
+                       {"epoch", summary.epoch},
+                       {"layer", layer.name},
+                       {"type", name_of(layer.type)},
+                       {"parameters", layer.count},
+                       {"g", number(layer.g)},
+                       {"g_prime", number(layer.g_prime)},
+                       {"normalized_g", number(layer.normalized_g)},
+                       {"normalized_g_prime", number(layer.normalized_g_prime)},
+                       {"noise_floor", number(summary.noise_floor)},
+                       {"selected", layer.selected},
+                       {"factor", layer.factor}};
+    append_line(path_ / "layers.jsonl", line.dump(), *file_system_);
+  }
+}
+
+void RunFolder::write_summary(const TrainingOutcome& outcome) const {
+  Json selected = Json::array();
+  for (const SelectionSummary& selection : outcome.selections) {
+    Json names = Json::array();
+    for (const LayerReport& layer : selection.layers) {
+      if (layer.selected) names.push_back(layer.name);
+    }
+    selected.push_back({{"epoch", selection.epoch}, {"layers", names}});
+  }
+  const Json summary = {{"schema", kSchemaVersion},
+                        {"run", run_id_},
+                        {"completed", outcome.completed},
+                        {"epochs", outcome.last.epoch},
+                        {"test_accuracy", number(outcome.last.test_accuracy)},
+                        {"test_loss", number(outcome.last.test_loss)},
+                        {"train_accuracy", number(outcome.last.train_accuracy)},
+                        {"train_loss", number(outcome.last.train_loss)},
+                        {"best_accuracy", number(outcome.best_accuracy)},
+                        {"best_epoch", outcome.best_epoch},
+                        {"seconds", number(outcome.seconds)},
+                        {"selections", selected}};
+  write_text(path_ / "summary.json", summary.dump(2) + "\n", *file_system_);
+}
+
+std::vector<nlohmann::json> RunFolder::read_lines(const char* name) const {
+  std::vector<nlohmann::json> lines;
+  std::ifstream file(path_ / name);
+  for (std::string text; std::getline(file, text);) {
+    if (file.eof()) break;  // torn by a crash: no newline at its end
+    try {
+      lines.push_back(nlohmann::json::parse(text));
+    } catch (const nlohmann::json::exception& error) {
+      fail("{} is damaged in line {}: {}", (path_ / name).string(), lines.size() + 1, error.what());
+    }
+  }
+  return lines;
+}
+
+void RunFolder::trim_logs(int last_epoch, int selection_epoch) const {
+  const auto trim = [&](const char* name, int last) {
+    if (!std::filesystem::exists(path_ / name)) return;
+    std::string kept;
+    std::ifstream file(path_ / name);
+    for (std::string text; std::getline(file, text) && !file.eof();) {
+      const auto line = nlohmann::json::parse(text, nullptr, false);
+      if (line.is_object() && line.value("epoch", 0) <= last) kept += text + "\n";
+    }
+    write_text(path_ / name, kept, *file_system_);
+  };
+  trim("metrics.jsonl", last_epoch);
+  trim("layers.jsonl", selection_epoch);
+}
+
+TrainingOutcome RunFolder::read_outcome() const {
+  TrainingOutcome outcome;
+  outcome.run_folder = path_;
+  for (const nlohmann::json& line : read_lines("metrics.jsonl")) {
+    outcome.last = read_epoch(line);
+    outcome.seconds += outcome.last.seconds;
+    if (outcome.best_epoch == 0 || outcome.last.test_accuracy > outcome.best_accuracy) {
+      outcome.best_accuracy = outcome.last.test_accuracy;
+      outcome.best_epoch = outcome.last.epoch;
+    }
+  }
+  for (const nlohmann::json& line : read_lines("layers.jsonl")) {
+    const int epoch = line.at("epoch");
+    if (outcome.selections.empty() || outcome.selections.back().epoch != epoch)
+      outcome.selections.push_back({epoch, read_number(line.at("noise_floor")), {}});
+    outcome.selections.back().layers.push_back(read_layer(line));
+  }
+  return outcome;
+}
+
+}  // namespace gradamp

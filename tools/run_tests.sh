@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Installs what is missing (Debian, Ubuntu), builds, and runs every test. A second run builds only what changed.
+#   tools/run_tests.sh                 the release build, in build/
+#   tools/run_tests.sh --sanitize      with AddressSanitizer and UndefinedBehaviorSanitizer, in build-sanitize/
+# Further arguments go to ctest: tools/run_tests.sh -R conformance
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+. "$root/tools/packages.sh"
+
+folder="$root/build"
+options=(-DCMAKE_BUILD_TYPE=Release)
+if [ "${1:-}" = --sanitize ]; then
+  shift
+  folder="$root/build-sanitize"
+  options=(-DCMAKE_BUILD_TYPE=RelWithDebInfo -DGRADAMP_SANITIZE=address,undefined -DGRADAMP_BENCH=OFF)
+  # oneDNN's generated code and OpenMP's threads outlive main; leaks of ours are still told by the exact frees.
+  export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+fi
+install_packages $packages
+build_gradamp "$folder" "${options[@]}"
+ctest --test-dir "$folder" --output-on-failure --no-tests=error "$@"

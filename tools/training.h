@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+// The training loop: from settings to a trained network and a run's folder.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "data/file_system.h"
+#include "optim/optimizer.h"
+#include "tools/settings.h"
+
+namespace gradamp {
+
+/// Where a run stands, for the progress display.
+struct StepProgress {
+  int epoch = 0, epochs = 0;
+  std::int64_t images = 0, images_per_epoch = 0;  // done and in all, this epoch
+  double loss = 0, accuracy = 0;                  // mean over this epoch's images so far; accuracy in [0, 1]
+  double images_per_second = 0;
+  double seconds_left = 0;  // of the run
+};
+
+/// An epoch as metrics.jsonl has it.
+struct EpochSummary {
+  int epoch = 0, epochs = 0;
+  double learning_rate = 0;
+  double train_loss = 0, train_accuracy = 0;  // over the augmented images, while training
+  double test_loss = 0, test_accuracy = 0;    // of the test set, or the validation part where there is one
+  double seconds = 0;                         // training and evaluation
+  double images_per_second = 0;               // in training
+  bool analyzed = false, amplified = false;
+};
+
+/// G, G' and the selection of every layer after an epoch, as layers.jsonl has it.
+struct SelectionSummary {
+  int epoch = 0;
+  double noise_floor = 0;  // 1/sqrt(iterations); 0 for a random selection
+  std::vector<LayerReport> layers;
+};
+
+/// How a run ended.
+struct TrainingOutcome {
+  bool completed = false;  // else it was interrupted, saved, and can be resumed
+  EpochSummary last;       // of the last whole epoch; epoch 0: none
+  double best_accuracy = 0;
+  int best_epoch = 0;
+  double seconds = 0;  // of training and evaluation, over all resumed parts
+  std::vector<SelectionSummary> selections;
+  std::filesystem::path run_folder;
+};
+
+/// Hears how a run goes; every call comes from the training thread.
+class TrainingObserver {
+ public:
+  virtual ~TrainingObserver() = default;
+  /// `description`: device, dataset, network and strategy, a line each.
+  virtual void on_start(const std::vector<std::string>& description) { (void)description; }
+  virtual void on_step(const StepProgress& progress) { (void)progress; }
+  virtual void on_epoch(const EpochSummary& summary) { (void)summary; }
+  virtual void on_selection(const SelectionSummary& summary) { (void)summary; }
+};
+
+struct TrainingControl {
+  /// Set by a signal: the step under way is finished, the run saved and ended.
+  const std::atomic<bool>* stop = nullptr;
+  TrainingObserver* observer = nullptr;
+  FileSystem* file_system = nullptr;  // null: the real one
+};
+
+/// Trains from the beginning into settings.run_folder, which must not hold a run yet. Error, with nothing trained,
+/// where a setting or the data is bad; Error with epoch, step and the last good checkpoint where the loss or a gradient
+/// is not finite, with nothing saved over it.
+TrainingOutcome train(const RunSettings& settings, const TrainingControl& control);
+
+/// Goes on with the run in `run_folder` from its last checkpoint, with its settings, bit for bit as if it had never
+/// been broken off (on the same number of threads). Of a finished run it gives the outcome and trains nothing.
+TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingControl& control);
+
+/// Loss and accuracy of weights (a checkpoint or any safetensors file with PyTorch's names) on the settings' test set.
+struct Evaluation {
+  double loss = 0, accuracy = 0;
+  std::int64_t images = 0;
+};
+Evaluation evaluate(const RunSettings& settings, const std::filesystem::path& weights);
+
+}  // namespace gradamp

@@ -39,76 +39,48 @@ std::vector<float> over_lanes(const Layout& layout, const float* channel_values)
   return lanes;
 }
 
-/// Sums by lane: float32 over a few rows at a time, which then go into double precision. Plain float32 sums over many
-/// rows would leave errors in the gradients' means that the next layers' near-cancelling sums show enlarged.
+/// Sums by lane in double precision: float32 sums over many rows would leave errors in the gradients' means that the
+/// next layers' near-cancelling sums show enlarged. Memory is the limit here, so it costs nothing.
 class LaneSums {
  public:
-  explicit LaneSums(std::int64_t lanes) : lanes_(lanes) {
-    std::fill_n(few_, lanes, 0.0f);
-    std::fill_n(all_, lanes, 0.0);
-  }
-  float* few() { return few_; }
-  void flush() {
-#pragma omp simd
-    for (std::int64_t i = 0; i < lanes_; ++i) {
-      all_[i] += static_cast<double>(few_[i]);
-      few_[i] = 0.0f;
-    }
-  }
+  explicit LaneSums(std::int64_t lanes) : lanes_(lanes) { std::fill_n(sums_, lanes, 0.0); }
+  double* data() { return sums_; }
   /// Adds up the lanes of each channel.
   void fold(std::int64_t channels, double* channel_sums) const {
     std::fill_n(channel_sums, channels, 0.0);
-    for (std::int64_t i = 0; i < lanes_; ++i) channel_sums[i % channels] += all_[i];
+    for (std::int64_t i = 0; i < lanes_; ++i) channel_sums[i % channels] += sums_[i];
   }
 
  private:
   std::int64_t lanes_;
-  alignas(64) float few_[kMaxStackLanes];
-  alignas(64) double all_[kMaxStackLanes];
+  alignas(64) double sums_[kMaxStackLanes];
 };
-
-/// Calls rows(first, last) for pieces of [0, floats) of at most kFewRows rows of lanes, and `flush` after each.
-template <typename Rows, typename Flush>
-void in_pieces(const Layout& layout, std::int64_t floats, const Rows& rows, const Flush& flush) {
-  constexpr std::int64_t kFewRows = 16;
-  for (std::int64_t first = 0; first < floats; first += kFewRows * layout.lanes) {
-    rows(first, std::min(floats, first + kFewRows * layout.lanes));
-    flush();
-  }
-}
 
 /// Mean and sum of squared deviations of one range, by channel.
 void range_moments(const Layout& layout, const float* x, std::int64_t floats, double* mean, double* deviations) {
   const std::int64_t lanes = layout.lanes, channels = layout.channels;
-  LaneSums sums(lanes);
-  float* few = sums.few();
-  const auto add_values = [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t row = first; row < last; row += lanes) {
-      const std::int64_t width = std::min(lanes, last - row);
+  LaneSums values(lanes), squares(lanes);
+  double* value_sums = values.data();
+  for (std::int64_t row = 0; row < floats; row += lanes) {
+    const std::int64_t width = std::min(lanes, floats - row);
 #pragma omp simd
-      for (std::int64_t i = 0; i < width; ++i) few[i] += x[row + i];
-    }
-  };
-  in_pieces(layout, floats, add_values, [&] { sums.flush(); });
-  sums.fold(channels, mean);
+    for (std::int64_t i = 0; i < width; ++i) value_sums[i] += static_cast<double>(x[row + i]);
+  }
+  values.fold(channels, mean);
   const double rows = static_cast<double>(floats / channels);
   alignas(64) float centre[kMaxStackLanes];
   for (std::int64_t c = 0; c < channels; ++c) mean[c] /= rows;
   for (std::int64_t i = 0; i < lanes; ++i) centre[i] = static_cast<float>(mean[i % channels]);
 
-  LaneSums squares(lanes);
-  few = squares.few();
-  const auto add_squares = [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t row = first; row < last; row += lanes) {
-      const std::int64_t width = std::min(lanes, last - row);
+  double* square_sums = squares.data();
+  for (std::int64_t row = 0; row < floats; row += lanes) {
+    const std::int64_t width = std::min(lanes, floats - row);
 #pragma omp simd
-      for (std::int64_t i = 0; i < width; ++i) {
-        const float d = x[row + i] - centre[i];
-        few[i] += d * d;
-      }
+    for (std::int64_t i = 0; i < width; ++i) {
+      const float d = x[row + i] - centre[i];
+      square_sums[i] += static_cast<double>(d * d);
     }
-  };
-  in_pieces(layout, floats, add_squares, [&] { squares.flush(); });
+  }
   squares.fold(channels, deviations);
   for (std::int64_t c = 0; c < channels; ++c) {  // the centre was the mean rounded to float32
     const double off = mean[c] - static_cast<double>(centre[c]);
@@ -190,14 +162,14 @@ void reduce_range(const Layout& layout, std::int64_t index, const BatchNormBackw
       kMask == Mask::kFromY && tensors.grad_residual.defined() ? tensors.grad_residual.data<float>() + offset : nullptr;
   const std::int64_t floats = layout.range_floats(index);
   LaneSums all_grads(layout.lanes), all_products(layout.lanes);
-  float* grads = all_grads.few();
-  float* products = all_products.few();
+  double* grads = all_grads.data();
+  double* products = all_products.data();
   const float* mean = lanes.mean.data();
   const float* scale = lanes.scale.data();
   const float* beta = lanes.beta.data();
-  const auto add_rows = [&](auto write_residual, std::int64_t first, std::int64_t last) {
-    for (std::int64_t row = first; row < last; row += layout.lanes) {
-      const std::int64_t width = std::min(layout.lanes, last - row);
+  const auto add_rows = [&](auto write_residual) {
+    for (std::int64_t row = 0; row < floats; row += layout.lanes) {
+      const std::int64_t width = std::min(layout.lanes, floats - row);
 #pragma omp simd
       for (std::int64_t i = 0; i < width; ++i) {
         float g = grad_y[row + i];
@@ -207,21 +179,15 @@ void reduce_range(const Layout& layout, std::int64_t index, const BatchNormBackw
           g = y[row + i] > 0.0f ? g : 0.0f;
         }
         if constexpr (write_residual) grad_residual[row + i] = g;
-        grads[i] += g;
-        products[i] += g * (x[row + i] - mean[i]);
+        grads[i] += static_cast<double>(g);
+        products[i] += static_cast<double>(g * (x[row + i] - mean[i]));
       }
     }
   };
-  const auto flush = [&] {
-    all_grads.flush();
-    all_products.flush();
-  };
   if (grad_residual != nullptr) {
-    in_pieces(
-        layout, floats, [&](auto first, auto last) { add_rows(std::true_type{}, first, last); }, flush);
+    add_rows(std::true_type{});
   } else {
-    in_pieces(
-        layout, floats, [&](auto first, auto last) { add_rows(std::false_type{}, first, last); }, flush);
+    add_rows(std::false_type{});
   }
   all_grads.fold(layout.channels, grad_sums);
   all_products.fold(layout.channels, product_sums);

@@ -35,15 +35,14 @@ def gradamp_steps(args, network: str, *extra: str) -> dict:
 
 def torch_worker(pipe, network: str, saved: str, threads: int) -> None:
     """Serves one network in a process of its own, so that its peak memory is its own."""
-    import resource
-
     import torch
     from safetensors.torch import load_file
 
     from networks import build
 
     def peak() -> float:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        status = pathlib.Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM:"))
 
     torch.set_num_threads(threads)
     base = peak()
@@ -60,7 +59,7 @@ def torch_worker(pipe, network: str, saved: str, threads: int) -> None:
         loss = torch.nn.functional.cross_entropy(model(images), labels)
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return loss.item()
 
     pipe.send((step(), torch.__version__, base))
     while (steps := pipe.recv()) is not None:

@@ -10,11 +10,9 @@ install_packages $packages
 build_gradamp "$root/build" -DCMAKE_BUILD_TYPE=Release
 gradamp="$root/build/gradamp"
 
-data="$root/datasets/made"
-[ -d "$data" ] || "$gradamp" data make --dest "$data"
 run="$root/runs/quickstart-$(date +%Y%m%d-%H%M%S)"
-"$gradamp" train --network resnet8 --dataset cifar10 --data "$data" --partial-data \
-  --strategy params_1 --epochs 15 --measure g-prime --case 1 --threshold 1.0 --run-folder "$run"
+"$gradamp" train --network resnet8 --dataset made --strategy params_1 --epochs 16 \
+  --measure g-prime --case 1 --threshold 1.0 --run-folder "$run"
 
 cat <<TEXT
 

@@ -2,6 +2,9 @@
 // Convolution by oneDNN. Images stay NHWC; filters are (K, R, S, C) in the arena and are reordered to and from the
 // blocked layout that oneDNN's kernels want, which costs one pass over the filter.
 #include <algorithm>
+#include <memory>
+#include <unordered_map>
+#include <utility>
 
 #include <omp.h>
 
@@ -87,6 +90,56 @@ memory wrap(const OneDnn& onednn, const memory::desc& desc, const void* data) {
   return {desc, onednn.engine, const_cast<void*>(data)};
 }
 
+/// A convolution about to run: its primitive and working memory, and the filter's way to and from the arena.
+class ConvolutionRun {
+ public:
+  ConvolutionRun(OneDnn& onednn, CachingAllocator& allocator, ConvolutionKind kind, const ConvolutionShape& shape)
+      : onednn_(onednn),
+        shape_(shape),
+        images_(describe(shape)),
+        convolution_(onednn.convolution(kind, shape)),
+        scratchpad_(allocator.allocate(convolution_.scratchpad.get_size())),
+        blocked_(convolution_.has_reorder ? allocator.allocate(convolution_.filter.get_size()) : nullptr) {}
+
+  memory src(const Tensor& x) const { return wrap(onednn_, images_.src, x.raw_data()); }
+  memory dst(const Tensor& y) const { return wrap(onednn_, images_.dst, y.raw_data()); }
+  memory bias(const Tensor& bias) const { return wrap(onednn_, images_.bias, bias.raw_data()); }
+
+  /// The weight in the layout that the primitive reads.
+  memory load_filter(const Tensor& weight) const {
+    const memory filter = blocked_filter(weight);
+    if (convolution_.has_reorder)
+      convolution_.reorder.execute(onednn_.stream, {{DNNL_ARG_FROM, in_arena(weight)}, {DNNL_ARG_TO, filter}});
+    return filter;
+  }
+  /// Where the primitive writes the weight's gradient, in its layout; the weight's own memory where that is the
+  /// arena's.
+  memory blocked_filter(const Tensor& weight) const {
+    return convolution_.has_reorder ? wrap(onednn_, convolution_.filter, blocked_.get()) : in_arena(weight);
+  }
+  void store_filter(const Tensor& weight) const {
+    if (convolution_.has_reorder)
+      convolution_.reorder.execute(onednn_.stream,
+                                   {{DNNL_ARG_FROM, blocked_filter(weight)}, {DNNL_ARG_TO, in_arena(weight)}});
+    onednn_.stream.wait();
+  }
+
+  void execute(std::unordered_map<int, memory> arguments) const {
+    arguments.emplace(DNNL_ARG_SCRATCHPAD, wrap(onednn_, convolution_.scratchpad, scratchpad_.get()));
+    convolution_.primitive.execute(onednn_.stream, arguments);
+    onednn_.stream.wait();
+  }
+
+ private:
+  memory in_arena(const Tensor& weight) const { return wrap(onednn_, arena_filter(shape_), weight.raw_data()); }
+
+  OneDnn& onednn_;
+  ConvolutionShape shape_;
+  Descriptors images_;
+  const ConvolutionPrimitive& convolution_;
+  std::shared_ptr<void> scratchpad_, blocked_;
+};
+
 }  // namespace
 
 ConvolutionPrimitive OneDnn::make_convolution(ConvolutionKind kind, const ConvolutionShape& shape) const {
@@ -128,78 +181,39 @@ const ConvolutionPrimitive& OneDnn::convolution(ConvolutionKind kind, const Conv
 
 void CpuBackend::conv2d_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dParams& params,
                                 const Tensor& y) {
+  omp_set_num_threads(threads_);
   with_onednn("conv2d_forward", [&] {
-    omp_set_num_threads(threads_);
-    OneDnn& onednn = *onednn_;
-    const ConvolutionShape shape = shape_of(x.shape(), weight.shape(), y.shape(), params);
-    const Descriptors d = describe(shape);
-    const ConvolutionPrimitive& convolution =
-        onednn.convolution(bias.defined() ? ConvolutionKind::kForwardBias : ConvolutionKind::kForward, shape);
-    const auto scratchpad = allocator_.allocate(convolution.scratchpad.get_size());
-    const auto reordered = allocator_.allocate(convolution.has_reorder ? convolution.filter.get_size() : 0);
-    memory filter = wrap(onednn, arena_filter(shape), weight.raw_data());
-    if (convolution.has_reorder) {
-      memory blocked = wrap(onednn, convolution.filter, reordered.get());
-      convolution.reorder.execute(onednn.stream, {{DNNL_ARG_FROM, filter}, {DNNL_ARG_TO, blocked}});
-      filter = blocked;
-    }
+    const auto kind = bias.defined() ? ConvolutionKind::kForwardBias : ConvolutionKind::kForward;
+    const ConvolutionRun run(*onednn_, allocator_, kind, shape_of(x.shape(), weight.shape(), y.shape(), params));
     std::unordered_map<int, memory> arguments{
-        {DNNL_ARG_SRC, wrap(onednn, d.src, x.raw_data())},
-        {DNNL_ARG_WEIGHTS, filter},
-        {DNNL_ARG_DST, wrap(onednn, d.dst, y.raw_data())},
-        {DNNL_ARG_SCRATCHPAD, wrap(onednn, convolution.scratchpad, scratchpad.get())}};
-    if (bias.defined()) arguments.emplace(DNNL_ARG_BIAS, wrap(onednn, d.bias, bias.raw_data()));
-    convolution.primitive.execute(onednn.stream, arguments);
-    onednn.stream.wait();
+        {DNNL_ARG_SRC, run.src(x)}, {DNNL_ARG_WEIGHTS, run.load_filter(weight)}, {DNNL_ARG_DST, run.dst(y)}};
+    if (bias.defined()) arguments.emplace(DNNL_ARG_BIAS, run.bias(bias));
+    run.execute(std::move(arguments));
   });
 }
 
 void CpuBackend::conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
                                        const Tensor& grad_x) {
+  omp_set_num_threads(threads_);
   with_onednn("conv2d_backward_input", [&] {
-    omp_set_num_threads(threads_);
-    OneDnn& onednn = *onednn_;
-    const ConvolutionShape shape = shape_of(grad_x.shape(), weight.shape(), grad_y.shape(), params);
-    const Descriptors d = describe(shape);
-    const ConvolutionPrimitive& convolution = onednn.convolution(ConvolutionKind::kBackwardInput, shape);
-    const auto scratchpad = allocator_.allocate(convolution.scratchpad.get_size());
-    const auto reordered = allocator_.allocate(convolution.has_reorder ? convolution.filter.get_size() : 0);
-    memory filter = wrap(onednn, arena_filter(shape), weight.raw_data());
-    if (convolution.has_reorder) {
-      memory blocked = wrap(onednn, convolution.filter, reordered.get());
-      convolution.reorder.execute(onednn.stream, {{DNNL_ARG_FROM, filter}, {DNNL_ARG_TO, blocked}});
-      filter = blocked;
-    }
-    convolution.primitive.execute(onednn.stream,
-                                  {{DNNL_ARG_DIFF_DST, wrap(onednn, d.dst, grad_y.raw_data())},
-                                   {DNNL_ARG_WEIGHTS, filter},
-                                   {DNNL_ARG_DIFF_SRC, wrap(onednn, d.src, grad_x.raw_data())},
-                                   {DNNL_ARG_SCRATCHPAD, wrap(onednn, convolution.scratchpad, scratchpad.get())}});
-    onednn.stream.wait();
+    const ConvolutionRun run(*onednn_, allocator_, ConvolutionKind::kBackwardInput,
+                             shape_of(grad_x.shape(), weight.shape(), grad_y.shape(), params));
+    run.execute({{DNNL_ARG_DIFF_DST, run.dst(grad_y)},
+                 {DNNL_ARG_WEIGHTS, run.load_filter(weight)},
+                 {DNNL_ARG_DIFF_SRC, run.src(grad_x)}});
   });
 }
 
 void CpuBackend::conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, const Conv2dParams& params,
                                         const Tensor& grad_weight) {
+  omp_set_num_threads(threads_);
   with_onednn("conv2d_backward_filter", [&] {
-    omp_set_num_threads(threads_);
-    OneDnn& onednn = *onednn_;
-    const ConvolutionShape shape = shape_of(x.shape(), grad_weight.shape(), grad_y.shape(), params);
-    const Descriptors d = describe(shape);
-    const ConvolutionPrimitive& convolution = onednn.convolution(ConvolutionKind::kBackwardFilter, shape);
-    const auto scratchpad = allocator_.allocate(convolution.scratchpad.get_size());
-    const auto reordered = allocator_.allocate(convolution.has_reorder ? convolution.filter.get_size() : 0);
-    const memory in_arena = wrap(onednn, arena_filter(shape), grad_weight.raw_data());
-    const memory result = convolution.has_reorder ? wrap(onednn, convolution.filter, reordered.get()) : in_arena;
-    convolution.primitive.execute(onednn.stream,
-                                  {{DNNL_ARG_SRC, wrap(onednn, d.src, x.raw_data())},
-                                   {DNNL_ARG_DIFF_DST, wrap(onednn, d.dst, grad_y.raw_data())},
-                                   {DNNL_ARG_DIFF_WEIGHTS, result},
-                                   {DNNL_ARG_SCRATCHPAD, wrap(onednn, convolution.scratchpad, scratchpad.get())}});
-    if (convolution.has_reorder) {
-      convolution.reorder.execute(onednn.stream, {{DNNL_ARG_FROM, result}, {DNNL_ARG_TO, in_arena}});
-    }
-    onednn.stream.wait();
+    const ConvolutionRun run(*onednn_, allocator_, ConvolutionKind::kBackwardFilter,
+                             shape_of(x.shape(), grad_weight.shape(), grad_y.shape(), params));
+    run.execute({{DNNL_ARG_SRC, run.src(x)},
+                 {DNNL_ARG_DIFF_DST, run.dst(grad_y)},
+                 {DNNL_ARG_DIFF_WEIGHTS, run.blocked_filter(grad_weight)}});
+    run.store_filter(grad_weight);
   });
 }
 

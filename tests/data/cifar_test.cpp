@@ -240,7 +240,7 @@ TEST_F(CifarTest, refuses_python_files_that_are_not_whole) {
 
 TEST_F(CifarTest, names_a_path_without_cifar) {
   EXPECT_THAT(message_of([&] { load_cifar10(scratch_ / "nowhere", "train"); }),
-              AllOf(HasSubstr("nowhere"), HasSubstr("gradamp data fetch cifar10")));
+              AllOf(HasSubstr("nowhere"), HasSubstr("gradamp data fetch --dataset cifar10")));
   EXPECT_THAT(message_of([&] { load_cifar100(scratch_.path(), "train"); }),
               AllOf(HasSubstr("no CIFAR-100"), HasSubstr("train.bin")));
   EXPECT_THAT(message_of([&] { load_cifar10(scratch_.path(), "valid"); }), HasSubstr("train or test, got 'valid'"));

@@ -16,6 +16,7 @@
 #include "data/safetensors.h"
 #include "tests/data/failing_file_system.h"
 #include "tests/data/scratch_folder.h"
+#include "tools/signals.h"
 #include "tools/training.h"
 
 namespace gradamp {
@@ -130,9 +131,10 @@ void expect_resumable(const std::function<RunSettings(const fs::path&)>& make_se
 
 void stop_after(const RunSettings& settings, int step) {
   ASSERT_EQ(in_child([&] {
-              std::atomic<bool> stop = false;
-              ActAtStep observer(step, [&] { stop = true; });
-              train(settings, {&stop, &observer, nullptr});
+              const StopSignals signals;
+              ActAtStep observer(step, [] { std::raise(SIGTERM); });
+              train(settings, {&signals.stop(), &observer, nullptr});
+              check(signals.received() == SIGTERM, "expected SIGTERM to be noticed");
             }),
             0);
 }

@@ -209,8 +209,8 @@ TEST(Training, KilledAtAnyFileSystemCallAndResumedEqualsUnbroken) {
     expect_equal_runs(run, folder / "unbroken");
     return code == 0;
   };
-  for (int at = 1; !survives(Fault::kExit, at); at += 7) survives(Fault::kExitMidWrite, at + 3);
-  EXPECT_GT(killed, 20);
+  for (int at = 1; !survives(Fault::kExit, at); at += 23) survives(Fault::kExitMidWrite, at + 11);
+  EXPECT_GT(killed, 10);
 }
 
 // Every call of the second epoch's saving fails in turn, in every way: what is left is a checkpoint that loads.

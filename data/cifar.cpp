@@ -146,8 +146,8 @@ std::optional<Source> archive_source(const Family& family, const fs::path& path,
 Source open_source(const Family& family, const fs::path& path, const std::string& split) {
   check(split == "train" || split == "test", "{}: expected the split train or test, got '{}'", family.title, split);
   std::error_code error;
-  check(fs::exists(path, error), "{}: no such folder or archive; `gradamp data fetch --dataset {}` downloads {}", path.string(),
-        family.fetch_name, family.title);
+  check(fs::exists(path, error), "{}: no such folder or archive; `gradamp data fetch --dataset {}` downloads {}",
+        path.string(), family.fetch_name, family.title);
   const bool is_folder = fs::is_directory(path, error);
   std::optional<Source> source = is_folder ? folder_source(family, path) : archive_source(family, path, split);
   check(source.has_value(), "{}: no {} in it; expected {} or {} there; `gradamp data fetch --dataset {}` downloads it",

@@ -22,8 +22,8 @@ int run_info(const InfoCommand& command);
 
 /// The folder of downloaded datasets: $XDG_CACHE_HOME/gradamp, or ~/.cache/gradamp. Error where there is neither.
 std::filesystem::path cache_folder();
-/// Gives a CIFAR dataset that has no path that of its files in the cache, and makes its path absolute, so that the run
-/// can be resumed from another folder. Error that says what to do where there are none.
+/// Gives a CIFAR dataset that has no path that of its files in the cache, and makes the paths of data and weights
+/// absolute, so that the run can be resumed from another folder. Error that says what to do where there is no data.
 void find_data(RunSettings& settings);
 
 /// The program: main() with its exit code. Errors are a line `gradamp: ...` on standard error.

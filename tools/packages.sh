@@ -36,12 +36,12 @@ install_packages() {
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 }
 
-# build_gradamp FOLDER [CMAKE OPTION...]: configures at the first time, builds what changed.
+# build_gradamp FOLDER TARGET [CMAKE OPTION...]: configures at the first time, builds what changed.
 build_gradamp() {
-  local folder=$1
-  shift
+  local folder=$1 target=$2
+  shift 2
   [ -f "$folder/build.ninja" ] || cmake -G Ninja -S "$root" -B "$folder" "$@" >"/tmp/gradamp-configure.$$" 2>&1 ||
     { cat "/tmp/gradamp-configure.$$" >&2; rm -f "/tmp/gradamp-configure.$$" "$folder/build.ninja"; return 1; }
   rm -f "/tmp/gradamp-configure.$$"
-  cmake --build "$folder"
+  cmake --build "$folder" --target "$target"
 }

@@ -7,7 +7,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/tools/packages.sh"
 
 install_packages $packages
-build_gradamp "$root/build" -DCMAKE_BUILD_TYPE=Release
+build_gradamp "$root/build" gradamp -DCMAKE_BUILD_TYPE=Release
 gradamp="$root/build/gradamp"
 
 run="$root/runs/quickstart-$(date +%Y%m%d-%H%M%S)"

@@ -18,5 +18,5 @@ if [ "${1:-}" = --sanitize ]; then
   export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 fi
 install_packages $packages
-build_gradamp "$folder" "${options[@]}"
+build_gradamp "$folder" all "${options[@]}"
 ctest --test-dir "$folder" --output-on-failure --no-tests=error "$@"

@@ -119,7 +119,7 @@ const std::array kTable{
             &RunSettings::dataset},
     Setting{"data", "Data", "PATH", "folder or archive of CIFAR; without it, where `gradamp data fetch` puts it",
             &RunSettings::data},
-    Setting{"partial-data", "Data", "", "take CIFAR training files that are fewer or shorter than the official ones",
+    Setting{"partial-data", "Data", "", "train on a part of CIFAR: CIFAR-10 without some of data_batch_2 to 5, CIFAR-100 with fewer records",
             &RunSettings::partial_data},
     Setting{"train-images", "Data", "IMAGES", "train on the first so many; 0: all (made: 10000)",
             &RunSettings::train_images},

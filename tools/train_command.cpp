@@ -28,6 +28,7 @@ std::filesystem::path cache_folder() {
 }
 
 void find_data(RunSettings& settings) {
+  if (!settings.weights.empty()) settings.weights = std::filesystem::absolute(settings.weights).lexically_normal();
   if (settings.dataset == "made") return;
   if (!settings.data.empty()) {
     settings.data = std::filesystem::absolute(settings.data).lexically_normal().string();
@@ -101,10 +102,9 @@ int run_train(const TrainCommand& command) {
     if (outcome.completed) console.on_finish(outcome);
   }
   if (outcome.completed) return 0;
-  const std::string done = outcome.last.epoch > 0 ? fmt::format("after {} whole epochs", outcome.last.epoch)
-                                                  : std::string("in the first epoch");
-  std::cerr << fmt::format("gradamp: stopped by {} {}; the run is saved. Go on with: gradamp train --resume {}\n",
-                           signal_name(signals.received()), done, shell_word(outcome.run_folder.string()))
+  std::cerr << fmt::format(
+                   "gradamp: stopped by {} in epoch {}; the run is saved. Go on with: gradamp train --resume {}\n",
+                   signal_name(signals.received()), outcome.last.epoch + 1, shell_word(outcome.run_folder.string()))
             << std::flush;
   return 128 + signals.received();
 }

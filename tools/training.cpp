@@ -33,7 +33,8 @@ std::shared_ptr<Module> make_run_network(Backend& backend, const RunSettings& se
 /// A run in memory: the device, the data, the network and its optimizer.
 class Trainer {
  public:
-  Trainer(const RunSettings& settings, const TrainingControl& control)
+  /// `fresh`: no checkpoint will replace the weights, so settings.weights are read.
+  Trainer(const RunSettings& settings, const TrainingControl& control, bool fresh)
       : settings_(settings),
         control_(control),
         backend_(make_backend(parse_device(settings.device), {settings.threads})),
@@ -42,7 +43,7 @@ class Trainer {
         network_(make_run_network(*backend_, settings, data_.train.classes, state_)),
         strategy_(settings.resolved_strategy()) {
     initialize(*network_, settings.initialization, settings.seed);
-    if (!settings.weights.empty()) load_weights(settings.weights, *network_, file_system_of(control));
+    if (fresh && !settings.weights.empty()) load_weights(settings.weights, *network_, file_system_of(control));
     optimizer_.emplace(*network_, state_, settings.optimizer_options());
   }
 
@@ -191,10 +192,12 @@ class Trainer {
 
 }  // namespace
 
-TrainingOutcome train(const RunSettings& settings, const TrainingControl& control) {
-  settings.validate();
-  check(!settings.run_folder.empty(), "expected a run folder");
-  Trainer trainer(settings, control);
+TrainingOutcome train(const RunSettings& given, const TrainingControl& control) {
+  given.validate();
+  check(!given.run_folder.empty(), "expected a run folder");
+  RunSettings settings = given;
+  settings.epochs = given.resolved_strategy().epochs();
+  Trainer trainer(settings, control, true);
   const RunFolder folder =
       RunFolder::create(settings.run_folder, settings, trainer.backend_description(), file_system_of(control));
   if (control.observer) control.observer->on_start(trainer.description());
@@ -203,14 +206,16 @@ TrainingOutcome train(const RunSettings& settings, const TrainingControl& contro
 
 TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingControl& control) {
   const RunFolder folder = RunFolder::open(run_folder, file_system_of(control));
-  Trainer trainer(folder.settings(), control);
+  const bool has_checkpoint = std::filesystem::exists(folder.checkpoint());
+  Trainer trainer(folder.settings(), control, !has_checkpoint);
   std::vector<std::string> description = trainer.description();
   if (trainer.backend_description() != folder.backend_description()) {
     description.push_back("warning   the run began on '" + folder.backend_description() +
                           "': from here on it will not be the same to the bit");
   }
   CheckpointPosition position{0, true};
-  if (std::filesystem::exists(folder.checkpoint())) position = trainer.restore(folder);
+  if (has_checkpoint) position = trainer.restore(folder);
+  description.push_back(fmt::format("resumed   {} epoch {}", position.epoch_finished ? "after" : "in", position.epoch));
   const int finished = position.epoch_finished ? position.epoch : position.epoch - 1;
   // A random selection is made, and logged, at the start of an epoch, a measured one at its end.
   folder.trim_logs(finished, folder.settings().selection == SelectionMethod::kRandom ? position.epoch : finished);

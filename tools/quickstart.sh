@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # From a fresh clone to a trained network in a few minutes: installs what is missing (Debian, Ubuntu), builds, and
-# trains resnet8 on the made dataset with a short amplification strategy (about two minutes on 2 cores).
+# trains resnet8 on the made dataset with a short amplification strategy (about two minutes in all on 2 cores).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/tools/packages.sh"

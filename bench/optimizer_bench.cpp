@@ -44,8 +44,7 @@ Problem make_problem(Backend& backend, std::int64_t weights, Variant variant) {
   const std::int64_t sums = variant == Variant::kByNeuron ? neurons : count;
   problem.arena.signed_sums = Tensor::zeros(backend, {sums});
   problem.arena.absolute_sums = Tensor::zeros(backend, {sums});
-  problem.arena.layers = {LayerRange{0, count, real, 0, kRow, -1, neurons, 0}};
-  problem.arena.total_neurons = neurons;
+  problem.arena.layers = LayerTable(backend, {LayerRange{0, count, real, 0, kRow, -1, neurons, 0}});
   problem.state = {Tensor::zeros(backend, {kStepCounterCount}, DType::kI64),
                    Tensor::zeros(backend, {kStepMetricCount}, DType::kF64),
                    Tensor::from_host(backend, {1}, std::vector<float>{0.01f})};

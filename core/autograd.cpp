@@ -5,8 +5,6 @@
 #include <atomic>
 #include <queue>
 
-#include "core/backend.h"
-
 namespace gradamp {
 namespace {
 
@@ -38,12 +36,25 @@ void Variable::clear_grad() const {
   if (!state_->is_leaf) state_->grad = {};
 }
 
-void Variable::rebind(Tensor value, Tensor grad) const {
+void Variable::rebind(Tensor value, Tensor grad, Tensor copy) const {
   check(value.shape() == shape() && grad.shape() == shape(), "expected memory of shape {}, got {} and {}",
         shape().to_string(), value.shape().to_string(), grad.shape().to_string());
   state_->value = std::move(value);
   state_->grad = std::move(grad);
+  state_->copy = std::move(copy);
   state_->has_grad = false;
+}
+
+void Variable::refresh_copy() const {
+  if (state_->copy.defined()) backend().cast(state_->value, state_->copy);
+}
+
+Tensor Variable::value_as(DType dtype) const {
+  if (value().dtype() == dtype) return value();
+  if (state_->copy.defined() && state_->copy.dtype() == dtype) return state_->copy;
+  Tensor converted = Tensor::empty(backend(), shape(), dtype);
+  backend().cast(value(), converted);
+  return converted;
 }
 
 Tensor Variable::grad_destination() const {
@@ -81,8 +92,9 @@ void Variable::backward(const Tensor& seed) const {
   if (seed.defined()) {
     receive_grad(seed);
   } else {
-    const float one = 1.0f;
-    receive_grad(Tensor::from_host(backend(), shape(), std::span<const float>(&one, 1)));
+    const Tensor one = Tensor::empty(backend(), shape());
+    backend().fill(one, 1.0f);
+    receive_grad(one);
   }
   const auto earlier = [](const Variable& a, const Variable& b) {
     return a.state_->node->sequence < b.state_->node->sequence;

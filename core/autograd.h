@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/tensor.h"
+#include "core/backend.h"
 
 namespace gradamp {
 
@@ -35,8 +35,17 @@ class Variable {
   bool has_grad() const { return state_->has_grad; }
   /// Forgets the gradient; a leaf's memory stays.
   void clear_grad() const;
-  /// Moves a leaf to other memory; its value is not copied.
-  void rebind(Tensor value, Tensor grad) const;
+  /// Moves a leaf to other memory; its value is not copied. `copy`: memory for its value in a lower precision, which
+  /// whoever changes the value keeps up; undefined: none.
+  void rebind(Tensor value, Tensor grad, Tensor copy = {}) const;
+  /// Writes value's copy anew, where there is one.
+  void refresh_copy() const;
+  /// The value in `dtype`: itself, its copy, or a conversion made now.
+  Tensor value_as(DType dtype) const;
+
+  /// What a convolution noted of this result for a batch norm behind it.
+  const ChannelMoments& moments() const { return state_->moments; }
+  void set_moments(ChannelMoments moments) const { state_->moments = std::move(moments); }
 
   /// Where a backward writes its contribution before it hands it to receive_grad: a leaf's own memory for the first
   /// one, else new memory.
@@ -62,6 +71,8 @@ class Variable {
   struct State {
     Tensor value;
     Tensor grad;
+    Tensor copy;
+    ChannelMoments moments;
     bool requires_grad = false;
     bool is_leaf = true;
     bool has_grad = false;

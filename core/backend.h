@@ -4,46 +4,45 @@
 // The differentiable functions in core/operations.h and the optimizer in optim/ validate shapes and types once and
 // allocate the results; a backend does not check again. Every operation is asynchronous with the host unless it says
 // otherwise, gives the same bits every time, and never changes its inputs. Images are (N, H, W, C), filters
-// (K, R, S, C); all are f32 unless noted.
+// (K, R, S, C). Activations and their gradients are of the backend's activation type, all else is f32 unless noted.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
-#include <vector>
 
+#include "core/caching_allocator.h"
 #include "core/device.h"
+#include "core/layer_table.h"
+#include "core/parameters.h"
 #include "core/tensor.h"
 
 namespace gradamp {
 
-/// Stride and zero padding, in pixels, the same in both directions.
-struct Conv2dParams {
-  int stride = 1;
-  int padding = 0;
+/// Sums that a convolution takes of its output on the way, for the batch norm behind it: for every group of `rows`
+/// pixels and every channel the mean and the sum of squared deviations from it. T. F. Chan, G. H. Golub, R. J. LeVeque,
+/// "Updating formulae and a pairwise algorithm for computing sample variances", 1979, put the groups together.
+struct ChannelMoments {
+  Tensor values;          // f32 (groups, 2, C); undefined: none were taken
+  std::int64_t rows = 0;  // of a group; the last may have fewer
 };
 
-/// A square window; `padding` counts as -infinity for the maximum and as zeros, which are counted, for the average.
-struct Pool2dParams {
-  int kernel = 2;
-  int stride = 2;
-  int padding = 0;
-};
-
-struct BatchNormParams {
-  float epsilon = 1e-5f;
-  /// Weight of the new batch in the running statistics.
-  float momentum = 0.1f;
-  /// Ends with max(0, ·).
-  bool relu = false;
+/// The tensors of a convolution's forward: x (N, H, W, C), weight (K, R, S, C) in x's type.
+struct Conv2dForward {
+  Tensor x, weight;
+  Tensor bias;             // f32 (K), or undefined
+  Tensor y;                // out, (N, P, Q, K)
+  ChannelMoments moments;  // out, of y; where wanted
 };
 
 /// The tensors of a batch norm's forward in training; all but x, residual and y have C elements.
 struct BatchNormForward {
-  Tensor x;         // (..., C)
-  Tensor residual;  // like x, or undefined: added before the ReLU
+  Tensor x;                // (..., C)
+  ChannelMoments moments;  // of x, where its convolution took them
+  Tensor residual;         // like x, or undefined: added before the ReLU
   Tensor gamma, beta;
   Tensor running_mean;  // updated
   Tensor running_var;   // updated, with the unbiased variance
@@ -63,23 +62,6 @@ struct BatchNormBackward {
   Tensor grad_residual;  // out, or undefined where nothing is wanted
 };
 
-/// Places in StepState::counters.
-enum StepCounter : int {
-  kSeed,          // of every random number of the run
-  kEpoch,         // counted from 1
-  kStep,          // steps done since the run began
-  kPosition,      // images of this epoch done
-  kFirstBadStep,  // 1 + the first step whose loss or gradient was not finite; 0: none
-  kStepCounterCount,
-};
-
-/// Places in StepState::metrics.
-enum StepMetric : int {
-  kLossSum,  // sum over the images of this epoch
-  kCorrect,  // images whose largest logit was their label's
-  kStepMetricCount,
-};
-
 /// What a step reads and writes of the run, in device memory, so that a step's launches are the same every time.
 struct StepState {
   Tensor counters;       // i64 (kStepCounterCount)
@@ -87,65 +69,31 @@ struct StepState {
   Tensor learning_rate;  // f32 (1)
 };
 
-struct GatherParams {
-  bool augment = false;
-  int padding = 4;                     // of the random crop: zeros around the image, in pixels
-  bool flip = true;                    // horizontally, every other image on average
-  std::array<float, 3> mean{};         // in [0, 1], as a pixel / 255
-  std::array<float, 3> inverse_std{};  // 1 / deviation of the same
-};
-
-struct DropoutParams {
-  float probability = 0.5f;     // of a zero
-  std::uint32_t substream = 0;  // the layer's position in the network
-};
-
-/// One layer's place in the arena. Ranges begin at multiples of kArenaChunk elements; what lies between a layer's
-/// tensors and up to the next chunk is zero and stays zero.
-struct LayerRange {
-  std::int64_t begin = 0;  // elements
-  std::int64_t end = 0;    // padded to whole chunks
-  std::int64_t count = 0;  // n, real elements
-  // The neuron view: weight rows and, where there is one, a bias element each. Offsets count from the arena's start.
-  std::int64_t weight_offset = 0;
-  std::int64_t row_length = 0;    // elements of a weight row
-  std::int64_t bias_offset = -1;  // -1: none
-  std::int64_t neurons = 0;
-  std::int64_t neuron_begin = 0;  // place in the neuron sums
-};
-
-inline constexpr std::int64_t kArenaChunk = 256;
-
-enum class Granularity { kWeight, kNeuron };
-
 /// The flat arena: f32 tensors of one length each.
 struct Arena {
   Tensor weights, gradients, momentum;
+  /// A copy of the weights in bf16 that the optimizer keeps up; undefined where activations are f32.
+  Tensor weights_bf16;
   /// Signed and absolute sums, by weight (as long as the arena) or by neuron; undefined until statistics are wanted.
   Tensor signed_sums, absolute_sums;
-  std::vector<LayerRange> layers;
-  std::int64_t total_neurons = 0;
+  LayerTable layers;
 };
 
-struct SgdParams {
-  float momentum = 0.9f;
-  float weight_decay = 5e-4f;
-  bool nesterov = false;
-  /// Add this step's gradient to the sums.
-  bool accumulate = false;
-  Granularity granularity = Granularity::kWeight;
+/// Work that was recorded and can be run again and again: the same operations on the same memory.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  virtual void replay() = 0;
 };
 
-/// Places in the rows of a measures tensor, f64 (kMeasureCount, layers).
-enum LayerMeasure : int { kG, kGPrime, kNormalizedG, kNormalizedGPrime, kMeasureCount };
-
-enum class SelectionCase { kOneSided = 1, kTwoSided = 2 };
-
-struct SelectionParams {
-  LayerMeasure measure = kGPrime;  // kG or kGPrime
-  SelectionCase selection_case = SelectionCase::kOneSided;
-  double threshold = 1.0;
-  float factor = 2.0f;
+/// Device memory on its way to the host, as it was when the reading began.
+class PendingRead {
+ public:
+  virtual ~PendingRead() = default;
+  /// Whether it has arrived; never waits.
+  virtual bool ready() = 0;
+  /// Waits until it has.
+  virtual std::span<const std::byte> bytes() = 0;
 };
 
 class Backend {
@@ -159,17 +107,38 @@ class Backend {
   /// One line for a person: the device, its libraries and threads.
   virtual std::string description() const = 0;
 
-  // Memory. Allocations are aligned to 64 bytes at least and come from a cache; Error where there is no memory left.
+  // Memory. Allocations are aligned to 64 bytes at least and come from a cache; OutOfMemory where none is left.
   virtual std::shared_ptr<void> allocate(std::size_t bytes) = 0;
   virtual void copy_to_device(void* destination, const void* source, std::size_t bytes) = 0;
   /// Waits for the device.
   virtual void copy_to_host(void* destination, const void* source, std::size_t bytes) = 0;
   virtual void fill_zero(void* destination, std::size_t bytes) = 0;
   virtual void synchronize() = 0;
+  virtual MemoryUse memory_use() const = 0;
+  virtual void reset_peak_memory() = 0;
 
-  // Convolution: y (N, P, Q, K) from x (N, H, W, C), weight (K, R, S, C) and bias (K) or an undefined tensor.
-  virtual void conv2d_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dParams& params,
-                              const Tensor& y) = 0;
+  /// Begins to copy `source` to the host behind what was asked for so far; does not wait.
+  virtual std::unique_ptr<PendingRead> start_read(const Tensor& source) = 0;
+  /// `work`, to be done at each replay. It must ask for the same operations on the same tensors each time, and neither
+  /// copy between host and device nor wait: a device may record it once and from then on replay what it asked for,
+  /// without calling it. Memory that it allocates and lets go is overwritten by the next replay of any recording.
+  virtual std::unique_ptr<Recording> record(std::function<void()> work) = 0;
+
+  /// What activations are kept in: f32 or bf16.
+  virtual DType activation_dtype() const { return DType::kF32; }
+
+  /// Every element of an f32 tensor.
+  virtual void fill(const Tensor& tensor, float value) = 0;
+  /// From f32 or bf16 to f32 or bf16, to nearest even.
+  virtual void cast(const Tensor& x, const Tensor& y) = 0;
+
+  // Convolution.
+  virtual void conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) = 0;
+  /// Memory for the moments of y, a convolution's output; undefined where the backend takes none on the way.
+  virtual ChannelMoments make_moments(const Tensor& y) {
+    (void)y;
+    return {};
+  }
   virtual void conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
                                      const Tensor& grad_x) = 0;
   virtual void conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, const Conv2dParams& params,
@@ -204,7 +173,7 @@ class Backend {
   virtual void shortcut_forward(const Tensor& x, const Tensor& y) = 0;
   virtual void shortcut_backward(const Tensor& grad_y, const Tensor& grad_x) = 0;
 
-  // Linear: y (N, K) = x (N, C) weight^T + bias, weight (K, C), bias (K) or undefined.
+  // Linear, in f32 always: y (N, K) = x (N, C) weight^T + bias, weight (K, C), bias (K) or undefined.
   virtual void linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y) = 0;
   virtual void linear_backward_input(const Tensor& grad_y, const Tensor& weight, const Tensor& grad_x) = 0;
   virtual void linear_backward_weight(const Tensor& x, const Tensor& grad_y, const Tensor& grad_weight) = 0;
@@ -217,7 +186,7 @@ class Backend {
   virtual void dropout_backward(const Tensor& grad_y, const DropoutParams& params, const StepState& state,
                                 const Tensor& grad_x) = 0;
 
-  /// Mean loss (a scalar) over logits (N, K) with labels i32 (N), and its gradient; adds to state.metrics and marks
+  /// Mean loss (a scalar) over f32 logits (N, K) with labels i32 (N), and its gradient; adds to state.metrics and marks
   /// state.counters[kFirstBadStep] where the loss is not finite.
   virtual void softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const StepState& state,
                                      const Tensor& loss, const Tensor& grad_logits) = 0;

@@ -30,6 +30,15 @@ Shape pooled_shape(const char* operation, const Shape& x, const Pool2dParams& pa
           window_extent(operation, x[2], params.kernel, params.stride, params.padding), x[3]};
 }
 
+void check_dtype(const char* operation, const char* what, const Tensor& tensor, DType expected) {
+  check(tensor.dtype() == expected, "{}: expected {} of {}, got {}", operation, what, name_of(expected),
+        name_of(tensor.dtype()));
+}
+
+Tensor empty_like(const Variable& x, const Shape& shape) {
+  return Tensor::empty(x.backend(), shape, x.value().dtype());
+}
+
 }  // namespace
 
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dParams& params) {
@@ -41,15 +50,25 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
   if (bias.defined()) check_shape("conv2d", "bias", bias.value(), {filter[0]});
   const Shape result = {in[0], window_extent("conv2d", in[1], filter[1], params.stride, params.padding),
                         window_extent("conv2d", in[2], filter[2], params.stride, params.padding), filter[0]};
-  Tensor y = Tensor::empty(x.backend(), result);
-  x.backend().conv2d_forward(x.value(), weight.value(), bias.defined() ? bias.value() : Tensor(), params, y);
-  return make_result(y, {x, weight, bias}, [x, weight, bias, params](const Tensor& grad_y) {
+  Conv2dForward forward{x.value(),
+                        weight.value_as(x.value().dtype()),
+                        bias.defined() ? bias.value() : Tensor(),
+                        empty_like(x, result),
+                        {}};
+  // A batch norm behind it in training, and only there, needs the moments of y.
+  if (records({x, weight, bias})) forward.moments = x.backend().make_moments(forward.y);
+  x.backend().conv2d_forward(forward, params);
+  Variable y = make_result(forward.y, {x, weight, bias}, [x, weight, bias, params](const Tensor& grad_y) {
     Backend& backend = grad_y.backend();
     weight.receive_grad_from(
         [&](const Tensor& out) { backend.conv2d_backward_filter(x.value(), grad_y, params, out); });
     bias.receive_grad_from([&](const Tensor& out) { backend.bias_backward(grad_y, out); });
-    x.receive_grad_from([&](const Tensor& out) { backend.conv2d_backward_input(grad_y, weight.value(), params, out); });
+    x.receive_grad_from([&](const Tensor& out) {
+      backend.conv2d_backward_input(grad_y, weight.value_as(grad_y.dtype()), params, out);
+    });
   });
+  y.set_moments(forward.moments);
+  return y;
 }
 
 Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchNormParams& params, bool training,
@@ -61,18 +80,22 @@ Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchN
   check_shape("batch_norm", "beta", state.beta.value(), channels);
   check_shape("batch_norm", "running mean", state.running_mean, channels);
   check_shape("batch_norm", "running variance", state.running_var, channels);
-  if (residual.defined()) check_shape("batch_norm", "residual", residual.value(), shape);
+  if (residual.defined()) {
+    check_shape("batch_norm", "residual", residual.value(), shape);
+    check_dtype("batch_norm", "residual", residual.value(), x.value().dtype());
+  }
   check(!training || shape.count() / channels[0] > 1,
         "batch_norm: expected more than one value a channel in training, got shape {}", shape.to_string());
 
   Backend& backend = x.backend();
   BatchNormForward forward{x.value(),
+                           x.moments(),
                            residual.defined() ? residual.value() : Tensor(),
                            state.gamma.value(),
                            state.beta.value(),
                            state.running_mean,
                            state.running_var,
-                           Tensor::empty(backend, shape),
+                           empty_like(x, shape),
                            {},
                            {}};
   if (!training) {
@@ -90,12 +113,12 @@ Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchN
                       inverse_std = forward.inverse_std, y, params](const Tensor& grad_y) {
                        BatchNormBackward tensors{
                            grad_y, x.value(), gamma.value(), beta.value(), mean, inverse_std, y, {}, {}, {}, {}};
-                       tensors.grad_x = Tensor::empty(grad_y.backend(), x.shape());
+                       tensors.grad_x = empty_like(x, x.shape());
                        tensors.grad_gamma = gamma.grad_destination();
                        tensors.grad_beta = beta.grad_destination();
                        // Without a ReLU the residual's gradient is grad_y itself.
                        const bool masked_residual = residual.requires_grad() && params.relu;
-                       if (masked_residual) tensors.grad_residual = Tensor::empty(grad_y.backend(), x.shape());
+                       if (masked_residual) tensors.grad_residual = empty_like(x, x.shape());
                        grad_y.backend().batch_norm_backward(tensors, params);
                        x.receive_grad(tensors.grad_x);
                        gamma.receive_grad(tensors.grad_gamma);
@@ -105,7 +128,7 @@ Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchN
 }
 
 Variable relu(const Variable& x) {
-  Tensor y = Tensor::empty(x.backend(), x.shape());
+  Tensor y = empty_like(x, x.shape());
   x.backend().relu_forward(x.value(), y);
   return make_result(y, {x}, [x, y](const Tensor& grad_y) {
     x.receive_grad_from([&](const Tensor& out) { grad_y.backend().relu_backward(grad_y, y, out); });
@@ -114,7 +137,8 @@ Variable relu(const Variable& x) {
 
 Variable add(const Variable& a, const Variable& b) {
   check_shape("add", "second operand", b.value(), a.shape());
-  Tensor sum = Tensor::empty(a.backend(), a.shape());
+  check_dtype("add", "second operand", b.value(), a.value().dtype());
+  Tensor sum = empty_like(a, a.shape());
   a.backend().add(a.value(), b.value(), sum);
   return make_result(sum, {a, b}, [a, b](const Tensor& grad_sum) {
     a.receive_grad(grad_sum);
@@ -125,15 +149,17 @@ Variable add(const Variable& a, const Variable& b) {
 Variable scale_grad(const Variable& x, const Tensor& factors, std::int64_t index) {
   check(index >= 0 && index < factors.count(), "scale_grad: expected an index below {}, got {}", factors.count(),
         index);
-  return make_result(x.value(), {x}, [x, factors, index](const Tensor& grad_y) {
+  Variable y = make_result(x.value(), {x}, [x, factors, index](const Tensor& grad_y) {
     x.receive_grad_from([&](const Tensor& out) { grad_y.backend().scale(grad_y, factors, index, out); });
   });
+  y.set_moments(x.moments());
+  return y;
 }
 
 Variable max_pool2d(const Variable& x, const Pool2dParams& params) {
   check_rank("max_pool2d", "input", x.value(), 4);
   const Shape shape = pooled_shape("max_pool2d", x.shape(), params);
-  Tensor y = Tensor::empty(x.backend(), shape);
+  Tensor y = empty_like(x, shape);
   Tensor argmax = Tensor::empty(x.backend(), shape, DType::kI32);
   x.backend().max_pool2d_forward(x.value(), params, y, argmax);
   return make_result(y, {x}, [x, params, argmax](const Tensor& grad_y) {
@@ -143,7 +169,7 @@ Variable max_pool2d(const Variable& x, const Pool2dParams& params) {
 
 Variable avg_pool2d(const Variable& x, const Pool2dParams& params) {
   check_rank("avg_pool2d", "input", x.value(), 4);
-  Tensor y = Tensor::empty(x.backend(), pooled_shape("avg_pool2d", x.shape(), params));
+  Tensor y = empty_like(x, pooled_shape("avg_pool2d", x.shape(), params));
   x.backend().avg_pool2d_forward(x.value(), params, y);
   return make_result(y, {x}, [x, params](const Tensor& grad_y) {
     x.receive_grad_from([&](const Tensor& out) { grad_y.backend().avg_pool2d_backward(grad_y, params, out); });
@@ -152,7 +178,7 @@ Variable avg_pool2d(const Variable& x, const Pool2dParams& params) {
 
 Variable global_avg_pool(const Variable& x) {
   check_rank("global_avg_pool", "input", x.value(), 4);
-  Tensor y = Tensor::empty(x.backend(), {x.shape()[0], x.shape()[3]});
+  Tensor y = empty_like(x, {x.shape()[0], x.shape()[3]});
   x.backend().global_avg_pool_forward(x.value(), y);
   return make_result(y, {x}, [x](const Tensor& grad_y) {
     x.receive_grad_from([&](const Tensor& out) { grad_y.backend().global_avg_pool_backward(grad_y, out); });
@@ -164,7 +190,7 @@ Variable shortcut(const Variable& x, std::int64_t channels) {
   const Shape& in = x.shape();
   check(channels >= in[3] && (channels - in[3]) % 2 == 0,
         "shortcut: expected an even number of channels added to {}, got {} channels", in[3], channels);
-  Tensor y = Tensor::empty(x.backend(), {in[0], (in[1] + 1) / 2, (in[2] + 1) / 2, channels});
+  Tensor y = empty_like(x, {in[0], (in[1] + 1) / 2, (in[2] + 1) / 2, channels});
   x.backend().shortcut_forward(x.value(), y);
   return make_result(y, {x}, [x](const Tensor& grad_y) {
     x.receive_grad_from([&](const Tensor& out) { grad_y.backend().shortcut_backward(grad_y, out); });
@@ -178,8 +204,21 @@ Variable flatten(const Variable& x) {
   return make_result(x.value().view(flat), {x}, [x](const Tensor& grad_y) { x.receive_grad(grad_y.view(x.shape())); });
 }
 
-Variable linear(const Variable& x, const Variable& weight, const Variable& bias) {
-  check_rank("linear", "input", x.value(), 2);
+Variable cast(const Variable& x, DType dtype) {
+  const auto castable = [](DType type) { return type == DType::kF32 || type == DType::kBF16; };
+  check(castable(x.value().dtype()) && castable(dtype), "cast: expected f32 or bf16, got {} to {}",
+        name_of(x.value().dtype()), name_of(dtype));
+  if (x.value().dtype() == dtype) return x;
+  Tensor y = Tensor::empty(x.backend(), x.shape(), dtype);
+  x.backend().cast(x.value(), y);
+  return make_result(y, {x}, [x](const Tensor& grad_y) {
+    x.receive_grad_from([&](const Tensor& out) { grad_y.backend().cast(grad_y, out); });
+  });
+}
+
+Variable linear(const Variable& input, const Variable& weight, const Variable& bias) {
+  check_rank("linear", "input", input.value(), 2);
+  const Variable x = cast(input, DType::kF32);
   check_rank("linear", "weight", weight.value(), 2);
   check(x.shape()[1] == weight.shape()[1], "linear: expected {} input features, got {}", weight.shape()[1],
         x.shape()[1]);
@@ -197,7 +236,7 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias)
 Variable dropout(const Variable& x, const DropoutParams& params, const StepState& state) {
   check(params.probability >= 0.0f && params.probability < 1.0f,
         "dropout: expected a probability of at least 0 and less than 1, got {}", params.probability);
-  Tensor y = Tensor::empty(x.backend(), x.shape());
+  Tensor y = empty_like(x, x.shape());
   x.backend().dropout_forward(x.value(), params, state, y);
   return make_result(y, {x}, [x, params, state](const Tensor& grad_y) {
     x.receive_grad_from([&](const Tensor& out) { grad_y.backend().dropout_backward(grad_y, params, state, out); });
@@ -206,9 +245,9 @@ Variable dropout(const Variable& x, const DropoutParams& params, const StepState
 
 Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, const StepState& state) {
   check_rank("softmax_cross_entropy", "logits", logits.value(), 2);
+  check_dtype("softmax_cross_entropy", "logits", logits.value(), DType::kF32);
   check_shape("softmax_cross_entropy", "labels", labels, {logits.shape()[0]});
-  check(labels.dtype() == DType::kI32, "softmax_cross_entropy: expected labels of i32, got {}",
-        name_of(labels.dtype()));
+  check_dtype("softmax_cross_entropy", "labels", labels, DType::kI32);
   Tensor loss = Tensor::empty(logits.backend(), {});
   Tensor grad_logits = Tensor::empty(logits.backend(), logits.shape());
   logits.backend().softmax_cross_entropy(logits.value(), labels, state, loss, grad_logits);
@@ -228,7 +267,7 @@ Batch gather_batch(const Tensor& images, const Tensor& labels, const Tensor& ord
   check(count >= 1 && count <= order.count(), "gather_batch: expected 1 to {} images, got {}", order.count(), count);
   check(params.padding >= 0, "gather_batch: expected padding >= 0, got {}", params.padding);
   Backend& backend = images.backend();
-  Batch batch{Tensor::empty(backend, {count, images.shape()[1], images.shape()[2], 3}),
+  Batch batch{Tensor::empty(backend, {count, images.shape()[1], images.shape()[2], 3}, backend.activation_dtype()),
               Tensor::empty(backend, {count}, DType::kI32)};
   backend.gather_batch(images, labels, order, state, params, batch.images, batch.labels);
   return batch;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The differentiable operations: each checks its arguments, computes through the Backend and records its backward.
 // A shape that does not fit is an Error such as "conv2d: expected input channels 64, got 32".
+//
+// A result has the type of x, f32 or bf16, where nothing else is said. Parameters are f32; so are their gradients.
 #pragma once
 
 #include "core/autograd.h"
@@ -38,16 +40,20 @@ Variable shortcut(const Variable& x, std::int64_t channels);
 /// (N, ...) to (N, product of the rest).
 Variable flatten(const Variable& x);
 
-/// x (N, C), weight (K, C), bias (K) or undefined; gives (N, K).
+/// x in another type, f32 or bf16; x itself where it has that type.
+Variable cast(const Variable& x, DType dtype);
+
+/// x (N, C), weight (K, C), bias (K) or undefined; gives (N, K). In f32 whatever x is: a classifier is a thousandth of
+/// a network's work.
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias);
 /// Zeros elements with params.probability and divides the rest by 1 - probability.
 Variable dropout(const Variable& x, const DropoutParams& params, const StepState& state);
-/// Mean loss over the batch, a scalar; logits (N, K), labels i32 (N). Counts in `state.metrics`.
+/// Mean loss over the batch, a scalar; logits f32 (N, K), labels i32 (N). Counts in `state.metrics`.
 Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, const StepState& state);
 
 /// A batch and its labels.
 struct Batch {
-  Tensor images;  // f32 (N, H, W, 3)
+  Tensor images;  // (N, H, W, 3) of the backend's activation type
   Tensor labels;  // i32 (N)
 };
 /// The `count` images at order[position ...]; images u8 (M, H, W, 3), labels i32 (M), order i32.

@@ -74,6 +74,7 @@ void load_state_dict(Module& network, const std::vector<StateEntry>& entries) {
     const std::vector<float> values = from_pytorch_layout(named.tensor.shape(), by_name.at(named.name)->values);
     named.tensor.copy_from_host(std::span<const float>(values));
   }
+  for (const NamedParameter& parameter : network.named_parameters()) parameter.variable.refresh_copy();
 }
 
 }  // namespace gradamp

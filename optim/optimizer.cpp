@@ -26,11 +26,6 @@ OptimizerOptions validated(OptimizerOptions options) {
   return options;
 }
 
-void fill(const Tensor& tensor, float value) {
-  const std::vector<float> values(static_cast<std::size_t>(tensor.count()), value);
-  tensor.copy_from_host(std::span<const float>(values));
-}
-
 }  // namespace
 
 double noise_floor(std::int64_t iterations) {
@@ -67,13 +62,13 @@ Optimizer::Optimizer(Module& network, const StepState& state, OptimizerOptions o
   for (const Candidate& candidate : candidates_)
     factors = std::max(factors, static_cast<std::int64_t>(candidate.index) + 1);
   factors_ = Tensor::empty(*backend_, {factors});
-  fill(factors_, 1);
+  backend_->fill(factors_, 1);
   measures_ = Tensor::zeros(*backend_, {kMeasureCount, layers}, DType::kF64);
   if (options_.placement == Placement::kUpdate) {
     update_factors_ = factors_;
   } else {
     update_factors_ = Tensor::empty(*backend_, {layers});
-    fill(update_factors_, 1);
+    backend_->fill(update_factors_, 1);
   }
   scale_gradients(false);
 }
@@ -128,7 +123,7 @@ void Optimizer::prepare(int epoch) {
 std::optional<EpochRecord> Optimizer::begin_epoch(int epoch) {
   prepare(epoch);
   if (plan_.clear_sums) arena_.clear_sums();
-  if (plan_.phase_start) fill(factors_, 1);
+  if (plan_.phase_start) backend_->fill(factors_, 1);
   if (plan_.phase_start && plan_.amplified) return draw();  // only a random selection amplifies from the start
   return std::nullopt;
 }

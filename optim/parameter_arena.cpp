@@ -45,16 +45,17 @@ ArenaLayer lay_out(const NamedLayer& named, std::int64_t begin) {
 }  // namespace
 
 ParameterArena::ParameterArena(Module& network) {
-  std::int64_t length = 0;
+  std::int64_t length = 0, neurons = 0;
+  std::vector<LayerRange> ranges;
   std::set<std::string> placed;
   for (const NamedLayer& named : named_layers(network)) {
     if (named.layer->own_parameters().empty()) continue;
     ArenaLayer layer = lay_out(named, length);
-    layer.range.neuron_begin = arena_.total_neurons;
-    arena_.total_neurons += layer.range.neurons;
+    layer.range.neuron_begin = neurons;
+    neurons += layer.range.neurons;
     length = layer.range.end;
     for (const ArenaParameter& parameter : layer.parameters) placed.insert(parameter.name);
-    arena_.layers.push_back(layer.range);
+    ranges.push_back(layer.range);
     layers_.push_back(std::move(layer));
   }
   for (const NamedParameter& parameter : network.named_parameters()) {
@@ -65,22 +66,27 @@ ParameterArena::ParameterArena(Module& network) {
   check(!layers_.empty(), "expected a network with parameters to train, got none");
 
   backend_ = &layers_[0].parameters[0].variable.backend();
+  arena_.layers = LayerTable(*backend_, std::move(ranges));
   arena_.weights = Tensor::zeros(*backend_, {length});
   arena_.gradients = Tensor::zeros(*backend_, {length});
   arena_.momentum = Tensor::zeros(*backend_, {length});
+  const DType copy_type = backend_->activation_dtype();
+  if (copy_type == DType::kBF16) arena_.weights_bf16 = Tensor::zeros(*backend_, {length}, copy_type);
   for (const ArenaLayer& layer : layers_) {
     for (const ArenaParameter& parameter : layer.parameters) {
       const Shape& shape = parameter.variable.shape();
       const Tensor weights = arena_.weights.view(shape, parameter.begin);
       weights.copy_from_host(std::span<const float>(parameter.variable.value().to_host<float>()));
-      parameter.variable.rebind(weights, arena_.gradients.view(shape, parameter.begin));
+      const Tensor copy = arena_.weights_bf16.defined() ? arena_.weights_bf16.view(shape, parameter.begin) : Tensor();
+      parameter.variable.rebind(weights, arena_.gradients.view(shape, parameter.begin), copy);
+      parameter.variable.refresh_copy();
     }
   }
 }
 
 std::int64_t ParameterArena::parameter_count() const {
   std::int64_t count = 0;
-  for (const LayerRange& range : arena_.layers) count += range.count;
+  for (const LayerRange& range : arena_.layers.ranges()) count += range.count;
   return count;
 }
 
@@ -96,7 +102,7 @@ void ParameterArena::finish_gradients() const {
 }
 
 void ParameterArena::enable_statistics(Granularity granularity) {
-  const std::int64_t length = granularity == Granularity::kWeight ? arena_.weights.count() : arena_.total_neurons;
+  const std::int64_t length = granularity == Granularity::kWeight ? arena_.weights.count() : arena_.layers.neurons();
   if (arena_.signed_sums.defined() && arena_.signed_sums.count() == length) return;
   arena_.signed_sums = Tensor::zeros(*backend_, {length});
   arena_.absolute_sums = Tensor::zeros(*backend_, {length});

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Sourced by the scripts beside it: installs the packages that a build needs, where they are missing.
 
-packages="g++ cmake ninja-build libdnnl-dev libfmt-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev
+packages="g++ cmake ninja-build libdnnl-dev ocl-icd-opencl-dev libfmt-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev
           libarchive-dev libssl-dev libgtest-dev libgmock-dev libbenchmark-dev python3"
 
 # missing_packages PACKAGE...: those that are not installed.

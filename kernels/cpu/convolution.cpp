@@ -179,8 +179,8 @@ const ConvolutionPrimitive& OneDnn::convolution(ConvolutionKind kind, const Conv
                                       : convolutions_.emplace(key, make_convolution(kind, shape)).first->second;
 }
 
-void CpuBackend::conv2d_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dParams& params,
-                                const Tensor& y) {
+void CpuBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) {
+  const Tensor &x = tensors.x, &weight = tensors.weight, &bias = tensors.bias, &y = tensors.y;
   omp_set_num_threads(threads_);
   with_onednn("conv2d_forward", [&] {
     const auto kind = bias.defined() ? ConvolutionKind::kForwardBias : ConvolutionKind::kForward;

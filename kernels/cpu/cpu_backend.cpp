@@ -1,16 +1,69 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cpu/cpu_backend.h"
 
+#include <sys/mman.h>
+
+#include <cstdlib>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include <omp.h>
 
 #include "kernels/cpu/onednn.h"
 
 namespace gradamp {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kCached = false;
+#else
+constexpr bool kCached = true;
+#endif
+
+/// The host's memory; large blocks are aligned to 2 MiB, for huge pages.
+class HostMemory final : public MemorySource {
+ public:
+  void* allocate(std::size_t bytes) override {
+    const bool large = bytes >= kHugePage;
+    void* memory = nullptr;
+    if (posix_memalign(&memory, large ? kHugePage : kAlignment, bytes) != 0) return nullptr;
+    if (large) madvise(memory, bytes, MADV_HUGEPAGE);
+    return memory;
+  }
+  void release(void* memory, std::size_t) noexcept override { std::free(memory); }
+
+ private:
+  static constexpr std::size_t kAlignment = 64;
+  static constexpr std::size_t kHugePage = std::size_t{2} << 20;
+};
+
+/// Its replay is the work itself: there is nothing to be gained by recording it.
+class DirectRecording final : public Recording {
+ public:
+  explicit DirectRecording(std::function<void()> work) : work_(std::move(work)) {}
+  void replay() override { work_(); }
+
+ private:
+  std::function<void()> work_;
+};
+
+class FinishedRead final : public PendingRead {
+ public:
+  explicit FinishedRead(const Tensor& source) : bytes_(source.bytes()) { source.copy_bytes_to_host(bytes_); }
+  bool ready() override { return true; }
+  std::span<const std::byte> bytes() override { return bytes_; }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+
+}  // namespace
 
 CpuBackend::CpuBackend(int threads)
-    : threads_(threads > 0 ? threads : omp_get_max_threads()), onednn_(std::make_unique<OneDnn>()) {}
+    : threads_(threads > 0 ? threads : omp_get_max_threads()),
+      allocator_(std::make_unique<HostMemory>(), kCached),
+      onednn_(std::make_unique<OneDnn>()) {}
 
 CpuBackend::~CpuBackend() = default;
 
@@ -31,6 +84,14 @@ void CpuBackend::copy_to_host(void* destination, const void* source, std::size_t
 
 void CpuBackend::fill_zero(void* destination, std::size_t bytes) {
   if (bytes > 0) std::memset(destination, 0, bytes);
+}
+
+std::unique_ptr<PendingRead> CpuBackend::start_read(const Tensor& source) {
+  return std::make_unique<FinishedRead>(source);
+}
+
+std::unique_ptr<Recording> CpuBackend::record(std::function<void()> work) {
+  return std::make_unique<DirectRecording>(std::move(work));
 }
 
 }  // namespace gradamp

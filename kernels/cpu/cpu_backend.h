@@ -4,11 +4,11 @@
 // bits.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "core/backend.h"
-#include "kernels/cpu/caching_allocator.h"
 
 namespace gradamp {
 
@@ -28,9 +28,16 @@ class CpuBackend final : public Backend {
   void copy_to_host(void* destination, const void* source, std::size_t bytes) override;
   void fill_zero(void* destination, std::size_t bytes) override;
   void synchronize() override {}
+  MemoryUse memory_use() const override { return allocator_.use(); }
+  void reset_peak_memory() override { allocator_.reset_peak(); }
 
-  void conv2d_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dParams& params,
-                      const Tensor& y) override;
+  std::unique_ptr<PendingRead> start_read(const Tensor& source) override;
+  std::unique_ptr<Recording> record(std::function<void()> work) override;
+
+  void fill(const Tensor& tensor, float value) override;
+  void cast(const Tensor& x, const Tensor& y) override;
+
+  void conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) override;
   void conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
                              const Tensor& grad_x) override;
   void conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, const Conv2dParams& params,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "core/bf16.h"
 #include "core/philox.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
@@ -41,6 +42,23 @@ void CpuBackend::scale(const Tensor& x, const Tensor& scale, std::int64_t index,
   parallel_ranges(threads_, x.count(), kElementwiseGrain, [=](std::int64_t begin, std::int64_t end) {
 #pragma omp simd
     for (std::int64_t i = begin; i < end; ++i) out[i] = factor * in[i];
+  });
+}
+
+void CpuBackend::fill(const Tensor& tensor, float value) { std::fill_n(tensor.data<float>(), tensor.count(), value); }
+
+void CpuBackend::cast(const Tensor& x, const Tensor& y) {
+  const bool from_bf16_bits = x.dtype() == DType::kBF16, to_bf16_bits = y.dtype() == DType::kBF16;
+  parallel_ranges(threads_, x.count(), kElementwiseGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const float value = from_bf16_bits ? from_bf16(static_cast<const std::uint16_t*>(x.raw_data())[i])
+                                         : static_cast<const float*>(x.raw_data())[i];
+      if (to_bf16_bits) {
+        static_cast<std::uint16_t*>(y.raw_data())[i] = to_bf16(value);
+      } else {
+        static_cast<float*>(y.raw_data())[i] = value;
+      }
+    }
   });
 }
 

@@ -159,8 +159,8 @@ void CpuBackend::sgd_step(const Arena& arena, const Tensor& factors, const StepS
   const float* const gradients = arena.gradients.data<float>();
 
   // Everything is looked at before anything is changed. By neuron the look is the reduction.
-  std::vector<float> neurons(by_neuron ? static_cast<std::size_t>(arena.total_neurons) : 0);
-  const bool finite = by_neuron ? sum_neurons(gradients, arena.layers, threads_, neurons.data())
+  std::vector<float> neurons(by_neuron ? static_cast<std::size_t>(arena.layers.neurons()) : 0);
+  const bool finite = by_neuron ? sum_neurons(gradients, arena.layers.ranges(), threads_, neurons.data())
                                 : all_finite(gradients, arena.gradients.count(), threads_);
   if (!finite) {
     counters[kFirstBadStep] = counters[kStep] + 1;
@@ -184,17 +184,17 @@ void CpuBackend::sgd_step(const Arena& arena, const Tensor& factors, const StepS
   }
   const auto variant = by_weight ? (params.nesterov ? update<true, true> : update<true, false>)
                                  : (params.nesterov ? update<false, true> : update<false, false>);
-  variant(step, arena.layers, threads_);
+  variant(step, arena.layers.ranges(), threads_);
 }
 
 void CpuBackend::measure_layers(const Arena& arena, Granularity granularity, const Tensor& measures) {
-  const auto layers = static_cast<std::int64_t>(arena.layers.size());
+  const std::int64_t layers = arena.layers.count();
   const float* const signed_sums = arena.signed_sums.data<float>();
   const float* const absolute_sums = arena.absolute_sums.data<float>();
   double* const values = measures.data<double>();
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)
   for (std::int64_t l = 0; l < layers; ++l) {  // a layer is one thread's, so the order of its sums is fixed
-    const LayerRange& layer = arena.layers[static_cast<std::size_t>(l)];
+    const LayerRange& layer = arena.layers.ranges()[static_cast<std::size_t>(l)];
     const bool by_weight = granularity == Granularity::kWeight;
     // Padding has sums of 0 and adds nothing.
     const std::int64_t begin = by_weight ? layer.begin : layer.neuron_begin;

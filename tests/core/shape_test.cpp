@@ -65,7 +65,7 @@ TEST(DTypeTest, NamesAndSizes) {
 
 TEST(DeviceTextTest, ReadsWhatItWrites) {
   EXPECT_EQ(parse_device(to_string(Device{})), Device{});
-  EXPECT_EQ(error_of([] { parse_device("gpu"); }), "expected a device of this build (cpu), got 'gpu'");
+  EXPECT_EQ(error_of([] { parse_device("gpu"); }), "expected a device (cpu, cuda or emulated), got 'gpu'");
   EXPECT_NE(error_of([] { parse_device(""); }), "");
 }
 

@@ -247,6 +247,17 @@ void add_elementwise_cases(Cases& cases) {
     scale_case.is_derivative = false;
     cases.push_back(scale_case);
 
+    OperationCase cast_case;
+    cast_case.operation = "cast";
+    cast_case.name = join(shape) + " to bf16 and back";
+    cast_case.inputs = {{shape}};
+    cast_case.compute = [](const Variables& in) { return cast(cast(in[0], DType::kBF16), DType::kF32); };
+    cast_case.forward = [](const Arrays& in) { return reference::round_to_bf16(in[0]); };
+    cast_case.backward = [](const Arrays&, const Array& grad_y) { return Arrays{reference::round_to_bf16(grad_y)}; };
+    cast_case.is_derivative = false;
+    cast_case.tolerance = 1e-9;  // the same bits
+    cases.push_back(cast_case);
+
     for (const float probability : {0.0f, 0.3f, 0.5f}) {
       const DropoutParams params{probability, 7};
       OperationCase dropout_case;

@@ -157,6 +157,16 @@ Array relu(const Array& x) {
   return y;
 }
 
+Array round_to_bf16(const Array& x) {
+  Array y = x;
+  for (double& value : y.values) {
+    int exponent = 0;
+    const double fraction = std::frexp(value, &exponent);                       // in [0.5, 1)
+    value = std::ldexp(std::nearbyint(std::ldexp(fraction, 8)), exponent - 8);  // to even in the middle
+  }
+  return y;
+}
+
 Array add(const Array& a, const Array& b) {
   Array sum = a;
   for (std::int64_t i = 0; i < a.shape.count(); ++i) sum.at(i) += b.at(i);

@@ -47,6 +47,8 @@ Array batch_norm(const Arrays& inputs, const Moments& statistics, const BatchNor
 Arrays batch_norm_backward(const Arrays& inputs, const Array& grad_y, const BatchNormParams& params);
 
 Array relu(const Array& x);
+/// Every value to 8 significant bits, the nearest, the even one of two; normal numbers only.
+Array round_to_bf16(const Array& x);
 Array add(const Array& a, const Array& b);
 
 /// Of several maxima the first in the window counts.

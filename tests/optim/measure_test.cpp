@@ -23,9 +23,11 @@ class MeasureTest : public test::DeviceTest {
       std::vector<float> s, a;
       for (const std::vector<float>& layer : signed_sums) s.insert(s.end(), layer.begin(), layer.end());
       for (const std::vector<float>& layer : absolute_sums) a.insert(a.end(), layer.begin(), layer.end());
-      arena.signed_sums = test::tensor_of(device, {arena.total_neurons}, s);
-      arena.absolute_sums = test::tensor_of(device, {arena.total_neurons}, a);
-      for (LayerRange& layer : arena.layers) layer.count = -1;  // of weights: not asked for
+      arena.signed_sums = test::tensor_of(device, {arena.layers.neurons()}, s);
+      arena.absolute_sums = test::tensor_of(device, {arena.layers.neurons()}, a);
+      std::vector<LayerRange> ranges = arena.layers.ranges();
+      for (LayerRange& range : ranges) range.count = -1;  // of weights: not asked for
+      arena.layers = LayerTable(device, ranges);
     }
     const auto layers = static_cast<std::int64_t>(signed_sums.size());
     const Tensor measures = Tensor::empty(device, {kMeasureCount, layers}, DType::kF64);

@@ -70,24 +70,26 @@ inline Tensor filled(Backend& backend, std::int64_t count, float value) {
 /// weight and one a neuron.
 inline Arena arena_of_sums(Backend& backend, const std::vector<std::vector<float>>& signed_sums,
                            const std::vector<std::vector<float>>& absolute_sums) {
-  Arena arena;
-  std::int64_t length = 0;
+  std::vector<LayerRange> ranges;
+  std::int64_t length = 0, neurons = 0;
   for (const std::vector<float>& sums : signed_sums) {
     LayerRange range;
     range.begin = range.weight_offset = length;
     range.count = range.neurons = static_cast<std::int64_t>(sums.size());
     range.end = length += (range.count + kArenaChunk - 1) / kArenaChunk * kArenaChunk;
     range.row_length = 1;
-    range.neuron_begin = arena.total_neurons;
-    arena.total_neurons += range.neurons;
-    arena.layers.push_back(range);
+    range.neuron_begin = neurons;
+    neurons += range.neurons;
+    ranges.push_back(range);
   }
   const auto place = [&](const std::vector<std::vector<float>>& sums) {
     std::vector<float> flat(static_cast<std::size_t>(length), 0);
     for (std::size_t l = 0; l < sums.size(); ++l)
-      std::copy(sums[l].begin(), sums[l].end(), flat.begin() + arena.layers[l].begin);
+      std::copy(sums[l].begin(), sums[l].end(), flat.begin() + ranges[l].begin);
     return tensor_of(backend, {length}, flat);
   };
+  Arena arena;
+  arena.layers = LayerTable(backend, ranges);
   arena.signed_sums = place(signed_sums);
   arena.absolute_sums = place(absolute_sums);
   return arena;

@@ -28,7 +28,7 @@ TEST_P(ParameterArenaTest, LaysOutLayersInAlignedRanges) {
   std::int64_t end = 0, neuron_end = 0;
   for (std::size_t l = 0; l < 4; ++l) {
     const ArenaLayer& layer = arena.layers()[l];
-    const LayerRange& range = arena.arena().layers[l];
+    const LayerRange& range = arena.arena().layers.ranges()[l];
     EXPECT_EQ(layer.name, names[l]);
     EXPECT_EQ(range.begin, end);
     EXPECT_EQ(range.begin % kArenaChunk, 0);
@@ -46,7 +46,7 @@ TEST_P(ParameterArenaTest, LaysOutLayersInAlignedRanges) {
   EXPECT_EQ(arena.layers()[0].parameters[0].name, "conv1.weight");
   EXPECT_EQ(arena.layers()[3].parameters[1].name, "linear.bias");
   EXPECT_EQ(arena.layers()[1].type, LayerType::kBatchNorm);
-  EXPECT_EQ(arena.arena().total_neurons, neuron_end);
+  EXPECT_EQ(arena.arena().layers.neurons(), neuron_end);
   EXPECT_EQ(arena.arena().weights.count(), end);
   EXPECT_EQ(arena.arena().gradients.count(), end);
   EXPECT_EQ(arena.arena().momentum.count(), end);

@@ -71,7 +71,7 @@ struct Tolerances {
 class MeasureCheck {
  public:
   MeasureCheck(const Arena& arena, const json& recorded, Granularity granularity, Tolerances tolerances)
-      : recorded_(recorded), granularity_(granularity), tolerances_(tolerances), layers_(arena.layers.size()) {
+      : recorded_(recorded), granularity_(granularity), tolerances_(tolerances), layers_(arena.layers.ranges().size()) {
     Backend& backend = arena.weights.backend();
     measures_ = Tensor::empty(backend, {kMeasureCount, static_cast<std::int64_t>(layers_)}, DType::kF64);
     backend.measure_layers(arena, granularity, measures_);
@@ -132,8 +132,8 @@ void expect_sums(const Arena& arena, const json& recorded, Granularity granulari
   const std::vector<float> absolute_sums = arena.absolute_sums.to_host<float>();
   for (const json& record : recorded.at("sums")) {
     if (granularity_of(record) != granularity) continue;
-    for (std::size_t l = 0; l < arena.layers.size(); ++l) {
-      const LayerRange& layer = arena.layers[l];
+    for (std::size_t l = 0; l < arena.layers.ranges().size(); ++l) {
+      const LayerRange& layer = arena.layers.ranges()[l];
       const bool by_weight = granularity == Granularity::kWeight;
       const std::int64_t begin = by_weight ? layer.begin : layer.neuron_begin;
       const std::int64_t length = by_weight ? layer.end - layer.begin : layer.neurons;

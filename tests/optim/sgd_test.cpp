@@ -24,7 +24,7 @@ struct Reference {
         momentum(weights.size(), 0),
         signed_weight(weights.size(), 0),
         absolute_weight(weights.size(), 0),
-        signed_neuron(static_cast<std::size_t>(arena.total_neurons), 0),
+        signed_neuron(static_cast<std::size_t>(arena.layers.neurons()), 0),
         absolute_neuron(signed_neuron) {}
 
   void step(const ParameterArena& arena, const std::vector<float>& factors, const SgdParams& params, double rate) {

@@ -158,7 +158,7 @@ TEST(Settings, RangeErrorsNameTheOption) {
             "--dataset: expected one of made, cifar10, cifar100, cifar100-coarse, got 'mnist'");
   EXPECT_EQ(error_with("epochs", "-1"), "--epochs: expected at least 0, got -1");
   EXPECT_EQ(error_with("momentum", "1"), "--momentum: expected a number in [0, 1), got 1");
-  EXPECT_EQ(error_with("device", "gpu"), "--device: expected a device of this build (cpu), got 'gpu'");
+  EXPECT_EQ(error_with("device", "gpu"), "--device: expected a device (cpu, cuda or emulated), got 'gpu'");
   const char* bad[][2] = {
       {"data", "/somewhere"},   {"train-images", "-1"},       {"test-images", "-1"},    {"validation", "-1"},
       {"crop-padding", "-1"},   {"crop-padding", "33"},       {"network", "resnet21"},  {"dropout", "1"},

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+#include "core/caching_allocator.h"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <string>
+
+namespace gradamp {
+namespace {
+
+constexpr std::size_t kSmallUnit = 512;
+constexpr std::size_t kLargeBlock = std::size_t{2} << 20;
+constexpr std::size_t kLargeUnit = std::size_t{64} << 10;
+
+using FreeBlocks = std::multimap<std::size_t, void*>;  // by size
+
+std::size_t rounded(std::size_t bytes) {
+  const std::size_t unit = bytes >= kLargeBlock ? kLargeUnit : kSmallUnit;
+  return std::max(unit, (bytes + unit - 1) / unit * unit);
+}
+
+/// The smallest free block of at least `size` and at most `limit`, or a null pointer; `size` becomes the block's.
+void* take(FreeBlocks& blocks, std::size_t& size, std::size_t limit) {
+  const auto block = blocks.lower_bound(size);
+  if (block == blocks.end() || block->first > limit) return nullptr;
+  void* memory = block->second;
+  size = block->first;
+  blocks.erase(block);
+  return memory;
+}
+
+std::string mebibytes(std::size_t bytes) {
+  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1024.0 * 1024.0));
+}
+
+std::string out_of_memory_message(std::size_t asked, const MemoryUse& use) {
+  std::string message =
+      fmt::format("out of memory: {} were asked for, {} are held", mebibytes(asked), mebibytes(use.held));
+  if (use.held > use.in_use) message += fmt::format(" ({} of them not in use)", mebibytes(use.held - use.in_use));
+  if (use.free > 0) message += fmt::format(", {} are free", mebibytes(use.free));
+  return message;
+}
+
+}  // namespace
+
+OutOfMemory::OutOfMemory(std::size_t asked, const MemoryUse& use)
+    : Error(out_of_memory_message(asked, use)), use_(use) {}
+
+struct CachingAllocator::Reservation::Blocks {
+  FreeBlocks free;
+  bool closed = false;  // the reservation has gone
+};
+
+/// Outlives the allocator for as long as a block is in use.
+struct CachingAllocator::Pool {
+  mutable std::mutex mutex;
+  std::unique_ptr<MemorySource> source;
+  bool cached;
+  FreeBlocks free;
+  std::shared_ptr<Reservation::Blocks> open;  // the reservation that is open, if any
+  MemoryUse use;
+
+  Pool(std::unique_ptr<MemorySource> memory_source, bool is_cached)
+      : source(std::move(memory_source)), cached(is_cached) {}
+  ~Pool() { release_free(); }
+
+  void release_free() {
+    for (const auto& [size, memory] : free) {
+      source->release(memory, size);
+      use.held -= size;
+    }
+    free.clear();
+  }
+
+  /// A free block for `size`, which becomes the block's, or a null pointer.
+  void* reuse(std::size_t& size) {
+    if (!cached) return nullptr;
+    // What a reservation holds lies idle otherwise, so there a block may be four times as large as needed.
+    if (open)
+      if (void* memory = take(open->free, size, 4 * size)) return memory;
+    return take(free, size, size + size / 8);
+  }
+
+  /// A block from the source; when that fails, once more after giving back what the cache holds.
+  void* grow(std::size_t size) {
+    void* memory = source->allocate(size);
+    if (memory == nullptr) {
+      release_free();
+      memory = source->allocate(size);
+    }
+    if (memory == nullptr) {
+      use.free = source->free_bytes();
+      throw OutOfMemory(size, use);
+    }
+    use.held += size;
+    return memory;
+  }
+
+  void give_back(void* memory, std::size_t size, Reservation::Blocks* home) {
+    const std::lock_guard lock(mutex);
+    use.in_use -= size;
+    if (home && !home->closed) {
+      home->free.emplace(size, memory);
+    } else if (cached) {
+      free.emplace(size, memory);
+    } else {
+      source->release(memory, size);
+      use.held -= size;
+    }
+  }
+};
+
+CachingAllocator::CachingAllocator(std::unique_ptr<MemorySource> source, bool cached)
+    : pool_(std::make_shared<Pool>(std::move(source), cached)) {}
+CachingAllocator::~CachingAllocator() = default;
+
+std::shared_ptr<void> CachingAllocator::allocate(std::size_t bytes) {
+  const std::lock_guard lock(pool_->mutex);
+  std::size_t size = pool_->cached ? rounded(bytes) : std::max<std::size_t>(bytes, 1);
+  void* memory = pool_->reuse(size);
+  if (memory == nullptr) memory = pool_->grow(size);
+  pool_->use.in_use += size;
+  pool_->use.peak_in_use = std::max(pool_->use.peak_in_use, pool_->use.in_use);
+  return {memory, [pool = pool_, home = pool_->open, size](void* block) { pool->give_back(block, size, home.get()); }};
+}
+
+MemoryUse CachingAllocator::use() const {
+  const std::lock_guard lock(pool_->mutex);
+  MemoryUse use = pool_->use;
+  use.free = pool_->source->free_bytes();
+  return use;
+}
+
+void CachingAllocator::reset_peak() {
+  const std::lock_guard lock(pool_->mutex);
+  pool_->use.peak_in_use = pool_->use.in_use;
+}
+
+CachingAllocator::Reservation::Reservation(CachingAllocator& allocator)
+    : pool_(allocator.pool_), blocks_(std::make_shared<Blocks>()) {}
+
+CachingAllocator::Reservation::~Reservation() {
+  Pool& pool = *pool_;
+  const std::lock_guard lock(pool.mutex);
+  blocks_->closed = true;
+  if (pool.cached) {
+    pool.free.merge(blocks_->free);
+  } else {
+    for (const auto& [size, memory] : blocks_->free) {
+      pool.source->release(memory, size);
+      pool.use.held -= size;
+    }
+  }
+}
+
+CachingAllocator::Reservation::Scope::Scope(Reservation& reservation) : reservation_(reservation) {
+  Pool& pool = *reservation_.pool_;
+  const std::lock_guard lock(pool.mutex);
+  check(!pool.open, "a reservation of memory is open already");
+  pool.open = reservation_.blocks_;
+}
+
+CachingAllocator::Reservation::Scope::~Scope() {
+  Pool& pool = *reservation_.pool_;
+  const std::lock_guard lock(pool.mutex);
+  pool.open = nullptr;
+}
+
+}  // namespace gradamp

@@ -115,7 +115,8 @@ class Backend {
   virtual void fill_zero(void* destination, std::size_t bytes) = 0;
   virtual void synchronize() = 0;
   virtual MemoryUse memory_use() const = 0;
-  virtual void reset_peak_memory() = 0;
+  /// Gives what is kept for later, but for recordings that have been replayed, back to the system.
+  virtual void release_unused_memory() = 0;
 
   /// Begins to copy `source` to the host behind what was asked for so far; does not wait.
   virtual std::unique_ptr<PendingRead> start_read(const Tensor& source) = 0;

@@ -2,6 +2,7 @@
 #include "core/caching_allocator.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <string>
@@ -73,21 +74,25 @@ struct CachingAllocator::Pool {
     free.clear();
   }
 
-  /// A free block for `size`, which becomes the block's, or a null pointer.
+  /// A free block of about `size`, which becomes the block's, or a null pointer.
   void* reuse(std::size_t& size) {
     if (!cached) return nullptr;
-    // What a reservation holds lies idle otherwise, so there a block may be four times as large as needed.
-    if (open)
-      if (void* memory = take(open->free, size, 4 * size)) return memory;
-    return take(free, size, size + size / 8);
+    const std::size_t limit = size + size / 8;
+    void* memory = open ? take(open->free, size, limit) : nullptr;
+    return memory ? memory : take(free, size, limit);
   }
 
-  /// A block from the source; when that fails, once more after giving back what the cache holds.
-  void* grow(std::size_t size) {
+  /// A block from the source. When that fails, once more after giving back what the cache holds, and then any block of
+  /// the open reservation that is large enough: it lies idle otherwise.
+  void* grow(std::size_t& size) {
     void* memory = source->allocate(size);
     if (memory == nullptr) {
       release_free();
       memory = source->allocate(size);
+    }
+    if (memory == nullptr && open && cached) {
+      memory = take(open->free, size, std::numeric_limits<std::size_t>::max());
+      if (memory != nullptr) return memory;
     }
     if (memory == nullptr) {
       use.free = source->free_bytes();
@@ -121,8 +126,12 @@ std::shared_ptr<void> CachingAllocator::allocate(std::size_t bytes) {
   void* memory = pool_->reuse(size);
   if (memory == nullptr) memory = pool_->grow(size);
   pool_->use.in_use += size;
-  pool_->use.peak_in_use = std::max(pool_->use.peak_in_use, pool_->use.in_use);
   return {memory, [pool = pool_, home = pool_->open, size](void* block) { pool->give_back(block, size, home.get()); }};
+}
+
+void CachingAllocator::release_unused() {
+  const std::lock_guard lock(pool_->mutex);
+  pool_->release_free();
 }
 
 MemoryUse CachingAllocator::use() const {
@@ -132,26 +141,26 @@ MemoryUse CachingAllocator::use() const {
   return use;
 }
 
-void CachingAllocator::reset_peak() {
-  const std::lock_guard lock(pool_->mutex);
-  pool_->use.peak_in_use = pool_->use.in_use;
-}
-
 CachingAllocator::Reservation::Reservation(CachingAllocator& allocator)
     : pool_(allocator.pool_), blocks_(std::make_shared<Blocks>()) {}
 
 CachingAllocator::Reservation::~Reservation() {
-  Pool& pool = *pool_;
-  const std::lock_guard lock(pool.mutex);
+  give_back();
+  const std::lock_guard lock(pool_->mutex);
   blocks_->closed = true;
-  if (pool.cached) {
-    pool.free.merge(blocks_->free);
-  } else {
-    for (const auto& [size, memory] : blocks_->free) {
-      pool.source->release(memory, size);
-      pool.use.held -= size;
-    }
+}
+
+void CachingAllocator::Reservation::give_back() {
+  const std::lock_guard lock(pool_->mutex);
+  if (pool_->cached) {
+    pool_->free.merge(blocks_->free);
+    return;
   }
+  for (const auto& [size, memory] : blocks_->free) {
+    pool_->source->release(memory, size);
+    pool_->use.held -= size;
+  }
+  blocks_->free.clear();
 }
 
 CachingAllocator::Reservation::Scope::Scope(Reservation& reservation) : reservation_(reservation) {

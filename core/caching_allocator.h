@@ -12,10 +12,9 @@ namespace gradamp {
 
 /// What the memory of a device comes to, in bytes.
 struct MemoryUse {
-  std::size_t in_use = 0;       // by tensors
-  std::size_t peak_in_use = 0;  // since the last reset_peak()
-  std::size_t held = 0;         // taken from the system: in use or kept for later
-  std::size_t free = 0;         // what the system has left; 0 where it does not say
+  std::size_t in_use = 0;  // by tensors
+  std::size_t held = 0;    // taken from the system: in use or kept for later
+  std::size_t free = 0;    // what the system has left; 0 where it does not say
 };
 
 /// No memory left. The message says how much was asked for, held and free.
@@ -54,18 +53,23 @@ class CachingAllocator {
   /// block returns to the cache when its last handle goes, also after the allocator itself has gone.
   std::shared_ptr<void> allocate(std::size_t bytes);
 
+  /// Gives what is not in use, apart from reservations, back to the system.
+  void release_unused();
+
   MemoryUse use() const;
-  void reset_peak();
 
   /// Memory that recorded work will use again whenever it is replayed: what is allocated while a Reservation is open
   /// comes from it, and what of it is given back stays in it, for nobody else.
   class Reservation {
    public:
     explicit Reservation(CachingAllocator& allocator);
-    /// Gives the memory to the cache; what is still in use goes there later.
+    /// As give_back; what is still in use follows later.
     ~Reservation();
     Reservation(const Reservation&) = delete;
     Reservation& operator=(const Reservation&) = delete;
+
+    /// Gives what of it is not in use to the cache: nothing that was recorded may be replayed after that.
+    void give_back();
 
     /// Open while this lives; one at a time.
     class Scope {

@@ -35,4 +35,22 @@ constexpr const char* name_of(DType type) {
   return "?";
 }
 
+/// How exactly convolutions are computed, and what activations are kept in. Weights, statistics and the optimizer are
+/// f32 always.
+enum class Precision {
+  kF32,   // f32 products, f32 sums
+  kTF32,  // operands rounded to 10 bits of mantissa, f32 sums
+  kBF16,  // activations and their gradients in bf16, f32 sums
+};
+
+/// "f32", "tf32", "bf16".
+constexpr const char* name_of(Precision precision) {
+  switch (precision) {
+    case Precision::kF32: return "f32";
+    case Precision::kTF32: return "tf32";
+    case Precision::kBF16: return "bf16";
+  }
+  return "?";
+}
+
 }  // namespace gradamp

@@ -2,6 +2,7 @@
 #include "kernels/backends.h"
 
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cuda/gpu_backends.h"
 
 namespace gradamp {
 
@@ -11,10 +12,27 @@ std::unique_ptr<Backend> make_backend(const Device& device, const BackendOptions
       check(options.precision == Precision::kF32, "the device cpu computes in f32 only, got the precision {}",
             name_of(options.precision));
       return std::make_unique<CpuBackend>(options.threads);
-    case DeviceKind::kCuda: fail("this build has no CUDA; install the CUDA toolkit and configure it again");
-    case DeviceKind::kEmulated: break;
+    case DeviceKind::kCuda:
+#if defined(GRADAMP_CUDA)
+      return cuda::make_backend(options);
+#else
+      fail("this build has no CUDA: install the CUDA toolkit (12.4 or newer) and configure it again");
+#endif
+    case DeviceKind::kEmulated: return emulated::make_backend(options);
   }
   fail("no backend for device {}", to_string(device));
+}
+
+std::vector<DeviceStatus> device_statuses() {
+  std::vector<DeviceStatus> statuses = {{{DeviceKind::kCpu}, true, CpuBackend(0).description()}};
+#if defined(GRADAMP_CUDA)
+  statuses.push_back(cuda::status());
+  statuses.back().description += "; built with CUDA " GRADAMP_CUDA_VERSION " for " GRADAMP_CUDA_ARCHITECTURES;
+#else
+  statuses.push_back({{DeviceKind::kCuda}, false, "cuda: not in this build, which found no CUDA toolkit"});
+#endif
+  statuses.push_back(emulated::status());
+  return statuses;
 }
 
 }  // namespace gradamp

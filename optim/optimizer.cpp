@@ -105,6 +105,7 @@ EpochPlan Optimizer::plan(int epoch) const {
 
 void Optimizer::scale_gradients(bool on) {
   if (options_.placement != Placement::kBackprop) return;
+  scales_gradients_ = on;
   for (const Candidate& candidate : candidates_) {
     const auto index = static_cast<std::int64_t>(candidate.index);
     candidate.layer->set_grad_scale(on ? GradScale{factors_, index} : GradScale{});

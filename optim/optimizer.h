@@ -90,6 +90,9 @@ class Optimizer {
   /// of `epoch`, or where it is `finished`, for the begin_epoch of the next one. Epoch 0, finished: before the first.
   void resume_epoch(int epoch, bool finished);
 
+  /// Steps of one kind ask for the same operations, so that one recording serves them all.
+  int step_kind() const { return (plan_.analyzed ? 1 : 0) + (scales_gradients_ ? 2 : 0); }
+
   /// Before a step's forward.
   void begin_step() const { arena_.begin_step(); }
   /// After its backward: statistics and update in one operation of the backend.
@@ -128,6 +131,7 @@ class Optimizer {
   Tensor measures_;                    // f64 (kMeasureCount, layers with parameters), of the last analysed epoch
   EpochPlan plan_;
   bool sums_in_use_ = false;
+  bool scales_gradients_ = false;  // placement `backprop`, amplified
 };
 
 }  // namespace gradamp

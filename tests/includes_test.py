@@ -26,12 +26,19 @@ ARROWS = {
 }
 # All that the rest of the tree may know of kernels/.
 DOOR = "kernels/backends.h"
+# A backend: others whose headers it may include. kernels/cuda sees CUDA or the emulator through one header.
+NEIGHBOURS = {"cuda": {"emulation"}}
+# What a test may know beside the door: the headers of these in their own tests, and elsewhere how to set up the emulator.
+GPU = {"cuda", "emulation"}
+EMULATOR_SETUP = "kernels/emulation/config.h"
 # Folder: what its <includes> of libraries begin with, by the longest folder that fits; folders not here may include
 # any library.
 LIBRARIES = {
     "core": ("fmt/", "nlohmann/"),
     "kernels": ("fmt/", "nlohmann/"),
     "kernels/cpu": ("fmt/", "nlohmann/", "oneapi/dnnl/", "omp.h", "immintrin.h", "sys/"),
+    "kernels/cuda": ("fmt/", "cuda_runtime.h", "cuda_bf16.h", "cublas_v2.h", "dlfcn.h"),
+    "kernels/emulation": ("fmt/", "omp.h", "math.h", "dlfcn.h", "signal.h", "ucontext.h", "unistd.h", "sys/", "sanitizer/"),
     "layers": ("fmt/", "nlohmann/"),
     "optim": ("fmt/", "nlohmann/"),
     "nets": ("fmt/", "nlohmann/"),
@@ -52,15 +59,22 @@ def backend_of(path):
     return parts[1] if parts[0] == "kernels" and len(parts) > 2 else None
 
 
+def may_enter(path, name):
+    """Whether the file at `path`, outside kernels/, may include the header `name` of kernels/."""
+    if name == DOOR or (path.startswith("tests/") and name == EMULATOR_SETUP):
+        return True
+    return backend_of(path.removeprefix("tests/")) in GPU and backend_of(name) in GPU
+
+
 def quoted_violations(path, name, exists):
     folder, target = path.split("/")[0], name.split("/")[0]
     if not exists(name):
         yield f'"{name}" is not a file, from the top of the tree'
     elif target not in ARROWS[folder]:
         yield f'{folder}/ may not include "{name}"'
-    elif target == "kernels" and folder != "kernels" and name != DOOR:
+    elif target == "kernels" and folder != "kernels" and not may_enter(path, name):
         yield f'"{name}" belongs to one backend: outside kernels/ only "{DOOR}" is known'
-    elif backend_of(path) and backend_of(name) not in (None, backend_of(path)):
+    elif backend_of(path) and backend_of(name) not in {None, backend_of(path)} | NEIGHBOURS.get(backend_of(path), set()):
         yield f'the backend {backend_of(path)} may not include "{name}" of another one'
 
 
@@ -116,7 +130,8 @@ class RulesTest(unittest.TestCase):
     """The rules themselves: each must be able to fail."""
 
     FILES = {"core/tensor.h", "layers/module.h", "optim/optimizer.h", "nets/resnet.h", "kernels/backends.h", "data/cifar.h",
-             "kernels/cpu/cpu_backend.h", "kernels/cuda/stream.h", "tools/settings.h", "tests/core/test_support.h"}
+             "kernels/cpu/cpu_backend.h", "kernels/cuda/stream.h", "kernels/emulation/config.h", "kernels/emulation/grid.h",
+             "tools/settings.h", "tests/core/test_support.h"}
 
     def problems(self, path, include, top="// SPDX-License-Identifier: MIT\n#pragma once\n"):
         return list(violations(path, f"{top}#include {include}\n", lambda name: name in self.FILES))
@@ -129,6 +144,9 @@ class RulesTest(unittest.TestCase):
             ("kernels/cpu/convolution.cpp", "<omp.h>"), ("optim/optimizer.cpp", '"layers/module.h"'),
             ("data/download.cpp", "<curl/curl.h>"), ("tools/training.cpp", '"kernels/backends.h"'),
             ("tests/kernels/a_test.cpp", '"tests/core/test_support.h"'), ("bench/step.cpp", '"nets/resnet.h"'),
+            ("kernels/cuda/a.cu", '"kernels/emulation/grid.h"'), ("tests/tools/a_test.cpp", '"kernels/emulation/config.h"'),
+            ("tests/kernels/cuda/a_test.cpp", '"kernels/cuda/stream.h"'),
+            ("tests/kernels/emulation/a_test.cpp", '"kernels/cuda/stream.h"'),
         ]:
             self.assertEqual(self.problems(path, include), [], (path, include))
 
@@ -141,6 +159,8 @@ class RulesTest(unittest.TestCase):
             ("nets/resnet.cpp", '"optim/optimizer.h"'), ("data/cifar.cpp", '"layers/module.h"'),
             ("tools/training.cpp", '"tests/core/test_support.h"'), ("tools/training.cpp", '"kernels/cpu/cpu_backend.h"'),
             ("tests/kernels/a_test.cpp", '"kernels/cpu/cpu_backend.h"'), ("bench/step.cpp", '"kernels/cpu/cpu_backend.h"'),
+            ("kernels/emulation/grid.cpp", '"kernels/cuda/stream.h"'), ("kernels/cpu/linear.cpp", '"kernels/emulation/grid.h"'),
+            ("tools/training.cpp", '"kernels/emulation/config.h"'), ("tests/tools/a_test.cpp", '"kernels/emulation/grid.h"'),
             ("core/tensor.cpp", '"tensor.h"'), ("core/tensor.cpp", "<core/tensor.h>"),
             ("core/tensor.cpp", "<oneapi/dnnl/dnnl.hpp>"), ("kernels/backends.cpp", "<omp.h>"),
             ("layers/layers.cpp", "<omp.h>"), ("optim/optimizer.cpp", "<curl/curl.h>"),

@@ -45,10 +45,12 @@ std::int64_t parameter_count(const std::string& network, Backend& backend) {
 int run_info(const InfoCommand& command) {
   BackendOptions options;
   options.threads = command.threads;
-  const std::unique_ptr<Backend> backend = make_backend(parse_device("cpu"), options);
+  const std::unique_ptr<Backend> backend = make_backend(Device{}, options);
   std::cout << "gradamp " GRADAMP_VERSION "\n";
   std::cout << "compiler  " << compiler() << "\n";
   std::cout << "devices   " << backend->description() << "\n";
+  for (const DeviceStatus& status : device_statuses())
+    if (status.device.kind != DeviceKind::kCpu) std::cout << "          " << status.description << "\n";
   std::cout << fmt::format("datasets  {}\n", fmt::join(dataset_names(), ", "));
   std::cout << "cache     " << cache_folder().string() << "\n";
   std::cout << "networks  with their parameters for 10 classes\n";

@@ -197,9 +197,9 @@ void add_evaluate(Program& program) {
            "What to evaluate");
   add_text(evaluate, "--weights", command.weights, "FILE",
            "evaluate this safetensors file, ours or PyTorch's, on --network and --dataset", "What to evaluate");
-  static constexpr std::string_view kNames[] = {"dataset",     "data",       "partial-data",    "train-images",
-                                                "test-images", "validation", "network",         "data-seed",
-                                                "device",      "threads",    "evaluation-batch"};
+  static constexpr std::string_view kNames[] = {"dataset",     "data",       "partial-data", "train-images",
+                                                "test-images", "validation", "network",      "data-seed",
+                                                "device",      "precision",  "threads",      "evaluation-batch"};
   program.evaluate_settings = std::make_unique<SettingOptions>(evaluate, kNames);
   add_text(evaluate, "--config", program.config, "FILE", "settings as for train", "Run");
   evaluate.footer(

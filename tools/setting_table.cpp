@@ -41,6 +41,10 @@ template <>
 constexpr std::array kChoices<Placement>{Choice<Placement>{"update", Placement::kUpdate},
                                          Choice<Placement>{"backprop", Placement::kBackprop}};
 template <>
+constexpr std::array kChoices<Precision>{Choice<Precision>{"f32", Precision::kF32},
+                                         Choice<Precision>{"tf32", Precision::kTF32},
+                                         Choice<Precision>{"bf16", Precision::kBF16}};
+template <>
 constexpr std::array kChoices<LayerType>{
     Choice<LayerType>{"conv", LayerType::kConv}, Choice<LayerType>{"bn", LayerType::kBatchNorm},
     Choice<LayerType>{"relu", LayerType::kRelu}, Choice<LayerType>{"linear", LayerType::kLinear}};
@@ -175,7 +179,11 @@ const std::array kTable{
 
     Setting{"seed", "Run", "NUMBER", "of initial weights, order, augmentation, dropout and random selection",
             &RunSettings::seed},
-    Setting{"device", "Run", "NAME", "where to train; `gradamp info` lists the devices", &RunSettings::device},
+    Setting{"device", "Run", "NAME",
+            "cpu, cuda, emulated (the CUDA kernels on the CPU, slowly), or auto: cuda where there is a GPU, else cpu",
+            &RunSettings::device},
+    Setting{"precision", "Run", "f32|tf32|bf16",
+            "of convolutions and, for bf16, of activations; the device cpu has f32 only", &RunSettings::precision},
     Setting{"threads", "Run", "THREADS", "of the CPU; 0: OMP_NUM_THREADS, else every core", &RunSettings::threads},
     Setting{"run-folder", "Run", "FOLDER", "for the run's files; without it, runs/NETWORK-DATASET-DATE-TIME",
             &RunSettings::run_folder},

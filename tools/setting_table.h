@@ -25,7 +25,8 @@ struct Setting {
   std::variant<SettingMember<bool>, SettingMember<int>, SettingMember<std::int64_t>, SettingMember<std::uint64_t>,
                SettingMember<double>, SettingMember<std::string>, SettingMember<Initialization>,
                SettingMember<SelectionMethod>, SettingMember<LayerMeasure>, SettingMember<SelectionCase>,
-               SettingMember<Granularity>, SettingMember<Placement>, SettingMember<std::vector<LayerType>>>
+               SettingMember<Granularity>, SettingMember<Placement>, SettingMember<Precision>,
+               SettingMember<std::vector<LayerType>>>
       member;
 
   bool is_switch() const { return std::holds_alternative<SettingMember<bool>>(member); }

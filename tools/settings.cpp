@@ -97,7 +97,11 @@ void validate_amplification(const RunSettings& settings) {
 }
 
 void validate_run(const RunSettings& settings) {
-  for_option("device", [&] { return parse_device(settings.device); });
+  if (settings.device != "auto") {
+    const Device device = for_option("device", [&] { return parse_device(settings.device); });
+    check(device.kind != DeviceKind::kCpu || settings.precision == Precision::kF32,
+          "--precision: the device cpu computes in f32 only, got {}", name_of(settings.precision));
+  }
   check(settings.threads >= 0 && settings.threads <= kMostThreads, "--threads: expected 0 to {}, got {}", kMostThreads,
         settings.threads);
   expect_at_least("evaluation-batch", 1, settings.evaluation_batch);

@@ -55,8 +55,9 @@ struct RunSettings {
   std::vector<LayerType> random_types = {LayerType::kConv};
 
   // The run.
-  std::uint64_t seed = 1;  // of weights, order, augmentation, dropout and random selection
-  std::string device = "cpu";
+  std::uint64_t seed = 1;       // of weights, order, augmentation, dropout and random selection
+  std::string device = "auto";  // cuda where there is a GPU, else cpu; train() puts the one that it is in its place
+  Precision precision = Precision::kF32;
   int threads = 0;                      // 0: OMP_NUM_THREADS, else every core
   std::string run_folder;               // of train(); the program's default is runs/NETWORK-DATASET-DATE-TIME
   std::int64_t evaluation_batch = 500;  // images; changes speed and memory only

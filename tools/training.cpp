@@ -3,12 +3,12 @@
 
 #include <chrono>
 
-#include "core/operations.h"
 #include "kernels/backends.h"
 #include "nets/networks.h"
 #include "tools/checkpoint.h"
 #include "tools/run_folder.h"
 #include "tools/training_data.h"
+#include "tools/training_steps.h"
 
 namespace gradamp {
 namespace {
@@ -25,6 +25,21 @@ FileSystem& file_system_of(const TrainingControl& control) {
   return control.file_system ? *control.file_system : real_file_system();
 }
 
+/// Where "auto" is: the GPU where there is one that this build can use.
+Device resolve_device(const std::string& name) {
+  if (name != "auto") return parse_device(name);
+  for (const DeviceStatus& status : device_statuses())
+    if (status.device.kind == DeviceKind::kCuda && status.available) return status.device;
+  return Device{DeviceKind::kCpu};
+}
+
+std::unique_ptr<Backend> make_run_backend(const RunSettings& settings) {
+  BackendOptions options;
+  options.threads = settings.threads;
+  options.precision = settings.precision;
+  return make_backend(resolve_device(settings.device), options);
+}
+
 std::shared_ptr<Module> make_run_network(Backend& backend, const RunSettings& settings, int classes,
                                          const StepState& state) {
   return make_network(settings.network, backend, NetworkOptions{classes, static_cast<float>(settings.dropout), state});
@@ -37,7 +52,7 @@ class Trainer {
   Trainer(const RunSettings& settings, const TrainingControl& control, bool fresh)
       : settings_(settings),
         control_(control),
-        backend_(make_backend(parse_device(settings.device), {settings.threads})),
+        backend_(make_run_backend(settings)),
         data_(load_training_data(*backend_, settings)),
         state_(make_step_state(*backend_, settings.seed)),
         network_(make_run_network(*backend_, settings, data_.train.classes, state_)),
@@ -45,6 +60,8 @@ class Trainer {
     initialize(*network_, settings.initialization, settings.seed);
     if (fresh && !settings.weights.empty()) load_weights(settings.weights, *network_, file_system_of(control));
     optimizer_.emplace(*network_, state_, settings.optimizer_options());
+    steps_.emplace(settings_, data_, state_, *network_, *optimizer_);
+    evaluator_.emplace(*network_, data_.test, data_.test_gather, settings.evaluation_batch);
   }
 
   std::string backend_description() const { return backend_->description(); }
@@ -86,6 +103,9 @@ class Trainer {
   }
 
  private:
+  /// On a GPU, where a look takes a little of its time.
+  static constexpr std::int64_t kStepsPerLook = 8;
+
   CheckpointState checkpoint_state() { return {settings_, *network_, *optimizer_, state_}; }
 
   void save(const RunFolder& folder, bool epoch_finished) {
@@ -110,63 +130,62 @@ class Trainer {
     report(folder, optimizer_->begin_epoch(epoch));
   }
 
-  /// The rest of the epoch; false where it was stopped.
+  /// The rest of the epoch; false where it was stopped. The host asks for the steps and waits only at the end.
   bool train_epoch(const RunFolder& folder, int epoch) {
     const Stopwatch watch;
-    const Tensor order = make_order(*backend_, data_.train.count, settings_.seed, epoch);
+    steps_->begin_epoch(epoch);
     const std::int64_t first = state_.counters.to_host<std::int64_t>()[kPosition];
-    for (std::int64_t done = first; done < data_.train.count;) {
-      if (control_.stop && control_.stop->load()) return false;
+    const std::int64_t interval = backend_->device().kind == DeviceKind::kCuda ? kStepsPerLook : 1;
+    std::int64_t done = first;
+    for (std::int64_t step = 1; done < data_.train.count; ++step) {
+      if (control_.stop && control_.stop->load()) break;
       const std::int64_t count = std::min(settings_.batch_size, data_.train.count - done);
-      step(order, count);
+      steps_->run(count);
       done += count;
-      look(folder, epoch, done);
-      images_per_second_ = static_cast<double>(done - first) / watch.seconds();
-      if (control_.observer) control_.observer->on_step(progress(epoch, done));
+      if (step % interval == 0 || done == data_.train.count) steps_->look();
+      hear(folder, epoch, first, watch, false);
     }
-    return true;
+    if (done < data_.train.count) steps_->look();
+    hear(folder, epoch, first, watch, true);
+    return done == data_.train.count;
   }
 
-  void step(const Tensor& order, std::int64_t count) {
-    const Batch batch = gather_batch(data_.train.images, data_.train.labels, order, count, state_, data_.train_gather);
-    optimizer_->begin_step();
-    // The logits' handle goes before the backward, so that their graph is released as it is walked.
-    const Variable loss =
-        softmax_cross_entropy(network_->forward(Variable(batch.images), Mode::kTraining), batch.labels, state_);
-    loss.backward();
-    optimizer_->step();
-    backend_->advance_step(state_, count);
+  /// Takes the reports that have arrived, or waits for all of them. Stops the run where a loss or gradient was not
+  /// finite: the device has changed nothing since.
+  void hear(const RunFolder& folder, int epoch, std::int64_t first, const Stopwatch& watch, bool wait) {
+    while (const std::optional<StepReport> report = steps_->next_report(wait)) {
+      if (report->first_bad_step != 0) fail_not_finite(folder, epoch, *report);
+      images_per_second_ = static_cast<double>(report->position - first) / watch.seconds();
+      if (control_.observer) control_.observer->on_step(progress(epoch, *report));
+    }
   }
 
-  /// The host's look at the device: stops the run where a loss or gradient was not finite.
-  void look(const RunFolder& folder, int epoch, std::int64_t done) {
-    const std::int64_t bad_step = state_.counters.to_host<std::int64_t>()[kFirstBadStep];
-    if (bad_step == 0) return;
+  [[noreturn]] void fail_not_finite(const RunFolder& folder, int epoch, const StepReport& report) const {
     const bool saved = std::filesystem::exists(folder.checkpoint());
     fail(
-        "the loss or a gradient is not finite in epoch {}, image {}, step {} of the run; nothing was saved since. {}; "
-        "try a smaller learning rate",
-        epoch, done, bad_step,
+        "the loss or a gradient is not finite in epoch {}, step {} of the run; nothing was saved since. {}; try a "
+        "smaller "
+        "learning rate",
+        epoch, report.first_bad_step,
         saved ? "The last good checkpoint is " + folder.checkpoint().string() : "There is no checkpoint yet");
   }
 
-  StepProgress progress(int epoch, std::int64_t done) const {
-    const std::vector<double> metrics = state_.metrics.to_host<double>();
-    const double images = static_cast<double>(done);
+  StepProgress progress(int epoch, const StepReport& report) const {
+    const double images = static_cast<double>(report.position);
     const double left = static_cast<double>(data_.train.count) * (strategy_.epochs() - epoch + 1) - images;
     return {epoch,
             strategy_.epochs(),
-            done,
+            report.position,
             data_.train.count,
-            metrics[kLossSum] / images,
-            metrics[kCorrect] / images,
+            report.loss_sum / images,
+            report.correct / images,
             images_per_second_,
             left / images_per_second_};
   }
 
   void finish_epoch(const RunFolder& folder, int epoch, const Stopwatch& watch) {
     report(folder, optimizer_->end_epoch());
-    const Evaluation test = evaluate_network(*network_, data_.test, data_.test_gather, settings_.evaluation_batch);
+    const Evaluation test = evaluator_->run();
     const std::vector<double> metrics = state_.metrics.to_host<double>();
     const EpochPlan plan = optimizer_->plan(epoch);
     const double images = static_cast<double>(data_.train.count);
@@ -187,6 +206,8 @@ class Trainer {
   std::shared_ptr<Module> network_;
   Strategy strategy_;
   std::optional<Optimizer> optimizer_;
+  std::optional<TrainingSteps> steps_;
+  std::optional<Evaluator> evaluator_;
   double images_per_second_ = 0;
 };
 
@@ -197,6 +218,7 @@ TrainingOutcome train(const RunSettings& given, const TrainingControl& control) 
   check(!given.run_folder.empty(), "expected a run folder");
   RunSettings settings = given;
   settings.epochs = given.resolved_strategy().epochs();
+  settings.device = to_string(resolve_device(given.device));
   Trainer trainer(settings, control, true);
   const RunFolder folder =
       RunFolder::create(settings.run_folder, settings, trainer.backend_description(), file_system_of(control));
@@ -230,12 +252,12 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
 }
 
 Evaluation evaluate(const RunSettings& settings, const std::filesystem::path& weights) {
-  const std::unique_ptr<Backend> backend = make_backend(parse_device(settings.device), {settings.threads});
+  const std::unique_ptr<Backend> backend = make_run_backend(settings);
   const TrainingData data = load_training_data(*backend, settings);
   const std::shared_ptr<Module> network =
       make_run_network(*backend, settings, data.train.classes, make_step_state(*backend, 0));
   load_weights(weights, *network, real_file_system());
-  return evaluate_network(*network, data.test, data.test_gather, settings.evaluation_batch);
+  return Evaluator(*network, data.test, data.test_gather, settings.evaluation_batch).run();
 }
 
 }  // namespace gradamp

@@ -10,6 +10,7 @@
 #include "data/file_system.h"
 #include "optim/optimizer.h"
 #include "tools/settings.h"
+#include "tools/training_data.h"
 
 namespace gradamp {
 
@@ -79,10 +80,6 @@ TrainingOutcome train(const RunSettings& settings, const TrainingControl& contro
 TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingControl& control);
 
 /// Loss and accuracy of weights (a checkpoint or any safetensors file with PyTorch's names) on the settings' test set.
-struct Evaluation {
-  double loss = 0, accuracy = 0;
-  std::int64_t images = 0;
-};
 Evaluation evaluate(const RunSettings& settings, const std::filesystem::path& weights);
 
 }  // namespace gradamp

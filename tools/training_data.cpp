@@ -6,7 +6,6 @@
 
 #include "core/philox.h"
 #include "data/catalog.h"
-#include "tools/training.h"
 
 namespace gradamp {
 namespace {
@@ -68,32 +67,54 @@ StepState make_step_state(Backend& backend, std::uint64_t seed) {
           Tensor::zeros(backend, {kStepMetricCount}, DType::kF64), Tensor::zeros(backend, {1})};
 }
 
-Tensor make_order(Backend& backend, std::int64_t count, std::uint64_t seed, int epoch) {
-  std::vector<std::int32_t> order(static_cast<std::size_t>(count));
-  std::iota(order.begin(), order.end(), 0);
+void write_order(const Tensor& order, std::uint64_t seed, int epoch) {
+  std::vector<std::int32_t> places(static_cast<std::size_t>(order.count()));
+  std::iota(places.begin(), places.end(), 0);
   if (epoch > 0) {
     PhiloxSequence random(seed, RandomStream::kOrder, static_cast<std::uint32_t>(epoch));
-    for (std::size_t i = order.size(); i > 1; --i)
-      std::swap(order[i - 1], order[random.below(static_cast<std::uint32_t>(i))]);
+    for (std::size_t i = places.size(); i > 1; --i)
+      std::swap(places[i - 1], places[random.below(static_cast<std::uint32_t>(i))]);
   }
-  return Tensor::from_host(backend, {count}, order);
+  order.copy_from_host(std::span<const std::int32_t>(places));
 }
 
-Evaluation evaluate_network(Module& network, const DeviceDataset& data, const GatherParams& gather,
-                            std::int64_t batch_size) {
+Tensor make_order(Backend& backend, std::int64_t count, std::uint64_t seed, int epoch) {
+  const Tensor order = Tensor::empty(backend, {count}, DType::kI32);
+  write_order(order, seed, epoch);
+  return order;
+}
+
+Evaluator::Evaluator(Module& network, const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size)
+    : network_(network),
+      data_(data),
+      gather_(gather),
+      batch_size_(batch_size),
+      state_(make_step_state(data.images.backend(), 0)),
+      order_(make_order(data.images.backend(), data.count, 0, 0)) {}
+
+void Evaluator::evaluate_batch(std::int64_t count) const {
   const NoGrad no_grad;
-  Backend& backend = data.images.backend();
-  const StepState state = make_step_state(backend, 0);
-  const Tensor order = make_order(backend, data.count, 0, 0);
-  for (std::int64_t done = 0; done < data.count; done += batch_size) {
-    const std::int64_t count = std::min(batch_size, data.count - done);
-    const Batch batch = gather_batch(data.images, data.labels, order, count, state, gather);
-    softmax_cross_entropy(network.forward(Variable(batch.images), Mode::kEvaluation), batch.labels, state);
-    backend.advance_step(state, count);
+  const Batch batch = gather_batch(data_.images, data_.labels, order_, count, state_, gather_);
+  softmax_cross_entropy(network_.forward(Variable(batch.images), Mode::kEvaluation), batch.labels, state_);
+  order_.backend().advance_step(state_, count);
+}
+
+Evaluation Evaluator::run() {
+  state_.counters.fill_zero();
+  state_.metrics.fill_zero();
+  for (std::int64_t done = 0; done < data_.count; done += batch_size_) {
+    const std::int64_t count = std::min(batch_size_, data_.count - done);
+    std::unique_ptr<Recording>& batch = batches_[count];
+    if (!batch) batch = order_.backend().record([this, count] { evaluate_batch(count); });
+    try {
+      batch->replay();
+    } catch (const OutOfMemory& error) {
+      fail("evaluating {} images at once: {}; try a smaller --evaluation-batch", count, error.what());
+    }
   }
-  const std::vector<double> metrics = state.metrics.to_host<double>();
-  const double images = static_cast<double>(data.count);
-  return {metrics[kLossSum] / images, metrics[kCorrect] / images, data.count};
+  const std::vector<double> metrics = state_.metrics.to_host<double>();
+  const double images = static_cast<double>(data_.count);
+  return {metrics[kLossSum] / images, metrics[kCorrect] / images, data_.count};
 }
 
 }  // namespace gradamp

@@ -2,10 +2,14 @@
 // The images of a run, on the device as bytes, and the order in which an epoch sees them.
 #pragma once
 
+#include <cstdint>
+#include <map>
+#include <memory>
 #include <string>
 
 #include "core/operations.h"
 #include "data/dataset.h"
+#include "layers/module.h"
 #include "tools/settings.h"
 
 namespace gradamp {
@@ -31,12 +35,34 @@ TrainingData load_training_data(Backend& backend, const RunSettings& settings);
 /// A fresh state of a run: counters with the seed, zeros elsewhere.
 StepState make_step_state(Backend& backend, std::uint64_t seed);
 
-/// The order of the training images in `epoch` (Fisher and Yates, Philox stream kOrder), or 0, 1, ... for epoch 0.
+/// The order of the training images in `epoch` (Fisher and Yates, Philox stream kOrder), or 0, 1, ... for epoch 0, into
+/// `order`, i32.
+void write_order(const Tensor& order, std::uint64_t seed, int epoch);
 Tensor make_order(Backend& backend, std::int64_t count, std::uint64_t seed, int epoch);
 
-/// Mean loss and accuracy over all of `data`.
-struct Evaluation;
-Evaluation evaluate_network(Module& network, const DeviceDataset& data, const GatherParams& gather,
-                            std::int64_t batch_size);
+/// Mean loss and accuracy of weights on a dataset.
+struct Evaluation {
+  double loss = 0, accuracy = 0;
+  std::int64_t images = 0;
+};
+
+/// Evaluates a network on all of a dataset, again and again: what it asks of the device is recorded once.
+class Evaluator {
+ public:
+  /// `network` and `data` must outlive it.
+  Evaluator(Module& network, const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size);
+  Evaluation run();
+
+ private:
+  void evaluate_batch(std::int64_t count) const;
+
+  Module& network_;
+  const DeviceDataset& data_;
+  GatherParams gather_;
+  std::int64_t batch_size_;
+  StepState state_;
+  Tensor order_;
+  std::map<std::int64_t, std::unique_ptr<Recording>> batches_;  // by their size: the last may be smaller
+};
 
 }  // namespace gradamp

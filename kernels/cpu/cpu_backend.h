@@ -29,7 +29,7 @@ class CpuBackend final : public Backend {
   void fill_zero(void* destination, std::size_t bytes) override;
   void synchronize() override {}
   MemoryUse memory_use() const override { return allocator_.use(); }
-  void reset_peak_memory() override { allocator_.reset_peak(); }
+  void release_unused_memory() override { allocator_.release_unused(); }
 
   std::unique_ptr<PendingRead> start_read(const Tensor& source) override;
   std::unique_ptr<Recording> record(std::function<void()> work) override;

@@ -77,13 +77,13 @@ TEST(CachingAllocator, SaysHowMuchWasAskedForHeldAndFree) {
   EXPECT_NE(allocator.allocate(5 * kMiB), nullptr) << "it goes on after a failure";
 }
 
-TEST(CachingAllocator, CountsThePeak) {
+TEST(CachingAllocator, GivesBackWhatIsNotInUse) {
   CachingAllocator allocator = make_allocator(16 * kMiB);
   const auto kept = allocator.allocate(2 * kMiB);
   allocator.allocate(5 * kMiB);
-  EXPECT_EQ(allocator.use().peak_in_use, 7 * kMiB);
-  allocator.reset_peak();
-  EXPECT_EQ(allocator.use().peak_in_use, 2 * kMiB);
+  allocator.release_unused();
+  EXPECT_EQ(allocator.use().held, 2 * kMiB);
+  EXPECT_EQ(allocator.use().free, 14 * kMiB);
 }
 
 TEST(CachingAllocator, MemoryOutlivesIt) {
@@ -121,8 +121,31 @@ TEST_P(ReservationTest, KeepsItsMemoryForItself) {
   if (GetParam()) {
     EXPECT_TRUE(first.get() == early || second.get() == early);
     const CachingAllocator::Reservation::Scope again(reservation);
-    EXPECT_EQ(allocator.allocate(kMiB).get(), reserved) << "a larger block serves, as it would lie idle";
+    EXPECT_EQ(allocator.allocate(2 * kMiB).get(), reserved);
   }
+}
+
+TEST(Reservation, ALargerBlockServesWhereMemoryIsShort) {
+  CachingAllocator allocator = make_allocator(8 * kMiB);
+  CachingAllocator::Reservation reservation(allocator);
+  const CachingAllocator::Reservation::Scope scope(reservation);
+  const void* const large = allocator.allocate(5 * kMiB).get();
+  const auto small = allocator.allocate(2 * kMiB);
+  EXPECT_NE(small.get(), large) << "there was memory for it";
+  EXPECT_EQ(allocator.allocate(2 * kMiB).get(), large);
+  EXPECT_THROW(allocator.allocate(6 * kMiB), OutOfMemory);
+}
+
+TEST_P(ReservationTest, GivesItsMemoryBackWhenAsked) {
+  CachingAllocator allocator = make_allocator(8 * kMiB, GetParam());
+  CachingAllocator::Reservation reservation(allocator);
+  {
+    const CachingAllocator::Reservation::Scope scope(reservation);
+    allocator.allocate(5 * kMiB);
+  }
+  EXPECT_THROW(allocator.allocate(8 * kMiB), OutOfMemory);
+  reservation.give_back();
+  EXPECT_NE(allocator.allocate(8 * kMiB), nullptr);
 }
 
 TEST_P(ReservationTest, GivesItsMemoryBackWhenItGoes) {

@@ -16,6 +16,7 @@
 
 #include "core/autograd.h"
 #include "core/backend.h"
+#include "core/bf16.h"
 #include "core/philox.h"
 #include "kernels/backends.h"
 
@@ -32,10 +33,14 @@ struct TestDevice {
 };
 
 /// A new backend is tested by a new row here. One and three threads: work is split differently, and three does not
-/// divide what the tests use.
+/// divide what the tests use. A GPU where there is one.
 inline std::vector<TestDevice> devices() {
-  return {{"cpu_1_thread", Device{DeviceKind::kCpu}, BackendOptions{1}},
-          {"cpu_3_threads", Device{DeviceKind::kCpu}, BackendOptions{3}}};
+  std::vector<TestDevice> all = {{"cpu_1_thread", Device{DeviceKind::kCpu}, BackendOptions{1}},
+                                 {"cpu_3_threads", Device{DeviceKind::kCpu}, BackendOptions{3}},
+                                 {"emulated", Device{DeviceKind::kEmulated}, BackendOptions{}}};
+  for (const DeviceStatus& status : device_statuses())
+    if (status.device.kind == DeviceKind::kCuda && status.available) all.push_back({"cuda", status.device, {}});
+  return all;
 }
 
 /// Standard normal values by Box and Muller; the same for the same `substream`.
@@ -47,6 +52,10 @@ inline std::vector<float> normal_values(std::int64_t count, std::uint32_t substr
     value = static_cast<float>(radius * std::cos(6.283185307179586 * static_cast<double>(sequence.uniform())));
   }
   return values;
+}
+
+inline void round_to_bf16(std::vector<float>& values) {
+  for (float& value : values) value = from_bf16(to_bf16(value));
 }
 
 inline Tensor normal_tensor(Backend& backend, const Shape& shape, std::uint32_t substream) {

@@ -28,6 +28,8 @@ std::string join(const Shape& shape) {
   return text;
 }
 
+Input parameter(const Shape& shape) { return {shape, Fill::kNormal, Role::kParameter}; }
+
 // Convolution.
 
 struct ConvSizes {
@@ -43,8 +45,8 @@ OperationCase conv_case(const ConvSizes& sizes) {
   result.operation = "conv2d";
   result.name = fmt::format("x {} weight {} stride {} padding {}{}", join(x), join(weight), params.stride,
                             params.padding, bias ? " bias" : "");
-  result.inputs = {{x}, {weight}};
-  if (bias) result.inputs.push_back({{weight[0]}});
+  result.inputs = {{x}, parameter(weight)};
+  if (bias) result.inputs.push_back(parameter({weight[0]}));
   result.compute = [p = params](const Variables& in) {
     return conv2d(in[0], in[1], in.size() > 2 ? in[2] : Variable(), p);
   };
@@ -101,6 +103,9 @@ void add_conv_cases(Cases& cases) {
       {{1, 16, 16, 3}, {16, 3, 3, 3}, {1, 1}},
       {{3, 8, 8, 64}, {64, 1, 1, 64}, {1, 0}},
       {{3, 9, 7, 32}, {64, 1, 1, 32}, {2, 0}},
+      // Pixels enough for the CUDA kernels' wider tiles, and depth for several stages of their pipeline.
+      {{14, 32, 32, 64}, {40, 1, 1, 64}, {1, 0}},
+      {{14, 32, 32, 128}, {80, 1, 1, 128}, {1, 0}},
   };
   for (const ConvSizes& sizes : table) cases.push_back(conv_case(sizes));
 }
@@ -128,7 +133,7 @@ OperationCase batch_norm_case(const BatchNormSizes& sizes, bool training) {
   result.name = fmt::format("{} x {}{}{}{} epsilon {}", training ? "training" : "evaluation", join(sizes.x),
                             sizes.residual ? " residual" : "", sizes.relu ? " relu" : "",
                             sizes.fill == Fill::kLargeMean ? " large mean" : "", sizes.epsilon);
-  result.inputs = {{sizes.x, sizes.fill}, {channels}, {channels}};
+  result.inputs = {{sizes.x, sizes.fill}, parameter(channels), parameter(channels)};
   if (sizes.residual) result.inputs.push_back({sizes.x});
   const float mean = sizes.fill == Fill::kLargeMean ? 999.5f : 0.25f, variance = 1.75f;
   result.compute = [params, training, mean, variance](const Variables& in) {
@@ -198,6 +203,41 @@ void add_batch_norm_cases(Cases& cases) {
   }
 }
 
+/// A batch norm behind a convolution, which takes the moments for it on its way.
+OperationCase batch_norm_of_conv_case(const Shape& x, const Shape& weight, const Conv2dParams& params) {
+  const BatchNormParams norm_params;
+  const Shape channels = {weight[0]};
+  OperationCase result;
+  result.operation = "batch_norm";
+  result.name = fmt::format("training of conv2d x {} weight {} stride {}", join(x), join(weight), params.stride);
+  result.inputs = {{x}, parameter(weight), parameter(channels), parameter(channels)};
+  result.compute = [=](const Variables& in) {
+    const Variable y = conv2d(in[0], in[1], {}, params);
+    const BatchNormState state{in[2], in[3], running(y, 0.25f), running(y, 1.75f)};
+    return batch_norm(y, state, norm_params, true);
+  };
+  result.forward = [=](const Arrays& in) {
+    const Array y = reference::conv2d({in[0], in[1]}, params);
+    return reference::batch_norm({y, in[2], in[3]}, reference::moments(y), norm_params);
+  };
+  result.backward = [=](const Arrays& in, const Array& grad) {
+    const Array y = reference::conv2d({in[0], in[1]}, params);
+    const Arrays norm = reference::batch_norm_backward({y, in[2], in[3]}, grad, norm_params);
+    const Arrays conv = reference::conv2d_backward({in[0], in[1]}, norm[0], params);
+    return Arrays{conv[0], conv[1], norm[1], norm[2]};
+  };
+  result.is_chain = true;
+  result.samples = 10;
+  return result;
+}
+
+void add_batch_norm_of_conv_cases(Cases& cases) {
+  cases.push_back(batch_norm_of_conv_case({1, 5, 7, 3}, {8, 3, 3, 3}, {1, 1}));
+  cases.push_back(batch_norm_of_conv_case({3, 5, 7, 8}, {20, 3, 3, 8}, {2, 1}));
+  cases.push_back(batch_norm_of_conv_case({3, 9, 10, 16}, {72, 1, 1, 16}, {1, 0}));  // 270 pixels: three groups
+  cases.push_back(batch_norm_of_conv_case({1, 8, 16, 8}, {8, 3, 3, 8}, {1, 1}));     // 128: one whole group
+}
+
 // Elementwise operations.
 
 /// More than one thread's worth of elements.
@@ -250,7 +290,7 @@ void add_elementwise_cases(Cases& cases) {
     OperationCase cast_case;
     cast_case.operation = "cast";
     cast_case.name = join(shape) + " to bf16 and back";
-    cast_case.inputs = {{shape}};
+    cast_case.inputs = {parameter(shape)};
     cast_case.compute = [](const Variables& in) { return cast(cast(in[0], DType::kBF16), DType::kF32); };
     cast_case.forward = [](const Arrays& in) { return reference::round_to_bf16(in[0]); };
     cast_case.backward = [](const Arrays&, const Array& grad_y) { return Arrays{reference::round_to_bf16(grad_y)}; };
@@ -367,8 +407,8 @@ void add_linear_cases(Cases& cases) {
       OperationCase result;
       result.operation = "linear";
       result.name = fmt::format("{}x{} to {}{}", rows, in, out, bias ? " bias" : "");
-      result.inputs = {{{rows, in}}, {{out, in}}};
-      if (bias) result.inputs.push_back({{out}});
+      result.inputs = {{{rows, in}}, parameter({out, in})};
+      if (bias) result.inputs.push_back(parameter({out}));
       result.compute = [](const Variables& in_) {
         return linear(in_[0], in_[1], in_.size() > 2 ? in_[2] : Variable());
       };
@@ -388,7 +428,7 @@ void add_loss_cases(Cases& cases) {
       OperationCase result;
       result.operation = "softmax_cross_entropy";
       result.name = fmt::format("{}{}", join(shape), fill == Fill::kHuge ? " huge" : "");
-      result.inputs = {{shape, fill}};
+      result.inputs = {{shape, fill, Role::kParameter}};  // logits are f32
       result.compute = [labels](const Variables& in) {
         Backend& backend = in[0].backend();
         const Tensor targets = Tensor::from_host(backend, {in[0].shape()[0]}, labels);
@@ -444,6 +484,7 @@ const std::vector<OperationCase>& operation_cases() {
     Cases cases;
     add_conv_cases(cases);
     add_batch_norm_cases(cases);
+    add_batch_norm_of_conv_cases(cases);
     add_elementwise_cases(cases);
     add_pool_cases(cases);
     add_shape_cases(cases);
@@ -454,12 +495,13 @@ const std::vector<OperationCase>& operation_cases() {
   return all;
 }
 
-std::vector<std::vector<float>> input_values(const OperationCase& operation_case) {
+std::vector<std::vector<float>> input_values(const OperationCase& operation_case, bool rounded) {
   for (std::uint32_t attempt = 0; attempt < 1000; ++attempt) {
     std::vector<std::vector<float>> values;
     Arrays arrays;
     for (const Input& input : operation_case.inputs) {
       values.push_back(fill_values(input, 16 * attempt + static_cast<std::uint32_t>(values.size())));
+      if (rounded) round_to_bf16(values.back());
       arrays.emplace_back(input.shape, to_double(values.back()));
     }
     if (!operation_case.kink_distance || operation_case.kink_distance(arrays) > operation_case.kink_margin) {

@@ -23,9 +23,13 @@ enum class Fill {
   kHuge,       // mean 0, deviation 10000
 };
 
+/// What an input is to its operation: which of them are bf16 where activations are.
+enum class Role { kActivation, kParameter };
+
 struct Input {
   Shape shape;
   Fill fill = Fill::kNormal;
+  Role role = Role::kActivation;  // a parameter is f32 always
 };
 
 struct OperationCase {
@@ -40,6 +44,8 @@ struct OperationCase {
   /// Whether the gradient is the forward's derivative: not for scale_grad, nor where maxima are tied.
   bool is_derivative = true;
   double tolerance = 1e-5;
+  /// Whether it is several operations, between which values are rounded to the backend's precision.
+  bool is_chain = false;
   /// The step of the implementation's own finite differences, in f32; 0: none.
   double step = 0;
   /// The least distance of `inputs` from a kink, and the least that it may be; undefined where there is none.
@@ -51,7 +57,8 @@ struct OperationCase {
 
 const std::vector<OperationCase>& operation_cases();
 
-/// The values of each input, f32 as the backends get them; the same every time.
-std::vector<std::vector<float>> input_values(const OperationCase& operation_case);
+/// The values of each input, f32 as the backends get them; the same every time. `rounded`: to bf16, so that a backend
+/// that computes on bf16 or tf32 gets what the reference gets.
+std::vector<std::vector<float>> input_values(const OperationCase& operation_case, bool rounded = false);
 
 }  // namespace gradamp::test

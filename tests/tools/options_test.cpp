@@ -142,7 +142,8 @@ TEST(Options, EverySettingComesFromEverySource) {
                                                   {"random-fraction", "0.3"},
                                                   {"random-types", "bn,relu"},
                                                   {"seed", "12345678901234567890"},
-                                                  {"device", "cpu"},
+                                                  {"device", "emulated"},
+                                                  {"precision", "tf32"},
                                                   {"threads", "2"},
                                                   {"run-folder", "runs/a"},
                                                   {"evaluation-batch", "100"}};

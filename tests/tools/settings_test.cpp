@@ -73,6 +73,7 @@ RunSettings unusual_settings() {
   s.random_types = {LayerType::kRelu, LayerType::kBatchNorm, LayerType::kLinear};
   s.seed = 9007199254740993u;  // no float64
   s.device = "cpu ";
+  s.precision = Precision::kBF16;
   s.threads = 3;
   s.run_folder = "runs/x";
   s.evaluation_batch = 11;
@@ -134,6 +135,7 @@ TEST(Settings, JsonIsReadStrictly) {
   EXPECT_EQ(with("augment", 1), "settings: augment: expected true or false, got 1");
   EXPECT_EQ(with("case", 1), "settings: case: expected a text, got 1");
   EXPECT_EQ(with("case", "3"), "settings: case: expected one of 1, 2, got '3'");
+  EXPECT_EQ(with("precision", "f16"), "settings: precision: expected one of f32, tf32, bf16, got 'f16'");
   EXPECT_EQ(with("momentum", 0), "(none)");  // a whole number is a number
   EXPECT_EQ(json_error(nlohmann::json::array()),
             "settings: expected an object with a value for every setting, got array");

@@ -3,10 +3,6 @@
 // nothing good is ever overwritten by something broken.
 //
 // Every run is made in a child process, because OpenMP's threads do not survive a fork: this process never computes.
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <csignal>
 #include <functional>
 
 #include <gmock/gmock.h>
@@ -15,14 +11,12 @@
 
 #include "data/safetensors.h"
 #include "tests/data/failing_file_system.h"
-#include "tests/data/scratch_folder.h"
-#include "tools/signals.h"
-#include "tools/training.h"
+#include "tests/tools/runs.h"
 
 namespace gradamp {
 namespace {
 
-namespace fs = std::filesystem;
+using namespace test;
 using ::testing::HasSubstr;
 
 constexpr int kStepsPerEpoch = 4;
@@ -38,76 +32,17 @@ RunSettings small_run(const fs::path& folder) {
   settings.strategy = "1:0.05, 3:0.05:2, 4:0.01";
   settings.threshold = 0.5;
   settings.dropout = 0.1;
+  settings.device = "cpu";
   settings.threads = 1;
   settings.run_folder = folder.string();
   return settings;
-}
-
-/// Runs `body` in a child; its exit code, or minus the signal that ended it. An Error is printed and gives 1.
-int in_child(const std::function<void()>& body) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    try {
-      body();
-    } catch (const Error& error) {
-      std::fprintf(stderr, "%s\n", error.what());
-      ::_exit(1);
-    }
-    ::_exit(0);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
-int train_in_child(const RunSettings& settings) {
-  return in_child([&] { train(settings, {}); });
-}
-
-int resume_in_child(const fs::path& folder) {
-  return in_child([&] { resume(folder, {}); });
-}
-
-/// Calls `act` after the step numbered `step`, counted over the part of the run that it observes.
-class ActAtStep : public TrainingObserver {
- public:
-  ActAtStep(int step, std::function<void()> act) : left_(step), act_(std::move(act)) {}
-  void on_step(const StepProgress&) override {
-    if (--left_ == 0) act_();
-  }
-
- private:
-  int left_;
-  std::function<void()> act_;
-};
-
-std::string checkpoint_of(const fs::path& run) { return text_of(run / "checkpoint.safetensors"); }
-
-/// A log without what differs from run to run.
-std::vector<nlohmann::json> lines_of(const fs::path& path) {
-  std::vector<nlohmann::json> lines;
-  std::ifstream file(path);
-  for (std::string text; std::getline(file, text);) {
-    nlohmann::json line = nlohmann::json::parse(text);
-    for (const char* key : {"run", "seconds", "images_per_second"}) line.erase(key);
-    lines.push_back(line);
-  }
-  return lines;
-}
-
-void expect_equal_runs(const fs::path& run, const fs::path& expected) {
-  ASSERT_TRUE(fs::exists(expected / "checkpoint.safetensors"));
-  EXPECT_TRUE(checkpoint_of(run) == checkpoint_of(expected)) << "the checkpoints differ";
-  EXPECT_EQ(lines_of(run / "metrics.jsonl"), lines_of(expected / "metrics.jsonl"));
-  EXPECT_EQ(lines_of(run / "layers.jsonl"), lines_of(expected / "layers.jsonl"));
-  EXPECT_EQ(lines_of(run / "metrics.jsonl").size(), static_cast<std::size_t>(kEpochs));
 }
 
 TEST(Training, SameSeedGivesSameBits) {
   const ScratchFolder folder;
   ASSERT_EQ(train_in_child(small_run(folder / "a")), 0);
   ASSERT_EQ(train_in_child(small_run(folder / "b")), 0);
-  expect_equal_runs(folder / "b", folder / "a");
+  expect_equal_runs(folder / "b", folder / "a", kEpochs);
   RunSettings other = small_run(folder / "c");
   other.seed = 2;
   ASSERT_EQ(train_in_child(other), 0);
@@ -125,18 +60,8 @@ void expect_resumable(const std::function<RunSettings(const fs::path&)>& make_se
     const fs::path run = folder / ("broken-" + std::to_string(step));
     break_off(make_settings(run), step);
     ASSERT_EQ(resume_in_child(run), 0);
-    expect_equal_runs(run, folder / "unbroken");
+    expect_equal_runs(run, folder / "unbroken", kEpochs);
   }
-}
-
-void stop_after(const RunSettings& settings, int step) {
-  ASSERT_EQ(in_child([&] {
-              const StopSignals signals;
-              ActAtStep observer(step, [] { std::raise(SIGTERM); });
-              train(settings, {&signals.stop(), &observer, nullptr});
-              check(signals.received() == SIGTERM, "expected SIGTERM to be noticed");
-            }),
-            0);
 }
 
 void kill_after(const RunSettings& settings, int step) {
@@ -187,7 +112,7 @@ TEST(Training, StoppedTwiceInOneEpochEqualsUnbroken) {
             }),
             0);
   ASSERT_EQ(resume_in_child(run), 0);
-  expect_equal_runs(run, folder / "unbroken");
+  expect_equal_runs(run, folder / "unbroken", kEpochs);
 }
 
 // A run that dies at a call to the file system, or half way through a write, for many of its calls, and goes on.
@@ -206,7 +131,7 @@ TEST(Training, KilledAtAnyFileSystemCallAndResumedEqualsUnbroken) {
     killed += code == FailingFileSystem::kExitCode ? 1 : 0;
     const bool begun = fs::exists(run / "config.json");
     EXPECT_EQ(begun ? resume_in_child(run) : train_in_child(small_run(run)), 0);
-    expect_equal_runs(run, folder / "unbroken");
+    expect_equal_runs(run, folder / "unbroken", kEpochs);
     return code == 0;
   };
   for (int at = 1; !survives(Fault::kExit, at); at += 23) survives(Fault::kExitMidWrite, at + 11);
@@ -235,21 +160,7 @@ TEST(Training, AfterAnyFailureACheckpointLoads) {
     }
   }
   ASSERT_EQ(resume_in_child(folder / "run"), 0);
-  expect_equal_runs(folder / "run", folder / "unbroken");
-}
-
-/// The message of the Error that `body` throws in a child.
-std::string error_in_child(const fs::path& scratch, const std::function<void()>& body) {
-  const int code = in_child([&] {
-    try {
-      body();
-    } catch (const Error& error) {
-      put_text(scratch / "error.txt", error.what());
-      throw;
-    }
-  });
-  EXPECT_EQ(code, 1);
-  return text_of(scratch / "error.txt");
+  expect_equal_runs(folder / "run", folder / "unbroken", kEpochs);
 }
 
 TEST(Training, NonFiniteLossStopsAndKeepsTheCheckpoint) {

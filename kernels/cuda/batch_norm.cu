@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: MIT
+// Batch norm + residual + ReLU. Forward: the convolution's epilogue (or `moments` here) has taken mean and squared
+// deviations of groups of rows; `statistics` puts the groups together; `apply` is one pass. Backward: one reduction,
+// whose last block makes coefficients of the sums, and one apply.
+//
+// Every pass works on a slice of up to kSliceChannels channels: 128 bytes of a row in bf16, 256 in f32. A thread has
+// N neighbouring channels (16 bytes) and walks down the rows, so that what belongs to a channel stays in registers.
+#include "kernels/cuda/batch_norm.h"
+
+#include "kernels/cuda/channel_slice.h"
+#include "kernels/cuda/dispatch.h"
+#include "kernels/cuda/reduce.h"
+#include "kernels/cuda/vector.h"
+
+namespace gradamp::GRADAMP_GPU {
+namespace {
+
+/// The normalised, scaled and shifted value before the residual. Forward and backward use this one expression, so that
+/// the ReLU's mask is the same bits in both.
+__device__ __forceinline__ float affine(float x, float mean, float scale, float beta) {
+  return __fmaf_rn(x - mean, scale, beta);
+}
+
+// ---- Statistics ----
+
+constexpr int kLanes = 32;          // channels of a block, one a lane
+constexpr int kMomentWarps = 8;     // share the rows, or the groups
+constexpr int kGroupsOfBlock = 64;  // that a block of `statistics` puts together
+
+/// The sum over the warps of one value a thread, for each lane apart, in the order of the warps; in every warp.
+template <typename T>
+__device__ __forceinline__ T sum_over_warps(T value, T (&shared)[kMomentWarps][kLanes]) {
+  shared[threadIdx.x / kLanes][threadIdx.x % kLanes] = value;
+  __syncthreads();
+  T sum = 0;
+#pragma unroll
+  for (int warp = 0; warp < kMomentWarps; ++warp) sum += shared[warp][threadIdx.x % kLanes];
+  __syncthreads();  // before `shared` is written again
+  return sum;
+}
+
+/// Block (group, slice of 32 channels). The group's values stay in registers between the mean and the deviations.
+template <typename T>
+__global__ void __launch_bounds__(kLanes* kMomentWarps) moments_kernel(Rows shape, const T* x, float* moments) {
+  SHARED(shared, double[kMomentWarps][kLanes]);
+  constexpr int kOwn = kMomentRows / kMomentWarps;
+  const int channel = static_cast<int>(blockIdx.y) * kLanes + static_cast<int>(threadIdx.x) % kLanes;
+  const int warp = static_cast<int>(threadIdx.x) / kLanes;
+  const std::int64_t first = std::int64_t{blockIdx.x} * kMomentRows;
+  const int rows = static_cast<int>(min(std::int64_t{kMomentRows}, shape.rows - first));
+  const bool exists = channel < shape.channels;
+  float values[kOwn];
+  double sum = 0;
+#pragma unroll
+  for (int i = 0; i < kOwn; ++i) {
+    const int row = i * kMomentWarps + warp;
+    values[i] = exists && row < rows ? to_float(x[(first + row) * shape.channels + channel]) : 0.0f;
+    sum += static_cast<double>(values[i]);
+  }
+  const double mean = sum_over_warps(sum, shared) / rows;
+  double deviations = 0;
+#pragma unroll
+  for (int i = 0; i < kOwn; ++i) {
+    const double d = i * kMomentWarps + warp < rows ? static_cast<double>(values[i]) - mean : 0.0;
+    deviations += d * d;
+  }
+  deviations = sum_over_warps(deviations, shared);
+  if (!exists || warp != 0) return;
+  float* group = moments + std::int64_t{blockIdx.x} * 2 * shape.channels;
+  group[channel] = static_cast<float>(mean);
+  group[shape.channels + channel] = static_cast<float>(deviations);
+}
+
+/// Sums over groups about a shift near the mean, so that nothing cancels: of n (m - shift) and M2 + n (m - shift)^2.
+struct ShiftedSums {
+  double first = 0, second = 0;
+};
+
+__device__ __forceinline__ void finish_statistics(const ShiftedSums& sums, double shift, std::int64_t rows, int channel,
+                                                  const BatchNormParams& params, const BatchStatistics& out) {
+  const auto count = static_cast<double>(rows);
+  const double offset = sums.first / count;
+  const double deviations = fmax(0.0, sums.second - sums.first * offset);
+  const auto mean = static_cast<float>(shift + offset);
+  out.mean[channel] = mean;
+  out.inverse_std[channel] = static_cast<float>(1.0 / sqrt(deviations / count + static_cast<double>(params.epsilon)));
+  out.running_mean[channel] += params.momentum * (mean - out.running_mean[channel]);
+  const auto unbiased = static_cast<float>(deviations / (count - 1));
+  out.running_var[channel] += params.momentum * (unbiased - out.running_var[channel]);
+}
+
+/// Block (range of kGroupsOfBlock groups, slice of 32 channels); the last block of a slice finishes it.
+/// workspace (ranges, 2, C).
+__global__ void __launch_bounds__(kLanes* kMomentWarps)
+    statistics_kernel(Rows shape, const float* moments, BatchNormParams params, BatchStatistics out, double* workspace,
+                      unsigned* tickets) {
+  SHARED(shared, double[kMomentWarps][kLanes]);
+  const int warp = threadIdx.x / kLanes;
+  const int channel = blockIdx.y * kLanes + threadIdx.x % kLanes;
+  const bool exists = channel < shape.channels;
+  const auto groups = static_cast<int>((shape.rows + kMomentRows - 1) / kMomentRows);
+  const int begin = blockIdx.x * kGroupsOfBlock, end = min(groups, begin + kGroupsOfBlock);
+  const double shift = exists ? moments[channel] : 0.0f;
+  ShiftedSums sums;
+  for (int group = begin + warp; exists && group < end; group += kMomentWarps) {
+    const float* values = moments + std::int64_t{group} * 2 * shape.channels;
+    const auto rows =
+        static_cast<double>(min(std::int64_t{kMomentRows}, shape.rows - std::int64_t{group} * kMomentRows));
+    const double offset = values[channel] - shift;
+    sums.first += rows * offset;
+    sums.second += values[shape.channels + channel] + rows * offset * offset;
+  }
+  sums.first = sum_over_warps(sums.first, shared);
+  sums.second = sum_over_warps(sums.second, shared);
+  if (gridDim.x > 1) {
+    double* own = workspace + std::int64_t{blockIdx.x} * 2 * shape.channels;
+    if (exists && warp == 0) {
+      own[channel] = sums.first;
+      own[shape.channels + channel] = sums.second;
+    }
+    if (!is_last_block(tickets + blockIdx.y, gridDim.x)) return;
+    sums = {};
+    for (int range = 0; exists && warp == 0 && range < static_cast<int>(gridDim.x); ++range) {
+      const double* part = workspace + std::int64_t{range} * 2 * shape.channels;
+      sums.first += __ldcg(part + channel);
+      sums.second += __ldcg(part + shape.channels + channel);
+    }
+  }
+  if (exists && warp == 0) finish_statistics(sums, shift, shape.rows, channel, params, out);
+}
+
+// ---- Forward ----
+
+/// kTraining: with the batch's statistics; else with the running ones.
+template <int N, typename T, bool kTraining, bool kRelu, bool kResidual>
+__global__ void __launch_bounds__(kSliceThreads)
+    apply_kernel(ChannelSlices slices, BatchNormApply tensors, float epsilon) {
+  const ChannelSlices::Place place = slices.place<N>();
+  if (!place.exists) return;
+  float mean[N], scale[N], beta[N], gamma[N];
+  load_floats(tensors.mean + place.channel, mean);
+  load_floats(tensors.beta + place.channel, beta);
+  load_floats(tensors.gamma + place.channel, gamma);
+  if constexpr (kTraining) {
+    load_floats(tensors.inverse_std + place.channel, scale);
+  } else {
+    load_floats(tensors.running_var + place.channel, scale);
+#pragma unroll
+    for (float& value : scale) value = 1.0f / sqrtf(value + epsilon);
+  }
+#pragma unroll
+  for (int i = 0; i < N; ++i) scale[i] *= gamma[i];
+  struct Row {
+    Packed<N, T> x, residual;
+  };
+  const auto load_row = [&](std::int64_t row, Row& packed) {
+    const std::int64_t at = row * slices.channels + place.channel;
+    packed.x = load_packed<N>(static_cast<const T*>(tensors.x) + at);
+    if constexpr (kResidual) packed.residual = load_packed<N>(static_cast<const T*>(tensors.residual) + at);
+  };
+  slices.for_each_row<Row>(place, load_row, [&](std::int64_t row, const Row& packed) {
+    float y[N], residual[N];
+    unpack<T>(packed.x, y);
+    if constexpr (kResidual) unpack<T>(packed.residual, residual);
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      y[i] = affine(y[i], mean[i], scale[i], beta[i]);
+      if constexpr (kResidual) y[i] += residual[i];
+      if constexpr (kRelu) y[i] = y[i] < 0.0f ? 0.0f : y[i];  // keeps a NaN
+    }
+    store<N>(static_cast<T*>(tensors.y) + row * slices.channels + place.channel, y);
+  });
+}
+
+// ---- Backward ----
+
+/// Where the ReLU's mask comes from.
+enum class Mask { kNone, kFromX, kFromY };
+
+/// What a thread needs of its channels.
+template <int N>
+struct ChannelValues {
+  float mean[N], scale[N], beta[N];
+
+  __device__ ChannelValues(const BatchNormGradients& tensors, int channel) {
+    float gamma[N];
+    load_floats(tensors.mean + channel, mean);
+    load_floats(tensors.inverse_std + channel, scale);
+    load_floats(tensors.beta + channel, beta);
+    load_floats(tensors.gamma + channel, gamma);
+#pragma unroll
+    for (int i = 0; i < N; ++i) scale[i] *= gamma[i];
+  }
+};
+
+/// N elements of a row, as the backward reads them.
+template <int N, typename T, Mask kMask>
+struct BackwardRow {
+  Packed<N, T> grad_y, x, y;
+
+  __device__ __forceinline__ void load_from(const BatchNormGradients& tensors, std::int64_t at) {
+    grad_y = load_packed<N>(static_cast<const T*>(tensors.grad_y) + at);
+    x = load_packed<N>(static_cast<const T*>(tensors.x) + at);
+    if constexpr (kMask == Mask::kFromY) y = load_packed<N>(static_cast<const T*>(tensors.y) + at);
+  }
+  /// The gradient of what the ReLU got, and x.
+  __device__ __forceinline__ void masked_gradient(const ChannelValues<N>& channels, float (&grad)[N],
+                                                  float (&value)[N]) const {
+    unpack<T>(grad_y, grad);
+    unpack<T>(x, value);
+    float output[N];
+    if constexpr (kMask == Mask::kFromY) unpack<T>(y, output);
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      if constexpr (kMask == Mask::kFromX) {
+        output[i] = affine(value[i], channels.mean[i], channels.scale[i], channels.beta[i]);
+      }
+      if constexpr (kMask != Mask::kNone) grad[i] = output[i] > 0.0f ? grad[i] : 0.0f;
+    }
+  }
+};
+
+/// Sums of the masked gradient g and of g (x - mean), partial (row ranges, 2, C). The last block of a slice writes the
+/// parameters' gradients and, to coefficients (2, C), slope and offset of grad_x = scale g + slope (x - mean) + offset.
+/// With a residual, g is its gradient and is written out, for the apply pass to read in place of grad_y and y.
+template <int N, typename T, Mask kMask>
+__global__ void __launch_bounds__(kSliceThreads)
+    backward_reduce_kernel(ChannelSlices slices, BatchNormGradients tensors, double* partial, float* coefficients,
+                           unsigned* tickets) {
+  const ChannelSlices::Place place = slices.place<N>();
+  float sums[2][N] = {};
+  if (place.exists) {
+    using Row = BackwardRow<N, T, kMask>;
+    const ChannelValues<N> channels(tensors, place.channel);
+    const auto load_row = [&](std::int64_t row, Row& packed) {
+      packed.load_from(tensors, row * slices.channels + place.channel);
+    };
+    slices.for_each_row<Row>(place, load_row, [&](std::int64_t row, const Row& packed) {
+      float grad[N], x[N];
+      packed.masked_gradient(channels, grad, x);
+      if (tensors.grad_residual) {
+        store<N>(static_cast<T*>(tensors.grad_residual) + row * slices.channels + place.channel, grad);
+      }
+#pragma unroll
+      for (int i = 0; i < N; ++i) {
+        sums[0][i] += grad[i];
+        sums[1][i] = __fmaf_rn(grad[i], x[i] - channels.mean[i], sums[1][i]);
+      }
+    });
+  }
+  double totals[2];
+  const int channel = slices.sum_rows<N, 2>(place, sums, partial, tickets, totals);
+  if (channel < 0) return;
+  const double inverse_std = tensors.inverse_std[channel];
+  const double scale = tensors.gamma[channel] * tensors.inverse_std[channel];
+  const auto rows = static_cast<double>(slices.rows);
+  tensors.grad_beta[channel] = static_cast<float>(totals[0]);
+  tensors.grad_gamma[channel] = static_cast<float>(totals[1] * inverse_std);
+  coefficients[channel] = static_cast<float>(-scale * inverse_std * inverse_std * totals[1] / rows);
+  coefficients[slices.channels + channel] = static_cast<float>(-scale * totals[0] / rows);
+}
+
+template <int N, typename T, Mask kMask>
+__global__ void __launch_bounds__(kSliceThreads)
+    backward_apply_kernel(ChannelSlices slices, BatchNormGradients tensors, const float* coefficients) {
+  const ChannelSlices::Place place = slices.place<N>();
+  if (!place.exists) return;
+  const ChannelValues<N> channels(tensors, place.channel);
+  float slope[N], offset[N];
+  load_floats(coefficients + place.channel, slope);
+  load_floats(coefficients + slices.channels + place.channel, offset);
+  using Row = BackwardRow<N, T, kMask>;
+  const auto load_row = [&](std::int64_t row, Row& packed) {
+    packed.load_from(tensors, row * slices.channels + place.channel);
+  };
+  slices.for_each_row<Row>(place, load_row, [&](std::int64_t row, const Row& packed) {
+    float grad[N], x[N];
+    packed.masked_gradient(channels, grad, x);
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      const float shifted = __fmaf_rn(slope[i], x[i] - channels.mean[i], offset[i]);
+      grad[i] = __fmaf_rn(channels.scale[i], grad[i], shifted);
+    }
+    store<N>(static_cast<T*>(tensors.grad_x) + row * slices.channels + place.channel, grad);
+  });
+}
+
+template <int N, typename T>
+__global__ void __launch_bounds__(kSliceThreads)
+    column_sums_kernel(ChannelSlices slices, const T* x, float* out, double* partial, unsigned* tickets) {
+  const ChannelSlices::Place place = slices.place<N>();
+  float sums[1][N] = {};
+  if (place.exists) {
+    using Row = Packed<N, T>;
+    const auto load_row = [&](std::int64_t row, Row& packed) {
+      packed = load_packed<N>(x + row * slices.channels + place.channel);
+    };
+    slices.for_each_row<Row>(place, load_row, [&](std::int64_t, const Row& packed) {
+      float values[N];
+      unpack<T>(packed, values);
+#pragma unroll
+      for (int i = 0; i < N; ++i) sums[0][i] += values[i];
+    });
+  }
+  double totals[1];
+  const int channel = slices.sum_rows<N, 1>(place, sums, partial, tickets, totals);
+  if (channel >= 0) out[channel] = static_cast<float>(totals[0]);
+}
+
+template <int N, typename T, Mask kMask>
+void launch_backward(cudaStream_t stream, const ChannelSlices& slices, BatchNormGradients tensors, double* workspace,
+                     unsigned* tickets) {
+  float* coefficients = reinterpret_cast<float*>(workspace + slices.partial_count(2));
+  launch(backward_reduce_kernel<N, T, kMask>, slices.shape(stream), slices, tensors, workspace, coefficients, tickets);
+  if (tensors.grad_residual) {  // holds the masked gradient now
+    tensors.grad_y = tensors.grad_residual;
+    launch(backward_apply_kernel<N, T, Mask::kNone>, slices.shape(stream), slices, tensors, coefficients);
+  } else {
+    launch(backward_apply_kernel<N, T, kMask>, slices.shape(stream), slices, tensors, coefficients);
+  }
+}
+
+dim3 moment_grid(std::int64_t x, int channels) {
+  return {static_cast<unsigned>(x), static_cast<unsigned>((channels + kLanes - 1) / kLanes)};
+}
+
+std::int64_t moment_groups(const Rows& rows) { return (rows.rows + kMomentRows - 1) / kMomentRows; }
+
+std::int64_t statistics_ranges(const Rows& rows) { return (moment_groups(rows) + kGroupsOfBlock - 1) / kGroupsOfBlock; }
+
+}  // namespace
+
+void launch_moments(cudaStream_t stream, DType type, const Rows& rows, const void* x, float* moments) {
+  with_type(type, [&](auto zero) {
+    using T = decltype(zero);
+    launch(moments_kernel<T>, {moment_grid(moment_groups(rows), rows.channels), kLanes * kMomentWarps, 0, stream}, rows,
+           static_cast<const T*>(x), moments);
+  });
+}
+
+std::size_t statistics_workspace(const Rows& rows) {
+  return static_cast<std::size_t>(statistics_ranges(rows)) * 2 * static_cast<std::size_t>(rows.channels);
+}
+
+void launch_statistics(cudaStream_t stream, const Rows& rows, const float* moments, const BatchNormParams& params,
+                       const BatchStatistics& statistics, double* workspace, unsigned* tickets) {
+  launch(statistics_kernel, {moment_grid(statistics_ranges(rows), rows.channels), kLanes * kMomentWarps, 0, stream},
+         rows, moments, params, statistics, workspace, tickets);
+}
+
+void launch_batch_norm_apply(cudaStream_t stream, DType type, const Rows& rows, const BatchNormParams& params,
+                             const BatchNormApply& tensors) {
+  with_vectors(type, rows.channels, [&](auto zero, auto width) {
+    using T = decltype(zero);
+    constexpr int N = decltype(width)::value;
+    const ChannelSlices slices(rows.rows, rows.channels);
+    using Kernel = void (*)(ChannelSlices, BatchNormApply, float);
+    constexpr Kernel kVariants[2][2][2] = {
+        {{apply_kernel<N, T, false, false, false>, apply_kernel<N, T, false, false, true>},
+         {apply_kernel<N, T, false, true, false>, apply_kernel<N, T, false, true, true>}},
+        {{apply_kernel<N, T, true, false, false>, apply_kernel<N, T, true, false, true>},
+         {apply_kernel<N, T, true, true, false>, apply_kernel<N, T, true, true, true>}}};
+    const Kernel kernel = kVariants[tensors.inverse_std != nullptr][params.relu][tensors.residual != nullptr];
+    launch(kernel, slices.shape(stream), slices, tensors, params.epsilon);
+  });
+}
+
+std::size_t batch_norm_backward_workspace(const Rows& rows) {
+  return ChannelSlices(rows.rows, rows.channels).partial_count(2) + static_cast<std::size_t>(rows.channels);
+}
+
+void launch_batch_norm_backward(cudaStream_t stream, DType type, const Rows& rows, const BatchNormParams& params,
+                                const BatchNormGradients& tensors, double* workspace, unsigned* tickets) {
+  with_vectors(type, rows.channels, [&](auto zero, auto width) {
+    using T = decltype(zero);
+    constexpr int N = decltype(width)::value;
+    const ChannelSlices slices(rows.rows, rows.channels);
+    const auto backward = !params.relu ? launch_backward<N, T, Mask::kNone>
+                          : !tensors.y ? launch_backward<N, T, Mask::kFromX>
+                                       : launch_backward<N, T, Mask::kFromY>;
+    backward(stream, slices, tensors, workspace, tickets);
+  });
+}
+
+std::size_t column_sums_workspace(const Rows& rows) { return ChannelSlices(rows.rows, rows.channels).partial_count(1); }
+
+void launch_column_sums(cudaStream_t stream, DType type, const Rows& rows, const void* x, float* sums,
+                        double* workspace, unsigned* tickets) {
+  with_vectors(type, rows.channels, [&](auto zero, auto width) {
+    using T = decltype(zero);
+    constexpr int N = decltype(width)::value;
+    const ChannelSlices slices(rows.rows, rows.channels);
+    launch(column_sums_kernel<N, T>, slices.shape(stream), slices, static_cast<const T*>(x), sums, workspace, tickets);
+  });
+}
+
+}  // namespace gradamp::GRADAMP_GPU

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+// How the threads of a grid are laid over rows of C channels: a block has one slice of channels and one range of rows.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/reduce.h"
+
+namespace gradamp::GRADAMP_GPU {
+
+inline constexpr int kSliceThreads = 256;
+inline constexpr int kSliceChannels = 64;
+
+/// The layout follows from the shape alone, so sums are split the same way on every device.
+struct ChannelSlices {
+  std::int64_t rows, rows_of_block;
+  int channels, width;  // channels of a slice; the last may have fewer
+
+  ChannelSlices(std::int64_t row_count, int channel_count)
+      : rows(row_count), channels(channel_count), width(std::min(channel_count, kSliceChannels)) {
+    const std::int64_t ranges_wanted = std::max<std::int64_t>(1, kBlocksWanted / slices());
+    rows_of_block = std::max(kLeastRows, (rows + ranges_wanted - 1) / ranges_wanted);
+  }
+
+  int slices() const { return (channels + width - 1) / width; }
+  std::int64_t ranges() const { return (rows + rows_of_block - 1) / rows_of_block; }
+  Launch shape(cudaStream_t stream) const {
+    return {dim3(static_cast<unsigned>(ranges()), static_cast<unsigned>(slices())), kSliceThreads, 0, stream};
+  }
+  /// Doubles of the blocks' partial sums, `kinds` a channel.
+  std::size_t partial_count(int kinds) const {
+    return static_cast<std::size_t>(ranges()) * static_cast<std::size_t>(kinds * channels);
+  }
+
+  /// A thread's N neighbouring channels, and its rows: row, row + row_step, ... below row_end.
+  struct Place {
+    std::int64_t row, row_end;
+    int channel, row_step;
+    int row_lane, lane;
+    bool exists;
+  };
+  template <int N>
+  __device__ Place place() const {
+    const int vectors = width / N;
+    Place place;
+    place.lane = static_cast<int>(threadIdx.x) % vectors;
+    place.row_lane = static_cast<int>(threadIdx.x) / vectors;
+    place.row_step = kSliceThreads / vectors;
+    place.channel = static_cast<int>(blockIdx.y) * width + place.lane * N;
+    const std::int64_t begin = std::int64_t{blockIdx.x} * rows_of_block;
+    place.row = begin + place.row_lane;
+    place.row_end = min(rows, begin + rows_of_block);
+    place.exists = place.row_lane < place.row_step && place.channel < channels;
+    return place;
+  }
+
+  /// load(row, packed) and use(row, packed) for each of a thread's rows. Several rows are loaded before the first is
+  /// used, so that enough is on its way to keep the memory busy.
+  template <typename Row, typename Load, typename Use>
+  __device__ __forceinline__ static void for_each_row(const Place& place, const Load& load, const Use& use) {
+    constexpr int kRowsAtOnce = 2;
+    for (std::int64_t first = place.row; first < place.row_end; first += kRowsAtOnce * place.row_step) {
+      Row rows_loaded[kRowsAtOnce] = {};
+#pragma unroll
+      for (int i = 0; i < kRowsAtOnce; ++i) {
+        const std::int64_t row = first + i * place.row_step;
+        if (row < place.row_end) load(row, rows_loaded[i]);
+      }
+#pragma unroll
+      for (int i = 0; i < kRowsAtOnce; ++i) {
+        const std::int64_t row = first + i * place.row_step;
+        if (row < place.row_end) use(row, rows_loaded[i]);
+      }
+    }
+  }
+
+  /// Sums over all rows of kKinds values a channel, through partial (ranges, kKinds, C). In the last block of each
+  /// slice it gives the channel whose totals the calling thread got; else, and in its other threads, -1. From the
+  /// threads on sums are double: the gradients' means enter near-cancelling differences, and it costs nothing here.
+  template <int N, int kKinds>
+  __device__ int sum_rows(const Place& place, const float (&sums)[kKinds][N], double* partial, unsigned* tickets,
+                          double (&totals)[kKinds]) const {
+    SHARED(shared, float[kSliceThreads * kKinds * N]);
+    const int columns = kKinds * width;
+    if (place.exists) {
+#pragma unroll
+      for (int kind = 0; kind < kKinds; ++kind)
+#pragma unroll
+        for (int i = 0; i < N; ++i)
+          shared[place.row_lane * columns + kind * width + place.lane * N + i] = sums[kind][i];
+    }
+    __syncthreads();
+    const int thread = static_cast<int>(threadIdx.x), column = thread % columns, part = thread / columns;
+    const int channel = static_cast<int>(blockIdx.y) * width + column % width;
+    const std::int64_t column_in_partial = std::int64_t{column / width} * channels + channel;
+    const bool exists = channel < channels;
+    if (exists && part == 0) {
+      double sum = 0;
+      for (int row = 0; row < place.row_step; ++row) sum += static_cast<double>(shared[row * columns + column]);
+      partial[blockIdx.x * std::int64_t{kKinds} * channels + column_in_partial] = sum;
+    }
+    if (!is_last_block(tickets + blockIdx.y, gridDim.x)) return -1;
+    return sum_ranges<kKinds>(partial, column_in_partial, exists, totals);
+  }
+
+ private:
+  static constexpr std::int64_t kBlocksWanted = 512;
+  static constexpr std::int64_t kLeastRows = 32;
+
+  /// The last block's part of sum_rows: over the ranges, several threads a column, in double.
+  template <int kKinds>
+  __device__ int sum_ranges(const double* partial, std::int64_t column_in_partial, bool exists,
+                            double (&totals)[kKinds]) const {
+    SHARED(parts, double[kSliceThreads]);
+    const int columns = kKinds * width, thread = static_cast<int>(threadIdx.x);
+    const int part_count = kSliceThreads / columns;
+    double sum = 0;
+    if (exists && thread / columns < part_count) {
+      for (int range = thread / columns; range < static_cast<int>(gridDim.x); range += part_count)
+        sum += __ldcg(partial + range * std::int64_t{kKinds} * channels + column_in_partial);
+    }
+    parts[thread] = sum;
+    __syncthreads();
+    if (thread >= width || !exists) return -1;
+#pragma unroll
+    for (int kind = 0; kind < kKinds; ++kind) {
+      totals[kind] = 0;
+      for (int p = 0; p < part_count; ++p) totals[kind] += parts[p * columns + kind * width + thread];
+    }
+    return static_cast<int>(blockIdx.y) * width + thread;
+  }
+};
+
+}  // namespace gradamp::GRADAMP_GPU

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// Launches of the convolution kernels: implicit matrix products over NHWC images.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/dtype.h"
+#include "kernels/cuda/cuda.h"
+
+namespace gradamp::GRADAMP_GPU {
+
+/// Extents of a convolution: x (N, H, W, C), filter (K, R, S, C), y (N, P, Q, K). Every tensor has fewer than 2^31
+/// elements.
+struct ConvolutionShape {
+  int batch, height, width, in_channels;
+  int out_height, out_width, out_channels;
+  int kernel_h, kernel_w;
+  int stride, padding;
+
+  int pixels_out() const { return batch * out_height * out_width; }
+  int taps() const { return kernel_h * kernel_w; }
+};
+
+/// Images and filters are bf16 for Precision::kBF16, else f32; bias (or null) and moments (or null) are f32, moments as
+/// launch_moments (kernels/cuda/batch_norm.h) gives them.
+struct ConvolutionForward {
+  const void *x, *filter;
+  const float* bias;
+  void* y;
+  float* moments;
+};
+void launch_convolution(cudaStream_t stream, Precision precision, const ConvolutionShape& shape,
+                        const ConvolutionForward& tensors);
+
+void launch_convolution_backward_input(cudaStream_t stream, Precision precision, const ConvolutionShape& shape,
+                                       const void* grad_y, const void* filter, void* grad_x);
+
+/// Floats of working memory that launch_convolution_backward_filter needs.
+std::size_t backward_filter_workspace(Precision precision, const ConvolutionShape& shape);
+/// grad_filter is f32 (K, R, S, C).
+void launch_convolution_backward_filter(cudaStream_t stream, Precision precision, const ConvolutionShape& shape,
+                                        const void* x, const void* grad_y, float* grad_filter, float* workspace);
+
+}  // namespace gradamp::GRADAMP_GPU

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+// The gradient of a convolution's filter: grad_filter (K, R S C) = grad_y (pixels, K)^T windows of x (pixels, R S C).
+// The product is over a hundred thousand pixels and its result is small, so the pixels are split among many blocks, in
+// a way that follows from the shape alone; a second kernel adds the parts up in order.
+#include <algorithm>
+
+#include "kernels/cuda/convolution.h"
+#include "kernels/cuda/convolution_tile.h"
+
+namespace gradamp::GRADAMP_GPU {
+namespace {
+
+/// Pixels come in units of so many: a stage's depth of bf16, two of f32.
+constexpr int kPixelUnit = 32;
+constexpr int kColumnsOfBlock = 128;
+
+/// Whether 16-byte copies serve both operands.
+bool copies_vectors(Precision precision, const ConvolutionShape& shape) {
+  const int width = precision == Precision::kBF16 ? kVector<bf16> : kVector<float>;
+  return shape.in_channels % width == 0 && shape.out_channels % width == 0;
+}
+
+/// Output channels of a block; more of them would not fit the registers by FMA or with copies of single elements.
+int rows_of_block(Precision precision, const ConvolutionShape& shape) {
+  const bool large = precision != Precision::kF32 && copies_vectors(precision, shape);
+  return large && shape.out_channels > 64 ? 128 : 64;
+}
+
+/// How the pixels are split.
+struct Split {
+  int parts, pixels_of_part;
+};
+
+Split split_pixels(Precision precision, const ConvolutionShape& shape) {
+  constexpr int kBlocksWanted = 264;  // two for each multiprocessor of a large device
+  constexpr int kLeastUnits = 8;      // of a part: enough to fill the pipeline
+  const int rows = rows_of_block(precision, shape), columns = shape.taps() * shape.in_channels;
+  const int tiles = (shape.out_channels + rows - 1) / rows * ((columns + kColumnsOfBlock - 1) / kColumnsOfBlock);
+  const int units = (shape.pixels_out() + kPixelUnit - 1) / kPixelUnit;
+  const int wanted = std::clamp(kBlocksWanted / tiles, 1, std::max(1, units / kLeastUnits));
+  const int units_of_part = (units + wanted - 1) / wanted;
+  return {(units + units_of_part - 1) / units_of_part, units_of_part * kPixelUnit};
+}
+
+/// Block: a tile of output channels x (tap, input channel), over one part of the pixels. partial (parts, K, R S C).
+template <Precision kPrecision, typename Block, Copy kCopyA, Copy kCopyB>
+__global__ void __launch_bounds__(Block::kThreads, 2)
+    backward_filter_kernel(const __grid_constant__ MatrixSource<Element<kPrecision>> grad_y,
+                           const __grid_constant__ WindowSource<Element<kPrecision>> windows, int pixels_of_part,
+                           float* partial) {
+  using T = Element<kPrecision>;
+  using Product = BlockProduct<kPrecision, Block, Major::kMN, Major::kMN>;
+  DYNAMIC_SHARED(T, shared);
+  const int first_row = static_cast<int>(blockIdx.y) * Block::kM,
+            first_column = static_cast<int>(blockIdx.x) * Block::kN;
+  const int first_pixel = static_cast<int>(blockIdx.z) * pixels_of_part;
+  const int pixels = min(pixels_of_part, windows.windows - first_pixel);
+
+  typename Product::template LoaderA<MatrixSource<T>, kCopyA> a(grad_y, first_row);
+  typename Product::template LoaderB<WindowSource<T>, kCopyB> b(windows, first_column);
+  typename Product::Sums sums = {};
+  Product::accumulate(shared, a, b, first_pixel, (pixels + kStageDepth<T> - 1) / kStageDepth<T>, sums);
+
+  float* const part = partial + std::int64_t{blockIdx.z} * grad_y.columns * windows.columns;
+  const auto row_begin = [&](int row) -> float* {
+    const int channel = first_row + row;
+    return channel < grad_y.columns ? part + std::int64_t{channel} * windows.columns + first_column : nullptr;
+  };
+  // The parts begin at multiples of K R S C floats.
+  Product::template store_sums<float, kCopyB>(shared, sums, windows.columns - first_column, windows.columns % 4 == 0,
+                                              row_begin);
+}
+
+constexpr int kSumThreads = 256;
+
+/// out[i] = sum over the parts, in order. N elements a thread.
+template <int N>
+__global__ void __launch_bounds__(kSumThreads)
+    sum_parts_kernel(int parts, int count, const float* partial, float* out) {
+  const int i = (static_cast<int>(blockIdx.x) * kSumThreads + static_cast<int>(threadIdx.x)) * N;
+  if (i >= count) return;
+  float sums[N] = {};
+#pragma unroll 4
+  for (int part = 0; part < parts; ++part) {
+    float values[N];
+    load<N, Access::kStreaming>(partial + std::int64_t{part} * count + i, values);
+#pragma unroll
+    for (int e = 0; e < N; ++e) sums[e] += values[e];
+  }
+  store<N>(out + i, sums);
+}
+
+void launch_sum_parts(cudaStream_t stream, int parts, int count, const float* partial, float* out) {
+  const bool vector = count % 4 == 0 && is_vector_aligned(out) && is_vector_aligned(partial);
+  const int threads = vector ? count / 4 : count;
+  launch(vector ? sum_parts_kernel<4> : sum_parts_kernel<1>,
+         {static_cast<unsigned>((threads + kSumThreads - 1) / kSumThreads), kSumThreads, 0, stream}, parts, count,
+         partial, out);
+}
+
+/// The tensors of a launch.
+struct FilterGradient {
+  const void *x, *grad_y;
+  float* grad_filter;
+  float* workspace;
+};
+
+template <Precision kPrecision, typename Block, Copy kCopyA, Copy kCopyB>
+void launch_backward_filter(cudaStream_t stream, const ConvolutionShape& shape, const FilterGradient& tensors) {
+  using T = Element<kPrecision>;
+  using Product = BlockProduct<kPrecision, Block, Major::kMN, Major::kMN>;
+  const MatrixSource<T> grad_y{static_cast<const T*>(tensors.grad_y), shape.pixels_out(), shape.out_channels};
+  const WindowSource<T> windows = windows_over_input<T>(shape, tensors.x);
+  const Split split = split_pixels(kPrecision, shape);
+  float* const partial = split.parts > 1 ? tensors.workspace : tensors.grad_filter;
+  const dim3 grid(static_cast<unsigned>((windows.columns + Block::kN - 1) / Block::kN),
+                  static_cast<unsigned>((shape.out_channels + Block::kM - 1) / Block::kM),
+                  static_cast<unsigned>(split.parts));
+  launch(backward_filter_kernel<kPrecision, Block, kCopyA, kCopyB>,
+         {grid, Block::kThreads, Product::template kSharedBytes<float>, stream}, grad_y, windows, split.pixels_of_part,
+         partial);
+  if (split.parts > 1)
+    launch_sum_parts(stream, split.parts, shape.out_channels * windows.columns, partial, tensors.grad_filter);
+}
+
+template <Precision kPrecision>
+void launch_backward_filter(cudaStream_t stream, const ConvolutionShape& shape, const FilterGradient& tensors) {
+  using Small = BlockTile<64, kColumnsOfBlock, 1>;
+  if constexpr (kPrecision != Precision::kF32) {
+    if (rows_of_block(kPrecision, shape) == 128) {
+      using Large = BlockTile<128, kColumnsOfBlock, 2>;
+      return launch_backward_filter<kPrecision, Large, Copy::kVector, Copy::kVector>(stream, shape, tensors);
+    }
+  }
+  if (copies_vectors(kPrecision, shape)) {
+    launch_backward_filter<kPrecision, Small, Copy::kVector, Copy::kVector>(stream, shape, tensors);
+  } else if (shape.out_channels % kVector<Element<kPrecision>> == 0) {  // a network's first convolution
+    launch_backward_filter<kPrecision, Small, Copy::kVector, Copy::kElement>(stream, shape, tensors);
+  } else {
+    launch_backward_filter<kPrecision, Small, Copy::kElement, Copy::kElement>(stream, shape, tensors);
+  }
+}
+
+}  // namespace
+
+std::size_t backward_filter_workspace(Precision precision, const ConvolutionShape& shape) {
+  const Split split = split_pixels(precision, shape);
+  const auto count = static_cast<std::size_t>(shape.out_channels) * static_cast<std::size_t>(shape.taps()) *
+                     static_cast<std::size_t>(shape.in_channels);
+  return split.parts > 1 ? static_cast<std::size_t>(split.parts) * count : 0;
+}
+
+void launch_convolution_backward_filter(cudaStream_t stream, Precision precision, const ConvolutionShape& shape,
+                                        const void* x, const void* grad_y, float* grad_filter, float* workspace) {
+  const FilterGradient tensors{x, grad_y, grad_filter, workspace};
+  switch (precision) {
+    case Precision::kF32: return launch_backward_filter<Precision::kF32>(stream, shape, tensors);
+    case Precision::kTF32: return launch_backward_filter<Precision::kTF32>(stream, shape, tensors);
+    case Precision::kBF16: return launch_backward_filter<Precision::kBF16>(stream, shape, tensors);
+  }
+}
+
+}  // namespace gradamp::GRADAMP_GPU

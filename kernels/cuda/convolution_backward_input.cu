@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+// The gradient of a convolution's input. A pixel of x hears of those pixels of y whose window covers it: with stride s,
+// pixels at (a, b) modulo s hear through every s-th tap only. So the pixels of each of these s^2 classes are a dense
+// product of their own: grad_x (pixels of the class, C) = windows of grad_y (.., taps K) filter (taps K, C), and no
+// multiplication is by a zero that the stride put there.
+#include <algorithm>
+
+#include "kernels/cuda/convolution.h"
+#include "kernels/cuda/convolution_tile.h"
+
+namespace gradamp::GRADAMP_GPU {
+namespace {
+
+/// Classes of one launch.
+constexpr int kMaxClasses = 4;
+
+/// The pixels of x at (row, column) modulo the stride.
+template <typename T>
+struct PixelClass {
+  WindowSource<T> windows;  // over grad_y
+  FilterSource<T> filter;
+  int row, column;
+};
+
+template <typename T>
+struct PixelClasses {
+  PixelClass<T> classes[kMaxClasses];
+};
+
+template <typename T>
+struct InputGradient {
+  T* grad_x;
+  int height, width, channels, stride;
+};
+
+/// Block: a tile of the class's pixels x input channels; blockIdx.y is the class.
+template <Precision kPrecision, typename Block, Copy kCopy>
+__global__ void __launch_bounds__(Block::kThreads, 2)
+    backward_input_kernel(const __grid_constant__ PixelClasses<Element<kPrecision>> all, Divisor by_channel_tiles,
+                          InputGradient<Element<kPrecision>> out) {
+  using T = Element<kPrecision>;
+  using Product = BlockProduct<kPrecision, Block, Major::kK, Major::kMN>;
+  DYNAMIC_SHARED(T, shared);
+  const PixelClass<T>& pixels = all.classes[blockIdx.y];
+  const auto [pixel_tile, channel_tile] = by_channel_tiles.divide(static_cast<int>(blockIdx.x));
+  const int first_pixel = pixel_tile * Block::kM, first_channel = channel_tile * Block::kN;
+  if (first_pixel >= pixels.windows.windows) return;  // of a smaller class
+
+  typename Product::template LoaderA<WindowSource<T>, kCopy> a(pixels.windows, first_pixel);
+  typename Product::template LoaderB<FilterSource<T>, kCopy> b(pixels.filter, first_channel);
+  typename Product::Sums sums = {};
+  Product::accumulate(shared, a, b, 0, (pixels.windows.columns + kStageDepth<T> - 1) / kStageDepth<T>, sums);
+
+  const auto row_begin = [&](int row) -> T* {
+    if (first_pixel + row >= pixels.windows.windows) return nullptr;
+    const auto at = pixels.windows.window(first_pixel + row);
+    const int h = pixels.row + at.i * out.stride, w = pixels.column + at.j * out.stride;
+    return out.grad_x + ((std::int64_t{at.image} * out.height + h) * out.width + w) * out.channels + first_channel;
+  };
+  Product::template store_sums<T, kCopy>(shared, sums, out.channels - first_channel, out.channels % kVector<T> == 0,
+                                         row_begin);
+}
+
+/// Along one side: which taps a class hears through, and from where on it reads grad_y.
+struct ClassSide {
+  int pixels;     // of an image
+  int first_tap;  // then every stride-th
+  int taps;
+  int origin;  // the pixel of y that the class's pixel 0 meets at its first tap
+};
+
+ClassSide class_side(int place, int extent, int kernel, int stride, int padding) {
+  ClassSide side;
+  side.pixels = std::max(0, (extent - place + stride - 1) / stride);
+  side.first_tap = (place + padding) % stride;
+  side.taps = side.first_tap < kernel ? (kernel - side.first_tap + stride - 1) / stride : 0;
+  side.origin = (place + padding - side.first_tap) / stride;
+  return side;
+}
+
+template <typename T>
+PixelClass<T> pixel_class(const ConvolutionShape& shape, const T* grad_y, const T* filter, int row, int column) {
+  const ClassSide h = class_side(row, shape.height, shape.kernel_h, shape.stride, shape.padding);
+  const ClassSide w = class_side(column, shape.width, shape.kernel_w, shape.stride, shape.padding);
+  const Divisor by_out_channels(shape.out_channels), by_taps_of_row(std::max(1, w.taps));
+  PixelClass<T> result{};
+  result.row = row;
+  result.column = column;
+  result.windows = {.image = grad_y,
+                    .height = shape.out_height,
+                    .width = shape.out_width,
+                    .channels = shape.out_channels,
+                    .windows = shape.batch * h.pixels * w.pixels,
+                    .windows_of_image = Divisor(std::max(1, h.pixels * w.pixels)),
+                    .windows_of_row = Divisor(std::max(1, w.pixels)),
+                    .columns = h.taps * w.taps * shape.out_channels,
+                    .by_channels = by_out_channels,
+                    .by_taps_of_row = by_taps_of_row,
+                    .step = 1,
+                    .origin_h = h.origin,
+                    .origin_w = w.origin,
+                    .tap_step = -1};
+  result.filter = {.filter = filter,
+                   .taps = shape.taps(),
+                   .taps_of_row = shape.kernel_w,
+                   .channels = shape.in_channels,
+                   .rows = result.windows.columns,
+                   .by_out_channels = by_out_channels,
+                   .by_taps_of_row = by_taps_of_row,
+                   .first_r = h.first_tap,
+                   .first_s = w.first_tap,
+                   .tap_step = shape.stride,
+                   .whole_stages = shape.out_channels % kStageDepth<T> == 0};
+  return result;
+}
+
+template <Precision kPrecision, typename Block, Copy kCopy>
+void launch_backward_input(cudaStream_t stream, const ConvolutionShape& shape, const void* grad_y, const void* filter,
+                           void* grad_x) {
+  using T = Element<kPrecision>;
+  using Product = BlockProduct<kPrecision, Block, Major::kK, Major::kMN>;
+  const InputGradient<T> out{static_cast<T*>(grad_x), shape.height, shape.width, shape.in_channels, shape.stride};
+  const int channel_tiles = (shape.in_channels + Block::kN - 1) / Block::kN;
+  for (int first = 0; first < shape.stride * shape.stride; first += kMaxClasses) {
+    const int count = std::min(kMaxClasses, shape.stride * shape.stride - first);
+    PixelClasses<T> all{};
+    int pixels = 0;
+    for (int i = 0; i < count; ++i) {
+      all.classes[i] = pixel_class(shape, static_cast<const T*>(grad_y), static_cast<const T*>(filter),
+                                   (first + i) / shape.stride, (first + i) % shape.stride);
+      pixels = std::max(pixels, all.classes[i].windows.windows);
+    }
+    if (pixels == 0) continue;
+    const int tiles = (pixels + Block::kM - 1) / Block::kM * channel_tiles;
+    launch(backward_input_kernel<kPrecision, Block, kCopy>,
+           {dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(count)), Block::kThreads,
+            Product::template kSharedBytes<T>, stream},
+           all, Divisor(channel_tiles), out);
+  }
+}
+
+template <Precision kPrecision>
+void launch_backward_input(cudaStream_t stream, const ConvolutionShape& shape, const void* grad_y, const void* filter,
+                           void* grad_x) {
+  constexpr int V = kVector<Element<kPrecision>>;
+  if (shape.in_channels % V != 0 || shape.out_channels % V != 0) {
+    launch_backward_input<kPrecision, BlockTile<128, 64, 2>, Copy::kElement>(stream, shape, grad_y, filter, grad_x);
+    return;
+  }
+  with_tile_width<kPrecision>(shape.batch * shape.height * shape.width, shape.in_channels, [&](auto block) {
+    launch_backward_input<kPrecision, decltype(block), Copy::kVector>(stream, shape, grad_y, filter, grad_x);
+  });
+}
+
+}  // namespace
+
+void launch_convolution_backward_input(cudaStream_t stream, Precision precision, const ConvolutionShape& shape,
+                                       const void* grad_y, const void* filter, void* grad_x) {
+  switch (precision) {
+    case Precision::kF32: return launch_backward_input<Precision::kF32>(stream, shape, grad_y, filter, grad_x);
+    case Precision::kTF32: return launch_backward_input<Precision::kTF32>(stream, shape, grad_y, filter, grad_x);
+    case Precision::kBF16: return launch_backward_input<Precision::kBF16>(stream, shape, grad_y, filter, grad_x);
+  }
+}
+
+}  // namespace gradamp::GRADAMP_GPU

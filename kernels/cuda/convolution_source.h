@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+// The operands of a convolution's matrix products as matrices that are never written down: a source gives the address
+// of the element at (row, column), or says that there is none and it is zero. Rows and columns are prepared apart,
+// since a thread meets the same ones again and again.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/divisor.h"
+#include "kernels/cuda/tile.h"
+
+namespace gradamp::GRADAMP_GPU {
+
+template <typename T>
+struct ElementAt {
+  const T* address;  // of no meaning where there is none
+  bool exists;
+};
+
+/// A row or a column of a matrix in memory.
+struct MatrixLine {
+  int offset;  // of its first element
+  bool exists;
+};
+
+/// A matrix in memory, row by row.
+template <typename T>
+struct MatrixSource {
+  const T* values;
+  int rows, columns;
+
+  using Row = MatrixLine;
+  using Column = MatrixLine;
+  using Base = int;
+  __device__ __forceinline__ Base base(int k) const { return k; }
+  __device__ __forceinline__ Row row(Base base, int i) const { return {(base + i) * columns, base + i < rows}; }
+  __device__ __forceinline__ Column column(int j) const { return {j, j < columns}; }
+  __device__ __forceinline__ ElementAt<T> at(const Row& row, const Column& column) const {
+    return {values + row.offset + column.offset, row.exists && column.exists};
+  }
+};
+
+/// Windows over an image tensor (N, height, width, channels): a row is a window, its columns are (tap, channel). There
+/// is a grid of windows in each image; window (i, j) begins at pixel (i step + origin_h, j step + origin_w), and tap
+/// (r, s) is tap_step (r, s) further on. Zero outside the image.
+template <typename T>
+struct WindowSource {
+  const T* image;
+  int height, width, channels;
+  int windows;  // in all images
+  Divisor windows_of_image, windows_of_row;
+  int columns;
+  Divisor by_channels, by_taps_of_row;
+  int step, origin_h, origin_w, tap_step;
+
+  struct Window {
+    int image, i, j;
+  };
+  __device__ __forceinline__ Window window(int row) const {
+    const auto [n, rest] = windows_of_image.divide(row);
+    const auto [i, j] = windows_of_row.divide(rest);
+    return {n, i, j};
+  }
+
+  struct Row {
+    int h, w;    // the window's first pixel
+    int offset;  // its first element
+  };
+  using Base = int;
+  __device__ __forceinline__ Base base(int k) const { return k; }
+  __device__ __forceinline__ Row row(Base base, int i) const {
+    const int m = base + i;
+    if (m >= windows) return {kOutside, kOutside, 0};
+    const Window at = window(m);
+    const int h = at.i * step + origin_h, w = at.j * step + origin_w;
+    return {h, w, ((at.image * height + h) * width + w) * channels};
+  }
+  struct Column {
+    int h, w;    // from the window's first pixel
+    int offset;  // from its first element
+  };
+  __device__ __forceinline__ Column column(int k) const {
+    if (k >= columns) return {kOutside, kOutside, 0};
+    const auto [tap, channel] = by_channels.divide(k);
+    const auto [r, s] = by_taps_of_row.divide(tap);
+    return {r * tap_step, s * tap_step, (r * width + s) * tap_step * channels + channel};
+  }
+  __device__ __forceinline__ ElementAt<T> at(const Row& row, const Column& column) const {
+    const bool inside = static_cast<unsigned>(row.h + column.h) < static_cast<unsigned>(height) &&
+                        static_cast<unsigned>(row.w + column.w) < static_cast<unsigned>(width);
+    return {image + (row.offset + column.offset), inside};
+  }
+
+ private:
+  static constexpr int kOutside = -(1 << 28);  // of every image, also with another one added
+};
+
+/// A filter (K, R, S, C) for the gradient of the input: a row is (tap, output channel), a column an input channel. The
+/// taps are every `tap_step`-th one from (first_r, first_s) on.
+template <typename T>
+struct FilterSource {
+  const T* filter;
+  int taps, taps_of_row, channels;  // of the filter
+  int rows;
+  Divisor by_out_channels, by_taps_of_row;
+  int first_r, first_s, tap_step;
+  bool whole_stages;  // the rows of a stage of the pipeline are of one tap
+
+  using Row = MatrixLine;
+  using Column = MatrixLine;
+  struct Base {
+    int k;
+    MatrixLine first;
+  };
+  __device__ __forceinline__ Base base(int k) const { return {k, line(k)}; }
+  __device__ __forceinline__ Row row(const Base& base, int i) const {
+    if (!whole_stages) return line(base.k + i);
+    return {base.first.offset + i * taps * channels, base.first.exists};
+  }
+  __device__ __forceinline__ Column column(int c) const { return {c, c < channels}; }
+  __device__ __forceinline__ ElementAt<T> at(const Row& row, const Column& column) const {
+    return {filter + row.offset + column.offset, row.exists && column.exists};
+  }
+
+ private:
+  __device__ __forceinline__ MatrixLine line(int k) const {
+    const auto [tap, out_channel] = by_out_channels.divide(k);
+    const auto [u, v] = by_taps_of_row.divide(tap);
+    const int place = (first_r + u * tap_step) * taps_of_row + first_s + v * tap_step;
+    return {(out_channel * taps + place) * channels, k < rows};
+  }
+};
+
+/// How a tile is brought from its source.
+enum class Copy {
+  kVector,   // 16 bytes at a time, asynchronously: neighbouring elements are neighbours in memory, and aligned
+  kElement,  // one by one, for channels that do not divide so
+};
+
+/// Brings tiles of a source into shared memory. A thread brings the same chunk of some rows every time. Rows of the
+/// tile are rows of the source, and its columns columns.
+template <typename T, typename Source, typename Tile, Major kMajor, Copy kCopy, int kThreads>
+class TileLoader {
+ public:
+  /// `mn`: the tile's place in m (or n), which stays while k moves on.
+  __device__ TileLoader(const Source& source, int mn) : source_(source) {
+    if constexpr (kMajor == Major::kK) {
+#pragma unroll
+      for (int i = 0; i < kSteps; ++i) rows_[i] = source_.row(source_.base(mn), tile_row(i));
+    } else {
+      prepare_columns(mn);
+    }
+  }
+
+  /// Begins to bring the tile at depth k.
+  __device__ __forceinline__ void load(T* tile, int k) {
+    if constexpr (kMajor == Major::kK) {
+      prepare_columns(k);
+#pragma unroll
+      for (int i = 0; i < kSteps; ++i) bring_chunk(tile, i, rows_[i]);
+    } else {
+      const typename Source::Base base = source_.base(k);
+#pragma unroll
+      for (int i = 0; i < kSteps; ++i) bring_chunk(tile, i, source_.row(base, tile_row(i)));
+    }
+  }
+
+ private:
+  static constexpr int kSteps = Tile::kRows * Tile::kChunks / kThreads;
+  static constexpr int kColumns = kCopy == Copy::kVector ? 1 : kVector<T>;  // addressed in a chunk
+  static_assert(kSteps * kThreads == Tile::kRows * Tile::kChunks);
+
+  __device__ static int chunk() { return static_cast<int>(threadIdx.x) % Tile::kChunks; }
+  __device__ static int tile_row(int step) {
+    return static_cast<int>(threadIdx.x) / Tile::kChunks + step * (kThreads / Tile::kChunks);
+  }
+
+  __device__ __forceinline__ void prepare_columns(int first) {
+#pragma unroll
+    for (int i = 0; i < kColumns; ++i) columns_[i] = source_.column(first + chunk() * kVector<T> + i);
+  }
+
+  __device__ __forceinline__ void bring_chunk(T* tile, int step, const typename Source::Row& row) const {
+    T* const to = tile + Tile::chunk_offset(tile_row(step), chunk());
+    if constexpr (kCopy == Copy::kVector) {
+      const ElementAt<T> from = source_.at(row, columns_[0]);
+      cp_async_16(to, from.address, from.exists);
+    } else {
+      float values[kVector<T>];
+#pragma unroll
+      for (int i = 0; i < kVector<T>; ++i) {
+        const ElementAt<T> from = source_.at(row, columns_[i]);
+        values[i] = from.exists ? to_float(*from.address) : 0.0f;
+      }
+      store<kVector<T>>(to, values);
+    }
+  }
+
+  const Source& source_;
+  typename Source::Row rows_[kMajor == Major::kK ? kSteps : 1];
+  typename Source::Column columns_[kColumns];
+};
+
+}  // namespace gradamp::GRADAMP_GPU

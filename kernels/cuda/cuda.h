@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+// The one header through which kernel files (.cu) and the backend's host files (.cpp) see CUDA: NVIDIA's, or, where
+// GRADAMP_EMULATION is defined, the emulator's. All of their code lives in namespace gradamp::GRADAMP_GPU, a different
+// one for each, so that one program can hold both.
+//
+// It adds what the two worlds write differently: shared memory, launches and vector accesses.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+#if defined(GRADAMP_EMULATION)
+
+#include "kernels/emulation/emulation.h"
+
+#define GRADAMP_GPU emulated
+
+/// Static shared memory: `SHARED(tile, float[32][33]);`. Aligned to 16 bytes at least, and never initialized.
+#define SHARED(name, ...)                                                                \
+  static constinit thread_local ::gradamp::emulation::SharedSlot name##_slot_in_block{}; \
+  auto& name = ::gradamp::emulation::shared_array<std::type_identity_t<__VA_ARGS__>>(name##_slot_in_block, #name)
+
+/// The launch's dynamic shared memory as a `T*`, aligned to 128 bytes: `DYNAMIC_SHARED(float, stages);`.
+#define DYNAMIC_SHARED(T, name) T* const name = static_cast<T*>(::gradamp::emulation::dynamic_shared())
+
+#else
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include <mutex>
+#include <tuple>
+#include <unordered_map>
+
+#define GRADAMP_GPU cuda
+
+#define SHARED(name, ...) __shared__ __align__(16) std::type_identity_t<__VA_ARGS__> name
+
+#define DYNAMIC_SHARED(T, name)                                            \
+  extern __shared__ __align__(128) unsigned char gradamp_dynamic_shared[]; \
+  T* const name = reinterpret_cast<T*>(gradamp_dynamic_shared)
+
+#endif
+
+namespace gradamp::GRADAMP_GPU {
+
+using bf16 = __nv_bfloat16;
+
+/// Throws Error: the call `what` at file:line gave `error`. Defined in a host file: nvcc cannot compile fmt.
+[[noreturn]] void fail_cuda(cudaError_t error, const char* what, const char* file, int line);
+
+/// `check_cuda(cudaStreamSynchronize(stream), "cudaStreamSynchronize");`
+inline void check_cuda(cudaError_t result, const char* call, const char* file = __builtin_FILE(),
+                       int line = __builtin_LINE()) {
+  if (result != cudaSuccess) [[unlikely]]
+    fail_cuda(result, call, file, line);
+}
+
+/// What a launch has beside the kernel and its arguments, and where in the source it is:
+/// `launch(kernel, {blocks, threads, shared_bytes, stream}, first_argument, second_argument);`
+struct Launch {
+  dim3 grid, block;
+  std::size_t shared_bytes;
+  cudaStream_t stream;
+  const char* file;
+  int line;
+
+  Launch(dim3 grid_blocks, dim3 block_threads, std::size_t dynamic_shared_bytes = 0, cudaStream_t on_stream = nullptr,
+         const char* in_file = __builtin_FILE(), int in_line = __builtin_LINE())
+      : grid(grid_blocks),
+        block(block_threads),
+        shared_bytes(dynamic_shared_bytes),
+        stream(on_stream),
+        file(in_file),
+        line(in_line) {}
+};
+
+#if defined(GRADAMP_EMULATION)
+
+/// The one way to launch a kernel. Error where it cannot be launched.
+template <typename... P, typename... A>
+void launch(void (*kernel)(P...), const Launch& shape, A&&... arguments) {
+  emulation::launch_kernel(kernel, {shape.grid, shape.block, shape.shared_bytes, {shape.file, shape.line}},
+                           shape.stream, std::tuple<P...>(static_cast<P>(std::forward<A>(arguments))...));
+}
+
+#else
+
+/// More dynamic shared memory than this must be asked for, once for each kernel.
+inline constexpr std::size_t kSharedBytesForAll = 48 << 10;
+
+inline void allow_shared_bytes(const void* kernel, const Launch& shape) {
+  static std::mutex mutex;
+  static std::unordered_map<const void*, std::size_t> allowed;
+  const std::lock_guard lock(mutex);
+  std::size_t& bytes = allowed[kernel];
+  if (bytes >= shape.shared_bytes) return;
+  check_cuda(
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shape.shared_bytes)),
+      "cudaFuncSetAttribute", shape.file, shape.line);
+  bytes = shape.shared_bytes;
+}
+
+template <typename... P, typename... A>
+void launch(void (*kernel)(P...), const Launch& shape, A&&... arguments) {
+  if (shape.shared_bytes > kSharedBytesForAll) allow_shared_bytes(reinterpret_cast<const void*>(kernel), shape);
+  cudaLaunchConfig_t config{};
+  config.gridDim = shape.grid;
+  config.blockDim = shape.block;
+  config.dynamicSmemBytes = shape.shared_bytes;
+  config.stream = shape.stream;
+  check_cuda(cudaLaunchKernelEx(&config, kernel, static_cast<P>(std::forward<A>(arguments))...), "kernel launch",
+             shape.file, shape.line);
+}
+
+#endif
+
+// ---- 4, 8 and 16 bytes at once; the address must be a multiple of that ----
+
+#if defined(GRADAMP_EMULATION)
+
+template <typename V>
+[[gnu::always_inline]] inline V load_vector(const void* address, emulation::Site site = emulation::Site::here()) {
+  return __ldg(static_cast<const V*>(address), site);
+}
+template <typename V>
+[[gnu::always_inline]] inline void store_vector(void* address, const V& value,
+                                                emulation::Site site = emulation::Site::here()) {
+  __stcs(static_cast<V*>(address), value, site);
+}
+/// Of values that are read or written once: they leave the caches first.
+template <typename V>
+[[gnu::always_inline]] inline V load_vector_streaming(const void* address,
+                                                      emulation::Site site = emulation::Site::here()) {
+  return load_vector<V>(address, site);
+}
+template <typename V>
+[[gnu::always_inline]] inline void store_vector_streaming(void* address, const V& value,
+                                                          emulation::Site site = emulation::Site::here()) {
+  store_vector(address, value, site);
+}
+
+#elif defined(__CUDACC__)
+
+/// The unsigned type of as many bytes, whose loads and stores exist with every cache hint.
+template <typename V>
+using WordsOf = std::conditional_t<sizeof(V) == 16, uint4, std::conditional_t<sizeof(V) == 8, uint2, unsigned>>;
+
+template <typename V>
+__device__ __forceinline__ V load_vector(const void* address) {
+  return *static_cast<const V*>(address);
+}
+template <typename V>
+__device__ __forceinline__ void store_vector(void* address, const V& value) {
+  *static_cast<V*>(address) = value;
+}
+template <typename V>
+__device__ __forceinline__ V load_vector_streaming(const void* address) {
+  static_assert(sizeof(V) == sizeof(WordsOf<V>));
+  const WordsOf<V> words = __ldcs(static_cast<const WordsOf<V>*>(address));
+  V value;
+  memcpy(&value, &words, sizeof value);
+  return value;
+}
+template <typename V>
+__device__ __forceinline__ void store_vector_streaming(void* address, const V& value) {
+  static_assert(sizeof(V) == sizeof(WordsOf<V>));
+  WordsOf<V> words;
+  memcpy(&words, &value, sizeof words);
+  __stcs(static_cast<WordsOf<V>*>(address), words);
+}
+
+#endif
+
+}  // namespace gradamp::GRADAMP_GPU

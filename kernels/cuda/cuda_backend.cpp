@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT
+// The backend apart from its operations: the device, memory, reads and recordings.
+#include "kernels/cuda/cuda_backend.h"
+
+#include <array>
+
+#include <fmt/format.h>
+
+#include "kernels/cuda/batch_norm.h"
+#include "kernels/cuda/gpu_backends.h"
+
+#if defined(GRADAMP_EMULATION)
+#include "kernels/emulation/config.h"
+#endif
+
+namespace gradamp::GRADAMP_GPU {
+namespace {
+
+#if defined(GRADAMP_EMULATION) && defined(__SANITIZE_ADDRESS__)
+constexpr bool kCached = false;
+#else
+constexpr bool kCached = true;
+#endif
+
+#if defined(GRADAMP_EMULATION)
+
+constexpr DeviceKind kKind = DeviceKind::kEmulated;
+
+void prepare_device(const BackendOptions& options) {
+  emulation::Config& config = emulation::config();
+  config.os_threads = options.threads;
+  config.thread_order = static_cast<emulation::ThreadOrder>(options.thread_order);
+  config.seed = options.shuffle_seed;
+}
+
+std::string unusable_reason() { return {}; }
+
+std::string device_text() { return "emulated: the CUDA kernels on this machine's processor"; }
+
+#else
+
+constexpr DeviceKind kKind = DeviceKind::kCuda;
+
+/// "13.0" of 13000.
+std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
+
+int current_device() {
+  int device = 0;
+  check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+  return device;
+}
+
+cudaDeviceProp current_properties() {
+  cudaDeviceProp properties{};
+  check_cuda(cudaGetDeviceProperties(&properties, current_device()), "cudaGetDeviceProperties");
+  return properties;
+}
+
+/// Why no GPU can be used; empty where one can.
+std::string unusable_reason() {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaErrorInsufficientDriver)
+    return fmt::format("there is no NVIDIA driver for CUDA {} or newer", version_text(CUDART_VERSION));
+  if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0)) return "there is no GPU";
+  if (error != cudaSuccess) return cudaGetErrorString(error);
+  const cudaDeviceProp properties = current_properties();
+  if (properties.major < 8) {
+    return fmt::format("it needs compute capability 8.0 (Ampere) or newer, {} has {}.{}", properties.name,
+                       properties.major, properties.minor);
+  }
+  return {};
+}
+
+void prepare_device(const BackendOptions&) {
+  const std::string reason = unusable_reason();
+  check(reason.empty(), "the device cuda cannot be used: {}; use the device cpu", reason);
+}
+
+std::string device_text() {
+  const cudaDeviceProp properties = current_properties();
+  int driver = 0;
+  check_cuda(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");
+  return fmt::format("cuda: {} (compute capability {}.{}, {} multiprocessors, {:.0f} GiB), driver for CUDA {}",
+                     properties.name, properties.major, properties.minor, properties.multiProcessorCount,
+                     static_cast<double>(properties.totalGlobalMem) / (1 << 30), version_text(driver));
+}
+
+#endif
+
+/// Runs before the members that need the device are made.
+Precision prepared(const BackendOptions& options) {
+  prepare_device(options);
+  return options.precision;
+}
+
+}  // namespace
+
+// ---- The backend ----
+
+CudaBackend::CudaBackend(const BackendOptions& options)
+    : precision_(prepared(options)),
+      stream_(make_stream()),
+      allocator_(std::make_unique<DeviceMemorySource>(), kCached),
+      host_allocator_(std::make_unique<PinnedMemorySource>()),
+      recorded_memory_(allocator_),
+      tickets_(allocator_.allocate(kMaxTickets * sizeof(unsigned))),
+      matrix_product_(stream_.get(), allocator_) {
+  fill_zero(tickets_.get(), kMaxTickets * sizeof(unsigned));
+}
+
+CudaBackend::~CudaBackend() { cudaStreamSynchronize(stream()); }
+
+Device CudaBackend::device() const { return {kKind}; }
+
+std::string CudaBackend::description() const { return fmt::format("{}, {}", device_text(), name_of(precision_)); }
+
+bool CudaBackend::is_capturing() const {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check_cuda(cudaStreamIsCapturing(stream(), &status), "cudaStreamIsCapturing");
+  return status != cudaStreamCaptureStatusNone;
+}
+
+void CudaBackend::copy_to_device(void* destination, const void* source, std::size_t bytes) {
+  if (bytes == 0) return;
+  check(!is_capturing(), "a recording may not copy from the host: the copy would be of that memory at each replay");
+  check_cuda(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync");
+}
+
+void CudaBackend::copy_to_host(void* destination, const void* source, std::size_t bytes) {
+  check(!is_capturing(), "a recording may not wait for the device");
+  if (bytes > 0)
+    check_cuda(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDeviceToHost, stream()), "cudaMemcpyAsync");
+  synchronize();
+}
+
+void CudaBackend::fill_zero(void* destination, std::size_t bytes) {
+  if (bytes > 0) check_cuda(cudaMemsetAsync(destination, 0, bytes, stream()), "cudaMemsetAsync");
+}
+
+void CudaBackend::synchronize() { check_cuda(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }
+
+void CudaBackend::release_unused_memory() {
+  if (graphs_ == 0) recorded_memory_.give_back();
+  allocator_.release_unused();
+}
+
+// ---- Reads ----
+
+class CudaBackend::StreamRead final : public PendingRead {
+ public:
+  StreamRead(CudaBackend& backend, const Tensor& source)
+      : size_(source.bytes()), copy_(backend.host_allocator_.allocate(size_)), event_(make_event()) {
+    check_cuda(cudaMemcpyAsync(copy_.get(), source.raw_data(), size_, cudaMemcpyDeviceToHost, backend.stream()),
+               "cudaMemcpyAsync");
+    check_cuda(cudaEventRecord(event_.get(), backend.stream()), "cudaEventRecord");
+  }
+  ~StreamRead() override {
+    if (!arrived_) cudaEventSynchronize(event_.get());  // before others get the memory that is copied to
+  }
+
+  bool ready() override {
+    if (arrived_) return true;
+    const cudaError_t state = cudaEventQuery(event_.get());
+    if (state != cudaErrorNotReady) check_cuda(state, "cudaEventQuery");
+    return arrived_ = state == cudaSuccess;
+  }
+  std::span<const std::byte> bytes() override {
+    if (!arrived_) check_cuda(cudaEventSynchronize(event_.get()), "cudaEventSynchronize");
+    arrived_ = true;
+    return {static_cast<const std::byte*>(copy_.get()), size_};
+  }
+
+ private:
+  std::size_t size_;
+  std::shared_ptr<void> copy_;
+  Event event_;
+  bool arrived_ = false;
+};
+
+std::unique_ptr<PendingRead> CudaBackend::start_read(const Tensor& source) {
+  return std::make_unique<StreamRead>(*this, source);
+}
+
+// ---- Recordings ----
+
+/// Its first replay does the work as it comes: whatever is loaded or allocated at first use then is. The second
+/// captures it as a graph, and from then on the graph is launched.
+class CudaBackend::GraphRecording final : public Recording {
+ public:
+  GraphRecording(CudaBackend& backend, std::function<void()> work) : backend_(backend), work_(std::move(work)) {}
+
+  ~GraphRecording() override { backend_.graphs_ -= graph_ ? 1 : 0; }
+
+  void replay() override {
+    if (!warm_) {
+      const CachingAllocator::Reservation::Scope scope(backend_.recorded_memory_);
+      work_();
+      warm_ = true;
+      return;
+    }
+    if (!graph_) {
+      graph_ = capture();
+      ++backend_.graphs_;
+    }
+    check_cuda(cudaGraphLaunch(graph_.get(), backend_.stream()), "cudaGraphLaunch");
+  }
+
+ private:
+  GraphExecutable capture() {
+    check_cuda(cudaStreamBeginCapture(backend_.stream(), cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
+    cudaGraph_t captured{};
+    try {
+      const CachingAllocator::Reservation::Scope scope(backend_.recorded_memory_);
+      work_();
+    } catch (...) {
+      cudaStreamEndCapture(backend_.stream(), &captured);
+      const Graph unused(captured);
+      throw;
+    }
+    check_cuda(cudaStreamEndCapture(backend_.stream(), &captured), "cudaStreamEndCapture");
+    const Graph graph(captured);
+    cudaGraphExec_t executable{};
+    check_cuda(cudaGraphInstantiate(&executable, graph.get(), 0), "cudaGraphInstantiate");
+    return GraphExecutable(executable);
+  }
+
+  CudaBackend& backend_;
+  std::function<void()> work_;
+  GraphExecutable graph_;
+  bool warm_ = false;
+};
+
+std::unique_ptr<Recording> CudaBackend::record(std::function<void()> work) {
+  return std::make_unique<GraphRecording>(*this, std::move(work));
+}
+
+// ---- The door ----
+
+std::unique_ptr<Backend> make_backend(const BackendOptions& options) { return std::make_unique<CudaBackend>(options); }
+
+DeviceStatus status() {
+  const std::string reason = unusable_reason();
+  if (reason.empty()) return {{kKind}, true, device_text()};
+  return {{kKind}, false, fmt::format("{}: cannot be used: {}", name_of(kKind), reason)};
+}
+
+}  // namespace gradamp::GRADAMP_GPU

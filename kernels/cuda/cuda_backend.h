@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+// Backend by the kernels of this folder: on a GPU, and under the emulator on a CPU. Work goes into one stream, in
+// order.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/backend.h"
+#include "core/caching_allocator.h"
+#include "kernels/backends.h"
+#include "kernels/cuda/convolution.h"
+#include "kernels/cuda/matrix_product.h"
+#include "kernels/cuda/optimizer.h"
+#include "kernels/cuda/runtime.h"
+
+namespace gradamp::GRADAMP_GPU {
+
+class CudaBackend final : public Backend {
+ public:
+  /// On the current device. Error where it cannot be used.
+  explicit CudaBackend(const BackendOptions& options);
+  ~CudaBackend() override;
+
+  Device device() const override;
+  std::string description() const override;
+
+  std::shared_ptr<void> allocate(std::size_t bytes) override { return allocator_.allocate(bytes); }
+  void copy_to_device(void* destination, const void* source, std::size_t bytes) override;
+  void copy_to_host(void* destination, const void* source, std::size_t bytes) override;
+  void fill_zero(void* destination, std::size_t bytes) override;
+  void synchronize() override;
+  MemoryUse memory_use() const override { return allocator_.use(); }
+  void release_unused_memory() override;
+
+  std::unique_ptr<PendingRead> start_read(const Tensor& source) override;
+  std::unique_ptr<Recording> record(std::function<void()> work) override;
+
+  DType activation_dtype() const override { return precision_ == Precision::kBF16 ? DType::kBF16 : DType::kF32; }
+
+  void fill(const Tensor& tensor, float value) override;
+  void cast(const Tensor& x, const Tensor& y) override;
+
+  void conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) override;
+  ChannelMoments make_moments(const Tensor& y) override;
+  void conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
+                             const Tensor& grad_x) override;
+  void conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, const Conv2dParams& params,
+                              const Tensor& grad_weight) override;
+
+  void batch_norm_forward_training(const BatchNormForward& tensors, const BatchNormParams& params) override;
+  void batch_norm_forward_evaluation(const BatchNormForward& tensors, const BatchNormParams& params) override;
+  void batch_norm_backward(const BatchNormBackward& tensors, const BatchNormParams& params) override;
+
+  void relu_forward(const Tensor& x, const Tensor& y) override;
+  void relu_backward(const Tensor& grad_y, const Tensor& y, const Tensor& grad_x) override;
+  void add(const Tensor& a, const Tensor& b, const Tensor& sum) override;
+  void scale(const Tensor& x, const Tensor& scale, std::int64_t index, const Tensor& y) override;
+
+  void max_pool2d_forward(const Tensor& x, const Pool2dParams& params, const Tensor& y, const Tensor& argmax) override;
+  void max_pool2d_backward(const Tensor& grad_y, const Tensor& argmax, const Pool2dParams& params,
+                           const Tensor& grad_x) override;
+  void avg_pool2d_forward(const Tensor& x, const Pool2dParams& params, const Tensor& y) override;
+  void avg_pool2d_backward(const Tensor& grad_y, const Pool2dParams& params, const Tensor& grad_x) override;
+  void global_avg_pool_forward(const Tensor& x, const Tensor& y) override;
+  void global_avg_pool_backward(const Tensor& grad_y, const Tensor& grad_x) override;
+  void shortcut_forward(const Tensor& x, const Tensor& y) override;
+  void shortcut_backward(const Tensor& grad_y, const Tensor& grad_x) override;
+
+  void linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y) override;
+  void linear_backward_input(const Tensor& grad_y, const Tensor& weight, const Tensor& grad_x) override;
+  void linear_backward_weight(const Tensor& x, const Tensor& grad_y, const Tensor& grad_weight) override;
+  void bias_backward(const Tensor& grad_y, const Tensor& grad_bias) override;
+
+  void dropout_forward(const Tensor& x, const DropoutParams& params, const StepState& state, const Tensor& y) override;
+  void dropout_backward(const Tensor& grad_y, const DropoutParams& params, const StepState& state,
+                        const Tensor& grad_x) override;
+
+  void softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const StepState& state, const Tensor& loss,
+                             const Tensor& grad_logits) override;
+
+  void gather_batch(const Tensor& images, const Tensor& labels, const Tensor& order, const StepState& state,
+                    const GatherParams& params, const Tensor& x, const Tensor& batch_labels) override;
+  void advance_step(const StepState& state, std::int64_t images) override;
+
+  void sgd_step(const Arena& arena, const Tensor& factors, const StepState& state, const SgdParams& params) override;
+  void measure_layers(const Arena& arena, Granularity granularity, const Tensor& measures) override;
+  void select_layers(const Tensor& measures, const SelectionParams& params, const Tensor& factors) override;
+
+ private:
+  class GraphRecording;
+  class StreamRead;
+
+  cudaStream_t stream() const { return stream_.get(); }
+  bool is_capturing() const;
+  /// Working memory of an operation: it may be handed out again when the operation has been put into the stream.
+  template <typename T>
+  std::shared_ptr<T> workspace(std::size_t count) {
+    return std::static_pointer_cast<T>(allocate(count * sizeof(T)));
+  }
+  unsigned* tickets() const { return static_cast<unsigned*>(tickets_.get()); }
+
+  Precision precision_;
+  Stream stream_;
+  CachingAllocator allocator_, host_allocator_;
+  /// Of all recordings: they run one after another, and nothing in it is read by the next one.
+  CachingAllocator::Reservation recorded_memory_;
+  int graphs_ = 0;  // that live in it
+  std::shared_ptr<void> tickets_;
+  MatrixProduct matrix_product_;
+};
+
+}  // namespace gradamp::GRADAMP_GPU

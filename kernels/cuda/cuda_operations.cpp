@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: MIT
+// The backend's operations: from tensors to the launches of the kernels.
+#include <limits>
+
+#include "kernels/cuda/batch_norm.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/gather.h"
+#include "kernels/cuda/linear.h"
+#include "kernels/cuda/loss.h"
+#include "kernels/cuda/pooling.h"
+
+namespace gradamp::GRADAMP_GPU {
+namespace {
+
+/// An extent for a kernel: kernels count pixels and channels in 32 bits.
+int extent(std::int64_t value) {
+  check(value <= std::numeric_limits<int>::max(),
+        "expected fewer than 2^31 elements for the device, got {}; try a "
+        "smaller --batch-size",
+        value);
+  return static_cast<int>(value);
+}
+
+ConvolutionShape convolution_shape(const Shape& x, const Shape& filter, const Shape& y, const Conv2dParams& params) {
+  extent(x.count());
+  extent(y.count());
+  extent(filter.count());
+  return {.batch = extent(x[0]),
+          .height = extent(x[1]),
+          .width = extent(x[2]),
+          .in_channels = extent(x[3]),
+          .out_height = extent(y[1]),
+          .out_width = extent(y[2]),
+          .out_channels = extent(y[3]),
+          .kernel_h = extent(filter[1]),
+          .kernel_w = extent(filter[2]),
+          .stride = params.stride,
+          .padding = params.padding};
+}
+
+/// What a convolution of images of `type` computes in: a bf16 backend takes f32 images, too.
+Precision precision_of(DType type, Precision precision) {
+  if (type == DType::kBF16) return Precision::kBF16;
+  return precision == Precision::kTF32 ? Precision::kTF32 : Precision::kF32;
+}
+
+/// (..., C) as rows of C channels.
+Rows rows_of(const Tensor& x) {
+  const std::int64_t channels = x.shape()[x.shape().rank() - 1];
+  check(channels <= std::int64_t{kMaxTickets} * 32, "expected at most {} channels for the device, got {}",
+        kMaxTickets * 32, channels);
+  return {x.count() / channels, static_cast<int>(channels)};
+}
+
+PoolShape pool_shape(const Shape& x, const Shape& y) {
+  extent(x.count());
+  return {extent(x[0]), extent(x[1]), extent(x[2]), extent(x[3]), extent(y[1]), extent(y[2])};
+}
+
+const void* data_or_null(const Tensor& tensor) { return tensor.defined() ? tensor.raw_data() : nullptr; }
+
+ArenaPointers arena_pointers(const Arena& arena) {
+  const auto f32 = [](const Tensor& tensor) { return tensor.defined() ? tensor.data<float>() : nullptr; };
+  return {.count = arena.weights.defined() ? arena.weights.count() : 0,
+          .weights = f32(arena.weights),
+          .momentum = f32(arena.momentum),
+          .weights_bf16 = arena.weights_bf16.defined() ? static_cast<bf16*>(arena.weights_bf16.raw_data()) : nullptr,
+          .gradients = f32(arena.gradients),
+          .signed_sums = f32(arena.signed_sums),
+          .absolute_sums = f32(arena.absolute_sums),
+          .layers = reinterpret_cast<const LayerRange*>(arena.layers.device_ranges().data<std::int64_t>()),
+          .layer_count = extent(arena.layers.count()),
+          .chunk_layers = arena.layers.chunk_layers().data<std::int32_t>(),
+          .neuron_layers = arena.layers.neuron_layers().data<std::int32_t>(),
+          .neurons = extent(arena.layers.neurons())};
+}
+
+}  // namespace
+
+// ---- Elementwise ----
+
+void CudaBackend::fill(const Tensor& tensor, float value) {
+  launch_fill(stream(), tensor.count(), value, tensor.data<float>());
+}
+
+void CudaBackend::cast(const Tensor& x, const Tensor& y) {
+  launch_cast(stream(), x.dtype(), y.dtype(), x.count(), x.raw_data(), y.raw_data());
+}
+
+void CudaBackend::relu_forward(const Tensor& x, const Tensor& y) {
+  launch_relu(stream(), x.dtype(), x.count(), x.raw_data(), y.raw_data());
+}
+
+void CudaBackend::relu_backward(const Tensor& grad_y, const Tensor& y, const Tensor& grad_x) {
+  launch_relu_backward(stream(), y.dtype(), y.count(), grad_y.raw_data(), y.raw_data(), grad_x.raw_data());
+}
+
+void CudaBackend::add(const Tensor& a, const Tensor& b, const Tensor& sum) {
+  launch_add(stream(), a.dtype(), a.count(), a.raw_data(), b.raw_data(), sum.raw_data());
+}
+
+void CudaBackend::scale(const Tensor& x, const Tensor& scale, std::int64_t index, const Tensor& y) {
+  launch_scale(stream(), x.dtype(), x.count(), x.raw_data(), scale.data<float>() + index, y.raw_data());
+}
+
+void CudaBackend::dropout_forward(const Tensor& x, const DropoutParams& params, const StepState& state,
+                                  const Tensor& y) {
+  launch_dropout(stream(), x.dtype(), x.count(), params, state.counters.data<std::int64_t>(), x.raw_data(),
+                 y.raw_data());
+}
+
+void CudaBackend::dropout_backward(const Tensor& grad_y, const DropoutParams& params, const StepState& state,
+                                   const Tensor& grad_x) {
+  dropout_forward(grad_y, params, state, grad_x);
+}
+
+// ---- Convolution ----
+
+void CudaBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) {
+  const ConvolutionShape shape =
+      convolution_shape(tensors.x.shape(), tensors.weight.shape(), tensors.y.shape(), params);
+  launch_convolution(stream(), precision_of(tensors.x.dtype(), precision_), shape,
+                     {.x = tensors.x.raw_data(),
+                      .filter = tensors.weight.raw_data(),
+                      .bias = static_cast<const float*>(data_or_null(tensors.bias)),
+                      .y = tensors.y.raw_data(),
+                      .moments = tensors.moments.values.defined() ? tensors.moments.values.data<float>() : nullptr});
+}
+
+ChannelMoments CudaBackend::make_moments(const Tensor& y) {
+  const Rows rows = rows_of(y);
+  return {Tensor::empty(*this, {(rows.rows + kMomentRows - 1) / kMomentRows, 2, rows.channels}), kMomentRows};
+}
+
+void CudaBackend::conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
+                                        const Tensor& grad_x) {
+  launch_convolution_backward_input(stream(), precision_of(grad_y.dtype(), precision_),
+                                    convolution_shape(grad_x.shape(), weight.shape(), grad_y.shape(), params),
+                                    grad_y.raw_data(), weight.raw_data(), grad_x.raw_data());
+}
+
+void CudaBackend::conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, const Conv2dParams& params,
+                                         const Tensor& grad_weight) {
+  const ConvolutionShape shape = convolution_shape(x.shape(), grad_weight.shape(), grad_y.shape(), params);
+  const Precision precision = precision_of(x.dtype(), precision_);
+  const auto parts = workspace<float>(backward_filter_workspace(precision, shape));
+  launch_convolution_backward_filter(stream(), precision, shape, x.raw_data(), grad_y.raw_data(),
+                                     grad_weight.data<float>(), parts.get());
+}
+
+// ---- Batch norm ----
+
+void CudaBackend::batch_norm_forward_training(const BatchNormForward& tensors, const BatchNormParams& params) {
+  const Rows rows = rows_of(tensors.x);
+  ChannelMoments moments = tensors.moments;
+  if (!moments.values.defined()) {
+    moments = make_moments(tensors.x);
+    launch_moments(stream(), tensors.x.dtype(), rows, tensors.x.raw_data(), moments.values.data<float>());
+  }
+  const auto sums = workspace<double>(statistics_workspace(rows));
+  launch_statistics(stream(), rows, moments.values.data<float>(), params,
+                    {.mean = tensors.mean.data<float>(),
+                     .inverse_std = tensors.inverse_std.data<float>(),
+                     .running_mean = tensors.running_mean.data<float>(),
+                     .running_var = tensors.running_var.data<float>()},
+                    sums.get(), tickets());
+  launch_batch_norm_apply(stream(), tensors.x.dtype(), rows, params,
+                          {.x = tensors.x.raw_data(),
+                           .residual = data_or_null(tensors.residual),
+                           .y = tensors.y.raw_data(),
+                           .gamma = tensors.gamma.data<float>(),
+                           .beta = tensors.beta.data<float>(),
+                           .mean = tensors.mean.data<float>(),
+                           .inverse_std = tensors.inverse_std.data<float>(),
+                           .running_var = nullptr});
+}
+
+void CudaBackend::batch_norm_forward_evaluation(const BatchNormForward& tensors, const BatchNormParams& params) {
+  launch_batch_norm_apply(stream(), tensors.x.dtype(), rows_of(tensors.x), params,
+                          {.x = tensors.x.raw_data(),
+                           .residual = data_or_null(tensors.residual),
+                           .y = tensors.y.raw_data(),
+                           .gamma = tensors.gamma.data<float>(),
+                           .beta = tensors.beta.data<float>(),
+                           .mean = tensors.running_mean.data<float>(),
+                           .inverse_std = nullptr,
+                           .running_var = tensors.running_var.data<float>()});
+}
+
+void CudaBackend::batch_norm_backward(const BatchNormBackward& tensors, const BatchNormParams& params) {
+  const Rows rows = rows_of(tensors.x);
+  const auto sums = workspace<double>(batch_norm_backward_workspace(rows));
+  launch_batch_norm_backward(
+      stream(), tensors.x.dtype(), rows, params,
+      {.grad_y = tensors.grad_y.raw_data(),
+       .x = tensors.x.raw_data(),
+       .y = data_or_null(tensors.y),
+       .gamma = tensors.gamma.data<float>(),
+       .beta = tensors.beta.data<float>(),
+       .mean = tensors.mean.data<float>(),
+       .inverse_std = tensors.inverse_std.data<float>(),
+       .grad_x = tensors.grad_x.raw_data(),
+       .grad_gamma = tensors.grad_gamma.data<float>(),
+       .grad_beta = tensors.grad_beta.data<float>(),
+       .grad_residual = tensors.grad_residual.defined() ? tensors.grad_residual.raw_data() : nullptr},
+      sums.get(), tickets());
+}
+
+// ---- Pooling ----
+
+void CudaBackend::max_pool2d_forward(const Tensor& x, const Pool2dParams& params, const Tensor& y,
+                                     const Tensor& argmax) {
+  launch_max_pool(stream(), x.dtype(), pool_shape(x.shape(), y.shape()), params, x.raw_data(), y.raw_data(),
+                  argmax.data<std::int32_t>());
+}
+
+void CudaBackend::max_pool2d_backward(const Tensor& grad_y, const Tensor& argmax, const Pool2dParams& params,
+                                      const Tensor& grad_x) {
+  launch_max_pool_backward(stream(), grad_x.dtype(), pool_shape(grad_x.shape(), grad_y.shape()), params,
+                           grad_y.raw_data(), argmax.data<std::int32_t>(), grad_x.raw_data());
+}
+
+void CudaBackend::avg_pool2d_forward(const Tensor& x, const Pool2dParams& params, const Tensor& y) {
+  launch_avg_pool(stream(), x.dtype(), pool_shape(x.shape(), y.shape()), params, x.raw_data(), y.raw_data());
+}
+
+void CudaBackend::avg_pool2d_backward(const Tensor& grad_y, const Pool2dParams& params, const Tensor& grad_x) {
+  launch_avg_pool_backward(stream(), grad_x.dtype(), pool_shape(grad_x.shape(), grad_y.shape()), params,
+                           grad_y.raw_data(), grad_x.raw_data());
+}
+
+void CudaBackend::global_avg_pool_forward(const Tensor& x, const Tensor& y) {
+  const Shape& shape = x.shape();
+  extent(shape.count());
+  launch_global_avg_pool(stream(), x.dtype(), extent(shape[0]), extent(shape[1] * shape[2]), extent(shape[3]),
+                         x.raw_data(), y.raw_data());
+}
+
+void CudaBackend::global_avg_pool_backward(const Tensor& grad_y, const Tensor& grad_x) {
+  const Shape& shape = grad_x.shape();
+  launch_global_avg_pool_backward(stream(), grad_x.dtype(), extent(shape[0]), extent(shape[1] * shape[2]),
+                                  extent(shape[3]), grad_y.raw_data(), grad_x.raw_data());
+}
+
+void CudaBackend::shortcut_forward(const Tensor& x, const Tensor& y) {
+  launch_shortcut(stream(), x.dtype(), pool_shape(x.shape(), y.shape()), extent(y.shape()[3] - x.shape()[3]) / 2,
+                  x.raw_data(), y.raw_data());
+}
+
+void CudaBackend::shortcut_backward(const Tensor& grad_y, const Tensor& grad_x) {
+  launch_shortcut_backward(stream(), grad_x.dtype(), pool_shape(grad_x.shape(), grad_y.shape()),
+                           extent(grad_y.shape()[3] - grad_x.shape()[3]) / 2, grad_y.raw_data(), grad_x.raw_data());
+}
+
+// ---- Linear and the loss ----
+
+void CudaBackend::linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y) {
+  const int rows = extent(y.shape()[0]), outputs = extent(y.shape()[1]);
+  matrix_product_.multiply(Transposed::kNo, Transposed::kYes, rows, outputs, extent(x.shape()[1]), x.data<float>(),
+                           weight.data<float>(), y.data<float>());
+  if (bias.defined()) launch_add_bias(stream(), rows, outputs, bias.data<float>(), y.data<float>());
+}
+
+void CudaBackend::linear_backward_input(const Tensor& grad_y, const Tensor& weight, const Tensor& grad_x) {
+  matrix_product_.multiply(Transposed::kNo, Transposed::kNo, extent(grad_x.shape()[0]), extent(grad_x.shape()[1]),
+                           extent(grad_y.shape()[1]), grad_y.data<float>(), weight.data<float>(), grad_x.data<float>());
+}
+
+void CudaBackend::linear_backward_weight(const Tensor& x, const Tensor& grad_y, const Tensor& grad_weight) {
+  matrix_product_.multiply(Transposed::kYes, Transposed::kNo, extent(grad_weight.shape()[0]),
+                           extent(grad_weight.shape()[1]), extent(x.shape()[0]), grad_y.data<float>(), x.data<float>(),
+                           grad_weight.data<float>());
+}
+
+void CudaBackend::bias_backward(const Tensor& grad_y, const Tensor& grad_bias) {
+  const Rows rows = rows_of(grad_y);
+  const auto partial = workspace<double>(column_sums_workspace(rows));
+  launch_column_sums(stream(), grad_y.dtype(), rows, grad_y.raw_data(), grad_bias.data<float>(), partial.get(),
+                     tickets());
+}
+
+void CudaBackend::softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const StepState& state,
+                                        const Tensor& loss, const Tensor& grad_logits) {
+  launch_softmax_cross_entropy(stream(), {.rows = extent(logits.shape()[0]),
+                                          .classes = extent(logits.shape()[1]),
+                                          .logits = logits.data<float>(),
+                                          .labels = labels.data<std::int32_t>(),
+                                          .loss = loss.data<float>(),
+                                          .grad_logits = grad_logits.data<float>(),
+                                          .counters = state.counters.data<std::int64_t>(),
+                                          .metrics = state.metrics.data<double>()});
+}
+
+// ---- The step ----
+
+void CudaBackend::gather_batch(const Tensor& images, const Tensor& labels, const Tensor& order, const StepState& state,
+                               const GatherParams& params, const Tensor& x, const Tensor& batch_labels) {
+  launch_gather(stream(), x.dtype(), params,
+                {.batch = extent(x.shape()[0]),
+                 .height = extent(x.shape()[1]),
+                 .width = extent(x.shape()[2]),
+                 .images = images.data<std::uint8_t>(),
+                 .labels = labels.data<std::int32_t>(),
+                 .order = order.data<std::int32_t>(),
+                 .counters = state.counters.data<std::int64_t>(),
+                 .x = x.raw_data(),
+                 .batch_labels = batch_labels.data<std::int32_t>()});
+}
+
+void CudaBackend::advance_step(const StepState& state, std::int64_t images) {
+  launch_advance_step(stream(), state.counters.data<std::int64_t>(), images);
+}
+
+void CudaBackend::sgd_step(const Arena& arena, const Tensor& factors, const StepState& state, const SgdParams& params) {
+  const ArenaPointers pointers = arena_pointers(arena);
+  std::int64_t* const counters = state.counters.data<std::int64_t>();
+  std::shared_ptr<float> neuron_gradients;
+  if (params.accumulate && params.granularity == Granularity::kNeuron) {
+    neuron_gradients = workspace<float>(static_cast<std::size_t>(pointers.neurons));
+    launch_neuron_gradients(stream(), pointers, neuron_gradients.get(), counters);
+  } else {
+    launch_find_bad_gradient(stream(), pointers, counters);
+  }
+  launch_sgd(stream(), pointers, params, factors.data<float>(), state.learning_rate.data<float>(),
+             neuron_gradients.get(), counters);
+}
+
+void CudaBackend::measure_layers(const Arena& arena, Granularity granularity, const Tensor& measures) {
+  const auto sums = workspace<double>(measures_workspace(extent(arena.layers.count())));
+  launch_measures(stream(), arena_pointers(arena), granularity, measures.data<double>(), sums.get());
+}
+
+void CudaBackend::select_layers(const Tensor& measures, const SelectionParams& params, const Tensor& factors) {
+  launch_select(stream(), extent(measures.shape()[1]), params, measures.data<double>(), factors.data<float>());
+}
+
+}  // namespace gradamp::GRADAMP_GPU

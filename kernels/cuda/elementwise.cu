@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+// Elementwise operations: one kernel, and a function object for each.
+#include "kernels/cuda/elementwise.h"
+
+#include "core/philox.h"
+#include "kernels/cuda/dispatch.h"
+#include "kernels/cuda/vector.h"
+
+namespace gradamp::GRADAMP_GPU {
+namespace {
+
+constexpr int kThreads = 256;
+
+/// y[i] = f(inputs[i]...), N elements a thread; the last ones are done one by one where they are not N.
+template <int N, typename Function, typename Out, typename... In>
+__global__ void __launch_bounds__(kThreads) map(Function f, std::int64_t count, Out* y, const In*... inputs) {
+  const std::int64_t first = (std::int64_t{blockIdx.x} * kThreads + threadIdx.x) * N;
+  if (first + N <= count) {
+    float result[N];
+    f.template apply<N>(result, (inputs + first)...);
+    store<N>(y + first, result);
+    return;
+  }
+#pragma unroll 1
+  for (std::int64_t i = first; i < count; ++i) {
+    float result[1];
+    f.template apply<1>(result, (inputs + i)...);
+    store<1>(y + i, result);
+  }
+}
+
+/// A function of one or two elements made into one of N.
+template <typename F>
+struct Each {
+  F f;
+  template <int N, typename A>
+  __device__ void apply(float (&result)[N], const A* a) const {
+    float x[N];
+    load<N>(a, x);
+#pragma unroll
+    for (int i = 0; i < N; ++i) result[i] = f(x[i]);
+  }
+  template <int N, typename A, typename B>
+  __device__ void apply(float (&result)[N], const A* a, const B* b) const {
+    float x[N], y[N];
+    load<N>(a, x);
+    load<N>(b, y);
+#pragma unroll
+    for (int i = 0; i < N; ++i) result[i] = f(x[i], y[i]);
+  }
+};
+
+struct Relu {
+  __device__ float operator()(float x) const { return x < 0.0f ? 0.0f : x; }
+};
+struct ReluBackward {
+  __device__ float operator()(float grad_y, float y) const { return y > 0.0f ? grad_y : 0.0f; }
+};
+struct Add {
+  __device__ float operator()(float a, float b) const { return a + b; }
+};
+struct Scale {
+  const float* factor;
+  __device__ float operator()(float x) const { return __ldg(factor) * x; }
+};
+struct Identity {
+  __device__ float operator()(float x) const { return x; }
+};
+
+template <typename F, typename Out, typename... In>
+void launch_map(cudaStream_t stream, std::int64_t count, F f, Out* y, const In*... inputs) {
+  if (count == 0) return;
+  // Where types differ a vector is that of the larger one; the smaller one's is then not 16 bytes.
+  constexpr bool kOneType = ((sizeof(In) == sizeof(Out)) && ...);
+  const bool aligned = is_vector_aligned(y) && (is_vector_aligned(inputs) && ...);
+  const auto blocks = [&](std::int64_t width) {
+    return static_cast<unsigned>((count + width * kThreads - 1) / (width * kThreads));
+  };
+  if constexpr (kOneType) {
+    if (aligned) {
+      constexpr int N = kVector<Out>;
+      launch(map<N, Each<F>, Out, In...>, {blocks(N), kThreads, 0, stream}, Each<F>{f}, count, y, inputs...);
+      return;
+    }
+  }
+  launch(map<1, Each<F>, Out, In...>, {blocks(1), kThreads, 0, stream}, Each<F>{f}, count, y, inputs...);
+}
+
+__global__ void __launch_bounds__(kThreads) fill_kernel(std::int64_t count, float value, float* y) {
+  const std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (i < count) y[i] = value;
+}
+
+/// Four elements share one block of random words.
+template <typename T>
+__global__ void __launch_bounds__(kThreads)
+    dropout_kernel(std::int64_t count, DropoutParams params, const std::int64_t* counters, const T* x, T* y) {
+  const std::int64_t quad = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (quad * 4 >= count) return;
+  const auto first_block = static_cast<std::uint64_t>(counters[kStep]) << 32;
+  const PhiloxBlock random = philox(static_cast<std::uint64_t>(counters[kSeed]), RandomStream::kDropout,
+                                    params.substream, first_block + static_cast<std::uint64_t>(quad));
+  const float kept = 1.0f / (1.0f - params.probability);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const std::int64_t at = quad * 4 + i;
+    if (at >= count) break;
+    const bool dropped = uniform_float(random.word[i]) < params.probability;
+    y[at] = from_float<T>(dropped ? 0.0f : to_float(x[at]) * kept);
+  }
+}
+
+}  // namespace
+
+void launch_relu(cudaStream_t stream, DType type, std::int64_t count, const void* x, void* y) {
+  with_type(type, [&](auto zero) {
+    using T = decltype(zero);
+    launch_map(stream, count, Relu{}, static_cast<T*>(y), static_cast<const T*>(x));
+  });
+}
+
+void launch_relu_backward(cudaStream_t stream, DType type, std::int64_t count, const void* grad_y, const void* y,
+                          void* grad_x) {
+  with_type(type, [&](auto zero) {
+    using T = decltype(zero);
+    launch_map(stream, count, ReluBackward{}, static_cast<T*>(grad_x), static_cast<const T*>(grad_y),
+               static_cast<const T*>(y));
+  });
+}
+
+void launch_add(cudaStream_t stream, DType type, std::int64_t count, const void* a, const void* b, void* sum) {
+  with_type(type, [&](auto zero) {
+    using T = decltype(zero);
+    launch_map(stream, count, Add{}, static_cast<T*>(sum), static_cast<const T*>(a), static_cast<const T*>(b));
+  });
+}
+
+void launch_scale(cudaStream_t stream, DType type, std::int64_t count, const void* x, const float* factor, void* y) {
+  with_type(type, [&](auto zero) {
+    using T = decltype(zero);
+    launch_map(stream, count, Scale{factor}, static_cast<T*>(y), static_cast<const T*>(x));
+  });
+}
+
+void launch_cast(cudaStream_t stream, DType from, DType to, std::int64_t count, const void* x, void* y) {
+  with_type(from, [&](auto in) {
+    with_type(to, [&](auto out) {
+      launch_map(stream, count, Identity{}, static_cast<decltype(out)*>(y), static_cast<const decltype(in)*>(x));
+    });
+  });
+}
+
+void launch_fill(cudaStream_t stream, std::int64_t count, float value, float* y) {
+  if (count == 0) return;
+  launch(fill_kernel, {static_cast<unsigned>((count + kThreads - 1) / kThreads), kThreads, 0, stream}, count, value, y);
+}
+
+void launch_dropout(cudaStream_t stream, DType type, std::int64_t count, const DropoutParams& params,
+                    const std::int64_t* counters, const void* x, void* y) {
+  if (count == 0) return;
+  const auto blocks = static_cast<unsigned>((count + 4 * kThreads - 1) / (4 * kThreads));
+  with_type(type, [&](auto zero) {
+    using T = decltype(zero);
+    launch(dropout_kernel<T>, {blocks, kThreads, 0, stream}, count, params, counters, static_cast<const T*>(x),
+           static_cast<T*>(y));
+  });
+}
+
+}  // namespace gradamp::GRADAMP_GPU

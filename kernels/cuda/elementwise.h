@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// Launches of the elementwise kernels. Pointers are to device memory of `count` elements of `type`, f32 or bf16.
+#pragma once
+
+#include <cstdint>
+
+#include "core/dtype.h"
+#include "core/parameters.h"
+#include "kernels/cuda/cuda.h"
+
+namespace gradamp::GRADAMP_GPU {
+
+/// y = max(0, x); a NaN stays.
+void launch_relu(cudaStream_t stream, DType type, std::int64_t count, const void* x, void* y);
+/// grad_x = grad_y where y > 0, else 0.
+void launch_relu_backward(cudaStream_t stream, DType type, std::int64_t count, const void* grad_y, const void* y,
+                          void* grad_x);
+/// sum = a + b; `sum` may be `a`.
+void launch_add(cudaStream_t stream, DType type, std::int64_t count, const void* a, const void* b, void* sum);
+/// y = *factor * x.
+void launch_scale(cudaStream_t stream, DType type, std::int64_t count, const void* x, const float* factor, void* y);
+/// y = x in another type.
+void launch_cast(cudaStream_t stream, DType from, DType to, std::int64_t count, const void* x, void* y);
+void launch_fill(cudaStream_t stream, std::int64_t count, float value, float* y);
+/// y = x / (1 - probability), or 0 with that probability; the mask follows from `counters` (StepState) and the
+/// substream.
+void launch_dropout(cudaStream_t stream, DType type, std::int64_t count, const DropoutParams& params,
+                    const std::int64_t* counters, const void* x, void* y);
+
+}  // namespace gradamp::GRADAMP_GPU

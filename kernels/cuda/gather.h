@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+#include "core/dtype.h"
+#include "core/parameters.h"
+#include "kernels/cuda/cuda.h"
+
+namespace gradamp::GRADAMP_GPU {
+
+/// Images order[position ...] of u8 (M, H, W, 3), cropped, flipped and normalised into x (batch, H, W, 3), and their
+/// labels. `counters` are StepState's.
+struct GatherTensors {
+  int batch, height, width;
+  const std::uint8_t* images;
+  const std::int32_t *labels, *order;
+  const std::int64_t* counters;
+  void* x;
+  std::int32_t* batch_labels;
+};
+void launch_gather(cudaStream_t stream, DType type, const GatherParams& params, const GatherTensors& tensors);
+
+/// Moves the counters on by a step of `images` images.
+void launch_advance_step(cudaStream_t stream, std::int64_t* counters, std::int64_t images);
+
+}  // namespace gradamp::GRADAMP_GPU

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cuda/cuda.h"
+
+namespace gradamp::GRADAMP_GPU {
+
+/// Softmax cross-entropy of logits (rows, classes) in one pass, forward and backward; `counters` and `metrics` are
+/// StepState's.
+struct SoftmaxLoss {
+  int rows, classes;
+  const float* logits;
+  const std::int32_t* labels;
+  float* loss;         // out: the mean over the rows
+  float* grad_logits;  // out: of the mean
+  std::int64_t* counters;
+  double* metrics;
+};
+void launch_softmax_cross_entropy(cudaStream_t stream, const SoftmaxLoss& loss);
+
+}  // namespace gradamp::GRADAMP_GPU

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/cuda/matrix_product.h"
+
+#if defined(GRADAMP_EMULATION)
+
+// The twin of cuBLAS's product: three loops, in the stream's order like a kernel.
+namespace gradamp::emulated {
+
+struct MatrixProduct::Library {
+  cudaStream_t stream;
+};
+
+MatrixProduct::MatrixProduct(cudaStream_t stream, CachingAllocator&) : library_(new Library{stream}) {}
+MatrixProduct::~MatrixProduct() = default;
+
+void MatrixProduct::multiply(Transposed a_transposed, Transposed b_transposed, int m, int n, int k, const float* a,
+                             const float* b, float* c) const {
+  emulation::enqueue(library_->stream, [=] {
+    for (int i = 0; i < m; ++i) {
+      for (int j = 0; j < n; ++j) {
+        float sum = 0;
+        for (int l = 0; l < k; ++l) {
+          sum += a[a_transposed == Transposed::kYes ? l * m + i : i * k + l] *
+                 b[b_transposed == Transposed::kYes ? j * k + l : l * n + j];
+        }
+        c[i * n + j] = sum;
+      }
+    }
+  });
+}
+
+}  // namespace gradamp::emulated
+
+#else
+
+// cuBLAS, loaded when a device is first used, so that the program also runs where it is not installed.
+
+#include <cublas_v2.h>
+#include <dlfcn.h>
+
+#include <array>
+#include <string>
+
+#include "core/error.h"
+
+#define GRADAMP_TEXT_OF(value) #value
+#define GRADAMP_TEXT(value) GRADAMP_TEXT_OF(value)
+
+namespace gradamp::cuda {
+namespace {
+
+/// Of cuBLAS, whose own would otherwise be allocated inside a capture. NVIDIA's advice for Hopper is 32 MiB.
+constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
+
+/// The header's functions carry a suffix where a later version replaced an earlier one.
+constexpr const char* kLibrary = "libcublas.so." GRADAMP_TEXT(CUBLAS_VER_MAJOR);
+
+class SharedLibrary {
+ public:
+  explicit SharedLibrary(const char* name) : name_(name), handle_(dlopen(name, RTLD_NOW | RTLD_LOCAL)) {
+    check(handle_ != nullptr, "{} cannot be loaded: {}; install the CUDA libraries that this build was made with", name,
+          handle_ ? "" : dlerror());
+  }
+  ~SharedLibrary() { dlclose(handle_); }
+  SharedLibrary(const SharedLibrary&) = delete;
+  SharedLibrary& operator=(const SharedLibrary&) = delete;
+
+  template <typename Function>
+  Function* find(const char* function) const {
+    void* address = dlsym(handle_, function);
+    check(address != nullptr, "{} has no function {}", name_, function);
+    return reinterpret_cast<Function*>(address);
+  }
+
+ private:
+  const char* name_;
+  void* handle_;
+};
+
+}  // namespace
+
+struct MatrixProduct::Library {
+  SharedLibrary file{kLibrary};
+  decltype(cublasCreate_v2)* create = file.find<decltype(cublasCreate_v2)>("cublasCreate_v2");
+  decltype(cublasDestroy_v2)* destroy = file.find<decltype(cublasDestroy_v2)>("cublasDestroy_v2");
+  decltype(cublasSetStream_v2)* set_stream = file.find<decltype(cublasSetStream_v2)>("cublasSetStream_v2");
+  decltype(cublasSetWorkspace_v2)* set_workspace = file.find<decltype(cublasSetWorkspace_v2)>("cublasSetWorkspace_v2");
+  decltype(cublasSgemm_v2)* sgemm = file.find<decltype(cublasSgemm_v2)>("cublasSgemm_v2");
+  decltype(cublasGetStatusString)* status_string = file.find<decltype(cublasGetStatusString)>("cublasGetStatusString");
+  std::shared_ptr<void> workspace;
+  std::unique_ptr<cublasContext, decltype(destroy)> handle{nullptr, destroy};
+
+  void check_status(cublasStatus_t status, const char* call) const {
+    check(status == CUBLAS_STATUS_SUCCESS, "{}: cuBLAS reports '{}'", call, status_string(status));
+  }
+
+  Library(cudaStream_t stream, CachingAllocator& allocator) : workspace(allocator.allocate(kWorkspaceBytes)) {
+    cublasHandle_t created = nullptr;
+    check_status(create(&created), "cublasCreate");
+    handle.reset(created);
+    check_status(set_stream(created, stream), "cublasSetStream");
+    check_status(set_workspace(created, workspace.get(), kWorkspaceBytes), "cublasSetWorkspace");
+  }
+};
+
+MatrixProduct::MatrixProduct(cudaStream_t stream, CachingAllocator& allocator)
+    : library_(std::make_unique<Library>(stream, allocator)) {}
+MatrixProduct::~MatrixProduct() = default;
+
+void MatrixProduct::multiply(Transposed a_transposed, Transposed b_transposed, int m, int n, int k, const float* a,
+                             const float* b, float* c) const {
+  // cuBLAS is column-major: a row-major matrix is its transpose there, and c^T = op(b)^T op(a)^T.
+  const auto operation = [](Transposed transposed) {
+    return transposed == Transposed::kYes ? CUBLAS_OP_T : CUBLAS_OP_N;
+  };
+  const float one = 1.0f, zero = 0.0f;
+  library_->check_status(library_->sgemm(library_->handle.get(), operation(b_transposed), operation(a_transposed), n, m,
+                                         k, &one, b, b_transposed == Transposed::kYes ? k : n, a,
+                                         a_transposed == Transposed::kYes ? m : k, &zero, c, n),
+                         "cublasSgemm");
+}
+
+}  // namespace gradamp::cuda
+
+#endif

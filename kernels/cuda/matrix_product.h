@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// Plain products of row-major matrices on the device, for linear layers: cuBLAS on CUDA, its twin in kernels/emulation
+// under the emulator.
+#pragma once
+
+#include <memory>
+
+#include "core/caching_allocator.h"
+#include "kernels/cuda/cuda.h"
+
+namespace gradamp::GRADAMP_GPU {
+
+enum class Transposed : bool { kNo, kYes };
+
+class MatrixProduct {
+ public:
+  /// Working memory is taken from `allocator`. Error where the library cannot be loaded.
+  MatrixProduct(cudaStream_t stream, CachingAllocator& allocator);
+  ~MatrixProduct();
+
+  /// c (m, n) = op(a) op(b) with op(a) (m, k) and op(b) (k, n), all f32, row-major and dense.
+  void multiply(Transposed a_transposed, Transposed b_transposed, int m, int n, int k, const float* a, const float* b,
+                float* c) const;
+
+ private:
+  struct Library;
+  std::unique_ptr<Library> library_;
+};
+
+}  // namespace gradamp::GRADAMP_GPU

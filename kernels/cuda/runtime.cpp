@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/cuda/runtime.h"
+
+#include <string_view>
+
+#include "core/error.h"
+
+namespace gradamp::GRADAMP_GPU {
+
+void fail_cuda(cudaError_t error, const char* what, const char* file, int line) {
+  const std::string_view path(file);
+  fail("{} at {}:{}: CUDA reports '{}' ({})", what, path.substr(path.rfind('/') + 1), line, cudaGetErrorString(error),
+       cudaGetErrorName(error));
+}
+
+Stream make_stream() {
+  cudaStream_t stream{};
+  check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  return Stream(stream);
+}
+
+Event make_event() {
+  cudaEvent_t event{};
+  check_cuda(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+  return Event(event);
+}
+
+void* DeviceMemorySource::allocate(std::size_t bytes) {
+  void* memory = nullptr;
+  const cudaError_t error = cudaMalloc(&memory, bytes);
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // it is not the next call's
+    return nullptr;
+  }
+  check_cuda(error, "cudaMalloc");
+  return memory;
+}
+
+void DeviceMemorySource::release(void* memory, std::size_t) noexcept { cudaFree(memory); }
+
+std::size_t DeviceMemorySource::free_bytes() const {
+  std::size_t free_bytes = 0, total = 0;
+  check_cuda(cudaMemGetInfo(&free_bytes, &total), "cudaMemGetInfo");
+  return free_bytes;
+}
+
+void* PinnedMemorySource::allocate(std::size_t bytes) {
+  void* memory = nullptr;
+  check_cuda(cudaMallocHost(&memory, bytes), "cudaMallocHost");
+  return memory;
+}
+
+void PinnedMemorySource::release(void* memory, std::size_t) noexcept { cudaFreeHost(memory); }
+
+}  // namespace gradamp::GRADAMP_GPU

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+// The pieces of a tiled matrix product: the layout of a tile in shared memory, and the product of two tiles by one warp
+// after another, on tensor cores (bf16, tf32) or by FMA (f32).
+//
+// A warp's accumulators are laid out as mma's are in all three, so that what comes before and after is shared: lane
+// 4 g + t has of each 16 x 8 tile the elements (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1).
+#pragma once
+
+#include <cstdint>
+
+#include "core/dtype.h"
+#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/ptx.h"
+#include "kernels/cuda/vector.h"
+
+namespace gradamp::GRADAMP_GPU {
+
+/// How a tile of an operand lies in shared memory. The product runs over k; m and n are its rows and columns.
+enum class Major {
+  kK,   // a row of the tile is one m (or n), its elements are neighbours in k
+  kMN,  // a row of the tile is one k, its elements are neighbours in m (or n)
+};
+
+/// A tile of kRows x kColumns elements in 16-byte chunks. The chunks of a row are permuted so that what a warp reads or
+/// writes at once lies in different banks.
+template <typename T, int kRowCount, int kColumnCount>
+struct SharedTile {
+  static constexpr int kRows = kRowCount, kColumns = kColumnCount;
+  static constexpr int kChunks = kColumns / kVector<T>;  // of a row
+  static constexpr int kElements = kRows * kColumns;
+  static_assert(kColumns % kVector<T> == 0 && (kChunks == 4 || kChunks % 8 == 0));
+
+  /// Where a chunk of a row lies among the row's chunks.
+  __device__ static int permuted(int row, int chunk) {
+    if constexpr (kChunks == 4) {
+      return chunk ^ ((row >> 1) & 3);  // two rows share the 128 bytes of all banks
+    } else if constexpr (sizeof(T) == 2) {
+      return chunk ^ (row & 7);  // ldmatrix reads one chunk of 8 rows
+    } else {
+      return chunk ^ ((row & 3) << 1);  // lanes read 8 neighbours, two chunks, of 4 rows
+    }
+  }
+  __device__ static int chunk_offset(int row, int chunk) { return row * kColumns + permuted(row, chunk) * kVector<T>; }
+  __device__ static int offset(int row, int column) {
+    return chunk_offset(row, column / kVector<T>) + column % kVector<T>;
+  }
+};
+
+/// The element type that a precision computes on.
+template <Precision kPrecision>
+struct ElementOf {
+  using Type = float;
+};
+template <>
+struct ElementOf<Precision::kBF16> {
+  using Type = bf16;
+};
+template <Precision kPrecision>
+using Element = typename ElementOf<kPrecision>::Type;
+
+/// One warp's part of a product: kTilesM x kTilesN accumulator tiles of 16 x 8.
+template <Precision kPrecision, int kTilesM, int kTilesN, typename TileA, Major kMajorA, typename TileB, Major kMajorB>
+class WarpProduct {
+ public:
+  using T = Element<kPrecision>;
+  using Accumulators = float[kTilesM][kTilesN][4];
+
+  /// The warp's rows and columns begin at `first_m` and `first_n` of the tiles.
+  __device__ WarpProduct(int first_m, int first_n) : first_m_(first_m), first_n_(first_n) {}
+
+  /// sums += a b over the whole depth of the tiles.
+  __device__ __forceinline__ void multiply(const T* a, const T* b, Accumulators& sums) const {
+    if constexpr (kPrecision == Precision::kF32) {
+#pragma unroll
+      for (int k = 0; k < kDepth; k += 4) multiply_fma(a, b, k, sums);
+    } else {
+#pragma unroll
+      for (int k = 0; k < kDepth; k += kStep) multiply_mma(a, b, k, sums);
+    }
+  }
+
+ private:
+  static constexpr int kDepth = kMajorA == Major::kK ? TileA::kColumns : TileA::kRows;
+  static constexpr int kStep = kPrecision == Precision::kBF16 ? 16 : 8;  // the depth of an mma
+  static_assert(kDepth == (kMajorB == Major::kK ? TileB::kColumns : TileB::kRows));
+  static_assert(kTilesN % 2 == 0);
+
+  __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
+
+  // ---- Tensor cores ----
+
+  __device__ __forceinline__ void multiply_mma(const T* a, const T* b, int k, Accumulators& sums) const {
+    std::uint32_t fragments_a[kTilesM][4], fragments_b[kTilesN][2];
+#pragma unroll
+    for (int i = 0; i < kTilesM; ++i) load_a(a, first_m_ + 16 * i, k, fragments_a[i]);
+#pragma unroll
+    for (int j = 0; j < kTilesN; j += 2) load_b(b, first_n_ + 8 * j, k, fragments_b[j], fragments_b[j + 1]);
+    if constexpr (kPrecision == Precision::kBF16) {
+      mma_tile_bf16(sums, fragments_a, fragments_b);
+    } else {
+      mma_tile_tf32(sums, fragments_a, fragments_b);
+    }
+  }
+
+  /// a's fragment of rows m ... m + 15 at depth k. By ldmatrix, four 8 x 8 matrices of 16-bit values or 8 x 4 of 32-bit
+  /// ones: upper and lower half of the rows at the lower half of the depth, then at the upper half.
+  __device__ __forceinline__ void load_a(const T* tile, int m, int k, std::uint32_t (&fragment)[4]) const {
+    if constexpr (kMajorA == Major::kK) {
+      ldmatrix_x4(fragment, tile + TileA::chunk_offset(m + lane() % 16, k / kVector<T> + lane() / 16));
+      round_fragment(fragment);
+    } else if constexpr (sizeof(T) == 2) {
+      const int row = k + lane() / 16 * 8 + lane() % 8;
+      ldmatrix_x4_trans(fragment, tile + TileA::chunk_offset(row, m / 8 + lane() / 8 % 2));
+    } else {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int row = k + lane() % 4 + i / 2 * 4;
+        fragment[i] = to_tf32(tile[TileA::offset(row, m + lane() / 4 + i % 2 * 8)]);
+      }
+    }
+  }
+
+  /// b's fragments of columns n ... n + 7 and n + 8 ... n + 15 at depth k.
+  __device__ __forceinline__ void load_b(const T* tile, int n, int k, std::uint32_t (&first)[2],
+                                         std::uint32_t (&second)[2]) const {
+    std::uint32_t both[4];
+    if constexpr (kMajorB == Major::kK) {
+      const int row = n + lane() / 16 * 8 + lane() % 8;
+      ldmatrix_x4(both, tile + TileB::chunk_offset(row, k / kVector<T> + lane() / 8 % 2));
+      round_fragment(both);
+    } else if constexpr (sizeof(T) == 2) {
+      const int row = k + lane() / 8 % 2 * 8 + lane() % 8;
+      ldmatrix_x4_trans(both, tile + TileB::chunk_offset(row, n / 8 + lane() / 16));
+    } else {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int row = k + lane() % 4 + i % 2 * 4;
+        both[i] = to_tf32(tile[TileB::offset(row, n + lane() / 4 + i / 2 * 8)]);
+      }
+    }
+    first[0] = both[0];
+    first[1] = both[1];
+    second[0] = both[2];
+    second[1] = both[3];
+  }
+
+  __device__ __forceinline__ static void round_fragment(std::uint32_t (&fragment)[4]) {
+    if constexpr (kPrecision == Precision::kTF32) {
+#pragma unroll
+      for (std::uint32_t& bits : fragment) bits = to_tf32(__uint_as_float(bits));
+    }
+  }
+
+  // ---- FMA ----
+
+  /// Four steps of k. A lane has rows g + 8 i and columns 2 t + 8 j + {0, 1}: eight lanes read the same element of b at
+  /// once and four the same of a, so that a read serves many products.
+  __device__ __forceinline__ void multiply_fma(const T* a, const T* b, int k, Accumulators& sums) const {
+    float values_a[2 * kTilesM][4];
+#pragma unroll
+    for (int i = 0; i < 2 * kTilesM; ++i) load_depth<TileA, kMajorA>(a, first_m_ + lane() / 4 + 8 * i, k, values_a[i]);
+#pragma unroll
+    for (int j = 0; j < 2 * kTilesN; ++j) {
+      float values_b[4];
+      load_depth<TileB, kMajorB>(b, first_n_ + lane() % 4 * 2 + j / 2 * 8 + j % 2, k, values_b);
+#pragma unroll
+      for (int i = 0; i < 2 * kTilesM; ++i) {
+        float& sum = sums[i / 2][j / 2][i % 2 * 2 + j % 2];
+#pragma unroll
+        for (int step = 0; step < 4; ++step) sum = __fmaf_rn(values_a[i][step], values_b[step], sum);
+      }
+    }
+  }
+
+  /// Elements k ... k + 3 of one m or n.
+  template <typename Tile, Major kMajor>
+  __device__ __forceinline__ static void load_depth(const T* tile, int mn, int k, float (&values)[4]) {
+    if constexpr (kMajor == Major::kK) {
+      load<4>(tile + Tile::chunk_offset(mn, k / 4), values);
+    } else {
+#pragma unroll
+      for (int step = 0; step < 4; ++step) values[step] = tile[Tile::offset(k + step, mn)];
+    }
+  }
+
+  int first_m_, first_n_;
+};
+
+}  // namespace gradamp::GRADAMP_GPU

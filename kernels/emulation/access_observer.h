@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// What the emulator tells a checker of memory accesses. The race checker is one, in programs that link it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace gradamp::emulation {
+
+class BlockRunner;
+struct Thread;
+
+class AccessObserver {
+ public:
+  virtual ~AccessObserver() = default;
+
+  virtual void launch_begins() = 0;
+  /// Throws Error where the launch was found wrong.
+  virtual void launch_ends() = 0;
+  virtual void block_begins(BlockRunner& runner) = 0;
+
+  /// Every thread of the block has come to __syncthreads.
+  virtual void block_barrier() = 0;
+  /// The `lanes` of a warp have come to __syncwarp.
+  virtual void warp_barrier(unsigned warp, std::uint32_t lanes) = 0;
+  /// The thread has executed __threadfence.
+  virtual void fence(const Thread& thread) = 0;
+
+  /// The emulator reads for a thread; `code` is where in the kernel.
+  virtual void read(const Thread& thread, const void* address, std::size_t bytes, const void* code) = 0;
+  /// An asynchronous copy may land from now on, and has landed.
+  virtual void copy_begins(const Thread& thread, void* address, std::size_t bytes, const void* code) = 0;
+  virtual void copy_lands(const Thread& thread, void* address, std::size_t bytes, const void* code) = 0;
+
+  virtual void allocated(const void* memory, std::size_t bytes) = 0;
+  virtual void freed(const void* memory) = 0;
+};
+
+inline constinit AccessObserver* access_observer = nullptr;
+
+}  // namespace gradamp::emulation

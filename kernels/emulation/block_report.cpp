@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+// What a BlockRunner says of threads that wait for each other in vain.
+#include <algorithm>
+#include <cstdlib>
+
+#include <fmt/format.h>
+
+#include "kernels/emulation/block_runner.h"
+
+namespace gradamp::emulation {
+namespace {
+
+std::string name_of(const Thread& thread) {
+  return fmt::format("thread ({},{},{})", thread.index.x, thread.index.y, thread.index.z);
+}
+
+std::string place_of(const Thread& thread) {
+  switch (thread.state) {
+    case ThreadState::kRunnable: return "can run";
+    case ThreadState::kReturned: return "returned";
+    case ThreadState::kAtBarrier: return "wait in __syncthreads at " + to_string(thread.site);
+    case ThreadState::kInCollective:
+      return fmt::format("wait in {} at {}", thread.operation->name, to_string(thread.site));
+  }
+  return "?";
+}
+
+bool same_place(const Thread& a, const Thread& b) {
+  return a.state == b.state && (a.state == ThreadState::kReturned || emulation::same_place(a.site, b.site));
+}
+
+}  // namespace
+
+void BlockRunner::fail(const std::string& what) {
+  failure_ = fmt::format("{}: {}", name_of(*running_thread), what);
+  running_thread->fiber->switch_to(root_);
+  std::abort();  // nothing resumes a thread that failed
+}
+
+void BlockRunner::report_not_in_mask(const Thread& thread, std::uint32_t mask) {
+  fail(fmt::format("{} at {}: lane {} is not in its own mask {:#010x}", thread.operation->name, to_string(thread.site),
+                   thread.lane, mask));
+}
+
+void BlockRunner::report_returned_lane(const Thread& thread, std::uint32_t mask, unsigned lane) {
+  fail(fmt::format("{} at {}: the mask {:#010x} names lane {}, which has returned", thread.operation->name,
+                   to_string(thread.site), mask, lane));
+}
+
+void BlockRunner::report_different_operations(unsigned warp_index, unsigned lane, unsigned other) {
+  const Warp& warp = warps_[warp_index];
+  const Thread& self = threads_[warp_index * kWarpSize + lane];
+  const Thread& peer = threads_[warp_index * kWarpSize + other];
+  fail(fmt::format(
+      "lane {} came to {} at {} with the mask {:#010x}, but lane {} of its warp waits in {} at {} with {:#010x}", lane,
+      self.operation->name, to_string(self.site), warp.mask[lane], other, peer.operation->name, to_string(peer.site),
+      warp.mask[other]));
+}
+
+void BlockRunner::report_different_barriers(const Site& site) {
+  fail(fmt::format("came to __syncthreads at {}, but {} waits in the one at {}", to_string(site),
+                   name_of(threads_[barrier_.first]), to_string(barrier_.site)));
+}
+
+void BlockRunner::report_returned_before_barrier(const Site& site) {
+  fail(fmt::format("waits in __syncthreads at {}, but {} of the block's {} threads have returned", to_string(site),
+                   threads_.size() - live_, threads_.size()));
+}
+
+void BlockRunner::report_awaited_return(const std::string& where, const Thread& waiting) {
+  fail(fmt::format("returned, but {} waits for it in {} at {}", name_of(waiting), where, to_string(waiting.site)));
+}
+
+// Nobody can run, and not everybody has returned. Neighbours at the same place are told of together.
+void BlockRunner::report_deadlock() {
+  constexpr std::size_t kLongEnough = 1000;
+  std::string message = "no thread can go on";
+  for (auto first = threads_.begin(); first != threads_.end();) {
+    const auto end = std::find_if(first, threads_.end(), [&](const Thread& next) { return !same_place(*first, next); });
+    if (message.size() > kLongEnough) {
+      message += "; and so on";
+      break;
+    }
+    message += fmt::format("; threads {} to {} {}", first->rank, std::prev(end)->rank, place_of(*first));
+    first = end;
+  }
+  fail(message);
+}
+
+}  // namespace gradamp::emulation

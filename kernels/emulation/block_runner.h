@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+// Runs the blocks of a launch, one at a time, on one OS thread. Each CUDA thread is a fiber that runs until it waits
+// for others; then the next that can run does.
+//
+// One warp runs as far as it can before another gets a turn, so that warps drift apart as far as the barriers let them:
+// that is what shows a missing barrier. (Taking turns keeps warps in step, and hid it.) A thread gets a stack only when
+// it begins, and one that ends leaves its stack to the next: a kernel without barriers is a plain loop on one stack.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/emulation/async_copy.h"
+#include "kernels/emulation/config.h"
+#include "kernels/emulation/fiber.h"
+#include "kernels/emulation/grid.h"
+#include "kernels/emulation/scheduler.h"
+#include "kernels/emulation/shared_memory.h"
+#include "kernels/emulation/site.h"
+#include "kernels/emulation/vector_types.h"
+
+namespace gradamp::emulation {
+
+inline constexpr unsigned kWarpSize = 32;
+inline constexpr unsigned kMaxThreads = 1024;
+inline constexpr unsigned kMaxWarps = kMaxThreads / kWarpSize;
+
+enum class ThreadState : std::uint8_t { kRunnable, kAtBarrier, kInCollective, kReturned };
+
+/// A CUDA thread, in one line of the cache.
+struct alignas(64) Thread {
+  emulated::uint3 index{};
+  std::uint16_t rank = 0;  // within the block
+  std::uint8_t warp = 0, lane = 0;
+  ThreadState state = ThreadState::kReturned;
+  Fiber* fiber = nullptr;  // none while it has not begun
+  // Where it waits, and at which collective.
+  Site site;
+  const WarpOperation* operation = nullptr;
+};
+
+class BlockRunner {
+ public:
+  /// The one of this OS thread.
+  static BlockRunner& local();
+
+  BlockRunner() = default;
+  BlockRunner(const BlockRunner&) = delete;
+  BlockRunner& operator=(const BlockRunner&) = delete;
+
+  /// Before the blocks of a launch.
+  void prepare(const emulated::dim3& grid, const emulated::dim3& block, std::size_t dynamic_shared_bytes);
+  /// Runs a block to its end. Error where a thread failed; the other threads are then abandoned where they are.
+  void run(const emulated::uint3& block, const KernelCall& kernel);
+
+  // For the running thread; see scheduler.h.
+  void join_warp_operation(const WarpOperation& operation, std::uint32_t mask, void* payload, const Site& site);
+  int join_block_barrier(bool predicate, const Site& site);
+  [[noreturn]] void fail(const std::string& what);
+
+  SharedMemory& shared() { return shared_; }
+  AsyncCopies& copies_of(const Thread& thread) { return copies_[thread.rank]; }
+  const std::vector<Thread>& threads() const { return threads_; }
+  /// Whether `address` is in the guard below one of the stacks.
+  bool overflows_stack_at(const void* address) const;
+
+ private:
+  struct Warp {
+    std::uint32_t present = 0;  // lanes that the block has
+    std::uint32_t live = 0;     // lanes that have not returned
+    std::uint32_t ready = 0;    // lanes that could run
+    std::uint32_t waiting = 0;  // lanes at a collective; theirs are the entries below
+    std::uint32_t mask[kWarpSize];
+    const WarpOperation* operation[kWarpSize];
+    void* payload[kWarpSize];
+  };
+  struct Barrier {
+    Site site;
+    unsigned arrived = 0;
+    unsigned first = 0;  // the rank that came first
+    int votes = 0;
+    // The results of this barrier and the last: a thread may come to the next before another has left this one.
+    int result[2] = {};
+    unsigned serial = 0;
+    std::uint32_t waiting[kMaxWarps] = {};
+  };
+
+  static void enter_fiber(void* runner);
+  void run_threads();
+  void begin_threads();
+  void abandon_threads();
+  void thread_returned(Thread& thread);
+
+  Thread* pick_next();
+  unsigned choose(std::uint32_t candidates);
+  unsigned choose_unordered(std::uint32_t candidates);
+  std::uint64_t random();
+  void resume(Thread& next, Fiber& from);
+  void suspend(Thread& self);
+  void let_others_run(Thread& self);
+  void wake(unsigned warp, std::uint32_t lanes);
+  void set_running(Thread& thread);
+  Fiber& idle_fiber();
+
+  std::uint32_t try_operation(unsigned warp, unsigned lane);
+  void require_same(unsigned warp, unsigned lane, unsigned other);
+  void release_barrier();
+
+  // In block_report.cpp: how a thread fails.
+  [[noreturn]] void report_not_in_mask(const Thread& thread, std::uint32_t mask);
+  [[noreturn]] void report_returned_lane(const Thread& thread, std::uint32_t mask, unsigned lane);
+  [[noreturn]] void report_different_operations(unsigned warp, unsigned lane, unsigned other);
+  [[noreturn]] void report_different_barriers(const Site& site);
+  [[noreturn]] void report_returned_before_barrier(const Site& site);
+  [[noreturn]] void report_awaited_return(const std::string& where, const Thread& waiting);
+  [[noreturn]] void report_deadlock();
+
+  Fiber root_;  // the OS thread's own stack
+  std::vector<std::unique_ptr<Fiber>> fibers_;
+  std::vector<Fiber*> idle_;
+  std::size_t stack_bytes_ = 0;
+
+  KernelCall kernel_{};
+  std::vector<Thread> threads_;
+  std::vector<AsyncCopies> copies_;  // by rank
+  std::vector<Warp> warps_;
+  Thread* starting_ = nullptr;  // whom the next new fiber runs first
+  unsigned live_ = 0;           // threads that have not returned
+  std::uint32_t ready_warps_ = 0;
+  unsigned warp_ = 0;  // whose turn it is
+  Barrier barrier_;
+  SharedMemory shared_;
+  ThreadOrder order_ = ThreadOrder::kForward;
+  bool allow_early_exit_ = false;
+  std::uint64_t random_ = 1;
+  std::string failure_;
+};
+
+/// The thread that is running on this OS thread, and by whom; null while it is the host.
+inline constinit thread_local Thread* running_thread = nullptr;
+inline constinit thread_local BlockRunner* running_block = nullptr;
+
+inline std::uint32_t lane_bit(unsigned lane) { return std::uint32_t{1} << lane; }
+
+/// Whether two collectives stand at one place in the code.
+bool same_place(const Site& a, const Site& b);
+
+}  // namespace gradamp::emulation

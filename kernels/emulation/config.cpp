@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/emulation/config.h"
+
+#include <atomic>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "kernels/emulation/counters.h"
+#include "kernels/emulation/site.h"
+
+namespace gradamp::emulation {
+namespace {
+
+constinit std::atomic<std::uint64_t> launches = 0, blocks = 0, waits = 0, graph_launches = 0;
+
+}  // namespace
+
+Config& config() {
+  static Config config;
+  return config;
+}
+
+Statistics statistics() { return {launches, blocks, waits, graph_launches}; }
+
+void count_launch(std::uint64_t blocks_run) {
+  ++launches;
+  blocks += blocks_run;
+}
+void count_wait() { ++waits; }
+void count_graph_launch() { ++graph_launches; }
+
+std::string to_string(const Site& site) {
+  const char* slash = std::strrchr(site.file, '/');
+  return fmt::format("{}:{}", slash ? slash + 1 : site.file, site.line);
+}
+
+}  // namespace gradamp::emulation

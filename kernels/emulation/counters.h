@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+// What config.h's statistics() reads.
+#pragma once
+
+#include <cstdint>
+
+namespace gradamp::emulation {
+
+void count_launch(std::uint64_t blocks);
+void count_wait();
+void count_graph_launch();
+
+}  // namespace gradamp::emulation

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/emulation/device_memory.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "kernels/emulation/access_observer.h"
+#include "kernels/emulation/config.h"
+#include "kernels/emulation/poison.h"
+
+namespace gradamp::emulation {
+namespace {
+
+constexpr std::size_t kAlignment = 256;    // CUDA's
+constexpr std::size_t kWidestAccess = 16;  // what an allocation of an odd size is aligned to
+constexpr std::ptrdiff_t kRedzone = 64;    // checked before an allocation
+
+}  // namespace
+
+DeviceMemory& DeviceMemory::instance() {
+  static auto* memory = new DeviceMemory;  // outlives whoever frees memory at exit
+  return *memory;
+}
+
+void DeviceMemory::Free::operator()(char* memory) const { std::free(memory); }
+
+void* DeviceMemory::allocate(std::size_t bytes, MemoryKind kind) try {
+  const std::lock_guard lock(mutex_);
+  if (kind == MemoryKind::kDevice && bytes > config().memory_limit - std::min(used_, config().memory_limit))
+    return nullptr;
+  Allocation allocation{nullptr, bytes, kind, {}, {}};
+  if (kAddressSanitizer) {
+    void* memory = nullptr;
+    if (posix_memalign(&memory, kAlignment, bytes) != 0) return nullptr;
+    allocation.heap.reset(static_cast<char*>(memory));
+    allocation.begin = allocation.heap.get();
+    fill_with_nan(allocation.begin, allocation.begin + bytes);
+  } else {
+    allocation.pages = GuardedPages(bytes);
+    fill_with_nan(allocation.pages.begin(), allocation.pages.end());
+    // As near to the guard behind it as the alignment that its size lets it have.
+    allocation.begin = allocation.pages.end() - round_up(bytes, bytes % kAlignment == 0 ? kAlignment : kWidestAccess);
+  }
+  if (kind == MemoryKind::kDevice) used_ += bytes;
+  char* const begin = allocation.begin;
+  allocations_.emplace(begin, std::move(allocation));
+  if (access_observer) access_observer->allocated(begin, bytes);
+  return begin;
+} catch (const std::bad_alloc&) {
+  return nullptr;
+}
+
+bool DeviceMemory::release(void* memory, MemoryKind kind) {
+  const std::lock_guard lock(mutex_);
+  const auto found = allocations_.find(memory);
+  if (found == allocations_.end() || found->second.kind != kind) return false;
+  if (access_observer) access_observer->freed(memory);
+  if (kind == MemoryKind::kDevice) used_ -= found->second.bytes;
+  allocations_.erase(found);
+  return true;
+}
+
+// The allocation that begins last at or before `memory`.
+const DeviceMemory::Allocation* DeviceMemory::find(const void* memory) const {
+  const auto after = allocations_.upper_bound(memory);
+  return after == allocations_.begin() ? nullptr : &std::prev(after)->second;
+}
+
+bool DeviceMemory::contains(const void* memory, std::size_t bytes, MemoryKind kind) const {
+  const std::lock_guard lock(mutex_);
+  const Allocation* found = find(memory);
+  if (!found || found->kind != kind) return false;
+  const auto offset = static_cast<std::size_t>(static_cast<const char*>(memory) - found->begin);
+  return offset <= found->bytes && bytes <= found->bytes - offset;
+}
+
+std::size_t DeviceMemory::free_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return config().memory_limit - std::min(used_, config().memory_limit);
+}
+
+void DeviceMemory::check_surroundings() {
+  if (kAddressSanitizer) return;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [memory, allocation] : allocations_) {
+    char* before = allocation.begin - std::min(kRedzone, allocation.begin - allocation.pages.begin());
+    char* after = allocation.begin + allocation.bytes;
+    const bool damaged_before = !holds_only_nan(before, allocation.begin);
+    const bool damaged_after = !holds_only_nan(after, allocation.pages.end());
+    if (!damaged_before && !damaged_after) continue;
+    fill_with_nan(before, allocation.begin);
+    fill_with_nan(after, allocation.pages.end());
+    fail("something was written just {} an allocation of {} bytes", damaged_before ? "before" : "past the end of",
+         allocation.bytes);
+  }
+}
+
+std::string DeviceMemory::describe_overrun(const void* address) const {
+  const std::lock_guard lock(mutex_);
+  const auto* byte = static_cast<const char*>(address);
+  for (const auto& [memory, allocation] : allocations_) {
+    if (!allocation.pages.covers(address)) continue;
+    if (byte < allocation.begin)
+      return fmt::format("{} bytes before an allocation of {}", allocation.begin - byte, allocation.bytes);
+    return fmt::format("{} bytes past the end of an allocation of {}",
+                       byte - allocation.begin - static_cast<std::ptrdiff_t>(allocation.bytes), allocation.bytes);
+  }
+  return "";
+}
+
+}  // namespace gradamp::emulation

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/emulation/fault_handler.h"
+
+#include <fmt/format.h>
+
+#include "kernels/emulation/block_runner.h"
+#include "kernels/emulation/device_memory.h"
+#include "kernels/emulation/poison.h"
+#include "kernels/emulation/symbolizer.h"
+
+#if defined(__x86_64__) && defined(__linux__)
+#include <signal.h>
+#include <ucontext.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#endif
+
+namespace gradamp::emulation {
+
+#if defined(__x86_64__) && defined(__linux__)
+
+namespace {
+
+constexpr std::size_t kStackBytes = 64 << 10;
+
+constinit thread_local const void* fault_address = nullptr;
+constinit thread_local const void* fault_code = nullptr;
+struct sigaction previous_action;
+
+// The stack on which an OS thread handles faults: that of the CUDA thread may be the one that ran over.
+struct SignalStack {
+  std::unique_ptr<std::byte[]> memory = std::make_unique<std::byte[]>(kStackBytes);
+
+  SignalStack() {
+    stack_t stack{};
+    stack.ss_sp = memory.get();
+    stack.ss_size = kStackBytes;
+    sigaltstack(&stack, nullptr);
+  }
+  ~SignalStack() {
+    stack_t stack{};
+    stack.ss_flags = SS_DISABLE;
+    sigaltstack(&stack, nullptr);
+  }
+};
+
+SignalStack& signal_stack() {
+  static thread_local SignalStack stack;
+  return stack;
+}
+
+std::string describe_fault() {
+  if (running_block->overflows_stack_at(fault_address))
+    return fmt::format("memory below its stack of {} bytes; more: emulation::config().stack_bytes",
+                       config().stack_bytes);
+  if (const std::string what = running_block->shared().describe_overrun(fault_address); !what.empty()) return what;
+  if (const std::string what = DeviceMemory::instance().describe_overrun(fault_address); !what.empty()) return what;
+  return fmt::format("address {}, which is not the device's memory", fault_address);
+}
+
+// What the CUDA thread goes on with after a fault, on the signal stack.
+[[noreturn]] void fail_faulted_thread() {
+  running_block->fail(fmt::format("access to {}, at {}", describe_fault(), describe_code(fault_code)));
+}
+
+void handle_fault(int signal, siginfo_t* info, void* context) {
+  if (!running_thread) {  // not ours: the instruction faults again, and then the previous handler has it
+    sigaction(signal, &previous_action, nullptr);
+    return;
+  }
+  auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  fault_address = info->si_addr;
+  fault_code = reinterpret_cast<const void*>(registers[REG_RIP]);
+  // The handler returns into a call of fail_faulted_thread; a function finds its stack 8 off a multiple of 16.
+  const auto top = reinterpret_cast<std::uintptr_t>(signal_stack().memory.get() + kStackBytes) & ~std::uintptr_t{15};
+  registers[REG_RSP] = static_cast<greg_t>(top - 8);
+  registers[REG_RIP] = reinterpret_cast<greg_t>(&fail_faulted_thread);
+}
+
+bool install_handler() {
+  struct sigaction action {};
+  action.sa_sigaction = &handle_fault;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigaction(SIGSEGV, &action, &previous_action);
+  return true;
+}
+
+}  // namespace
+
+void watch_for_faults() {
+  if (kAddressSanitizer) return;
+  [[maybe_unused]] static const bool installed = install_handler();
+  signal_stack();
+}
+
+#else
+
+void watch_for_faults() {}
+
+#endif
+
+}  // namespace gradamp::emulation

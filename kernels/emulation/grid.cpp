@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/emulation/grid.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <exception>
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "kernels/emulation/access_observer.h"
+#include "kernels/emulation/block_runner.h"
+#include "kernels/emulation/config.h"
+#include "kernels/emulation/counters.h"
+#include "kernels/emulation/device_memory.h"
+#include "kernels/emulation/fault_handler.h"
+#include "kernels/emulation/shared_memory.h"
+
+namespace gradamp::emulation {
+namespace {
+
+constexpr unsigned kMaxBlockDepth = 64;         // block.z
+constexpr unsigned kMaxGridHeight = 65535;      // grid.y and grid.z
+constexpr unsigned kMaxGridWidth = 2147483647;  // grid.x
+
+std::uint64_t count_of(const emulated::dim3& shape) { return std::uint64_t{shape.x} * shape.y * shape.z; }
+
+int os_threads_for(std::uint64_t blocks) {
+  if (access_observer) return 1;
+  const int wanted = config().os_threads > 0 ? config().os_threads : omp_get_max_threads();
+  return static_cast<int>(std::min<std::uint64_t>(blocks, static_cast<std::uint64_t>(wanted)));
+}
+
+// The block that runs as number `turn` of `count`.
+std::uint64_t block_at(std::uint64_t turn, std::uint64_t count) {
+  switch (config().thread_order) {
+    case ThreadOrder::kForward: return turn;
+    case ThreadOrder::kReverse: return count - 1 - turn;
+    case ThreadOrder::kShuffled: break;
+  }
+  constexpr std::uint64_t kPrime = 2654435761;  // multiplying by it permutes what it does not divide
+  return count % kPrime == 0 ? turn : (turn * kPrime + config().seed) % count;
+}
+
+void run_blocks(const GridShape& shape, const KernelCall& kernel) {
+  const std::uint64_t count = count_of(shape.grid);
+  std::exception_ptr failure;
+  std::atomic<bool> failed = false;
+#pragma omp parallel num_threads(os_threads_for(count))
+  {
+    BlockRunner& runner = BlockRunner::local();
+    watch_for_faults();
+    runner.prepare(shape.grid, shape.block, shape.dynamic_shared_bytes);
+#pragma omp for schedule(dynamic)
+    for (std::uint64_t turn = 0; turn < count; ++turn) {
+      if (failed.load(std::memory_order_relaxed)) continue;
+      const std::uint64_t block = block_at(turn, count);
+      try {
+        runner.run(
+            {static_cast<unsigned>(block % shape.grid.x), static_cast<unsigned>(block / shape.grid.x % shape.grid.y),
+             static_cast<unsigned>(block / shape.grid.x / shape.grid.y)},
+            kernel);
+      } catch (...) {
+        if (!failed.exchange(true)) failure = std::current_exception();
+      }
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace
+
+void check_shape(const GridShape& shape) {
+  const auto refuse = [&](const std::string& why) { fail("kernel launched at {}: {}", to_string(shape.site), why); };
+  const emulated::dim3 &grid = shape.grid, &block = shape.block;
+  if (count_of(grid) == 0 || grid.x > kMaxGridWidth || grid.y > kMaxGridHeight || grid.z > kMaxGridHeight)
+    refuse(fmt::format("the grid is ({},{},{}) blocks; CUDA takes from 1 to ({},{},{})", grid.x, grid.y, grid.z,
+                       kMaxGridWidth, kMaxGridHeight, kMaxGridHeight));
+  if (count_of(block) == 0 || count_of(block) > kMaxThreads || block.z > kMaxBlockDepth)
+    refuse(fmt::format("the block is ({},{},{}) threads; CUDA takes from 1 to {}, and {} in z", block.x, block.y,
+                       block.z, kMaxThreads, kMaxBlockDepth));
+  if (shape.dynamic_shared_bytes > kMaxShared)
+    refuse(fmt::format("{} bytes of dynamic shared memory; a block has {}", shape.dynamic_shared_bytes, kMaxShared));
+}
+
+void run_grid(const GridShape& shape, const KernelCall& kernel) {
+  try {
+    if (access_observer) access_observer->launch_begins();
+    run_blocks(shape, kernel);
+    if (access_observer) access_observer->launch_ends();
+    DeviceMemory::instance().check_surroundings();
+  } catch (const std::exception& error) {
+    fail("kernel launched at {}: {}", to_string(shape.site), error.what());
+  }
+  count_launch(count_of(shape.grid));
+}
+
+}  // namespace gradamp::emulation

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// A launch: its blocks, side by side on OpenMP's threads.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/emulation/site.h"
+#include "kernels/emulation/vector_types.h"
+
+namespace gradamp::emulation {
+
+struct GridShape {
+  emulated::dim3 grid, block;
+  std::size_t dynamic_shared_bytes = 0;
+  Site site;
+};
+
+/// The kernel of a launch with its arguments: what each thread calls.
+struct KernelCall {
+  void (*run)(const void* arguments);
+  const void* arguments;
+};
+
+/// Error where CUDA would refuse the launch.
+void check_shape(const GridShape& shape);
+
+/// Error where a thread of it failed.
+void run_grid(const GridShape& shape, const KernelCall& kernel);
+
+}  // namespace gradamp::emulation

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// Memory from the system with addresses on both sides that nothing may touch, and the NaN bytes that memory which
+// nobody wrote is made of.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+
+namespace gradamp::emulation {
+
+inline constexpr std::size_t kPage = 4096;
+
+inline std::size_t round_up(std::size_t value, std::size_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+/// Pages of zeros between two guards, which are address space only.
+class GuardedPages {
+ public:
+  /// Wide, because what runs over an end may do so in large steps.
+  static constexpr std::size_t kWideGuard = 64 << 10;
+
+  GuardedPages() = default;
+  /// `bytes` and `guard_bytes` are rounded up to whole pages. std::bad_alloc where the system has none left.
+  explicit GuardedPages(std::size_t bytes, std::size_t guard_bytes = kWideGuard);
+  ~GuardedPages();
+  GuardedPages(GuardedPages&& other) noexcept;
+  GuardedPages& operator=(GuardedPages&& other) noexcept;
+
+  char* begin() const { return begin_; }
+  char* end() const { return begin_ + bytes_; }
+  explicit operator bool() const { return begin_ != nullptr; }
+  /// Whether `address` is in the pages or the guards.
+  bool covers(const void* address) const;
+
+ private:
+  char* begin_ = nullptr;
+  std::size_t bytes_ = 0;
+  std::size_t guard_bytes_ = 0;
+};
+
+inline constexpr char kNaNByte = static_cast<char>(0xFF);
+
+inline void fill_with_nan(char* begin, const char* end) {
+  std::memset(begin, kNaNByte, static_cast<std::size_t>(end - begin));
+}
+
+/// Redzones without a guard hold NaN, and are looked at from time to time.
+inline bool holds_only_nan(const char* begin, const char* end) {
+  return std::all_of(begin, end, [](char byte) { return byte == kNaNByte; });
+}
+
+}  // namespace gradamp::emulation

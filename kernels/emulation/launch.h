@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// From a kernel and its arguments to work on a stream.
+#pragma once
+
+#include <tuple>
+#include <type_traits>
+
+#include "kernels/emulation/grid.h"
+#include "kernels/emulation/stream.h"
+
+namespace gradamp::emulation {
+
+/// The launch at `site` fails where argument `position` points to memory that is not the device's.
+void check_pointer_argument(const void* argument, int position, const Site& site);
+
+/// The arguments are kept by value, as CUDA keeps them: a graph replays the launch with them.
+template <typename... P>
+void launch_kernel(void (*kernel)(P...), const GridShape& shape, Stream* stream, const std::tuple<P...>& arguments) {
+  static_assert((std::is_trivially_copyable_v<P> && ...), "a kernel's arguments are copied to the device as bytes");
+  struct Call {
+    void (*kernel)(P...);
+    std::tuple<P...> arguments;
+  };
+  check_shape(shape);
+  enqueue(stream, [call = Call{kernel, arguments}, shape] {
+    int position = 0;
+    const auto check_argument = [&]<typename T>(const T& argument) {
+      ++position;
+      if constexpr (std::is_pointer_v<T>) check_pointer_argument(argument, position, shape.site);
+    };
+    std::apply([&](const auto&... argument) { (check_argument(argument), ...); }, call.arguments);
+    run_grid(shape, {[](const void* data) {
+                       const auto& the_call = *static_cast<const Call*>(data);
+                       std::apply(the_call.kernel, the_call.arguments);
+                     },
+                     &call});
+  });
+}
+
+}  // namespace gradamp::emulation

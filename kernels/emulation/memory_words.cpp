@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/emulation/memory_words.h"
+
+#include <fmt/format.h>
+
+#include "kernels/emulation/access_observer.h"
+#include "kernels/emulation/block_runner.h"
+
+namespace gradamp::emulation {
+
+void fail_misaligned(const void* address, std::size_t bytes, const Site& site) {
+  fail_thread(fmt::format("access of {} bytes at {}: the address {} is not a multiple of that", bytes, to_string(site),
+                          address));
+}
+
+void thread_fence() {
+  if (access_observer && running_thread) access_observer->fence(*running_thread);
+}
+
+}  // namespace gradamp::emulation

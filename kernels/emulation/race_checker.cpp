@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/emulation/race_checker.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <bit>
+#include <new>
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "kernels/emulation/device_words.h"
+#include "kernels/emulation/symbolizer.h"
+
+namespace gradamp::emulation {
+namespace {
+
+constexpr std::size_t kMaxFindings = 16;
+constexpr std::size_t kMaxSentences = 4;
+
+// The calling instruction is the one before where the call returns.
+std::string place_of(std::uint64_t code) { return describe_code(reinterpret_cast<const void*>(code - 1)); }
+
+}  // namespace
+
+RaceChecker& RaceChecker::instance() {
+  static auto* checker = [] {
+    auto* made = new RaceChecker;  // outlives the last kernel
+    made->pages_.resize(kCachedPages);
+    access_observer = made;
+    return made;
+  }();
+  return *checker;
+}
+
+// ---- memory that is watched ----
+
+void RaceChecker::Unmap::operator()(Byte* history) const { munmap(history, bytes); }
+
+// Zero pages, which cost nothing before they are written.
+RaceChecker::History RaceChecker::make_history(std::size_t bytes) {
+  const std::size_t size = std::max<std::size_t>(bytes, 1) * sizeof(Byte);
+  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  return History(static_cast<Byte*>(memory), Unmap{size});
+}
+
+void RaceChecker::add_region(const void* begin, std::size_t bytes, bool shared) {
+  const auto* first = static_cast<const char*>(begin);
+  regions_.insert_or_assign(first, Region{first, bytes, shared, make_history(bytes)});
+  pages_.assign(kCachedPages, {});
+}
+
+void RaceChecker::remove_region(const void* begin) {
+  regions_.erase(static_cast<const char*>(begin));
+  pages_.assign(kCachedPages, {});
+}
+
+// Regions do not share pages.
+RaceChecker::Region* RaceChecker::region_of(const void* address) {
+  const std::uintptr_t page = reinterpret_cast<std::uintptr_t>(address) / kPage;
+  CachedPage& cached = pages_[page % kCachedPages];
+  if (cached.page != page) cached = {page, find_region(address)};
+  Region* region = cached.region;
+  const bool inside = region && address >= region->begin && address < region->begin + region->bytes;
+  return inside ? region : nullptr;
+}
+
+// The region that has anything in the page of `address`.
+RaceChecker::Region* RaceChecker::find_region(const void* address) {
+  const auto page = reinterpret_cast<std::uintptr_t>(address) / kPage * kPage;
+  const auto after = regions_.lower_bound(reinterpret_cast<const char*>(page + kPage));
+  if (after == regions_.begin()) return nullptr;
+  Region& region = std::prev(after)->second;
+  return region.begin + region.bytes > reinterpret_cast<const char*>(page) ? &region : nullptr;
+}
+
+void RaceChecker::allocated(const void* memory, std::size_t bytes) { add_region(memory, bytes, false); }
+void RaceChecker::freed(const void* memory) { remove_region(memory); }
+
+// ---- time ----
+
+void RaceChecker::launch_begins() {
+  launch_tick_ = ++tick_;
+  releases_.clear();
+  reported_.clear();
+  findings_.clear();
+}
+
+void RaceChecker::block_begins(BlockRunner& runner) {
+  block_tick_ = ++tick_;
+  threads_ = &runner.threads();
+  clocks_.assign(threads_->size(), {});
+  fenced_.assign(threads_->size(), 0);
+  fenced_since_barrier_ = false;
+  fenced_before_barrier_ = nullptr;
+  seen_.clear();
+  known_.clear();
+  const SharedMemory& shared = runner.shared();
+  if (static_shared_ != shared.static_memory()) {
+    static_shared_ = shared.static_memory();
+    add_region(static_shared_, SharedMemory::kStaticCapacity, true);
+  }
+  if (dynamic_shared_ != shared.dynamic() || dynamic_shared_bytes_ != shared.dynamic_bytes()) {
+    remove_region(dynamic_shared_);
+    dynamic_shared_ = shared.dynamic();
+    dynamic_shared_bytes_ = shared.dynamic_bytes();
+    if (dynamic_shared_bytes_ > 0) add_region(dynamic_shared_, dynamic_shared_bytes_, true);
+  }
+}
+
+void RaceChecker::block_barrier() {
+  ++tick_;
+  if (!fenced_since_barrier_) return;
+  fenced_before_barrier_ = std::make_shared<const std::vector<std::uint32_t>>(fenced_);
+  fenced_since_barrier_ = false;
+}
+
+// Each lane now knows what any of them knew, and what each of them did.
+void RaceChecker::warp_barrier(unsigned warp, std::uint32_t lanes) {
+  ThreadClock* clocks = &clocks_[warp * kWarpSize];
+  LaneClocks known{};
+  for (std::uint32_t left = lanes; left != 0; left &= left - 1) {
+    ThreadClock& clock = clocks[std::countr_zero(left)];
+    ++clock.now;
+    for (unsigned lane = 0; lane < kWarpSize; ++lane) known[lane] = std::max(known[lane], clock.known[lane]);
+  }
+  for (std::uint32_t left = lanes; left != 0; left &= left - 1) {
+    const int lane = std::countr_zero(left);
+    known[static_cast<std::size_t>(lane)] = clocks[lane].now;
+  }
+  for (std::uint32_t left = lanes; left != 0; left &= left - 1) clocks[std::countr_zero(left)].known = known;
+  share(seen_, warp, lanes);
+  share(known_, warp, lanes);
+}
+
+void RaceChecker::fence(const Thread& thread) {
+  ThreadClock& clock = clocks_[thread.rank];
+  fenced_[thread.rank] = ++clock.now;
+  clock.fence_tick = tick_;
+  clock.fence_known = clock.known;
+  fenced_since_barrier_ = true;
+  for (const Knowledge& seen : seen_)
+    if (seen.reaches(thread.rank, tick_)) learn(known_, {thread.rank, tick_, seen.releases, seen.count});
+}
+
+// An atomic in global memory: publishes what was fenced, and may learn what others published.
+void RaceChecker::synchronize(const Thread& thread, const void* address, AccessKind kind) {
+  std::vector<Release>& releases = releases_[address];
+  if (reads(kind) && !releases.empty()) learn(seen_, {thread.rank, tick_, &releases, releases.size()});
+  if (!writes(kind)) return;
+  const LaneClocks clocks = released_clocks(thread);
+  const std::uint32_t fence_tick = clocks_[thread.rank].fence_tick;
+  const bool anything = fence_tick != 0 || fenced_before_barrier_ || clocks != LaneClocks{};
+  if (anything) releases.push_back({block_tick_, fence_tick, thread.warp, clocks, fenced_before_barrier_});
+}
+
+// What the thread's own last fence had before it, and what other lanes fenced before they met the thread.
+RaceChecker::LaneClocks RaceChecker::released_clocks(const Thread& thread) const {
+  const ThreadClock& clock = clocks_[thread.rank];
+  LaneClocks clocks = clock.fence_known;
+  const std::size_t first = thread.warp * kWarpSize;
+  for (std::size_t lane = 0; lane < kWarpSize && first + lane < fenced_.size(); ++lane) {
+    const std::uint32_t fenced = fenced_[first + lane];
+    if (lane == thread.lane || fenced <= clock.known[lane]) clocks[lane] = std::max(clocks[lane], fenced);
+  }
+  return clocks;
+}
+
+void RaceChecker::learn(std::vector<Knowledge>& list, const Knowledge& knowledge) {
+  for (const Knowledge& old : list)
+    if (old.thread == knowledge.thread && old.releases == knowledge.releases && old.count >= knowledge.count) return;
+  list.push_back(knowledge);
+}
+
+// What one of the lanes knows, all of them know.
+void RaceChecker::share(std::vector<Knowledge>& list, unsigned warp, std::uint32_t lanes) {
+  const std::size_t count = list.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    Knowledge knowledge = list[i];
+    if (knowledge.thread / kWarpSize != warp || !(lanes & lane_bit(knowledge.thread % kWarpSize))) continue;
+    for (std::uint32_t left = lanes; left != 0; left &= left - 1) {
+      knowledge.thread = warp * kWarpSize + static_cast<unsigned>(std::countr_zero(left));
+      learn(list, knowledge);
+    }
+  }
+}
+
+bool RaceChecker::known_from_other_block(const Access& earlier, unsigned thread) const {
+  const auto began_after = [](std::uint32_t tick, const Release& release) { return tick < release.first_tick; };
+  for (const Knowledge& known : known_) {
+    if (!known.reaches(thread, tick_)) continue;
+    // The last release of that block: blocks came one after another.
+    const auto begin = known.releases->begin();
+    const auto end = begin + static_cast<std::ptrdiff_t>(known.count);
+    const auto after = std::upper_bound(begin, end, earlier.tick, began_after);
+    if (after == begin) continue;
+    const Release& release = *std::prev(after);
+    if (earlier.tick < release.before_tick) return true;
+    const bool same_warp = earlier.thread / kWarpSize == release.warp;
+    if (same_warp && earlier.clock < release.before_clocks[earlier.thread % kWarpSize]) return true;
+    if (release.fenced && earlier.clock < (*release.fenced)[earlier.thread]) return true;
+  }
+  return false;
+}
+
+// Whether something makes `earlier` happen before `now`, by the running block.
+bool RaceChecker::in_order(const Access& earlier, const Access& now, const Region& region) const {
+  if (earlier.tick < launch_tick_) return true;  // also where there was none
+  if (earlier.atomic && now.atomic) return true;
+  if (earlier.tick < block_tick_)  // another block's, whose shared memory this one has not seen
+    return region.shared || known_from_other_block(earlier, static_cast<unsigned>(now.thread));
+  if (earlier.tick < tick_ || earlier.thread == now.thread) return true;
+  const bool same_warp = earlier.thread / kWarpSize == now.thread / kWarpSize;
+  return same_warp && earlier.clock < clocks_[now.thread].known[earlier.thread % kWarpSize];
+}
+
+// ---- accesses ----
+
+void RaceChecker::access(const Thread& thread, const void* address, std::size_t bytes, AccessKind kind,
+                         const void* code) {
+  Region* region = region_of(address);
+  if (!region) return;
+  Access now;
+  now.code = reinterpret_cast<std::uintptr_t>(code);
+  now.thread = thread.rank;
+  now.atomic = is_atomic(kind);
+  now.tick = tick_;
+  now.clock = clocks_[thread.rank].now;
+  const auto offset = static_cast<std::size_t>(static_cast<const char*>(address) - region->begin);
+  const std::size_t end = std::min(offset + bytes, region->bytes);
+  for (std::size_t i = offset; i < end; ++i) check_byte(region->history[i], now, kind, *region);
+  if (is_atomic(kind) && !region->shared) synchronize(thread, address, kind);
+}
+
+void RaceChecker::check_byte(Byte& byte, const Access& access, AccessKind kind, const Region& region) {
+  const char* does = writes(kind) ? "writes" : "reads";
+  if (!in_order(byte.write, access, region)) report_race(access, does, byte.write, "wrote", region);
+  const bool unwritten = region.shared && (byte.write.tick < block_tick_ || byte.write.landing);
+  if (unwritten && reads(kind)) report_unwritten(access, byte.write);
+  if (!writes(kind)) {
+    remember_read(byte, access, block_tick_);
+    return;
+  }
+  for (Access& read : byte.reads) {
+    if (!in_order(read, access, region)) report_race(access, does, read, "read", region);
+    read = {};
+  }
+  byte.write = access;
+}
+
+void RaceChecker::remember_read(Byte& byte, const Access& access, std::uint32_t block_tick) {
+  Access &first = byte.reads[0], &second = byte.reads[1];
+  const bool from_other_block = first.tick != 0 && first.tick < block_tick;
+  const bool from_other_warp = first.tick == access.tick && first.thread / kWarpSize != access.thread / kWarpSize;
+  const bool second_is_from_other_block = second.tick != 0 && second.tick < block_tick;
+  if (from_other_block || (from_other_warp && !second_is_from_other_block)) second = first;
+  first = access;
+}
+
+void RaceChecker::read(const Thread& thread, const void* address, std::size_t bytes, const void* code) {
+  access(thread, address, bytes, AccessKind::kRead, code);
+}
+
+void RaceChecker::copy_begins(const Thread& thread, void* address, std::size_t bytes, const void* code) {
+  access(thread, address, bytes, AccessKind::kWrite, code);
+  Region* region = region_of(address);
+  if (!region) return;
+  const auto offset = static_cast<std::size_t>(static_cast<const char*>(address) - region->begin);
+  for (std::size_t i = offset; i < std::min(offset + bytes, region->bytes); ++i) region->history[i].write.landing = 1;
+}
+
+void RaceChecker::copy_lands(const Thread& thread, void* address, std::size_t bytes, const void* code) {
+  access(thread, address, bytes, AccessKind::kWrite, code);
+}
+
+// ---- findings ----
+
+// Every pair of instructions counts once.
+bool RaceChecker::is_news(std::uint64_t code, std::uint64_t other_code) {
+  return reported_.emplace(code, other_code).second && findings_.size() < kMaxFindings;
+}
+
+void RaceChecker::report_race(const Access& access, const char* does, const Access& earlier, const char* did,
+                              const Region& region) {
+  if (!is_news(access.code, earlier.code)) return;
+  const emulated::uint3& block = emulated::blockIdx;
+  findings_.push_back({fmt::format("race in {} memory: block ({},{},{}), {}", region.shared ? "shared" : "global",
+                                   block.x, block.y, block.z, name_of(access.thread)),
+                       access.code,
+                       fmt::format("{} what {}{} {}", does, name_of(earlier.thread),
+                                   earlier.tick < block_tick_ ? " of another block" : "", did),
+                       earlier.code, ", and nothing orders the two"});
+}
+
+void RaceChecker::report_unwritten(const Access& access, const Access& write) {
+  const bool landing = write.tick >= block_tick_;
+  if (!is_news(access.code, landing ? write.code : 0)) return;
+  const std::string who = name_of(access.thread);
+  if (landing)
+    findings_.push_back({who, access.code,
+                         fmt::format("reads where an asynchronous copy, begun by {}", name_of(write.thread)),
+                         write.code, ", may not have arrived: there was no cp_async_wait for it"});
+  else
+    findings_.push_back({who, access.code, "reads shared memory that its block has not written", 0, ""});
+}
+
+std::string RaceChecker::name_of(std::uint64_t rank) const {
+  if (rank >= threads_->size()) return fmt::format("thread {}", rank);  // of a launch with larger blocks
+  const emulated::uint3& index = (*threads_)[rank].index;
+  return fmt::format("thread ({},{},{})", index.x, index.y, index.z);
+}
+
+// A line of a kernel can be many instructions: what is found at the same lines is told of once.
+void RaceChecker::launch_ends() {
+  if (findings_.empty()) return;
+  std::set<std::vector<std::string>> told;
+  std::string message;
+  for (const Finding& finding : findings_) {
+    const std::string place = place_of(finding.code);
+    const std::string other_place = finding.other_code != 0 ? " at " + place_of(finding.other_code) : "";
+    if (told.size() == kMaxSentences || !told.insert({place, other_place, finding.why}).second) continue;
+    message += fmt::format("{}{} at {} {}{}{}", message.empty() ? "" : "; ", finding.who, place, finding.whom,
+                           other_place, finding.why);
+  }
+  throw Error(message);
+}
+
+}  // namespace gradamp::emulation

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+// Finds two accesses to the same memory, one of them a write, that nothing orders; and shared memory that is read
+// before anything wrote it. It finds them by order, not by chance: in whatever order the threads ran, and whatever came
+// out.
+//
+// Kernels are compiled with -fsanitize=thread, which reports every load and store, but linked to tsan_callbacks.cpp in
+// place of ThreadSanitizer's runtime. The emulator tells of barriers, fences and the accesses that it makes itself.
+//
+// What orders two accesses: one thread makes both; a __syncthreads between; a __syncwarp that both lanes take part in,
+// also by way of other lanes; different launches. Between blocks of one launch: __threadfence after the first and then
+// an atomic, that the other block's atomic follows, and __threadfence before the second; in each block a __syncthreads
+// may come between, so that one thread does this for all. Atomics (and volatile accesses) do not race with each other.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "kernels/emulation/access_observer.h"
+#include "kernels/emulation/block_runner.h"
+
+namespace gradamp::emulation {
+
+/// An atomic update reads and writes. Volatile accesses are atomic.
+enum class AccessKind : std::uint8_t { kRead, kWrite, kAtomicRead, kAtomicWrite, kAtomicUpdate };
+
+constexpr bool is_atomic(AccessKind kind) { return kind != AccessKind::kRead && kind != AccessKind::kWrite; }
+constexpr bool reads(AccessKind kind) { return kind != AccessKind::kWrite && kind != AccessKind::kAtomicWrite; }
+constexpr bool writes(AccessKind kind) { return kind != AccessKind::kRead && kind != AccessKind::kAtomicRead; }
+
+class RaceChecker final : public AccessObserver {
+ public:
+  /// The one of this program; from its first call on, it is what the emulator tells.
+  static RaceChecker& instance();
+
+  void access(const Thread& thread, const void* address, std::size_t bytes, AccessKind kind, const void* code);
+
+  void launch_begins() override;
+  void launch_ends() override;
+  void block_begins(BlockRunner& runner) override;
+  void block_barrier() override;
+  void warp_barrier(unsigned warp, std::uint32_t lanes) override;
+  void fence(const Thread& thread) override;
+  void read(const Thread& thread, const void* address, std::size_t bytes, const void* code) override;
+  void copy_begins(const Thread& thread, void* address, std::size_t bytes, const void* code) override;
+  void copy_lands(const Thread& thread, void* address, std::size_t bytes, const void* code) override;
+  void allocated(const void* memory, std::size_t bytes) override;
+  void freed(const void* memory) override;
+
+ private:
+  // Time as the checker counts it: `tick` goes on at every block's beginning and every __syncthreads, all blocks
+  // running one after another; a thread's `clock` at its __syncwarps and fences.
+  struct Access {
+    std::uint64_t code : 48 = 0;
+    std::uint64_t thread : 10 = 0;  // rank in its block
+    std::uint64_t atomic : 1 = 0;
+    std::uint64_t landing : 1 = 0;  // an asynchronous copy that may arrive at any time
+    std::uint32_t tick = 0;         // 0: there was none
+    std::uint32_t clock = 0;
+  };
+
+  // What is remembered of a byte: who wrote it last, and two of those who have read it since. The second comes from
+  // another block than the first, or else from another warp.
+  struct Byte {
+    Access write, reads[2];
+  };
+
+  using LaneClocks = std::array<std::uint32_t, kWarpSize>;
+
+  struct Unmap {
+    std::size_t bytes = 0;
+    void operator()(Byte* history) const;
+  };
+  using History = std::unique_ptr<Byte[], Unmap>;
+
+  struct Region {
+    const char* begin;
+    std::size_t bytes;
+    bool shared;
+    History history;
+  };
+
+  // What a block has made visible to who reads an atomic that it wrote after a fence.
+  struct Release {
+    std::uint32_t first_tick;                                  // the block's
+    std::uint32_t before_tick;                                 // everything in the block before this
+    unsigned warp;                                             // the releasing thread's,
+    LaneClocks before_clocks;                                  // and of its lanes what is before these
+    std::shared_ptr<const std::vector<std::uint32_t>> fenced;  // and of the block's threads this; may be null
+  };
+
+  // That a thread knows the first `count` releases through an atomic since `tick`, and after a barrier its block does.
+  struct Knowledge {
+    unsigned thread;
+    std::uint32_t tick;
+    const std::vector<Release>* releases;
+    std::size_t count;
+
+    bool reaches(unsigned other, std::uint32_t now) const { return thread == other || tick < now; }
+  };
+
+  struct ThreadClock {
+    std::uint32_t now = 0;
+    LaneClocks known{};            // what of its warp's lanes is before it: their clocks below this
+    std::uint32_t fence_tick = 0;  // of its last fence in this block; 0: none
+    LaneClocks fence_known{};      // what was known then
+  };
+
+  // "{who} at {code} {whom} at {other_code}{why}"
+  struct Finding {
+    std::string who;
+    std::uint64_t code;
+    std::string whom;
+    std::uint64_t other_code;  // 0: none
+    std::string why;
+  };
+
+  static History make_history(std::size_t bytes);
+  void add_region(const void* begin, std::size_t bytes, bool shared);
+  void remove_region(const void* begin);
+  Region* region_of(const void* address);
+  Region* find_region(const void* address);
+
+  void check_byte(Byte& byte, const Access& access, AccessKind kind, const Region& region);
+  bool in_order(const Access& earlier, const Access& now, const Region& region) const;
+  bool known_from_other_block(const Access& earlier, unsigned thread) const;
+  static void remember_read(Byte& byte, const Access& access, std::uint32_t block_tick);
+  void synchronize(const Thread& thread, const void* address, AccessKind kind);
+  LaneClocks released_clocks(const Thread& thread) const;
+  static void learn(std::vector<Knowledge>& list, const Knowledge& knowledge);
+  static void share(std::vector<Knowledge>& list, unsigned warp, std::uint32_t lanes);
+
+  void report_race(const Access& access, const char* does, const Access& earlier, const char* did,
+                   const Region& region);
+  void report_unwritten(const Access& access, const Access& write);
+  bool is_news(std::uint64_t code, std::uint64_t other_code);
+  std::string name_of(std::uint64_t rank) const;
+
+  std::uint32_t tick_ = 1;
+  std::uint32_t launch_tick_ = 1;
+  std::uint32_t block_tick_ = 1;
+  std::vector<ThreadClock> clocks_;  // of the running block's threads
+  const std::vector<Thread>* threads_ = nullptr;
+
+  std::vector<std::uint32_t> fenced_;  // of each thread: its clocks below this are before a fence of its
+  bool fenced_since_barrier_ = false;
+  std::shared_ptr<const std::vector<std::uint32_t>> fenced_before_barrier_;
+  std::unordered_map<const void*, std::vector<Release>> releases_;
+  // Of the running block: what its atomics saw, and, once a fence follows, what it knows.
+  std::vector<Knowledge> seen_, known_;
+
+  std::map<const char*, Region> regions_;  // by where they begin
+  const char* static_shared_ = nullptr;
+  const char* dynamic_shared_ = nullptr;
+  std::size_t dynamic_shared_bytes_ = 0;
+
+  // Pages and the regions that they are in, null for none.
+  struct CachedPage {
+    std::uintptr_t page = 0;
+    Region* region = nullptr;
+  };
+  static constexpr std::size_t kCachedPages = 1024;
+  std::vector<CachedPage> pages_;
+
+  std::set<std::pair<std::uint64_t, std::uint64_t>> reported_;
+  std::vector<Finding> findings_;
+};
+
+}  // namespace gradamp::emulation

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// What the runtime's words share: the streams there are, and one lock for all of it.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "kernels/emulation/runtime.h"
+#include "kernels/emulation/stream.h"
+
+namespace gradamp::emulation {
+
+class RuntimeState {
+ public:
+  static RuntimeState& instance();
+
+  /// Held while a word of the runtime works; work that runs may use such words.
+  std::recursive_mutex mutex;
+
+  Stream& stream(emulated::cudaStream_t handle) { return handle ? *handle : *default_stream_; }
+  bool is_default(const Stream& stream) const { return &stream == default_stream_.get(); }
+  const std::vector<std::shared_ptr<Stream>>& streams() const { return streams_; }  // with the default stream
+  Stream* create_stream(bool blocking);
+  /// Null where there is no such stream.
+  std::shared_ptr<Stream> remove_stream(emulated::cudaStream_t handle);
+
+  /// Runs all that was handed to any stream.
+  void run_all();
+
+  /// The work of all streams that work on `stream` waits for by itself: CUDA's rule for the default stream.
+  std::vector<Stream::Position> implied_prerequisites(const Stream& stream);
+
+  /// For calls that a capture does not allow: ends the captures that it would harm; false where there was one.
+  bool allowed_beside_captures();
+
+ private:
+  RuntimeState();
+
+  std::shared_ptr<Stream> default_stream_;
+  std::vector<std::shared_ptr<Stream>> streams_;
+};
+
+/// Remembers `error` for cudaGetLastError.
+emulated::cudaError_t returned(emulated::cudaError_t error);
+
+}  // namespace gradamp::emulation

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT
+// Streams, events and graphs.
+#include <utility>
+
+#include "kernels/emulation/counters.h"
+#include "kernels/emulation/runtime.h"
+#include "kernels/emulation/runtime_state.h"
+
+namespace gradamp::emulated {
+
+using emulation::Capture;
+using emulation::CaptureMode;
+using emulation::Event;
+using emulation::Graph;
+using emulation::returned;
+using emulation::RuntimeState;
+using emulation::Stream;
+
+// Handles to graphs; what they hold lives on in launches that have not run.
+struct EmulatedGraph {
+  std::shared_ptr<Graph> graph;
+};
+struct EmulatedGraphExec {
+  std::shared_ptr<const Graph> graph;
+};
+
+namespace {
+
+// Ends the capture of a stream that was asked for what a capture cannot give.
+cudaError_t refuse(Capture& capture) {
+  capture.invalidated = true;
+  return returned(cudaErrorStreamCaptureUnsupported);
+}
+
+// Runs what is before the event. As of a query, the answer is the one from before it ran.
+cudaError_t query(Stream& stream, std::uint64_t count) {
+  if (stream.done() >= count) return cudaSuccess;
+  stream.run_until(count);
+  return cudaErrorNotReady;  // not an error, and not remembered as one
+}
+
+}  // namespace
+
+// ---- streams ----
+
+cudaError_t cudaStreamCreate(cudaStream_t* stream) { return cudaStreamCreateWithFlags(stream, cudaStreamDefault); }
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  RuntimeState& state = RuntimeState::instance();
+  const std::lock_guard lock(state.mutex);
+  *stream = state.create_stream(flags != cudaStreamNonBlocking);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t handle) {
+  RuntimeState& state = RuntimeState::instance();
+  const std::lock_guard lock(state.mutex);
+  if (!handle) return returned(cudaErrorInvalidResourceHandle);
+  const std::shared_ptr<Stream> stream = state.remove_stream(handle);
+  if (!stream) return returned(cudaErrorInvalidResourceHandle);
+  stream->capture.reset();
+  stream->run_all();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
+  RuntimeState& state = RuntimeState::instance();
+  const std::lock_guard lock(state.mutex);
+  Stream& stream = state.stream(handle);
+  if (stream.capture) return refuse(*stream.capture);
+  emulation::count_wait();
+  stream.run_all();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t handle) {
+  RuntimeState& state = RuntimeState::instance();
+  const std::lock_guard lock(state.mutex);
+  Stream& stream = state.stream(handle);
+  if (stream.capture) return refuse(*stream.capture);
+  return query(stream, stream.end().count);
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned) {
+  RuntimeState& state = RuntimeState::instance();
+  const std::lock_guard lock(state.mutex);
+  Stream& stream = state.stream(handle);
+  if (stream.capture) {
+    // An event of the same capture is one that the stream's order keeps anyway.
+    if (event->captured && event->position.stream.get() == &stream) return cudaSuccess;
+    stream.capture->invalidated = true;
+    return returned(cudaErrorStreamCaptureIsolation);
+  }
+  if (event->captured) return returned(cudaErrorStreamCaptureUnsupported);  // a capture over several streams
+  if (!event->position.stream) return cudaSuccess;                          // never recorded
+  std::vector<Stream::Position> prerequisites = state.implied_prerequisites(stream);
+  prerequisites.push_back(event->position);
+  stream.push([] {}, std::move(prerequisites));
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceSynchronize() {
+  RuntimeState& state = RuntimeState::instance();
+  const std::lock_guard lock(state.mutex);
+  for (const auto& stream : state.streams())
+    if (stream->capture) return refuse(*stream->capture);
+  emulation::count_wait();
+  state.run_all();
+  return cudaSuccess;
+}
+
+// ---- events ----
+
+cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, cudaEventDefault); }
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
+  *event = std::make_unique<Event>().release();
+  (*event)->timed = (flags & cudaEventDisableTiming) == 0;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  const std::unique_ptr<Event> owner(event);
+  return event ? cudaSuccess : returned(cudaErrorInvalidResourceHandle);
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
+  RuntimeState& state = RuntimeState::instance();
+  const std::lock_guard lock(state.mutex);
+  Stream& stream = state.stream(handle);
+  event->captured = stream.capture.has_value();
+  event->time.reset();
+  event->position = stream.end();
+  if (stream.capture) return cudaSuccess;
+  event->time = std::make_shared<std::chrono::steady_clock::time_point>();
+  stream.push([time = event->time] { *time = std::chrono::steady_clock::now(); }, state.implied_prerequisites(stream));
+  event->position = stream.end();
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  RuntimeState& state = RuntimeState::instance();
+  const std::lock_guard lock(state.mutex);
+  if (event->captured) return returned(cudaErrorCapturedEvent);
+  if (!state.allowed_beside_captures()) return returned(cudaErrorStreamCaptureUnsupported);
+  return event->position.stream ? query(*event->position.stream, event->position.count) : cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  RuntimeState& state = RuntimeState::instance();
+  const std::lock_guard lock(state.mutex);
+  if (event->captured) return returned(cudaErrorCapturedEvent);
+  if (!state.allowed_beside_captures()) return returned(cudaErrorStreamCaptureUnsupported);
+  emulation::count_wait();
+  if (event->position.stream) event->position.stream->run_until(event->position.count);
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  RuntimeState& state = RuntimeState::instance();
+  const std::lock_guard lock(state.mutex);
+  for (const Event* event : {begin, end}) {
+    if (!event->timed || !event->time) return returned(cudaErrorInvalidResourceHandle);
+    if (event->position.stream->done() < event->position.count) return cudaErrorNotReady;
+  }
+  *milliseconds = std::chrono::duration<float, std::milli>(*end->time - *begin->time).count();
+  return cudaSuccess;
+}
+
+// ---- graphs ----
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mode) {
+  RuntimeState& state = RuntimeState::instance();
+  const std::lock_guard lock(state.mutex);
+  if (!handle) return returned(cudaErrorStreamCaptureUnsupported);
+  if (handle->capture) return returned(cudaErrorInvalidValue);
+  handle->capture =
+      Capture{static_cast<CaptureMode>(mode), std::this_thread::get_id(), std::make_shared<Graph>(), false};
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
+  RuntimeState& state = RuntimeState::instance();
+  const std::lock_guard lock(state.mutex);
+  *graph = nullptr;
+  if (!handle || !handle->capture) return returned(cudaErrorStreamCaptureUnmatched);
+  const Capture capture = std::move(*handle->capture);
+  handle->capture.reset();
+  if (capture.invalidated) return returned(cudaErrorStreamCaptureInvalidated);
+  *graph = std::make_unique<EmulatedGraph>(EmulatedGraph{capture.graph}).release();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* status) {
+  RuntimeState& state = RuntimeState::instance();
+  const std::lock_guard lock(state.mutex);
+  const Stream& stream = state.stream(handle);
+  *status = !stream.capture               ? cudaStreamCaptureStatusNone
+            : stream.capture->invalidated ? cudaStreamCaptureStatusInvalidated
+                                          : cudaStreamCaptureStatusActive;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, std::size_t* count) {
+  if (nodes) return returned(cudaErrorInvalidValue);
+  *count = graph->graph->nodes.size();
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  *executable = std::make_unique<EmulatedGraphExec>(EmulatedGraphExec{graph->graph}).release();
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) { return cudaSuccess; }
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  emulation::count_graph_launch();
+  emulation::enqueue(stream, [graph = executable->graph] {
+    for (const emulation::Work& node : graph->nodes) node();
+  });
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  const std::unique_ptr<EmulatedGraph> owner(graph);
+  return graph ? cudaSuccess : returned(cudaErrorInvalidValue);
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  const std::unique_ptr<EmulatedGraphExec> owner(executable);
+  return executable ? cudaSuccess : returned(cudaErrorInvalidValue);
+}
+
+}  // namespace gradamp::emulated

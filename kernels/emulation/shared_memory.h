@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// The shared memory of the block that an OS thread is running. It starts out as NaN bytes, so that a value which
+// nothing wrote shows, and what runs over its end is found: by a guard page, by redzones that are checked when the
+// block ends, and at once under AddressSanitizer.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "kernels/emulation/guarded_pages.h"
+#include "kernels/emulation/site.h"
+
+namespace gradamp::emulation {
+
+inline constexpr std::size_t kMaxStaticShared = 48 << 10;
+inline constexpr std::size_t kMaxShared = 227 << 10;
+inline constexpr std::size_t kDynamicSharedAlignment = 128;
+
+class SharedMemory {
+ public:
+  static constexpr std::size_t kStaticCapacity = 128 << 10;  // kMaxStaticShared and a redzone behind each array
+
+  /// Makes room for launches with this many dynamic bytes.
+  void reserve(std::size_t dynamic_bytes);
+  /// Forgets the last block's arrays and fills everything with NaN.
+  void begin_block();
+  /// A new array of this block.
+  void* add_array(const char* name, std::size_t bytes, std::size_t alignment, const Site& site);
+  /// Where the arrays are: kStaticCapacity bytes.
+  const char* static_memory() const { return static_pages_.begin(); }
+  char* dynamic() const { return dynamic_; }
+  std::size_t dynamic_bytes() const { return dynamic_bytes_; }
+
+  /// What was written where no array is; "" where nothing was. Under AddressSanitizer that has been reported already.
+  std::string damage() const;
+  bool contains(const void* address) const;
+  /// For an address near the dynamic memory: what is wrong with it; else "".
+  std::string describe_overrun(const void* address) const;
+
+ private:
+  struct Array {
+    const char* name;
+    std::size_t offset, bytes;
+    Site site;
+  };
+
+  struct Range {
+    char *begin, *end;
+  };
+
+  Range dynamic_with_redzones() const;
+
+  GuardedPages static_pages_;
+  std::size_t static_used_ = 0;   // with redzones
+  std::size_t static_bytes_ = 0;  // as CUDA counts
+  std::vector<Array> arrays_;
+  GuardedPages dynamic_pages_;
+  char* dynamic_ = nullptr;
+  std::size_t dynamic_bytes_ = 0;
+};
+
+}  // namespace gradamp::emulation

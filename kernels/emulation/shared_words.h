@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+// What SHARED and DYNAMIC_SHARED of kernels/cuda/cuda.h are made of.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/emulation/site.h"
+
+namespace gradamp::emulation {
+
+inline constexpr std::size_t kSharedAlignment = 16;  // of static arrays, at least
+
+/// Where one SHARED() is in the block of the OS thread.
+struct SharedSlot {
+  std::uint32_t block = 0;
+  void* array = nullptr;
+};
+
+/// Differs between any two blocks that an OS thread runs.
+inline constinit thread_local std::uint32_t current_block_serial = 0;
+
+/// Gives the slot its array in the current block. Called by the block's first thread that comes to the declaration.
+void place_shared_array(SharedSlot& slot, const char* name, std::size_t bytes, std::size_t alignment, const Site& site);
+void* dynamic_shared();
+
+template <typename T>
+T& shared_array(SharedSlot& slot, const char* name, Site site = Site::here()) {
+  static_assert(std::is_trivially_default_constructible_v<std::remove_all_extents_t<T>>,
+                "nothing constructs what is in shared memory");
+  if (slot.block != current_block_serial) [[unlikely]]
+    place_shared_array(slot, name, sizeof(T), alignof(T) > kSharedAlignment ? alignof(T) : kSharedAlignment, site);
+  return *static_cast<T*>(slot.array);
+}
+
+}  // namespace gradamp::emulation

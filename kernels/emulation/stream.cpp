@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/emulation/stream.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "kernels/emulation/config.h"
+#include "kernels/emulation/runtime_state.h"
+
+namespace gradamp::emulation {
+
+void Stream::push(Work work, std::vector<Position> prerequisites) {
+  queue_.push_back({std::move(work), std::move(prerequisites)});
+  ++pushed_;
+  if (!config().deferred) run_all();
+}
+
+void Stream::run_until(std::uint64_t count) {
+  while (done_ < count) {
+    const Item item = std::move(queue_.front());
+    queue_.pop_front();
+    for (const Position& position : item.prerequisites) position.stream->run_until(position.count);
+    ++done_;  // also where the work fails: it is not tried again
+    item.work();
+  }
+}
+
+RuntimeState& RuntimeState::instance() {
+  static auto* state = new RuntimeState;  // outlives whoever destroys a stream at exit
+  return *state;
+}
+
+RuntimeState::RuntimeState() : default_stream_(std::make_shared<Stream>(true)), streams_{default_stream_} {}
+
+Stream* RuntimeState::create_stream(bool blocking) {
+  streams_.push_back(std::make_shared<Stream>(blocking));
+  return streams_.back().get();
+}
+
+std::shared_ptr<Stream> RuntimeState::remove_stream(emulated::cudaStream_t handle) {
+  const auto found =
+      std::find_if(streams_.begin(), streams_.end(), [&](const auto& stream) { return stream.get() == handle; });
+  if (found == streams_.end()) return nullptr;
+  std::shared_ptr<Stream> stream = *found;
+  streams_.erase(found);
+  return stream;
+}
+
+void RuntimeState::run_all() {
+  for (std::size_t i = 0; i < streams_.size(); ++i) streams_[i]->run_all();
+}
+
+std::vector<Stream::Position> RuntimeState::implied_prerequisites(const Stream& stream) {
+  std::vector<Stream::Position> positions;
+  if (!stream.blocking()) return positions;
+  if (!is_default(stream)) {
+    if (!default_stream_->idle()) positions.push_back(default_stream_->end());
+    return positions;
+  }
+  for (const auto& other : streams_)
+    if (other->blocking() && other.get() != &stream && !other->idle()) positions.push_back(other->end());
+  return positions;
+}
+
+bool RuntimeState::allowed_beside_captures() {
+  bool allowed = true;
+  for (const auto& stream : streams_) {
+    if (!stream->capture || stream->capture->mode == CaptureMode::kRelaxed) continue;
+    if (stream->capture->mode == CaptureMode::kThreadLocal && stream->capture->thread != std::this_thread::get_id())
+      continue;
+    stream->capture->invalidated = true;
+    allowed = false;
+  }
+  return allowed;
+}
+
+void enqueue(Stream* handle, Work work) {
+  RuntimeState& state = RuntimeState::instance();
+  const std::lock_guard lock(state.mutex);
+  Stream& stream = state.stream(handle);
+  if (stream.capture) {
+    check(!stream.capture->invalidated, "the stream's capture has failed: it takes no more work until it is ended");
+    stream.capture->graph->nodes.push_back(std::move(work));
+    return;
+  }
+  stream.push(std::move(work), state.implied_prerequisites(stream));
+}
+
+}  // namespace gradamp::emulation

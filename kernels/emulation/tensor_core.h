@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// The tensor core's instructions, as collectives of a warp: what the wrappers in kernels/cuda/ptx.h are under
+// emulation. The layouts of the fragments are written there.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/emulation/site.h"
+
+namespace gradamp::emulation {
+
+enum class MmaType { kBF16, kTF32 };
+
+/// A lane's part of d += a * b over `row_tiles` x `column_tiles` tiles of 16 x 8.
+struct MmaFragments {
+  float* d;                // [row_tiles][column_tiles][4]
+  const std::uint32_t* a;  // [row_tiles][4]
+  const std::uint32_t* b;  // [column_tiles][2]
+  int row_tiles, column_tiles;
+};
+
+void mma(MmaType type, const MmaFragments& fragments, const Site& site);
+
+/// `matrices` is 1, 2 or 4; lane 8 m + r gives the address of row r of matrix m.
+void ldmatrix(std::uint32_t* registers, const void* row, int matrices, bool transposed, const Site& site);
+
+}  // namespace gradamp::emulation

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// For tests of the emulator itself.
+#pragma once
+
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "kernels/emulation/config.h"
+#include "kernels/emulation/poison.h"
+#include "tests/kernels/emulation/device_array.h"
+
+namespace gradamp::emulation {
+
+/// Leaves the configuration as it was.
+class ConfigScope {
+ public:
+  ConfigScope() = default;
+  ~ConfigScope() { config() = before_; }
+  ConfigScope(const ConfigScope&) = delete;
+  ConfigScope& operator=(const ConfigScope&) = delete;
+
+ private:
+  Config before_ = config();
+};
+
+class EmulationTest : public ::testing::Test {
+ private:
+  ConfigScope scope_;
+};
+
+/// The message of the Error that `action` throws, "" where it throws none.
+template <typename Action>
+std::string error_of(Action action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+/// Calls `action` in each order of threads and blocks, shuffled ones twice.
+template <typename Action>
+void in_every_order(Action action) {
+  const ConfigScope scope;
+  for (const ThreadOrder order : {ThreadOrder::kForward, ThreadOrder::kReverse, ThreadOrder::kShuffled}) {
+    config().thread_order = order;
+    for (config().seed = 1; config().seed <= (order == ThreadOrder::kShuffled ? 2u : 1u); ++config().seed) {
+      SCOPED_TRACE("order " + std::to_string(static_cast<int>(order)) + ", seed " + std::to_string(config().seed));
+      action();
+    }
+  }
+}
+
+}  // namespace gradamp::emulation

@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: MIT
+// The emulator's streams, events, graphs and memory, against what CUDA's runtime documents.
+#include <chrono>
+#include <cstring>
+#include <numeric>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/kernels/emulation/emulation_support.h"
+
+namespace gradamp::emulated {
+namespace {
+
+using emulation::config;
+using emulation::error_of;
+using ::testing::Each;
+using ::testing::HasSubstr;
+
+__global__ void add_kernel(float* values, float amount) { values[threadIdx.x] += amount; }
+__global__ void copy_kernel(const float* source, float* target) { target[threadIdx.x] = source[threadIdx.x]; }
+__global__ void failing_kernel(float* values) {
+  if (threadIdx.x == 0) __syncthreads();
+  values[threadIdx.x] = 0;
+}
+
+// A pinned number.
+class Pinned {
+ public:
+  explicit Pinned(float value) {
+    check_cuda(cudaMallocHost(&memory_, sizeof value), "cudaMallocHost");
+    *memory_ = value;
+  }
+  ~Pinned() { cudaFreeHost(memory_); }
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+
+  float& operator*() const { return *memory_; }
+  float* get() const { return memory_; }
+
+ private:
+  float* memory_ = nullptr;
+};
+
+class RuntimeTest : public emulation::EmulationTest {
+ protected:
+  RuntimeTest() {
+    check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+    check_cuda(cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+    check_cuda(cudaEventCreateWithFlags(&event, cudaEventDefault), "cudaEventCreateWithFlags");
+    check_cuda(cudaMemset(values.data(), 0, values.bytes()), "cudaMemset");
+  }
+  ~RuntimeTest() override {
+    cudaEventDestroy(event);
+    cudaStreamDestroy(other);
+    cudaStreamDestroy(stream);
+    cudaGetLastError();
+  }
+
+  void add(float amount, cudaStream_t to) { launch(add_kernel, {1, 32, 0, to}, values.data(), amount); }
+  // What is in memory, without waiting: the emulator's device memory is the host's.
+  float now() const { return *values.data(); }
+
+  DeviceArray<float> values{32};
+  cudaStream_t stream = nullptr, other = nullptr;
+  cudaEvent_t event = nullptr;
+};
+
+// ---- order ----
+
+TEST_F(RuntimeTest, WorkRunsAtOnceUnlessDeferred) {
+  add(1, stream);
+  EXPECT_EQ(now(), 1);
+  EXPECT_EQ(cudaStreamQuery(stream), cudaSuccess);
+}
+
+TEST_F(RuntimeTest, DeferredWorkRunsWhenItsStreamIsWaitedFor) {
+  config().deferred = true;
+  add(1, stream);
+  add(10, other);
+  EXPECT_EQ(now(), 0);
+  EXPECT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  EXPECT_EQ(now(), 1);
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  EXPECT_EQ(now(), 11);
+}
+
+TEST_F(RuntimeTest, QueriesAnswerNotReadyOnceAndMakeProgress) {
+  config().deferred = true;
+  add(1, stream);
+  EXPECT_EQ(cudaStreamQuery(stream), cudaErrorNotReady);
+  EXPECT_EQ(cudaStreamQuery(stream), cudaSuccess);
+  EXPECT_EQ(now(), 1);
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess);  // not ready is not a failure
+}
+
+TEST_F(RuntimeTest, EventsStandForWhatIsBeforeThem) {
+  config().deferred = true;
+  EXPECT_EQ(cudaEventQuery(event), cudaSuccess);  // never recorded
+  add(1, stream);
+  EXPECT_EQ(cudaEventRecord(event, stream), cudaSuccess);
+  add(10, stream);
+  EXPECT_EQ(cudaEventQuery(event), cudaErrorNotReady);
+  EXPECT_EQ(now(), 1);
+  EXPECT_EQ(cudaEventQuery(event), cudaSuccess);
+  EXPECT_EQ(cudaEventRecord(event, stream), cudaSuccess);
+  EXPECT_EQ(cudaEventSynchronize(event), cudaSuccess);
+  EXPECT_EQ(now(), 11);
+}
+
+TEST_F(RuntimeTest, StreamsWaitForEvents) {
+  config().deferred = true;
+  const DeviceArray<float> copy(32);
+  add(1, stream);
+  ASSERT_EQ(cudaEventRecord(event, stream), cudaSuccess);
+  add(10, stream);
+  ASSERT_EQ(cudaStreamWaitEvent(other, event), cudaSuccess);
+  launch(copy_kernel, {1, 32, 0, other}, static_cast<const float*>(values.data()), copy.data());
+  ASSERT_EQ(cudaStreamSynchronize(other), cudaSuccess);
+  EXPECT_EQ(*copy.data(), 1);
+  EXPECT_EQ(now(), 1);  // the rest of the first stream was not needed
+}
+
+TEST_F(RuntimeTest, StreamsDoNotWaitUnasked) {
+  config().deferred = true;
+  const DeviceArray<float> copy(32);
+  add(1, stream);
+  launch(copy_kernel, {1, 32, 0, other}, static_cast<const float*>(values.data()), copy.data());
+  ASSERT_EQ(cudaStreamSynchronize(other), cudaSuccess);
+  EXPECT_EQ(*copy.data(), 0);
+}
+
+TEST_F(RuntimeTest, TheDefaultStreamWaitsForBlockingStreams) {
+  config().deferred = true;
+  cudaStream_t blocking = nullptr;
+  ASSERT_EQ(cudaStreamCreate(&blocking), cudaSuccess);
+  add(1, blocking);
+  add(10, stream);
+  add(100, nullptr);
+  ASSERT_EQ(cudaStreamSynchronize(nullptr), cudaSuccess);
+  EXPECT_EQ(now(), 101);  // the other stream is of the kind that does not block
+  add(1000, nullptr);
+  add(10000, blocking);
+  ASSERT_EQ(cudaStreamSynchronize(blocking), cudaSuccess);
+  EXPECT_EQ(now(), 11101);
+  EXPECT_EQ(cudaStreamDestroy(blocking), cudaSuccess);
+}
+
+TEST_F(RuntimeTest, FreeingAndDestroyingLetWorkFinish) {
+  config().deferred = true;
+  float* memory = nullptr;
+  ASSERT_EQ(cudaMalloc(&memory, 128), cudaSuccess);
+  launch(copy_kernel, {1, 32, 0, stream}, static_cast<const float*>(memory), values.data());
+  EXPECT_EQ(cudaFree(memory), cudaSuccess);
+  EXPECT_TRUE(std::isnan(now()));
+  cudaStream_t passing = nullptr;
+  ASSERT_EQ(cudaStreamCreate(&passing), cudaSuccess);
+  ASSERT_EQ(cudaMemsetAsync(values.data(), 0, values.bytes(), passing), cudaSuccess);
+  EXPECT_EQ(cudaStreamDestroy(passing), cudaSuccess);
+  EXPECT_EQ(now(), 0);
+}
+
+TEST_F(RuntimeTest, LibraryCallsJoinTheStream) {
+  config().deferred = true;
+  add(2, stream);
+  emulation::enqueue(stream, [memory = values.data()] { *memory *= 5; });
+  add(1, stream);
+  ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  EXPECT_EQ(now(), 11);
+}
+
+TEST_F(RuntimeTest, KernelsThatFailThrowFromTheWait) {
+  config().deferred = true;
+  launch(failing_kernel, {1, 32, 0, stream}, values.data());
+  EXPECT_THAT(error_of([&] { cudaStreamSynchronize(stream); }), HasSubstr("__syncthreads"));
+  add(1, stream);  // and what follows still runs
+  EXPECT_EQ(error_of([&] { cudaStreamSynchronize(stream); }), "");
+  EXPECT_EQ(now(), 1);
+}
+
+TEST_F(RuntimeTest, ElapsedTime) {
+  cudaEvent_t end = nullptr;
+  ASSERT_EQ(cudaEventCreate(&end), cudaSuccess);
+  float milliseconds = -1;
+  EXPECT_EQ(cudaEventElapsedTime(&milliseconds, event, end), cudaErrorInvalidResourceHandle);  // not recorded
+  ASSERT_EQ(cudaEventRecord(event, stream), cudaSuccess);
+  emulation::enqueue(stream, [] {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(3);
+    while (std::chrono::steady_clock::now() < until) {
+    }
+  });
+  config().deferred = true;
+  ASSERT_EQ(cudaEventRecord(end, stream), cudaSuccess);
+  EXPECT_EQ(cudaEventElapsedTime(&milliseconds, event, end), cudaErrorNotReady);
+  ASSERT_EQ(cudaEventSynchronize(end), cudaSuccess);
+  EXPECT_EQ(cudaEventElapsedTime(&milliseconds, event, end), cudaSuccess);
+  EXPECT_GE(milliseconds, 3.0f);
+  EXPECT_EQ(cudaEventDestroy(end), cudaSuccess);
+  cudaGetLastError();
+}
+
+// ---- graphs ----
+
+TEST_F(RuntimeTest, GraphsReplayWhatWasCaptured) {
+  for (const bool deferred : {false, true}) {
+    SCOPED_TRACE(deferred);
+    config().deferred = deferred;
+    ASSERT_EQ(cudaMemset(values.data(), 0, values.bytes()), cudaSuccess);
+    const Pinned result(-1);
+    float amount = 1;
+    ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), cudaSuccess);
+    add(amount, stream);
+    amount = 100;  // arguments were taken by value
+    emulation::enqueue(stream, [memory = values.data()] { *memory *= 2; });
+    ASSERT_EQ(cudaMemcpyAsync(result.get(), values.data(), sizeof(float), cudaMemcpyDeviceToHost, stream), cudaSuccess);
+    cudaGraph_t graph = nullptr;
+    ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    EXPECT_EQ(now(), 0);  // nothing has run
+    std::size_t nodes = 0;
+    EXPECT_EQ(cudaGraphGetNodes(graph, nullptr, &nodes), cudaSuccess);
+    EXPECT_EQ(nodes, 3u);
+
+    cudaGraphExec_t executable = nullptr;
+    ASSERT_EQ(cudaGraphInstantiate(&executable, graph), cudaSuccess);
+    ASSERT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+    const std::uint64_t launches_before = emulation::statistics().graph_launches;
+    for (int i = 0; i < 3; ++i) ASSERT_EQ(cudaGraphLaunch(executable, stream), cudaSuccess);
+    EXPECT_EQ(emulation::statistics().graph_launches, launches_before + 3);
+    ASSERT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);  // launches that have not run do
+    EXPECT_EQ(*result, deferred ? -1 : 14);
+    ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+    EXPECT_EQ(*result, 14);  // ((0 + 1) 2 + 1) 2 + 1) 2
+  }
+}
+
+TEST_F(RuntimeTest, CaptureStatus) {
+  cudaStreamCaptureStatus status{};
+  const auto expect_status = [&](cudaStreamCaptureStatus expected) {
+    EXPECT_EQ(cudaStreamIsCapturing(stream, &status), cudaSuccess);
+    EXPECT_EQ(status, expected);
+  };
+  cudaGraph_t graph = nullptr;
+  expect_status(cudaStreamCaptureStatusNone);
+  EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureUnmatched);
+  EXPECT_EQ(cudaStreamBeginCapture(nullptr, cudaStreamCaptureModeGlobal), cudaErrorStreamCaptureUnsupported);
+  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), cudaSuccess);
+  expect_status(cudaStreamCaptureStatusActive);
+  EXPECT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaStreamSynchronize(stream), cudaErrorStreamCaptureUnsupported);
+  expect_status(cudaStreamCaptureStatusInvalidated);
+  EXPECT_THAT(error_of([&] { add(1, stream); }), HasSubstr("capture has failed"));
+  EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
+  EXPECT_EQ(graph, nullptr);
+  expect_status(cudaStreamCaptureStatusNone);
+}
+
+// Each of these, during a capture, is refused and ends it.
+TEST_F(RuntimeTest, CaptureRefusesWhatCannotBeReplayed) {
+  std::vector<float> pageable(32);
+  float* memory = nullptr;
+  ASSERT_EQ(cudaEventRecord(event, other), cudaSuccess);
+  const std::pair<const char*, std::function<cudaError_t()>> calls[] = {
+      {"stream synchronize", [&] { return cudaStreamSynchronize(stream); }},
+      {"stream query", [&] { return cudaStreamQuery(stream); }},
+      {"device synchronize", [&] { return cudaDeviceSynchronize(); }},
+      {"event query", [&] { return cudaEventQuery(event); }},
+      {"event synchronize", [&] { return cudaEventSynchronize(event); }},
+      {"malloc", [&] { return cudaMalloc(&memory, 4); }},
+      {"free", [&] { return cudaFree(values.data()); }},
+      {"copy from pageable memory",
+       [&] { return cudaMemcpyAsync(values.data(), pageable.data(), 128, cudaMemcpyHostToDevice, stream); }},
+      {"copy to pageable memory",
+       [&] { return cudaMemcpyAsync(pageable.data(), values.data(), 128, cudaMemcpyDeviceToHost, stream); }},
+  };
+  for (const auto& [name, call] : calls) {
+    ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), cudaSuccess) << name;
+    EXPECT_EQ(call(), cudaErrorStreamCaptureUnsupported) << name;
+    EXPECT_EQ(cudaGetLastError(), cudaErrorStreamCaptureUnsupported) << name;
+    cudaGraph_t graph = nullptr;
+    EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated) << name;
+  }
+  EXPECT_EQ(memory, nullptr);
+}
+
+TEST_F(RuntimeTest, ARelaxedCaptureAllowsAllocations) {
+  float* memory = nullptr;
+  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), cudaSuccess);
+  EXPECT_EQ(cudaMalloc(&memory, 4), cudaSuccess);
+  EXPECT_EQ(cudaFree(memory), cudaSuccess);
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+}
+
+TEST_F(RuntimeTest, EventsAcrossACapture) {
+  ASSERT_EQ(cudaEventRecord(event, other), cudaSuccess);
+  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), cudaSuccess);
+  EXPECT_EQ(cudaStreamWaitEvent(stream, event), cudaErrorStreamCaptureIsolation);  // of work outside
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
+
+  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), cudaSuccess);
+  EXPECT_EQ(cudaEventRecord(event, stream), cudaSuccess);
+  EXPECT_EQ(cudaEventQuery(event), cudaErrorCapturedEvent);
+  EXPECT_EQ(cudaStreamWaitEvent(stream, event), cudaSuccess);
+  ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+}
+
+// ---- memory ----
+
+TEST_F(RuntimeTest, MemoryHasALimit) {
+  std::size_t free_before = 0, free_now = 0, total = 0;
+  config().memory_limit = 1 << 20;
+  ASSERT_EQ(cudaMemGetInfo(&free_before, &total), cudaSuccess);
+  EXPECT_EQ(total, std::size_t{1} << 20);
+  EXPECT_EQ(free_before, total - values.bytes());
+  std::byte *memory = nullptr, *more = nullptr;
+  EXPECT_EQ(cudaMalloc(&memory, free_before + 1), cudaErrorMemoryAllocation);
+  EXPECT_EQ(memory, nullptr);
+  EXPECT_EQ(cudaGetLastError(), cudaErrorMemoryAllocation);
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess);  // forgotten
+  ASSERT_EQ(cudaMalloc(&memory, free_before), cudaSuccess);
+  EXPECT_EQ(cudaMalloc(&more, 1), cudaErrorMemoryAllocation);
+  ASSERT_EQ(cudaMemGetInfo(&free_now, &total), cudaSuccess);
+  EXPECT_EQ(free_now, 0u);
+  EXPECT_EQ(cudaFree(memory), cudaSuccess);
+  ASSERT_EQ(cudaMemGetInfo(&free_now, &total), cudaSuccess);
+  EXPECT_EQ(free_now, free_before);
+}
+
+TEST_F(RuntimeTest, MemoryIsAlignedAndBeginsAsNaN) {
+  for (const std::size_t bytes : {std::size_t{1}, std::size_t{100}, std::size_t{256}, std::size_t{5120}}) {
+    std::byte* memory = nullptr;
+    ASSERT_EQ(cudaMalloc(&memory, bytes), cudaSuccess);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory) % (bytes % 256 == 0 ? 256 : 16), 0u) << bytes;
+    EXPECT_THAT(std::vector<std::byte>(memory, memory + bytes), Each(std::byte{0xFF}));
+    EXPECT_EQ(cudaFree(memory), cudaSuccess);
+  }
+}
+
+TEST_F(RuntimeTest, FreeKnowsItsOwn) {
+  float* memory = nullptr;
+  float local = 0;
+  EXPECT_EQ(cudaFree(nullptr), cudaSuccess);
+  EXPECT_EQ(cudaFree(&local), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaFree(values.data() + 1), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaMalloc(&memory, 0), cudaSuccess);
+  EXPECT_EQ(memory, nullptr);
+  ASSERT_EQ(cudaMallocHost(&memory, 8), cudaSuccess);
+  EXPECT_EQ(cudaFree(memory), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaFreeHost(memory), cudaSuccess);
+  EXPECT_EQ(cudaFreeHost(memory), cudaErrorInvalidValue);
+}
+
+TEST_F(RuntimeTest, CopiesKnowTheirDirection) {
+  std::vector<float> host(32, 5);
+  EXPECT_EQ(cudaMemcpy(host.data(), values.data(), 128, cudaMemcpyHostToDevice), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaMemcpy(values.data(), host.data(), 128, cudaMemcpyDeviceToDevice), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaMemcpy(values.data(), host.data(), 128, cudaMemcpyDefault), cudaSuccess);
+  EXPECT_THAT(values.host(), Each(5));
+  EXPECT_EQ(cudaMemcpy(values.data() + 1, host.data(), 128, cudaMemcpyHostToDevice),
+            cudaErrorInvalidValue);  // too long
+  EXPECT_EQ(cudaMemset(values.data(), 0, 129), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaMemset(host.data(), 0, 128), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaMemcpy(values.data() + 16, values.data(), 64, cudaMemcpyDeviceToDevice), cudaSuccess);
+  EXPECT_EQ(cudaMemset(values.data(), 0, 64), cudaSuccess);
+  EXPECT_EQ(values.host()[15], 0);
+  EXPECT_EQ(values.host()[16], 5);
+}
+
+TEST_F(RuntimeTest, DeferredCopies) {
+  config().deferred = true;
+  float pageable = 3;
+  // From pageable memory: taken before the call returns, and there when the stream comes to it.
+  ASSERT_EQ(cudaMemcpyAsync(values.data(), &pageable, sizeof pageable, cudaMemcpyHostToDevice, stream), cudaSuccess);
+  pageable = 4;
+  EXPECT_EQ(now(), 0);
+  // To pageable memory: there when the call returns.
+  float result = 0;
+  ASSERT_EQ(cudaMemcpyAsync(&result, values.data(), sizeof result, cudaMemcpyDeviceToHost, stream), cudaSuccess);
+  EXPECT_EQ(result, 3);
+  // Pinned memory is read and written when the stream comes to it.
+  const Pinned pinned(7);
+  ASSERT_EQ(cudaMemcpyAsync(values.data(), pinned.get(), sizeof(float), cudaMemcpyHostToDevice, stream), cudaSuccess);
+  *pinned = 8;
+  ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  EXPECT_EQ(now(), 8);
+  ASSERT_EQ(cudaMemcpyAsync(pinned.get(), values.data() + 1, sizeof(float), cudaMemcpyDeviceToHost, stream),
+            cudaSuccess);
+  EXPECT_EQ(*pinned, 8);
+  ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  EXPECT_EQ(*pinned, 0);
+}
+
+// ---- the device ----
+
+TEST_F(RuntimeTest, TheDeviceDescribesItself) {
+  int count = 0, device = -1, value = 0;
+  EXPECT_EQ(cudaGetDeviceCount(&count), cudaSuccess);
+  EXPECT_EQ(count, 1);
+  EXPECT_EQ(cudaSetDevice(0), cudaSuccess);
+  EXPECT_EQ(cudaSetDevice(1), cudaErrorInvalidDevice);
+  EXPECT_EQ(cudaGetDevice(&device), cudaSuccess);
+  EXPECT_EQ(device, 0);
+  cudaDeviceProp properties{};
+  ASSERT_EQ(cudaGetDeviceProperties(&properties, 0), cudaSuccess);
+  EXPECT_STREQ(properties.name, "CUDA emulator");
+  EXPECT_EQ(properties.major * 10 + properties.minor, 90);
+  EXPECT_EQ(properties.warpSize, 32);
+  EXPECT_EQ(properties.sharedMemPerBlock, std::size_t{48 << 10});
+  EXPECT_EQ(properties.sharedMemPerBlockOptin, std::size_t{227 << 10});
+  EXPECT_EQ(cudaDeviceGetAttribute(&value, cudaDevAttrMultiProcessorCount, 0), cudaSuccess);
+  EXPECT_EQ(value, properties.multiProcessorCount);
+  EXPECT_EQ(cudaGetDeviceProperties(&properties, 1), cudaErrorInvalidDevice);
+  EXPECT_STREQ(cudaGetErrorName(cudaErrorMemoryAllocation), "cudaErrorMemoryAllocation");
+  EXPECT_STREQ(cudaGetErrorString(cudaErrorMemoryAllocation), "out of memory");
+}
+
+TEST_F(RuntimeTest, StatisticsCount) {
+  const emulation::Statistics before = emulation::statistics();
+  launch(add_kernel, {5, 32, 0, stream}, values.data(), 0.0f);
+  cudaStreamSynchronize(stream);
+  const emulation::Statistics after = emulation::statistics();
+  EXPECT_EQ(after.launches - before.launches, 1u);
+  EXPECT_EQ(after.blocks - before.blocks, 5u);
+  EXPECT_EQ(after.waits - before.waits, 1u);
+}
+
+TEST_F(RuntimeTest, ErrorsBecomeExceptions) {
+  EXPECT_EQ(error_of([] { check_cuda(cudaSuccess, "cudaMalloc"); }), "");
+  EXPECT_THAT(error_of([] { check_cuda(cudaErrorMemoryAllocation, "cudaMalloc"); }),
+              ::testing::ContainsRegex("cudaMalloc at .*runtime_test.cpp:[0-9]+: out of memory"));
+}
+
+}  // namespace
+}  // namespace gradamp::emulated

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// Kernels that write down what CUDA's words for threads give.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cuda/cuda.h"
+
+namespace gradamp::GRADAMP_GPU {
+
+struct Place {
+  int thread[3], block[3], block_size[3], grid_size[3];
+};
+/// places[i] for the i-th thread of the grid.
+void run_places(dim3 grid, dim3 block, Place* places);
+
+/// Each thread writes to shared memory and reads its mirror image's value, a few times: output[i] = rounds * (n - 1 -
+/// i).
+void run_mirror(int threads, int rounds, int* output);
+/// In round r, threads below limits[r] vote yes: for each thread and round, the results of count, or and and.
+void run_block_votes(int threads, int rounds, const int* limits, int* counts, int* ors, int* ands);
+
+enum class ShuffleWord { kIndex, kXor, kUp, kDown };
+/// One warp: lane l gives 100 + l and gets output[l].
+template <typename T>
+void run_shuffle(ShuffleWord word, int argument, int width, T* output);
+/// Two halves of a warp at once, each in its own mask: the lower adds its 16 lanes, the upper spreads lane 31's number.
+void run_half_shuffles(int* output);
+
+/// One warp: lane l votes as bit l of `predicates`; what ballot, any and all gave.
+void run_votes(std::uint32_t predicates, std::uint32_t* ballots, int* anys, int* alls);
+/// Lanes 0 to 9 vote among themselves, the others among themselves; with even lanes for.
+void run_masked_ballots(std::uint32_t* ballots);
+
+/// A warp in which each lane waits for the one before, by way of shared memory and __syncwarp: output[l] = l (l + 1)
+/// / 2.
+void run_warp_scan(int* output);
+
+struct AtomicResults {
+  int add_int, sub_int, min_int, max_int;
+  unsigned add_unsigned, or_unsigned, and_unsigned, xor_unsigned, inc_unsigned, exchange_unsigned, cas_unsigned;
+  unsigned long long add_long, max_long;
+  float add_float;
+  double add_double;
+};
+/// 4 blocks of 64 threads, of numbers i from 0 to 255, apply each atomic with i to *results. old_add[i] is what thread
+/// i got from adding 1 to add_unsigned, old_exchange[i] from exchanging i.
+void run_atomics(AtomicResults* results, unsigned* old_add, unsigned* old_exchange);
+
+/// Copies with accesses of 4, 8 or 16 bytes, streaming or not.
+void run_vector_copy(int bytes_at_once, bool streaming, const std::byte* source, std::byte* target, int bytes);
+
+/// Every value through the words that compute; see words_test.cpp for what they are held against.
+struct MathResults {
+  int popc, clz, ffs, mulhi, float_bits;
+  unsigned umulhi;
+  float back_from_bits, rsqrt, exp_fast, fma, reciprocal, product, smaller, larger;
+  bool is_finite, is_nan;
+  int smaller_int, larger_int;
+};
+void run_math(float value, float other, int bits, MathResults* result);
+
+/// The last block to finish adds what all blocks wrote: *output = the sum of the numbers below blocks * 64.
+void run_last_block_sum(int blocks, int* partial, unsigned* counter, int* output);
+
+}  // namespace gradamp::GRADAMP_GPU

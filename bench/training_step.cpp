@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
-// Times whole training steps (gather and augment, forward, loss, backward, statistics, SGD) and prints one line of
-// JSON. bench/compare_pytorch.py runs it beside PyTorch. With --save FILE it writes the initial weights and the first
-// batch, so that the other side can verify that it computes the same before either is timed.
+// Times whole training steps (gather and augment, forward, loss, backward, statistics, SGD), as `gradamp train` runs
+// them, and prints one line of JSON. bench/compare_pytorch.py runs it beside PyTorch. With --save FILE it writes the
+// initial weights and the first batch, so that the other side can verify that it computes the same before either is
+// timed. With --compare, plain and analysed steps are timed in turn, block by block.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -20,17 +23,16 @@
 #include "nets/networks.h"
 #include "optim/optimizer.h"
 #include "tools/training_data.h"
+#include "tools/training_steps.h"
 
 namespace gradamp {
 namespace {
 
 struct Options {
-  std::string network = "resnet20";
-  std::int64_t batch_size = 128;
-  int steps = 10;
-  int warmup = 2;
-  int threads = 0;
-  bool analyze = false;
+  std::string network = "resnet20", device = "cpu", precision = "f32", granularity = "weight";
+  std::int64_t batch_size = 128, epoch_steps = 8;
+  int steps = 10, block = 1, warmup = 2, threads = 0;
+  bool analyze = false, compare = false;
   std::string save;
 };
 
@@ -43,80 +45,155 @@ double peak_memory_mib() {
   return 0;
 }
 
-/// One batch's worth of random bytes and labels.
-struct Bytes {
-  Tensor images, labels, order;
-};
+Precision parse_precision_name(const std::string& text) {
+  for (const Precision precision : {Precision::kF32, Precision::kTF32, Precision::kBF16})
+    if (text == name_of(precision)) return precision;
+  fail("expected a precision (f32, tf32 or bf16), got '{}'", text);
+}
 
-Bytes make_bytes(Backend& backend, std::int64_t count) {
+/// Random bytes and labels for an epoch of `count` images; the bytes repeat after about a million.
+TrainingData make_data(Backend& backend, std::int64_t count) {
+  constexpr std::size_t kPeriod = 1'048'573;  // a prime, so that no two images are alike
   PhiloxSequence random(1, RandomStream::kTest, 0);
   std::vector<std::uint8_t> images(static_cast<std::size_t>(count * 32 * 32 * 3));
-  for (std::uint8_t& value : images) value = static_cast<std::uint8_t>(random.below(256));
+  for (std::size_t i = 0; i < images.size(); ++i)
+    images[i] = i < kPeriod ? static_cast<std::uint8_t>(random.below(256)) : images[i - kPeriod];
   std::vector<std::int32_t> labels(static_cast<std::size_t>(count));
   for (std::int32_t& label : labels) label = static_cast<std::int32_t>(random.below(10));
-  return {Tensor::from_host(backend, {count, 32, 32, 3}, images), Tensor::from_host(backend, {count}, labels),
-          make_order(backend, count, 1, 1)};
+  TrainingData data;
+  data.train.count = count;
+  data.train.classes = 10;
+  data.train.images = Tensor::from_host(backend, {count, 32, 32, 3}, images);
+  data.train.labels = Tensor::from_host(backend, {count}, labels);
+  data.train_gather.augment = true;
+  data.train_gather.mean = {0.5f, 0.5f, 0.5f};
+  data.train_gather.inverse_std = {3.5f, 3.5f, 3.5f};
+  return data;
 }
 
-GatherParams gather_params() {
-  GatherParams params;
-  params.augment = true;
-  params.mean = {0.5f, 0.5f, 0.5f};
-  params.inverse_std = {3.5f, 3.5f, 3.5f};
-  return params;
+OptimizerOptions optimizer_options(const Options& options, bool analyze) {
+  OptimizerOptions result;
+  result.strategy.phases = {{1, 0.01, analyze, analyze ? 2.0 : 1.0}, {2, 0.01, false, 1.0}};
+  result.selection.method = analyze ? SelectionMethod::kMeasure : SelectionMethod::kNone;
+  result.sgd.granularity = options.granularity == "neuron" ? Granularity::kNeuron : Granularity::kWeight;
+  return result;
 }
 
-void save(const std::string& path, Module& network, const Batch& batch) {
-  std::vector<StateEntry> entries = state_dict(network);
-  entries.push_back({"batch.images", batch.images.shape(), batch.images.to_host<float>()});
-  std::vector<TensorView> views;
-  for (const StateEntry& entry : entries)
-    views.push_back({entry.name, DType::kF32, entry.shape, std::as_bytes(std::span(entry.values))});
-  const std::vector<std::int32_t> labels = batch.labels.to_host<std::int32_t>();
-  views.push_back({"batch.labels", DType::kI32, batch.labels.shape(), std::as_bytes(std::span(labels))});
-  write_safetensors(path, std::move(views), {}, Keep::kNothing);
-}
+/// A network in training, and the seconds that its steps took.
+class TimedRun {
+ public:
+  TimedRun(Backend& backend, const Options& options, const TrainingData& data, bool analyze)
+      : backend_(backend), options_(options), data_(data), state_(make_step_state(backend, 1)) {
+    network_ = make_network(options.network, backend);
+    initialize(*network_, Initialization::kPyTorch, 1);
+    optimizer_ = std::make_unique<Optimizer>(*network_, state_, optimizer_options(options, analyze));
+    RunSettings settings;
+    settings.seed = 1;
+    settings.batch_size = options.batch_size;
+    steps_ = std::make_unique<TrainingSteps>(settings, data, state_, *network_, *optimizer_);
+    optimizer_->begin_epoch(1);
+    begin_images();
+  }
 
-OptimizerOptions optimizer_options(bool analyze) {
-  OptimizerOptions options;
-  options.strategy.phases = {{1, 0.01, analyze, analyze ? 2.0 : 1.0}, {2, 0.01, false, 1.0}};
-  options.selection.method = analyze ? SelectionMethod::kMeasure : SelectionMethod::kNone;
-  return options;
-}
+  /// Initial weights and the first step's batch.
+  void save(const std::string& path) const {
+    const Tensor order = make_order(backend_, data_.train.count, 1, 1);
+    const Batch batch =
+        gather_batch(data_.train.images, data_.train.labels, order, options_.batch_size, state_, data_.train_gather);
+    std::vector<StateEntry> entries = state_dict(*network_);
+    const Tensor images = cast(Variable(batch.images), DType::kF32).value();
+    entries.push_back({"batch.images", images.shape(), images.to_host<float>()});
+    std::vector<TensorView> views;
+    for (const StateEntry& entry : entries)
+      views.push_back({entry.name, DType::kF32, entry.shape, std::as_bytes(std::span(entry.values))});
+    const std::vector<std::int32_t> labels = batch.labels.to_host<std::int32_t>();
+    views.push_back({"batch.labels", DType::kI32, batch.labels.shape(), std::as_bytes(std::span(labels))});
+    write_safetensors(path, std::move(views), {}, Keep::kNothing);
+  }
+
+  /// Seconds of a step, over `steps` of them, waited for once.
+  double time_block(std::int64_t steps) {
+    if (done_ + steps > options_.epoch_steps) begin_images();
+    backend_.synchronize();
+    const auto start = std::chrono::steady_clock::now();
+    for (std::int64_t i = 0; i < steps; ++i) steps_->run(options_.batch_size);
+    backend_.synchronize();
+    done_ += steps;
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return seconds / static_cast<double>(steps);
+  }
+
+  /// Mean loss since the images began.
+  double loss() const {
+    return state_.metrics.to_host<double>()[kLossSum] / static_cast<double>(done_ * options_.batch_size);
+  }
+
+  /// Error where a loss or gradient was not finite: from then on nothing is updated, and nothing timed means anything.
+  void check_finite() const {
+    const std::int64_t step = state_.counters.to_host<std::int64_t>()[kFirstBadStep];
+    check(step == 0, "the loss or a gradient was not finite in step {}", step);
+  }
+
+ private:
+  /// The epoch's images from the first one on.
+  void begin_images() {
+    std::vector<std::int64_t> counters = state_.counters.to_host<std::int64_t>();
+    counters[kEpoch] = 1;
+    counters[kPosition] = 0;
+    state_.counters.copy_from_host(std::span<const std::int64_t>(counters));
+    state_.metrics.fill_zero();
+    steps_->begin_epoch(1);
+    done_ = 0;
+  }
+
+  Backend& backend_;
+  Options options_;
+  const TrainingData& data_;
+  StepState state_;
+  std::shared_ptr<Module> network_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<TrainingSteps> steps_;
+  std::int64_t done_ = 0;  // steps since the images began
+};
+
+struct NamedRun {
+  const char* name;  // of its seconds in the result
+  std::unique_ptr<TimedRun> run;
+};
 
 nlohmann::json run(const Options& options) {
-  const std::unique_ptr<Backend> backend = make_backend({}, {options.threads});
-  const StepState state = make_step_state(*backend, 1);
-  const std::shared_ptr<Module> network = make_network(options.network, *backend);
-  initialize(*network, Initialization::kPyTorch, 1);
-  const Bytes bytes = make_bytes(*backend, options.batch_size);
-  if (!options.save.empty()) {
-    save(options.save, *network,
-         gather_batch(bytes.images, bytes.labels, bytes.order, options.batch_size, state, gather_params()));
+  check(options.block >= 1 && options.block <= options.epoch_steps && options.warmup <= options.epoch_steps,
+        "expected a block of 1 to {} steps, as many as an epoch has, and a warm-up of no more", options.epoch_steps);
+  BackendOptions backend_options;
+  backend_options.threads = options.threads;
+  backend_options.precision = parse_precision_name(options.precision);
+  const std::unique_ptr<Backend> backend = make_backend(parse_device(options.device), backend_options);
+  const TrainingData data = make_data(*backend, options.batch_size * options.epoch_steps);
+  std::vector<NamedRun> runs;
+  runs.push_back({"seconds_per_step", std::make_unique<TimedRun>(*backend, options, data, options.analyze)});
+  if (options.compare)
+    runs.push_back({"analysed_seconds_per_step", std::make_unique<TimedRun>(*backend, options, data, true)});
+  if (!options.save.empty()) runs[0].run->save(options.save);
+
+  nlohmann::json result = {{"backend", backend->description()},
+                           {"network", options.network},
+                           {"precision", options.precision},
+                           {"granularity", options.granularity},
+                           {"batch_size", options.batch_size}};
+  for (NamedRun& timed : runs) {
+    result[timed.name] = nlohmann::json::array();
+    // At least one step, for its loss. The first step does all that is done once, the second is recorded.
+    timed.run->time_block(1);
+    if (!result.contains("first_loss")) result["first_loss"] = timed.run->loss();
+    if (options.warmup > 1) timed.run->time_block(options.warmup - 1);
   }
-  Optimizer optimizer(*network, state, optimizer_options(options.analyze));
-  optimizer.begin_epoch(1);
-  std::vector<double> seconds;
-  double first_loss = 0;
-  for (int i = 0; i < options.warmup + options.steps; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    const Batch batch =
-        gather_batch(bytes.images, bytes.labels, bytes.order, options.batch_size, state, gather_params());
-    optimizer.begin_step();
-    const Variable loss =
-        softmax_cross_entropy(network->forward(Variable(batch.images), Mode::kTraining), batch.labels, state);
-    loss.backward();
-    optimizer.step();
-    backend->synchronize();
-    if (i == 0) first_loss = static_cast<double>(loss.value().to_host<float>()[0]);
-    if (i >= options.warmup)
-      seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  for (int i = 0; i < options.steps; i += options.block) {
+    for (NamedRun& timed : runs) result[timed.name].push_back(timed.run->time_block(options.block));
   }
-  return {{"backend", backend->description()},
-          {"network", options.network},
-          {"first_loss", first_loss},
-          {"seconds_per_step", seconds},
-          {"peak_memory_mib", peak_memory_mib()}};
+  for (const NamedRun& timed : runs) timed.run->check_finite();
+  result["peak_memory_mib"] = peak_memory_mib();
+  result["device_memory_mib"] = static_cast<double>(backend->memory_use().held) / (1 << 20);
+  return result;
 }
 
 }  // namespace
@@ -126,11 +203,20 @@ int main(int argc, char** argv) {
   gradamp::Options options;
   CLI::App app("Times whole training steps on random images; one line of JSON");
   app.add_option("--network", options.network)->capture_default_str();
+  app.add_option("--device", options.device, "cpu, cuda or emulated")->capture_default_str();
+  app.add_option("--precision", options.precision, "f32, tf32 or bf16; the CPU has f32 only")->capture_default_str();
   app.add_option("--batch-size", options.batch_size, "images")->capture_default_str();
   app.add_option("--steps", options.steps, "timed steps")->capture_default_str();
-  app.add_option("--warmup", options.warmup, "steps before")->capture_default_str();
+  app.add_option("--block", options.block, "steps that are timed together")->capture_default_str();
+  app.add_option("--epoch-steps", options.epoch_steps, "steps before the same images come again")
+      ->capture_default_str();
+  app.add_option("--warmup", options.warmup, "steps before, at least one")->capture_default_str();
   app.add_option("--threads", options.threads, "0: all")->capture_default_str();
   app.add_flag("--analyze", options.analyze, "accumulate gradient statistics");
+  app.add_flag("--compare", options.compare, "time analysed steps too, in turn with plain ones");
+  app.add_option("--granularity", options.granularity, "of the statistics: weight or neuron")
+      ->check(CLI::IsMember({"weight", "neuron"}))
+      ->capture_default_str();
   app.add_option("--save", options.save, "write weights and batch to this safetensors file");
   CLI11_PARSE(app, argc, argv);
   try {

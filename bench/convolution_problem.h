@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// One convolution of a network, as the benchmarks time it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/dtype.h"
+#include "core/parameters.h"
+#include "core/shape.h"
+
+namespace gradamp::bench {
+
+enum class ConvolutionPass { kForward, kBackwardInput, kBackwardFilter };
+
+/// "forward", "backward_input", "backward_filter".
+const char* name_of(ConvolutionPass pass);
+
+/// Extents of a convolution of square images; x (N, H, H, C), weight (K, R, R, C), y (N, P, P, K).
+struct ConvolutionShape {
+  std::int64_t batch = 0, size = 0, in_channels = 0, out_channels = 0;
+  int kernel = 1;
+  Conv2dParams params;
+
+  std::int64_t out_size() const { return (size + 2 * params.padding - kernel) / params.stride + 1; }
+  Shape x() const { return {batch, size, size, in_channels}; }
+  Shape weight() const { return {out_channels, kernel, kernel, in_channels}; }
+  Shape y() const { return {batch, out_size(), out_size(), out_channels}; }
+  /// Of any of the three passes: a product and a sum for every pixel of y and every element of the filters.
+  double flops() const {
+    return 2.0 * static_cast<double>(y().count()) * kernel * kernel * static_cast<double>(in_channels);
+  }
+  /// "3x3_64x128_32_s2": kernel, channels in and out, size of the images, stride.
+  std::string name() const;
+
+  friend auto operator<=>(const ConvolutionShape& a, const ConvolutionShape& b) { return a.key() <=> b.key(); }
+  friend bool operator==(const ConvolutionShape& a, const ConvolutionShape& b) { return a.key() == b.key(); }
+
+ private:
+  std::vector<std::int64_t> key() const {
+    return {-size, in_channels, out_channels, kernel, params.stride, params.padding, batch};
+  }
+};
+
+/// A shape and how often it occurs in each network.
+using ShapeCounts = std::map<ConvolutionShape, std::map<std::string, int>>;
+
+/// The convolutions of `networks` (nets/networks.h) on 32x32 images, each distinct shape once. Error for an unknown
+/// network, and where what stands here and what nets/ builds are not the same layers.
+ShapeCounts convolutions_of(const std::vector<std::string>& networks, std::int64_t batch);
+
+}  // namespace gradamp::bench

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+// CUDA's streams, events, memory and graphs for the yardsticks, which use nothing of the backend that they are held
+// against.
+#pragma once
+
+#include <cstddef>
+#include <utility>
+
+#include <cuda_runtime_api.h>
+
+#include "core/error.h"
+
+namespace gradamp::bench {
+
+inline void check_cuda(cudaError_t status, const char* call) {
+  check(status == cudaSuccess, "{}: CUDA reports '{}'", call, cudaGetErrorString(status));
+}
+
+class CudaStream {
+ public:
+  CudaStream() { check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags"); }
+  ~CudaStream() { cudaStreamDestroy(stream_); }
+  CudaStream(const CudaStream&) = delete;
+  CudaStream& operator=(const CudaStream&) = delete;
+  cudaStream_t get() const { return stream_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+/// With timing.
+class CudaEvent {
+ public:
+  CudaEvent() { check_cuda(cudaEventCreate(&event_), "cudaEventCreate"); }
+  ~CudaEvent() { cudaEventDestroy(event_); }
+  CudaEvent(const CudaEvent&) = delete;
+  CudaEvent& operator=(const CudaEvent&) = delete;
+  cudaEvent_t get() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+class CudaMemory {
+ public:
+  /// None, for 0 bytes.
+  explicit CudaMemory(std::size_t bytes) {
+    if (bytes > 0) check_cuda(cudaMalloc(&memory_, bytes), "cudaMalloc");
+  }
+  ~CudaMemory() { cudaFree(memory_); }
+  CudaMemory(const CudaMemory&) = delete;
+  CudaMemory& operator=(const CudaMemory&) = delete;
+  void* get() const { return memory_; }
+
+ private:
+  void* memory_ = nullptr;
+};
+
+/// What `enqueue` puts into the stream, as a graph.
+class CudaGraph {
+ public:
+  template <typename Enqueue>
+  CudaGraph(cudaStream_t stream, const Enqueue& enqueue) {
+    check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
+    cudaGraph_t captured = nullptr;
+    try {
+      enqueue();
+    } catch (...) {
+      cudaStreamEndCapture(stream, &captured);
+      if (captured) cudaGraphDestroy(captured);
+      cudaGetLastError();  // of the capture that was broken off
+      throw;
+    }
+    check_cuda(cudaStreamEndCapture(stream, &captured), "cudaStreamEndCapture");
+    const cudaError_t status = cudaGraphInstantiate(&executable_, captured, 0);
+    cudaGraphDestroy(captured);
+    check_cuda(status, "cudaGraphInstantiate");
+  }
+  ~CudaGraph() { cudaGraphExecDestroy(executable_); }
+  CudaGraph(const CudaGraph&) = delete;
+  CudaGraph& operator=(const CudaGraph&) = delete;
+  void launch(cudaStream_t stream) const { check_cuda(cudaGraphLaunch(executable_, stream), "cudaGraphLaunch"); }
+
+ private:
+  cudaGraphExec_t executable_ = nullptr;
+};
+
+}  // namespace gradamp::bench

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+// cuDNN as the yardstick: every plan that its heuristics propose is tried, and the fastest is timed like ours.
+#include <algorithm>
+#include <limits>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "bench/cuda_objects.h"
+#include "bench/cudnn_plans.h"
+#include "bench/yardstick.h"
+
+namespace gradamp::bench {
+namespace {
+
+constexpr int kPlans = 40;
+/// More than any plan that won in a trial; those that want more are not tried.
+constexpr std::int64_t kMostWorkspace = std::int64_t{2} << 30;
+
+class CudnnYardstick final : public Yardstick {
+ public:
+  CudnnYardstick() {
+    check_cudnn(cudnnCreate(&handle_), "cudnnCreate");
+    check_cudnn(cudnnSetStream(handle_, stream_.get()), "cudnnSetStream");
+  }
+  ~CudnnYardstick() override { cudnnDestroy(handle_); }
+
+  Result measure(const ConvolutionShape& shape, ConvolutionPass pass, Precision precision,
+                 std::span<const ConvolutionBuffers> sets, const TimingOptions& options) override {
+    CudnnPlans found = find_cudnn_plans({handle_, nullptr}, shape, pass, precision, kPlans);
+    std::erase_if(found.plans, [](const CudnnPlan& plan) { return plan.workspace_bytes > kMostWorkspace; });
+    std::int64_t workspace_bytes = 0;
+    for (const CudnnPlan& plan : found.plans) workspace_bytes = std::max(workspace_bytes, plan.workspace_bytes);
+    const CudaMemory workspace(static_cast<std::size_t>(std::max<std::int64_t>(workspace_bytes, 0)));
+    std::vector<CudnnDescriptor> packs;
+    for (const ConvolutionBuffers& set : sets)
+      packs.push_back(make_variant_pack(set.x, set.weight, set.y, workspace.get()));
+
+    const CudnnPlan* best = fastest(found, packs);
+    if (!best) throw LeftOut(fmt::format("cuDNN has no plan for it; its last reason: {}", found.last_failure));
+    const Timing timing = time(*best, packs, options);
+    return {timing, fmt::format("engine {} of {} plans{}{}", best->engine, found.plans.size(),
+                                best->deterministic ? "" : ", not deterministic", recorded_ ? "" : ", not recorded")};
+  }
+
+ private:
+  void execute(const CudnnPlan& plan, const CudnnDescriptor& pack) const {
+    check_cudnn(cudnnBackendExecute(handle_, plan.plan.get(), pack.get()), "cudnnBackendExecute");
+  }
+
+  /// By a short trial of each; the slow ones are given up after their first execution.
+  const CudnnPlan* fastest(CudnnPlans& found, const std::vector<CudnnDescriptor>& packs) {
+    constexpr double kLaunch = 20e-6;  // seconds that the host may take for a single execution
+    const CudnnPlan* best = nullptr;
+    double best_seconds = std::numeric_limits<double>::max();
+    for (const CudnnPlan& plan : found.plans) {
+      try {
+        execute(plan, packs.front());  // loads its kernels
+        if (seconds_of([&] { execute(plan, packs.front()); }) > 3 * best_seconds + kLaunch) continue;
+        const double seconds = trial(plan, packs);
+        if (seconds < best_seconds) {
+          best_seconds = seconds;
+          best = &plan;
+        }
+      } catch (const Error& error) {
+        ++found.failed;
+        found.last_failure = error.what();
+        cudaGetLastError();  // what a refused launch leaves behind
+      }
+    }
+    return best;
+  }
+
+  /// Seconds of one execution, the best of a few rounds.
+  double trial(const CudnnPlan& plan, const std::vector<CudnnDescriptor>& packs) const {
+    constexpr int kCalls = 16, kRounds = 3;
+    const std::unique_ptr<CudaGraph> graph = record(plan, packs, kCalls);
+    const auto calls = [&] {
+      if (graph) return graph->launch(stream_.get());
+      execute_all(plan, packs, kCalls);
+    };
+    calls();
+    double best = std::numeric_limits<double>::max();
+    for (int round = 0; round < kRounds; ++round) best = std::min(best, seconds_of(calls) / kCalls);
+    return best;
+  }
+
+  void execute_all(const CudnnPlan& plan, const std::vector<CudnnDescriptor>& packs, int calls) const {
+    for (int i = 0; i < calls; ++i) execute(plan, packs[static_cast<std::size_t>(i) % packs.size()]);
+  }
+
+  /// Null where the plan cannot be recorded.
+  std::unique_ptr<CudaGraph> record(const CudnnPlan& plan, const std::vector<CudnnDescriptor>& packs, int calls) const {
+    try {
+      return std::make_unique<CudaGraph>(stream_.get(), [&] { execute_all(plan, packs, calls); });
+    } catch (const Error&) {
+      cudaGetLastError();  // what a capture that failed leaves behind
+      return nullptr;
+    }
+  }
+
+  template <typename Enqueue>
+  double seconds_of(const Enqueue& enqueue) const {
+    check_cuda(cudaEventRecord(begin_.get(), stream_.get()), "cudaEventRecord");
+    enqueue();
+    check_cuda(cudaEventRecord(end_.get(), stream_.get()), "cudaEventRecord");
+    check_cuda(cudaEventSynchronize(end_.get()), "cudaEventSynchronize");
+    float milliseconds = 0;
+    check_cuda(cudaEventElapsedTime(&milliseconds, begin_.get(), end_.get()), "cudaEventElapsedTime");
+    return static_cast<double>(milliseconds) / 1e3;
+  }
+
+  /// As time_recorded() times ours; a plan that cannot be recorded is launched call by call.
+  Timing time(const CudnnPlan& plan, const std::vector<CudnnDescriptor>& packs, const TimingOptions& options) {
+    const int sets = static_cast<int>(packs.size());
+    const int calls = sets * ((options.least_calls + sets - 1) / sets);
+    const std::unique_ptr<CudaGraph> graph = record(plan, packs, calls);
+    recorded_ = graph != nullptr;
+    const auto replay = [&] {
+      if (graph) return graph->launch(stream_.get());
+      execute_all(plan, packs, calls);
+    };
+    const auto wait = [&] { check_cuda(cudaStreamSynchronize(stream_.get()), "cudaStreamSynchronize"); };
+    return time_replays(calls, replay, wait, options);
+  }
+
+  CudaStream stream_;
+  CudaEvent begin_, end_;
+  cudnnHandle_t handle_ = nullptr;
+  bool recorded_ = false;
+};
+
+}  // namespace
+
+YardstickChoice make_yardstick(const Device& device) {
+  if (device.kind != DeviceKind::kCuda) return {nullptr, "left out: cuDNN computes on the device cuda only"};
+  const std::size_t version = cudnnGetVersion();
+  const std::size_t major = version / 10000, minor = version % 10000 / 100;
+  return {std::make_unique<CudnnYardstick>(), fmt::format("cuDNN {}.{}.{}", major, minor, version % 100)};
+}
+
+}  // namespace gradamp::bench

@@ -1,0 +1,436 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The report of tools/gpu_check.sh: puts together whatever parts were run.
+
+    gpu_report.py write FOLDER [PART ...]   FOLDER/report.json and FOLDER/report.md from FOLDER's facts.tsv, checks/ and
+                                            data/; prints a summary; exits with 1 where a check of a PART failed
+    gpu_report.py check-run RUN             whether a run's folder shows a training that works
+    gpu_report.py same-runs RUN RUN         whether two runs had the same losses and accuracies, to the last bit
+
+Needs nothing but Python.
+"""
+
+import json
+import math
+import pathlib
+import statistics
+import sys
+
+import gpu_report_markdown
+
+PARTS = ("build", "tests", "sanitize", "convolutions", "kernels", "step", "training", "pytorch")
+EPOCH_IMAGES = 50_000
+PASSES = ("forward", "backward_input", "backward_filter")
+PRECISIONS = ("bf16", "tf32", "f32")
+OPTIMIZER_NUMBERS = ("GB/s", "of_copy", "of_copy_with_look")
+COMPARISON_NUMBERS = ("network", "precision", "gradamp", "epoch_seconds", "ratio", "range", "version", "modes")
+SUFFIX = "/iterations:1/manual_time"
+
+
+# ---- Reading ----
+
+
+def read_tsv(path, columns):
+    """Rows of a file of tab-separated lines, each as a dict; none where there is no such file."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        values = line.split("\t", len(columns) - 1)
+        rows.append(dict(zip(columns, values + [""] * (len(columns) - len(values)))))
+    return rows
+
+
+def read_seconds(path, checks):
+    """How long a part took: some of its checks may have run at once. Without the file, all its checks together."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return sum(int(check["seconds"] or 0) for check in checks)
+
+
+def read_json(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_benchmarks(path):
+    """A Google Benchmark file as {"context": ..., "rows": {name: row}, "left_out": {name: why}, "failed": ...}."""
+    document = read_json(path)
+    result = {"context": document.get("context", {}), "rows": {}, "left_out": {}, "failed": {}}
+    for row in document.get("benchmarks", []):
+        name = row["run_name"].removesuffix(SUFFIX)
+        if row.get("error_occurred"):
+            message = row.get("error_message", "")
+            kind = "left_out" if message.startswith("left out: ") else "failed"
+            result[kind][name] = message.removeprefix("left out: ")
+        else:
+            result["rows"][name] = row
+    return result
+
+
+def seconds_of(row):
+    return row["real_time"] * {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}[row["time_unit"]]
+
+
+def context_number(benchmarks, key):
+    try:
+        return float(benchmarks["context"][key])
+    except (KeyError, TypeError, ValueError):
+        return 0.0
+
+
+# ---- Convolutions ----
+
+
+def convolution_times(benchmarks):
+    """{network: {pass: totals}}: seconds of a step's convolutions, each shape as often as the network has it. `ours`
+    and `library` are of shapes that both have, `missing` counts the others; `all_ours` and `moments` (ours with
+    moments, where it takes them) are of all."""
+    networks = {}
+    for name, row in benchmarks["rows"].items():
+        direction, shape, whose = name.split("/")
+        if whose != "ours":
+            continue
+        library = benchmarks["rows"].get(f"{direction}/{shape}/library")
+        moments = benchmarks["rows"].get(f"{direction}/{shape}/ours_with_moments")
+        for network in network_names(row):
+            total = networks.setdefault(network, {}).setdefault(
+                direction, {"ours": 0.0, "library": 0.0, "moments": 0.0, "flops": 0.0, "all_ours": 0.0, "missing": 0}
+            )
+            count = row[network]
+            total["all_ours"] += count * seconds_of(row)
+            total["flops"] += count * row["TFLOP/s"] * 1e12 * seconds_of(row)
+            total["moments"] += count * seconds_of(moments or row)
+            if library is None:
+                total["missing"] += 1
+                continue
+            total["ours"] += count * seconds_of(row)
+            total["library"] += count * seconds_of(library)
+    return networks
+
+
+def network_names(row):
+    return [key for key in row if key.startswith(("resnet", "vgg")) and isinstance(row[key], (int, float))]
+
+
+def ratio_of(totals):
+    """The library's time over ours, or None."""
+    ours = sum(total["ours"] for total in totals)
+    library = sum(total["library"] for total in totals)
+    return library / ours if ours > 0 and library > 0 else None
+
+
+def convolution_summary(benchmarks, precision):
+    """A row for each network."""
+    matrix = context_number(benchmarks, "matrix_ceiling_tflop_s") * 1e12
+    rows = []
+    for network, passes in sorted(convolution_times(benchmarks).items()):
+        seconds = sum(total["all_ours"] for total in passes.values())
+        flops = sum(total["flops"] for total in passes.values())
+        row = {
+            "network": network,
+            "precision": precision,
+            "batch": benchmarks["context"].get("batch", "?"),
+            "ours_ms": 1e3 * seconds,
+            "library_ms": 1e3 * sum(total["library"] for total in passes.values()),
+            "ratio": ratio_of(passes.values()),
+            "tflop_s": flops / seconds / 1e12,
+            "of_matrix": flops / seconds / matrix if matrix > 0 else None,
+            "missing": sum(total["missing"] for total in passes.values()),
+        }
+        for direction in PASSES:
+            row[direction] = ratio_of([passes[direction]]) if direction in passes else None
+        forward = passes.get("forward")
+        row["with_moments"] = forward["moments"] / forward["all_ours"] if forward else None
+        rows.append(row)
+    return rows
+
+
+def slowest_convolutions(benchmarks, network, limit=6):
+    """Where most time is lost to the library in a step of the network."""
+    rows = []
+    for name, row in benchmarks["rows"].items():
+        direction, shape, whose = name.split("/")
+        library = benchmarks["rows"].get(f"{direction}/{shape}/library")
+        if whose != "ours" or library is None or network not in row:
+            continue
+        lost = row[network] * (seconds_of(row) - seconds_of(library))
+        rows.append(
+            {
+                "pass": direction,
+                "shape": shape,
+                "count": int(row[network]),
+                "ours_us": 1e6 * seconds_of(row),
+                "library_us": 1e6 * seconds_of(library),
+                "ratio": seconds_of(library) / seconds_of(row),
+                "tflop_s": row["TFLOP/s"],
+                "of_floor": row.get("of_floor"),
+                "lost_us": 1e6 * lost,
+                "plan": library.get("label", ""),
+            }
+        )
+    return sorted(rows, key=lambda row: -row["lost_us"])[:limit]
+
+
+# ---- The rest of the data ----
+
+
+def kernel_table(benchmarks):
+    """{kernel: {shape: fraction of the copy ceiling}}, and the shapes in order."""
+    table, shapes = {}, []
+    for name, row in benchmarks["rows"].items():
+        kernel, shape = name.split("/")
+        if "of_copy" not in row:
+            continue
+        table.setdefault(kernel, {})[shape] = row["of_copy"]
+        if "x" in shape and shape.count("x") == 2 and shape not in shapes:
+            shapes.append(shape)
+    return table, shapes
+
+
+def optimizer_table(benchmarks):
+    """{variant: {size: numbers or why it was left out}}, and the sizes in order."""
+    table, sizes = {}, []
+    cells = {}
+    for name, row in benchmarks["rows"].items():
+        cells[name] = {"seconds": seconds_of(row), **{key: row[key] for key in OPTIMIZER_NUMBERS}}
+    for name, cell in (cells | benchmarks["left_out"]).items():
+        variant, size = name.split("/")
+        table.setdefault(variant, {})[size] = cell
+        if size not in sizes:
+            sizes.append(size)
+    return table, sorted(sizes, key=float)
+
+
+def step_row(document):
+    seconds = statistics.median(document["seconds_per_step"])
+    pairs = zip(document["analysed_seconds_per_step"], document["seconds_per_step"])
+    batch = document["batch_size"]
+    return {
+        "network": document["network"],
+        "precision": document["precision"],
+        "granularity": document["granularity"],
+        "batch": batch,
+        "step_ms": 1e3 * seconds,
+        "images_per_second": batch / seconds,
+        "epoch_seconds": seconds * math.ceil(EPOCH_IMAGES / batch),
+        "analysed": statistics.median(analysed / plain for analysed, plain in pairs),
+        "spread": (max(document["seconds_per_step"]) - min(document["seconds_per_step"])) / seconds,
+        "memory_mib": document.get("device_memory_mib"),
+    }
+
+
+def read_metrics(run):
+    """The lines of a run's metrics.jsonl."""
+    path = pathlib.Path(run) / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def run_problem(epochs):
+    """Why a run's epochs show no working training, or None."""
+    if len(epochs) < 2:
+        return f"expected two epochs or more, got {len(epochs)}"
+    for epoch in epochs:
+        for key in ("train_loss", "test_loss"):
+            if not isinstance(epoch[key], (int, float)) or not math.isfinite(epoch[key]):
+                return f"{key} of epoch {epoch['epoch']} is {epoch[key]}"
+    first, last = epochs[0], epochs[-1]
+    if not last["train_loss"] < first["train_loss"]:
+        return f"the training loss did not fall: from {first['train_loss']:.4f} to {last['train_loss']:.4f}"
+    if not any(epoch["analyzed"] for epoch in epochs) or not any(epoch["amplified"] for epoch in epochs):
+        return "no epoch was analysed, or none amplified"
+    return None
+
+
+def training_row(run, epochs):
+    best = max(epoch["images_per_second"] for epoch in epochs)
+    return {
+        "run": run,
+        "epochs": len(epochs),
+        "first_loss": epochs[0]["train_loss"],
+        "last_loss": epochs[-1]["train_loss"],
+        "test_accuracy": epochs[-1]["test_accuracy"],
+        "images_per_second": best,
+        "problem": run_problem(epochs),
+    }
+
+
+SAME = ("epoch", "learning_rate", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "analyzed", "amplified")
+
+
+def difference(first, second):
+    """What is not the same in two runs' epochs, or None."""
+    if not first or len(first) != len(second):
+        return f"{len(first)} and {len(second)} epochs"
+    for one, other in zip(first, second):
+        for key in SAME:
+            if one[key] != other[key]:
+                return f"epoch {one['epoch']}: {key} is {one[key]!r} and {other[key]!r}"
+    return None
+
+
+# ---- Putting it together ----
+
+
+def collect(folder):
+    """All that the folder holds, as what is written to report.json."""
+    folder = pathlib.Path(folder)
+    report = {
+        "facts": {row["key"]: row["value"] for row in read_tsv(folder / "facts.tsv", ("key", "value"))},
+        "checks": {},
+        "seconds": {},
+        "ceilings": {},
+        "library": "",
+        "unreadable": [],
+        "convolutions": [],
+        "convolution_rows": {},
+        "slowest": [],
+        "kernels": {},
+        "kernel_rows": {},
+        "optimizer": None,
+        "steps": [],
+        "training": [],
+        "pytorch": [],
+    }
+    for part in PARTS:
+        checks = read_tsv(folder / "checks" / f"{part}.tsv", ("name", "status", "seconds", "message"))
+        if checks:
+            report["checks"][part] = checks
+            report["seconds"][part] = read_seconds(folder / "checks" / f"{part}.seconds", checks)
+    data = folder / "data"
+    for precision in PRECISIONS:
+        take(report, "convolutions", data / f"convolution-{precision}.json", take_convolutions, precision)
+        take(report, "kernels", data / f"kernel-{precision}.json", take_kernels, precision)
+    take(report, "kernels", data / "optimizer.json", take_optimizer)
+    for path in sorted(data.glob("step-*.json")):
+        take(report, "step", path, lambda report, path: report["steps"].append(step_row(read_json(path))))
+    for run in sorted((folder / "runs").glob("*")):
+        take(report, "training", run / "metrics.jsonl", take_run)
+    take(report, "pytorch", data / "pytorch.json", take_pytorch)
+    return report
+
+
+def take(report, part, path, taker, *arguments):
+    """Lets `taker` add what is in a file, where there is one. What it cannot make out is a failure of the part."""
+    if not path.exists():
+        return
+    try:
+        taker(report, path, *arguments)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        report["unreadable"].append((part, path.name, f"cannot be read: {type(error).__name__}: {error}"))
+
+
+def take_convolutions(report, path, precision):
+    benchmarks = read_benchmarks(path)
+    report["convolutions"] += convolution_summary(benchmarks, precision)
+    if precision == "bf16":
+        report["slowest"] = slowest_convolutions(benchmarks, "resnet18")
+    report["library"] = report["library"] or benchmarks["context"].get("library", "")
+    report["convolution_rows"][precision] = benchmarks
+    note_ceilings(report, benchmarks, precision)
+
+
+def take_kernels(report, path, precision):
+    benchmarks = read_benchmarks(path)
+    fractions, shapes = kernel_table(benchmarks)
+    report["kernels"][precision] = {"table": fractions, "shapes": shapes}
+    report["kernel_rows"][precision] = benchmarks
+    note_ceilings(report, benchmarks, precision)
+
+
+def take_optimizer(report, path):
+    benchmarks = read_benchmarks(path)
+    rows, sizes = optimizer_table(benchmarks)
+    report["optimizer"] = {"table": rows, "sizes": sizes}
+    report["kernel_rows"]["optimizer"] = benchmarks
+    note_ceilings(report, benchmarks, benchmarks["context"].get("precision", "bf16"))
+
+
+def take_run(report, path):
+    report["training"].append(training_row(path.parent.name, read_metrics(path.parent)))
+
+
+def take_pytorch(report, path):
+    for comparison in read_json(path)["comparisons"]:
+        report["pytorch"].append({key: comparison[key] for key in COMPARISON_NUMBERS})
+
+
+def note_ceilings(report, benchmarks, precision):
+    """The best that was measured of each ceiling; every program measured its own."""
+    for name, key in (
+        ("copy_gb_s", "copy_ceiling_gb_s"),
+        ("library_copy_gb_s", "library_copy_gb_s"),
+        ("own_copy_gb_s", "own_copy_gb_s"),
+    ):
+        report["ceilings"][name] = max(report["ceilings"].get(name, 0.0), context_number(benchmarks, key))
+    name = f"matrix_{precision}_tflop_s"
+    rate = context_number(benchmarks, "matrix_ceiling_tflop_s")
+    report["ceilings"][name] = max(report["ceilings"].get(name, 0.0), rate)
+
+
+def extra_checks(report):
+    """Checks on what was measured: (part, name, message) of those that failed."""
+    failures = list(report["unreadable"])
+    if report["facts"].get("device") == "cuda":
+        if report["convolutions"] and not report["library"].startswith("cuDNN"):
+            failures.append(("convolutions", "cuDNN", f"nothing to compare with: {report['library']}"))
+        elif report["convolutions"] and not any(row["ratio"] for row in report["convolutions"]):
+            failures.append(("convolutions", "cuDNN", "it computed none of the convolutions"))
+    for part, key in (("convolutions", "convolution_rows"), ("kernels", "kernel_rows")):
+        for precision, benchmarks in report[key].items():
+            for name, message in benchmarks["failed"].items():
+                failures.append((part, f"{precision} {name}", message))
+    return failures
+
+
+# ---- Writing ----
+
+
+def summary(report, parts):
+    """(lines, whether all is well) about `parts`."""
+    failures = extra_checks(report)
+    lines, good = [], True
+    for part in parts:
+        checks = report["checks"].get(part, [])
+        failed = [f"{check['name']}: {check['message']}" for check in checks if check["status"] == "failed"]
+        failed += [f"{name}: {message}" for of, name, message in failures if of == part]
+        skipped = [f"{check['name']}: {check['message']}" for check in checks if check["status"] == "skipped"]
+        if not checks:
+            failed.append("it did not run")
+        good &= not failed
+        state = "FAILED" if failed else "skipped" if len(skipped) == len(checks) else "passed"
+        seconds = report["seconds"].get(part, 0)
+        lines.append(f"{part:<13} {state:<8} {len(checks):>4} checks {seconds:>5} s")
+        lines += [f"    {text}" for text in failed + skipped]
+    return lines, good
+
+
+def write(folder, parts):
+    folder = pathlib.Path(folder)
+    report = collect(folder)
+    (folder / "report.md").write_text(gpu_report_markdown.markdown(report, extra_checks(report)), encoding="utf-8")
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    lines, good = summary(report, parts or list(report["checks"]))
+    print(f"\n{'part':<13} {'result':<8}")
+    print("\n".join(lines))
+    print(f"\nThe report is {folder / 'report.md'}")
+    return 0 if good else 1
+
+
+def main(arguments):
+    if len(arguments) >= 2 and arguments[0] == "write":
+        return write(arguments[1], arguments[2:])
+    if len(arguments) == 2 and arguments[0] == "check-run":
+        problem = run_problem(read_metrics(arguments[1]))
+    elif len(arguments) == 3 and arguments[0] == "same-runs":
+        problem = difference(read_metrics(arguments[1]), read_metrics(arguments[2]))
+    else:
+        print(__doc__, file=sys.stderr)
+        return 2
+    if problem:
+        print(problem)
+    return 1 if problem else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -210,6 +210,10 @@ class Backend {
   virtual void measure_layers(const Arena& arena, Granularity granularity, const Tensor& measures) = 0;
   /// factors[l] = params.factor where layer l of `measures` is selected ([IGA] 3.6), else 1.
   virtual void select_layers(const Tensor& measures, const SelectionParams& params, const Tensor& factors) = 0;
+  /// Draws params.count of `candidates`, i32 places in `factors`: params.factor for the drawn, 1 for the other
+  /// candidates ([GA]).
+  virtual void select_random_layers(const Tensor& candidates, const RandomSelectionParams& params,
+                                    const Tensor& factors) = 0;
 };
 
 }  // namespace gradamp

@@ -97,4 +97,12 @@ struct SelectionParams {
   float factor = 2.0f;
 };
 
+/// A random selection ([GA]): `count` layers of an epoch's draw (core/random_selection.h).
+struct RandomSelectionParams {
+  std::uint64_t seed = 0;
+  int epoch = 0;
+  int count = 0;
+  float factor = 2.0f;
+};
+
 }  // namespace gradamp

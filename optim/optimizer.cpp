@@ -6,9 +6,13 @@
 #include <span>
 
 #include "core/error.h"
+#include "core/random_selection.h"
 
 namespace gradamp {
 namespace {
+
+/// Of a selected layer in an EpochRecord's marks: not 1, which a phase's factor may be.
+constexpr float kMark = 2;
 
 OptimizerOptions validated(OptimizerOptions options) {
   const SgdParams& sgd = options.sgd;
@@ -36,19 +40,22 @@ double noise_floor(std::int64_t iterations) {
 std::vector<LayerReport> EpochRecord::read() const {
   std::vector<LayerReport> reports;
   for (const Row& row : rows_) reports.push_back(row.report);
-  if (!measures_.defined()) return reports;
-  const std::vector<double> measures = measures_.to_host<double>();
   const std::vector<float> marks = marks_.to_host<float>();
   for (std::size_t i = 0; i < rows_.size(); ++i) {
-    const std::size_t index = rows_[i].index;
-    const auto value = [&](LayerMeasure row) { return measures[static_cast<std::size_t>(row) * marks.size() + index]; };
+    reports[i].selected = marks[rows_[i].index] != 1;
+    reports[i].factor = reports[i].selected ? static_cast<float>(plan_.factor) : 1.0f;
+  }
+  if (!measures_.defined()) return reports;
+  const std::vector<double> measures = measures_.to_host<double>();
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    const auto value = [&](LayerMeasure row) {
+      return measures[static_cast<std::size_t>(row) * marks.size() + rows_[i].index];
+    };
     LayerReport& report = reports[i];
     report.g = value(kG);
     report.g_prime = value(kGPrime);
     report.normalized_g = value(kNormalizedG);
     report.normalized_g_prime = value(kNormalizedGPrime);
-    report.selected = marks[index] != 1;
-    report.factor = report.selected ? static_cast<float>(plan_.factor) : 1.0f;
   }
   return reports;
 }
@@ -63,6 +70,9 @@ Optimizer::Optimizer(Module& network, const StepState& state, OptimizerOptions o
     factors = std::max(factors, static_cast<std::int64_t>(candidate.index) + 1);
   factors_ = Tensor::empty(*backend_, {factors});
   backend_->fill(factors_, 1);
+  std::vector<std::int32_t> places;
+  for (const Candidate& candidate : candidates_) places.push_back(static_cast<std::int32_t>(candidate.index));
+  candidate_places_ = Tensor::from_host(*backend_, {static_cast<std::int64_t>(places.size())}, places);
   measures_ = Tensor::zeros(*backend_, {kMeasureCount, layers}, DType::kF64);
   if (options_.placement == Placement::kUpdate) {
     update_factors_ = factors_;
@@ -149,16 +159,16 @@ std::vector<EpochRecord::Row> Optimizer::rows() const {
 }
 
 EpochRecord Optimizer::draw() {
-  const SelectionOptions& selection = options_.selection;
-  std::vector<EpochRecord::Row> drawn = rows();
-  std::vector<float> factors(static_cast<std::size_t>(factors_.count()), 1.0f);
-  for (const std::size_t i : draw_layers(drawn.size(), selection.fraction, selection.seed, plan_.epoch)) {
-    drawn[i].report.selected = true;
-    drawn[i].report.factor = static_cast<float>(plan_.factor);
-    factors[drawn[i].index] = drawn[i].report.factor;
-  }
-  factors_.copy_from_host(std::span<const float>(factors));
-  return {plan_, std::move(drawn)};
+  const int candidates = static_cast<int>(candidates_.size());
+  RandomSelectionParams params{.seed = options_.selection.seed,
+                               .epoch = plan_.epoch,
+                               .count = drawn_count(candidates, options_.selection.fraction),
+                               .factor = static_cast<float>(plan_.factor)};
+  backend_->select_random_layers(candidate_places_, params, factors_);
+  const Tensor marks = Tensor::empty(*backend_, factors_.shape());
+  params.factor = kMark;
+  backend_->select_random_layers(candidate_places_, params, marks);
+  return EpochRecord(plan_, rows(), Tensor(), marks);
 }
 
 void Optimizer::step() {
@@ -180,7 +190,7 @@ std::optional<EpochRecord> Optimizer::end_epoch() {
   const Shape layers = {measures_.shape()[1]};
   backend_->select_layers(measures_, params, factors_.view(layers));
   const Tensor marks = Tensor::empty(*backend_, layers);
-  params.factor = 2;
+  params.factor = kMark;
   backend_->select_layers(measures_, params, marks);
   sums_in_use_ = false;
   return EpochRecord(plan_, rows(), measures_, marks);

@@ -49,10 +49,8 @@ class EpochRecord {
     LayerReport report;
     std::size_t index = 0;  // in the tensors
   };
-  /// Drawn at random: `rows` are complete.
-  EpochRecord(const EpochPlan& plan, std::vector<Row> rows) : plan_(plan), rows_(std::move(rows)) {}
-  /// Measured: read() completes `rows` from measures, f64 (kMeasureCount, layers), and marks, f32 (layers), which are
-  /// not 1 where a layer is selected.
+  /// read() completes `rows` from marks, f32 (layers), which are not 1 where a layer is selected, and measures, f64
+  /// (kMeasureCount, layers), or an undefined tensor where nothing was measured.
   EpochRecord(const EpochPlan& plan, std::vector<Row> rows, Tensor measures, Tensor marks)
       : plan_(plan), rows_(std::move(rows)), measures_(std::move(measures)), marks_(std::move(marks)) {}
 
@@ -128,6 +126,7 @@ class Optimizer {
   std::vector<Candidate> candidates_;  // in the network's order
   Tensor factors_;                     // f32 (layers with parameters, then with `backprop` ReLUs)
   Tensor update_factors_;              // f32 (layers with parameters): what sgd_step gets
+  Tensor candidate_places_;            // i32: their indices
   Tensor measures_;                    // f64 (kMeasureCount, layers with parameters), of the last analysed epoch
   EpochPlan plan_;
   bool sums_in_use_ = false;

@@ -34,9 +34,4 @@ struct SelectionOptions {
   void validate() const;
 };
 
-/// Draws round(fraction * candidates) of the numbers 0 ... candidates - 1 without replacement, at least one where there
-/// are any; rising. A function of (candidates, fraction, seed, epoch) alone: Philox, stream kSelection, substream
-/// epoch.
-std::vector<std::size_t> draw_layers(std::size_t candidates, double fraction, std::uint64_t seed, int epoch);
-
 }  // namespace gradamp

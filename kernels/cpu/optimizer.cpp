@@ -10,6 +10,7 @@
 
 #include <omp.h>
 
+#include "core/random_selection.h"
 #include "kernels/cpu/cpu_backend.h"
 
 namespace gradamp {
@@ -218,6 +219,17 @@ void CpuBackend::select_layers(const Tensor& measures, const SelectionParams& pa
     const double score = two_sided ? std::fabs(normalized[l]) : normalized[l];
     out[l] = score > params.threshold ? params.factor : 1.0f;
   }
+}
+
+void CpuBackend::select_random_layers(const Tensor& candidates, const RandomSelectionParams& params,
+                                      const Tensor& factors) {
+  const int count = static_cast<int>(candidates.count());
+  const std::int32_t* const layers = candidates.data<std::int32_t>();
+  float* const out = factors.data<float>();
+  std::vector<std::int32_t> places(static_cast<std::size_t>(count));
+  draw_places(places.data(), count, params.count, params.seed, params.epoch);
+  for (int i = 0; i < count; ++i)
+    out[layers[places[static_cast<std::size_t>(i)]]] = i < params.count ? params.factor : 1.0f;
 }
 
 }  // namespace gradamp

@@ -86,6 +86,8 @@ class CudaBackend final : public Backend {
   void sgd_step(const Arena& arena, const Tensor& factors, const StepState& state, const SgdParams& params) override;
   void measure_layers(const Arena& arena, Granularity granularity, const Tensor& measures) override;
   void select_layers(const Tensor& measures, const SelectionParams& params, const Tensor& factors) override;
+  void select_random_layers(const Tensor& candidates, const RandomSelectionParams& params,
+                            const Tensor& factors) override;
 
  private:
   class GraphRecording;

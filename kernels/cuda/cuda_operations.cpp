@@ -335,4 +335,11 @@ void CudaBackend::select_layers(const Tensor& measures, const SelectionParams& p
   launch_select(stream(), extent(measures.shape()[1]), params, measures.data<double>(), factors.data<float>());
 }
 
+void CudaBackend::select_random_layers(const Tensor& candidates, const RandomSelectionParams& params,
+                                       const Tensor& factors) {
+  const auto places = workspace<std::int32_t>(static_cast<std::size_t>(candidates.count()));
+  launch_select_random(stream(), extent(candidates.count()), candidates.data<std::int32_t>(), params, places.get(),
+                       factors.data<float>());
+}
+
 }  // namespace gradamp::GRADAMP_GPU

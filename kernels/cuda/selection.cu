@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // From the sums to G and G' of every layer, their normalised values, and the factors ([IGA] 3.3-3.6): two stages in a
-// fixed order, in double.
+// fixed order, in double. And factors by a random draw ([GA]).
 #include <algorithm>
 
+#include "core/random_selection.h"
 #include "kernels/cuda/optimizer.h"
 #include "kernels/cuda/reduce.h"
 
@@ -85,6 +86,16 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+/// One block. The draw is a chain of swaps, so one thread does it.
+__global__ void __launch_bounds__(kThreads)
+    select_random_kernel(int count, const std::int32_t* candidates, RandomSelectionParams params, std::int32_t* places,
+                         float* factors) {
+  if (threadIdx.x == 0) draw_places(places, count, params.count, params.seed, params.epoch);
+  __syncthreads();
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads)
+    factors[candidates[places[i]]] = i < params.count ? params.factor : 1.0f;
+}
+
 }  // namespace
 
 std::size_t measures_workspace(int layers) { return static_cast<std::size_t>(layers) * kParts * kKinds; }
@@ -99,6 +110,11 @@ void launch_measures(cudaStream_t stream, const ArenaPointers& arena, Granularit
 void launch_select(cudaStream_t stream, int layers, const SelectionParams& params, const double* measures,
                    float* factors) {
   launch(select_kernel, {1, kThreads, 0, stream}, layers, params, measures, factors);
+}
+
+void launch_select_random(cudaStream_t stream, int count, const std::int32_t* candidates,
+                          const RandomSelectionParams& params, std::int32_t* places, float* factors) {
+  launch(select_random_kernel, {1, kThreads, 0, stream}, count, candidates, params, places, factors);
 }
 
 }  // namespace gradamp::GRADAMP_GPU

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What a Backend promises beside the differentiable operations: memory, counters and the small functions.
 #include <cmath>
+#include <cstring>
 
 #include <gtest/gtest.h>
 
@@ -49,6 +50,108 @@ TEST_P(BackendTest, MemoryOutlivesItsUseAndIsUsedAgain) {
     if (i == 50) kept = tensor;
   }
   EXPECT_EQ(kept.to_host<float>(), std::vector<float>(1000, 50.0f));
+}
+
+TEST_P(BackendTest, FillWritesEveryElementOfAView) {
+  const Tensor tensor = tensor_of(backend(), {700}, std::vector<float>(700, -1.0f));
+  backend().fill(tensor.view({601}, 64), 2.5f);
+  std::vector<float> expected(700, -1.0f);
+  std::fill_n(expected.begin() + 64, 601, 2.5f);
+  EXPECT_EQ(tensor.to_host<float>(), expected);
+}
+
+TEST_P(BackendTest, AReadIsOfTheMomentItBegan) {
+  const Tensor tensor = tensor_of(backend(), {1000}, std::vector<float>(1000, 1.0f));
+  const std::unique_ptr<PendingRead> first = backend().start_read(tensor);
+  backend().fill(tensor, 2.0f);
+  const std::unique_ptr<PendingRead> second = backend().start_read(tensor);
+  backend().fill(tensor, 3.0f);
+  const auto values = [](PendingRead& read) {
+    const std::span<const std::byte> bytes = read.bytes();
+    std::vector<float> floats(bytes.size() / sizeof(float));
+    std::memcpy(floats.data(), bytes.data(), bytes.size());
+    return floats;
+  };
+  EXPECT_EQ(values(*first), std::vector<float>(1000, 1.0f));
+  EXPECT_TRUE(first->ready());
+  EXPECT_EQ(values(*second), std::vector<float>(1000, 2.0f));
+}
+
+TEST_P(BackendTest, ARecordingIsReplayed) {
+  const Tensor one = tensor_of(backend(), {300}, std::vector<float>(300, 1.0f));
+  const Tensor sum = Tensor::zeros(backend(), {300});
+  const std::unique_ptr<Recording> step = backend().record([&] {
+    const Tensor twice = Tensor::empty(backend(), {300});
+    backend().add(one, one, twice);
+    backend().add(sum, twice, sum);
+  });
+  EXPECT_EQ(sum.to_host<float>()[299], 0.0f) << "nothing is done before it is asked for";
+  for (int i = 1; i <= 4; ++i) {
+    step->replay();
+    EXPECT_EQ(sum.to_host<float>(), std::vector<float>(300, 2.0f * static_cast<float>(i)));
+  }
+}
+
+// Memory that a recording writes to whenever it is replayed must not become somebody else's.
+TEST_P(BackendTest, ARecordingKeepsItsMemory) {
+  const Tensor seven = tensor_of(backend(), {5000}, std::vector<float>(5000, 7.0f));
+  const std::unique_ptr<Recording> step = backend().record([&] {
+    const Tensor temporary = Tensor::empty(backend(), {5000});
+    backend().add(seven, seven, temporary);
+  });
+  step->replay();
+  step->replay();
+  std::vector<Tensor> others;
+  for (int i = 0; i < 8; ++i) {
+    others.push_back(Tensor::empty(backend(), {5000}));
+    backend().fill(others.back(), static_cast<float>(i));
+  }
+  step->replay();
+  for (int i = 0; i < 8; ++i) {
+    const std::vector<float> expected(5000, static_cast<float>(i));
+    EXPECT_EQ(others[static_cast<std::size_t>(i)].to_host<float>(), expected);
+  }
+}
+
+TEST_P(BackendTest, TwoRecordingsTakeTurns) {
+  const Tensor sum = Tensor::zeros(backend(), {64});
+  const auto adding = [&](float value, std::int64_t padding) {
+    return backend().record([this, sum, value, padding] {
+      const Tensor term = Tensor::empty(backend(), {64 + padding});
+      backend().fill(term, value);
+      backend().add(sum, term.view({64}), sum);
+    });
+  };
+  const std::unique_ptr<Recording> one = adding(1.0f, 0), ten = adding(10.0f, 5000);
+  for (int i = 0; i < 3; ++i) {
+    one->replay();
+    ten->replay();
+  }
+  EXPECT_EQ(sum.to_host<float>(), std::vector<float>(64, 33.0f));
+}
+
+TEST_P(BackendTest, ARecordingThatFailsLeavesTheDeviceUsable) {
+  if (backend().device().kind == DeviceKind::kCpu) {
+    EXPECT_EQ(error_of([&] { backend().record([] { fail("as it should"); })->replay(); }), "as it should");
+    return;
+  }
+  const Tensor tensor = Tensor::zeros(backend(), {8});
+  const std::unique_ptr<Recording> copying =
+      backend().record([&] { tensor.copy_from_host(std::span<const float>(std::vector<float>(8, 1.0f))); });
+  copying->replay();  // the first time the work is done as it comes
+  EXPECT_NE(error_of([&] { copying->replay(); }).find("a recording may not copy from the host"), std::string::npos);
+  backend().fill(tensor, 4.0f);
+  EXPECT_EQ(tensor.to_host<float>(), std::vector<float>(8, 4.0f));
+}
+
+TEST_P(BackendTest, SaysWhatMemoryItHolds) {
+  const MemoryUse before = backend().memory_use();
+  const auto block = backend().allocate(1'000'000);
+  const MemoryUse with = backend().memory_use();
+  EXPECT_GE(with.in_use, before.in_use + 1'000'000);
+  EXPECT_GE(with.held, with.in_use);
+  backend().release_unused_memory();
+  EXPECT_EQ(backend().memory_use().held, backend().memory_use().in_use);
 }
 
 TEST_P(BackendTest, AddMayWriteOverItsFirstOperand) {
@@ -145,6 +248,27 @@ TEST_P(BackendTest, ANaNComesThrough) {
 INSTANTIATE_TEST_SUITE_P(Devices, BackendTest, ::testing::ValuesIn(devices()), device_name);
 
 TEST(MakeBackendTest, DefaultsToTheProcessor) { EXPECT_EQ(make_backend(Device{})->device(), Device{}); }
+
+TEST(MakeBackendTest, TheProcessorHasF32Only) {
+  BackendOptions options;
+  options.precision = Precision::kTF32;
+  EXPECT_EQ(error_of([&] { make_backend(Device{}, options); }),
+            "the device cpu computes in f32 only, got the precision tf32");
+}
+
+TEST(MakeBackendTest, KnowsEveryDevice) {
+  const std::vector<DeviceStatus> statuses = device_statuses();
+  ASSERT_EQ(statuses.size(), 3u);
+  EXPECT_EQ(statuses[0].device.kind, DeviceKind::kCpu);
+  EXPECT_TRUE(statuses[0].available);
+  EXPECT_EQ(statuses[1].device.kind, DeviceKind::kCuda);
+  EXPECT_EQ(statuses[1].description.rfind("cuda: ", 0), 0u) << statuses[1].description;
+  EXPECT_EQ(statuses[2].device.kind, DeviceKind::kEmulated);
+  EXPECT_TRUE(statuses[2].available);
+  if (!statuses[1].available) {
+    EXPECT_NE(error_of([] { make_backend(Device{DeviceKind::kCuda}); }), "");
+  }
+}
 
 }  // namespace
 }  // namespace gradamp::test

@@ -11,6 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/random_selection.h"
 #include "tests/optim/optim_support.h"
 
 namespace gradamp {
@@ -235,10 +236,13 @@ TEST_P(OptimizerTest, RandomSelectionAmplifiesFromThePhasesFirstEpoch) {
   const std::vector<LayerReport> reports = record->read();
   ASSERT_EQ(reports.size(), 3u);
   const std::vector<float> factors = run.factors();
-  const std::vector<std::size_t> drawn = draw_layers(3, 0.67, 11, 2), index = {0, 2, 3};
+  std::vector<std::int32_t> drawn(3);
+  draw_places(drawn.data(), 3, 2, 11, 2);
+  drawn.resize(2);
+  const std::vector<std::size_t> index = {0, 2, 3};
   EXPECT_EQ(factors[1], 1.0f);  // batch norm is not of these types
   for (std::size_t i = 0; i < 3; ++i) {
-    EXPECT_EQ(reports[i].selected, std::count(drawn.begin(), drawn.end(), i) == 1);
+    EXPECT_EQ(reports[i].selected, std::count(drawn.begin(), drawn.end(), static_cast<std::int32_t>(i)) == 1);
     EXPECT_EQ(reports[i].factor, factors[index[i]]);
     EXPECT_EQ(reports[i].factor, reports[i].selected ? 2.0f : 1.0f);
     EXPECT_FALSE(reports[i].g.has_value());

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT
-// Random selection on the host and selection by a measure on the device.
+// Random selection, and selection by a measure.
 #include "optim/selection.h"
 
+#include <algorithm>
 #include <limits>
+#include <numeric>
 #include <set>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/random_selection.h"
 #include "tests/core/test_support.h"
 
 namespace gradamp {
@@ -16,34 +19,67 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
-TEST(DrawLayersTest, DrawsTheRoundedFraction) {
-  EXPECT_EQ(draw_layers(20, 0.5, 1, 51).size(), 10u);
-  EXPECT_EQ(draw_layers(5, 0.5, 1, 51).size(), 3u);   // 2.5 rounds up
-  EXPECT_EQ(draw_layers(7, 0.2, 1, 51).size(), 1u);   // 1.4
-  EXPECT_EQ(draw_layers(7, 0.01, 1, 51).size(), 1u);  // one at least
-  EXPECT_THAT(draw_layers(4, 1.0, 1, 51), ElementsAre(0, 1, 2, 3));
-  EXPECT_THAT(draw_layers(0, 0.5, 1, 51), IsEmpty());
+TEST(DrawnCount, IsTheRoundedFraction) {
+  EXPECT_EQ(drawn_count(20, 0.5), 10);
+  EXPECT_EQ(drawn_count(5, 0.5), 3);   // 2.5 rounds up
+  EXPECT_EQ(drawn_count(7, 0.2), 1);   // 1.4
+  EXPECT_EQ(drawn_count(7, 0.01), 1);  // one at least
+  EXPECT_EQ(drawn_count(4, 1.0), 4);
+  EXPECT_EQ(drawn_count(0, 0.5), 0);
 }
 
-TEST(DrawLayersTest, DrawsWithoutReplacementAndAsTheSeedSays) {
-  std::set<std::vector<std::size_t>> seen;
+class RandomSelectionTest : public test::DeviceTest {
+ protected:
+  /// The places of factors that are amplified, of 20: candidates are the even ones below 2 `candidates`.
+  std::vector<int> draw(int candidates, int count, std::uint64_t seed, int epoch) {
+    std::vector<std::int32_t> even;
+    for (std::int32_t i = 0; i < candidates; ++i) even.push_back(2 * i);
+    const Tensor factors = test::tensor_of(backend(), {80}, std::vector<float>(80, -1));
+    backend().select_random_layers(Tensor::from_host(backend(), {candidates}, even), {seed, epoch, count, 3.0f},
+                                   factors);
+    const std::vector<float> values = factors.to_host<float>();
+    std::vector<int> drawn;
+    for (int i = 0; i < 80; ++i) {
+      const float value = values[static_cast<std::size_t>(i)];
+      const bool is_candidate = i % 2 == 0 && i < 2 * candidates;
+      if (value == 3.0f) drawn.push_back(i / 2);
+      EXPECT_TRUE(is_candidate ? value == 3.0f || value == 1.0f : value == -1.0f) << i;
+    }
+    return drawn;
+  }
+};
+
+TEST_P(RandomSelectionTest, DrawsWithoutReplacementAndAsTheSeedSays) {
+  std::set<std::vector<int>> seen;
   std::vector<int> hits(12, 0);
   for (int epoch = 1; epoch <= 400; ++epoch) {
-    const std::vector<std::size_t> drawn = draw_layers(12, 0.25, 7, epoch);
-    EXPECT_EQ(drawn, draw_layers(12, 0.25, 7, epoch));
-    const std::set<std::size_t> distinct(drawn.begin(), drawn.end());
-    EXPECT_EQ(distinct.size(), 3u);
-    EXPECT_LT(*distinct.rbegin(), 12u);
-    for (const std::size_t i : drawn) ++hits[i];
+    const std::vector<int> drawn = draw(12, 3, 7, epoch);
+    EXPECT_EQ(drawn, draw(12, 3, 7, epoch));
+    ASSERT_EQ(drawn.size(), 3u);
+    for (const int i : drawn) ++hits[static_cast<std::size_t>(i)];
     seen.insert(drawn);
   }
   EXPECT_GT(seen.size(), 100u);  // of the 220 there are
   // 100 expected each, standard deviation 8.7: five of them.
   for (const int count : hits) EXPECT_NEAR(count, 100, 44);
-  EXPECT_NE(draw_layers(40, 0.5, 7, 1), draw_layers(40, 0.5, 8, 1));
+  EXPECT_NE(draw(40, 20, 7, 1), draw(40, 20, 8, 1));
+  EXPECT_THAT(draw(4, 4, 1, 51), ElementsAre(0, 1, 2, 3));
 }
+
+// The front of a Fisher-Yates shuffle by the words of the stream, one after another.
+TEST_P(RandomSelectionTest, DrawsTheSameOnEveryDevice) {
+  std::vector<int> places(40);
+  std::iota(places.begin(), places.end(), 0);
+  PhiloxSequence random(9, RandomStream::kSelection, 51);
+  for (std::size_t i = 0; i < 17; ++i)
+    std::swap(places[i], places[i + random.below(static_cast<std::uint32_t>(40 - i))]);
+  places.resize(17);
+  std::sort(places.begin(), places.end());
+  EXPECT_EQ(draw(40, 17, 9, 51), places);
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, RandomSelectionTest, ::testing::ValuesIn(test::devices()), test::device_name);
 
 TEST(SelectionOptionsTest, RefusesWhatIsOutOfRange) {
   const auto error_with = [](auto change) {

@@ -119,8 +119,20 @@ struct ChannelSlices {
     const int part_count = kSliceThreads / columns;
     double sum = 0;
     if (exists && thread / columns < part_count) {
-      for (int range = thread / columns; range < static_cast<int>(gridDim.x); range += part_count)
-        sum += __ldcg(partial + range * std::int64_t{kKinds} * channels + column_in_partial);
+      // This block works alone: what it waits for is the memory's latency, so many loads are under way at once.
+      constexpr int kAtOnce = 16;
+      const int ranges = static_cast<int>(gridDim.x);
+      const std::int64_t stride = std::int64_t{kKinds} * channels;
+      for (int first = thread / columns; first < ranges; first += kAtOnce * part_count) {
+        double values[kAtOnce];
+#pragma unroll
+        for (int i = 0; i < kAtOnce; ++i) {
+          const int range = first + i * part_count;
+          values[i] = range < ranges ? __ldcg(partial + range * stride + column_in_partial) : 0.0;
+        }
+#pragma unroll
+        for (const double value : values) sum += value;
+      }
     }
     parts[thread] = sum;
     __syncthreads();

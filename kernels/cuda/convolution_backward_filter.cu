@@ -44,7 +44,7 @@ Split split_pixels(Precision precision, const ConvolutionShape& shape) {
 
 /// Block: a tile of output channels x (tap, input channel), over one part of the pixels. partial (parts, K, R S C).
 template <Precision kPrecision, typename Block, Copy kCopyA, Copy kCopyB>
-__global__ void __launch_bounds__(Block::kThreads, 2)
+__global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, Block, kCopyB>()))
     backward_filter_kernel(const __grid_constant__ MatrixSource<Element<kPrecision>> grad_y,
                            const __grid_constant__ WindowSource<Element<kPrecision>> windows, int pixels_of_part,
                            float* partial) {
@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(kSumThreads)
   const int i = (static_cast<int>(blockIdx.x) * kSumThreads + static_cast<int>(threadIdx.x)) * N;
   if (i >= count) return;
   float sums[N] = {};
-#pragma unroll 4
+#pragma unroll 16  // there are few threads: what they wait for is the memory's latency
   for (int part = 0; part < parts; ++part) {
     float values[N];
     load<N, Access::kStreaming>(partial + std::int64_t{part} * count + i, values);

@@ -15,16 +15,16 @@ namespace {
 constexpr int kMaxClasses = 4;
 
 /// The pixels of x at (row, column) modulo the stride.
-template <typename T>
+template <typename T, bool kWholeStages>
 struct PixelClass {
   WindowSource<T> windows;  // over grad_y
-  FilterSource<T> filter;
+  FilterSource<T, kWholeStages> filter;
   int row, column;
 };
 
-template <typename T>
+template <typename T, bool kWholeStages>
 struct PixelClasses {
-  PixelClass<T> classes[kMaxClasses];
+  PixelClass<T, kWholeStages> classes[kMaxClasses];
 };
 
 template <typename T>
@@ -34,20 +34,20 @@ struct InputGradient {
 };
 
 /// Block: a tile of the class's pixels x input channels; blockIdx.y is the class.
-template <Precision kPrecision, typename Block, Copy kCopy>
-__global__ void __launch_bounds__(Block::kThreads, 2)
-    backward_input_kernel(const __grid_constant__ PixelClasses<Element<kPrecision>> all, Divisor by_channel_tiles,
-                          InputGradient<Element<kPrecision>> out) {
+template <Precision kPrecision, typename Block, Copy kCopy, bool kWholeStages>
+__global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, Block, kCopy>()))
+    backward_input_kernel(const __grid_constant__ PixelClasses<Element<kPrecision>, kWholeStages> all,
+                          Divisor by_channel_tiles, InputGradient<Element<kPrecision>> out) {
   using T = Element<kPrecision>;
   using Product = BlockProduct<kPrecision, Block, Major::kK, Major::kMN>;
   DYNAMIC_SHARED(T, shared);
-  const PixelClass<T>& pixels = all.classes[blockIdx.y];
+  const PixelClass<T, kWholeStages>& pixels = all.classes[blockIdx.y];
   const auto [pixel_tile, channel_tile] = by_channel_tiles.divide(static_cast<int>(blockIdx.x));
   const int first_pixel = pixel_tile * Block::kM, first_channel = channel_tile * Block::kN;
   if (first_pixel >= pixels.windows.windows) return;  // of a smaller class
 
   typename Product::template LoaderA<WindowSource<T>, kCopy> a(pixels.windows, first_pixel);
-  typename Product::template LoaderB<FilterSource<T>, kCopy> b(pixels.filter, first_channel);
+  typename Product::template LoaderB<FilterSource<T, kWholeStages>, kCopy> b(pixels.filter, first_channel);
   typename Product::Sums sums = {};
   Product::accumulate(shared, a, b, 0, (pixels.windows.columns + kStageDepth<T> - 1) / kStageDepth<T>, sums);
 
@@ -78,12 +78,13 @@ ClassSide class_side(int place, int extent, int kernel, int stride, int padding)
   return side;
 }
 
-template <typename T>
-PixelClass<T> pixel_class(const ConvolutionShape& shape, const T* grad_y, const T* filter, int row, int column) {
+template <typename T, bool kWholeStages>
+PixelClass<T, kWholeStages> pixel_class(const ConvolutionShape& shape, const T* grad_y, const T* filter, int row,
+                                        int column) {
   const ClassSide h = class_side(row, shape.height, shape.kernel_h, shape.stride, shape.padding);
   const ClassSide w = class_side(column, shape.width, shape.kernel_w, shape.stride, shape.padding);
   const Divisor by_out_channels(shape.out_channels), by_taps_of_row(std::max(1, w.taps));
-  PixelClass<T> result{};
+  PixelClass<T, kWholeStages> result{};
   result.row = row;
   result.column = column;
   result.windows = {.image = grad_y,
@@ -109,12 +110,11 @@ PixelClass<T> pixel_class(const ConvolutionShape& shape, const T* grad_y, const 
                    .by_taps_of_row = by_taps_of_row,
                    .first_r = h.first_tap,
                    .first_s = w.first_tap,
-                   .tap_step = shape.stride,
-                   .whole_stages = shape.out_channels % kStageDepth<T> == 0};
+                   .tap_step = shape.stride};
   return result;
 }
 
-template <Precision kPrecision, typename Block, Copy kCopy>
+template <Precision kPrecision, typename Block, Copy kCopy, bool kWholeStages>
 void launch_backward_input(cudaStream_t stream, const ConvolutionShape& shape, const void* grad_y, const void* filter,
                            void* grad_x) {
   using T = Element<kPrecision>;
@@ -123,16 +123,18 @@ void launch_backward_input(cudaStream_t stream, const ConvolutionShape& shape, c
   const int channel_tiles = (shape.in_channels + Block::kN - 1) / Block::kN;
   for (int first = 0; first < shape.stride * shape.stride; first += kMaxClasses) {
     const int count = std::min(kMaxClasses, shape.stride * shape.stride - first);
-    PixelClasses<T> all{};
+    PixelClasses<T, kWholeStages> all{};
     int pixels = 0;
     for (int i = 0; i < count; ++i) {
-      all.classes[i] = pixel_class(shape, static_cast<const T*>(grad_y), static_cast<const T*>(filter),
-                                   (first + i) / shape.stride, (first + i) % shape.stride);
+      // The last class hears through most taps with the usual padding, so its blocks, the longest, begin first.
+      const int place = first + count - 1 - i;
+      all.classes[i] = pixel_class<T, kWholeStages>(shape, static_cast<const T*>(grad_y), static_cast<const T*>(filter),
+                                                    place / shape.stride, place % shape.stride);
       pixels = std::max(pixels, all.classes[i].windows.windows);
     }
     if (pixels == 0) continue;
     const int tiles = (pixels + Block::kM - 1) / Block::kM * channel_tiles;
-    launch(backward_input_kernel<kPrecision, Block, kCopy>,
+    launch(backward_input_kernel<kPrecision, Block, kCopy, kWholeStages>,
            {dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(count)), Block::kThreads,
             Product::template kSharedBytes<T>, stream},
            all, Divisor(channel_tiles), out);
@@ -144,11 +146,18 @@ void launch_backward_input(cudaStream_t stream, const ConvolutionShape& shape, c
                            void* grad_x) {
   constexpr int V = kVector<Element<kPrecision>>;
   if (shape.in_channels % V != 0 || shape.out_channels % V != 0) {
-    launch_backward_input<kPrecision, BlockTile<128, 64, 2>, Copy::kElement>(stream, shape, grad_y, filter, grad_x);
+    launch_backward_input<kPrecision, BlockTile<128, 64, 2>, Copy::kElement, false>(stream, shape, grad_y, filter,
+                                                                                    grad_x);
     return;
   }
+  const bool whole_stages = shape.out_channels % kStageDepth<Element<kPrecision>> == 0;
   with_tile_width<kPrecision>(shape.batch * shape.height * shape.width, shape.in_channels, [&](auto block) {
-    launch_backward_input<kPrecision, decltype(block), Copy::kVector>(stream, shape, grad_y, filter, grad_x);
+    using Block = decltype(block);
+    if (whole_stages) {
+      launch_backward_input<kPrecision, Block, Copy::kVector, true>(stream, shape, grad_y, filter, grad_x);
+    } else {
+      launch_backward_input<kPrecision, Block, Copy::kVector, false>(stream, shape, grad_y, filter, grad_x);
+    }
   });
 }
 

@@ -108,7 +108,7 @@ struct BlockMoments {
 
 /// Block: a tile of pixels x output channels; neighbouring blocks share the pixels.
 template <Precision kPrecision, typename Block, Copy kCopy>
-__global__ void __launch_bounds__(Block::kThreads, 2)
+__global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, Block, kCopy>()))
     forward_kernel(const __grid_constant__ WindowSource<Element<kPrecision>> windows,
                    const __grid_constant__ MatrixSource<Element<kPrecision>> filter, Divisor by_channel_tiles,
                    Output<Element<kPrecision>> out) {

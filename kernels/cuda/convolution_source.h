@@ -71,20 +71,18 @@ struct WindowSource {
   __device__ __forceinline__ Base base(int k) const { return k; }
   __device__ __forceinline__ Row row(Base base, int i) const {
     const int m = base + i;
-    if (m >= windows) return {kOutside, kOutside, 0};
     const Window at = window(m);
     const int h = at.i * step + origin_h, w = at.j * step + origin_w;
-    return {h, w, ((at.image * height + h) * width + w) * channels};
+    return {m < windows ? h : kOutside, w, ((at.image * height + h) * width + w) * channels};
   }
   struct Column {
     int h, w;    // from the window's first pixel
     int offset;  // from its first element
   };
-  __device__ __forceinline__ Column column(int k) const {
-    if (k >= columns) return {kOutside, kOutside, 0};
+  __device__ __forceinline__ Column column(int k) const {  // without a branch: in the pipeline's loop
     const auto [tap, channel] = by_channels.divide(k);
     const auto [r, s] = by_taps_of_row.divide(tap);
-    return {r * tap_step, s * tap_step, (r * width + s) * tap_step * channels + channel};
+    return {k < columns ? r * tap_step : kOutside, s * tap_step, (r * width + s) * tap_step * channels + channel};
   }
   __device__ __forceinline__ ElementAt<T> at(const Row& row, const Column& column) const {
     const bool inside = static_cast<unsigned>(row.h + column.h) < static_cast<unsigned>(height) &&
@@ -97,15 +95,15 @@ struct WindowSource {
 };
 
 /// A filter (K, R, S, C) for the gradient of the input: a row is (tap, output channel), a column an input channel. The
-/// taps are every `tap_step`-th one from (first_r, first_s) on.
-template <typename T>
+/// taps are every `tap_step`-th one from (first_r, first_s) on. kWholeStages: the rows of a stage of the pipeline are
+/// of one tap, so that only the first needs a division.
+template <typename T, bool kWholeStages>
 struct FilterSource {
   const T* filter;
   int taps, taps_of_row, channels;  // of the filter
   int rows;
   Divisor by_out_channels, by_taps_of_row;
   int first_r, first_s, tap_step;
-  bool whole_stages;  // the rows of a stage of the pipeline are of one tap
 
   using Row = MatrixLine;
   using Column = MatrixLine;
@@ -115,7 +113,7 @@ struct FilterSource {
   };
   __device__ __forceinline__ Base base(int k) const { return {k, line(k)}; }
   __device__ __forceinline__ Row row(const Base& base, int i) const {
-    if (!whole_stages) return line(base.k + i);
+    if constexpr (!kWholeStages) return line(base.k + i);
     return {base.first.offset + i * taps * channels, base.first.exists};
   }
   __device__ __forceinline__ Column column(int c) const { return {c, c < channels}; }
@@ -153,16 +151,16 @@ class TileLoader {
     }
   }
 
-  /// Begins to bring the tile at depth k.
-  __device__ __forceinline__ void load(T* tile, int k) {
+  /// Begins to bring the tile at depth k; zeros where it is not `wanted`, without a branch.
+  __device__ __forceinline__ void load(T* tile, int k, bool wanted) {
     if constexpr (kMajor == Major::kK) {
       prepare_columns(k);
 #pragma unroll
-      for (int i = 0; i < kSteps; ++i) bring_chunk(tile, i, rows_[i]);
+      for (int i = 0; i < kSteps; ++i) bring_chunk(tile, i, rows_[i], wanted);
     } else {
       const typename Source::Base base = source_.base(k);
 #pragma unroll
-      for (int i = 0; i < kSteps; ++i) bring_chunk(tile, i, source_.row(base, tile_row(i)));
+      for (int i = 0; i < kSteps; ++i) bring_chunk(tile, i, source_.row(base, tile_row(i)), wanted);
     }
   }
 
@@ -181,17 +179,17 @@ class TileLoader {
     for (int i = 0; i < kColumns; ++i) columns_[i] = source_.column(first + chunk() * kVector<T> + i);
   }
 
-  __device__ __forceinline__ void bring_chunk(T* tile, int step, const typename Source::Row& row) const {
+  __device__ __forceinline__ void bring_chunk(T* tile, int step, const typename Source::Row& row, bool wanted) const {
     T* const to = tile + Tile::chunk_offset(tile_row(step), chunk());
     if constexpr (kCopy == Copy::kVector) {
       const ElementAt<T> from = source_.at(row, columns_[0]);
-      cp_async_16(to, from.address, from.exists);
+      cp_async_16(to, from.address, from.exists && wanted);
     } else {
       float values[kVector<T>];
 #pragma unroll
       for (int i = 0; i < kVector<T>; ++i) {
         const ElementAt<T> from = source_.at(row, columns_[i]);
-        values[i] = from.exists ? to_float(*from.address) : 0.0f;
+        values[i] = from.exists && wanted ? to_float(*from.address) : 0.0f;
       }
       store<kVector<T>>(to, values);
     }

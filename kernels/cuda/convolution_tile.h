@@ -26,6 +26,14 @@ struct BlockTile {
   __device__ static int warp_n() { return static_cast<int>(threadIdx.x) / 32 / kWarpsM; }
 };
 
+/// Blocks that the registers of a multiprocessor are to hold: three of the narrower tiles, so that one's products fill
+/// the time of another's loads. Copies of single elements need more registers.
+template <Precision kPrecision, typename Block, Copy kCopy>
+constexpr int resident_blocks() {
+  const bool narrow = Block::kM * Block::kN <= 128 * 64;
+  return narrow && kPrecision != Precision::kF32 && kCopy == Copy::kVector ? 3 : 2;
+}
+
 /// Depth of a stage: 64 bytes of an operand's row.
 template <typename T>
 inline constexpr int kStageDepth = 64 / static_cast<int>(sizeof(T));
@@ -99,22 +107,23 @@ struct BlockProduct {
   __device__ __forceinline__ static void accumulate(T* shared, A& a, B& b, int k, int stages, Sums& sums) {
     const auto bring = [&](int stage) {
       T* const tiles = shared + stage % kStages * kStageElements;
-      a.load(tiles, k + stage * kStageDepth<T>);
-      b.load(tiles + TileA::kElements, k + stage * kStageDepth<T>);
+      a.load(tiles, k + stage * kStageDepth<T>, stage < stages);
+      b.load(tiles + TileA::kElements, k + stage * kStageDepth<T>, stage < stages);
+      cp_async_commit();
     };
 #pragma unroll
-    for (int stage = 0; stage < kStages - 1; ++stage) {
-      if (stage < stages) bring(stage);
-      cp_async_commit();
-    }
+    for (int stage = 0; stage < kStages - 1; ++stage) bring(stage);
     const Warp warp(Block::warp_m() * Block::kWarpM, Block::warp_n() * Block::kWarpN);
     for (int stage = 0; stage < stages; ++stage) {
       cp_async_wait<kStages - 2>();
       __syncthreads();  // the stage has come for all threads, and all are done with the one before it
-      if (stage + kStages - 1 < stages) bring(stage + kStages - 1);
-      cp_async_commit();  // an empty group too: the wait counts groups
       const T* const tiles = shared + stage % kStages * kStageElements;
-      warp.multiply(tiles, tiles + TileA::kElements, sums);
+#pragma unroll
+      for (int depth = 0; depth < Warp::kDepth; depth += Warp::kStep) {
+        warp.multiply(tiles, tiles + TileA::kElements, depth, sums);
+        // Addresses are computed while the tensor cores are at the products before; the slot was read a stage ago.
+        if (depth == 0) bring(stage + kStages - 1);
+      }
     }
     cp_async_wait<0>();
     __syncthreads();  // the shared memory is free

@@ -30,9 +30,9 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
+#include <map>
 #include <mutex>
 #include <tuple>
-#include <unordered_map>
 
 #define GRADAMP_GPU cuda
 
@@ -93,9 +93,11 @@ inline constexpr std::size_t kSharedBytesForAll = 48 << 10;
 
 inline void allow_shared_bytes(const void* kernel, const Launch& shape) {
   static std::mutex mutex;
-  static std::unordered_map<const void*, std::size_t> allowed;
+  static std::map<std::pair<int, const void*>, std::size_t> allowed;  // on each device
+  int device = 0;
+  check_cuda(cudaGetDevice(&device), "cudaGetDevice", shape.file, shape.line);
   const std::lock_guard lock(mutex);
-  std::size_t& bytes = allowed[kernel];
+  std::size_t& bytes = allowed[{device, kernel}];
   if (bytes >= shape.shared_bytes) return;
   check_cuda(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shape.shared_bytes)),

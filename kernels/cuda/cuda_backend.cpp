@@ -125,6 +125,7 @@ void CudaBackend::copy_to_device(void* destination, const void* source, std::siz
   if (bytes == 0) return;
   check(!is_capturing(), "a recording may not copy from the host: the copy would be of that memory at each replay");
   check_cuda(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync");
+  synchronize();  // the source is the caller's again
 }
 
 void CudaBackend::copy_to_host(void* destination, const void* source, std::size_t bytes) {
@@ -179,6 +180,7 @@ class CudaBackend::StreamRead final : public PendingRead {
 };
 
 std::unique_ptr<PendingRead> CudaBackend::start_read(const Tensor& source) {
+  check(!is_capturing(), "a recording may not start a read: whoever waits for it would wait for one replay only");
   return std::make_unique<StreamRead>(*this, source);
 }
 
@@ -220,9 +222,20 @@ class CudaBackend::GraphRecording final : public Recording {
     }
     check_cuda(cudaStreamEndCapture(backend_.stream(), &captured), "cudaStreamEndCapture");
     const Graph graph(captured);
+    return GraphExecutable(instantiate(graph.get()));
+  }
+
+  /// A graph needs a little memory of its own, which the cache may hold.
+  cudaGraphExec_t instantiate(cudaGraph_t graph) {
     cudaGraphExec_t executable{};
-    check_cuda(cudaGraphInstantiate(&executable, graph.get(), 0), "cudaGraphInstantiate");
-    return GraphExecutable(executable);
+    cudaError_t error = cudaGraphInstantiate(&executable, graph, 0);
+    if (error == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      backend_.allocator_.release_unused();
+      error = cudaGraphInstantiate(&executable, graph, 0);
+    }
+    check_cuda(error, "cudaGraphInstantiate");
+    return executable;
   }
 
   CudaBackend& backend_;

@@ -68,20 +68,20 @@ class WarpProduct {
   /// The warp's rows and columns begin at `first_m` and `first_n` of the tiles.
   __device__ WarpProduct(int first_m, int first_n) : first_m_(first_m), first_n_(first_n) {}
 
-  /// sums += a b over the whole depth of the tiles.
-  __device__ __forceinline__ void multiply(const T* a, const T* b, Accumulators& sums) const {
+  static constexpr int kDepth = kMajorA == Major::kK ? TileA::kColumns : TileA::kRows;
+  /// The depth of an mma, or of 16 bytes.
+  static constexpr int kStep = kPrecision == Precision::kBF16 ? 16 : kPrecision == Precision::kTF32 ? 8 : 4;
+
+  /// sums += a b at depths k to k + kStep.
+  __device__ __forceinline__ void multiply(const T* a, const T* b, int k, Accumulators& sums) const {
     if constexpr (kPrecision == Precision::kF32) {
-#pragma unroll
-      for (int k = 0; k < kDepth; k += 4) multiply_fma(a, b, k, sums);
+      multiply_fma(a, b, k, sums);
     } else {
-#pragma unroll
-      for (int k = 0; k < kDepth; k += kStep) multiply_mma(a, b, k, sums);
+      multiply_mma(a, b, k, sums);
     }
   }
 
  private:
-  static constexpr int kDepth = kMajorA == Major::kK ? TileA::kColumns : TileA::kRows;
-  static constexpr int kStep = kPrecision == Precision::kBF16 ? 16 : 8;  // the depth of an mma
   static_assert(kDepth == (kMajorB == Major::kK ? TileB::kColumns : TileB::kRows));
   static_assert(kTilesN % 2 == 0);
 

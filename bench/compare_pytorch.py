@@ -48,6 +48,8 @@ def gradamp_steps(args, network: str, *extra: str) -> dict:
                "--batch-size", str(args.batch_size), "--steps", str(args.steps), "--warmup", str(args.warmup),
                "--block", str(args.block), "--epoch-steps", str(args.epoch_steps), "--threads", str(args.threads),
                *extra]
+    if not pathlib.Path(args.program).exists():
+        sys.exit(f"{args.program} is not there; build it first: cmake --build build --target training_step")
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} failed: {done.stderr.strip()}")

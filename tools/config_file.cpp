@@ -2,6 +2,7 @@
 #include "tools/config_file.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstddef>
 
 #include <fmt/ranges.h>
@@ -81,7 +82,8 @@ bool read_line(std::string_view line, const std::vector<std::string>& headings, 
   if (line.front() == '[') {
     const std::size_t end = line.find(']');
     check(end != line.npos, "a heading without its closing ]");
-    const std::string heading(trim(line.substr(1, end - 1)));
+    std::string heading(trim(line.substr(1, end - 1)));
+    std::transform(heading.begin(), heading.end(), heading.begin(), [](unsigned char c) { return std::tolower(c); });
     check(std::find(headings.begin(), headings.end(), heading) != headings.end(),
           "unknown heading [{}]; expected one of {}", heading, fmt::join(headings, ", "));
     line = trim(line.substr(end + 1));

@@ -20,7 +20,8 @@ struct ConfigEntry {
 };
 
 /// The entries in their order. `name` is the file's, for messages: Error ("NAME:3: ...") for a line that is none of the
-/// above, a key that comes twice, and headings other than `headings`.
+/// above, a key that comes twice, and headings other than `headings`
+/// (lower case; in the file any case).
 std::vector<ConfigEntry> read_config(std::istream& file, const std::string& name,
                                      const std::vector<std::string>& headings);
 

@@ -4,6 +4,9 @@
 packages="g++ cmake ninja-build libdnnl-dev ocl-icd-opencl-dev libfmt-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev
           libarchive-dev libssl-dev libgtest-dev libgmock-dev libbenchmark-dev python3"
 
+# print_header SCRIPT: the comment that it begins with.
+print_header() { sed -n '3,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$1"; }
+
 # missing_packages PACKAGE...: those that are not installed.
 missing_packages() {
   local package
@@ -42,6 +45,7 @@ build_gradamp() {
   shift 2
   [ -f "$folder/build.ninja" ] || cmake -G Ninja -S "$root" -B "$folder" "$@" >"/tmp/gradamp-configure.$$" 2>&1 ||
     { cat "/tmp/gradamp-configure.$$" >&2; rm -f "/tmp/gradamp-configure.$$" "$folder/build.ninja"; return 1; }
+  grep -s '^-- .*CUDA' "/tmp/gradamp-configure.$$" || true  # whether there is a device cuda, and why not
   rm -f "/tmp/gradamp-configure.$$"
   cmake --build "$folder" --target "$target"
 }

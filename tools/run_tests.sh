@@ -4,10 +4,11 @@
 #   tools/run_tests.sh                 the release build, in build/
 #   tools/run_tests.sh --sanitize      with AddressSanitizer and UndefinedBehaviorSanitizer, in build-sanitize/
 #   tools/run_tests.sh --race          the CUDA kernels under the emulator's race checker, in build-race/
-# Further arguments go to ctest: tools/run_tests.sh -R conformance
+# Further arguments go to ctest: tools/run_tests.sh -R 'Conformance.*emulated'
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/tools/packages.sh"
+case ${1:-} in -h | --help) print_header "$0" && exit ;; esac
 
 folder="$root/build"
 options=(-DCMAKE_BUILD_TYPE=Release)

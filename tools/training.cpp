@@ -67,10 +67,13 @@ class Trainer {
   std::string backend_description() const { return backend_->description(); }
 
   std::vector<std::string> description() const {
-    return {"device    " + backend_->description(), "training  " + data_.train.description,
-            "testing   " + data_.test.description,
-            fmt::format("network   {}, {} parameters", settings_.network, optimizer_->arena().parameter_count()),
-            fmt::format("strategy  {} ({} epochs)", to_string(strategy_), strategy_.epochs())};
+    std::vector<std::string> lines = {
+        "device    " + backend_->description(), "training  " + data_.train.description,
+        "testing   " + data_.test.description,
+        fmt::format("network   {}, {} parameters", settings_.network, optimizer_->arena().parameter_count()),
+        fmt::format("strategy  {} ({} epochs)", to_string(strategy_), strategy_.epochs())};
+    for (std::string& warning : strategy_warnings()) lines.push_back(std::move(warning));
+    return lines;
   }
 
   /// Trains on from `position` to the end, or until stopped. `folder`'s logs end at that position.
@@ -106,6 +109,27 @@ class Trainer {
   /// On a GPU, where a look takes a little of its time.
   static constexpr std::int64_t kStepsPerLook = 8;
 
+  std::int64_t steps_of_epoch() const { return (data_.train.count + settings_.batch_size - 1) / settings_.batch_size; }
+
+  /// Of phases that analyse and select to no effect.
+  std::vector<std::string> strategy_warnings() const {
+    std::vector<std::string> warnings;
+    if (settings_.selection != SelectionMethod::kMeasure) return warnings;
+    int first = 1;
+    bool analyzes = false;
+    for (const Phase& phase : strategy_.phases) {
+      analyzes = analyzes || phase.amplify;
+      if (phase.amplify && phase.end_epoch == first)
+        warnings.push_back(fmt::format(
+            "warning   the phase of epoch {} amplifies nothing: its first epoch is analysed, and it has no other",
+            first));
+      first = phase.end_epoch + 1;
+    }
+    if (analyzes && steps_of_epoch() == 1)
+      warnings.push_back("warning   an epoch is a single step, after which G and G' are 1 for every layer");
+    return warnings;
+  }
+
   CheckpointState checkpoint_state() { return {settings_, *network_, *optimizer_, state_}; }
 
   void save(const RunFolder& folder, bool epoch_finished) {
@@ -114,8 +138,7 @@ class Trainer {
 
   void report(const RunFolder& folder, const std::optional<EpochRecord>& record) {
     if (!record) return;
-    const std::int64_t steps = (data_.train.count + settings_.batch_size - 1) / settings_.batch_size;
-    const std::int64_t iterations = steps * record->window_epochs();
+    const std::int64_t iterations = steps_of_epoch() * record->window_epochs();
     const SelectionSummary summary{record->epoch(), iterations > 0 ? noise_floor(iterations) : 0.0, record->read()};
     folder.append(summary);
     if (control_.observer) control_.observer->on_selection(summary);

@@ -35,7 +35,9 @@ struct ChannelSlices {
     return static_cast<std::size_t>(ranges()) * static_cast<std::size_t>(kinds * channels);
   }
 
-  /// A thread's N neighbouring channels, and its rows: row, row + row_step, ... below row_end.
+  /// A thread's N neighbouring channels, and its rows: row, row + row_step, ... below row_end. With 64 channels and
+  /// N = 8 the threads 0 to 7 (their `lane`) have the block's first row, 8 to 15 (`row_lane` 1) its second, and the
+  /// 32nd row after (`row_step`) is again of threads 0 to 7.
   struct Place {
     std::int64_t row, row_end;
     int channel, row_step;
@@ -78,8 +80,9 @@ struct ChannelSlices {
   }
 
   /// Sums over all rows of kKinds values a channel, through partial (ranges, kKinds, C). In the last block of each
-  /// slice it gives the channel whose totals the calling thread got; else, and in its other threads, -1. From the
-  /// threads on sums are double: the gradients' means enter near-cancelling differences, and it costs nothing here.
+  /// slice it gives the channel whose totals the calling thread got; else, and in its other threads, -1. A thread's
+  /// own sums are float; all that follows is double, since the totals enter differences that nearly cancel, and it
+  /// costs nothing here.
   template <int N, int kKinds>
   __device__ int sum_rows(const Place& place, const float (&sums)[kKinds][N], double* partial, unsigned* tickets,
                           double (&totals)[kKinds]) const {
@@ -93,11 +96,11 @@ struct ChannelSlices {
           shared[place.row_lane * columns + kind * width + place.lane * N + i] = sums[kind][i];
     }
     __syncthreads();
-    const int thread = static_cast<int>(threadIdx.x), column = thread % columns, part = thread / columns;
+    const int thread = static_cast<int>(threadIdx.x), column = thread % columns;
     const int channel = static_cast<int>(blockIdx.y) * width + column % width;
     const std::int64_t column_in_partial = std::int64_t{column / width} * channels + channel;
     const bool exists = channel < channels;
-    if (exists && part == 0) {
+    if (exists && thread < columns) {
       double sum = 0;
       for (int row = 0; row < place.row_step; ++row) sum += static_cast<double>(shared[row * columns + column]);
       partial[blockIdx.x * std::int64_t{kKinds} * channels + column_in_partial] = sum;
@@ -107,7 +110,7 @@ struct ChannelSlices {
   }
 
  private:
-  static constexpr std::int64_t kBlocksWanted = 512;
+  static constexpr std::int64_t kBlocksWanted = 512;  // about four for each multiprocessor of a large device
   static constexpr std::int64_t kLeastRows = 32;
 
   /// The last block's part of sum_rows: over the ranges, several threads a column, in double.

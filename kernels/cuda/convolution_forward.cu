@@ -42,7 +42,7 @@ struct BlockMoments {
   static_assert(Block::kM == kMomentRows);
   float (&columns)[Block::kWarpsM][Block::kN];  // shared
 
-  /// The sum over all rows of value(i, j, e) of each of a lane's columns; N of them, [j][parity].
+  /// The sum over all rows of value(i, j, e) of each of a lane's columns: [j][left or right of its two].
   template <typename Value>
   __device__ void sum_columns(const Value& value, float (&totals)[Block::kTilesN][2]) const {
     const int lane = static_cast<int>(threadIdx.x) % 32;

@@ -48,7 +48,7 @@ using OperandTile =
 /// work for all of a large device. It follows from the shape alone: the same bits on every device.
 template <Precision kPrecision, typename Body>
 void with_tile_width(int rows, int columns, const Body& body) {
-  constexpr int kBlocksWanted = 112;
+  constexpr int kBlocksWanted = 112;  // one for most multiprocessors: a wider tile reads less, a narrower spreads more
   const auto suits = [&](int width) {
     const int blocks = (rows + 127) / 128 * ((columns + width - 1) / width);
     return columns > width / 2 && blocks >= kBlocksWanted;

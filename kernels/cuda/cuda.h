@@ -123,6 +123,7 @@ void launch(void (*kernel)(P...), const Launch& shape, A&&... arguments) {
 
 #if defined(GRADAMP_EMULATION)
 
+// (The emulator's __ldg and __stcs take any memory; CUDA's would not take shared memory.)
 template <typename V>
 [[gnu::always_inline]] inline V load_vector(const void* address, emulation::Site site = emulation::Site::here()) {
   return __ldg(static_cast<const V*>(address), site);

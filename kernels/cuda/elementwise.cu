@@ -70,7 +70,7 @@ struct Identity {
 template <typename F, typename Out, typename... In>
 void launch_map(cudaStream_t stream, std::int64_t count, F f, Out* y, const In*... inputs) {
   if (count == 0) return;
-  // Where types differ a vector is that of the larger one; the smaller one's is then not 16 bytes.
+  // Where the types differ, or a tensor does not begin at a multiple of 16 bytes, a thread takes one element.
   constexpr bool kOneType = ((sizeof(In) == sizeof(Out)) && ...);
   const bool aligned = is_vector_aligned(y) && (is_vector_aligned(inputs) && ...);
   const auto blocks = [&](std::int64_t width) {

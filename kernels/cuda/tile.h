@@ -2,8 +2,9 @@
 // The pieces of a tiled matrix product: the layout of a tile in shared memory, and the product of two tiles by one warp
 // after another, on tensor cores (bf16, tf32) or by FMA (f32).
 //
-// A warp's accumulators are laid out as mma's are in all three, so that what comes before and after is shared: lane
-// 4 g + t has of each 16 x 8 tile the elements (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1).
+// A warp's accumulators are laid out as mma's are in all three (ptx.h), so that what comes before and after is shared:
+// lane 4 group + member has of each 16 x 8 tile the elements (group, 2 member + {0, 1}) and (group + 8, 2 member + {0,
+// 1}).
 #pragma once
 
 #include <cstdint>
@@ -153,8 +154,8 @@ class WarpProduct {
 
   // ---- FMA ----
 
-  /// Four steps of k. A lane has rows g + 8 i and columns 2 t + 8 j + {0, 1}: eight lanes read the same element of b at
-  /// once and four the same of a, so that a read serves many products.
+  /// Four steps of k. A lane has rows group + 8 i and columns 2 member + 8 j + {0, 1}: eight lanes read the same
+  /// element of b at once and four the same of a, so that a read serves many products.
   __device__ __forceinline__ void multiply_fma(const T* a, const T* b, int k, Accumulators& sums) const {
     float values_a[2 * kTilesM][4];
 #pragma unroll

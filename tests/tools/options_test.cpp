@@ -248,6 +248,7 @@ TEST(ConfigReader, RefusesWhatItCannotRead) {
   EXPECT_EQ(error_of("a = \"b"), "f:1: a text without its closing \"");
   EXPECT_EQ(error_of("a = \"b\" c"), "f:1: cannot read 'c' after the value");
   EXPECT_EQ(error_of("a = [b\n]"), "f:1: a list without its closing ] on the same line");
+  EXPECT_EQ(error_of("[Data]\na = 1"), "(none)");
   EXPECT_EQ(error_of("[data"), "f:1: a heading without its closing ]");
   EXPECT_EQ(error_of("[data] a = 1"), "f:1: cannot read 'a = 1' after the heading");
   EXPECT_EQ(error_of("[[data]]"), "f:1: unknown heading [[data]; expected one of data");

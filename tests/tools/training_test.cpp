@@ -231,6 +231,38 @@ TEST(Training, AFinishedRunGivesItsOutcomeAgain) {
             0);
 }
 
+// A phase whose only epoch is the analysed one, and epochs of a single step, are likely not what was meant.
+TEST(Training, StrategiesThatAmplifyNothingAreWarnedOf) {
+  class Warnings : public TrainingObserver {
+   public:
+    void on_start(const std::vector<std::string>& description) override {
+      for (const std::string& line : description) text += line.starts_with("warning") ? line + "\n" : "";
+    }
+    std::string text;
+  };
+  const ScratchFolder folder;
+  const auto warnings_of = [&](RunSettings settings) {
+    EXPECT_EQ(in_child([&] {
+                Warnings warnings;
+                std::atomic<bool> stop = true;
+                train(settings, {&stop, &warnings, nullptr});
+                put_text(folder / "warnings", warnings.text);
+              }),
+              0);
+    return text_of(folder / "warnings");
+  };
+  EXPECT_EQ(warnings_of(small_run(folder / "good")), "");
+  RunSettings short_phase = small_run(folder / "short");
+  short_phase.strategy = "1:0.05, 2:0.05:2, 4:0.01";
+  EXPECT_THAT(warnings_of(short_phase), HasSubstr("the phase of epoch 2 amplifies nothing"));
+  short_phase.run_folder += "-random";
+  short_phase.selection = SelectionMethod::kRandom;
+  EXPECT_EQ(warnings_of(short_phase), "");
+  RunSettings single_step = small_run(folder / "single");
+  single_step.batch_size = 60;
+  EXPECT_THAT(warnings_of(single_step), HasSubstr("a single step"));
+}
+
 // The selection that layers.jsonl tells of follows from its own values ([IGA] 3.6), and amplification changes the run.
 TEST(Training, LogsTellOfTheSelection) {
   const ScratchFolder folder;

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: MIT
+"""Finds and reads the folders of runs for tools/report.py. Needs nothing but Python."""
+
+import dataclasses
+import functools
+import json
+import math
+import os
+import pathlib
+
+# What changes where and how fast a run computes, and not what: no difference between runs by these.
+NEUTRAL = ("run_folder", "threads", "evaluation_batch", "data")
+# What matters where layers are selected only; the original, without amplification, is the same for all of them.
+AMPLIFICATION = ("granularity", "placement", "reselect_every")
+SELECTION = ("selection", "measure", "case", "threshold", "random_fraction", "random_types")
+# Resolved into the epochs' learning rates.
+SCHEDULE = ("strategy", "epochs", "learning_rate")
+NEEDED = ("network", "dataset", "seed", *SELECTION)
+NUMBERS = ("learning_rate", "train_accuracy", "test_accuracy", "seconds")
+
+
+class DamagedError(Exception):
+    """A file of a run that cannot be read; the message names it and says what is wrong, in a line."""
+
+
+class IncompleteError(Exception):
+    """A run that did not come to its end, or whose numbers cannot be compared; the message says why."""
+
+
+@dataclasses.dataclass
+class Run:
+    """A completed run. `epochs` and `layers` are the lines of its metrics.jsonl and layers.jsonl, with accuracies in
+    [0, 1]; `validation_accuracy` is None in all of them where there is no validation part."""
+
+    path: pathlib.Path
+    settings: dict
+    version: str
+    backend: str
+    epochs: list
+    layers: list
+
+    @property
+    def network(self):
+        return self.settings["network"]
+
+    @property
+    def dataset(self):
+        return self.settings["dataset"]
+
+    @property
+    def seed(self):
+        return self.settings["seed"]
+
+    @functools.cached_property
+    def column(self):
+        """Its column in the tables: "original" where nothing is ever amplified, "random", or measure and case."""
+        if self.settings["selection"] == "none" or not any(e["analyzed"] or e["amplified"] for e in self.epochs):
+            return "original"
+        if self.settings["selection"] == "random":
+            return "random"
+        return f"{self.settings['measure']}-{self.settings['case']}"
+
+    @property
+    def choice(self):
+        """What the tables choose the best of: a threshold; of random selection (fraction, types); else None."""
+        if self.column == "original":
+            return None
+        if self.column == "random":
+            return (self.settings["random_fraction"], self.settings["random_types"])
+        return self.settings["threshold"]
+
+    @functools.cached_property
+    def learning_rates(self):
+        return tuple(epoch["learning_rate"] for epoch in self.epochs)
+
+    @property
+    def test_accuracy(self):
+        """After the last epoch, in %."""
+        return 100 * self.epochs[-1]["test_accuracy"]
+
+    @property
+    def validation_accuracy(self):
+        """After the last epoch, in %; None where there is no validation part."""
+        value = self.epochs[-1]["validation_accuracy"]
+        return None if value is None else 100 * value
+
+    @property
+    def minutes(self):
+        """Of all epochs, an inherited beginning's too."""
+        return math.fsum(epoch["seconds"] for epoch in self.epochs) / 60
+
+    @functools.cached_property
+    def identity(self):
+        """What makes two runs the same experiment with the same seed."""
+        base = {k: v for k, v in self.settings.items() if k not in NEUTRAL + AMPLIFICATION + SELECTION + SCHEDULE}
+        choice = self.choice
+        if self.column != "original":
+            base |= {key: self.settings.get(key) for key in (*AMPLIFICATION, "strategy")}
+        return (self.column, choice, self.learning_rates, json.dumps(base, sort_keys=True))
+
+
+@dataclasses.dataclass
+class Collection:
+    """All that was found. `incomplete` and `repeated` hold (path, why), `damaged` messages."""
+
+    completed: list = dataclasses.field(default_factory=list)
+    incomplete: list = dataclasses.field(default_factory=list)
+    repeated: list = dataclasses.field(default_factory=list)
+    damaged: list = dataclasses.field(default_factory=list)
+    beginnings: int = 0  # runs that others were begun from: no results of their own
+
+
+def number(value):
+    """JSON has no infinities and NaNs: a run's files hold them as strings."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError(f"expected a number, got {json.dumps(value)}")
+    return float(value)
+
+
+def read_json(path):
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DamagedError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(document, dict):
+        raise DamagedError(f"{path}: expected an object, got {type(document).__name__}")
+    return document
+
+
+def read_lines(path, reader):
+    """`reader` of each line's object. A last line without a newline was torn by a crash, and is left out."""
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except OSError as error:
+        raise DamagedError(f"{path}: cannot be read: {error.strerror}") from error
+    values = []
+    for place, line in enumerate(lines, 1):
+        try:
+            values.append(reader(json.loads(line)))
+        except KeyError as error:
+            raise DamagedError(f"{path}: line {place} has no {error.args[0]!r}") from error
+        except (ValueError, TypeError) as error:
+            raise DamagedError(f"{path}: line {place}: {error}") from error
+    return values
+
+
+def read_epoch(line):
+    epoch = {key: number(line[key]) for key in NUMBERS}
+    epoch |= {"epoch": int(line["epoch"]), "analyzed": bool(line["analyzed"]), "amplified": bool(line["amplified"])}
+    value = line.get("validation_accuracy")
+    epoch["validation_accuracy"] = None if value is None else number(value)
+    return epoch
+
+
+def read_layer(line):
+    layer = {key: line[key] for key in ("epoch", "layer", "type")}
+    layer |= {key: None if line[key] is None else number(line[key]) for key in ("g", "g_prime", "noise_floor")}
+    return layer | {"selected": bool(line["selected"])}
+
+
+def read_run(path):
+    """The completed run in a folder. IncompleteError where it is none, DamagedError where a file cannot be read."""
+    config = read_json(path / "config.json")
+    settings = config.get("settings")
+    missing = [key for key in NEEDED if key not in settings] if isinstance(settings, dict) else ["settings"]
+    if missing:
+        raise DamagedError(f"{path / 'config.json'}: has no {missing[0]!r}; is it a run's?")
+    metrics = path / "metrics.jsonl"
+    epochs = read_lines(metrics, read_epoch) if metrics.exists() else []
+    done = f"{len(epochs)} of {settings.get('epochs') or '?'} epochs"
+    if not (path / "summary.json").exists():
+        raise IncompleteError(f"{done}, and no summary.json: it runs, or ended early")
+    summary = read_json(path / "summary.json")
+    if summary.get("completed") is not True:
+        raise IncompleteError(f"{done}: it was stopped")
+    if [epoch["epoch"] for epoch in epochs] != list(range(1, len(epochs) + 1)) or summary.get("epochs") != len(epochs):
+        raise DamagedError(f"{metrics}: expected the epochs 1 to {summary.get('epochs')}, a line each")
+    if not epochs or not math.isfinite(epochs[-1]["test_accuracy"]):
+        raise DamagedError(f"{metrics}: expected an epoch at least, the last with a finite test_accuracy")
+    if summary.get("test_accuracy") != epochs[-1]["test_accuracy"]:
+        raise DamagedError(f"{path / 'summary.json'}: its test_accuracy is not that of the last line of metrics.jsonl")
+    if settings.get("validation") and epochs[-1]["validation_accuracy"] is None:
+        raise IncompleteError("of an older version, which evaluated the validation images in place of the test images")
+    run = Run(path, settings, str(config.get("version")), str(config.get("backend")), epochs, [])
+    if run.column not in ("original", "random"):
+        run.layers = read_lines(path / "layers.jsonl", read_layer)
+    return run
+
+
+def find_run_folders(folders):
+    """(the runs' folders in or below `folders`, each once and in order; how many beginnings were left out). A run's
+    folder has a config.json, or lacks it beside a metrics.jsonl. DamagedError where one of `folders` is no folder, or
+    one below cannot be read."""
+
+    def unreadable(error):
+        raise DamagedError(f"{error.filename}: cannot be read: {error.strerror}")
+
+    found, beginnings = {}, 0
+    for folder in map(pathlib.Path, folders):
+        if not folder.is_dir():
+            raise DamagedError(f"{folder}: no such folder; expected that of a run or a sweep, or one above them")
+        for name, below, files in os.walk(folder, onerror=unreadable):
+            below.sort()
+            path = pathlib.Path(name)
+            if not {"config.json", "metrics.jsonl"} & set(files):
+                continue
+            if "beginnings" in path.parts:
+                beginnings += 1
+            else:
+                found.setdefault(path.resolve(), path)
+    return list(found.values()), beginnings
+
+
+def collect(folders):
+    """A Collection of all runs in or below `folders`, those completed in the order of their paths. A run whose
+    settings are another's counts once: a seed fixes every bit, so that it tells nothing new."""
+    collection, first = Collection(), {}
+    paths, collection.beginnings = find_run_folders(folders)
+    for path in paths:
+        try:
+            run = read_run(path)
+        except IncompleteError as error:
+            collection.incomplete.append((path, str(error)))
+        except DamagedError as error:
+            collection.damaged.append(" ".join(str(error).split()))
+        else:
+            twin = first.setdefault(run.identity, run)
+            if twin is run:
+                collection.completed.append(run)
+            else:
+                collection.repeated.append((path, f"the same settings and seed as {twin.path}"))
+    return collection

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: MIT
+"""The numbers of tools/report.py's tables, from completed runs: which runs are compared with which, which threshold is
+chosen by what, and what came out of it. Accuracies are test accuracies after the last epoch, in %."""
+
+import dataclasses
+import json
+
+import report_runs
+import report_statistics
+
+COLUMNS = {
+    "original": "original",
+    "random": "random",
+    "g-1": "G, case 1",
+    "g-2": "G, case 2",
+    "g-prime-1": "G', case 1",
+    "g-prime-2": "G', case 2",
+}
+MEASURED = tuple(COLUMNS)[2:]
+NETWORKS = (
+    "vgg19",
+    "resnet8",
+    "resnet18",
+    "resnet20",
+    "resnet32",
+    "resnet34",
+    "resnet50",
+    "resnet56",
+    "resnet101",
+    "resnet110",
+)
+
+
+@dataclasses.dataclass
+class Row:
+    """Runs of one network that differ in seed and selection only. `columns` is {column: {choice: runs by seed}}, a
+    choice as in Run.choice; `label` names the network, and what else tells it from the dataset's other rows."""
+
+    dataset: str
+    network: str
+    label: str
+    settings: dict
+    columns: dict
+
+    def runs(self, column):
+        return [run for runs in self.columns.get(column, {}).values() for run in runs]
+
+    @property
+    def original(self):
+        return self.runs("original")
+
+    @property
+    def has_validation(self):
+        return all(run.validation_accuracy is not None for column in self.columns for run in self.runs(column))
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """What came out of a choice in a column. `difference` is to the original, None in its own column or where it was
+    not run; `choices` is how many there were to choose from."""
+
+    choice: object
+    choices: int
+    estimate: report_statistics.Estimate
+    validation: float | None
+    difference: report_statistics.Difference | None
+
+
+def choice_name(choice):
+    """A threshold, or what random selection drew from."""
+    if choice is None:
+        return ""
+    return f"{choice:g}" if isinstance(choice, (int, float)) else f"{100 * choice[0]:g}% of {choice[1]}"
+
+
+def network_order(network):
+    return (NETWORKS.index(network) if network in NETWORKS else len(NETWORKS), network)
+
+
+# ---- Rows ----
+
+
+def base_key(run):
+    """Equal for runs whose originals are the same."""
+    left_out = report_runs.NEUTRAL + report_runs.AMPLIFICATION + report_runs.SELECTION + report_runs.SCHEDULE
+    base = {key: value for key, value in run.settings.items() if key not in (*left_out, "seed")}
+    return (json.dumps(base, sort_keys=True), run.learning_rates)
+
+
+def amplification_key(run, keys):
+    return json.dumps([run.settings.get(key) for key in keys])
+
+
+def rows_of_base(runs):
+    """The rows of runs whose originals are the same: one for each way of amplifying, all with the same originals.
+    Random selection measures nothing, and stands beside all that amplify at the same places in the same phases."""
+    measured, drawn = {}, {}
+    for run in runs:
+        if run.column in MEASURED:
+            measured.setdefault(amplification_key(run, (*report_runs.AMPLIFICATION, "strategy")), []).append(run)
+        elif run.column == "random":
+            drawn.setdefault(amplification_key(run, ("placement", "strategy")), []).append(run)
+    originals = [run for run in runs if run.column == "original"]
+    rows, placed = [], set()
+    for members in measured.values():
+        key = amplification_key(members[0], ("placement", "strategy"))
+        placed.add(key)
+        rows.append(members + drawn.get(key, []) + originals)
+    rows += [members + originals for key, members in drawn.items() if key not in placed]
+    return rows or [originals]
+
+
+def make_row(members):
+    columns = {}
+    for run in sorted(members, key=lambda run: run.seed):
+        columns.setdefault(run.column, {}).setdefault(run.choice, []).append(run)
+    columns = {c: dict(sorted(columns[c].items(), key=lambda item: item[0] or 0)) for c in COLUMNS if c in columns}
+    first = members[0]
+    left_out = report_runs.NEUTRAL + report_runs.SELECTION + ("seed", "network", "dataset")
+    settings = {key: value for key, value in first.settings.items() if key not in left_out}
+    if settings.get("strategy") != "step":
+        settings.pop("learning_rate", None)
+    if first.column == "original":
+        settings = {key: value for key, value in settings.items() if key not in report_runs.AMPLIFICATION}
+    return Row(first.dataset, first.network, first.network, settings, columns)
+
+
+def make_rows(runs):
+    """{dataset: rows} of completed runs, in the order of the datasets' names and of the networks."""
+    bases = {}
+    for run in runs:
+        bases.setdefault(base_key(run), []).append(run)
+    rows = [make_row(members) for base in bases.values() for members in rows_of_base(base)]
+    rows.sort(key=lambda row: (row.dataset, network_order(row.network)))
+    for row in rows:
+        others = [other for other in rows if (other.dataset, other.network) == (row.dataset, row.network)]
+        telling = [
+            f"{key} {value}"
+            for key, value in sorted(row.settings.items())
+            if any(key in other.settings and other.settings[key] != value for other in others)
+        ]
+        row.label = f"{row.network} ({', '.join(telling)})" if telling else row.network
+    return {dataset: [row for row in rows if row.dataset == dataset] for dataset in {r.dataset: 0 for r in rows}}
+
+
+# ---- Cells ----
+
+
+def by_seed(runs):
+    return {run.seed: run.test_accuracy for run in runs}
+
+
+def make_cell(row, column, choice):
+    runs = row.columns[column][choice]
+    base = row.original if column != "original" else []
+    return Cell(
+        choice,
+        len(row.columns[column]),
+        report_statistics.estimate([run.test_accuracy for run in runs]),
+        report_statistics.mean([run.validation_accuracy for run in runs]) if row.has_validation else None,
+        report_statistics.difference(by_seed(runs), by_seed(base)) if base else None,
+    )
+
+
+def every_choice(row, column):
+    """A cell for each choice in the column, in order; none where it was not run."""
+    return [make_cell(row, column, choice) for choice in row.columns.get(column, {})]
+
+
+def best_on_test(row, column):
+    """The cell with the highest mean test accuracy, of equal ones the first (the lowest threshold); None where the
+    column was not run. Chosen on what it is judged by: biased upwards."""
+    return max(every_choice(row, column), key=lambda cell: cell.estimate.mean, default=None)
+
+
+def best_by_validation(row, column):
+    """The cell with the highest mean validation accuracy, of equal ones the first. Its test accuracy had no part in the
+    choice. None where the column was not run, or a run of the row has no validation part."""
+    if not row.has_validation:
+        return None
+    return max(every_choice(row, column), key=lambda cell: cell.validation, default=None)
+
+
+def shown_choice(row, column):
+    """The choice that figures show: by validation where there is one."""
+    return (best_by_validation(row, column) or best_on_test(row, column)).choice
+
+
+def uneven(row):
+    """A line for each column whose choices do not all have the same number of runs: the choice is then between means
+    that are not equally sure."""
+    lines = []
+    for column, choices in row.columns.items():
+        most = max(len(runs) for runs in choices.values())
+        fewer = [f"{choice_name(c)} ({len(runs)})" for c, runs in choices.items() if len(runs) < most]
+        if fewer:
+            lines.append(f"{row.label}, {COLUMNS[column]}: fewer than {most} runs at {', '.join(fewer)}.")
+    return lines
+
+
+@dataclasses.dataclass(frozen=True)
+class Minutes:
+    """Minutes of a column's runs, and their mean over the original's (None where that was not run)."""
+
+    estimate: report_statistics.Estimate
+    ratio: float | None
+
+
+def minutes(row, column):
+    """None where the column was not run."""
+    runs = row.runs(column)
+    if not runs:
+        return None
+    ours = report_statistics.estimate([run.minutes for run in runs])
+    base = [run.minutes for run in row.original]
+    comparable = base and column != "original" and report_statistics.mean(base) > 0
+    return Minutes(ours, ours.mean / report_statistics.mean(base) if comparable else None)

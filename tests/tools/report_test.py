@@ -1,0 +1,673 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Tests of tools/report.py on runs made by hand. The exit code is 77 where what needs matplotlib was left out."""
+
+import contextlib
+import csv
+import html.parser
+import io
+import json
+import math
+import pathlib
+import re
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import report  # noqa: E402
+import report_csv  # noqa: E402
+import report_paper  # noqa: E402
+import report_runs  # noqa: E402
+import report_statistics  # noqa: E402
+import report_tables  # noqa: E402
+import report_text  # noqa: E402
+
+try:
+    import matplotlib  # noqa: F401
+
+    HAS_MATPLOTLIB = True
+except ModuleNotFoundError:
+    HAS_MATPLOTLIB = False
+
+SETTINGS = {
+    "augment": True,
+    "batch_size": 128,
+    "case": "1",
+    "data": "",
+    "dataset": "cifar10",
+    "device": "cpu",
+    "epochs": 6,
+    "evaluation_batch": 500,
+    "granularity": "weight",
+    "learning_rate": 0.1,
+    "measure": "g",
+    "network": "resnet18",
+    "placement": "update",
+    "precision": "f32",
+    "random_fraction": 0.5,
+    "random_types": "conv",
+    "reselect_every": 0,
+    "run_folder": "",
+    "seed": 1,
+    "selection": "measure",
+    "strategy": "1:0.1, 3:0.1:2, 5:0.01:2, 6:0.01",
+    "test_images": 0,
+    "threads": 0,
+    "threshold": 1.0,
+    "train_images": 0,
+    "validation": 0,
+    "weight_decay": 0.0005,
+}
+RATES = (0.1, 0.1, 0.1, 0.01, 0.01, 0.01)
+LAYERS = (
+    ("conv1", "conv"),
+    ("bn1", "bn"),
+    ("layer1.0.conv1", "conv"),
+    ("layer1.0.bn1", "bn"),
+    ("relu", "relu"),
+    ("linear", "linear"),
+)
+
+
+def epoch_lines(settings, test, validation, seconds, analysed, amplified):
+    measured, changes = settings["selection"] == "measure", settings["selection"] != "none"
+    count = settings["epochs"]
+    lines = []
+    for epoch in range(1, count + 1):
+        last = epoch == count
+        line = {
+            "epoch": epoch,
+            "epochs": count,
+            "learning_rate": RATES[epoch - 1] if count == len(RATES) else 0.1,
+            "train_loss": 1.0 / epoch,
+            "train_accuracy": 0.9 * epoch / count,
+            "test_loss": 1.0 / epoch,
+            "test_accuracy": test if last else test * epoch / count,
+            "analyzed": measured and epoch in analysed,
+            "amplified": changes and epoch in amplified,
+            "seconds": seconds / count,
+            "images_per_second": 100.0,
+        }
+        if validation is not None:
+            line |= {"validation_loss": 1.0, "validation_accuracy": validation if last else 0.99}
+        elif settings["seed"] % 2:  # null, and missing as in older runs, are the same
+            line |= {"validation_loss": None, "validation_accuracy": None}
+        lines.append(line)
+    return lines
+
+
+def layer_lines(settings, analysed, layers):
+    lines = []
+    for epoch in analysed if settings["selection"] == "measure" else ():
+        for place, (name, kind) in enumerate(layers):
+            value = 0.05 + 0.1 * abs(math.sin(place + epoch))
+            lines.append(
+                {
+                    "epoch": epoch,
+                    "layer": name,
+                    "type": kind,
+                    "g": None if kind == "relu" else value,
+                    "g_prime": None if kind == "relu" else 0.8 * value,
+                    "noise_floor": 0.05,
+                    "selected": value > 0.1 * settings["threshold"],
+                }
+            )
+    return lines
+
+
+def write_lines(path, lines):
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def make_run(
+    folder,
+    test,
+    validation=None,
+    seconds=60.0,
+    completed=True,
+    analysed=(2, 4),
+    amplified=(3, 5),
+    layers=LAYERS,
+    **changes,
+):
+    """Writes a run's folder; accuracies in [0, 1] after the last epoch. `validation` makes a validation part."""
+    settings = {**SETTINGS, "run_folder": str(folder), **changes}
+    if validation is not None:
+        settings["validation"] = 5000
+    folder.mkdir(parents=True)
+    config = {"schema": 1, "run": "0", "version": "0.1.0", "backend": "cpu: 1 threads", "settings": settings}
+    (folder / "config.json").write_text(json.dumps(config))
+    epochs = epoch_lines(settings, test, validation, seconds, analysed, amplified)
+    write_lines(folder / "metrics.jsonl", epochs)
+    write_lines(folder / "layers.jsonl", layer_lines(settings, analysed, layers))
+    summary = {"completed": completed, "epochs": len(epochs), "test_accuracy": test, "validation_accuracy": validation}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return folder
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        owner = tempfile.TemporaryDirectory()
+        self.addCleanup(owner.cleanup)
+        self.folder = pathlib.Path(owner.name)
+        self.count = 0
+
+    def run_folder(self, test, validation=None, **changes):
+        self.count += 1
+        return make_run(self.folder / "cells" / f"run-{self.count:03}", test, validation, **changes)
+
+    def original(self, test, seed, **changes):
+        return self.run_folder(test, selection="none", seed=seed, **changes)
+
+    def amplified(self, test, seed, threshold, **changes):
+        return self.run_folder(test, seed=seed, threshold=threshold, **changes)
+
+    def collect(self):
+        return report_runs.collect([self.folder])
+
+    def rows(self, dataset="cifar10"):
+        collection = self.collect()
+        self.assertEqual(collection.damaged, [])
+        return report_tables.make_rows(collection.completed)[dataset]
+
+    def call(self, *arguments):
+        """(exit code, what was printed, the errors)."""
+        printed, errors = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(errors):
+            code = report.main([str(argument) for argument in arguments])
+        return code, printed.getvalue(), errors.getvalue()
+
+
+class StatisticsTest(unittest.TestCase):
+    def test_quantiles_of_t_are_the_published_ones(self):
+        # NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.6.7.2.
+        for freedom, at_95, at_975, at_99, at_999 in [
+            (1, 6.314, 12.706, 31.821, 318.309),
+            (2, 2.920, 4.303, 6.965, 22.327),
+            (3, 2.353, 3.182, 4.541, 10.215),
+            (4, 2.132, 2.776, 3.747, 7.173),
+            (9, 1.833, 2.262, 2.821, 4.297),
+            (30, 1.697, 2.042, 2.457, 3.385),
+            (100, 1.660, 1.984, 2.364, 3.174),
+        ]:
+            for probability, value in [(0.95, at_95), (0.975, at_975), (0.99, at_99), (0.999, at_999)]:
+                self.assertAlmostEqual(report_statistics.t_quantile(probability, freedom), value, delta=6e-4)
+
+    def test_quantiles_of_t_in_closed_form(self):
+        for p in (0.6, 0.9, 0.975, 0.9995):
+            self.assertAlmostEqual(report_statistics.t_quantile(p, 1) / math.tan(math.pi * (p - 0.5)), 1, places=10)
+            exact = (2 * p - 1) * math.sqrt(2 / (1 - (2 * p - 1) ** 2))
+            self.assertAlmostEqual(report_statistics.t_quantile(p, 2) / exact, 1, places=10)
+            self.assertEqual(report_statistics.t_quantile(1 - p, 2), -report_statistics.t_quantile(1 - (1 - p), 2))
+        self.assertAlmostEqual(report_statistics.t_quantile(0.975, 1e7), 1.959964, places=5)  # the normal one
+        self.assertAlmostEqual(report_statistics.t_quantile(0.5, 5), 0, places=12)
+
+    def test_quantiles_refuse_what_has_none(self):
+        for probability, freedom in [(0, 3), (1, 3), (0.9, 0)]:
+            with self.assertRaises(ValueError):
+                report_statistics.t_quantile(probability, freedom)
+
+    def test_estimate(self):
+        e = report_statistics.estimate([92.0, 94.0, 93.0, 95.0])
+        self.assertEqual((e.n, e.mean), (4, 93.5))
+        self.assertAlmostEqual(e.deviation, math.sqrt(5 / 3))
+        self.assertAlmostEqual(e.high - e.mean, 3.182446 * math.sqrt(5 / 3) / 2, places=5)
+        self.assertAlmostEqual(e.mean - e.low, e.high - e.mean)
+
+    def test_one_value_has_no_interval(self):
+        e = report_statistics.estimate([92.0])
+        self.assertEqual((e.n, e.mean, e.deviation, e.low, e.high), (1, 92.0, None, None, None))
+
+    def test_paired_difference_is_over_the_common_seeds(self):
+        d = report_statistics.difference({1: 93.0, 2: 95.0, 3: 90.0}, {1: 92.0, 2: 93.0, 7: 50.0})
+        self.assertTrue(d.paired)
+        self.assertEqual((d.n, d.mean), (2, 1.5))  # of 1 and 2
+        self.assertAlmostEqual(d.high - d.mean, 12.7062 * math.sqrt(0.5) / math.sqrt(2), places=4)
+
+    def test_unpaired_difference_is_welchs(self):
+        d = report_statistics.difference({1: 10.0, 2: 12.0, 3: 14.0}, {4: 5.0, 5: 6.0})
+        self.assertFalse(d.paired)
+        self.assertEqual((d.n, d.base_n, d.mean), (3, 2, 6.5))
+        first, second = 4 / 3, 0.5 / 2
+        freedom = (first + second) ** 2 / (first**2 / 2 + second**2 / 1)  # 2.633
+        half = report_statistics.t_quantile(0.975, freedom) * math.sqrt(first + second)
+        self.assertAlmostEqual(d.high - d.mean, half)
+        self.assertAlmostEqual(half, 4.34, delta=0.03)  # t between those of 2 and 3 degrees, 3.45
+
+    def test_difference_of_single_values(self):
+        d = report_statistics.difference({1: 93.0}, {1: 92.0, 2: 93.0})
+        self.assertEqual((d.mean, d.low, d.high, d.paired), (0.5, None, None, False))
+
+    def test_equal_values_give_an_interval_without_width(self):
+        self.assertEqual(report_statistics.difference({1: 2.0, 2: 2.0}, {3: 1.0, 4: 1.0}).low, 1.0)
+
+
+class ReadingTest(Case):
+    def test_beginnings_are_no_results(self):
+        self.original(0.9, 1)
+        make_run(self.folder / "beginnings" / "one", 0.8, selection="none", seed=5)
+        collection = self.collect()
+        self.assertEqual(([run.seed for run in collection.completed], collection.beginnings), ([1], 1))
+
+    def test_a_folder_that_is_named_twice_counts_once(self):
+        path = self.original(0.9, 1)
+        collection = report_runs.collect([path, self.folder, path])
+        self.assertEqual((len(collection.completed), collection.repeated), (1, []))
+
+    def test_incomplete_runs_are_told(self):
+        self.original(0.9, 1)
+        (self.original(0.8, 2) / "summary.json").unlink()
+        self.run_folder(0.7, seed=3, completed=False)
+        begun = self.original(0.8, 4)
+        (begun / "summary.json").unlink()
+        (begun / "metrics.jsonl").unlink()
+        torn = self.original(0.8, 5)
+        (torn / "summary.json").unlink()
+        (torn / "metrics.jsonl").write_bytes((torn / "metrics.jsonl").read_bytes()[:-9])
+        collection = self.collect()
+        self.assertEqual(len(collection.completed), 1)
+        whys = [why for _, why in collection.incomplete]
+        self.assertEqual([why[: why.index("epochs")] for why in whys], ["6 of 6 ", "6 of 6 ", "0 of 6 ", "5 of 6 "])
+        self.assertIn("was stopped", whys[1])
+
+    def test_an_older_runs_validation_is_not_taken_for_the_test(self):
+        self.original(0.9, 1, validation=0.9)
+        old = self.original(0.99, 2, validation=0.9)
+        lines = [json.loads(line) for line in (old / "metrics.jsonl").read_text().splitlines()]
+        write_lines(old / "metrics.jsonl", [{k: v for k, v in line.items() if "valid" not in k} for line in lines])
+        collection = self.collect()
+        self.assertEqual(len(collection.completed), 1)
+        self.assertIn("in place of the test images", collection.incomplete[0][1])
+
+    def test_the_same_run_twice_counts_once(self):
+        self.original(0.9, 1)
+        self.original(0.9, 1, threads=7)
+        self.original(0.9, 1, threshold=2.5, measure="g-prime")  # of no matter where nothing is selected
+        self.original(0.91, 1, weight_decay=0.001)
+        collection = self.collect()
+        self.assertEqual((len(collection.completed), len(collection.repeated)), (2, 2))
+
+    def test_damaged_files_are_one_line_each(self):
+        def text(name, content):
+            return lambda path: (path / name).write_text(content)
+
+        def edit(name, change):
+            return lambda path: (path / name).write_text(change((path / name).read_text()))
+
+        for spoil, expected in [
+            (lambda path: (path / "config.json").unlink(), "config.json: cannot be read"),
+            (text("config.json", '{"settings": {'), "config.json: cannot be read"),
+            (text("config.json", "{}"), "has no 'settings'"),
+            (text("config.json", "[1]"), "expected an object"),
+            (edit("config.json", lambda t: t.replace('"seed"', '"sed"')), "has no 'seed'"),
+            (text("summary.json", ""), "summary.json: cannot be read"),
+            (edit("summary.json", lambda t: t.replace("0.9", "0.8")), "is not that of the last line"),
+            (edit("metrics.jsonl", lambda t: t.replace("{", "", 1)), "metrics.jsonl: line 1"),
+            (edit("metrics.jsonl", lambda t: t.split("\n", 1)[1]), "expected the epochs 1 to 6"),
+            (edit("metrics.jsonl", lambda t: t.replace('"test_accuracy"', '"x"', 1)), "line 1 has no 'test_accuracy'"),
+            (edit("metrics.jsonl", lambda t: t.replace("0.1,", "null,", 1)), "expected a number, got null"),
+            (edit("layers.jsonl", lambda t: t.replace('"g_prime"', '"x"', 1)), "layers.jsonl: line 1 has no 'g_prime'"),
+            (lambda path: (path / "layers.jsonl").unlink(), "layers.jsonl: cannot be read"),
+        ]:
+            path = self.amplified(0.9, 1, 1.0)
+            spoil(path)
+            damaged = report_runs.collect([path]).damaged
+            self.assertEqual(len(damaged), 1, expected)
+            self.assertIn(expected, damaged[0])
+            self.assertIn(str(path), damaged[0])
+            self.assertNotIn("\n", damaged[0])
+
+    def test_columns(self):
+        paths = [
+            self.original(0.9, 1),
+            self.run_folder(0.9, seed=2, analysed=(), amplified=()),  # its strategy never amplifies
+            self.run_folder(0.9, selection="random"),
+            self.run_folder(0.9, measure="g-prime", case="2"),
+        ]
+        columns = [report_runs.read_run(path).column for path in paths]
+        self.assertEqual(columns, ["original", "original", "random", "g-prime-2"])
+        self.assertEqual(report_runs.read_run(paths[2]).choice, (0.5, "conv"))
+
+    def test_numbers_that_json_has_not(self):
+        self.assertEqual(report_runs.number("inf"), math.inf)
+        self.assertTrue(math.isnan(report_runs.number("nan")))
+        for value in (None, True, "many", []):
+            with self.assertRaises(ValueError):
+                report_runs.number(value)
+
+
+class TablesTest(Case):
+    def test_the_two_choices_differ(self):
+        for seed in (1, 2):
+            self.original(0.90, seed, validation=0.90)
+            self.amplified(0.95, seed, 0.7, validation=0.91)  # best on the test set
+            self.amplified(0.93, seed, 1.3, validation=0.94)  # best on the validation part
+        (row,) = self.rows()
+        biased, unbiased = report_tables.best_on_test(row, "g-1"), report_tables.best_by_validation(row, "g-1")
+        self.assertEqual((biased.choice, unbiased.choice), (0.7, 1.3))
+        self.assertAlmostEqual(biased.estimate.mean, 95)
+        self.assertAlmostEqual(unbiased.estimate.mean, 93)
+        self.assertAlmostEqual(unbiased.validation, 94)
+        self.assertAlmostEqual(unbiased.difference.mean, 3)
+        self.assertEqual(biased.choices, 2)
+        self.assertEqual(report_tables.shown_choice(row, "g-1"), 1.3)
+
+    def test_validation_is_the_last_epochs(self):
+        self.original(0.9, 1, validation=0.5)  # 0.99 in the epochs before
+        self.assertEqual(self.rows()[0].original[0].validation_accuracy, 50)
+
+    def test_without_validation_only_the_biased_figure(self):
+        self.original(0.90, 1)
+        self.amplified(0.95, 1, 0.7)
+        rows = self.rows()
+        self.assertIsNone(report_tables.best_by_validation(rows[0], "g-1"))
+        table = report_text.accuracy_table("cifar10", rows)
+        self.assertIn(("resnet18", report_text.UNBIASED, [[report_text.NO_VALIDATION]]), table.rows)
+
+    def test_of_equal_thresholds_the_lowest(self):
+        for threshold in (1.5, 0.7, 1.1):  # the same values in another order, in which a plain sum would be smaller
+            values = (0.9, 0.9011, 0.9117) if threshold != 0.7 else (0.9117, 0.9011, 0.9)
+            for seed, value in enumerate(values, 1):
+                self.amplified(value, seed, threshold, validation=0.9)
+        (row,) = self.rows()
+        self.assertEqual(report_tables.best_on_test(row, "g-1").choice, 0.7)
+        self.assertEqual(report_tables.best_by_validation(row, "g-1").choice, 0.7)
+
+    def test_missing_seeds(self):
+        for seed in (1, 2, 3):
+            self.original(0.90 + 0.01 * seed, seed)
+        self.amplified(0.94, 2, 0.7)
+        self.amplified(0.95, 2, 0.8)
+        self.amplified(0.97, 3, 0.8)
+        (row,) = self.rows()
+        one, two = report_tables.every_choice(row, "g-1")
+        self.assertEqual((one.estimate.n, one.estimate.low, one.difference.paired), (1, None, False))
+        self.assertAlmostEqual(one.difference.mean, 94 - 92)
+        self.assertEqual((two.estimate.n, two.difference.paired, two.difference.n), (2, True, 2))
+        self.assertAlmostEqual(two.difference.mean, 96 - 92.5)
+        self.assertEqual(report_tables.uneven(row), ["resnet18, G, case 1: fewer than 2 runs at 0.7 (1)."])
+
+    def test_without_originals_no_difference(self):
+        self.amplified(0.94, 1, 0.7)
+        self.assertIsNone(report_tables.best_on_test(self.rows()[0], "g-1").difference)
+
+    def test_what_differs_is_not_thrown_together(self):
+        for decay in (0.0005, 0.001):
+            self.original(0.9 + 10 * decay, 1, weight_decay=decay)
+            self.amplified(0.95, 1, 1.0, weight_decay=decay)
+        rows = self.rows()
+        self.assertEqual([row.label for row in rows], [f"resnet18 (weight_decay {d})" for d in (0.0005, 0.001)])
+        self.assertEqual([len(row.original) for row in rows], [1, 1])
+
+    def test_ways_of_amplifying_share_their_originals(self):
+        self.original(0.90, 1)
+        self.run_folder(0.92, selection="random")
+        for granularity in ("weight", "neuron"):
+            self.amplified(0.95, 1, 1.0, granularity=granularity)
+        rows = self.rows()
+        self.assertEqual(
+            [row.label for row in rows], ["resnet18 (granularity weight)", "resnet18 (granularity neuron)"]
+        )
+        self.assertEqual([list(row.columns) for row in rows], [["original", "random", "g-1"]] * 2)
+
+    def test_datasets_and_networks_in_order(self):
+        for network in ("resnet110", "vgg19", "resnet20"):
+            self.original(0.9, 1, network=network)
+        self.original(0.5, 1, dataset="cifar100")
+        self.assertEqual([row.label for row in self.rows()], ["vgg19", "resnet20", "resnet110"])
+        self.assertEqual([row.label for row in self.rows("cifar100")], ["resnet18"])
+
+    def test_the_best_random_selection(self):
+        self.run_folder(0.92, selection="random", random_fraction=0.25)
+        self.run_folder(0.93, selection="random", random_fraction=0.5)
+        cell = report_tables.best_on_test(self.rows()[0], "random")
+        self.assertEqual((cell.choice, cell.choices), ((0.5, "conv"), 2))
+        self.assertIn("50% of conv (of 2)", report_text.accuracy_lines(cell))
+
+    def test_minutes(self):
+        self.original(0.9, 1, seconds=60)
+        self.original(0.9, 2, seconds=120)
+        self.amplified(0.9, 1, 0.7, seconds=99)
+        (row,) = self.rows()
+        self.assertAlmostEqual(report_tables.minutes(row, "original").estimate.mean, 1.5)
+        self.assertIsNone(report_tables.minutes(row, "original").ratio)
+        self.assertAlmostEqual(report_tables.minutes(row, "g-1").ratio, 1.1)
+        self.assertIsNone(report_tables.minutes(row, "random"))
+
+    def test_text_of_a_cell(self):
+        for seed, test in ((1, 0.93), (2, 0.95)):
+            self.original(0.92, seed)
+            self.amplified(test, seed, 0.7)
+        table = report_text.accuracy_table("cifar10", self.rows())
+        self.assertEqual(
+            table.rows[0][2][2],
+            [
+                "94.00%",
+                "± 1.41, n = 2",
+                "95%: 81.29 to 106.71",
+                "+2.00 (paired, n = 2)",
+                "95%: −10.71 to +14.71",
+                "threshold 0.7 (of 1)",
+            ],
+        )
+        self.assertEqual(table.rows[0][2][1], ["–"])
+        self.assertEqual(
+            table.rows[2][1:],
+            (
+                "paper",
+                [
+                    ["92.39"],
+                    ["94.57", "+2.18"],
+                    ["93.90", "+1.51"],
+                    ["93.76", "+1.37"],
+                    ["94.49", "+2.10"],
+                    ["94.10", "+1.71"],
+                ],
+            ),
+        )
+        self.assertIn("Table 3", " ".join(table.caption))
+
+    def test_markdown_and_csv_say_the_same(self):
+        for seed in (1, 2):
+            self.original(0.92, seed, validation=0.91)
+            self.amplified(0.94, seed, 0.7, validation=0.91)
+            self.amplified(0.93, seed, 0.8, validation=0.95)
+        rows_of = report_tables.make_rows(self.collect().completed)
+        records = list(csv.DictReader(io.StringIO(report_csv.comma_separated(rows_of))))
+        rules = [record["rule"] for record in records if record["column"] == "g-1"]
+        self.assertEqual(rules, ["best on test", "by validation", "each", "each", "all runs"])
+        best, by_validation = [record for record in records if record["column"] == "g-1"][:2]
+        self.assertAlmostEqual(float(best["mean"]), 94)
+        self.assertAlmostEqual(float(by_validation["mean"]), 93)
+        self.assertEqual((best["paper"], by_validation["paper"], best["paired"]), ("93.9", "", "True"))
+        text = report_text.markdown(rows_of)
+        widths = {line.count("|") for line in text.split("## ")[1].splitlines() if line.startswith("|")}
+        self.assertEqual(widths, {9})
+        self.assertIn("| resnet18 | best on test (biased) | 92.00%", text)
+
+    def test_the_papers_tables(self):
+        for table in (report_paper.ACCURACY, report_paper.MINUTES):
+            for dataset in table.values():
+                self.assertEqual(set(dataset), {"vgg19", "resnet18", "resnet34", "resnet50", "resnet101"})
+                self.assertTrue(all(len(row) == 6 for row in dataset.values()))
+        self.assertEqual(report_paper.figure(report_paper.ACCURACY, "cifar100", "resnet101", "g-prime-2"), 77.63)
+        self.assertIsNone(report_paper.figure(report_paper.MINUTES, "cifar10", "resnet18", "random"))
+        self.assertIsNone(report_paper.figure(report_paper.ACCURACY, "made", "resnet18", "g-1"))
+        self.assertEqual(report_paper.COLUMNS, tuple(report_tables.COLUMNS))
+
+
+class PageReader(html.parser.HTMLParser):
+    """What a page refers to, its images' texts, and whether its tags are closed in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.sources, self.links, self.alts, self.ids, self.open, self.tags = [], [], [], [], [], set()
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.tags.add(tag)
+        if tag not in ("meta", "br", "img"):
+            self.open.append(tag)
+        self.sources += [attributes[key] for key in ("src", "srcset", "data", "action") if key in attributes]
+        self.links += [attributes["href"]] if "href" in attributes else []
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        if tag == "img":
+            self.alts.append(attributes.get("alt", ""))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, tag
+
+
+class ProgramTest(Case):
+    def test_nothing_to_report(self):
+        code, _, errors = self.call(self.folder)
+        self.assertEqual(code, 1)
+        self.assertIn("no completed run", errors)
+        code, _, errors = self.call(self.folder / "nowhere")
+        self.assertEqual((code, errors.count("\n")), (1, 1))
+        self.assertIn("no such folder", errors)
+
+    def test_wrong_usage(self):
+        with self.assertRaises(SystemExit) as raised:
+            self.call()
+        self.assertEqual(raised.exception.code, 2)
+
+    def test_without_matplotlib_a_line_says_what_to_install(self):
+        self.original(0.9, 1)
+        hidden = {
+            name: sys.modules.pop(name)
+            for name in list(sys.modules)
+            if re.match("matplotlib|report_(drawing|.*figures)", name)
+        }
+        sys.modules["matplotlib"] = None
+        try:
+            code, _, errors = self.call(self.folder)
+        finally:
+            del sys.modules["matplotlib"]
+            for name in [name for name in sys.modules if re.match("report_(drawing|.*figures)", name)]:
+                del sys.modules[name]
+            sys.modules.update(hidden)
+        self.assertEqual((code, errors.count("\n")), (1, 1))
+        self.assertIn("apt-get install python3-matplotlib", errors)
+        self.assertFalse((self.folder / "report").exists())
+
+
+@unittest.skipUnless(HAS_MATPLOTLIB, "needs matplotlib")
+class ReportTest(Case):
+    def sweep(self, validation=0.9):
+        for seed in (1, 2):
+            self.original(0.90 + 0.01 * seed, seed, validation=validation)
+            self.run_folder(0.92, validation, selection="random", seed=seed)
+            for measure, case, threshold in (("g", "1", 0.7), ("g", "1", 1.3), ("g-prime", "2", 1.0)):
+                self.amplified(0.93 + 0.01 * seed, seed, threshold, validation=validation, measure=measure, case=case)
+
+    def page(self):
+        text = (self.folder / "report" / "report.html").read_text()
+        reader = PageReader()
+        reader.feed(text)
+        self.assertEqual(reader.open, [])
+        return text, reader
+
+    def assert_says(self, text, expected):
+        self.assertTrue(expected in text, f"the page does not say {expected!r}")  # and the whole of it is not printed
+
+    def test_all_files(self):
+        self.sweep()
+        code, printed, errors = self.call(self.folder)
+        self.assertEqual((code, errors), (0, ""))
+        self.assertIn("runs: 10 completed\n", printed)
+        out = self.folder / "report"
+        self.assertEqual({p.name for p in out.iterdir()}, {"report.html", "tables.md", "tables.csv", "figures"})
+        names = {path.name for path in (out / "figures").iterdir()}
+        figures = ["schedule-1", *(f"resnet18-{n}" for n in ("thresholds", "epochs", "measures"))]
+        figures += [f"resnet18-selected-epoch-{epoch}" for epoch in (2, 4)]
+        self.assertEqual(names, {f"cifar10-{name}.{kind}" for name in figures for kind in ("png", "svg")})
+        for path in (out / "figures").iterdir():
+            start = b"\x89PNG" if path.suffix == ".png" else b"<?xml"
+            self.assertTrue(path.read_bytes().startswith(start) and path.stat().st_size > 5000, path.name)
+
+    def test_the_page_needs_nothing_else(self):
+        self.sweep()
+        self.call(self.folder)
+        text, reader = self.page()
+        self.assertTrue(all(source.startswith("data:image/svg+xml;base64,") for source in reader.sources))
+        self.assertEqual(len(reader.sources), 6)
+        outside = [link for link in reader.links if not link.startswith("#")]
+        self.assertEqual(outside, [report_paper.ADDRESS])
+        self.assertTrue(all(link[1:] in reader.ids for link in reader.links if link.startswith("#")))
+        self.assertEqual(len(reader.ids), len(set(reader.ids)))
+        self.assertTrue(all(len(alt) > 40 for alt in reader.alts))
+        self.assertFalse(reader.tags & {"script", "link", "iframe"})
+        self.assertNotIn("@import", text)
+        self.assertNotIn("url(", text)
+
+    def test_the_page_says_what_was_run(self):
+        self.sweep()
+        (self.original(0.9, 9, validation=0.9) / "summary.json").unlink()
+        self.call(self.folder)
+        text = html.unescape(self.page()[0])
+        self.assert_says(
+            text,
+            "10 completed runs of resnet18 on cifar10: 2 original, 2 with random selection and 6 with layers "
+            "selected by a measure (3 thresholds, 0.7 to 1.3); 6 epochs, seeds 1 and 2; all training images, "
+            "all test images, 5000 of the training images held back for validation.",
+        )
+        self.assert_says(text, "by validation (unbiased)")
+        self.assertNotIn(report_text.NO_VALIDATION, text)
+        self.assert_says(text, "run-011")
+        self.assert_says(text, "and no summary.json")
+
+    def test_two_reports_are_the_same_bytes(self):
+        self.sweep()
+        for name in ("one", "two"):
+            self.assertEqual(self.call(self.folder / "cells", "--out", self.folder / name)[0], 0)
+        files = [path.relative_to(self.folder / "one") for path in (self.folder / "one").rglob("*.*")]
+        self.assertGreater(len(files), 10)
+        for path in files:
+            self.assertEqual((self.folder / "one" / path).read_bytes(), (self.folder / "two" / path).read_bytes(), path)
+
+    def test_a_damaged_run_does_not_stop_the_others(self):
+        self.sweep(validation=None)
+        (self.original(0.9, 9) / "config.json").write_text("{")
+        code, _, errors = self.call(self.folder)
+        self.assertEqual((code, errors.count("\n")), (1, 1))
+        self.assertIn("config.json: cannot be read", errors)
+        text = html.unescape(self.page()[0])
+        self.assert_says(text, "config.json: cannot be read")
+        self.assert_says(text, report_text.NO_VALIDATION)
+
+    def test_originals_alone(self):
+        self.original(0.9, 1, dataset="made", network="resnet8")
+        self.assertEqual(self.call(self.folder)[0], 0)
+        self.assertEqual(len(self.page()[1].sources), 1)  # the learning rate
+
+    def test_many_layers_and_selections(self):
+        layers = [(f"layer{n}.conv", "conv") for n in range(219)]
+        for threshold in (0.7, 0.8):
+            self.amplified(0.9, 1, threshold, analysed=(2, 3, 4, 5), amplified=(3, 5), layers=layers)
+        self.assertEqual(self.call(self.folder)[0], 0)
+        text = self.page()[0]
+        self.assert_says(text, "over all 4 selections")
+        self.assert_says(text, "Of the 219 layers, one in 4 is named.")
+
+    def test_names_are_escaped(self):
+        self.original(0.9, 1, network="<b>&", data="<script>")
+        self.assertEqual(self.call(self.folder)[0], 0)
+        text, reader = self.page()
+        self.assert_says(text, "&lt;b&gt;&amp;")
+        self.assertFalse(reader.tags & {"b", "script"})
+
+    def test_what_cannot_be_written(self):
+        self.original(0.9, 1)
+        (self.folder / "file").write_text("")
+        code, _, errors = self.call(self.folder, "--out", self.folder / "file")
+        self.assertEqual((code, errors.count("\n")), (1, 1))
+        self.assertIn("cannot be written", errors)
+
+
+if __name__ == "__main__":
+    result = unittest.main(verbosity=1, exit=False).result
+    sys.exit(1 if not result.wasSuccessful() else 77 if result.skipped else 0)

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""tables.csv of tools/report.py: the numbers of its tables, unrounded, and those of every threshold, one a line."""
+
+import csv
+import io
+
+import report_paper
+import report_tables
+
+FIELDS = (
+    "table dataset network row column rule threshold_or_choice choices n mean deviation low95 high95 validation_mean "
+    "difference difference_low95 difference_high95 paired ratio paper"
+).split()
+
+
+def accuracy_record(row, column, rule, cell):
+    e, d = cell.estimate, cell.difference
+    record = {
+        "table": "accuracy_percent",
+        "dataset": row.dataset,
+        "network": row.network,
+        "row": row.label,
+        "column": column,
+        "rule": rule,
+        "threshold_or_choice": report_tables.choice_name(cell.choice),
+        "choices": cell.choices,
+        "n": e.n,
+        "mean": e.mean,
+        "deviation": e.deviation,
+        "low95": e.low,
+        "high95": e.high,
+        "validation_mean": cell.validation,
+    }
+    if d:
+        record |= {"difference": d.mean, "difference_low95": d.low, "difference_high95": d.high, "paired": d.paired}
+    if rule == "best on test":
+        record["paper"] = report_paper.figure(report_paper.ACCURACY, row.dataset, row.network, column)
+    return record
+
+
+def minutes_record(row, column, timed):
+    e = timed.estimate
+    return {
+        "table": "minutes",
+        "dataset": row.dataset,
+        "network": row.network,
+        "row": row.label,
+        "column": column,
+        "rule": "all runs",
+        "n": e.n,
+        "mean": e.mean,
+        "deviation": e.deviation,
+        "low95": e.low,
+        "high95": e.high,
+        "ratio": timed.ratio,
+        "paper": report_paper.figure(report_paper.MINUTES, row.dataset, row.network, column),
+    }
+
+
+def records(rows):
+    """Every number of the tables of a dataset's rows, with the FIELDS as keys; those without a value may be missing."""
+    result = []
+    for row in rows:
+        for column in row.columns:
+            result.append(accuracy_record(row, column, "best on test", report_tables.best_on_test(row, column)))
+            if row.has_validation:
+                result.append(
+                    accuracy_record(row, column, "by validation", report_tables.best_by_validation(row, column))
+                )
+            result += [accuracy_record(row, column, "each", cell) for cell in report_tables.every_choice(row, column)]
+            result.append(minutes_record(row, column, report_tables.minutes(row, column)))
+    return result
+
+
+def comma_separated(rows_of):
+    """tables.csv: the same numbers, unrounded, with those of every threshold."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    for rows in rows_of.values():
+        writer.writerows(records(rows))
+    return text.getvalue()

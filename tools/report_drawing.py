@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""How tools/report.py's figures look, are laid out and are rendered. Needs matplotlib.
+
+The same runs give the same files, byte for byte."""
+
+import dataclasses
+import io
+import math
+import zlib
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+from report_tables import MEASURED  # noqa: E402
+
+# The paper's red and blue; the others tell apart in all common kinds of colour blindness, with dashes besides.
+AMPLIFIED, AMPLIFIED_TRAIN = "#d7191c", "#009e73"
+ORIGINAL, ORIGINAL_TRAIN = "#0057b7", "#7f7f7f"
+RANDOM = "#4d4d4d"
+SELECTED = AMPLIFIED
+AMPLIFIED_BAND, ANALYSED_BAND = "#fbe7db", "#5e3c99"
+
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 10.5,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "gradamp report",
+}
+
+
+@dataclasses.dataclass
+class Figure:
+    """A drawn figure. `alt` says in words what it shows, `svg` and `png` are its files' bytes."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    svg: bytes
+    png: bytes
+
+
+def finish(figure, name, title, caption, alt):
+    """Renders a matplotlib figure, and closes it."""
+    files = {}
+    for kind, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
+        stream = io.BytesIO()
+        figure.savefig(stream, format=kind, dpi=160, metadata=metadata)
+        files[kind] = stream.getvalue()
+    plt.close(figure)
+    return Figure(name, title, caption, alt, files["svg"], files["png"])
+
+
+def file_name(*parts):
+    text = "-".join(str(part) for part in parts).replace("'", "-prime")
+    name = "".join(c if c.isalnum() or c in "-_." else "-" for c in text).strip("-").lower()
+    return name if len(name) <= 120 else f"{name[:110]}-{zlib.crc32(name.encode()):08x}"
+
+
+def thinned(names, most):
+    """(places, names) of at most `most` names at even steps."""
+    step = math.ceil(len(names) / most)
+    return list(range(0, len(names), step)), names[::step]
+
+
+def legend_below(figure, axes):
+    """One legend of all panels, below them."""
+    entries = {}
+    for panel in axes:
+        for handle, label in zip(*panel.get_legend_handles_labels()):
+            entries.setdefault(label, handle)
+    columns = min(len(entries), max(int(figure.get_figwidth() / 2.5), 1))
+    lines = -(-len(entries) // columns)
+    height = (0.24 * lines + 0.12) / figure.get_figheight()
+    spaces = {"w_pad": 0.08, "h_pad": 0.08}  # inches
+    figure.get_layout_engine().set(rect=(0, height, 1, 1 - height), **spaces)  # matplotlib 3.6 has no "outside" legends
+    figure.legend(entries.values(), entries.keys(), loc="lower center", ncols=columns)
+
+
+def panel_grid(columns):
+    """(rows, columns, {column: place}) of panels: measures below each other, cases side by side."""
+    measures = [m for m in ("g", "g-prime") if any(c.rpartition("-")[0] == m for c in columns)]
+    cases = [k for k in ("1", "2") if any(c.rpartition("-")[2] == k for c in columns)]
+    places = {c: (measures.index(c.rpartition("-")[0]), cases.index(c.rpartition("-")[2])) for c in columns}
+    return len(measures), len(cases), places
+
+
+def measured_panels(row):
+    """(figure, {column: axes}) with a panel for each measure and case that was run; None where there is none."""
+    columns = [column for column in MEASURED if column in row.columns]
+    if not columns:
+        return None, {}
+    down, across, places = panel_grid(columns)
+    size = (max(5.2 * across, 7), 2.9 * down + 0.9)
+    figure, axes = plt.subplots(
+        down, across, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
+    panels = {column: axes[place] for column, place in places.items()}
+    for panel in axes.flat:
+        panel.set_visible(any(panel is used for used in panels.values()))
+        panel.tick_params(labelbottom=True, labelleft=True)
+    return figure, panels

@@ -32,6 +32,17 @@ OptimizerOptions validated(OptimizerOptions options) {
 
 }  // namespace
 
+EpochPlan plan_epoch(const OptimizerOptions& options, int epoch) {
+  EpochPlan plan = options.strategy.plan(epoch);
+  const SelectionMethod method = options.selection.method;
+  if (method == SelectionMethod::kMeasure) return plan;
+  const Phase& phase = options.strategy.phases[static_cast<std::size_t>(plan.phase)];
+  plan.analyzed = plan.clear_sums = plan.select = false;
+  plan.window_epochs = 0;
+  plan.amplified = method == SelectionMethod::kRandom && phase.amplify;
+  return plan;
+}
+
 double noise_floor(std::int64_t iterations) {
   check(iterations > 0, "expected one iteration at least, got {}", iterations);
   return 1.0 / std::sqrt(static_cast<double>(iterations));
@@ -100,17 +111,6 @@ void Optimizer::list_candidates(Module& network) {
     if (wanted) candidates_.push_back(candidate);
   }
   check(!candidates_.empty(), "the network has no layer of the types to select from");
-}
-
-EpochPlan Optimizer::plan(int epoch) const {
-  EpochPlan plan = options_.strategy.plan(epoch);
-  const SelectionMethod method = options_.selection.method;
-  if (method == SelectionMethod::kMeasure) return plan;
-  const Phase& phase = options_.strategy.phases[static_cast<std::size_t>(plan.phase)];
-  plan.analyzed = plan.clear_sums = plan.select = false;
-  plan.window_epochs = 0;
-  plan.amplified = method == SelectionMethod::kRandom && phase.amplify;
-  return plan;
 }
 
 void Optimizer::scale_gradients(bool on) {

@@ -31,6 +31,10 @@ struct OptimizerOptions {
   Placement placement = Placement::kUpdate;
 };
 
+/// The strategy's plan under the options' selection method: nothing is analysed unless layers are selected by a measure,
+/// and a random selection amplifies its phases from their first epoch on. Error unless the strategy has the epoch.
+EpochPlan plan_epoch(const OptimizerOptions& options, int epoch);
+
 /// One layer at a selection, for the log.
 struct LayerReport {
   std::string name;
@@ -77,9 +81,7 @@ class Optimizer {
 
   const ParameterArena& arena() const { return arena_; }
   const OptimizerOptions& options() const { return options_; }
-  /// The strategy's plan under this selection method: nothing is analysed unless layers are selected by a measure, and
-  /// a random selection amplifies its phases from their first epoch on.
-  EpochPlan plan(int epoch) const;
+  EpochPlan plan(int epoch) const { return plan_epoch(options_, epoch); }
 
   /// Sets learning rate and factors and clears the sums as the epoch's plan says. Where it draws layers at random,
   /// gives the record of it.

@@ -52,6 +52,31 @@ void load_entries(const std::filesystem::path& path, Module& network, const Tens
   }
 }
 
+std::string metadata_text(const TensorFile& file, const std::filesystem::path& path, const char* key) {
+  const auto found = file.metadata().find(key);
+  check(found != file.metadata().end(), "{} is no checkpoint of a run: it lacks '{}'", path.string(), key);
+  return found->second;
+}
+
+CheckpointPosition position_of(const TensorFile& file, const std::filesystem::path& path) {
+  const std::string format = metadata_text(file, path, "format");
+  check(format == kFormat, "{}: expected a '{}', got a '{}'", path.string(), kFormat, format);
+  return {std::stoi(metadata_text(file, path, "epoch")), metadata_text(file, path, "epoch_finished") == "true"};
+}
+
+/// Copies the weights and `tensors` from the file, once all are known to be there.
+void restore(const TensorFile& file, const std::filesystem::path& path, const CheckpointState& state,
+             const std::vector<NamedBuffer>& tensors) {
+  for (const NamedBuffer& named : tensors) {
+    const TensorView* saved = file.find(named.name);
+    check(saved != nullptr && saved->dtype == named.tensor.dtype() && saved->shape == named.tensor.shape(),
+          "{}: expected '{}' as {} of shape {}", path.string(), named.name, name_of(named.tensor.dtype()),
+          named.tensor.shape().to_string());
+  }
+  load_entries(path, state.network, file);
+  for (const NamedBuffer& named : tensors) named.tensor.copy_bytes_from_host(file.find(named.name)->bytes);
+}
+
 }  // namespace
 
 void save_checkpoint(const std::filesystem::path& path, const CheckpointState& state, bool epoch_finished,
@@ -77,27 +102,33 @@ void save_checkpoint(const std::filesystem::path& path, const CheckpointState& s
 CheckpointPosition load_checkpoint(const std::filesystem::path& path, const CheckpointState& state,
                                    FileSystem& file_system) {
   const TensorFile file = read_safetensors(path, file_system);
-  const auto& metadata = file.metadata();
-  const auto text = [&](const char* key) {
-    const auto found = metadata.find(key);
-    check(found != metadata.end(), "{} is no checkpoint of a run: it lacks '{}'", path.string(), key);
-    return found->second;
-  };
-  check(text("format") == kFormat, "{}: expected a '{}', got a '{}'", path.string(), kFormat, text("format"));
-  check(text("settings") == settings_text(state.settings),
+  const CheckpointPosition position = position_of(file, path);
+  check(metadata_text(file, path, "settings") == settings_text(state.settings),
         "{} was saved with other settings than its run's config.json has; restore that file", path.string());
-  const CheckpointPosition position{std::stoi(text("epoch")), text("epoch_finished") == "true"};
-
   state.optimizer.resume_epoch(position.epoch, position.epoch_finished);
-  const std::vector<NamedBuffer> tensors = run_tensors(state);
-  for (const NamedBuffer& named : tensors) {
-    const TensorView* saved = file.find(named.name);
-    check(saved != nullptr && saved->dtype == named.tensor.dtype() && saved->shape == named.tensor.shape(),
-          "{}: expected '{}' as {} of shape {}", path.string(), named.name, name_of(named.tensor.dtype()),
-          named.tensor.shape().to_string());
-  }
-  load_entries(path, state.network, file);
-  for (const NamedBuffer& named : tensors) named.tensor.copy_bytes_from_host(file.find(named.name)->bytes);
+  restore(file, path, state, run_tensors(state));
+  return position;
+}
+
+CheckpointPosition load_beginning(const std::filesystem::path& path, const CheckpointState& state,
+                                  FileSystem& file_system) {
+  const TensorFile file = read_safetensors(path, file_system);
+  const CheckpointPosition position = position_of(file, path);
+  const RunSettings other = settings_from_json(nlohmann::json::parse(metadata_text(file, path, "settings")));
+  check(position.epoch_finished, "{}: expected the end of an epoch, got a checkpoint inside epoch {}", path.string(),
+        position.epoch);
+  const int shared = shared_epochs(other, state.settings);
+  check(position.epoch <= shared,
+        "{} is {} epochs into a run that has only its first {} in common with this one; branch from a run with the "
+        "same settings but for the amplification that was ended --until {}",
+        path.string(), position.epoch, shared, shared);
+  state.optimizer.resume_epoch(position.epoch, true);
+  std::vector<NamedBuffer> tensors = run_tensors(state);
+  // Nothing has been selected: both are as they were made. With the placement backprop their sizes may differ.
+  std::erase_if(tensors, [](const NamedBuffer& tensor) {
+    return tensor.name == "gradamp.optimizer.factors" || tensor.name == "gradamp.optimizer.measures";
+  });
+  restore(file, path, state, tensors);
   return position;
 }
 

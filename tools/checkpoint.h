@@ -33,6 +33,11 @@ struct CheckpointPosition {
 CheckpointPosition load_checkpoint(const std::filesystem::path& path, const CheckpointState& state,
                                    FileSystem& file_system);
 
+/// Reads the checkpoint of another run that stands at the end of an epoch which it has in common with this one
+/// (shared_epochs), as if this run had trained so far itself. Error where it has not.
+CheckpointPosition load_beginning(const std::filesystem::path& path, const CheckpointState& state,
+                                  FileSystem& file_system);
+
 /// Only the weights and running statistics, of a checkpoint or of any safetensors file with PyTorch's names.
 void load_weights(const std::filesystem::path& path, Module& network, FileSystem& file_system);
 

@@ -15,6 +15,9 @@ inline constexpr int kExitUsage = 2;
 
 int run_train(const TrainCommand& command);
 int run_evaluate(const EvaluateCommand& command);
+int run_sweep_command(const SweepCommand& command);
+/// Becomes the report's script; its exit code is the program's.
+int run_report(const ReportCommand& command);
 int run_fetch(const FetchCommand& command);
 int run_make(const MakeCommand& command);
 int run_verify(const VerifyCommand& command);

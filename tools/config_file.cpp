@@ -62,20 +62,20 @@ std::string take_value(std::string_view& text, bool in_list = false) {
 }
 
 /// Takes a list off `text`, which begins with its bracket.
-std::string take_list(std::string_view& text) {
-  std::string joined;
+std::vector<std::string> take_list(std::string_view& text) {
+  std::vector<std::string> elements;
   text = trim(text.substr(1));
   while (!text.starts_with(']')) {
-    joined += (joined.empty() ? "" : ",") + take_value(text, true);
+    elements.push_back(take_value(text, true));
     text = trim(text);
     check(text.starts_with(',') || text.starts_with(']'), "a list without its closing ] on the same line");
     if (text.starts_with(',')) text = trim(text.substr(1));
   }
   text.remove_prefix(1);
-  return joined;
+  return elements;
 }
 
-/// An entry, or none for an empty line, a comment or a heading.
+/// An entry, or none for an empty line, a comment or a heading, which is put into `entry` too.
 bool read_line(std::string_view line, const std::vector<std::string>& headings, ConfigEntry& entry) {
   line = trim(line);
   if (line.empty() || starts_comment(line.front())) return false;
@@ -88,13 +88,16 @@ bool read_line(std::string_view line, const std::vector<std::string>& headings, 
           "unknown heading [{}]; expected one of {}", heading, fmt::join(headings, ", "));
     line = trim(line.substr(end + 1));
     check(line.empty() || starts_comment(line.front()), "cannot read '{}' after the heading", line);
+    entry.heading = heading;
     return false;
   }
   const std::size_t equals = line.find('=');
   check(equals != line.npos && equals > 0, "expected key = value, got '{}'", line);
   entry.key = trim(line.substr(0, equals));
   line = trim(line.substr(equals + 1));
-  entry.value = line.starts_with('[') ? take_list(line) : take_value(line);
+  entry.is_list = line.starts_with('[');
+  entry.elements = entry.is_list ? take_list(line) : std::vector<std::string>{take_value(line)};
+  entry.value = fmt::format("{}", fmt::join(entry.elements, ","));
   line = trim(line);
   check(line.empty() || starts_comment(line.front()), "cannot read '{}' after the value", line);
   return true;
@@ -102,22 +105,28 @@ bool read_line(std::string_view line, const std::vector<std::string>& headings, 
 
 }  // namespace
 
-std::vector<ConfigEntry> read_config(std::istream& file, const std::string& name,
-                                     const std::vector<std::string>& headings) {
-  std::vector<ConfigEntry> entries;
-  std::string line;
+Config read_config(std::istream& file, const std::string& name, const std::vector<std::string>& headings,
+                   KeyScope scope) {
+  Config config;
+  std::string line, heading;
   for (int number = 1; std::getline(file, line); ++number) {
-    ConfigEntry entry{.line = number, .key = {}, .value = {}};
+    ConfigEntry entry{.line = number, .heading = heading, .key = {}, .value = {}, .elements = {}};
     try {
-      if (!read_line(line, headings, entry)) continue;
-      for (const ConfigEntry& earlier : entries)
-        check(earlier.key != entry.key, "'{}' stands in line {} already", entry.key, earlier.line);
+      if (!read_line(line, headings, entry)) {
+        if (entry.heading != heading) config.headings.push_back(entry.heading);
+        heading = entry.heading;
+        continue;
+      }
+      for (const ConfigEntry& earlier : config.entries) {
+        const bool same = earlier.key == entry.key && (scope == KeyScope::kFile || earlier.heading == heading);
+        check(!same, "'{}' stands in line {} already", entry.key, earlier.line);
+      }
     } catch (const Error& error) {
       fail("{}:{}: {}", name, number, error.what());
     }
-    entries.push_back(std::move(entry));
+    config.entries.push_back(std::move(entry));
   }
-  return entries;
+  return config;
 }
 
 }  // namespace gradamp

@@ -14,15 +14,25 @@
 namespace gradamp {
 
 struct ConfigEntry {
-  int line = 0;       // from 1
-  std::string key;    // "batch-size"
-  std::string value;  // without quotes; a list's elements are joined by commas
+  int line = 0;                       // from 1
+  std::string heading;                // the one above it; empty: none
+  std::string key;                    // "batch-size"
+  std::string value;                  // without quotes; a list's elements are joined by commas
+  std::vector<std::string> elements;  // of a list; else the value
+  bool is_list = false;
 };
 
-/// The entries in their order. `name` is the file's, for messages: Error ("NAME:3: ...") for a line that is none of the
-/// above, a key that comes twice, and headings other than `headings`
-/// (lower case; in the file any case).
-std::vector<ConfigEntry> read_config(std::istream& file, const std::string& name,
-                                     const std::vector<std::string>& headings);
+/// Whether a key may come once in the file or once under each heading.
+enum class KeyScope { kFile, kHeading };
+
+struct Config {
+  std::vector<ConfigEntry> entries;   // in their order
+  std::vector<std::string> headings;  // that came, also those with nothing below them
+};
+
+/// Reads a whole file. `name` is the file's, for messages: Error ("NAME:3: ...") for a line that is none of the
+/// above, a key that comes twice in its scope, and headings other than `headings` (lower case; in the file any case).
+Config read_config(std::istream& file, const std::string& name, const std::vector<std::string>& headings,
+                   KeyScope scope = KeyScope::kFile);
 
 }  // namespace gradamp

@@ -175,6 +175,7 @@ std::string format_epoch(const EpochSummary& summary, int columns) {
                      {fmt::format("lr {:g}", summary.learning_rate), 2},
                      {fmt::format("train loss {:.4f} acc {}", summary.train_loss, percent(summary.train_accuracy)), 4},
                      {fmt::format("test loss {:.4f} acc {}", summary.test_loss, percent(summary.test_accuracy)), 0},
+                     {summary.validation_accuracy ? "validation acc " + percent(*summary.validation_accuracy) : "", 3},
                      {rate(summary.images_per_second), 5},
                      {format_duration(summary.seconds), 3},
                      {mark, 1}},
@@ -223,6 +224,7 @@ std::string format_outcome(const TrainingOutcome& outcome) {
                                  format_duration(outcome.seconds));
   text += fmt::format("  test accuracy  {} (epoch {}), best {} (epoch {})\n", percent(last.test_accuracy), last.epoch,
                       percent(outcome.best_accuracy), outcome.best_epoch);
+  if (last.validation_accuracy) text += fmt::format("  validation     {}\n", percent(*last.validation_accuracy));
   if (outcome.selections.empty())
     text += "  selected       nothing: the strategy has no amplifying phase, or --selection none\n";
   for (const SelectionSummary& selection : outcome.selections) {

@@ -17,10 +17,13 @@ int run_evaluate(const EvaluateCommand& command) {
     weights = run.checkpoint();
   }
   find_data(settings);
-  const Evaluation evaluation = evaluate(settings, weights);
-  std::cout << fmt::format("{} on {}{}: loss {:.4f}, accuracy {:.2f}% of {} images\n", settings.network,
-                           settings.dataset, settings.validation > 0 ? " (validation part)" : "", evaluation.loss,
-                           100 * evaluation.accuracy, evaluation.images);
+  const Evaluations evaluations = evaluate(settings, weights, command.outputs);
+  const auto print = [&](const char* part, const Evaluation& evaluation) {
+    std::cout << fmt::format("{} on {}{}: loss {:.4f}, accuracy {:.2f}% of {} images\n", settings.network,
+                             settings.dataset, part, evaluation.loss, 100 * evaluation.accuracy, evaluation.images);
+  };
+  print("", evaluations.test);
+  if (evaluations.validation) print(" (validation part)", *evaluations.validation);
   return 0;
 }
 

@@ -73,15 +73,15 @@ std::vector<Assignment> from_file(const std::string& path) {
     std::transform(heading.begin(), heading.end(), heading.begin(), [](unsigned char c) { return std::tolower(c); });
     if (headings.empty() || headings.back() != heading) headings.push_back(heading);
   }
-  std::vector<ConfigEntry> entries;
+  Config file_content;
   try {
-    entries = read_config(file, path, headings);
+    file_content = read_config(file, path, headings);
   } catch (const Error& error) {
     throw UsageError(error.what());
   }
   if (file.bad() || !file.eof()) fail_usage("--config: cannot read '{}'", path);
   std::vector<Assignment> assignments;
-  for (const ConfigEntry& entry : entries) {
+  for (const ConfigEntry& entry : file_content.entries) {
     const Setting* setting = find_setting(entry.key);
     if (setting == nullptr) {
       const std::string near = nearest_word(entry.key, keys);
@@ -143,13 +143,16 @@ struct Program {
   CLI::App app{
       "gradamp trains CIFAR networks with intelligent gradient amplification: layers whose gradients point "
       "steadily one way are updated by more."};
-  CLI::App *train = nullptr, *evaluate = nullptr, *data = nullptr, *info = nullptr;
+  CLI::App *train = nullptr, *evaluate = nullptr, *sweep = nullptr, *report = nullptr, *data = nullptr, *info = nullptr;
   CLI::App *fetch = nullptr, *make = nullptr, *verify = nullptr;
-  std::unique_ptr<SettingOptions> train_settings, evaluate_settings;
+  std::unique_ptr<SettingOptions> train_settings, evaluate_settings, sweep_settings;
   std::string config;
   bool version = false;
   TrainCommand train_command;
   EvaluateCommand evaluate_command;
+  SweepCommand sweep_command;
+  std::string gpus;
+  ReportCommand report_command;
   FetchCommand fetch_command;
   std::string kind = "binary";
   MakeCommand make_command;
@@ -182,6 +185,10 @@ void add_train(Program& program) {
   add_text(train, "--config", program.config, "FILE", "settings as lines `key = value` (TOML or INI)", "Run");
   add_text(train, "--resume", program.train_command.resume, "FOLDER",
            "go on with the run in this folder, with its own settings", "Run");
+  add_text(train, "--branch", program.train_command.branch, "FOLDER",
+           "take the epochs that this run has in common with the run in this folder from there", "Run");
+  add_number(train, "--until", program.train_command.last_epoch, "EPOCH", "end after this epoch; --resume goes on")
+      ->group("Run");
   train.add_flag("--quiet", program.train_command.quiet, "print the summary only")->group("Run");
   train.footer(
       "Every setting is also an environment variable (GRADAMP_BATCH_SIZE) and a key of the file given with --config "
@@ -197,6 +204,8 @@ void add_evaluate(Program& program) {
            "What to evaluate");
   add_text(evaluate, "--weights", command.weights, "FILE",
            "evaluate this safetensors file, ours or PyTorch's, on --network and --dataset", "What to evaluate");
+  add_text(evaluate, "--outputs", command.outputs, "FILE",
+           "write what the network gives for the test images, before the softmax, as safetensors", "What to evaluate");
   static constexpr std::string_view kNames[] = {"dataset",     "data",       "partial-data", "train-images",
                                                 "test-images", "validation", "network",      "data-seed",
                                                 "device",      "precision",  "threads",      "evaluation-batch"};
@@ -205,6 +214,46 @@ void add_evaluate(Program& program) {
   evaluate.footer(
       "With --run, what is given on the command line changes the run's settings; the environment does not. Images are "
       "normalised by the training images' mean and deviation, so those are read too.");
+}
+
+void add_sweep(Program& program) {
+  CLI::App& sweep = *program.sweep;
+  SweepCommand& command = program.sweep_command;
+  std::string presets;
+  for (const std::string& name : sweep_preset_names()) presets += (presets.empty() ? "" : ", ") + name;
+  sweep.add_option("file", command.file, "the sweep's file, or a preset: " + presets);
+  add_text(sweep, "--folder", command.folder, "FOLDER", "for the sweep's files; without it, sweeps/NAME", "Sweep");
+  add_number(sweep, "--jobs", command.jobs, "RUNS", "that are trained at a time")->group("Sweep");
+  add_text(sweep, "--gpus", program.gpus, "NUMBER,...",
+           "GPUs to deal the runs out to, as CUDA_VISIBLE_DEVICES has them", "Sweep");
+  sweep.add_flag("--dry-run", command.dry_run, "list the cells and estimate the time from a measured step")
+      ->group("Sweep");
+  sweep.add_flag("--status", command.status, "say how far the sweep is")->group("Sweep");
+  add_number(sweep, "--only", command.only, "NUMBER",
+             "train this run of the sweep alone, numbered as --status lists them")
+      ->group("Sweep");
+  sweep.add_flag("--slurm", command.slurm, "submit the sweep to Slurm as job arrays, a task a run")->group("Sweep");
+  add_text(sweep, "--sbatch", command.sbatch, "OPTIONS",
+           "of sbatch for --slurm: '--partition=gpu --gres=gpu:1 --time=60'", "Sweep");
+  sweep.add_flag("--print", command.print, "print the sweep's file, to be changed")->group("Sweep");
+  sweep.add_flag("--quiet", command.quiet, "print the summary only")->group("Sweep");
+  program.sweep_settings = std::make_unique<SettingOptions>(sweep, std::span<const std::string_view>());
+  sweep.footer(
+      "A sweep's file has settings as lines `key = value`; a value may be a list [a, b] or a range from:to:step, and "
+      "every combination is a run. The headings [original], [random] and [amplified] make runs without amplification, "
+      "with a random selection of layers, and with one by a measure. A setting given on the command line or in the "
+      "environment holds for all runs. What a sweep that was broken off has finished is not done again.");
+}
+
+void add_report(Program& program) {
+  CLI::App& report = *program.report;
+  report.add_option("folder", program.report_command.folders, "runs, sweeps, or folders above them");
+  add_text(report, "--out", program.report_command.destination, "FOLDER",
+           "to write to; without it, `report` in the first folder", "Options");
+  report.footer(
+      "Writes report.html, a page with everything that needs no network, its tables as Markdown and CSV, and its "
+      "figures "
+      "as PNG and SVG. Needs Python 3 with matplotlib; GRADAMP_PYTHON can name one.");
 }
 
 void add_data(Program& program) {
@@ -250,14 +299,18 @@ void build(Program& program, int columns) {
   app.footer("`gradamp COMMAND --help` explains a command.");
   program.train = app.add_subcommand("train", "Train a network, or go on with a run that was broken off.");
   program.evaluate = app.add_subcommand("evaluate", "Loss and accuracy of trained weights on the test images.");
+  program.sweep = app.add_subcommand("sweep", "Train many runs that answer one question.");
+  program.report = app.add_subcommand("report", "Tables and figures of runs, on one page.");
   program.data = app.add_subcommand("data", "Fetch, make and verify datasets.");
   program.info = app.add_subcommand("info", "Version, devices, networks and datasets of this build.");
   add_train(program);
   add_evaluate(program);
+  add_sweep(program);
+  add_report(program);
   add_data(program);
   add_number(*program.info, "--threads", program.info_command.threads, "THREADS", "of the CPU; 0: as train does");
-  for (CLI::App* command :
-       {program.train, program.evaluate, program.data, program.info, program.fetch, program.make, program.verify})
+  for (CLI::App* command : {program.train, program.evaluate, program.sweep, program.report, program.data, program.info,
+                            program.fetch, program.make, program.verify})
     command->group("Commands");
 }
 
@@ -314,11 +367,15 @@ std::string message_of(const CLI::ParseError& error) {
 TrainCommand finish_train(Program& program, const Environment& environment) {
   TrainCommand& command = program.train_command;
   const std::vector<Assignment> given = program.train_settings->given();
+  if (program.train->count("--until") > 0 && command.last_epoch < 1)
+    fail_usage("--until: expected an epoch from 1 on, got {}", command.last_epoch);
+  if (program.train->count("--branch") > 0 && command.branch.empty()) fail_usage("--branch: expected a run's folder");
   if (program.train->count("--resume") == 0) {
     command.settings = program.train_settings->resolve(program.config, environment);
     return command;
   }
   if (command.resume.empty()) fail_usage("--resume: expected a run's folder");
+  if (!command.branch.empty()) fail_usage("--branch cannot be given with --resume: a run begins but once");
   if (!program.config.empty() || !given.empty())
     fail_usage("{} cannot be given with --resume: a run goes on with its own settings",
                given.empty() ? "--config" : given.front().source);
@@ -339,6 +396,32 @@ EvaluateCommand finish_evaluate(Program& program, const Environment& environment
     command.changes.emplace_back(assignment.setting->name, assignment.text);
   }
   return command;
+}
+
+SweepCommand finish_sweep(Program& program, const Environment& environment) {
+  SweepCommand& command = program.sweep_command;
+  if (command.file.empty()) fail_usage("expected a sweep's file or the name of a preset; see `gradamp sweep --help`");
+  if (command.jobs < 1) fail_usage("--jobs: expected at least 1, got {}", command.jobs);
+  if (!command.sbatch.empty() && !command.slurm) fail_usage("--sbatch: expected --slurm with it");
+  std::vector<Assignment> assignments = from_environment(environment);
+  for (Assignment& assignment : program.sweep_settings->given()) assignments.push_back(std::move(assignment));
+  for (const Assignment& assignment : assignments) {
+    RunSettings scratch;
+    assign(scratch, assignment);
+    command.overrides.push_back({std::string(assignment.setting->name), assignment.text, assignment.source});
+  }
+  for (std::size_t begin = 0; begin < program.gpus.size();) {
+    const std::size_t end = std::min(program.gpus.find(',', begin), program.gpus.size());
+    command.gpus.push_back(program.gpus.substr(begin, end - begin));
+    if (command.gpus.back().empty()) fail_usage("--gpus: expected numbers separated by commas, got '{}'", program.gpus);
+    begin = end + 1;
+  }
+  return command;
+}
+
+ReportCommand finish_report(Program& program) {
+  if (program.report_command.folders.empty()) fail_usage("expected the folder of a run or a sweep");
+  return program.report_command;
 }
 
 void check_dataset_name(const std::string& name) {
@@ -394,6 +477,8 @@ Command parse_command_line(const std::vector<std::string>& arguments, const Envi
   check_leftovers(program.app);
   if (program.train->parsed()) return finish_train(program, environment);
   if (program.evaluate->parsed()) return finish_evaluate(program, environment);
+  if (program.sweep->parsed()) return finish_sweep(program, environment);
+  if (program.report->parsed()) return finish_report(program);
   if (program.fetch->parsed()) return finish_fetch(program);
   if (program.make->parsed()) return finish_make(program);
   if (program.verify->parsed()) return finish_verify(program);

@@ -13,6 +13,7 @@
 
 #include "core/error.h"
 #include "tools/settings.h"
+#include "tools/sweep.h"
 
 namespace gradamp {
 
@@ -30,12 +31,15 @@ struct ShowText {
 struct TrainCommand {
   RunSettings settings;  // validated
   std::string resume;    // a run's folder to go on with; `settings` are then not used
+  std::string branch;    // a run's folder to begin with
+  int last_epoch = 0;    // to end after; 0: the strategy's last
   bool quiet = false;
 };
 
 struct EvaluateCommand {
   std::string weights;                                       // a safetensors file, or:
   std::string run;                                           // a run's folder, whose checkpoint and settings are taken
+  std::string outputs;                                       // a file for the network's outputs, or empty
   RunSettings settings;                                      // without a run: validated
   std::vector<std::pair<std::string, std::string>> changes;  // with a run: settings given on the command line
 
@@ -61,12 +65,29 @@ struct VerifyCommand {
   std::optional<std::int64_t> train_images, test_images;  // where not given: as official
 };
 
+struct SweepCommand {
+  std::string file;                      // a sweep's file or a preset's name
+  std::vector<SweepOverride> overrides;  // of the command line and the environment
+  std::string folder;                    // empty: sweeps/NAME
+  int jobs = 1;
+  std::vector<std::string> gpus;
+  std::optional<int> only;  // a job by its place
+  bool dry_run = false, status = false, print = false, quiet = false;
+  bool slurm = false;
+  std::string sbatch;  // further options of sbatch
+};
+
+struct ReportCommand {
+  std::vector<std::string> folders;
+  std::string destination;  // empty: the first folder's `report`
+};
+
 struct InfoCommand {
   int threads = 0;
 };
 
-using Command =
-    std::variant<ShowText, TrainCommand, EvaluateCommand, FetchCommand, MakeCommand, VerifyCommand, InfoCommand>;
+using Command = std::variant<ShowText, TrainCommand, EvaluateCommand, SweepCommand, ReportCommand, FetchCommand,
+                             MakeCommand, VerifyCommand, InfoCommand>;
 
 /// The value of an environment variable, or null.
 using Environment = std::function<const char*(const char* name)>;

@@ -4,6 +4,9 @@
 packages="g++ cmake ninja-build libdnnl-dev ocl-icd-opencl-dev libfmt-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev
           libarchive-dev libssl-dev libgtest-dev libgmock-dev libbenchmark-dev python3"
 
+# What some tests need besides; without it they are skipped, and the report's script says what it lacks.
+test_packages="python3-matplotlib"
+
 # print_header SCRIPT: the comment that it begins with.
 print_header() { sed -n '3,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$1"; }
 

@@ -29,6 +29,8 @@ int run_command(const Command& command) {
     using Chosen = std::decay_t<decltype(chosen)>;
     if constexpr (std::is_same_v<Chosen, TrainCommand>) return run_train(chosen);
     if constexpr (std::is_same_v<Chosen, EvaluateCommand>) return run_evaluate(chosen);
+    if constexpr (std::is_same_v<Chosen, SweepCommand>) return run_sweep_command(chosen);
+    if constexpr (std::is_same_v<Chosen, ReportCommand>) return run_report(chosen);
     if constexpr (std::is_same_v<Chosen, FetchCommand>) return run_fetch(chosen);
     if constexpr (std::is_same_v<Chosen, MakeCommand>) return run_make(chosen);
     if constexpr (std::is_same_v<Chosen, VerifyCommand>) return run_verify(chosen);

@@ -2,6 +2,7 @@
 #include "tools/run_folder.h"
 
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <random>
@@ -47,6 +48,8 @@ EpochSummary read_epoch(const nlohmann::json& line) {
   summary.train_accuracy = read_number(line.at("train_accuracy"));
   summary.test_loss = read_number(line.at("test_loss"));
   summary.test_accuracy = read_number(line.at("test_accuracy"));
+  summary.validation_loss = read_optional(line.value("validation_loss", nlohmann::json()));
+  summary.validation_accuracy = read_optional(line.value("validation_accuracy", nlohmann::json()));
   summary.seconds = read_number(line.at("seconds"));
   summary.images_per_second = read_number(line.at("images_per_second"));
   summary.analyzed = line.at("analyzed");
@@ -73,6 +76,31 @@ LayerReport read_layer(const nlohmann::json& line) {
   layer.selected = line.at("selected");
   layer.factor = line.at("factor");
   return layer;
+}
+
+double seconds_since_1970() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+std::vector<Scalar> curves_of(const EpochSummary& summary) {
+  std::vector<Scalar> scalars = {
+      {"loss/train", summary.train_loss},         {"loss/test", summary.test_loss},
+      {"accuracy/train", summary.train_accuracy}, {"accuracy/test", summary.test_accuracy},
+      {"learning_rate", summary.learning_rate},   {"images_per_second", summary.images_per_second}};
+  if (summary.validation_loss) scalars.push_back({"loss/validation", *summary.validation_loss});
+  if (summary.validation_accuracy) scalars.push_back({"accuracy/validation", *summary.validation_accuracy});
+  return scalars;
+}
+
+std::vector<Scalar> curves_of(const SelectionSummary& summary) {
+  std::vector<Scalar> scalars;
+  for (const LayerReport& layer : summary.layers) {
+    if (layer.g) scalars.push_back({"G/" + layer.name, *layer.g});
+    if (layer.g_prime) scalars.push_back({"G_prime/" + layer.name, *layer.g_prime});
+    scalars.push_back({"selected/" + layer.name, layer.selected ? 1.0 : 0.0});
+  }
+  if (summary.noise_floor > 0) scalars.push_back({"noise_floor", summary.noise_floor});
+  return scalars;
 }
 
 }  // namespace
@@ -128,11 +156,14 @@ void RunFolder::append(const EpochSummary& s) const {
                      {"train_accuracy", number(s.train_accuracy)},
                      {"test_loss", number(s.test_loss)},
                      {"test_accuracy", number(s.test_accuracy)},
+                     {"validation_loss", number(s.validation_loss)},
+                     {"validation_accuracy", number(s.validation_accuracy)},
                      {"analyzed", s.analyzed},
                      {"amplified", s.amplified},
                      {"seconds", number(s.seconds)},
                      {"images_per_second", number(s.images_per_second)}};
   append_line(path_ / "metrics.jsonl", line.dump(), *file_system_);
+  append_events(s.epoch, curves_of(s));
 }
 
 void RunFolder::append(const SelectionSummary& summary) const {
@@ -152,6 +183,31 @@ void RunFolder::append(const SelectionSummary& summary) const {
                        {"factor", layer.factor}};
     append_line(path_ / "layers.jsonl", line.dump(), *file_system_);
   }
+  append_events(summary.epoch, curves_of(summary));
+}
+
+/// The one of this run, or where it is to be.
+std::filesystem::path RunFolder::event_file() const {
+  for (const auto& entry : std::filesystem::directory_iterator(path_)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("events.out.tfevents.") && name.ends_with("." + run_id_)) return entry.path();
+  }
+  return path_ / event_file_name(static_cast<std::int64_t>(seconds_since_1970()), run_id_);
+}
+
+void RunFolder::append_events(int epoch, const std::vector<Scalar>& scalars) const {
+  const std::filesystem::path file = event_file();
+  if (!std::filesystem::exists(file)) EventFile::create(file, seconds_since_1970(), *file_system_);
+  EventFile::append(file, epoch, seconds_since_1970(), scalars, *file_system_);
+}
+
+void RunFolder::copy_epochs(const RunFolder& other, int last_epoch) const {
+  for (const nlohmann::json& line : other.read_lines("metrics.jsonl")) {
+    EpochSummary summary = read_epoch(line);
+    if (summary.epoch > last_epoch) break;
+    summary.epochs = settings_.epochs;
+    append(summary);
+  }
 }
 
 void RunFolder::write_summary(const TrainingOutcome& outcome) const {
@@ -169,6 +225,7 @@ void RunFolder::write_summary(const TrainingOutcome& outcome) const {
                         {"epochs", outcome.last.epoch},
                         {"test_accuracy", number(outcome.last.test_accuracy)},
                         {"test_loss", number(outcome.last.test_loss)},
+                        {"validation_accuracy", number(outcome.last.validation_accuracy)},
                         {"train_accuracy", number(outcome.last.train_accuracy)},
                         {"train_loss", number(outcome.last.train_loss)},
                         {"best_accuracy", number(outcome.best_accuracy)},
@@ -176,6 +233,16 @@ void RunFolder::write_summary(const TrainingOutcome& outcome) const {
                         {"seconds", number(outcome.seconds)},
                         {"selections", selected}};
   write_text(path_ / "summary.json", summary.dump(2) + "\n", *file_system_);
+}
+
+int RunFolder::summarized_epochs() const {
+  const std::filesystem::path summary = path_ / "summary.json";
+  if (!std::filesystem::exists(summary)) return 0;
+  try {
+    return nlohmann::json::parse(std::ifstream(summary)).at("epochs");
+  } catch (const nlohmann::json::exception& error) {
+    fail("{} is damaged: {}", summary.string(), error.what());
+  }
 }
 
 std::vector<nlohmann::json> RunFolder::read_lines(const char* name) const {
@@ -205,6 +272,11 @@ void RunFolder::trim_logs(int last_epoch, int selection_epoch) const {
   };
   trim("metrics.jsonl", last_epoch);
   trim("layers.jsonl", selection_epoch);
+  const std::filesystem::path events = event_file();
+  if (!std::filesystem::exists(events)) return;
+  EventFile::trim(events, last_epoch, *file_system_);
+  for (const SelectionSummary& selection : read_selections())
+    if (selection.epoch > last_epoch) append_events(selection.epoch, curves_of(selection));
 }
 
 TrainingOutcome RunFolder::read_outcome() const {
@@ -218,13 +290,19 @@ TrainingOutcome RunFolder::read_outcome() const {
       outcome.best_epoch = outcome.last.epoch;
     }
   }
+  outcome.selections = read_selections();
+  return outcome;
+}
+
+std::vector<SelectionSummary> RunFolder::read_selections() const {
+  std::vector<SelectionSummary> selections;
   for (const nlohmann::json& line : read_lines("layers.jsonl")) {
     const int epoch = line.at("epoch");
-    if (outcome.selections.empty() || outcome.selections.back().epoch != epoch)
-      outcome.selections.push_back({epoch, read_number(line.at("noise_floor")), {}});
-    outcome.selections.back().layers.push_back(read_layer(line));
+    if (selections.empty() || selections.back().epoch != epoch)
+      selections.push_back({epoch, read_number(line.at("noise_floor")), {}});
+    selections.back().layers.push_back(read_layer(line));
   }
-  return outcome;
+  return selections;
 }
 
 }  // namespace gradamp

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A run's folder: config.json (every setting, resolved), metrics.jsonl (a line an epoch), layers.jsonl (a line a layer
-// and selection), checkpoint.safetensors (and the one before), summary.json.
+// and selection), the same as curves for TensorBoard, checkpoint.safetensors (and the one before), summary.json.
 #pragma once
 
 #include <filesystem>
@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/file_system.h"
+#include "tools/event_file.h"
 #include "tools/training.h"
 
 namespace gradamp {
@@ -30,7 +31,11 @@ class RunFolder {
 
   void append(const EpochSummary& summary) const;
   void append(const SelectionSummary& summary) const;
+  /// Logs the epochs up to `last_epoch` of another run as this one's.
+  void copy_epochs(const RunFolder& other, int last_epoch) const;
   void write_summary(const TrainingOutcome& outcome) const;
+  /// Whole epochs that the summary tells of; 0 where there is none yet.
+  int summarized_epochs() const;
 
   /// Cuts off what the logs say of epochs after `last_epoch`: what was logged after the checkpoint was saved.
   /// `selection_epoch` does the same for layers.jsonl (a random selection is made at the start of an epoch).
@@ -42,6 +47,9 @@ class RunFolder {
   RunFolder(std::filesystem::path path, RunSettings settings, std::string backend_description, std::string run_id,
             FileSystem& file_system);
   std::vector<nlohmann::json> read_lines(const char* name) const;
+  std::vector<SelectionSummary> read_selections() const;
+  std::filesystem::path event_file() const;
+  void append_events(int epoch, const std::vector<Scalar>& scalars) const;
 
   std::filesystem::path path_;
   RunSettings settings_;

@@ -25,6 +25,6 @@ elif [ "${1:-}" = --race ]; then
   options=(-DCMAKE_BUILD_TYPE=Release -DGRADAMP_RACE_CHECK=ON -DGRADAMP_CUDA=OFF -DGRADAMP_BENCH=OFF)
   selection=(-R 'emulated|[Rr]ace')
 fi
-install_packages $packages
+install_packages $packages $test_packages
 build_gradamp "$folder" all "${options[@]}"
 ctest --test-dir "$folder" --output-on-failure --no-tests=error "${selection[@]}" "$@"

@@ -130,7 +130,7 @@ const std::array kTable{
     Setting{"test-images", "Data", "IMAGES", "test on the first so many; 0: all (made: 2000)",
             &RunSettings::test_images},
     Setting{"validation", "Data", "IMAGES",
-            "hold so many back from the end of the training images and evaluate on them in place of the test images",
+            "hold so many back from the end of the training images and evaluate on them as well",
             &RunSettings::validation},
     Setting{"data-seed", "Data", "NUMBER", "of the made dataset", &RunSettings::data_seed},
     Setting{"augment", "Data", "", "crop and flip the training images at random", &RunSettings::augment},

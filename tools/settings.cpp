@@ -187,6 +187,35 @@ OptimizerOptions RunSettings::optimizer_options() const {
   return options;
 }
 
+int shared_epochs(const RunSettings& a, const RunSettings& b) {
+  const auto lasting = [](RunSettings settings) {  // what matters from the first step on
+    const RunSettings defaults;
+    settings.epochs = defaults.epochs;
+    settings.learning_rate = defaults.learning_rate;
+    settings.strategy = defaults.strategy;
+    settings.reselect_every = defaults.reselect_every;
+    settings.selection = defaults.selection;
+    settings.measure = defaults.measure;
+    settings.selection_case = defaults.selection_case;
+    settings.threshold = defaults.threshold;
+    settings.granularity = defaults.granularity;
+    settings.placement = defaults.placement;
+    settings.random_fraction = defaults.random_fraction;
+    settings.random_types = defaults.random_types;
+    settings.run_folder = defaults.run_folder;
+    return to_json(settings);
+  };
+  if (lasting(a) != lasting(b)) return 0;
+  const OptimizerOptions first = a.optimizer_options(), second = b.optimizer_options();
+  const int epochs = std::min(first.strategy.epochs(), second.strategy.epochs());
+  for (int epoch = 1; epoch <= epochs; ++epoch) {
+    const EpochPlan x = plan_epoch(first, epoch), y = plan_epoch(second, epoch);
+    const bool plain = !x.analyzed && !x.amplified && !y.analyzed && !y.amplified;
+    if (!plain || x.learning_rate != y.learning_rate) return epoch - 1;
+  }
+  return epochs;
+}
+
 nlohmann::json to_json(const RunSettings& settings) {
   nlohmann::json json = nlohmann::json::object();
   for (const Setting& setting : setting_table()) {

@@ -22,11 +22,11 @@ struct RunSettings {
   bool partial_data = false;      // fewer records than the official files
   std::int64_t train_images = 0;  // the first so many; 0: all (made: 10000)
   std::int64_t test_images = 0;   // the first so many; 0: all (made: 2000)
-  std::int64_t validation = 0;  // images held out from the end of the training set, evaluated in place of the test set
-  std::uint64_t data_seed = 1;  // of the made dataset
-  bool augment = true;          // random crop and flip
-  int crop_padding = 4;         // pixels
-  bool flip = true;             // horizontally, half of the images
+  std::int64_t validation = 0;    // images held out from the end of the training set, and evaluated too
+  std::uint64_t data_seed = 1;    // of the made dataset
+  bool augment = true;            // random crop and flip
+  int crop_padding = 4;           // pixels
+  bool flip = true;               // horizontally, half of the images
 
   // Network.
   std::string network = "resnet20";
@@ -69,6 +69,10 @@ struct RunSettings {
   Strategy resolved_strategy() const;
   OptimizerOptions optimizer_options() const;
 };
+
+/// How many epochs from the first on two runs have in common, bit for bit: neither measures nor amplifies yet, the
+/// learning rates are equal, and so is all else but the amplification and where the run's folder is.
+int shared_epochs(const RunSettings& a, const RunSettings& b);
 
 nlohmann::json to_json(const RunSettings& settings);
 /// Reads what to_json writes; an unknown or missing key, or a value of the wrong type, is an Error that names it.

@@ -98,13 +98,24 @@ int run_train(const TrainCommand& command) {
     TrainingControl control;
     control.stop = &signals.stop();
     control.observer = &console;
-    outcome = command.resume.empty() ? train(settings, control) : resume(command.resume, control);
+    control.last_epoch = command.last_epoch;
+    if (!command.resume.empty()) {
+      outcome = resume(command.resume, control);
+    } else if (!command.branch.empty()) {
+      outcome = branch(settings, command.branch, control);
+    } else {
+      outcome = train(settings, control);
+    }
     if (outcome.completed) console.on_finish(outcome);
   }
   if (outcome.completed) return 0;
-  std::cerr << fmt::format(
-                   "gradamp: stopped by {} in epoch {}; the run is saved. Go on with: gradamp train --resume {}\n",
-                   signal_name(signals.received()), outcome.last.epoch + 1, shell_word(outcome.run_folder.string()))
+  const std::string go_on = "go on with: gradamp train --resume " + shell_word(outcome.run_folder.string());
+  if (signals.received() == 0) {
+    std::cerr << fmt::format("gradamp: ended after epoch {} as asked; {}\n", outcome.last.epoch, go_on) << std::flush;
+    return 0;
+  }
+  std::cerr << fmt::format("gradamp: stopped by {} in epoch {}; the run is saved, {}\n",
+                           signal_name(signals.received()), outcome.last.epoch + 1, go_on)
             << std::flush;
   return 128 + signals.received();
 }

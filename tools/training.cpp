@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "data/safetensors.h"
 #include "kernels/backends.h"
 #include "nets/networks.h"
 #include "tools/checkpoint.h"
@@ -62,6 +63,8 @@ class Trainer {
     optimizer_.emplace(*network_, state_, settings.optimizer_options());
     steps_.emplace(settings_, data_, state_, *network_, *optimizer_);
     evaluator_.emplace(*network_, data_.test, data_.test_gather, settings.evaluation_batch);
+    if (data_.validation)
+      validator_.emplace(*network_, *data_.validation, data_.test_gather, settings.evaluation_batch);
   }
 
   std::string backend_description() const { return backend_->description(); }
@@ -69,7 +72,7 @@ class Trainer {
   std::vector<std::string> description() const {
     std::vector<std::string> lines = {
         "device    " + backend_->description(), "training  " + data_.train.description,
-        "testing   " + data_.test.description,
+        "testing   " + data_.test.description + (data_.validation ? "; " + data_.validation->description : ""),
         fmt::format("network   {}, {} parameters", settings_.network, optimizer_->arena().parameter_count()),
         fmt::format("strategy  {} ({} epochs)", to_string(strategy_), strategy_.epochs())};
     for (std::string& warning : strategy_warnings()) lines.push_back(std::move(warning));
@@ -78,7 +81,7 @@ class Trainer {
 
   /// Trains on from `position` to the end, or until stopped. `folder`'s logs end at that position.
   TrainingOutcome run(const RunFolder& folder, CheckpointPosition position) {
-    const int epochs = strategy_.epochs();
+    const int epochs = control_.last_epoch > 0 ? std::min(control_.last_epoch, strategy_.epochs()) : strategy_.epochs();
     int epoch = position.epoch_finished ? position.epoch + 1 : position.epoch;
     for (bool resumed = !position.epoch_finished; epoch <= epochs; ++epoch, resumed = false) {
       const Stopwatch watch;
@@ -92,13 +95,24 @@ class Trainer {
       finish_epoch(folder, epoch, watch);
     }
     TrainingOutcome outcome = folder.read_outcome();
-    outcome.completed = true;
+    outcome.completed = outcome.last.epoch == strategy_.epochs();
     folder.write_summary(outcome);
     return outcome;
   }
 
   CheckpointPosition restore(const RunFolder& folder) {
     return load_checkpoint(folder.checkpoint(), checkpoint_state(), file_system_of(control_));
+  }
+
+  /// To where the run in `trunk` is, as if this one had come so far.
+  CheckpointPosition load_beginning_of(const RunFolder& trunk) {
+    return load_beginning(trunk.checkpoint(), checkpoint_state(), file_system_of(control_));
+  }
+
+  /// Writes to `folder` what this run would have left there by now, after load_beginning_of.
+  void take_over(const RunFolder& trunk, const RunFolder& folder, CheckpointPosition position) {
+    folder.copy_epochs(trunk, position.epoch);
+    save(folder, true);
   }
 
   bool finished(CheckpointPosition position) const {
@@ -212,10 +226,23 @@ class Trainer {
     const std::vector<double> metrics = state_.metrics.to_host<double>();
     const EpochPlan plan = optimizer_->plan(epoch);
     const double images = static_cast<double>(data_.train.count);
-    EpochSummary summary{
-        epoch,         strategy_.epochs(), plan.learning_rate, metrics[kLossSum] / images, metrics[kCorrect] / images,
-        test.loss,     test.accuracy,      watch.seconds(),    images_per_second_,         plan.analyzed,
-        plan.amplified};
+    EpochSummary summary;
+    summary.epoch = epoch;
+    summary.epochs = strategy_.epochs();
+    summary.learning_rate = plan.learning_rate;
+    summary.train_loss = metrics[kLossSum] / images;
+    summary.train_accuracy = metrics[kCorrect] / images;
+    summary.test_loss = test.loss;
+    summary.test_accuracy = test.accuracy;
+    if (validator_) {
+      const Evaluation validation = validator_->run();
+      summary.validation_loss = validation.loss;
+      summary.validation_accuracy = validation.accuracy;
+    }
+    summary.seconds = watch.seconds();
+    summary.images_per_second = images_per_second_;
+    summary.analyzed = plan.analyzed;
+    summary.amplified = plan.amplified;
     folder.append(summary);
     save(folder, true);
     if (control_.observer) control_.observer->on_epoch(summary);
@@ -230,23 +257,49 @@ class Trainer {
   Strategy strategy_;
   std::optional<Optimizer> optimizer_;
   std::optional<TrainingSteps> steps_;
-  std::optional<Evaluator> evaluator_;
+  std::optional<Evaluator> evaluator_, validator_;
   double images_per_second_ = 0;
 };
 
-}  // namespace
-
-TrainingOutcome train(const RunSettings& given, const TrainingControl& control) {
+/// Checked, with what follows from the machine and the strategy put in place.
+RunSettings resolved(const RunSettings& given) {
   given.validate();
   check(!given.run_folder.empty(), "expected a run folder");
   RunSettings settings = given;
   settings.epochs = given.resolved_strategy().epochs();
   settings.device = to_string(resolve_device(given.device));
+  return settings;
+}
+
+}  // namespace
+
+TrainingOutcome train(const RunSettings& given, const TrainingControl& control) {
+  const RunSettings settings = resolved(given);
   Trainer trainer(settings, control, true);
   const RunFolder folder =
       RunFolder::create(settings.run_folder, settings, trainer.backend_description(), file_system_of(control));
   if (control.observer) control.observer->on_start(trainer.description());
   return trainer.run(folder, {0, true});
+}
+
+TrainingOutcome branch(const RunSettings& given, const std::filesystem::path& trunk, const TrainingControl& control) {
+  const RunSettings settings = resolved(given);
+  const RunFolder beginning = RunFolder::open(trunk, file_system_of(control));
+  check(std::filesystem::exists(beginning.checkpoint()), "{} has no checkpoint to branch from yet", trunk.string());
+  Trainer trainer(settings, control, false);
+  check(trainer.backend_description() == beginning.backend_description(),
+        "{} began on '{}' and this run is on '{}': expected the same, so that it is the same to the bit",
+        trunk.string(), beginning.backend_description(), trainer.backend_description());
+  const CheckpointPosition position = trainer.load_beginning_of(beginning);
+  const RunFolder folder =
+      RunFolder::create(settings.run_folder, settings, trainer.backend_description(), file_system_of(control));
+  trainer.take_over(beginning, folder, position);
+  if (control.observer) {
+    std::vector<std::string> description = trainer.description();
+    description.push_back(fmt::format("branched  after epoch {} of {}", position.epoch, trunk.string()));
+    control.observer->on_start(description);
+  }
+  return trainer.run(folder, position);
 }
 
 TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingControl& control) {
@@ -274,13 +327,26 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
   return trainer.run(folder, position);
 }
 
-Evaluation evaluate(const RunSettings& settings, const std::filesystem::path& weights) {
+Evaluations evaluate(const RunSettings& settings, const std::filesystem::path& weights,
+                     const std::filesystem::path& outputs) {
   const std::unique_ptr<Backend> backend = make_run_backend(settings);
   const TrainingData data = load_training_data(*backend, settings);
   const std::shared_ptr<Module> network =
       make_run_network(*backend, settings, data.train.classes, make_step_state(*backend, 0));
   load_weights(weights, *network, real_file_system());
-  return Evaluator(*network, data.test, data.test_gather, settings.evaluation_batch).run();
+  const auto evaluator = [&](const DeviceDataset& images) {
+    return Evaluator(*network, images, data.test_gather, settings.evaluation_batch);
+  };
+  Evaluator test = evaluator(data.test);
+  Evaluations evaluations{test.run(), std::nullopt};
+  if (data.validation) evaluations.validation = evaluator(*data.validation).run();
+  if (!outputs.empty()) {
+    const std::vector<float> values = test.outputs();
+    write_safetensors(
+        outputs, {{"outputs", DType::kF32, {data.test.count, data.test.classes}, std::as_bytes(std::span(values))}}, {},
+        Keep::kNothing, real_file_system());
+  }
+  return evaluations;
 }
 
 }  // namespace gradamp

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,9 +29,10 @@ struct EpochSummary {
   int epoch = 0, epochs = 0;
   double learning_rate = 0;
   double train_loss = 0, train_accuracy = 0;  // over the augmented images, while training
-  double test_loss = 0, test_accuracy = 0;    // of the test set, or the validation part where there is one
-  double seconds = 0;                         // training and evaluation
-  double images_per_second = 0;               // in training
+  double test_loss = 0, test_accuracy = 0;
+  std::optional<double> validation_loss, validation_accuracy;  // where images are held out for it
+  double seconds = 0;                                          // training and evaluation
+  double images_per_second = 0;                                // in training
   bool analyzed = false, amplified = false;
 };
 
@@ -68,6 +70,7 @@ struct TrainingControl {
   const std::atomic<bool>* stop = nullptr;
   TrainingObserver* observer = nullptr;
   FileSystem* file_system = nullptr;  // null: the real one
+  int last_epoch = 0;                 // the run is ended after it, and can be resumed; 0: the strategy's last
 };
 
 /// Trains from the beginning into settings.run_folder, which must not hold a run yet. Error, with nothing trained,
@@ -75,11 +78,23 @@ struct TrainingControl {
 /// is not finite, with nothing saved over it.
 TrainingOutcome train(const RunSettings& settings, const TrainingControl& control);
 
+/// The same run, begun with what it has in common with the run in `trunk`, which stands at the end of an epoch: the
+/// trunk's weights and logs are taken over, and the result is that of train(), bit for bit. Error where the trunk has
+/// gone beyond that (shared_epochs).
+TrainingOutcome branch(const RunSettings& settings, const std::filesystem::path& trunk, const TrainingControl& control);
+
 /// Goes on with the run in `run_folder` from its last checkpoint, with its settings, bit for bit as if it had never
 /// been broken off (on the same number of threads). Of a finished run it gives the outcome and trains nothing.
 TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingControl& control);
 
-/// Loss and accuracy of weights (a checkpoint or any safetensors file with PyTorch's names) on the settings' test set.
-Evaluation evaluate(const RunSettings& settings, const std::filesystem::path& weights);
+struct Evaluations {
+  Evaluation test;
+  std::optional<Evaluation> validation;  // where images are held out for it
+};
+/// Loss and accuracy of weights (a checkpoint or any safetensors file with PyTorch's names) on the settings' images.
+/// `outputs`, where not empty: a safetensors file to write with what the network gives for the test images, `outputs`
+/// f32 (images, classes), before the softmax.
+Evaluations evaluate(const RunSettings& settings, const std::filesystem::path& weights,
+                     const std::filesystem::path& outputs = {});
 
 }  // namespace gradamp

@@ -33,20 +33,30 @@ Dataset load_split(const RunSettings& settings, const std::string& split) {
   return load_dataset(choice, split);
 }
 
+/// The images of a run, on the host.
+struct HostData {
+  Dataset train, test;
+  std::optional<Dataset> validation;
+};
+
+HostData load_host_data(const RunSettings& settings) {
+  HostData data{load_split(settings, "train"), load_split(settings, "test"), std::nullopt};
+  if (settings.validation > 0) {
+    check(settings.validation < data.train.count, "--validation: expected fewer than the {} training images, got {}",
+          data.train.count, settings.validation);
+    std::tie(data.train, data.validation) = split_off_last(data.train, settings.validation);
+  }
+  return data;
+}
+
 }  // namespace
 
+void check_training_data(const RunSettings& settings) { load_host_data(settings); }
+
 TrainingData load_training_data(Backend& backend, const RunSettings& settings) {
-  Dataset train = load_split(settings, "train");
-  Dataset test;
-  if (settings.validation > 0) {
-    check(settings.validation < train.count, "--validation: expected fewer than the {} training images, got {}",
-          train.count, settings.validation);
-    std::tie(train, test) = split_off_last(train, settings.validation);
-  } else {
-    test = load_split(settings, "test");
-  }
+  const HostData host = load_host_data(settings);
   TrainingData data;
-  const ChannelStatistics statistics = channel_statistics(train);
+  const ChannelStatistics statistics = channel_statistics(host.train);
   for (std::size_t c = 0; c < 3; ++c) {
     data.test_gather.mean[c] = static_cast<float>(statistics.mean[c]);
     data.test_gather.inverse_std[c] = static_cast<float>(1.0 / std::max(statistics.deviation[c], 1e-3));
@@ -55,8 +65,9 @@ TrainingData load_training_data(Backend& backend, const RunSettings& settings) {
   data.train_gather.augment = settings.augment;
   data.train_gather.padding = settings.crop_padding;
   data.train_gather.flip = settings.flip;
-  data.train = upload(backend, train);
-  data.test = upload(backend, test);
+  data.train = upload(backend, host.train);
+  data.test = upload(backend, host.test);
+  if (host.validation) data.validation = upload(backend, *host.validation);
   return data;
 }
 
@@ -115,6 +126,21 @@ Evaluation Evaluator::run() {
   const std::vector<double> metrics = state_.metrics.to_host<double>();
   const double images = static_cast<double>(data_.count);
   return {metrics[kLossSum] / images, metrics[kCorrect] / images, data_.count};
+}
+
+std::vector<float> Evaluator::outputs() {
+  state_.counters.fill_zero();
+  std::vector<float> outputs;
+  const NoGrad no_grad;
+  for (std::int64_t done = 0; done < data_.count; done += batch_size_) {
+    const std::int64_t count = std::min(batch_size_, data_.count - done);
+    const Batch batch = gather_batch(data_.images, data_.labels, order_, count, state_, gather_);
+    const Variable y = network_.forward(Variable(batch.images), Mode::kEvaluation);
+    const std::vector<float> values = y.value_as(DType::kF32).to_host<float>();
+    outputs.insert(outputs.end(), values.begin(), values.end());
+    order_.backend().advance_step(state_, count);
+  }
+  return outputs;
 }
 
 }  // namespace gradamp

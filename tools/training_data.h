@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "core/operations.h"
 #include "data/dataset.h"
@@ -24,13 +26,17 @@ struct DeviceDataset {
 };
 
 struct TrainingData {
-  DeviceDataset train, test;  // `test` is the validation part where there is one
-  GatherParams train_gather;  // augmented as the settings say
+  DeviceDataset train, test;
+  std::optional<DeviceDataset> validation;  // held out from the end of the training images
+  GatherParams train_gather;                // augmented as the settings say
   GatherParams test_gather;
 };
 
 /// Reads, checks and uploads what `settings` ask for. Images are normalised by the training images' channel statistics.
 TrainingData load_training_data(Backend& backend, const RunSettings& settings);
+
+/// Error where load_training_data would fail.
+void check_training_data(const RunSettings& settings);
 
 /// A fresh state of a run: counters with the seed, zeros elsewhere.
 StepState make_step_state(Backend& backend, std::uint64_t seed);
@@ -52,6 +58,8 @@ class Evaluator {
   /// `network` and `data` must outlive it.
   Evaluator(Module& network, const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size);
   Evaluation run();
+  /// What the network gives for every image, before the softmax: (images, classes), row by row.
+  std::vector<float> outputs();
 
  private:
   void evaluate_batch(std::int64_t count) const;

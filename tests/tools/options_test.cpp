@@ -222,8 +222,8 @@ TEST(ConfigReader, ReadsTomlAndIni) {
       "empty = \"\"\n"
       "equal = a=b\n");
   std::string text;
-  for (const ConfigEntry& entry : read_config(file, "f", {"data"}))
-    text += fmt::format("{}|{}|{}\n", entry.line, entry.key, entry.value);
+  const Config config = read_config(file, "f", {"data"});
+  for (const ConfigEntry& entry : config.entries) text += fmt::format("{}|{}|{}\n", entry.line, entry.key, entry.value);
   EXPECT_EQ(text,
             "4|data|/a # b; c\n5|weights|C:\\x\n6|strategy|2:0.1, 4:0.1:2\n7|url|a#b;c\n8|types|conv,bn,relu\n"
             "9|quoted|a \"b\" \\\n10|empty|\n11|equal|a=b\n");
@@ -256,7 +256,7 @@ TEST(ConfigReader, RefusesWhatItCannotRead) {
 }
 
 TEST(Options, WrongUsageSaysWhatToDo) {
-  EXPECT_EQ(usage_error({}), "expected a command (train, evaluate, data, info); see `gradamp --help`");
+  EXPECT_EQ(usage_error({}), "expected a command (train, evaluate, sweep, report, data, info); see `gradamp --help`");
   EXPECT_EQ(usage_error({"data"}), "expected a command (fetch, make, verify); see `gradamp data --help`");
   EXPECT_EQ(usage_error({"trian"}), "unknown command 'trian'; did you mean 'train'?");
   EXPECT_EQ(usage_error({"train", "evaluate"}), "expected one command, got train and evaluate");

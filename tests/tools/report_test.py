@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Tests of tools/report.py on runs made by hand. The exit code is 77 where what needs matplotlib was left out."""
+"""Tests of the report on runs made by hand. The exit code is 77 where what needs matplotlib was left out."""
 
 import contextlib
 import csv
@@ -15,7 +15,7 @@ import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(ROOT / "tools" / "report"))
 
 import report  # noqa: E402
 import report_csv  # noqa: E402

@@ -243,5 +243,36 @@ TEST(Settings, OptimizerOptionsCarryEverySetting) {
   EXPECT_EQ(options.placement, Placement::kBackprop);
 }
 
+TEST(Settings, RunsShareTheirEpochsBeforeTheFirstAmplification) {
+  RunSettings a;
+  a.strategy = "params_1";
+  RunSettings b = a;
+  EXPECT_EQ(shared_epochs(a, b), 50);
+  b.measure = kG;
+  b.selection_case = SelectionCase::kTwoSided;
+  b.threshold = 2.5;
+  b.granularity = Granularity::kNeuron;
+  b.run_folder = "elsewhere";
+  EXPECT_EQ(shared_epochs(a, b), 50);
+  b.selection = SelectionMethod::kRandom;
+  b.placement = Placement::kBackprop;
+  EXPECT_EQ(shared_epochs(a, b), 50);
+  a.selection = SelectionMethod::kNone;
+  EXPECT_EQ(shared_epochs(a, b), 50);
+  b = a;
+  EXPECT_EQ(shared_epochs(a, b), 150);  // neither ever amplifies
+  b.strategy = "30:0.1, 150:0.01:2";
+  EXPECT_EQ(shared_epochs(a, b), 30);
+  b.strategy = "150:0.2";
+  EXPECT_EQ(shared_epochs(a, b), 0);
+  for (const Setting& setting : setting_table()) {
+    const std::set<std::string_view> of_later_epochs = {"strategy", "learning-rate", "reselect-every", "run-folder"};
+    if (setting.group == "Amplification" || of_later_epochs.contains(setting.name)) continue;
+    RunSettings other = a;
+    assign_setting(other, setting, setting_text(unusual_settings(), setting));
+    EXPECT_LT(shared_epochs(a, other), 150) << setting.name;
+  }
+}
+
 }  // namespace
 }  // namespace gradamp

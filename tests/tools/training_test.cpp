@@ -163,6 +163,98 @@ TEST(Training, AfterAnyFailureACheckpointLoads) {
   expect_equal_runs(folder / "run", folder / "unbroken", kEpochs);
 }
 
+// ---- Branches ----
+
+/// Two plain epochs, then what the selection makes of the other two.
+RunSettings branching_run(const fs::path& folder) {
+  RunSettings settings = small_run(folder);
+  settings.strategy = "2:0.05, 4:0.05:2";
+  return settings;
+}
+
+void train_trunk(const fs::path& folder, int epochs) {
+  RunSettings settings = branching_run(folder);
+  settings.selection = SelectionMethod::kNone;
+  ASSERT_EQ(in_child([&] {
+              TrainingControl control;
+              control.last_epoch = epochs;
+              const TrainingOutcome outcome = train(settings, control);
+              check(!outcome.completed && outcome.last.epoch == epochs, "expected to end after {} epochs", epochs);
+            }),
+            0);
+}
+
+TEST(Training, ABranchEqualsTheRunTrainedAlone) {
+  const ScratchFolder folder;
+  train_trunk(folder / "trunk", 2);
+  const auto expect_same = [&](const char* name, const std::function<void(RunSettings&)>& change) {
+    SCOPED_TRACE(name);
+    RunSettings alone = branching_run(folder / name);
+    change(alone);
+    RunSettings branched = alone;
+    branched.run_folder += "-branched";
+    ASSERT_EQ(train_in_child(alone), 0);
+    ASSERT_EQ(in_child([&] { check(branch(branched, folder / "trunk", {}).completed, "expected a whole run"); }), 0);
+    expect_equal_runs(branched.run_folder, alone.run_folder, kEpochs);
+  };
+  expect_same("measured", [](RunSettings&) {});
+  expect_same("original", [](RunSettings& settings) { settings.selection = SelectionMethod::kNone; });
+  expect_same("random", [](RunSettings& settings) { settings.selection = SelectionMethod::kRandom; });
+  expect_same("backprop", [](RunSettings& settings) {
+    settings.selection = SelectionMethod::kRandom;
+    settings.placement = Placement::kBackprop;
+    settings.random_types = {LayerType::kConv, LayerType::kRelu};
+  });
+  expect_same("by-neuron", [](RunSettings& settings) {
+    settings.measure = kG;
+    settings.selection_case = SelectionCase::kTwoSided;
+    settings.granularity = Granularity::kNeuron;
+    settings.strategy = "2:0.05, 4:0.05:3";
+  });
+}
+
+TEST(Training, ABranchKilledAtAnyFileSystemCallAndResumedEqualsTheRunTrainedAlone) {
+  const ScratchFolder folder;
+  train_trunk(folder / "trunk", 1);
+  ASSERT_EQ(train_in_child(branching_run(folder / "alone")), 0);
+  int killed = 0;
+  for (int at = 1, code = 1; code != 0; at += 17) {
+    SCOPED_TRACE(testing::Message() << "killed at call " << at);
+    const fs::path run = folder / "branch";
+    fs::remove_all(run);
+    const auto begin = [&](FileSystem* file_system) {
+      branch(branching_run(run), folder / "trunk", {nullptr, nullptr, file_system});
+    };
+    code = in_child([&] {
+      FailingFileSystem failing(Fault::kExit, at);
+      begin(&failing);
+    });
+    killed += code == FailingFileSystem::kExitCode ? 1 : 0;
+    const bool begun = fs::exists(run / "config.json");
+    EXPECT_EQ(begun ? resume_in_child(run) : in_child([&] { begin(nullptr); }), 0);
+    expect_equal_runs(run, folder / "alone", kEpochs);
+  }
+  EXPECT_GT(killed, 3);
+}
+
+TEST(Training, ABranchOfARunThatIsNotItsBeginningIsRefused) {
+  const ScratchFolder folder;
+  train_trunk(folder / "trunk", 2);
+  const auto message = [&](const std::function<void(RunSettings&)>& change) {
+    RunSettings settings = branching_run(folder / "branch");
+    change(settings);
+    std::string text = error_in_child(folder.path(), [&] { branch(settings, folder / "trunk", {}); });
+    EXPECT_FALSE(fs::exists(folder / "branch"));
+    return text;
+  };
+  EXPECT_THAT(message([](RunSettings& settings) { settings.seed = 2; }), HasSubstr("only its first 0 in common"));
+  EXPECT_THAT(message([](RunSettings& settings) { settings.batch_size = 15; }), HasSubstr("--until 0"));
+  EXPECT_THAT(message([](RunSettings& settings) { settings.strategy = "1:0.05, 4:0.05:2"; }),
+              HasSubstr("only its first 1 in common"));
+  fs::remove(folder / "trunk/checkpoint.safetensors");
+  EXPECT_THAT(message([](RunSettings&) {}), HasSubstr("no checkpoint"));
+}
+
 TEST(Training, NonFiniteLossStopsAndKeepsTheCheckpoint) {
   const ScratchFolder folder;
   RunSettings settings = small_run(folder / "good");
@@ -224,7 +316,7 @@ TEST(Training, AFinishedRunGivesItsOutcomeAgain) {
               check(first.completed && second.completed, "expected completed runs");
               check(first.best_accuracy == second.best_accuracy && first.last.test_loss == second.last.test_loss,
                     "expected the same outcome");
-              const Evaluation evaluation = evaluate(small_run(run), run / "checkpoint.safetensors");
+              const Evaluation evaluation = evaluate(small_run(run), run / "checkpoint.safetensors").test;
               check(evaluation.accuracy == first.last.test_accuracy && evaluation.loss == first.last.test_loss,
                     "expected the logged accuracy from evaluate, got {}", evaluation.accuracy);
             }),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""tables.csv of tools/report.py: the numbers of its tables, unrounded, and those of every threshold, one a line."""
+"""tables.csv of the report: the numbers of its tables, unrounded, and those of every threshold, one a line."""
 
 import csv
 import io

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What tools/report.py's page says of the runs as a whole: what was run, with which settings and versions."""
+"""What the report's page says of the runs as a whole: what was run, with which settings and versions."""
 
 import json
 

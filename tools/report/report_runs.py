@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Finds and reads the folders of runs for tools/report.py. Needs nothing but Python."""
+"""Finds and reads the folders of runs for the report. Needs nothing but Python."""
 
 import dataclasses
 import functools

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""tools/report.py's tables as text: what stands in a cell, captions, and tables.md.
-The page (tools/report_html.py) shows the same tables."""
+"""The report's tables as text: what stands in a cell, captions, and tables.md.
+The page (report_html.py) shows the same tables."""
 
 import dataclasses
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""tools/report.py's figures over epochs and thresholds. Needs matplotlib."""
+"""The report's figures over epochs and thresholds. Needs matplotlib."""
 
 import report_statistics
 import report_tables

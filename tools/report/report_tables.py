@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The numbers of tools/report.py's tables, from completed runs: which runs are compared with which, which threshold is
+"""The numbers of the report's tables, from completed runs: which runs are compared with which, which threshold is
 chosen by what, and what came out of it. Accuracies are test accuracies after the last epoch, in %."""
 
 import dataclasses

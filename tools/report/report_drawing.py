@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How tools/report.py's figures look, are laid out and are rendered. Needs matplotlib.
+"""How the report's figures look, are laid out and are rendered. Needs matplotlib.
 
 The same runs give the same files, byte for byte."""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""report.html of tools/report.py: one file that needs nothing else, no network and no scripts."""
+"""report.html of the report: one file that needs nothing else, no network and no scripts."""
 
 import base64
 import html

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""tools/report.py's figures over layers: the measures, and which layers were selected. Needs matplotlib. Layers stand
+"""The report's figures over layers: the measures, and which layers were selected. Needs matplotlib. Layers stand
 in the network's order, that of layers.jsonl."""
 
 import report_statistics

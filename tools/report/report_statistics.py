@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Means with confidence intervals, and differences of means, for tools/report.py. Needs nothing but Python."""
+"""Means with confidence intervals, and differences of means, for the report. Needs nothing but Python."""
 
 import dataclasses
 import math

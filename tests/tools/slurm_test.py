@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""`gradamp sweep --slurm` on a Slurm that the test starts for itself: what runs there ends with the same bytes as here,
+whatever happens to it on the way. Skipped where Slurm's programs are not installed. Argument: the program gradamp."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+from local_slurm import LocalSlurm, Unavailable
+
+COMMON = """
+network = resnet8
+train-images = {images}
+test-images = 20
+batch-size = 20
+strategy = '{phases}'
+device = cpu
+threads = 1
+"""
+SHORT = COMMON.format(images=80, phases="1:0.05, 2:0.05:2")
+LONG = COMMON.format(images=400, phases="6:0.05, 10:0.05:2")  # seconds, to be stopped in
+AMPLIFIED = "[amplified]\nthreshold = [0.5, 1]\n"
+PATIENCE = 120  # seconds
+
+
+class SlurmSweep(unittest.TestCase):
+    def setUp(self):
+        self.scratch = pathlib.Path(tempfile.mkdtemp(dir=SLURM.folder))
+        # A name that sbatch could misread.
+        self.file, self.folder = self.scratch / "s.toml", self.scratch / "on Slurm: #1, 100%a, 'x'"
+        self.addCleanup(lambda: SLURM.ask("scancel", "--user", str(os.geteuid())))
+
+    def gradamp(self, *options, folder=None, expect=0, environment=None) -> str:
+        """What `gradamp sweep` prints."""
+        command = [PROGRAM, "sweep", str(self.file), "--folder", str(folder or self.folder), *options]
+        done = subprocess.run(
+            command, env=environment or SLURM.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.assertEqual(done.returncode, expect, done.stdout)
+        return done.stdout
+
+    def submit(self, *options) -> list:
+        """The jobs' numbers."""
+        printed = self.gradamp("--slurm", *options).splitlines()
+        for line in printed:
+            self.assertRegex(line, r"^job \d+: \d+ (shared beginnings|cells)$")
+        return [line.split()[1].rstrip(":") for line in printed]
+
+    def wait_for(self, condition, what: str):
+        """The condition's value."""
+        end = time.monotonic() + PATIENCE
+        while not (value := condition()):
+            self.assertLess(time.monotonic(), end, f"{what}: {SLURM.jobs()}\n{self.slurm_logs()}\n{SLURM.logs()}")
+            time.sleep(0.1)
+        return value
+
+    def wait_for_end(self, *numbers) -> dict:
+        """Of the jobs' tasks what Slurm says of them, by "JOB_TASK"."""
+
+        def ended():
+            tasks = {name: job for name, job in SLURM.jobs().items() if name.split("_")[0] in numbers}
+            going_on = ("PENDING", "RUNNING", "COMPLETING", "REQUEUED")
+            return None if any(job["JobState"] in going_on for job in tasks.values()) else tasks
+
+        return self.wait_for(ended, "the jobs did not end")
+
+    def slurm_logs(self) -> str:
+        return "\n".join(path.read_text() for path in sorted((self.folder / "slurm").glob("*.log")))
+
+    def wait_until_it_trains(self, run: str) -> None:
+        metrics = self.folder / run / "metrics.jsonl"
+        self.wait_for(lambda: metrics.exists() and metrics.stat().st_size > 0, f"{run} did not begin")
+
+    def checkpoints(self, folder) -> dict:
+        return {path.parent.name: path.read_bytes() for path in folder.glob("cells/*/checkpoint.safetensors")}
+
+    def check_against_local(self, cells: int) -> None:
+        self.assertIn(f"{cells} of {cells} cells are done, 0 failed", self.gradamp("--status"))
+        local = self.scratch / "local"
+        self.gradamp("--quiet", folder=local)
+        expected, got = self.checkpoints(local), self.checkpoints(self.folder)
+        self.assertEqual(len(expected), cells)
+        self.assertEqual(sorted(got), sorted(expected))
+        for name, checkpoint in expected.items():
+            self.assertTrue(got[name] == checkpoint, f"{name} differs")
+
+    def test_the_same_bytes_as_here_and_only_what_is_left(self):
+        self.file.write_text(SHORT + AMPLIFIED + "[original]\n")
+        numbers = self.submit("--sbatch", "--time=5")
+        self.assertEqual(len(numbers), 2)
+        tasks = self.wait_for_end(*numbers)
+        self.assertEqual(len(tasks), 4)
+        self.assertEqual({job["JobState"] for job in tasks.values()}, {"COMPLETED"}, self.slurm_logs())
+        self.assertEqual({job["TimeLimit"] for job in tasks.values()}, {"00:05:00"})
+        self.check_against_local(3)
+
+        self.assertEqual(self.gradamp("--slurm"), "all cells are done\n")
+        before = self.checkpoints(self.folder)
+        shutil.rmtree(self.folder / "cells" / "original")
+        (number,) = self.submit()
+        self.assertEqual(len(self.wait_for_end(number)), 1)
+        self.assertTrue(self.checkpoints(self.folder) == before)
+
+    def test_time_slices(self):
+        self.file.write_text(LONG + AMPLIFIED)
+        beginnings, cells = self.submit("--sbatch", "--time=5")
+        warned = [("beginnings/beginning", beginnings, 0), ("cells/amplified_threshold-1", cells, 2)]
+        for run, number, task in warned:
+            self.wait_until_it_trains(run)
+            SLURM.ask("scancel", "--signal=USR1", "--batch", f"{number}_{task}")  # as Slurm does before the limit
+        tasks = self.wait_for_end(beginnings, cells)
+        self.assertEqual(
+            {name: (job["JobState"], job["Restarts"]) for name, job in tasks.items()},
+            {
+                f"{beginnings}_0": ("COMPLETED", "1"),
+                f"{cells}_1": ("COMPLETED", "0"),
+                f"{cells}_2": ("COMPLETED", "1"),
+            },
+        )
+        for run, number, task in warned:
+            log = (self.folder / "slurm" / f"{number}_{task}.log").read_text()
+            self.assertEqual(log.count("stopped by SIGUSR1"), 1, log)
+            self.assertIn(f"{pathlib.Path(run).name}  done", log.split("stopped by SIGUSR1")[1])
+            self.assertIn("resumed   in epoch", (self.folder / "logs" / (pathlib.Path(run).name + ".log")).read_text())
+        self.check_against_local(2)
+
+    def test_a_task_that_is_cancelled_stays_so_and_is_saved(self):
+        self.file.write_text(LONG + "[original]\n")
+        (number,) = self.submit()
+        self.wait_until_it_trains("cells/original")
+        SLURM.ask("scancel", f"{number}_0")
+        tasks = self.wait_for_end(number)
+        self.assertEqual([(job["JobState"], job["Restarts"]) for job in tasks.values()], [("CANCELLED", "0")])
+        self.assertIn("broken off", self.gradamp("--status"))
+
+    def test_a_cell_that_fails(self):
+        self.file.write_text(SHORT.replace("strategy", "#") + "epochs = 2\n[original]\nlearning-rate = [0.05, 1e30]\n")
+        (number,) = self.submit()
+        tasks = self.wait_for_end(number)
+        self.assertEqual([tasks[f"{number}_{task}"]["JobState"] for task in range(2)], ["COMPLETED", "FAILED"])
+        self.assertEqual(tasks[f"{number}_1"]["ExitCode"], "1:0")
+        status = self.gradamp("--status")
+        self.assertIn("1 of 2 cells are done, 1 failed", status)
+        self.assertRegex(status, r"original_learning-rate-1e\+30: .*not finite")
+
+    def test_sbatch_refuses(self):
+        self.file.write_text(SHORT + AMPLIFIED)
+        printed = self.gradamp("--slurm", "--sbatch", "--partition=nowhere", expect=1)
+        self.assertRegex(printed, r"\Agradamp: sbatch failed: [^\n]*invalid partition[^\n]*\n\Z")
+
+    def test_sbatch_is_missing(self):
+        self.file.write_text(SHORT + AMPLIFIED)
+        programs = self.scratch / "bin"
+        programs.mkdir()
+        printed = self.gradamp("--slurm", expect=1, environment={"PATH": str(programs)})
+        self.assertRegex(printed, r"\Agradamp: there is no sbatch on the PATH: [^\n]*\n\Z")
+
+    def test_sbatch_warns(self):
+        self.file.write_text(SHORT + AMPLIFIED)
+        printed = self.gradamp("--slurm", "--sbatch", "--hold --nodes=2 --ntasks=1").splitlines()
+        jobs = [line.split()[1].rstrip(":") for line in printed if line.startswith("job ")]
+        warnings = [line for line in printed if "can't run 1 processes on 2 nodes" in line]
+        self.assertEqual((len(jobs), len(warnings), len(printed)), (2, 2, 4), printed)
+        self.assertIn(f"afterany:{jobs[0]}_", SLURM.jobs()[f"{jobs[1]}_1-2"]["Dependency"])
+
+
+if __name__ == "__main__":
+    PROGRAM = sys.argv.pop(1)
+    try:
+        SLURM = LocalSlurm()
+    except Unavailable as reason:
+        print(f"skipped: {reason}")
+        sys.exit(77)
+    with SLURM:
+        unittest.main()

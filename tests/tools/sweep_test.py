@@ -1,0 +1,254 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Whole sweeps by the program as built: their runs are those trained alone, a sweep that is killed at any time and
+started again comes to the same, a cell that fails leaves the others be, and a bad sweep leaves nothing behind.
+Argument: the program gradamp."""
+
+import os
+import pathlib
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+FILE = """
+network = resnet8
+train-images = 100
+test-images = 20
+batch-size = 20
+strategy = '2:0.05, 4:0.05:2'
+device = cpu
+threads = 1
+seed = 1:2
+
+[original]
+
+[random]
+
+[amplified]
+measure = [g, g-prime]
+threshold = [0.5, 1]
+"""
+CELLS = 2 * (1 + 1 + 4)
+
+
+class SweepCase(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+        self.file("s.toml", FILE)
+
+    def file(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text)
+
+    def environment(self) -> dict:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("GRADAMP_")}
+        return {**kept, "HOME": str(self.folder), "XDG_CACHE_HOME": str(self.folder / "cache")}
+
+    def gradamp(self, *arguments: str, **more) -> subprocess.CompletedProcess:
+        return subprocess.run([PROGRAM, *arguments], cwd=self.folder, env=self.environment(), text=True,
+                              capture_output=True, timeout=120, **more)
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        return subprocess.Popen([PROGRAM, *arguments], cwd=self.folder, env=self.environment(),
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def sweep(self, *arguments: str) -> subprocess.CompletedProcess:
+        done = self.gradamp("sweep", "s.toml", *arguments)
+        self.assertEqual(done.returncode, 0, done.stderr + done.stdout)
+        return done
+
+    def checkpoints(self, sweep: str) -> dict:
+        """By cell."""
+        paths = (self.folder / sweep / "cells").glob("*/checkpoint.safetensors")
+        return {path.parent.name: path.read_bytes() for path in paths}
+
+    def no_child_left(self, sweep: str) -> None:
+        """Waits until no run of the sweep is at work, as its own lock says."""
+        for _ in range(200):
+            status = self.gradamp("sweep", "s.toml", "--folder", sweep, "--status")
+            if "at work" not in status.stdout:
+                return
+            time.sleep(0.05)
+        self.fail("runs outlive their sweep")
+
+
+class Sweeps(SweepCase):
+    def test_cells_are_the_runs_trained_alone(self):
+        done = self.sweep("--jobs", "2")
+        self.assertIn(f"{CELLS} of {CELLS} cells are done, 0 failed", done.stdout)
+        checkpoints = self.checkpoints("sweeps/s")
+        self.assertEqual(len(checkpoints), CELLS)
+        alone = {"original_seed-1": ["--selection", "none"],
+                 "random_seed-2": ["--selection", "random", "--seed", "2"],
+                 "amplified_seed-2_g_threshold-0.5": ["--measure", "g", "--threshold", "0.5", "--seed", "2"],
+                 "amplified_seed-1_g-prime_threshold-1": ["--measure", "g-prime", "--threshold", "1"]}
+        for name, settings in alone.items():
+            run = self.gradamp("train", "--network", "resnet8", "--train-images", "100", "--test-images", "20",
+                               "--batch-size", "20", "--strategy", "2:0.05, 4:0.05:2", "--device", "cpu",
+                               "--threads", "1", "--run-folder", name, *settings)
+            self.assertEqual(run.returncode, 0, run.stderr)
+            self.assertEqual((self.folder / name / "checkpoint.safetensors").read_bytes(), checkpoints[name], name)
+        self.assertEqual(len(set(checkpoints.values())), CELLS)
+
+        # Nothing is done twice, and the figures stay.
+        again = self.sweep()
+        self.assertIn(f"{CELLS} of {CELLS} cells are done", again.stdout)
+        self.assertNotIn("4/4", again.stdout)
+        self.assertEqual(self.checkpoints("sweeps/s"), checkpoints)
+
+        # A file with more values in an axis goes on from there.
+        self.file("s.toml", FILE.replace("[0.5, 1]", "[0.5, 1, 1.5]"))
+        more = self.sweep()
+        self.assertEqual(more.stdout.count("4/4"), 4)
+        self.assertEqual({name: self.checkpoints("sweeps/s")[name] for name in checkpoints}, checkpoints)
+
+    def test_killed_at_any_time_and_started_again_comes_to_the_same(self):
+        self.sweep("--folder", "unbroken", "--jobs", "2")
+        moments = random.Random(5)
+        kills = 0
+        while kills < 12:
+            sweep = self.start("sweep", "s.toml", "--folder", "killed", "--jobs", "2")
+            time.sleep(moments.uniform(0.05, 0.9))
+            if sweep.poll() is not None:
+                break
+            how = moments.choice([signal.SIGKILL, signal.SIGTERM])
+            sweep.send_signal(how)
+            code = sweep.wait(60)
+            self.assertEqual(code, -signal.SIGKILL if how == signal.SIGKILL else 128 + signal.SIGTERM)
+            kills += 1
+            if moments.random() < 0.5:
+                self.no_child_left("killed")
+        self.assertGreater(kills, 2)
+        self.sweep("--folder", "killed", "--jobs", "2")
+        self.assertEqual(self.checkpoints("killed"), self.checkpoints("unbroken"))
+
+    def test_runs_that_are_killed_are_begun_again(self):
+        self.file("s.toml", FILE.replace("train-images = 100", "train-images = 400"))  # so that they live for a while
+        self.sweep("--folder", "unbroken")
+        sweep = self.start("sweep", "s.toml", "--folder", "killed")
+        killed = set()
+        while sweep.poll() is None and len(killed) < 4:
+            time.sleep(0.02)
+            children = pathlib.Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children").read_text().split()
+            for child in set(children) - killed:
+                time.sleep(0.1)  # it has begun
+                os.kill(int(child), signal.SIGKILL)
+                killed.add(child)
+        self.assertEqual(sweep.wait(60), 1)  # what was killed counts as failed ...
+        self.assertGreaterEqual(len(killed), 2)  # the beginnings, and with them all that waits for them
+        status = self.gradamp("sweep", "s.toml", "--folder", "killed", "--status")
+        self.assertIn("ended by signal 9 (Killed)", status.stdout)
+        self.sweep("--folder", "killed")  # ... and is tried again
+        self.assertEqual(self.checkpoints("killed"), self.checkpoints("unbroken"))
+
+    def test_two_sweeps_on_one_folder_share_the_work(self):
+        both = [self.start("sweep", "s.toml", "--folder", "shared") for _ in range(2)]
+        self.assertEqual([sweep.wait(120) for sweep in both], [0, 0])
+        self.sweep("--folder", "alone")
+        self.assertEqual(self.checkpoints("shared"), self.checkpoints("alone"))
+
+    def test_one_run_alone_and_its_beginning(self):
+        status = self.gradamp("sweep", "s.toml", "--status").stdout.splitlines()
+        number = next(line.split()[0] for line in status if " random_seed-2 " in line)
+        self.sweep("--only", number)
+        self.assertEqual(list(self.checkpoints("sweeps/s")), ["random_seed-2"])
+        self.assertEqual(os.listdir(self.folder / "sweeps/s/beginnings"), ["beginning_seed-2"])
+        wrong = self.gradamp("sweep", "s.toml", "--only", "99")
+        self.assertEqual(wrong.returncode, 1)
+        self.assertIn("--only: expected the number of one of the sweep's 14 runs, got 99", wrong.stderr)
+
+
+class Failures(SweepCase):
+    def test_a_cell_that_fails_leaves_the_others_be(self):
+        self.file("s.toml", FILE.replace("strategy = '2:0.05, 4:0.05:2'",
+                                         "strategy = ['2:0.05, 4:0.05:2', '1:0.05, 4:1e30:2']"))
+        done = self.gradamp("sweep", "s.toml", "--jobs", "2")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"{CELLS} of {2 * CELLS} cells are done, {CELLS} failed", done.stdout)
+        reasons = re.findall(r"^  (\S*strategy-1\S*): the loss or a gradient is not finite", done.stdout, re.MULTILINE)
+        self.assertEqual(len(reasons), CELLS, done.stdout)
+        status = self.gradamp("sweep", "s.toml", "--status")
+        self.assertEqual(status.stdout.count("not finite"), 2 * CELLS)  # in the list and in the summary
+
+    def test_a_beginning_that_fails_is_the_reason_of_its_cells(self):
+        self.file("s.toml", FILE.replace("2:0.05, 4:0.05:2", "2:1e30, 4:0.05:2").replace("seed = 1:2", "seed = 1"))
+        done = self.gradamp("sweep", "s.toml")
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.stdout.count("its beginning failed: the loss"), 2 * CELLS // 2)
+
+    def test_bad_sweeps_leave_nothing_behind(self):
+        for text, message in {
+                "[amplified]\ntreshold = 1": "bad.toml:2: unknown key 'treshold'; did you mean 'threshold'?",
+                "[amplified]\nthreshold = []": "bad.toml:2: threshold: expected a value at least, got an empty list",
+                "[amplified]\nthreshold = high": "bad.toml:2: threshold: expected a number, got 'high'",
+                "[original]\nnetwork = [resnet8, resnet7]": "bad.toml:2: in the cell original_resnet7: --network: ",
+                "[original": "bad.toml:1: a heading without its closing ]"}.items():
+            self.file("bad.toml", text)
+            self.refused(["bad.toml"], 2, message)
+        self.refused(["missing.toml"], 2, "'missing.toml' is neither a file nor a preset")
+        self.refused(["."], 1, "cannot be read")
+        self.refused(["s.toml", "--jobs", "0"], 2, "--jobs: expected at least 1, got 0")
+        self.refused(["s.toml", "--dataset", "cifar10", "--data", "nowhere"], 1, "nowhere")
+        self.refused(["cifar10-small"], 1, "gradamp data fetch --dataset cifar10")
+        self.file("in_the_way", "")
+        self.refused(["s.toml", "--folder", "in_the_way/s"], 1, "cannot be made")
+
+    def refused(self, arguments: list, code: int, message: str) -> None:
+        done = self.gradamp("sweep", *arguments)
+        self.assertEqual(done.returncode, code, done.stderr)
+        self.assertEqual(done.stdout, "")
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        self.assertTrue(done.stderr.startswith("gradamp: "), done.stderr)
+        self.assertIn(message, done.stderr)
+        self.assertFalse((self.folder / "sweeps").exists(), arguments)
+
+    def test_a_folder_of_another_sweep_is_not_overwritten(self):
+        self.sweep()
+        before = self.checkpoints("sweeps/s")
+        self.file("s.toml", FILE.replace("batch-size = 20", "batch-size = 25"))
+        done = self.gradamp("sweep", "s.toml")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("was begun with batch-size = 20, and now it is to be 25; name another --folder", done.stderr)
+        self.assertEqual(self.checkpoints("sweeps/s"), before)
+
+    def test_a_full_disk_is_told_and_gone_on_from(self):
+        disk = self.folder / "disk"
+        disk.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], capture_output=True)
+        if mounted.returncode != 0:
+            self.skipTest("only root can mount a small disk")
+        self.addCleanup(subprocess.run, ["umount", str(disk)])
+        done = self.gradamp("sweep", "s.toml", "--folder", "disk/s")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("No space left on device", done.stdout + done.stderr)
+        subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
+        self.sweep("--folder", "disk/s")
+        self.sweep("--folder", "elsewhere")
+        self.assertEqual(self.checkpoints("disk/s"), self.checkpoints("elsewhere"))
+
+
+class Shown(SweepCase):
+    def test_a_dry_run_lists_and_estimates_and_makes_nothing(self):
+        done = self.sweep("--dry-run")
+        self.assertEqual(len(re.findall(r"^ *\d+  \S+ +waiting +0/4 epochs  after beginning_seed-", done.stdout,
+                                        re.MULTILINE)), CELLS)
+        self.assertRegex(done.stdout, r"about \d+.* for what is left, 1 at a time, by a step measured on this machine")
+        self.assertFalse((self.folder / "sweeps").exists())
+
+    def test_presets_can_be_printed_and_changed(self):
+        printed = self.gradamp("sweep", "cifar10-small", "--print")
+        self.assertEqual(printed.returncode, 0)
+        self.file("own.toml", printed.stdout.replace("dataset = cifar10", "dataset = made"))
+        status = self.gradamp("sweep", "own.toml", "--status")
+        self.assertIn("0 of 56 cells are done", status.stdout)
+
+
+if __name__ == "__main__":
+    PROGRAM = str(pathlib.Path(sys.argv.pop(1)).resolve())
+    unittest.main()

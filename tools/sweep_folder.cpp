@@ -129,7 +129,7 @@ JobReport SweepFolder::read_report(const SweepJob& job) const {
     const TrainingOutcome outcome = open_run(job).read_outcome();
     report.epochs_done = outcome.last.epoch;
     if (outcome.last.epoch > 0) {
-      report.seconds_of_epoch = outcome.seconds / outcome.last.epoch;
+      report.seconds_of_epoch = outcome.last.seconds;
       report.test_accuracy = outcome.last.test_accuracy;
     }
     report.state = JobState::kBrokenOff;

@@ -36,7 +36,7 @@ const char* name_of(JobState state);
 struct JobReport {
   JobState state = JobState::kWaiting;
   int epochs_done = 0;                  // by itself or in its beginning
-  double seconds_of_epoch = 0;          // the mean over its epochs; 0 before the first
+  double seconds_of_epoch = 0;          // of the last one; 0 before the first
   std::optional<double> test_accuracy;  // of the last epoch
   std::string failure;                  // one line, where it failed
 };

@@ -556,6 +556,23 @@ class ProgramTest(Case):
 
 
 @unittest.skipUnless(HAS_MATPLOTLIB, "needs matplotlib")
+class FigureTest(unittest.TestCase):
+    def test_the_measures_of_every_epoch_are_within_the_axes(self):
+        import report_layer_figures
+
+        def lines(value):
+            return [dict(type="conv", g=value, g_prime=2 * value, noise_floor=0.1, selected=False)]
+
+        epochs = {4: {"a": lines(0.05), "b": lines(0.06)}, 8: {"a": lines(0.3), "b": lines(0.4)}}
+        figure, _ = report_layer_figures.measures_over_layers(epochs, "g-1")
+        largest = [0.06, 0.4, 0.12, 0.8]  # G after each epoch, then G'
+        for panel, value in zip(figure.axes, largest, strict=True):
+            low, high = panel.get_ylim()
+            self.assertEqual(low, 0)
+            self.assertGreater(high, value, panel.get_title())
+
+
+@unittest.skipUnless(HAS_MATPLOTLIB, "needs matplotlib")
 class ReportTest(Case):
     def sweep(self, validation=0.9):
         for seed in (1, 2):

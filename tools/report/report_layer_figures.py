@@ -90,12 +90,13 @@ def measures_over_layers(epochs, column):
                 mark_selected(panel, names, layers, key)
             floor = report_statistics.mean([lines[0]["noise_floor"] for lines in layers.values()])
             panel.axhline(floor, color="#b2182b", linestyle=":", linewidth=1.6, label="noise floor")
-            panel.set_ylim(bottom=0)
             panel.set_ylabel(f"{label} (0 to 1)")
             panel.set_title(f"{label} after epoch {epoch}")
             panel.tick_params(labelleft=True)
         axes[1][across].set_xticks(*thinned(names, MOST_NAMES_ACROSS), rotation=90, fontsize=7.5)
         axes[1][across].set_xlabel("layer")
+    for row in axes:
+        row[0].set_ylim(bottom=0)  # once all of the row is drawn: it ends the choice of the other limit
     legend_below(figure, axes.flat)
     return figure, (
         "Bars reach from the lowest to the highest seed. Rings: selected in more than half of these runs, "

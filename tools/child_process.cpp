@@ -58,6 +58,10 @@ std::vector<char*> pointers_to(std::vector<std::string>& texts) {
 
 /// In the child, between fork and exec: system calls only.
 [[noreturn]] void become(char* const* arguments, char* const* environment, int log, pid_t parent) {
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGHUP}) {  // the parent's handlers would swallow them until exec
+    struct sigaction action = {};
+    if (::sigaction(signal, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) ::signal(signal, SIG_DFL);
+  }
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(kCannotStart);  // it has died already
   ::setpgid(0, 0);  // a terminal's Control-C reaches the parent alone, which passes on what it wants

@@ -95,8 +95,7 @@ bool read_line(std::string_view line, const std::vector<std::string>& headings, 
   check(equals != line.npos && equals > 0, "expected key = value, got '{}'", line);
   entry.key = trim(line.substr(0, equals));
   line = trim(line.substr(equals + 1));
-  entry.is_list = line.starts_with('[');
-  entry.elements = entry.is_list ? take_list(line) : std::vector<std::string>{take_value(line)};
+  entry.elements = line.starts_with('[') ? take_list(line) : std::vector<std::string>{take_value(line)};
   entry.value = fmt::format("{}", fmt::join(entry.elements, ","));
   line = trim(line);
   check(line.empty() || starts_comment(line.front()), "cannot read '{}' after the value", line);

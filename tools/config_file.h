@@ -19,7 +19,6 @@ struct ConfigEntry {
   std::string key;                    // "batch-size"
   std::string value;                  // without quotes; a list's elements are joined by commas
   std::vector<std::string> elements;  // of a list; else the value
-  bool is_list = false;
 };
 
 /// Whether a key may come once in the file or once under each heading.

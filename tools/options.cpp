@@ -223,7 +223,8 @@ void add_sweep(Program& program) {
   for (const std::string& name : sweep_preset_names()) presets += (presets.empty() ? "" : ", ") + name;
   sweep.add_option("file", command.file, "the sweep's file, or a preset: " + presets);
   add_text(sweep, "--folder", command.folder, "FOLDER", "for the sweep's files; without it, sweeps/NAME", "Sweep");
-  add_number(sweep, "--jobs", command.jobs, "RUNS", "that are trained at a time")->group("Sweep");
+  add_number(sweep, "--jobs", command.jobs, "RUNS", "that are trained at a time; without it, 1 or one a GPU of --gpus")
+      ->group("Sweep");
   add_text(sweep, "--gpus", program.gpus, "NUMBER,...",
            "GPUs to deal the runs out to, as CUDA_VISIBLE_DEVICES has them", "Sweep");
   sweep.add_flag("--dry-run", command.dry_run, "list the cells and estimate the time from a measured step")
@@ -402,6 +403,8 @@ SweepCommand finish_sweep(Program& program, const Environment& environment) {
   SweepCommand& command = program.sweep_command;
   if (command.file.empty()) fail_usage("expected a sweep's file or the name of a preset; see `gradamp sweep --help`");
   if (command.jobs < 1) fail_usage("--jobs: expected at least 1, got {}", command.jobs);
+  if (command.slurm && (command.only || program.sweep->count("--jobs") > 0 || !program.gpus.empty()))
+    fail_usage("--only, --jobs and --gpus cannot be given with --slurm: each of its tasks is one run");
   if (!command.sbatch.empty() && !command.slurm) fail_usage("--sbatch: expected --slurm with it");
   std::vector<Assignment> assignments = from_environment(environment);
   for (Assignment& assignment : program.sweep_settings->given()) assignments.push_back(std::move(assignment));
@@ -416,6 +419,7 @@ SweepCommand finish_sweep(Program& program, const Environment& environment) {
     if (command.gpus.back().empty()) fail_usage("--gpus: expected numbers separated by commas, got '{}'", program.gpus);
     begin = end + 1;
   }
+  if (program.sweep->count("--jobs") == 0) command.jobs = std::max(1, static_cast<int>(command.gpus.size()));
   return command;
 }
 

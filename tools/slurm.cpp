@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "core/error.h"
+#include "data/crc32c.h"
 #include "data/durable_file.h"
 #include "tools/console.h"
 
@@ -88,12 +89,16 @@ std::filesystem::path write_script(const SweepFolder& folder, const SlurmOptions
   std::error_code error;
   std::filesystem::create_directories(slurm, error);
   check(!error, "the folder {} cannot be made: {}", slurm.string(), error.message());
+  // Tasks are numbers of runs in this very file, which sweep.toml may not be any more when they begin.
+  const std::uint32_t checksum = crc32c(std::as_bytes(std::span(options.text)));
+  const std::filesystem::path copy = slurm / fmt::format("sweep-{:08x}.toml", checksum);
+  const std::array copied = {std::as_bytes(std::span(options.text))};
+  write_durably(copy, copied, Keep::kNothing);
   const std::string text = fmt::format(
       kScript, fmt::arg("name", sbatch_word("gradamp-" + folder.path().filename().string() + "-" + name, false)),
       fmt::arg("tasks", ranges_of(tasks)), fmt::arg("log", sbatch_word((folder.path() / "slurm").string(), true)),
       fmt::arg("program", shell_word(std::filesystem::read_symlink("/proc/self/exe").string())),
-      fmt::arg("file", shell_word((folder.path() / "sweep.toml").string())),
-      fmt::arg("folder_word", shell_word(folder.path().string())),
+      fmt::arg("file", shell_word(copy.string())), fmt::arg("folder_word", shell_word(folder.path().string())),
       fmt::arg("overrides", overrides_text(options.overrides)));
   const std::array parts = {std::as_bytes(std::span(text))};
   write_durably(path, parts, Keep::kNothing);
@@ -138,7 +143,8 @@ void submit_to_slurm(const SweepFolder& folder, const SlurmOptions& options) {
   std::vector<std::size_t> beginnings, cells;
   const std::vector<JobReport> reports = folder.reports();
   for (std::size_t i = 0; i < reports.size(); ++i)
-    if (reports[i].state != JobState::kDone) (folder.jobs()[i].is_cell ? cells : beginnings).push_back(i);
+    if (reports[i].state != JobState::kDone && folder.is_needed(i))
+      (folder.jobs()[i].is_cell ? cells : beginnings).push_back(i);
   const std::string further = options.sbatch.empty() ? "" : options.sbatch + " ";
   std::string dependency;
   if (!beginnings.empty()) {

@@ -65,7 +65,11 @@ std::vector<std::string> expand_range(std::string_view range) {
   const double steps = std::floor((to - from) / step + 1e-9);
   check(steps < static_cast<double>(kMostCells), "the range '{}' has more than {} values", range, kMostCells);
   std::vector<std::string> values;
-  for (int i = 0; i <= static_cast<int>(steps); ++i) values.push_back(fmt::format("{:.10g}", from + i * step));
+  for (int i = 0; i <= static_cast<int>(steps); ++i) {
+    const double value = from + i * step;
+    const bool whole = value == std::floor(value) && std::abs(value) < 1e15;
+    values.push_back(whole ? fmt::format("{:.0f}", value) : fmt::format("{:.10g}", value));  // 0.9, not 0.7 + 2 * 0.1
+  }
   return values;
 }
 
@@ -144,7 +148,8 @@ void add_cells(const std::string& file, const std::string& kind, const RunSettin
       if (axes[i].values.size() == 1) continue;
       const std::string part = "_" + name_part(*axes[i].setting, value);
       cell.name += part;
-      if (axes[i].setting->group != "Amplification") cell.name_of_beginning += part;
+      if (axes[i].setting->group != "Amplification" && axes[i].setting->name != "reselect-every")
+        cell.name_of_beginning += part;
     }
     try {
       cell.settings.validate();
@@ -207,7 +212,11 @@ std::vector<SweepCell> read_sweep(std::istream& file, const std::string& name,
 
 std::vector<SharedBeginning> shared_beginnings(const std::vector<SweepCell>& cells) {
   std::vector<SharedBeginning> beginnings;
-  const auto unamplified = [](RunSettings settings) {
+  const auto unamplified = [](RunSettings settings) {  // and nothing left of how it would be amplified
+    const RunSettings defaults;
+    for (const Setting& setting : setting_table())
+      if (setting.group == "Amplification") assign_setting(settings, setting, setting_text(defaults, setting));
+    settings.reselect_every = 0;
     settings.selection = SelectionMethod::kNone;
     return settings;
   };
@@ -238,6 +247,9 @@ std::vector<SharedBeginning> shared_beginnings(const std::vector<SweepCell>& cel
     if (longest != nullptr) longest->cells.push_back(i);
   }
   std::erase_if(beginnings, [](const SharedBeginning& beginning) { return beginning.cells.size() < 2; });
+  std::map<std::string, int> names;  // what only the kinds differ in is not in them
+  for (SharedBeginning& beginning : beginnings)
+    if (const int count = ++names[beginning.name]; count > 1) beginning.name += fmt::format("_{}", count);
   return beginnings;
 }
 

@@ -19,12 +19,11 @@ namespace {
 
 /// The text of a sweep's file, or of a preset where there is no such file.
 std::string sweep_text(const std::string& file) {
-  if (!std::filesystem::exists(file)) {
-    const std::vector<std::string> presets = sweep_preset_names();
-    const bool preset = std::find(presets.begin(), presets.end(), file) != presets.end();
-    if (!preset) throw UsageError(fmt::format("'{}' is neither a file nor a preset; see `gradamp sweep --help`", file));
-    return sweep_preset(file);
-  }
+  const std::vector<std::string> presets = sweep_preset_names();
+  const bool preset = std::find(presets.begin(), presets.end(), file) != presets.end();
+  if (preset && (!std::filesystem::exists(file) || std::filesystem::is_directory(file))) return sweep_preset(file);
+  if (!std::filesystem::exists(file))
+    throw UsageError(fmt::format("'{}' is neither a file nor a preset; see `gradamp sweep --help`", file));
   std::ifstream stream(file);
   std::ostringstream text;
   text << stream.rdbuf();
@@ -91,10 +90,11 @@ int train_cells(const SweepCommand& command, const SweepFolder& folder) {
   if (command.only) {
     const auto only = static_cast<std::size_t>(*command.only);
     std::cout << format_job(folder.jobs()[only], reports[only]) << std::endl;
-    return reports[only].state == JobState::kFailed ? kExitFailure : 0;
+    return reports[only].state == JobState::kDone ? 0 : kExitFailure;
   }
   std::cout << format_summary(folder, reports);
-  return count_cells(folder.jobs(), reports).failed > 0 ? kExitFailure : 0;
+  const CellCounts counts = count_cells(folder.jobs(), reports);
+  return counts.done == counts.cells ? 0 : kExitFailure;
 }
 
 }  // namespace
@@ -106,7 +106,7 @@ int run_sweep_command(const SweepCommand& command) {
     return 0;
   }
   std::vector<SweepCell> cells = read_cells(command, text);
-  find_data_of(cells);
+  if (!command.status) find_data_of(cells);
   const std::filesystem::path path = std::filesystem::absolute(
       command.folder.empty() ? std::filesystem::path("sweeps") / std::filesystem::path(command.file).stem()
                              : std::filesystem::path(command.folder));
@@ -114,13 +114,14 @@ int run_sweep_command(const SweepCommand& command) {
   if (command.only)
     check(*command.only >= 0 && static_cast<std::size_t>(*command.only) < folder.jobs().size(),
           "--only: expected the number of one of the sweep's {} runs, got {}", folder.jobs().size(), *command.only);
+  if (!command.status) folder.check_settings();
   if (command.status || command.dry_run) {
     show(command, folder);
     return 0;
   }
   folder.write(text);
   if (command.slurm) {
-    submit_to_slurm(folder, {command.overrides, command.sbatch});
+    submit_to_slurm(folder, {text, command.overrides, command.sbatch});
     return 0;
   }
   return train_cells(command, folder);

@@ -79,6 +79,9 @@ std::string format_summary(const SweepFolder& folder, const std::vector<JobRepor
   for (std::size_t i = 0; i < reports.size(); ++i)
     if (reports[i].state == JobState::kFailed)
       text += fmt::format("  {}: {}\n", folder.jobs()[i].name, reports[i].failure);
+  const int left = counts.cells - counts.done - counts.failed;
+  if (left > 0)
+    text += fmt::format("  {} are waiting, at work or broken off; the same command goes on with them\n", left);
   return text;
 }
 

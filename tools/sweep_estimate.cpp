@@ -53,6 +53,7 @@ ImageTimes measure_image_times(RunSettings settings) {
   settings.run_folder = (folder.path() / "run").string();
   settings.dataset = "made";
   settings.data.clear();
+  settings.weights.clear();
   settings.train_images = 2 * settings.batch_size;
   settings.validation = 0;
   settings.test_images = std::min<std::int64_t>(settings.evaluation_batch, 500);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tools/sweep_folder.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -9,8 +10,6 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
-
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "data/durable_file.h"
@@ -65,6 +64,13 @@ bool has_run(const SweepJob& job) {
 
 RunFolder open_run(const SweepJob& job) { return RunFolder::open(job.settings.run_folder, real_file_system()); }
 
+/// Whether the run that was begun as a beginning is as good as the one that it would be now.
+bool is_same_beginning(const SweepJob& job, RunSettings stored) {
+  stored.device = job.settings.device;
+  stored.threads = job.settings.threads;
+  return shared_epochs(stored, job.settings) >= job.epochs;
+}
+
 }  // namespace
 
 const char* name_of(JobState state) {
@@ -98,24 +104,26 @@ SweepFolder::SweepFolder(std::filesystem::path path, const std::vector<SweepCell
     add(cell.name, "cells", cell.settings, cell.settings.resolved_strategy().epochs());
   for (std::size_t i = 0; i < beginnings.size(); ++i)
     for (const std::size_t cell : beginnings[i].cells) jobs_[beginnings.size() + cell].beginning = i;
-  for (const SweepJob& job : jobs_) check_settings(job);
 }
 
-void SweepFolder::check_settings(const SweepJob& job) const {
-  if (!has_run(job)) return;
-  const RunSettings stored = open_run(job).settings();
-  for (const Setting& setting : setting_table()) {
-    if (is_decided_late(setting)) continue;
-    const std::string before = setting_text(stored, setting), now = setting_text(job.settings, setting);
-    check(before == now, "{} was begun with {} = {}, and now it is to be {}; name another --folder",
-          job.settings.run_folder, setting.name, before, now);
+void SweepFolder::check_settings() const {
+  for (const SweepJob& job : jobs_) {
+    if (!has_run(job)) continue;
+    const RunSettings stored = open_run(job).settings();
+    if (!job.is_cell && is_same_beginning(job, stored)) continue;
+    for (const Setting& setting : setting_table()) {
+      if (is_decided_late(setting)) continue;
+      const std::string before = setting_text(stored, setting), now = setting_text(job.settings, setting);
+      check(before == now, "{} was begun with {} = {}, and now it is to be {}; name another --folder",
+            job.settings.run_folder, setting.name, before, now);
+    }
   }
 }
 
 JobReport SweepFolder::report(const SweepJob& job) const {
   try {
     return read_report(job);
-  } catch (const Error& error) {  // a damaged file
+  } catch (const std::exception& error) {  // a damaged file: Error, or the JSON library's
     JobReport report;
     report.state = JobState::kFailed;
     report.failure = error.what();
@@ -148,6 +156,19 @@ bool SweepFolder::is_done(const SweepJob& job) const {
   return has_run(job) && open_run(job).summarized_epochs() >= job.epochs;
 }
 
+bool SweepFolder::needs_beginning(const SweepJob& job) const {
+  if (!job.beginning) return false;
+  const std::filesystem::path checkpoint = std::filesystem::path(job.settings.run_folder) / "checkpoint.safetensors";
+  return !std::filesystem::exists(checkpoint) && !std::filesystem::exists(previous_of(checkpoint));
+}
+
+bool SweepFolder::is_needed(std::size_t job) const {
+  if (jobs_[job].is_cell) return true;
+  return std::any_of(jobs_.begin(), jobs_.end(), [&](const SweepJob& cell) {
+    return cell.beginning == job && needs_beginning(cell) && !is_done(cell);
+  });
+}
+
 std::vector<JobReport> SweepFolder::reports() const {
   std::vector<JobReport> reports;
   for (const SweepJob& job : jobs_) reports.push_back(report(job));
@@ -172,6 +193,7 @@ void SweepFolder::write_failure(const SweepJob& job, const std::string& reason) 
 
 std::vector<std::string> SweepFolder::arguments(const SweepJob& job, int threads) const {
   std::vector<std::string> arguments = {"train"};
+  if (needs_beginning(job)) std::filesystem::remove_all(job.settings.run_folder);
   if (has_run(job)) {
     arguments.push_back("--resume=" + job.settings.run_folder);
   } else {

@@ -5,7 +5,8 @@
 //     beginnings/NAME/     and for each shared beginning
 //     logs/NAME.log        what the run printed; locked while it is at work
 //     failures/NAME.txt    why it ended, where it failed
-//     lock                 held while one of these two is written
+//     slurm/               what was submitted to Slurm, and what its tasks printed
+//     lock                 held while sweep.toml or a file of failures/ is written
 // The state of a run is what these files say, whoever wrote them: two sweeps on one folder share its work.
 #pragma once
 
@@ -43,8 +44,10 @@ struct JobReport {
 
 class SweepFolder {
  public:
-  /// Writes nothing. Error where a run in `path` has other settings than its cell now has.
+  /// Writes nothing.
   SweepFolder(std::filesystem::path path, const std::vector<SweepCell>& cells);
+  /// Error where a run in the folder has other settings than its cell now has.
+  void check_settings() const;
 
   const std::filesystem::path& path() const { return path_; }
   /// Beginnings first.
@@ -53,16 +56,20 @@ class SweepFolder {
   JobReport report(const SweepJob& job) const;
   std::vector<JobReport> reports() const;
   bool is_done(const SweepJob& job) const;
+  /// Whether it can only begin by branching: it has a beginning, and no checkpoint of its own yet.
+  bool needs_beginning(const SweepJob& job) const;
+  /// Of a beginning, whether a cell that is not done needs it; true of a cell.
+  bool is_needed(std::size_t job) const;
 
   /// Makes the folders and writes the sweep's file.
   void write(const std::string& text) const;
   /// Empty: it has not failed after all.
   void write_failure(const SweepJob& job, const std::string& reason) const;
-  /// The program's arguments that begin the job or go on with it. `threads`: where the settings leave them open.
+  /// The program's arguments that begin the job or go on with it. `threads`: where the settings leave them open. What a
+  /// branch left that was broken off before its first checkpoint is removed: the job is at nobody's work now.
   std::vector<std::string> arguments(const SweepJob& job, int threads) const;
 
  private:
-  void check_settings(const SweepJob& job) const;
   JobReport read_report(const SweepJob& job) const;
 
   std::filesystem::path path_;

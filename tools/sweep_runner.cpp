@@ -31,7 +31,12 @@ class SweepRunner {
         slots_(static_cast<std::size_t>(options.jobs)),
         reports_(folder.reports()),
         tried_(reports_.size()) {
-    for (std::size_t i = 0; i < tried_.size(); ++i) tried_[i] = !is_wanted(i);
+    for (std::size_t i = 0; i < tried_.size(); ++i) {
+      tried_[i] = !is_wanted(i);
+      if (tried_[i] || reports_[i].state != JobState::kFailed) continue;
+      folder.write_failure(jobs()[i], "");  // it is tried again
+      reports_[i] = folder.report(jobs()[i]);
+    }
   }
 
   std::vector<JobReport> run() {
@@ -59,7 +64,9 @@ class SweepRunner {
 
   const std::vector<SweepJob>& jobs() const { return folder_.jobs(); }
   bool is_wanted(std::size_t index) const {
-    return !options_.only || index == *options_.only || index == jobs()[*options_.only].beginning;
+    if (!options_.only) return folder_.is_needed(index);
+    const SweepJob& only = jobs()[*options_.only];
+    return index == *options_.only || (index == only.beginning && folder_.needs_beginning(only));
   }
   bool stopping() const { return options_.stop != nullptr && options_.stop->load(); }
   std::ptrdiff_t at_work() const {
@@ -105,7 +112,7 @@ class SweepRunner {
     for (std::size_t i = 0; i < jobs().size(); ++i) {
       const JobState own = reports_[i].state;
       if (tried_[i] || own == JobState::kDone || own == JobState::kAtWork) continue;
-      if (const std::optional<std::size_t> beginning = jobs()[i].beginning) {
+      if (const std::optional<std::size_t> beginning = jobs()[i].beginning; folder_.needs_beginning(jobs()[i])) {
         const JobState state = reports_[*beginning].state;
         if (state == JobState::kFailed && tried_[*beginning]) {
           tried_[i] = true;
@@ -128,6 +135,7 @@ class SweepRunner {
       ProcessRequest request;
       request.arguments = [&]() -> std::optional<std::vector<std::string>> {
         if (folder_.is_done(job)) return std::nullopt;  // another process has done it since
+        folder_.write_failure(job, "");
         return folder_.arguments(job, threads_of_job(options_.jobs));
       };
       request.log = job.log;
@@ -177,10 +185,14 @@ std::vector<JobReport> run_sweep(const SweepFolder& folder, const SweepOptions& 
 }
 
 int threads_of_job(int jobs) {
-  for (const char* variable : {"OMP_NUM_THREADS", "SLURM_CPUS_ON_NODE"})
-    if (const char* given = std::getenv(variable); given != nullptr && std::atoi(given) > 0) return std::atoi(given);
+  const auto number = [](const char* variable) {
+    const char* given = std::getenv(variable);
+    return given == nullptr ? 0 : std::atoi(given);
+  };
+  if (const int threads = number("OMP_NUM_THREADS"); threads > 0) return threads;
   cpu_set_t processors;
-  const int available = ::sched_getaffinity(0, sizeof processors, &processors) == 0 ? CPU_COUNT(&processors) : 1;
+  int available = ::sched_getaffinity(0, sizeof processors, &processors) == 0 ? CPU_COUNT(&processors) : 1;
+  if (const int given = number("SLURM_CPUS_ON_NODE"); given > 0) available = std::min(available, given);
   return std::max(1, available / jobs);
 }
 

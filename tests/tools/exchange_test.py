@@ -4,6 +4,7 @@
 name with load_state_dict, gradamp takes PyTorch's weights, and the outputs for the same images agree. Skipped where
 Python has no torch and safetensors. Argument: the program gradamp."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -21,6 +22,7 @@ except ImportError as error:
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "oracle"))
 import networks  # noqa: E402
 
+ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("GRADAMP_")}
 NETWORKS = ["resnet8", "resnet20", "resnet18", "resnet50", "vgg19"]
 TEST_IMAGES = 10
 TRAIN_IMAGES = 40
@@ -47,7 +49,7 @@ class Exchange(unittest.TestCase):
 
     @classmethod
     def gradamp(cls, *arguments: str) -> None:
-        done = subprocess.run([PROGRAM, *arguments], cwd=cls.folder, capture_output=True, text=True)
+        done = subprocess.run([PROGRAM, *arguments], cwd=cls.folder, env=ENVIRONMENT, capture_output=True, text=True)
         if done.returncode != 0:
             raise AssertionError(done.stderr)
 

@@ -4,6 +4,7 @@
 have it. Skipped where Python has no module tensorboard. Argument: the program gradamp."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -16,12 +17,13 @@ except ImportError:
     print("skipped: Python has no module tensorboard (pip install tensorboard)")
     sys.exit(77)
 
+ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("GRADAMP_")}
 SETTINGS = ["--network", "resnet8", "--train-images", "80", "--test-images", "20", "--validation", "20",
             "--batch-size", "20", "--strategy", "1:0.05, 3:0.05:2, 4:0.01", "--device", "cpu", "--threads", "1"]
 
 
 def gradamp(*arguments: str) -> None:
-    subprocess.run([PROGRAM, "train", *arguments], check=True, capture_output=True)
+    subprocess.run([PROGRAM, "train", *arguments], check=True, env=ENVIRONMENT, capture_output=True)
 
 
 def lines(path: pathlib.Path) -> list:

@@ -8,6 +8,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 
@@ -76,6 +77,7 @@ TEST(Sweep, RangesHaveBothEnds) {
   EXPECT_THAT(seeds("1:6:2"), ElementsAre("original_seed-1", "original_seed-3", "original_seed-5"));
   EXPECT_THAT(seeds("[7, 1:2]"), ElementsAre("original_seed-7", "original_seed-1", "original_seed-2"));
   EXPECT_THAT(seeds("4:4"), ElementsAre("original"));
+  EXPECT_THAT(seeds("10000000000:10000000001"), ElementsAre("original_seed-10000000000", "original_seed-10000000001"));
   EXPECT_EQ(cells_of("[amplified]\nthreshold = 0.7:2.5:0.1").size(), 19u);
   EXPECT_EQ(cells_of("[amplified]\nthreshold = 1:3:0.25").back().settings.threshold, 3.0);
 }
@@ -145,6 +147,33 @@ TEST(Sweep, RunsThatBeginAlikeShareTheirBeginning) {
   }
   EXPECT_EQ(places.size(), cells.size());
   EXPECT_EQ(beginnings[0].name, "beginning_resnet8_seed-1");
+}
+
+TEST(Sweep, BeginningsThatDifferHaveNamesThatDiffer) {
+  const std::vector<SharedBeginning> beginnings = shared_beginnings(cells_of(R"(
+    strategy = params_1
+    batch-size = 64
+    [original]
+    [random]
+    [amplified]
+    batch-size = 32
+    threshold = [1, 2]
+  )"));
+  ASSERT_EQ(beginnings.size(), 2u);
+  EXPECT_NE(beginnings[0].settings.batch_size, beginnings[1].settings.batch_size);
+  EXPECT_NE(beginnings[0].name, beginnings[1].name);
+}
+
+// What a beginning is must not depend on how its cells go on: a sweep may get more of them.
+TEST(Sweep, ABeginningIsTheSameWhicheverCellComesFirst) {
+  const auto beginning_of = [](const std::string& cells) {
+    const std::vector<SharedBeginning> beginnings = shared_beginnings(cells_of("strategy = params_1\n" + cells));
+    EXPECT_EQ(beginnings.size(), 1u);
+    return to_json(beginnings.at(0).settings);
+  };
+  const nlohmann::json expected = beginning_of("[amplified]\nthreshold = [1, 2]");
+  EXPECT_EQ(beginning_of("[amplified]\nthreshold = [0.5, 1, 2]\nmeasure = [g, g-prime]"), expected);
+  EXPECT_EQ(beginning_of("[random]\n[amplified]\nreselect-every = 2"), expected);
 }
 
 TEST(Sweep, NothingIsSharedWhereNothingIsAlike) {

@@ -4,10 +4,12 @@
 started again comes to the same, a cell that fails leaves the others be, and a bad sweep leaves nothing behind.
 Argument: the program gradamp."""
 
+import json
 import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,7 +74,7 @@ class SweepCase(unittest.TestCase):
         """Waits until no run of the sweep is at work, as its own lock says."""
         for _ in range(200):
             status = self.gradamp("sweep", "s.toml", "--folder", sweep, "--status")
-            if "at work" not in status.stdout:
+            if not re.search(r"  at work +\d", status.stdout):
                 return
             time.sleep(0.05)
         self.fail("runs outlive their sweep")
@@ -103,7 +105,7 @@ class Sweeps(SweepCase):
         self.assertEqual(self.checkpoints("sweeps/s"), checkpoints)
 
         # A file with more values in an axis goes on from there.
-        self.file("s.toml", FILE.replace("[0.5, 1]", "[0.5, 1, 1.5]"))
+        self.file("s.toml", FILE.replace("[0.5, 1]", "[0.3, 0.5, 1]").replace("g, g-prime", "g-prime, g"))
         more = self.sweep()
         self.assertEqual(more.stdout.count("4/4"), 4)
         self.assertEqual({name: self.checkpoints("sweeps/s")[name] for name in checkpoints}, checkpoints)
@@ -120,7 +122,8 @@ class Sweeps(SweepCase):
             how = moments.choice([signal.SIGKILL, signal.SIGTERM])
             sweep.send_signal(how)
             code = sweep.wait(60)
-            self.assertEqual(code, -signal.SIGKILL if how == signal.SIGKILL else 128 + signal.SIGTERM)
+            # SIGTERM: stopped; or it had not yet begun, or had just ended.
+            self.assertIn(code, [-signal.SIGKILL] if how == signal.SIGKILL else [143, -signal.SIGTERM, 0])
             kills += 1
             if moments.random() < 0.5:
                 self.no_child_left("killed")
@@ -138,8 +141,11 @@ class Sweeps(SweepCase):
             children = pathlib.Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children").read_text().split()
             for child in set(children) - killed:
                 time.sleep(0.1)  # it has begun
-                os.kill(int(child), signal.SIGKILL)
-                killed.add(child)
+                try:
+                    os.kill(int(child), signal.SIGKILL)
+                    killed.add(child)
+                except ProcessLookupError:
+                    pass
         self.assertEqual(sweep.wait(60), 1)  # what was killed counts as failed ...
         self.assertGreaterEqual(len(killed), 2)  # the beginnings, and with them all that waits for them
         status = self.gradamp("sweep", "s.toml", "--folder", "killed", "--status")
@@ -147,9 +153,48 @@ class Sweeps(SweepCase):
         self.sweep("--folder", "killed")  # ... and is tried again
         self.assertEqual(self.checkpoints("killed"), self.checkpoints("unbroken"))
 
+    def test_a_run_that_is_stopped_alone_is_told_and_gone_on_with(self):
+        self.file("s.toml", FILE.replace("train-images = 100", "train-images = 400"))
+        sweep = self.start("sweep", "s.toml")
+        children = []
+        while not children:
+            time.sleep(0.02)
+            children = pathlib.Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children").read_text().split()
+        time.sleep(0.2)
+        os.kill(int(children[0]), signal.SIGTERM)
+        self.assertEqual(sweep.wait(60), 1)
+        self.sweep()
+        self.assertEqual(len(self.checkpoints("sweeps/s")), CELLS)
+
+    def test_a_branch_broken_off_before_its_first_checkpoint_branches_again(self):
+        self.sweep()
+        before = self.checkpoints("sweeps/s")
+        cell = self.folder / "sweeps/s/cells/amplified_seed-1_g_threshold-1"
+        metrics = (cell / "metrics.jsonl").read_text().splitlines()
+        for name in os.listdir(cell):
+            if name != "config.json":
+                (cell / name).unlink()
+        self.sweep()
+        self.assertEqual(self.checkpoints("sweeps/s"), before)
+        again = (cell / "metrics.jsonl").read_text().splitlines()
+        seconds = [[json.loads(line)["seconds"] for line in lines[:2]] for lines in (metrics, again)]
+        self.assertEqual(*seconds)  # its first two epochs were not trained again
+
+    def test_beginnings_that_nobody_needs_are_not_trained(self):
+        self.sweep()
+        shutil.rmtree(self.folder / "sweeps/s/beginnings")
+        self.sweep()
+        self.assertEqual(os.listdir(self.folder / "sweeps/s/beginnings"), [])
+
     def test_two_sweeps_on_one_folder_share_the_work(self):
-        both = [self.start("sweep", "s.toml", "--folder", "shared") for _ in range(2)]
-        self.assertEqual([sweep.wait(120) for sweep in both], [0, 0])
+        command = [PROGRAM, "sweep", "s.toml", "--folder", "shared"]
+        both = [subprocess.Popen(command, cwd=self.folder, env=self.environment(), stdout=subprocess.PIPE, text=True,
+                                 stderr=subprocess.DEVNULL) for _ in range(2)]
+        printed = [sweep.communicate(timeout=120)[0] for sweep in both]
+        self.assertEqual([sweep.returncode for sweep in both], [0, 0])
+        done = [len(re.findall(r"^\S+  done", text, re.MULTILINE)) for text in printed]
+        self.assertGreater(min(done), 0)
+        self.assertEqual(sum(done), CELLS + 2)
         self.sweep("--folder", "alone")
         self.assertEqual(self.checkpoints("shared"), self.checkpoints("alone"))
 

@@ -31,8 +31,9 @@ struct OptimizerOptions {
   Placement placement = Placement::kUpdate;
 };
 
-/// The strategy's plan under the options' selection method: nothing is analysed unless layers are selected by a measure,
-/// and a random selection amplifies its phases from their first epoch on. Error unless the strategy has the epoch.
+/// The strategy's plan under the options' selection method: nothing is analysed unless layers are selected by a
+/// measure, and a random selection amplifies its phases from their first epoch on. Error unless the strategy has the
+/// epoch.
 EpochPlan plan_epoch(const OptimizerOptions& options, int epoch);
 
 /// One layer at a selection, for the log.

@@ -118,6 +118,10 @@ CheckpointPosition load_beginning(const std::filesystem::path& path, const Check
   check(position.epoch_finished, "{}: expected the end of an epoch, got a checkpoint inside epoch {}", path.string(),
         position.epoch);
   const int shared = shared_epochs(other, state.settings);
+  check(shared > 0,
+        "{} is of a run that has nothing in common with this one: expected the same settings but for the amplification "
+        "(data, network, seed, batch size, threads, ...) and the same learning rate in the first epoch",
+        path.string());
   check(position.epoch <= shared,
         "{} is {} epochs into a run that has only its first {} in common with this one; branch from a run with the "
         "same settings but for the amplification that was ended --until {}",

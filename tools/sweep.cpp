@@ -64,6 +64,9 @@ std::vector<std::string> expand_range(std::string_view range) {
   check(from <= to, "expected a range that rises, got '{}'", range);
   const double steps = std::floor((to - from) / step + 1e-9);
   check(steps < static_cast<double>(kMostCells), "the range '{}' has more than {} values", range, kMostCells);
+  const double last = from + steps * step;
+  check(std::abs(last - to) <= 1e-9 * std::max(1.0, std::abs(to)),
+        "expected a range whose steps of {} end at {}, got '{}', which ends at {:.10g}", step, to, range, last);
   std::vector<std::string> values;
   for (int i = 0; i <= static_cast<int>(steps); ++i) {
     const double value = from + i * step;
@@ -136,6 +139,32 @@ void for_each_combination(const std::vector<Axis>& axes, const Body& body) {
   }
 }
 
+/// Whether a setting changes anything in runs of this kind.
+bool matters(const Setting& setting, SelectionMethod selection) {
+  const bool of_amplification = setting.group == "Amplification" || setting.name == "reselect-every";
+  if (selection == SelectionMethod::kMeasure || !of_amplification) return true;
+  return selection == SelectionMethod::kRandom && (setting.name.starts_with("random-") || setting.name == "placement");
+}
+
+/// Error for a cell whose settings are each in order and together are not what a sweep can be meant to have.
+void check_cell(const SweepCell& cell, const std::vector<Axis>& axes) {
+  const RunSettings& settings = cell.settings;
+  settings.validate();
+  for (const Axis& axis : axes)
+    check(axis.setting->name != "learning-rate" || axis.values.size() == 1 || settings.strategy == "step",
+          "--learning-rate: it is of the strategy step only, and several make no difference to {}", settings.strategy);
+  if (settings.selection == SelectionMethod::kNone) return;
+  const OptimizerOptions options = settings.optimizer_options();
+  bool amplifies = false;
+  for (int epoch = 1; epoch <= options.strategy.epochs(); ++epoch)
+    amplifies = amplifies || plan_epoch(options, epoch).amplified;
+  check(
+      amplifies,
+      "--strategy: over {} epochs '{}' amplifies nothing: expected a phase with a factor, and with layers selected by "
+      "a measure two epochs in it at least, of which the first is analysed",
+      options.strategy.epochs(), settings.strategy);
+}
+
 /// Adds the cells of one kind.
 void add_cells(const std::string& file, const std::string& kind, const RunSettings& base, const std::vector<Axis>& axes,
                std::vector<SweepCell>& cells) {
@@ -152,7 +181,7 @@ void add_cells(const std::string& file, const std::string& kind, const RunSettin
         cell.name_of_beginning += part;
     }
     try {
-      cell.settings.validate();
+      check_cell(cell, axes);
     } catch (const Error& error) {
       const std::string message = error.what();
       std::string where = file;
@@ -202,7 +231,12 @@ std::vector<SweepCell> read_sweep(std::istream& file, const std::string& name,
     if (std::find(config.headings.begin(), config.headings.end(), kind.heading) == config.headings.end()) continue;
     RunSettings base;
     base.selection = kind.selection;
-    add_cells(name, kind.heading, base, joined(joined(axes[""], axes[kind.heading]), fixed), cells);
+    for (const Axis& axis : axes[kind.heading])
+      check(matters(*axis.setting, kind.selection), "{}: {} makes no difference to cells of [{}]", axis.source,
+            axis.setting->name, kind.heading);
+    std::vector<Axis> own = joined(joined(axes[""], axes[kind.heading]), fixed);
+    std::erase_if(own, [&](const Axis& axis) { return !matters(*axis.setting, kind.selection); });
+    add_cells(name, kind.heading, base, own, cells);
   }
   std::set<std::string> names;
   for (const SweepCell& cell : cells)

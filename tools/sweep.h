@@ -11,9 +11,10 @@
 //     random-fraction = 0.5
 //     [amplified]                          # layers selected by a measure
 //     measure = [g, g-prime]
-//     threshold = 0.7:2.5:0.1              # from:to:step, of a number; the step is 1 where there is none
+//     threshold = 0.7:2.5:0.1              # from:to:step, of a number; a step of 1 may be left out
 //
-// A heading makes cells of that kind, with what stands below it and above the first heading.
+// A heading makes cells of that kind, with what stands below it and, of what makes a difference to them, above the
+// first heading.
 #pragma once
 
 #include <istream>

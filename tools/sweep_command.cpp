@@ -58,10 +58,18 @@ void show(const SweepCommand& command, const SweepFolder& folder) {
   std::cout << format_jobs(folder, reports);
   if (!command.dry_run) {
     std::cout << format_summary(folder, reports);
+    try {
+      folder.check_settings();
+    } catch (const Error& error) {
+      std::cerr << fmt::format("gradamp: warning: {}\n", error.what());
+    }
     return;
   }
   std::cout << std::flush;  // measuring takes a while
-  const double seconds = estimate_seconds(folder, reports, command.jobs) / command.jobs;
+  const auto left = std::count_if(reports.begin(), reports.end(),
+                                  [](const JobReport& report) { return report.state != JobState::kDone; });
+  const int beside_each_other = std::clamp(static_cast<int>(left), 1, command.jobs);
+  const double seconds = estimate_seconds(folder, reports, command.jobs) / beside_each_other;
   std::cout << fmt::format("about {} for what is left, {} at a time, by a step measured on this machine\n",
                            format_duration(seconds), command.jobs);
 }

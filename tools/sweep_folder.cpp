@@ -62,6 +62,12 @@ bool has_run(const SweepJob& job) {
   return std::filesystem::exists(std::filesystem::path(job.settings.run_folder) / "config.json");
 }
 
+/// Whether there is something in its folder to go on from.
+bool has_checkpoint(const SweepJob& job) {
+  const std::filesystem::path checkpoint = std::filesystem::path(job.settings.run_folder) / "checkpoint.safetensors";
+  return std::filesystem::exists(checkpoint) || std::filesystem::exists(previous_of(checkpoint));
+}
+
 RunFolder open_run(const SweepJob& job) { return RunFolder::open(job.settings.run_folder, real_file_system()); }
 
 /// Whether the run that was begun as a beginning is as good as the one that it would be now.
@@ -108,7 +114,7 @@ SweepFolder::SweepFolder(std::filesystem::path path, const std::vector<SweepCell
 
 void SweepFolder::check_settings() const {
   for (const SweepJob& job : jobs_) {
-    if (!has_run(job)) continue;
+    if (!has_run(job) || !has_checkpoint(job)) continue;  // or it is begun anew
     const RunSettings stored = open_run(job).settings();
     if (!job.is_cell && is_same_beginning(job, stored)) continue;
     for (const Setting& setting : setting_table()) {
@@ -156,11 +162,7 @@ bool SweepFolder::is_done(const SweepJob& job) const {
   return has_run(job) && open_run(job).summarized_epochs() >= job.epochs;
 }
 
-bool SweepFolder::needs_beginning(const SweepJob& job) const {
-  if (!job.beginning) return false;
-  const std::filesystem::path checkpoint = std::filesystem::path(job.settings.run_folder) / "checkpoint.safetensors";
-  return !std::filesystem::exists(checkpoint) && !std::filesystem::exists(previous_of(checkpoint));
-}
+bool SweepFolder::needs_beginning(const SweepJob& job) const { return job.beginning && !has_checkpoint(job); }
 
 bool SweepFolder::is_needed(std::size_t job) const {
   if (jobs_[job].is_cell) return true;
@@ -193,7 +195,7 @@ void SweepFolder::write_failure(const SweepJob& job, const std::string& reason) 
 
 std::vector<std::string> SweepFolder::arguments(const SweepJob& job, int threads) const {
   std::vector<std::string> arguments = {"train"};
-  if (needs_beginning(job)) std::filesystem::remove_all(job.settings.run_folder);
+  if (!has_checkpoint(job)) std::filesystem::remove_all(job.settings.run_folder);
   if (has_run(job)) {
     arguments.push_back("--resume=" + job.settings.run_folder);
   } else {

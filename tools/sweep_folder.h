@@ -66,7 +66,7 @@ class SweepFolder {
   /// Empty: it has not failed after all.
   void write_failure(const SweepJob& job, const std::string& reason) const;
   /// The program's arguments that begin the job or go on with it. `threads`: where the settings leave them open. What a
-  /// branch left that was broken off before its first checkpoint is removed: the job is at nobody's work now.
+  /// run left that ended before its first checkpoint is removed: it is begun anew. Nobody else may be at work on it.
   std::vector<std::string> arguments(const SweepJob& job, int threads) const;
 
  private:

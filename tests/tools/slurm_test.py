@@ -23,7 +23,7 @@ strategy = '{phases}'
 device = cpu
 threads = 1
 """
-SHORT = COMMON.format(images=80, phases="1:0.05, 2:0.05:2")
+SHORT = COMMON.format(images=80, phases="1:0.05, 3:0.05:2")
 LONG = COMMON.format(images=400, phases="6:0.05, 16:0.05:2")  # seconds, to be stopped in
 AMPLIFIED = "[amplified]\nthreshold = [0.5, 1]\n"
 PATIENCE = 120  # seconds

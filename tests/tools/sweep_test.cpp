@@ -74,12 +74,18 @@ TEST(Sweep, EveryCombinationIsACell) {
 TEST(Sweep, RangesHaveBothEnds) {
   const auto seeds = [](const std::string& range) { return names_of(cells_of("[original]\nseed = " + range)); };
   EXPECT_THAT(seeds("3:5"), ElementsAre("original_seed-3", "original_seed-4", "original_seed-5"));
-  EXPECT_THAT(seeds("1:6:2"), ElementsAre("original_seed-1", "original_seed-3", "original_seed-5"));
+  EXPECT_THAT(seeds("1:5:2"), ElementsAre("original_seed-1", "original_seed-3", "original_seed-5"));
   EXPECT_THAT(seeds("[7, 1:2]"), ElementsAre("original_seed-7", "original_seed-1", "original_seed-2"));
   EXPECT_THAT(seeds("4:4"), ElementsAre("original"));
   EXPECT_THAT(seeds("10000000000:10000000001"), ElementsAre("original_seed-10000000000", "original_seed-10000000001"));
-  EXPECT_EQ(cells_of("[amplified]\nthreshold = 0.7:2.5:0.1").size(), 19u);
-  EXPECT_EQ(cells_of("[amplified]\nthreshold = 1:3:0.25").back().settings.threshold, 3.0);
+  EXPECT_EQ(cells_of("strategy = params_1\n[amplified]\nthreshold = 0.7:2.5:0.1").size(), 19u);
+  EXPECT_EQ(cells_of("strategy = params_1\n[amplified]\nthreshold = 1:3:0.25").back().settings.threshold, 3.0);
+}
+
+TEST(Sweep, WhatMakesNoDifferenceToACellMakesNoCells) {
+  const std::vector<SweepCell> cells =
+      cells_of("strategy = params_1\nthreshold = [1, 2]\nmeasure = g\n[original]\n[random]\n[amplified]");
+  EXPECT_THAT(names_of(cells), ElementsAre("original", "random", "amplified_threshold-1", "amplified_threshold-2"));
 }
 
 TEST(Sweep, SettingsWithColonsAndCommasAreNoRanges) {
@@ -92,12 +98,12 @@ TEST(Sweep, SettingsWithColonsAndCommasAreNoRanges) {
 }
 
 TEST(Sweep, OverridesHoldForEveryCell) {
-  const std::vector<SweepCell> cells =
-      cells_of("seed = 1:3\n[original]\n[random]\nseed = 1:2", {{"seed", "9", "--seed"}, {"epochs", "3", "--epochs"}});
+  const std::vector<SweepCell> cells = cells_of("strategy = params_1\nseed = 1:3\n[original]\n[random]\nseed = 1:2",
+                                                {{"seed", "9", "--seed"}, {"epochs", "8", "--epochs"}});
   EXPECT_THAT(names_of(cells), ElementsAre("original", "random"));
   for (const SweepCell& cell : cells) {
     EXPECT_EQ(cell.settings.seed, 9u);
-    EXPECT_EQ(cell.settings.epochs, 3);
+    EXPECT_EQ(cell.settings.epochs, 8);
   }
 }
 
@@ -110,7 +116,18 @@ TEST(Sweep, BadFilesAreRefusedWithTheirLine) {
   EXPECT_EQ(error_of("[amplified]\nthreshold = 1:2:0"), "s.toml:2: expected a step above 0, got the range '1:2:0'");
   EXPECT_EQ(error_of("[amplified]\nthreshold = 1:2:3:4"), "s.toml:2: expected a range from:to:step, got '1:2:3:4'");
   EXPECT_THAT(error_of("[amplified]\nthreshold = 0:1:1e-9"), HasSubstr("more than"));
-  EXPECT_THAT(error_of("[original]\nseed = 1:2:0.3"), HasSubstr("s.toml:2: seed: expected a whole number"));
+  EXPECT_THAT(error_of("[original]\nseed = 1:2:0.5"), HasSubstr("s.toml:2: seed: expected a whole number"));
+  EXPECT_EQ(error_of("[amplified]\nthreshold = 0.5:1.2"),
+            "s.toml:2: expected a range whose steps of 1 end at 1.2, got '0.5:1.2', which ends at 0.5");
+  EXPECT_EQ(error_of("[original]\nthreshold = 1"), "s.toml:2: threshold makes no difference to cells of [original]");
+  EXPECT_EQ(error_of("[random]\nmeasure = g"), "s.toml:2: measure makes no difference to cells of [random]");
+  EXPECT_THAT(error_of("[amplified]\nthreshold = 1"),
+              HasSubstr("in the cell amplified: --strategy: over 30 epochs 'step' "
+                        "amplifies nothing"));
+  EXPECT_THAT(error_of("epochs = 4\nstrategy = params_1\n[amplified]"), HasSubstr("amplifies nothing"));
+  EXPECT_EQ(error_of("epochs = 4\nstrategy = params_1\n[random]"), "(none)");
+  EXPECT_THAT(error_of("strategy = params_1\nlearning-rate = [1, 2]\n[original]"),
+              HasSubstr("of the strategy step only"));
   EXPECT_EQ(error_of("[amplified]\nthreshold = [1, 1.0]"), "s.toml:2: threshold: got 1 twice");
   EXPECT_THAT(error_of("seed = 1:2\n[original]\nnetwork = [resnet8, resnet9]"),
               StartsWith("s.toml:3: in the cell original_seed-1_resnet9: --network: expected one of"));

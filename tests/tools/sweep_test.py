@@ -221,6 +221,12 @@ class Failures(SweepCase):
         status = self.gradamp("sweep", "s.toml", "--status")
         self.assertEqual(status.stdout.count("not finite"), 2 * CELLS)  # in the list and in the summary
 
+    def test_what_failed_before_its_first_checkpoint_is_begun_anew(self):
+        self.file("s.toml", FILE.replace("2:0.05, 4:0.05:2", "2:1e30, 4:0.05:2"))
+        self.assertEqual(self.gradamp("sweep", "s.toml").returncode, 1)
+        self.file("s.toml", FILE)  # the mistake is mended
+        self.sweep()
+
     def test_a_beginning_that_fails_is_the_reason_of_its_cells(self):
         self.file("s.toml", FILE.replace("2:0.05, 4:0.05:2", "2:1e30, 4:0.05:2").replace("seed = 1:2", "seed = 1"))
         done = self.gradamp("sweep", "s.toml")

@@ -247,8 +247,8 @@ TEST(Training, ABranchOfARunThatIsNotItsBeginningIsRefused) {
     EXPECT_FALSE(fs::exists(folder / "branch"));
     return text;
   };
-  EXPECT_THAT(message([](RunSettings& settings) { settings.seed = 2; }), HasSubstr("only its first 0 in common"));
-  EXPECT_THAT(message([](RunSettings& settings) { settings.batch_size = 15; }), HasSubstr("--until 0"));
+  EXPECT_THAT(message([](RunSettings& settings) { settings.seed = 2; }), HasSubstr("nothing in common"));
+  EXPECT_THAT(message([](RunSettings& settings) { settings.batch_size = 15; }), HasSubstr("nothing in common"));
   EXPECT_THAT(message([](RunSettings& settings) { settings.strategy = "1:0.05, 4:0.05:2"; }),
               HasSubstr("only its first 1 in common"));
   fs::remove(folder / "trunk/checkpoint.safetensors");

@@ -15,19 +15,19 @@ inline int drawn_count(int candidates, double fraction) {
   return std::clamp(static_cast<int>(std::lround(fraction * candidates)), std::min(1, candidates), candidates);
 }
 
-/// Draws `count` of 0 ... candidates - 1 without replacement: they are places[0] ... places[count - 1], the front of a
-/// Fisher-Yates shuffle. `places` has room for `candidates`. Philox, stream kSelection, substream epoch.
-GRADAMP_HOST_DEVICE inline void draw_places(std::int32_t* places, int candidates, int count, std::uint64_t seed,
-                                            int epoch) {
-  for (int i = 0; i < candidates; ++i) places[i] = i;
+/// Draws `count` of 0 ... candidates - 1 without replacement: they are indices[0] ... indices[count - 1], the front of
+/// a Fisher-Yates shuffle. `indices` has room for `candidates`. Philox, stream kSelection, substream epoch.
+GRADAMP_HOST_DEVICE inline void draw_indices(std::int32_t* indices, int candidates, int count, std::uint64_t seed,
+                                             int epoch) {
+  for (int i = 0; i < candidates; ++i) indices[i] = i;
   for (int i = 0; i < count; ++i) {
     const PhiloxBlock block =
         philox(seed, RandomStream::kSelection, static_cast<std::uint32_t>(epoch), static_cast<std::uint64_t>(i / 4));
     const int other =
         i + static_cast<int>(uniform_below(block.word[i % 4], static_cast<std::uint32_t>(candidates - i)));
-    const std::int32_t drawn = places[other];
-    places[other] = places[i];
-    places[i] = drawn;
+    const std::int32_t drawn = indices[other];
+    indices[other] = indices[i];
+    indices[i] = drawn;
   }
 }
 

@@ -226,10 +226,10 @@ void CpuBackend::select_random_layers(const Tensor& candidates, const RandomSele
   const int count = static_cast<int>(candidates.count());
   const std::int32_t* const layers = candidates.data<std::int32_t>();
   float* const out = factors.data<float>();
-  std::vector<std::int32_t> places(static_cast<std::size_t>(count));
-  draw_places(places.data(), count, params.count, params.seed, params.epoch);
+  std::vector<std::int32_t> indices(static_cast<std::size_t>(count));
+  draw_indices(indices.data(), count, params.count, params.seed, params.epoch);
   for (int i = 0; i < count; ++i)
-    out[layers[places[static_cast<std::size_t>(i)]]] = i < params.count ? params.factor : 1.0f;
+    out[layers[indices[static_cast<std::size_t>(i)]]] = i < params.count ? params.factor : 1.0f;
 }
 
 }  // namespace gradamp

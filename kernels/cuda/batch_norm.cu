@@ -93,7 +93,7 @@ __device__ __forceinline__ void finish_statistics(const ShiftedSums& sums, doubl
 /// workspace (ranges, 2, C).
 __global__ void __launch_bounds__(kLanes* kMomentWarps)
     statistics_kernel(Rows shape, const float* moments, BatchNormParams params, BatchStatistics out, double* workspace,
-                      unsigned* tickets) {
+                      unsigned* completion_counters) {
   SHARED(shared, double[kMomentWarps][kLanes]);
   const int warp = threadIdx.x / kLanes;
   const int channel = blockIdx.y * kLanes + threadIdx.x % kLanes;
@@ -118,7 +118,7 @@ __global__ void __launch_bounds__(kLanes* kMomentWarps)
       own[channel] = sums.first;
       own[shape.channels + channel] = sums.second;
     }
-    if (!is_last_block(tickets + blockIdx.y, gridDim.x)) return;
+    if (!is_last_block(completion_counters + blockIdx.y, gridDim.x)) return;
     sums = {};
     for (int range = 0; exists && warp == 0 && range < static_cast<int>(gridDim.x); ++range) {
       const double* part = workspace + std::int64_t{range} * 2 * shape.channels;
@@ -135,16 +135,16 @@ __global__ void __launch_bounds__(kLanes* kMomentWarps)
 template <int N, typename T, bool kTraining, bool kRelu, bool kResidual>
 __global__ void __launch_bounds__(kSliceThreads)
     apply_kernel(ChannelSlices slices, BatchNormApply tensors, float epsilon) {
-  const ChannelSlices::Place place = slices.place<N>();
-  if (!place.exists) return;
+  const ChannelSlices::Index index = slices.index<N>();
+  if (!index.exists) return;
   float mean[N], scale[N], beta[N], gamma[N];
-  load_floats(tensors.mean + place.channel, mean);
-  load_floats(tensors.beta + place.channel, beta);
-  load_floats(tensors.gamma + place.channel, gamma);
+  load_floats(tensors.mean + index.channel, mean);
+  load_floats(tensors.beta + index.channel, beta);
+  load_floats(tensors.gamma + index.channel, gamma);
   if constexpr (kTraining) {
-    load_floats(tensors.inverse_std + place.channel, scale);
+    load_floats(tensors.inverse_std + index.channel, scale);
   } else {
-    load_floats(tensors.running_var + place.channel, scale);
+    load_floats(tensors.running_var + index.channel, scale);
 #pragma unroll
     for (float& value : scale) value = 1.0f / sqrtf(value + epsilon);
   }
@@ -154,11 +154,11 @@ __global__ void __launch_bounds__(kSliceThreads)
     Packed<N, T> x, residual;
   };
   const auto load_row = [&](std::int64_t row, Row& packed) {
-    const std::int64_t at = row * slices.channels + place.channel;
+    const std::int64_t at = row * slices.channels + index.channel;
     packed.x = load_packed<N>(static_cast<const T*>(tensors.x) + at);
     if constexpr (kResidual) packed.residual = load_packed<N>(static_cast<const T*>(tensors.residual) + at);
   };
-  slices.for_each_row<Row>(place, load_row, [&](std::int64_t row, const Row& packed) {
+  slices.for_each_row<Row>(index, load_row, [&](std::int64_t row, const Row& packed) {
     float y[N], residual[N];
     unpack<T>(packed.x, y);
     if constexpr (kResidual) unpack<T>(packed.residual, residual);
@@ -168,7 +168,7 @@ __global__ void __launch_bounds__(kSliceThreads)
       if constexpr (kResidual) y[i] += residual[i];
       if constexpr (kRelu) y[i] = y[i] < 0.0f ? 0.0f : y[i];  // keeps a NaN
     }
-    store<N>(static_cast<T*>(tensors.y) + row * slices.channels + place.channel, y);
+    store<N>(static_cast<T*>(tensors.y) + row * slices.channels + index.channel, y);
   });
 }
 
@@ -226,20 +226,20 @@ struct BackwardRow {
 template <int N, typename T, Mask kMask>
 __global__ void __launch_bounds__(kSliceThreads)
     backward_reduce_kernel(ChannelSlices slices, BatchNormGradients tensors, double* partial, float* coefficients,
-                           unsigned* tickets) {
-  const ChannelSlices::Place place = slices.place<N>();
+                           unsigned* completion_counters) {
+  const ChannelSlices::Index index = slices.index<N>();
   float sums[2][N] = {};
-  if (place.exists) {
+  if (index.exists) {
     using Row = BackwardRow<N, T, kMask>;
-    const ChannelValues<N> channels(tensors, place.channel);
+    const ChannelValues<N> channels(tensors, index.channel);
     const auto load_row = [&](std::int64_t row, Row& packed) {
-      packed.load_from(tensors, row * slices.channels + place.channel);
+      packed.load_from(tensors, row * slices.channels + index.channel);
     };
-    slices.for_each_row<Row>(place, load_row, [&](std::int64_t row, const Row& packed) {
+    slices.for_each_row<Row>(index, load_row, [&](std::int64_t row, const Row& packed) {
       float grad[N], x[N];
       packed.masked_gradient(channels, grad, x);
       if (tensors.grad_residual) {
-        store<N>(static_cast<T*>(tensors.grad_residual) + row * slices.channels + place.channel, grad);
+        store<N>(static_cast<T*>(tensors.grad_residual) + row * slices.channels + index.channel, grad);
       }
 #pragma unroll
       for (int i = 0; i < N; ++i) {
@@ -249,7 +249,7 @@ __global__ void __launch_bounds__(kSliceThreads)
     });
   }
   double totals[2];
-  const int channel = slices.sum_rows<N, 2>(place, sums, partial, tickets, totals);
+  const int channel = slices.sum_rows<N, 2>(index, sums, partial, completion_counters, totals);
   if (channel < 0) return;
   const double inverse_std = tensors.inverse_std[channel];
   const double scale = tensors.gamma[channel] * tensors.inverse_std[channel];
@@ -263,17 +263,17 @@ __global__ void __launch_bounds__(kSliceThreads)
 template <int N, typename T, Mask kMask>
 __global__ void __launch_bounds__(kSliceThreads)
     backward_apply_kernel(ChannelSlices slices, BatchNormGradients tensors, const float* coefficients) {
-  const ChannelSlices::Place place = slices.place<N>();
-  if (!place.exists) return;
-  const ChannelValues<N> channels(tensors, place.channel);
+  const ChannelSlices::Index index = slices.index<N>();
+  if (!index.exists) return;
+  const ChannelValues<N> channels(tensors, index.channel);
   float slope[N], offset[N];
-  load_floats(coefficients + place.channel, slope);
-  load_floats(coefficients + slices.channels + place.channel, offset);
+  load_floats(coefficients + index.channel, slope);
+  load_floats(coefficients + slices.channels + index.channel, offset);
   using Row = BackwardRow<N, T, kMask>;
   const auto load_row = [&](std::int64_t row, Row& packed) {
-    packed.load_from(tensors, row * slices.channels + place.channel);
+    packed.load_from(tensors, row * slices.channels + index.channel);
   };
-  slices.for_each_row<Row>(place, load_row, [&](std::int64_t row, const Row& packed) {
+  slices.for_each_row<Row>(index, load_row, [&](std::int64_t row, const Row& packed) {
     float grad[N], x[N];
     packed.masked_gradient(channels, grad, x);
 #pragma unroll
@@ -281,21 +281,21 @@ __global__ void __launch_bounds__(kSliceThreads)
       const float shifted = __fmaf_rn(slope[i], x[i] - channels.mean[i], offset[i]);
       grad[i] = __fmaf_rn(channels.scale[i], grad[i], shifted);
     }
-    store<N>(static_cast<T*>(tensors.grad_x) + row * slices.channels + place.channel, grad);
+    store<N>(static_cast<T*>(tensors.grad_x) + row * slices.channels + index.channel, grad);
   });
 }
 
 template <int N, typename T>
 __global__ void __launch_bounds__(kSliceThreads)
-    column_sums_kernel(ChannelSlices slices, const T* x, float* out, double* partial, unsigned* tickets) {
-  const ChannelSlices::Place place = slices.place<N>();
+    column_sums_kernel(ChannelSlices slices, const T* x, float* out, double* partial, unsigned* completion_counters) {
+  const ChannelSlices::Index index = slices.index<N>();
   float sums[1][N] = {};
-  if (place.exists) {
+  if (index.exists) {
     using Row = Packed<N, T>;
     const auto load_row = [&](std::int64_t row, Row& packed) {
-      packed = load_packed<N>(x + row * slices.channels + place.channel);
+      packed = load_packed<N>(x + row * slices.channels + index.channel);
     };
-    slices.for_each_row<Row>(place, load_row, [&](std::int64_t, const Row& packed) {
+    slices.for_each_row<Row>(index, load_row, [&](std::int64_t, const Row& packed) {
       float values[N];
       unpack<T>(packed, values);
 #pragma unroll
@@ -303,15 +303,16 @@ __global__ void __launch_bounds__(kSliceThreads)
     });
   }
   double totals[1];
-  const int channel = slices.sum_rows<N, 1>(place, sums, partial, tickets, totals);
+  const int channel = slices.sum_rows<N, 1>(index, sums, partial, completion_counters, totals);
   if (channel >= 0) out[channel] = static_cast<float>(totals[0]);
 }
 
 template <int N, typename T, Mask kMask>
 void launch_backward(cudaStream_t stream, const ChannelSlices& slices, BatchNormGradients tensors, double* workspace,
-                     unsigned* tickets) {
+                     unsigned* completion_counters) {
   float* coefficients = reinterpret_cast<float*>(workspace + slices.partial_count(2));
-  launch(backward_reduce_kernel<N, T, kMask>, slices.shape(stream), slices, tensors, workspace, coefficients, tickets);
+  launch(backward_reduce_kernel<N, T, kMask>, slices.shape(stream), slices, tensors, workspace, coefficients,
+         completion_counters);
   if (tensors.grad_residual) {  // holds the masked gradient now
     tensors.grad_y = tensors.grad_residual;
     launch(backward_apply_kernel<N, T, Mask::kNone>, slices.shape(stream), slices, tensors, coefficients);
@@ -343,9 +344,9 @@ std::size_t statistics_workspace(const Rows& rows) {
 }
 
 void launch_statistics(cudaStream_t stream, const Rows& rows, const float* moments, const BatchNormParams& params,
-                       const BatchStatistics& statistics, double* workspace, unsigned* tickets) {
+                       const BatchStatistics& statistics, double* workspace, unsigned* completion_counters) {
   launch(statistics_kernel, {moment_grid(statistics_ranges(rows), rows.channels), kLanes * kMomentWarps, 0, stream},
-         rows, moments, params, statistics, workspace, tickets);
+         rows, moments, params, statistics, workspace, completion_counters);
 }
 
 void launch_batch_norm_apply(cudaStream_t stream, DType type, const Rows& rows, const BatchNormParams& params,
@@ -370,7 +371,7 @@ std::size_t batch_norm_backward_workspace(const Rows& rows) {
 }
 
 void launch_batch_norm_backward(cudaStream_t stream, DType type, const Rows& rows, const BatchNormParams& params,
-                                const BatchNormGradients& tensors, double* workspace, unsigned* tickets) {
+                                const BatchNormGradients& tensors, double* workspace, unsigned* completion_counters) {
   with_vectors(type, rows.channels, [&](auto zero, auto width) {
     using T = decltype(zero);
     constexpr int N = decltype(width)::value;
@@ -378,19 +379,20 @@ void launch_batch_norm_backward(cudaStream_t stream, DType type, const Rows& row
     const auto backward = !params.relu ? launch_backward<N, T, Mask::kNone>
                           : !tensors.y ? launch_backward<N, T, Mask::kFromX>
                                        : launch_backward<N, T, Mask::kFromY>;
-    backward(stream, slices, tensors, workspace, tickets);
+    backward(stream, slices, tensors, workspace, completion_counters);
   });
 }
 
 std::size_t column_sums_workspace(const Rows& rows) { return ChannelSlices(rows.rows, rows.channels).partial_count(1); }
 
 void launch_column_sums(cudaStream_t stream, DType type, const Rows& rows, const void* x, float* sums,
-                        double* workspace, unsigned* tickets) {
+                        double* workspace, unsigned* completion_counters) {
   with_vectors(type, rows.channels, [&](auto zero, auto width) {
     using T = decltype(zero);
     constexpr int N = decltype(width)::value;
     const ChannelSlices slices(rows.rows, rows.channels);
-    launch(column_sums_kernel<N, T>, slices.shape(stream), slices, static_cast<const T*>(x), sums, workspace, tickets);
+    launch(column_sums_kernel<N, T>, slices.shape(stream), slices, static_cast<const T*>(x), sums, workspace,
+           completion_counters);
   });
 }
 

@@ -32,9 +32,10 @@ struct BatchStatistics {
 
 /// Doubles of working memory that launch_statistics needs.
 std::size_t statistics_workspace(const Rows& rows);
-/// The groups' moments put together. `tickets`: zeros, and zeros again afterwards; kMaxTickets of them.
+/// The groups' moments put together. `completion_counters`: zeros, and zeros again afterwards; kMaxCompletionCounters
+/// of them.
 void launch_statistics(cudaStream_t stream, const Rows& rows, const float* moments, const BatchNormParams& params,
-                       const BatchStatistics& statistics, double* workspace, unsigned* tickets);
+                       const BatchStatistics& statistics, double* workspace, unsigned* completion_counters);
 
 /// Tensors of the apply pass. x, residual (or null) and y are of the activation type, the others f32 (C).
 struct BatchNormApply {
@@ -63,15 +64,15 @@ struct BatchNormGradients {
 std::size_t batch_norm_backward_workspace(const Rows& rows);
 /// One reduction and one apply.
 void launch_batch_norm_backward(cudaStream_t stream, DType type, const Rows& rows, const BatchNormParams& params,
-                                const BatchNormGradients& tensors, double* workspace, unsigned* tickets);
+                                const BatchNormGradients& tensors, double* workspace, unsigned* completion_counters);
 
 /// Doubles of working memory that launch_column_sums needs.
 std::size_t column_sums_workspace(const Rows& rows);
 /// sums f32 (C) of x over the rows.
 void launch_column_sums(cudaStream_t stream, DType type, const Rows& rows, const void* x, float* sums,
-                        double* workspace, unsigned* tickets);
+                        double* workspace, unsigned* completion_counters);
 
-/// A launch draws from at most so many tickets: one for every slice of channels.
-inline constexpr int kMaxTickets = 1024;
+/// A launch draws from at most so many completion_counters: one for every slice of channels.
+inline constexpr int kMaxCompletionCounters = 1024;
 
 }  // namespace gradamp::GRADAMP_GPU

@@ -21,8 +21,8 @@ struct ChannelSlices {
 
   ChannelSlices(std::int64_t row_count, int channel_count)
       : rows(row_count), channels(channel_count), width(std::min(channel_count, kSliceChannels)) {
-    const std::int64_t ranges_wanted = std::max<std::int64_t>(1, kBlocksWanted / slices());
-    rows_of_block = std::max(kLeastRows, (rows + ranges_wanted - 1) / ranges_wanted);
+    const std::int64_t target_ranges = std::max<std::int64_t>(1, kTargetBlocks / slices());
+    rows_of_block = std::max(kMinRows, (rows + target_ranges - 1) / target_ranges);
   }
 
   int slices() const { return (channels + width - 1) / width; }
@@ -38,43 +38,43 @@ struct ChannelSlices {
   /// A thread's N neighbouring channels, and its rows: row, row + row_step, ... below row_end. With 64 channels and
   /// N = 8 the threads 0 to 7 (their `lane`) have the block's first row, 8 to 15 (`row_lane` 1) its second, and the
   /// 32nd row after (`row_step`) is again of threads 0 to 7.
-  struct Place {
+  struct Index {
     std::int64_t row, row_end;
     int channel, row_step;
     int row_lane, lane;
     bool exists;
   };
   template <int N>
-  __device__ Place place() const {
+  __device__ Index index() const {
     const int vectors = width / N;
-    Place place;
-    place.lane = static_cast<int>(threadIdx.x) % vectors;
-    place.row_lane = static_cast<int>(threadIdx.x) / vectors;
-    place.row_step = kSliceThreads / vectors;
-    place.channel = static_cast<int>(blockIdx.y) * width + place.lane * N;
+    Index index;
+    index.lane = static_cast<int>(threadIdx.x) % vectors;
+    index.row_lane = static_cast<int>(threadIdx.x) / vectors;
+    index.row_step = kSliceThreads / vectors;
+    index.channel = static_cast<int>(blockIdx.y) * width + index.lane * N;
     const std::int64_t begin = std::int64_t{blockIdx.x} * rows_of_block;
-    place.row = begin + place.row_lane;
-    place.row_end = min(rows, begin + rows_of_block);
-    place.exists = place.row_lane < place.row_step && place.channel < channels;
-    return place;
+    index.row = begin + index.row_lane;
+    index.row_end = min(rows, begin + rows_of_block);
+    index.exists = index.row_lane < index.row_step && index.channel < channels;
+    return index;
   }
 
   /// load(row, packed) and use(row, packed) for each of a thread's rows. Several rows are loaded before the first is
   /// used, so that enough is on its way to keep the memory busy.
   template <typename Row, typename Load, typename Use>
-  __device__ __forceinline__ static void for_each_row(const Place& place, const Load& load, const Use& use) {
+  __device__ __forceinline__ static void for_each_row(const Index& index, const Load& load, const Use& use) {
     constexpr int kRowsAtOnce = 2;
-    for (std::int64_t first = place.row; first < place.row_end; first += kRowsAtOnce * place.row_step) {
+    for (std::int64_t first = index.row; first < index.row_end; first += kRowsAtOnce * index.row_step) {
       Row rows_loaded[kRowsAtOnce] = {};
 #pragma unroll
       for (int i = 0; i < kRowsAtOnce; ++i) {
-        const std::int64_t row = first + i * place.row_step;
-        if (row < place.row_end) load(row, rows_loaded[i]);
+        const std::int64_t row = first + i * index.row_step;
+        if (row < index.row_end) load(row, rows_loaded[i]);
       }
 #pragma unroll
       for (int i = 0; i < kRowsAtOnce; ++i) {
-        const std::int64_t row = first + i * place.row_step;
-        if (row < place.row_end) use(row, rows_loaded[i]);
+        const std::int64_t row = first + i * index.row_step;
+        if (row < index.row_end) use(row, rows_loaded[i]);
       }
     }
   }
@@ -84,16 +84,16 @@ struct ChannelSlices {
   /// own sums are float; all that follows is double, since the totals enter differences that nearly cancel, and it
   /// costs nothing here.
   template <int N, int kKinds>
-  __device__ int sum_rows(const Place& place, const float (&sums)[kKinds][N], double* partial, unsigned* tickets,
-                          double (&totals)[kKinds]) const {
+  __device__ int sum_rows(const Index& index, const float (&sums)[kKinds][N], double* partial,
+                          unsigned* completion_counters, double (&totals)[kKinds]) const {
     SHARED(shared, float[kSliceThreads * kKinds * N]);
     const int columns = kKinds * width;
-    if (place.exists) {
+    if (index.exists) {
 #pragma unroll
       for (int kind = 0; kind < kKinds; ++kind)
 #pragma unroll
         for (int i = 0; i < N; ++i)
-          shared[place.row_lane * columns + kind * width + place.lane * N + i] = sums[kind][i];
+          shared[index.row_lane * columns + kind * width + index.lane * N + i] = sums[kind][i];
     }
     __syncthreads();
     const int thread = static_cast<int>(threadIdx.x), column = thread % columns;
@@ -102,16 +102,16 @@ struct ChannelSlices {
     const bool exists = channel < channels;
     if (exists && thread < columns) {
       double sum = 0;
-      for (int row = 0; row < place.row_step; ++row) sum += static_cast<double>(shared[row * columns + column]);
+      for (int row = 0; row < index.row_step; ++row) sum += static_cast<double>(shared[row * columns + column]);
       partial[blockIdx.x * std::int64_t{kKinds} * channels + column_in_partial] = sum;
     }
-    if (!is_last_block(tickets + blockIdx.y, gridDim.x)) return -1;
+    if (!is_last_block(completion_counters + blockIdx.y, gridDim.x)) return -1;
     return sum_ranges<kKinds>(partial, column_in_partial, exists, totals);
   }
 
  private:
-  static constexpr std::int64_t kBlocksWanted = 512;  // about four for each multiprocessor of a large device
-  static constexpr std::int64_t kLeastRows = 32;
+  static constexpr std::int64_t kTargetBlocks = 512;  // about four for each multiprocessor of a large device
+  static constexpr std::int64_t kMinRows = 32;
 
   /// The last block's part of sum_rows: over the ranges, several threads a column, in double.
   template <int kKinds>

@@ -32,13 +32,13 @@ struct Split {
 };
 
 Split split_pixels(Precision precision, const ConvolutionShape& shape) {
-  constexpr int kBlocksWanted = 264;  // two for each multiprocessor of a large device
-  constexpr int kLeastUnits = 8;      // of a part: enough to fill the pipeline
+  constexpr int kTargetBlocks = 264;  // two for each multiprocessor of a large device
+  constexpr int kMinUnits = 8;        // of a part: enough to fill the pipeline
   const int rows = rows_of_block(precision, shape), columns = shape.taps() * shape.in_channels;
   const int tiles = (shape.out_channels + rows - 1) / rows * ((columns + kColumnsOfBlock - 1) / kColumnsOfBlock);
   const int units = (shape.pixels_out() + kPixelUnit - 1) / kPixelUnit;
-  const int wanted = std::clamp(kBlocksWanted / tiles, 1, std::max(1, units / kLeastUnits));
-  const int units_of_part = (units + wanted - 1) / wanted;
+  const int target_parts = std::clamp(kTargetBlocks / tiles, 1, std::max(1, units / kMinUnits));
+  const int units_of_part = (units + target_parts - 1) / target_parts;
   return {(units + units_of_part - 1) / units_of_part, units_of_part * kPixelUnit};
 }
 
@@ -46,7 +46,7 @@ Split split_pixels(Precision precision, const ConvolutionShape& shape) {
 template <Precision kPrecision, typename Block, Copy kCopyA, Copy kCopyB>
 __global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, Block, kCopyB>()))
     backward_filter_kernel(const __grid_constant__ MatrixSource<Element<kPrecision>> grad_y,
-                           const __grid_constant__ WindowSource<Element<kPrecision>> windows, int pixels_of_part,
+                           const __grid_constant__ Im2colSource<Element<kPrecision>> im2col, int pixels_of_part,
                            float* partial) {
   using T = Element<kPrecision>;
   using Product = BlockProduct<kPrecision, Block, Major::kMN, Major::kMN>;
@@ -54,20 +54,20 @@ __global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, 
   const int first_row = static_cast<int>(blockIdx.y) * Block::kM,
             first_column = static_cast<int>(blockIdx.x) * Block::kN;
   const int first_pixel = static_cast<int>(blockIdx.z) * pixels_of_part;
-  const int pixels = min(pixels_of_part, windows.windows - first_pixel);
+  const int pixels = min(pixels_of_part, im2col.rows - first_pixel);
 
   typename Product::template LoaderA<MatrixSource<T>, kCopyA> a(grad_y, first_row);
-  typename Product::template LoaderB<WindowSource<T>, kCopyB> b(windows, first_column);
+  typename Product::template LoaderB<Im2colSource<T>, kCopyB> b(im2col, first_column);
   typename Product::Sums sums = {};
   Product::accumulate(shared, a, b, first_pixel, (pixels + kStageDepth<T> - 1) / kStageDepth<T>, sums);
 
-  float* const part = partial + std::int64_t{blockIdx.z} * grad_y.columns * windows.columns;
+  float* const part = partial + std::int64_t{blockIdx.z} * grad_y.columns * im2col.columns;
   const auto row_begin = [&](int row) -> float* {
     const int channel = first_row + row;
-    return channel < grad_y.columns ? part + std::int64_t{channel} * windows.columns + first_column : nullptr;
+    return channel < grad_y.columns ? part + std::int64_t{channel} * im2col.columns + first_column : nullptr;
   };
   // The parts begin at multiples of K R S C floats.
-  Product::template store_sums<float, kCopyB>(shared, sums, windows.columns - first_column, windows.columns % 4 == 0,
+  Product::template store_sums<float, kCopyB>(shared, sums, im2col.columns - first_column, im2col.columns % 4 == 0,
                                               row_begin);
 }
 
@@ -110,17 +110,17 @@ void launch_backward_filter(cudaStream_t stream, const ConvolutionShape& shape, 
   using T = Element<kPrecision>;
   using Product = BlockProduct<kPrecision, Block, Major::kMN, Major::kMN>;
   const MatrixSource<T> grad_y{static_cast<const T*>(tensors.grad_y), shape.pixels_out(), shape.out_channels};
-  const WindowSource<T> windows = windows_over_input<T>(shape, tensors.x);
+  const Im2colSource<T> im2col = im2col_of_input<T>(shape, tensors.x);
   const Split split = split_pixels(kPrecision, shape);
   float* const partial = split.parts > 1 ? tensors.workspace : tensors.grad_filter;
-  const dim3 grid(static_cast<unsigned>((windows.columns + Block::kN - 1) / Block::kN),
+  const dim3 grid(static_cast<unsigned>((im2col.columns + Block::kN - 1) / Block::kN),
                   static_cast<unsigned>((shape.out_channels + Block::kM - 1) / Block::kM),
                   static_cast<unsigned>(split.parts));
   launch(backward_filter_kernel<kPrecision, Block, kCopyA, kCopyB>,
-         {grid, Block::kThreads, Product::template kSharedBytes<float>, stream}, grad_y, windows, split.pixels_of_part,
+         {grid, Block::kThreads, Product::template kSharedBytes<float>, stream}, grad_y, im2col, split.pixels_of_part,
          partial);
   if (split.parts > 1)
-    launch_sum_parts(stream, split.parts, shape.out_channels * windows.columns, partial, tensors.grad_filter);
+    launch_sum_parts(stream, split.parts, shape.out_channels * im2col.columns, partial, tensors.grad_filter);
 }
 
 template <Precision kPrecision>

@@ -12,19 +12,19 @@ namespace gradamp::GRADAMP_GPU {
 namespace {
 
 /// Classes of one launch.
-constexpr int kMaxClasses = 4;
+constexpr int kMaxResidues = 4;
 
 /// The pixels of x at (row, column) modulo the stride.
 template <typename T, bool kWholeStages>
-struct PixelClass {
-  WindowSource<T> windows;  // over grad_y
+struct StrideResidue {
+  Im2colSource<T> im2col;  // over grad_y
   FilterSource<T, kWholeStages> filter;
   int row, column;
 };
 
 template <typename T, bool kWholeStages>
-struct PixelClasses {
-  PixelClass<T, kWholeStages> classes[kMaxClasses];
+struct StrideResidues {
+  StrideResidue<T, kWholeStages> residues[kMaxResidues];
 };
 
 template <typename T>
@@ -36,25 +36,25 @@ struct InputGradient {
 /// Block: a tile of the class's pixels x input channels; blockIdx.y is the class.
 template <Precision kPrecision, typename Block, Copy kCopy, bool kWholeStages>
 __global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, Block, kCopy>()))
-    backward_input_kernel(const __grid_constant__ PixelClasses<Element<kPrecision>, kWholeStages> all,
+    backward_input_kernel(const __grid_constant__ StrideResidues<Element<kPrecision>, kWholeStages> all,
                           Divisor by_channel_tiles, InputGradient<Element<kPrecision>> out) {
   using T = Element<kPrecision>;
   using Product = BlockProduct<kPrecision, Block, Major::kK, Major::kMN>;
   DYNAMIC_SHARED(T, shared);
-  const PixelClass<T, kWholeStages>& pixels = all.classes[blockIdx.y];
+  const StrideResidue<T, kWholeStages>& residue = all.residues[blockIdx.y];
   const auto [pixel_tile, channel_tile] = by_channel_tiles.divide(static_cast<int>(blockIdx.x));
   const int first_pixel = pixel_tile * Block::kM, first_channel = channel_tile * Block::kN;
-  if (first_pixel >= pixels.windows.windows) return;  // of a smaller class
+  if (first_pixel >= residue.im2col.rows) return;  // of a smaller class
 
-  typename Product::template LoaderA<WindowSource<T>, kCopy> a(pixels.windows, first_pixel);
-  typename Product::template LoaderB<FilterSource<T, kWholeStages>, kCopy> b(pixels.filter, first_channel);
+  typename Product::template LoaderA<Im2colSource<T>, kCopy> a(residue.im2col, first_pixel);
+  typename Product::template LoaderB<FilterSource<T, kWholeStages>, kCopy> b(residue.filter, first_channel);
   typename Product::Sums sums = {};
-  Product::accumulate(shared, a, b, 0, (pixels.windows.columns + kStageDepth<T> - 1) / kStageDepth<T>, sums);
+  Product::accumulate(shared, a, b, 0, (residue.im2col.columns + kStageDepth<T> - 1) / kStageDepth<T>, sums);
 
   const auto row_begin = [&](int row) -> T* {
-    if (first_pixel + row >= pixels.windows.windows) return nullptr;
-    const auto at = pixels.windows.window(first_pixel + row);
-    const int h = pixels.row + at.i * out.stride, w = pixels.column + at.j * out.stride;
+    if (first_pixel + row >= residue.im2col.rows) return nullptr;
+    const auto at = residue.im2col.window(first_pixel + row);
+    const int h = residue.row + at.i * out.stride, w = residue.column + at.j * out.stride;
     return out.grad_x + ((std::int64_t{at.image} * out.height + h) * out.width + w) * out.channels + first_channel;
   };
   Product::template store_sums<T, kCopy>(shared, sums, out.channels - first_channel, out.channels % kVector<T> == 0,
@@ -62,50 +62,50 @@ __global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, 
 }
 
 /// Along one side: which taps a class hears through, and from where on it reads grad_y.
-struct ClassSide {
+struct ResidueSide {
   int pixels;     // of an image
   int first_tap;  // then every stride-th
   int taps;
   int origin;  // the pixel of y that the class's pixel 0 meets at its first tap
 };
 
-ClassSide class_side(int place, int extent, int kernel, int stride, int padding) {
-  ClassSide side;
-  side.pixels = std::max(0, (extent - place + stride - 1) / stride);
-  side.first_tap = (place + padding) % stride;
+ResidueSide residue_side(int residue, int extent, int kernel, int stride, int padding) {
+  ResidueSide side;
+  side.pixels = std::max(0, (extent - residue + stride - 1) / stride);
+  side.first_tap = (residue + padding) % stride;
   side.taps = side.first_tap < kernel ? (kernel - side.first_tap + stride - 1) / stride : 0;
-  side.origin = (place + padding - side.first_tap) / stride;
+  side.origin = (residue + padding - side.first_tap) / stride;
   return side;
 }
 
 template <typename T, bool kWholeStages>
-PixelClass<T, kWholeStages> pixel_class(const ConvolutionShape& shape, const T* grad_y, const T* filter, int row,
-                                        int column) {
-  const ClassSide h = class_side(row, shape.height, shape.kernel_h, shape.stride, shape.padding);
-  const ClassSide w = class_side(column, shape.width, shape.kernel_w, shape.stride, shape.padding);
+StrideResidue<T, kWholeStages> stride_residue(const ConvolutionShape& shape, const T* grad_y, const T* filter, int row,
+                                              int column) {
+  const ResidueSide h = residue_side(row, shape.height, shape.kernel_h, shape.stride, shape.padding);
+  const ResidueSide w = residue_side(column, shape.width, shape.kernel_w, shape.stride, shape.padding);
   const Divisor by_out_channels(shape.out_channels), by_taps_of_row(std::max(1, w.taps));
-  PixelClass<T, kWholeStages> result{};
+  StrideResidue<T, kWholeStages> result{};
   result.row = row;
   result.column = column;
-  result.windows = {.image = grad_y,
-                    .height = shape.out_height,
-                    .width = shape.out_width,
-                    .channels = shape.out_channels,
-                    .windows = shape.batch * h.pixels * w.pixels,
-                    .windows_of_image = Divisor(std::max(1, h.pixels * w.pixels)),
-                    .windows_of_row = Divisor(std::max(1, w.pixels)),
-                    .columns = h.taps * w.taps * shape.out_channels,
-                    .by_channels = by_out_channels,
-                    .by_taps_of_row = by_taps_of_row,
-                    .step = 1,
-                    .origin_h = h.origin,
-                    .origin_w = w.origin,
-                    .tap_step = -1};
+  result.im2col = {.image = grad_y,
+                   .height = shape.out_height,
+                   .width = shape.out_width,
+                   .channels = shape.out_channels,
+                   .rows = shape.batch * h.pixels * w.pixels,
+                   .by_windows_of_image = Divisor(std::max(1, h.pixels * w.pixels)),
+                   .by_windows_of_row = Divisor(std::max(1, w.pixels)),
+                   .columns = h.taps * w.taps * shape.out_channels,
+                   .by_channels = by_out_channels,
+                   .by_taps_of_row = by_taps_of_row,
+                   .step = 1,
+                   .origin_h = h.origin,
+                   .origin_w = w.origin,
+                   .tap_step = -1};
   result.filter = {.filter = filter,
                    .taps = shape.taps(),
                    .taps_of_row = shape.kernel_w,
                    .channels = shape.in_channels,
-                   .rows = result.windows.columns,
+                   .rows = result.im2col.columns,
                    .by_out_channels = by_out_channels,
                    .by_taps_of_row = by_taps_of_row,
                    .first_r = h.first_tap,
@@ -121,16 +121,17 @@ void launch_backward_input(cudaStream_t stream, const ConvolutionShape& shape, c
   using Product = BlockProduct<kPrecision, Block, Major::kK, Major::kMN>;
   const InputGradient<T> out{static_cast<T*>(grad_x), shape.height, shape.width, shape.in_channels, shape.stride};
   const int channel_tiles = (shape.in_channels + Block::kN - 1) / Block::kN;
-  for (int first = 0; first < shape.stride * shape.stride; first += kMaxClasses) {
-    const int count = std::min(kMaxClasses, shape.stride * shape.stride - first);
-    PixelClasses<T, kWholeStages> all{};
+  for (int first = 0; first < shape.stride * shape.stride; first += kMaxResidues) {
+    const int count = std::min(kMaxResidues, shape.stride * shape.stride - first);
+    StrideResidues<T, kWholeStages> all{};
     int pixels = 0;
     for (int i = 0; i < count; ++i) {
       // The last class hears through most taps with the usual padding, so its blocks, the longest, begin first.
-      const int place = first + count - 1 - i;
-      all.classes[i] = pixel_class<T, kWholeStages>(shape, static_cast<const T*>(grad_y), static_cast<const T*>(filter),
-                                                    place / shape.stride, place % shape.stride);
-      pixels = std::max(pixels, all.classes[i].windows.windows);
+      const int index = first + count - 1 - i;
+      all.residues[i] =
+          stride_residue<T, kWholeStages>(shape, static_cast<const T*>(grad_y), static_cast<const T*>(filter),
+                                          index / shape.stride, index % shape.stride);
+      pixels = std::max(pixels, all.residues[i].im2col.rows);
     }
     if (pixels == 0) continue;
     const int tiles = (pixels + Block::kM - 1) / Block::kM * channel_tiles;

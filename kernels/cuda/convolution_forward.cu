@@ -109,7 +109,7 @@ struct BlockMoments {
 /// Block: a tile of pixels x output channels; neighbouring blocks share the pixels.
 template <Precision kPrecision, typename Block, Copy kCopy>
 __global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, Block, kCopy>()))
-    forward_kernel(const __grid_constant__ WindowSource<Element<kPrecision>> windows,
+    forward_kernel(const __grid_constant__ Im2colSource<Element<kPrecision>> im2col,
                    const __grid_constant__ MatrixSource<Element<kPrecision>> filter, Divisor by_channel_tiles,
                    Output<Element<kPrecision>> out) {
   using T = Element<kPrecision>;
@@ -118,10 +118,10 @@ __global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, 
   const auto [pixel_tile, channel_tile] = by_channel_tiles.divide(static_cast<int>(blockIdx.x));
   const int first_pixel = pixel_tile * Block::kM, first_channel = channel_tile * Block::kN;
 
-  typename Product::template LoaderA<WindowSource<T>, kCopy> a(windows, first_pixel);
+  typename Product::template LoaderA<Im2colSource<T>, kCopy> a(im2col, first_pixel);
   typename Product::template LoaderB<MatrixSource<T>, kCopy> b(filter, first_channel);
   typename Product::Sums sums = {};
-  Product::accumulate(shared, a, b, 0, (windows.columns + kStageDepth<T> - 1) / kStageDepth<T>, sums);
+  Product::accumulate(shared, a, b, 0, (im2col.columns + kStageDepth<T> - 1) / kStageDepth<T>, sums);
 
   if (out.bias) {
     add_bias<decltype(sums), Block::kTilesM, Block::kTilesN>(out.bias, first_channel + Block::warp_n() * Block::kWarpN,
@@ -142,8 +142,8 @@ __global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, 
 template <Precision kPrecision, typename Block, Copy kCopy>
 void launch_forward(cudaStream_t stream, const ConvolutionShape& shape, const ConvolutionForward& tensors) {
   using T = Element<kPrecision>;
-  const WindowSource<T> windows = windows_over_input<T>(shape, tensors.x);
-  const MatrixSource<T> filter{static_cast<const T*>(tensors.filter), shape.out_channels, windows.columns};
+  const Im2colSource<T> im2col = im2col_of_input<T>(shape, tensors.x);
+  const MatrixSource<T> filter{static_cast<const T*>(tensors.filter), shape.out_channels, im2col.columns};
   const Output<T> out{static_cast<T*>(tensors.y), tensors.bias, tensors.moments, shape.pixels_out(),
                       shape.out_channels};
   const int channel_tiles = (shape.out_channels + Block::kN - 1) / Block::kN;
@@ -152,7 +152,7 @@ void launch_forward(cudaStream_t stream, const ConvolutionShape& shape, const Co
   launch(
       forward_kernel<kPrecision, Block, kCopy>,
       {static_cast<unsigned>(channel_tiles * pixel_tiles), Block::kThreads, Product::template kSharedBytes<T>, stream},
-      windows, filter, Divisor(channel_tiles), out);
+      im2col, filter, Divisor(channel_tiles), out);
 }
 
 template <Precision kPrecision>

@@ -45,11 +45,11 @@ struct MatrixSource {
 /// is a grid of windows in each image; window (i, j) begins at pixel (i step + origin_h, j step + origin_w), and tap
 /// (r, s) is tap_step (r, s) further on. Zero outside the image.
 template <typename T>
-struct WindowSource {
+struct Im2colSource {
   const T* image;
   int height, width, channels;
-  int windows;  // in all images
-  Divisor windows_of_image, windows_of_row;
+  int rows;  // windows in all images
+  Divisor by_windows_of_image, by_windows_of_row;
   int columns;
   Divisor by_channels, by_taps_of_row;
   int step, origin_h, origin_w, tap_step;
@@ -58,8 +58,8 @@ struct WindowSource {
     int image, i, j;
   };
   __device__ __forceinline__ Window window(int row) const {
-    const auto [n, rest] = windows_of_image.divide(row);
-    const auto [i, j] = windows_of_row.divide(rest);
+    const auto [n, rest] = by_windows_of_image.divide(row);
+    const auto [i, j] = by_windows_of_row.divide(rest);
     return {n, i, j};
   }
 
@@ -73,7 +73,7 @@ struct WindowSource {
     const int m = base + i;
     const Window at = window(m);
     const int h = at.i * step + origin_h, w = at.j * step + origin_w;
-    return {m < windows ? h : kOutside, w, ((at.image * height + h) * width + w) * channels};
+    return {m < rows ? h : kOutside, w, ((at.image * height + h) * width + w) * channels};
   }
   struct Column {
     int h, w;    // from the window's first pixel
@@ -125,8 +125,8 @@ struct FilterSource {
   __device__ __forceinline__ MatrixLine line(int k) const {
     const auto [tap, out_channel] = by_out_channels.divide(k);
     const auto [u, v] = by_taps_of_row.divide(tap);
-    const int place = (first_r + u * tap_step) * taps_of_row + first_s + v * tap_step;
-    return {(out_channel * taps + place) * channels, k < rows};
+    const int filter_tap = (first_r + u * tap_step) * taps_of_row + first_s + v * tap_step;
+    return {(out_channel * taps + filter_tap) * channels, k < rows};
   }
 };
 
@@ -151,16 +151,16 @@ class TileLoader {
     }
   }
 
-  /// Begins to bring the tile at depth k; zeros where it is not `wanted`, without a branch.
-  __device__ __forceinline__ void load(T* tile, int k, bool wanted) {
+  /// Begins to bring the tile at depth k; zeros where it is not `predicate`, without a branch.
+  __device__ __forceinline__ void load(T* tile, int k, bool predicate) {
     if constexpr (kMajor == Major::kK) {
       prepare_columns(k);
 #pragma unroll
-      for (int i = 0; i < kSteps; ++i) bring_chunk(tile, i, rows_[i], wanted);
+      for (int i = 0; i < kSteps; ++i) copy_chunk(tile, i, rows_[i], predicate);
     } else {
       const typename Source::Base base = source_.base(k);
 #pragma unroll
-      for (int i = 0; i < kSteps; ++i) bring_chunk(tile, i, source_.row(base, tile_row(i)), wanted);
+      for (int i = 0; i < kSteps; ++i) copy_chunk(tile, i, source_.row(base, tile_row(i)), predicate);
     }
   }
 
@@ -179,17 +179,17 @@ class TileLoader {
     for (int i = 0; i < kColumns; ++i) columns_[i] = source_.column(first + chunk() * kVector<T> + i);
   }
 
-  __device__ __forceinline__ void bring_chunk(T* tile, int step, const typename Source::Row& row, bool wanted) const {
+  __device__ __forceinline__ void copy_chunk(T* tile, int step, const typename Source::Row& row, bool predicate) const {
     T* const to = tile + Tile::chunk_offset(tile_row(step), chunk());
     if constexpr (kCopy == Copy::kVector) {
       const ElementAt<T> from = source_.at(row, columns_[0]);
-      cp_async_16(to, from.address, from.exists && wanted);
+      cp_async_16(to, from.address, from.exists && predicate);
     } else {
       float values[kVector<T>];
 #pragma unroll
       for (int i = 0; i < kVector<T>; ++i) {
         const ElementAt<T> from = source_.at(row, columns_[i]);
-        values[i] = from.exists && wanted ? to_float(*from.address) : 0.0f;
+        values[i] = from.exists && predicate ? to_float(*from.address) : 0.0f;
       }
       store<kVector<T>>(to, values);
     }

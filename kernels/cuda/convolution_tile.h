@@ -48,10 +48,10 @@ using OperandTile =
 /// work for all of a large device. It follows from the shape alone: the same bits on every device.
 template <Precision kPrecision, typename Body>
 void with_tile_width(int rows, int columns, const Body& body) {
-  constexpr int kBlocksWanted = 112;  // one for most multiprocessors: a wider tile reads less, a narrower spreads more
+  constexpr int kTargetBlocks = 112;  // one for most multiprocessors: a wider tile reads less, a narrower spreads more
   const auto suits = [&](int width) {
     const int blocks = (rows + 127) / 128 * ((columns + width - 1) / width);
-    return columns > width / 2 && blocks >= kBlocksWanted;
+    return columns > width / 2 && blocks >= kTargetBlocks;
   };
   if constexpr (kPrecision != Precision::kF32) {  // by FMA its sums and operands would not fit the registers
     if (suits(128)) return body(BlockTile<128, 128, 2>{});
@@ -62,14 +62,14 @@ void with_tile_width(int rows, int columns, const Body& body) {
 
 /// The windows of a convolution over its input x.
 template <typename T>
-WindowSource<T> windows_over_input(const ConvolutionShape& shape, const void* x) {
+Im2colSource<T> im2col_of_input(const ConvolutionShape& shape, const void* x) {
   return {.image = static_cast<const T*>(x),
           .height = shape.height,
           .width = shape.width,
           .channels = shape.in_channels,
-          .windows = shape.pixels_out(),
-          .windows_of_image = Divisor(shape.out_height * shape.out_width),
-          .windows_of_row = Divisor(shape.out_width),
+          .rows = shape.pixels_out(),
+          .by_windows_of_image = Divisor(shape.out_height * shape.out_width),
+          .by_windows_of_row = Divisor(shape.out_width),
           .columns = shape.taps() * shape.in_channels,
           .by_channels = Divisor(shape.in_channels),
           .by_taps_of_row = Divisor(shape.kernel_w),
@@ -105,14 +105,14 @@ struct BlockProduct {
   /// sums += a b over `stages` stages of depth from k on. While one stage is multiplied, the next are on their way.
   template <typename A, typename B>
   __device__ __forceinline__ static void accumulate(T* shared, A& a, B& b, int k, int stages, Sums& sums) {
-    const auto bring = [&](int stage) {
+    const auto prefetch = [&](int stage) {
       T* const tiles = shared + stage % kStages * kStageElements;
       a.load(tiles, k + stage * kStageDepth<T>, stage < stages);
       b.load(tiles + TileA::kElements, k + stage * kStageDepth<T>, stage < stages);
       cp_async_commit();
     };
 #pragma unroll
-    for (int stage = 0; stage < kStages - 1; ++stage) bring(stage);
+    for (int stage = 0; stage < kStages - 1; ++stage) prefetch(stage);
     const Warp warp(Block::warp_m() * Block::kWarpM, Block::warp_n() * Block::kWarpN);
     for (int stage = 0; stage < stages; ++stage) {
       cp_async_wait<kStages - 2>();
@@ -122,7 +122,7 @@ struct BlockProduct {
       for (int depth = 0; depth < Warp::kDepth; depth += Warp::kStep) {
         warp.multiply(tiles, tiles + TileA::kElements, depth, sums);
         // Addresses are computed while the tensor cores are at the products before; the slot was read a stage ago.
-        if (depth == 0) bring(stage + kStages - 1);
+        if (depth == 0) prefetch(stage + kStages - 1);
       }
     }
     cp_async_wait<0>();

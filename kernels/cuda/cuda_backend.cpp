@@ -104,9 +104,9 @@ CudaBackend::CudaBackend(const BackendOptions& options)
       allocator_(std::make_unique<DeviceMemorySource>(), kCached),
       host_allocator_(std::make_unique<PinnedMemorySource>()),
       recorded_memory_(allocator_),
-      tickets_(allocator_.allocate(kMaxTickets * sizeof(unsigned))),
+      completion_counters_(allocator_.allocate(kMaxCompletionCounters * sizeof(unsigned))),
       matrix_product_(stream_.get(), allocator_) {
-  fill_zero(tickets_.get(), kMaxTickets * sizeof(unsigned));
+  fill_zero(completion_counters_.get(), kMaxCompletionCounters * sizeof(unsigned));
 }
 
 CudaBackend::~CudaBackend() { cudaStreamSynchronize(stream()); }

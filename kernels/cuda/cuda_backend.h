@@ -100,7 +100,7 @@ class CudaBackend final : public Backend {
   std::shared_ptr<T> workspace(std::size_t count) {
     return std::static_pointer_cast<T>(allocate(count * sizeof(T)));
   }
-  unsigned* tickets() const { return static_cast<unsigned*>(tickets_.get()); }
+  unsigned* completion_counters() const { return static_cast<unsigned*>(completion_counters_.get()); }
 
   Precision precision_;
   Stream stream_;
@@ -108,7 +108,7 @@ class CudaBackend final : public Backend {
   /// Of all recordings: they run one after another, and nothing in it is read by the next one.
   CachingAllocator::Reservation recorded_memory_;
   int graphs_ = 0;  // that live in it
-  std::shared_ptr<void> tickets_;
+  std::shared_ptr<void> completion_counters_;
   MatrixProduct matrix_product_;
 };
 

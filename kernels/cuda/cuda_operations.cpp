@@ -48,8 +48,8 @@ Precision precision_of(DType type, Precision precision) {
 /// (..., C) as rows of C channels.
 Rows rows_of(const Tensor& x) {
   const std::int64_t channels = x.shape()[x.shape().rank() - 1];
-  check(channels <= std::int64_t{kMaxTickets} * 32, "expected at most {} channels for the device, got {}",
-        kMaxTickets * 32, channels);
+  check(channels <= std::int64_t{kMaxCompletionCounters} * 32, "expected at most {} channels for the device, got {}",
+        kMaxCompletionCounters * 32, channels);
   return {x.count() / channels, static_cast<int>(channels)};
 }
 
@@ -164,7 +164,7 @@ void CudaBackend::batch_norm_forward_training(const BatchNormForward& tensors, c
                      .inverse_std = tensors.inverse_std.data<float>(),
                      .running_mean = tensors.running_mean.data<float>(),
                      .running_var = tensors.running_var.data<float>()},
-                    sums.get(), tickets());
+                    sums.get(), completion_counters());
   launch_batch_norm_apply(stream(), tensors.x.dtype(), rows, params,
                           {.x = tensors.x.raw_data(),
                            .residual = data_or_null(tensors.residual),
@@ -204,7 +204,7 @@ void CudaBackend::batch_norm_backward(const BatchNormBackward& tensors, const Ba
        .grad_gamma = tensors.grad_gamma.data<float>(),
        .grad_beta = tensors.grad_beta.data<float>(),
        .grad_residual = tensors.grad_residual.defined() ? tensors.grad_residual.raw_data() : nullptr},
-      sums.get(), tickets());
+      sums.get(), completion_counters());
 }
 
 // ---- Pooling ----
@@ -277,7 +277,7 @@ void CudaBackend::bias_backward(const Tensor& grad_y, const Tensor& grad_bias) {
   const Rows rows = rows_of(grad_y);
   const auto partial = workspace<double>(column_sums_workspace(rows));
   launch_column_sums(stream(), grad_y.dtype(), rows, grad_y.raw_data(), grad_bias.data<float>(), partial.get(),
-                     tickets());
+                     completion_counters());
 }
 
 void CudaBackend::softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const StepState& state,
@@ -337,8 +337,8 @@ void CudaBackend::select_layers(const Tensor& measures, const SelectionParams& p
 
 void CudaBackend::select_random_layers(const Tensor& candidates, const RandomSelectionParams& params,
                                        const Tensor& factors) {
-  const auto places = workspace<std::int32_t>(static_cast<std::size_t>(candidates.count()));
-  launch_select_random(stream(), extent(candidates.count()), candidates.data<std::int32_t>(), params, places.get(),
+  const auto indices = workspace<std::int32_t>(static_cast<std::size_t>(candidates.count()));
+  launch_select_random(stream(), extent(candidates.count()), candidates.data<std::int32_t>(), params, indices.get(),
                        factors.data<float>());
 }
 

@@ -14,16 +14,16 @@ constexpr int kThreads = 512;
 /// The largest of the warp's values and where it is; of equal ones the first.
 struct Largest {
   float value;
-  int place;
+  int index;
 
   __device__ void merge_lanes() {
 #pragma unroll
     for (int distance = 16; distance > 0; distance /= 2) {
       const float other = __shfl_xor_sync(kAllLanes, value, distance);
-      const int other_place = __shfl_xor_sync(kAllLanes, place, distance);
-      if (other > value || (other == value && other_place < place)) {
+      const int other_index = __shfl_xor_sync(kAllLanes, index, distance);
+      if (other > value || (other == value && other_index < index)) {
         value = other;
-        place = other_place;
+        index = other_index;
       }
     }
   }
@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(kThreads) softmax_cross_entropy_kernel(Softmax
     }
     if (lane == 0) {
       sums[0] += log(total) + largest.value - logits[label];
-      sums[1] += largest.place == label ? 1.0 : 0.0;
+      sums[1] += largest.index == label ? 1.0 : 0.0;
     }
   }
   block_sum<kThreads>(sums);

@@ -45,8 +45,8 @@ void launch_measures(cudaStream_t stream, const ArenaPointers& arena, Granularit
 void launch_select(cudaStream_t stream, int layers, const SelectionParams& params, const double* measures,
                    float* factors);
 
-/// factors[c] for each of `count` candidates c: drawn or not. places: working memory (count).
+/// factors[c] for each of `count` candidates c: drawn or not. indices: working memory (count).
 void launch_select_random(cudaStream_t stream, int count, const std::int32_t* candidates,
-                          const RandomSelectionParams& params, std::int32_t* places, float* factors);
+                          const RandomSelectionParams& params, std::int32_t* indices, float* factors);
 
 }  // namespace gradamp::GRADAMP_GPU

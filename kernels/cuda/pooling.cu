@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
-/// A thread's place in a tensor (N, height, width, C) of vectors of N channels.
+/// A thread's index in a tensor (N, height, width, C) of vectors of N channels.
 struct PixelGrid {
   int threads;
   int channels;
@@ -25,13 +25,13 @@ struct PixelGrid {
         by_width(width),
         by_height(height) {}
 
-  struct Place {
+  struct Index {
     int n, h, w, channel;
     std::int64_t offset;  // of the first element
     bool exists;
   };
   template <int N>
-  __device__ Place place() const {
+  __device__ Index index() const {
     const int thread = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
     if (thread >= threads) return {0, 0, 0, 0, 0, false};
     const auto [pixel, vector] = by_vectors.divide(thread);
@@ -48,8 +48,8 @@ struct PixelGrid {
 struct Range {
   int begin, end;
 };
-__device__ __forceinline__ Range window_range(int place, const Pool2dParams& params, int extent) {
-  const int begin = place * params.stride - params.padding;
+__device__ __forceinline__ Range window_range(int index, const Pool2dParams& params, int extent) {
+  const int begin = index * params.stride - params.padding;
   return {max(begin, 0), min(begin + params.kernel, extent)};
 }
 /// The windows that cover a pixel.
@@ -62,36 +62,36 @@ __device__ __forceinline__ Range covering_range(int pixel, const Pool2dParams& p
 template <int N, typename T>
 __global__ void __launch_bounds__(kThreads)
     max_pool_kernel(PixelGrid grid, PoolShape shape, Pool2dParams params, const T* x, T* y, std::int32_t* argmax) {
-  const auto at = grid.place<N>();
+  const auto at = grid.index<N>();
   if (!at.exists) return;
   const Range rows = window_range(at.h, params, shape.height), columns = window_range(at.w, params, shape.width);
   float best[N] = {};
-  std::int32_t places[N] = {};
+  std::int32_t indices[N] = {};
   for (int h = rows.begin; h < rows.end; ++h) {
     for (int w = columns.begin; w < columns.end; ++w) {
       const bool first = h == rows.begin && w == columns.begin;
-      const std::int32_t place = h * shape.width + w;
+      const std::int32_t index = h * shape.width + w;
       float values[N];
-      load<N>(x + (std::int64_t{at.n} * shape.height * shape.width + place) * shape.channels + at.channel, values);
+      load<N>(x + (std::int64_t{at.n} * shape.height * shape.width + index) * shape.channels + at.channel, values);
 #pragma unroll
       for (int i = 0; i < N; ++i) {
         // A NaN wins, and the first value of a window always does.
         const bool better = first || values[i] > best[i] || values[i] != values[i];
         best[i] = better ? values[i] : best[i];
-        places[i] = better ? place : places[i];
+        indices[i] = better ? index : indices[i];
       }
     }
   }
   store<N>(y + at.offset, best);
 #pragma unroll
-  for (int i = 0; i < N; ++i) argmax[at.offset + i] = places[i];
+  for (int i = 0; i < N; ++i) argmax[at.offset + i] = indices[i];
 }
 
 template <int N, typename T>
 __global__ void __launch_bounds__(kThreads)
     max_pool_backward_kernel(PixelGrid grid, PoolShape shape, Pool2dParams params, const T* grad_y,
                              const std::int32_t* argmax, T* grad_x) {
-  const auto at = grid.place<N>();
+  const auto at = grid.index<N>();
   if (!at.exists) return;
   const Range rows = covering_range(at.h, params, shape.out_height);
   const Range columns = covering_range(at.w, params, shape.out_width);
@@ -128,7 +128,7 @@ __device__ __forceinline__ void add_pixels(const T* image, int width, int channe
 template <int N, typename T>
 __global__ void __launch_bounds__(kThreads)
     avg_pool_kernel(PixelGrid grid, PoolShape shape, Pool2dParams params, const T* x, T* y) {
-  const auto at = grid.place<N>();
+  const auto at = grid.index<N>();
   if (!at.exists) return;
   float sums[N] = {};
   const T* image = x + std::int64_t{at.n} * shape.height * shape.width * shape.channels + at.channel;
@@ -143,7 +143,7 @@ __global__ void __launch_bounds__(kThreads)
 template <int N, typename T>
 __global__ void __launch_bounds__(kThreads)
     avg_pool_backward_kernel(PixelGrid grid, PoolShape shape, Pool2dParams params, const T* grad_y, T* grad_x) {
-  const auto at = grid.place<N>();
+  const auto at = grid.index<N>();
   if (!at.exists) return;
   float sums[N] = {};
   const T* image = grad_y + std::int64_t{at.n} * shape.out_height * shape.out_width * shape.channels + at.channel;
@@ -158,7 +158,7 @@ __global__ void __launch_bounds__(kThreads)
 /// `grid` is over y (N, 1, 1, C).
 template <int N, typename T>
 __global__ void __launch_bounds__(kThreads) global_avg_pool_kernel(PixelGrid grid, int pixels, const T* x, T* y) {
-  const auto at = grid.place<N>();
+  const auto at = grid.index<N>();
   if (!at.exists) return;
   float sums[N] = {};
   add_pixels<N>(x + std::int64_t{at.n} * pixels * grid.channels + at.channel, pixels, grid.channels, {0, 1},
@@ -173,7 +173,7 @@ __global__ void __launch_bounds__(kThreads) global_avg_pool_kernel(PixelGrid gri
 template <int N, typename T>
 __global__ void __launch_bounds__(kThreads)
     global_avg_pool_backward_kernel(PixelGrid grid, int pixels, const T* grad_y, T* grad_x) {
-  const auto at = grid.place<N>();
+  const auto at = grid.index<N>();
   if (!at.exists) return;
   float values[N];
   load<N>(grad_y + std::int64_t{at.n} * grid.channels + at.channel, values);
@@ -187,7 +187,7 @@ __global__ void __launch_bounds__(kThreads)
 template <int N, typename T>
 __global__ void __launch_bounds__(kThreads)
     shortcut_kernel(PixelGrid grid, PoolShape shape, int pad, const T* x, T* y) {
-  const auto at = grid.place<N>();
+  const auto at = grid.index<N>();
   if (!at.exists) return;
   float values[N] = {};
   const int channel = at.channel - pad;
@@ -202,7 +202,7 @@ __global__ void __launch_bounds__(kThreads)
 template <int N, typename T>
 __global__ void __launch_bounds__(kThreads)
     shortcut_backward_kernel(PixelGrid grid, PoolShape shape, int pad, const T* grad_y, T* grad_x) {
-  const auto at = grid.place<N>();
+  const auto at = grid.index<N>();
   if (!at.exists) return;
   float values[N] = {};
   if (at.h % 2 == 0 && at.w % 2 == 0) {

@@ -16,7 +16,7 @@ struct PoolShape {
   int out_height, out_width;
 };
 
-/// argmax i32 like y: the place h W + w of the first maximum.
+/// argmax i32 like y: the index h W + w of the first maximum.
 void launch_max_pool(cudaStream_t stream, DType type, const PoolShape& shape, const Pool2dParams& params, const void* x,
                      void* y, std::int32_t* argmax);
 void launch_max_pool_backward(cudaStream_t stream, DType type, const PoolShape& shape, const Pool2dParams& params,

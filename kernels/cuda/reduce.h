@@ -40,12 +40,12 @@ __device__ __forceinline__ void block_sum(T (&values)[N]) {
 
 /// True, in all threads, in that one of `blocks` blocks that gets here last; what the others wrote to global memory
 /// before is then complete and to be read with __ldcg. Whichever block it is, it reads them in the same order, so the
-/// sum is the same bits. `ticket` begins at 0 and is 0 again afterwards.
-__device__ __forceinline__ bool is_last_block(unsigned* ticket, unsigned blocks) {
+/// sum is the same bits. `counter` begins at 0 and is 0 again afterwards.
+__device__ __forceinline__ bool is_last_block(unsigned* counter, unsigned blocks) {
   SHARED(is_last, bool);
-  __threadfence();  // what this thread wrote comes before the ticket it draws
+  __threadfence();  // what this thread wrote is visible before the count
   __syncthreads();
-  if (threadIdx.x == 0) is_last = atomicInc(ticket, blocks - 1) == blocks - 1;
+  if (threadIdx.x == 0) is_last = atomicInc(counter, blocks - 1) == blocks - 1;
   __syncthreads();
   if (is_last) __threadfence();
   return is_last;

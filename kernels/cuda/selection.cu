@@ -88,12 +88,12 @@ __global__ void __launch_bounds__(kThreads)
 
 /// One block. The draw is a chain of swaps, so one thread does it.
 __global__ void __launch_bounds__(kThreads)
-    select_random_kernel(int count, const std::int32_t* candidates, RandomSelectionParams params, std::int32_t* places,
+    select_random_kernel(int count, const std::int32_t* candidates, RandomSelectionParams params, std::int32_t* indices,
                          float* factors) {
-  if (threadIdx.x == 0) draw_places(places, count, params.count, params.seed, params.epoch);
+  if (threadIdx.x == 0) draw_indices(indices, count, params.count, params.seed, params.epoch);
   __syncthreads();
   for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads)
-    factors[candidates[places[i]]] = i < params.count ? params.factor : 1.0f;
+    factors[candidates[indices[i]]] = i < params.count ? params.factor : 1.0f;
 }
 
 }  // namespace
@@ -113,8 +113,8 @@ void launch_select(cudaStream_t stream, int layers, const SelectionParams& param
 }
 
 void launch_select_random(cudaStream_t stream, int count, const std::int32_t* candidates,
-                          const RandomSelectionParams& params, std::int32_t* places, float* factors) {
-  launch(select_random_kernel, {1, kThreads, 0, stream}, count, candidates, params, places, factors);
+                          const RandomSelectionParams& params, std::int32_t* indices, float* factors) {
+  launch(select_random_kernel, {1, kThreads, 0, stream}, count, candidates, params, indices, factors);
 }
 
 }  // namespace gradamp::GRADAMP_GPU

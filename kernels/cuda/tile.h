@@ -22,7 +22,7 @@ enum class Major {
   kMN,  // a row of the tile is one k, its elements are neighbours in m (or n)
 };
 
-/// A tile of kRows x kColumns elements in 16-byte chunks. The chunks of a row are permuted so that what a warp reads or
+/// A tile of kRows x kColumns elements in 16-byte chunks. The chunks of a row are swizzled so that what a warp reads or
 /// writes at once lies in different banks.
 template <typename T, int kRowCount, int kColumnCount>
 struct SharedTile {
@@ -32,7 +32,7 @@ struct SharedTile {
   static_assert(kColumns % kVector<T> == 0 && (kChunks == 4 || kChunks % 8 == 0));
 
   /// Where a chunk of a row lies among the row's chunks.
-  __device__ static int permuted(int row, int chunk) {
+  __device__ static int swizzled(int row, int chunk) {
     if constexpr (kChunks == 4) {
       return chunk ^ ((row >> 1) & 3);  // two rows share the 128 bytes of all banks
     } else if constexpr (sizeof(T) == 2) {
@@ -41,7 +41,7 @@ struct SharedTile {
       return chunk ^ ((row & 3) << 1);  // lanes read 8 neighbours, two chunks, of 4 rows
     }
   }
-  __device__ static int chunk_offset(int row, int chunk) { return row * kColumns + permuted(row, chunk) * kVector<T>; }
+  __device__ static int chunk_offset(int row, int chunk) { return row * kColumns + swizzled(row, chunk) * kVector<T>; }
   __device__ static int offset(int row, int column) {
     return chunk_offset(row, column / kVector<T>) + column % kVector<T>;
   }

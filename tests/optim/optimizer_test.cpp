@@ -237,7 +237,7 @@ TEST_P(OptimizerTest, RandomSelectionAmplifiesFromThePhasesFirstEpoch) {
   ASSERT_EQ(reports.size(), 3u);
   const std::vector<float> factors = run.factors();
   std::vector<std::int32_t> drawn(3);
-  draw_places(drawn.data(), 3, 2, 11, 2);
+  draw_indices(drawn.data(), 3, 2, 11, 2);
   drawn.resize(2);
   const std::vector<std::size_t> index = {0, 2, 3};
   EXPECT_EQ(factors[1], 1.0f);  // batch norm is not of these types

@@ -27,37 +27,32 @@ void launch_mma(MmaOperands operands, const std::uint32_t* a, const std::uint32_
       {1, 32}, a, b, d);
 }
 
-template <int kMatrices, bool kTransposed>
+template <bool kTransposed>
 __global__ void ldmatrix_kernel(const std::uint16_t* values, int count, const int* offsets, std::uint32_t* all) {
   DYNAMIC_SHARED(std::uint16_t, shared);
   for (int i = threadIdx.x; i < count; i += 32) shared[i] = values[i];
   __syncthreads();
   const void* row = reinterpret_cast<const char*>(shared) + offsets[threadIdx.x];
-  std::uint32_t registers[kMatrices];
-  if constexpr (kMatrices == 4 && kTransposed) ldmatrix_x4_trans(registers, row);
-  if constexpr (kMatrices == 4 && !kTransposed) ldmatrix_x4(registers, row);
-  if constexpr (kMatrices == 2 && kTransposed) ldmatrix_x2_trans(registers, row);
-  if constexpr (kMatrices == 2 && !kTransposed) ldmatrix_x2(registers, row);
-  for (int i = 0; i < kMatrices; ++i) all[threadIdx.x * kMatrices + i] = registers[i];
+  std::uint32_t registers[4];
+  if constexpr (kTransposed)
+    ldmatrix_x4_trans(registers, row);
+  else
+    ldmatrix_x4(registers, row);
+  for (int i = 0; i < 4; ++i) all[threadIdx.x * 4 + i] = registers[i];
 }
 
 __global__ void to_tf32_kernel(const float* values, int count, std::uint32_t* results) {
   for (int i = threadIdx.x; i < count; i += blockDim.x) results[i] = to_tf32(values[i]);
 }
 
-template <int kBytes>
 __global__ void async_copies_kernel(const float* source, const bool* valid, int count, float* target) {
   constexpr int kFloats = 128;
   SHARED(stages, float[2][kFloats]);
   const auto begin = [&](int group) {
-    const int each = kBytes / 4;
-    for (int i = threadIdx.x * each; i < kFloats; i += blockDim.x * each) {
+    for (int i = threadIdx.x * 4; i < kFloats; i += blockDim.x * 4) {
       // Where there is nothing valid to copy from, the address may be anything.
       const float* from = valid[group] ? source + group * kFloats + i : reinterpret_cast<const float*>(16);
-      if constexpr (kBytes == 16)
-        cp_async_16(&stages[group % 2][i], from, valid[group]);
-      else
-        cp_async_4(&stages[group % 2][i], from, valid[group]);
+      cp_async_16(&stages[group % 2][i], from, valid[group]);
     }
     cp_async_commit();
   };
@@ -99,19 +94,18 @@ void run_mma(MmaOperands operands, int row_tiles, int column_tiles, const std::u
   if (row_tiles == 4 && column_tiles == 8) launch_mma<4, 8>(operands, a, b, d);
 }
 
-void run_ldmatrix(int matrices, bool transposed, const std::uint16_t* values, int count, const int* offsets,
+void run_ldmatrix(bool transposed, const std::uint16_t* values, int count, const int* offsets,
                   std::uint32_t* registers) {
-  const auto kernel = matrices == 4 ? (transposed ? ldmatrix_kernel<4, true> : ldmatrix_kernel<4, false>)
-                                    : (transposed ? ldmatrix_kernel<2, true> : ldmatrix_kernel<2, false>);
-  launch(kernel, {1, 32, count * sizeof(std::uint16_t)}, values, count, offsets, registers);
+  launch(transposed ? ldmatrix_kernel<true> : ldmatrix_kernel<false>, {1, 32, count * sizeof(std::uint16_t)}, values,
+         count, offsets, registers);
 }
 
 void run_to_tf32(const float* values, int count, std::uint32_t* results) {
   launch(to_tf32_kernel, {1, 64}, values, count, results);
 }
 
-void run_async_copies(int bytes_at_once, const float* source, const bool* valid, int count, float* target) {
-  launch(bytes_at_once == 16 ? async_copies_kernel<16> : async_copies_kernel<4>, {1, 96}, source, valid, count, target);
+void run_async_copies(const float* source, const bool* valid, int count, float* target) {
+  launch(async_copies_kernel, {1, 96}, source, valid, count, target);
 }
 
 void run_async_groups(int groups, const float* source, float* seen) {

@@ -16,16 +16,14 @@ enum class MmaOperands { kBF16, kTF32 };
 void run_mma(MmaOperands operands, int row_tiles, int column_tiles, const std::uint32_t* a, const std::uint32_t* b,
              float* d);
 
-/// Lane l points to offsets[l] (bytes) of the shared memory that holds `values`; registers[lane][matrices], with 2 or 4
-/// matrices.
-void run_ldmatrix(int matrices, bool transposed, const std::uint16_t* values, int count, const int* offsets,
+/// Lane l points to offsets[l] (bytes) of the shared memory that holds `values`; registers[lane][4].
+void run_ldmatrix(bool transposed, const std::uint16_t* values, int count, const int* offsets,
                   std::uint32_t* registers);
 
 void run_to_tf32(const float* values, int count, std::uint32_t* results);
 
 /// Copies through shared memory in `count` groups of 128 floats, two groups in flight; group g arrives where valid[g].
-/// With 4 or 16 bytes a copy.
-void run_async_copies(int bytes_at_once, const float* source, const bool* valid, int count, float* target);
+void run_async_copies(const float* source, const bool* valid, int count, float* target);
 
 /// Thread t begins three groups, of one copy each of its 16 bytes, and looks at them when all but `groups` have
 /// arrived.

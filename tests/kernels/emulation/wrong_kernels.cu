@@ -245,7 +245,8 @@ __global__ void refill_async_kernel(const float* input, float* output) {
   SHARED(values, float[kThreads]);
   float sum = 0;
   for (int round = 0; round < 3; ++round) {
-    cp_async_4(&values[threadIdx.x], &input[round * kThreads + threadIdx.x], true);
+    if (threadIdx.x < kThreads / 4)
+      cp_async_16(&values[threadIdx.x * 4], &input[round * kThreads + threadIdx.x * 4], true);
     cp_async_commit();
     cp_async_wait<0>();
     __syncthreads();

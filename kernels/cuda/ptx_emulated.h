@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// The twin of ptx.h, which says what each wrapper does: the same wrappers in the same order, by the emulator. Kernel
+// files include ptx.h.
+//
+// `site` is the source location that the emulator's messages name; callers leave it out.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cuda/cuda.h"
+
+namespace gradamp::GRADAMP_GPU {
+
+__device__ __forceinline__ std::uint32_t to_tf32(float value) {
+  const std::uint32_t bits = __float_as_uint(value);
+  if (isnan(value)) return 0x7FFFFFFFu;
+  return (isinf(value) ? bits : bits + 0x1000u) & 0xFFFFE000u;
+}
+
+template <int MT, int NT>
+__device__ __forceinline__ void mma_tile_bf16(float (&d)[MT][NT][4], const std::uint32_t (&a)[MT][4],
+                                              const std::uint32_t (&b)[NT][2],
+                                              emulation::Site site = emulation::Site::here()) {
+  emulation::mma(emulation::MmaType::kBF16, {&d[0][0][0], &a[0][0], &b[0][0], MT, NT}, site);
+}
+
+template <int MT, int NT>
+__device__ __forceinline__ void mma_tile_tf32(float (&d)[MT][NT][4], const std::uint32_t (&a)[MT][4],
+                                              const std::uint32_t (&b)[NT][2],
+                                              emulation::Site site = emulation::Site::here()) {
+  emulation::mma(emulation::MmaType::kTF32, {&d[0][0][0], &a[0][0], &b[0][0], MT, NT}, site);
+}
+
+__device__ __forceinline__ void ldmatrix_x4(std::uint32_t (&registers)[4], const void* row,
+                                            emulation::Site site = emulation::Site::here()) {
+  emulation::ldmatrix(registers, row, 4, false, site);
+}
+
+__device__ __forceinline__ void ldmatrix_x4_trans(std::uint32_t (&registers)[4], const void* row,
+                                                  emulation::Site site = emulation::Site::here()) {
+  emulation::ldmatrix(registers, row, 4, true, site);
+}
+
+__device__ __forceinline__ void cp_async_16(void* shared, const void* global, bool valid,
+                                            emulation::Site site = emulation::Site::here()) {
+  emulation::begin_async_copy(shared, global, 16, valid, site);
+}
+
+__device__ __forceinline__ void cp_async_commit() { emulation::commit_async_copies(); }
+
+template <int N>
+__device__ __forceinline__ void cp_async_wait() {
+  emulation::wait_async_copies(N);
+}
+
+}  // namespace gradamp::GRADAMP_GPU

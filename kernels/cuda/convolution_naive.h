@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// The convolution and its two gradients as their definitions say, with one thread per element of the result: what the
+// tiled kernels (kernels/cuda/convolution.h) are compared with, and what to read before them. Slow.
+#pragma once
+
+#include "core/dtype.h"
+#include "kernels/cuda/convolution.h"
+#include "kernels/cuda/cuda.h"
+
+namespace gradamp::GRADAMP_GPU {
+
+/// y (N, P, Q, K) = convolution of x (N, H, W, C) with filter (K, R, S, C), by f32 fused multiply-adds. x, filter and y
+/// are f32 or bf16, as `type` says.
+void launch_naive_convolution(cudaStream_t stream, DType type, const ConvolutionShape& shape, const void* x,
+                              const void* filter, void* y);
+
+/// grad_x (N, H, W, C) from grad_y (N, P, Q, K) and filter; all of `type`.
+void launch_naive_convolution_backward_input(cudaStream_t stream, DType type, const ConvolutionShape& shape,
+                                             const void* grad_y, const void* filter, void* grad_x);
+
+/// grad_filter, f32 (K, R, S, C), from x and grad_y of `type`.
+void launch_naive_convolution_backward_filter(cudaStream_t stream, DType type, const ConvolutionShape& shape,
+                                              const void* x, const void* grad_y, float* grad_filter);
+
+}  // namespace gradamp::GRADAMP_GPU

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Batch norm + residual + ReLU. Forward: the convolution's epilogue (or `moments` here) has taken mean and squared
-// deviations of groups of rows; `statistics` puts the groups together; `apply` is one pass. Backward: one reduction,
-// whose last block makes coefficients of the sums, and one apply.
+// Batch norm + residual + ReLU. Forward: the convolution's epilogue (or `moments` here) computes mean and squared
+// deviations of groups of rows; `statistics` combines the groups; `apply` is one pass. Backward: one reduction, whose
+// last block computes coefficients from the sums, and one apply.
 //
-// Every pass works on a slice of up to kSliceChannels channels: 128 bytes of a row in bf16, 256 in f32. A thread has
-// N neighbouring channels (16 bytes) and walks down the rows, so that what belongs to a channel stays in registers.
+// Every pass works on a slice of up to kSliceChannels channels: 128 bytes of a row in bf16, 256 in f32. A thread owns
+// N adjacent channels (16 bytes) and iterates over rows, so the values of a channel stay in registers.
 #include "kernels/cuda/batch_norm.h"
 
 #include "kernels/cuda/channel_slice.h"
@@ -15,19 +15,19 @@
 namespace gradamp::GRADAMP_GPU {
 namespace {
 
-/// The normalised, scaled and shifted value before the residual. Forward and backward use this one expression, so that
-/// the ReLU's mask is the same bits in both.
+/// The normalized, scaled and shifted value before the residual. Forward and backward share this expression, so that
+/// the ReLU's mask is bitwise identical in both.
 __device__ __forceinline__ float affine(float x, float mean, float scale, float beta) {
   return __fmaf_rn(x - mean, scale, beta);
 }
 
 // ---- Statistics ----
 
-constexpr int kLanes = 32;          // channels of a block, one a lane
-constexpr int kMomentWarps = 8;     // share the rows, or the groups
-constexpr int kGroupsOfBlock = 64;  // that a block of `statistics` puts together
+constexpr int kLanes = 32;          // channels of a block, one per lane
+constexpr int kMomentWarps = 8;     // the rows, or the groups, are split among them
+constexpr int kGroupsOfBlock = 64;  // groups that one block of `statistics` combines
 
-/// The sum over the warps of one value a thread, for each lane apart, in the order of the warps; in every warp.
+/// Sums one value per thread over the warps, separately for each lane and in warp order. Every warp gets the sums.
 template <typename T>
 __device__ __forceinline__ T sum_over_warps(T value, T (&shared)[kMomentWarps][kLanes]) {
   shared[threadIdx.x / kLanes][threadIdx.x % kLanes] = value;
@@ -35,11 +35,11 @@ __device__ __forceinline__ T sum_over_warps(T value, T (&shared)[kMomentWarps][k
   T sum = 0;
 #pragma unroll
   for (int warp = 0; warp < kMomentWarps; ++warp) sum += shared[warp][threadIdx.x % kLanes];
-  __syncthreads();  // before `shared` is written again
+  __syncthreads();  // `shared` may be overwritten now
   return sum;
 }
 
-/// Block (group, slice of 32 channels). The group's values stay in registers between the mean and the deviations.
+/// Block (group, slice of 32 channels). The group's values stay in registers between the two sums.
 template <typename T>
 __global__ void __launch_bounds__(kLanes* kMomentWarps) moments_kernel(Rows shape, const T* x, float* moments) {
   SHARED(shared, double[kMomentWarps][kLanes]);
@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(kLanes* kMomentWarps) moments_kernel(Rows shap
   group[shape.channels + channel] = static_cast<float>(deviations);
 }
 
-/// Sums over groups about a shift near the mean, so that nothing cancels: of n (m - shift) and M2 + n (m - shift)^2.
+/// Sums over groups of n (m - shift) and M2 + n (m - shift)^2. The shift is near the mean, which avoids cancellation.
 struct ShiftedSums {
   double first = 0, second = 0;
 };
@@ -89,7 +89,7 @@ __device__ __forceinline__ void finish_statistics(const ShiftedSums& sums, doubl
   out.running_var[channel] += params.momentum * (unbiased - out.running_var[channel]);
 }
 
-/// Block (range of kGroupsOfBlock groups, slice of 32 channels); the last block of a slice finishes it.
+/// Block (range of kGroupsOfBlock groups, slice of 32 channels). The last block of a slice finishes the slice.
 /// workspace (ranges, 2, C).
 __global__ void __launch_bounds__(kLanes* kMomentWarps)
     statistics_kernel(Rows shape, const float* moments, BatchNormParams params, BatchStatistics out, double* workspace,
@@ -131,7 +131,7 @@ __global__ void __launch_bounds__(kLanes* kMomentWarps)
 
 // ---- Forward ----
 
-/// kTraining: with the batch's statistics; else with the running ones.
+/// kTraining: uses the batch's statistics; otherwise the running ones.
 template <int N, typename T, bool kTraining, bool kRelu, bool kResidual>
 __global__ void __launch_bounds__(kSliceThreads)
     apply_kernel(ChannelSlices slices, BatchNormApply tensors, float epsilon) {
@@ -166,7 +166,7 @@ __global__ void __launch_bounds__(kSliceThreads)
     for (int i = 0; i < N; ++i) {
       y[i] = affine(y[i], mean[i], scale[i], beta[i]);
       if constexpr (kResidual) y[i] += residual[i];
-      if constexpr (kRelu) y[i] = y[i] < 0.0f ? 0.0f : y[i];  // keeps a NaN
+      if constexpr (kRelu) y[i] = y[i] < 0.0f ? 0.0f : y[i];  // a NaN stays a NaN
     }
     store<N>(static_cast<T*>(tensors.y) + row * slices.channels + index.channel, y);
   });
@@ -174,10 +174,10 @@ __global__ void __launch_bounds__(kSliceThreads)
 
 // ---- Backward ----
 
-/// Where the ReLU's mask comes from.
+/// The source of the ReLU's mask.
 enum class Mask { kNone, kFromX, kFromY };
 
-/// What a thread needs of its channels.
+/// The parameters of a thread's channels.
 template <int N>
 struct ChannelValues {
   float mean[N], scale[N], beta[N];
@@ -193,7 +193,7 @@ struct ChannelValues {
   }
 };
 
-/// N elements of a row, as the backward reads them.
+/// N elements of a row of each tensor that the backward reads.
 template <int N, typename T, Mask kMask>
 struct BackwardRow {
   Packed<N, T> grad_y, x, y;
@@ -203,7 +203,7 @@ struct BackwardRow {
     x = load_packed<N>(static_cast<const T*>(tensors.x) + at);
     if constexpr (kMask == Mask::kFromY) y = load_packed<N>(static_cast<const T*>(tensors.y) + at);
   }
-  /// The gradient of what the ReLU got, and x.
+  /// The gradient of the ReLU's input, and x.
   __device__ __forceinline__ void masked_gradient(const ChannelValues<N>& channels, float (&grad)[N],
                                                   float (&value)[N]) const {
     unpack<T>(grad_y, grad);
@@ -220,9 +220,9 @@ struct BackwardRow {
   }
 };
 
-/// Sums of the masked gradient g and of g (x - mean), partial (row ranges, 2, C). The last block of a slice writes the
+/// Sums the masked gradient g and g (x - mean) into partial (row ranges, 2, C). The last block of a slice writes the
 /// parameters' gradients and, to coefficients (2, C), slope and offset of grad_x = scale g + slope (x - mean) + offset.
-/// With a residual, g is its gradient and is written out, for the apply pass to read in place of grad_y and y.
+/// With a residual, g is the residual's gradient: it is stored, and the apply pass reads it instead of grad_y and y.
 template <int N, typename T, Mask kMask>
 __global__ void __launch_bounds__(kSliceThreads)
     backward_reduce_kernel(ChannelSlices slices, BatchNormGradients tensors, double* partial, float* coefficients,
@@ -313,7 +313,7 @@ void launch_backward(cudaStream_t stream, const ChannelSlices& slices, BatchNorm
   float* coefficients = reinterpret_cast<float*>(workspace + slices.partial_count(2));
   launch(backward_reduce_kernel<N, T, kMask>, slices.shape(stream), slices, tensors, workspace, coefficients,
          completion_counters);
-  if (tensors.grad_residual) {  // holds the masked gradient now
+  if (tensors.grad_residual) {  // it holds the masked gradient now
     tensors.grad_y = tensors.grad_residual;
     launch(backward_apply_kernel<N, T, Mask::kNone>, slices.shape(stream), slices, tensors, coefficients);
   } else {

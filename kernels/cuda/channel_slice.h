@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How the threads of a grid are laid over rows of C channels: a block has one slice of channels and one range of rows.
+// How a grid's threads are assigned to rows of C channels: a block owns one slice of channels and one range of rows.
 #pragma once
 
 #include <algorithm>
@@ -14,10 +14,10 @@ namespace gradamp::GRADAMP_GPU {
 inline constexpr int kSliceThreads = 256;
 inline constexpr int kSliceChannels = 64;
 
-/// The layout follows from the shape alone, so sums are split the same way on every device.
+/// The layout depends on the shape alone, so sums are split the same way on every device.
 struct ChannelSlices {
   std::int64_t rows, rows_of_block;
-  int channels, width;  // channels of a slice; the last may have fewer
+  int channels, width;  // width: channels per slice; the last slice may have fewer
 
   ChannelSlices(std::int64_t row_count, int channel_count)
       : rows(row_count), channels(channel_count), width(std::min(channel_count, kSliceChannels)) {
@@ -30,14 +30,14 @@ struct ChannelSlices {
   Launch shape(cudaStream_t stream) const {
     return {dim3(static_cast<unsigned>(ranges()), static_cast<unsigned>(slices())), kSliceThreads, 0, stream};
   }
-  /// Doubles of the blocks' partial sums, `kinds` a channel.
+  /// Size of the blocks' partial sums, in doubles; `kinds` sums per channel.
   std::size_t partial_count(int kinds) const {
     return static_cast<std::size_t>(ranges()) * static_cast<std::size_t>(kinds * channels);
   }
 
-  /// A thread's N neighbouring channels, and its rows: row, row + row_step, ... below row_end. With 64 channels and
-  /// N = 8 the threads 0 to 7 (their `lane`) have the block's first row, 8 to 15 (`row_lane` 1) its second, and the
-  /// 32nd row after (`row_step`) is again of threads 0 to 7.
+  /// A thread's N adjacent channels, and its rows: row, row + row_step, ... below row_end. Example, 64 channels and
+  /// N = 8: threads 0 to 7 (their `lane`) own the block's first row, threads 8 to 15 (`row_lane` 1) its second row, and
+  /// threads 0 to 7 own row 32 (`row_step`) too.
   struct Index {
     std::int64_t row, row_end;
     int channel, row_step;
@@ -59,8 +59,8 @@ struct ChannelSlices {
     return index;
   }
 
-  /// load(row, packed) and use(row, packed) for each of a thread's rows. Several rows are loaded before the first is
-  /// used, so that enough is on its way to keep the memory busy.
+  /// Calls load(row, packed) and use(row, packed) for each of a thread's rows. It loads several rows before it uses the
+  /// first, so that enough loads are in flight to saturate the memory.
   template <typename Row, typename Load, typename Use>
   __device__ __forceinline__ static void for_each_row(const Index& index, const Load& load, const Use& use) {
     constexpr int kRowsAtOnce = 2;
@@ -79,10 +79,10 @@ struct ChannelSlices {
     }
   }
 
-  /// Sums over all rows of kKinds values a channel, through partial (ranges, kKinds, C). In the last block of each
-  /// slice it gives the channel whose totals the calling thread got; else, and in its other threads, -1. A thread's
-  /// own sums are float; all that follows is double, since the totals enter differences that nearly cancel, and it
-  /// costs nothing here.
+  /// Sums kKinds values per channel over all rows, through partial (ranges, kKinds, C). In the last block of each slice
+  /// it returns the channel whose totals the calling thread received. It returns -1 in all other blocks and threads. A
+  /// thread's own sums are float. All later sums are double, because the totals enter differences that nearly cancel;
+  /// double is free here.
   template <int N, int kKinds>
   __device__ int sum_rows(const Index& index, const float (&sums)[kKinds][N], double* partial,
                           unsigned* completion_counters, double (&totals)[kKinds]) const {
@@ -110,10 +110,10 @@ struct ChannelSlices {
   }
 
  private:
-  static constexpr std::int64_t kTargetBlocks = 512;  // about four for each multiprocessor of a large device
+  static constexpr std::int64_t kTargetBlocks = 512;  // about four per multiprocessor of a large device
   static constexpr std::int64_t kMinRows = 32;
 
-  /// The last block's part of sum_rows: over the ranges, several threads a column, in double.
+  /// The last block's part of sum_rows: sums over the ranges, with several threads per column, in double.
   template <int kKinds>
   __device__ int sum_ranges(const double* partial, std::int64_t column_in_partial, bool exists,
                             double (&totals)[kKinds]) const {
@@ -122,7 +122,7 @@ struct ChannelSlices {
     const int part_count = kSliceThreads / columns;
     double sum = 0;
     if (exists && thread / columns < part_count) {
-      // This block works alone: what it waits for is the memory's latency, so many loads are under way at once.
+      // This block runs alone and is bound by memory latency, so it keeps many loads in flight.
       constexpr int kAtOnce = 16;
       const int ranges = static_cast<int>(gridDim.x);
       const std::int64_t stride = std::int64_t{kKinds} * channels;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Launches of the convolution kernels: implicit matrix products over NHWC images.
+// Launches of the convolution kernels: implicit GEMM over NHWC images.
 #pragma once
 
 #include <cstddef>
@@ -22,8 +22,8 @@ struct ConvolutionShape {
   int taps() const { return kernel_h * kernel_w; }
 };
 
-/// Images and filters are bf16 for Precision::kBF16, else f32; bias (or null) and moments (or null) are f32, moments as
-/// launch_moments (kernels/cuda/batch_norm.h) gives them.
+/// Images and filters are bf16 for Precision::kBF16, else f32. bias (or null) and moments (or null) are f32; moments
+/// are those of launch_moments (kernels/cuda/batch_norm.h).
 struct ConvolutionForward {
   const void *x, *filter;
   const float* bias;
@@ -36,7 +36,7 @@ void launch_convolution(cudaStream_t stream, Precision precision, const Convolut
 void launch_convolution_backward_input(cudaStream_t stream, Precision precision, const ConvolutionShape& shape,
                                        const void* grad_y, const void* filter, void* grad_x);
 
-/// Floats of working memory that launch_convolution_backward_filter needs.
+/// Workspace of launch_convolution_backward_filter, in floats.
 std::size_t backward_filter_workspace(Precision precision, const ConvolutionShape& shape);
 /// grad_filter is f32 (K, R, S, C).
 void launch_convolution_backward_filter(cudaStream_t stream, Precision precision, const ConvolutionShape& shape,

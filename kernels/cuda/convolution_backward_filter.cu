@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The gradient of a convolution's filter: grad_filter (K, R S C) = grad_y (pixels, K)^T windows of x (pixels, R S C).
-// The product is over a hundred thousand pixels and its result is small, so the pixels are split among many blocks, in
-// a way that follows from the shape alone; a second kernel adds the parts up in order.
+// The gradient of a convolution's filter: grad_filter (K, R S C) = grad_y (pixels, K)^T im2col(x) (pixels, R S C).
+// The product runs over a hundred thousand pixels and its result is small. So the pixels are split among many blocks
+// (split-K), in a way that depends on the shape alone, and a second kernel sums the parts in order.
 #include <algorithm>
 
 #include "kernels/cuda/convolution.h"
@@ -10,30 +10,30 @@
 namespace gradamp::GRADAMP_GPU {
 namespace {
 
-/// Pixels come in units of so many: a stage's depth of bf16, two of f32.
+/// Granularity of the split, in pixels: the depth of one stage in bf16, of two in f32.
 constexpr int kPixelUnit = 32;
 constexpr int kColumnsOfBlock = 128;
 
-/// Whether 16-byte copies serve both operands.
+/// Whether both operands can use 16-byte copies.
 bool copies_vectors(Precision precision, const ConvolutionShape& shape) {
   const int width = precision == Precision::kBF16 ? kVector<bf16> : kVector<float>;
   return shape.in_channels % width == 0 && shape.out_channels % width == 0;
 }
 
-/// Output channels of a block; more of them would not fit the registers by FMA or with copies of single elements.
+/// Output channels per block. FMA, and copies of single elements, need too many registers for 128.
 int rows_of_block(Precision precision, const ConvolutionShape& shape) {
   const bool large = precision != Precision::kF32 && copies_vectors(precision, shape);
   return large && shape.out_channels > 64 ? 128 : 64;
 }
 
-/// How the pixels are split.
+/// How the pixels are split among blocks.
 struct Split {
   int parts, pixels_of_part;
 };
 
 Split split_pixels(Precision precision, const ConvolutionShape& shape) {
-  constexpr int kTargetBlocks = 264;  // two for each multiprocessor of a large device
-  constexpr int kMinUnits = 8;        // of a part: enough to fill the pipeline
+  constexpr int kTargetBlocks = 264;  // two per multiprocessor of a large device
+  constexpr int kMinUnits = 8;        // per part: enough to fill the pipeline
   const int rows = rows_of_block(precision, shape), columns = shape.taps() * shape.in_channels;
   const int tiles = (shape.out_channels + rows - 1) / rows * ((columns + kColumnsOfBlock - 1) / kColumnsOfBlock);
   const int units = (shape.pixels_out() + kPixelUnit - 1) / kPixelUnit;
@@ -42,7 +42,7 @@ Split split_pixels(Precision precision, const ConvolutionShape& shape) {
   return {(units + units_of_part - 1) / units_of_part, units_of_part * kPixelUnit};
 }
 
-/// Block: a tile of output channels x (tap, input channel), over one part of the pixels. partial (parts, K, R S C).
+/// Block: a tile of output channels x (tap, input channel) for one part of the pixels. partial (parts, K, R S C).
 template <Precision kPrecision, typename Block, Copy kCopyA, Copy kCopyB>
 __global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, Block, kCopyB>()))
     backward_filter_kernel(const __grid_constant__ MatrixSource<Element<kPrecision>> grad_y,
@@ -66,21 +66,21 @@ __global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, 
     const int channel = first_row + row;
     return channel < grad_y.columns ? part + std::int64_t{channel} * im2col.columns + first_column : nullptr;
   };
-  // The parts begin at multiples of K R S C floats.
+  // Part i begins at float i K R S C of `partial`: aligned if the columns are a multiple of 4.
   Product::template store_sums<float, kCopyB>(shared, sums, im2col.columns - first_column, im2col.columns % 4 == 0,
                                               row_begin);
 }
 
 constexpr int kSumThreads = 256;
 
-/// out[i] = sum over the parts, in order. N elements a thread.
+/// out[i] = sum over the parts, in order. N elements per thread.
 template <int N>
 __global__ void __launch_bounds__(kSumThreads)
     sum_parts_kernel(int parts, int count, const float* partial, float* out) {
   const int i = (static_cast<int>(blockIdx.x) * kSumThreads + static_cast<int>(threadIdx.x)) * N;
   if (i >= count) return;
   float sums[N] = {};
-#pragma unroll 16  // there are few threads: what they wait for is the memory's latency
+#pragma unroll 16  // few threads: bound by memory latency
   for (int part = 0; part < parts; ++part) {
     float values[N];
     load<N, Access::kStreaming>(partial + std::int64_t{part} * count + i, values);
@@ -134,7 +134,7 @@ void launch_backward_filter(cudaStream_t stream, const ConvolutionShape& shape, 
   }
   if (copies_vectors(kPrecision, shape)) {
     launch_backward_filter<kPrecision, Small, Copy::kVector, Copy::kVector>(stream, shape, tensors);
-  } else if (shape.out_channels % kVector<Element<kPrecision>> == 0) {  // a network's first convolution
+  } else if (shape.out_channels % kVector<Element<kPrecision>> == 0) {  // the stem: 3 input channels
     launch_backward_filter<kPrecision, Small, Copy::kVector, Copy::kElement>(stream, shape, tensors);
   } else {
     launch_backward_filter<kPrecision, Small, Copy::kElement, Copy::kElement>(stream, shape, tensors);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The gradient of a convolution's input. A pixel of x hears of those pixels of y whose window covers it: with stride s,
-// pixels at (a, b) modulo s hear through every s-th tap only. So the pixels of each of these s^2 classes are a dense
-// product of their own: grad_x (pixels of the class, C) = windows of grad_y (.., taps K) filter (taps K, C), and no
-// multiplication is by a zero that the stride put there.
+// The gradient of a convolution's input. A pixel of x receives gradient from every y pixel whose window covers it. With
+// stride s, the pixels at (a, b) modulo s receive through every s-th tap only. So each of these s^2 stride residues is
+// a dense product of its own: grad_x (pixels of the residue, C) = im2col(grad_y) (.., taps K) filter (taps K, C). No
+// product has a zero factor that the stride would insert.
 #include <algorithm>
 
 #include "kernels/cuda/convolution.h"
@@ -11,10 +11,10 @@
 namespace gradamp::GRADAMP_GPU {
 namespace {
 
-/// Classes of one launch.
+/// Maximum number of stride residues per launch.
 constexpr int kMaxResidues = 4;
 
-/// The pixels of x at (row, column) modulo the stride.
+/// The pixels of x at (row, column) modulo the stride, as a matrix product.
 template <typename T, bool kWholeStages>
 struct StrideResidue {
   Im2colSource<T> im2col;  // over grad_y
@@ -33,7 +33,7 @@ struct InputGradient {
   int height, width, channels, stride;
 };
 
-/// Block: a tile of the class's pixels x input channels; blockIdx.y is the class.
+/// Block: a tile of pixels x input channels of one stride residue, blockIdx.y.
 template <Precision kPrecision, typename Block, Copy kCopy, bool kWholeStages>
 __global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, Block, kCopy>()))
     backward_input_kernel(const __grid_constant__ StrideResidues<Element<kPrecision>, kWholeStages> all,
@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, 
   const StrideResidue<T, kWholeStages>& residue = all.residues[blockIdx.y];
   const auto [pixel_tile, channel_tile] = by_channel_tiles.divide(static_cast<int>(blockIdx.x));
   const int first_pixel = pixel_tile * Block::kM, first_channel = channel_tile * Block::kN;
-  if (first_pixel >= residue.im2col.rows) return;  // of a smaller class
+  if (first_pixel >= residue.im2col.rows) return;  // this residue has fewer pixels
 
   typename Product::template LoaderA<Im2colSource<T>, kCopy> a(residue.im2col, first_pixel);
   typename Product::template LoaderB<FilterSource<T, kWholeStages>, kCopy> b(residue.filter, first_channel);
@@ -61,12 +61,12 @@ __global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, 
                                          row_begin);
 }
 
-/// Along one side: which taps a class hears through, and from where on it reads grad_y.
+/// One dimension (height or width) of a stride residue: its taps, and where it begins to read grad_y.
 struct ResidueSide {
-  int pixels;     // of an image
+  int pixels;     // per image
   int first_tap;  // then every stride-th
   int taps;
-  int origin;  // the pixel of y that the class's pixel 0 meets at its first tap
+  int origin;  // the pixel of y that meets pixel 0 of the residue at first_tap
 };
 
 ResidueSide residue_side(int residue, int extent, int kernel, int stride, int padding) {
@@ -126,7 +126,7 @@ void launch_backward_input(cudaStream_t stream, const ConvolutionShape& shape, c
     StrideResidues<T, kWholeStages> all{};
     int pixels = 0;
     for (int i = 0; i < count; ++i) {
-      // The last class hears through most taps with the usual padding, so its blocks, the longest, begin first.
+      // With the usual padding the last residue has the most taps. Its blocks run longest, so they start first.
       const int index = first + count - 1 - i;
       all.residues[i] =
           stride_residue<T, kWholeStages>(shape, static_cast<const T*>(grad_y), static_cast<const T*>(filter),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Convolution forward: y (pixels, K) = windows of x (pixels, R S C) filter^T, and on the way what a batch norm behind
-// it needs of y.
+// Convolution forward: y (pixels, K) = im2col(x) (pixels, R S C) filter^T. The epilogue also computes the moments of y
+// that a following batch norm needs.
 #include "kernels/cuda/batch_norm.h"
 #include "kernels/cuda/convolution.h"
 #include "kernels/cuda/convolution_tile.h"
@@ -9,7 +9,7 @@
 namespace gradamp::GRADAMP_GPU {
 namespace {
 
-/// Where the sums go.
+/// Destination of the accumulators.
 template <typename T>
 struct Output {
   T* y;
@@ -18,7 +18,7 @@ struct Output {
   int pixels, channels;
 };
 
-/// The columns of a warp's sums that a lane holds are 8 j + 2 t + parity: adds to each what `bias` says.
+/// Adds the bias. A lane holds the columns 8 j + 2 member + parity of its warp's accumulators (ptx.h).
 template <typename Sums, int kTilesM, int kTilesN>
 __device__ void add_bias(const float* bias, int first_channel, int channels, Sums& sums) {
 #pragma unroll
@@ -36,13 +36,13 @@ __device__ void add_bias(const float* bias, int first_channel, int channels, Sum
   }
 }
 
-/// Mean and squared deviations of the block's columns over its rows: a group of launch_moments.
+/// Mean and squared deviations of the block's columns over its rows: one group of launch_moments.
 template <typename Block>
 struct BlockMoments {
   static_assert(Block::kM == kMomentRows);
   float (&columns)[Block::kWarpsM][Block::kN];  // shared
 
-  /// The sum over all rows of value(i, j, e) of each of a lane's columns: [j][left or right of its two].
+  /// Sums value(i, j, e) over all rows of the block, for each of a lane's columns: totals[j][parity].
   template <typename Value>
   __device__ void sum_columns(const Value& value, float (&totals)[Block::kTilesN][2]) const {
     const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -68,10 +68,10 @@ struct BlockMoments {
           totals[j][parity] += columns[warp][Block::warp_n() * Block::kWarpN + j * 8 + lane % 4 * 2 + parity];
       }
     }
-    __syncthreads();  // before `columns` is written again
+    __syncthreads();  // `columns` may be overwritten now
   }
 
-  /// `first_row` and `first_channel`: of the block.
+  /// Stores the moments. `first_row` and `first_channel` are the block's.
   template <typename Sums, typename Out>
   __device__ void store(const Sums& sums, int first_row, int first_channel, const Output<Out>& out) const {
     const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -106,7 +106,7 @@ struct BlockMoments {
   }
 };
 
-/// Block: a tile of pixels x output channels; neighbouring blocks share the pixels.
+/// Block: a tile of pixels x output channels. Consecutive blocks share the pixels.
 template <Precision kPrecision, typename Block, Copy kCopy>
 __global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, Block, kCopy>()))
     forward_kernel(const __grid_constant__ Im2colSource<Element<kPrecision>> im2col,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The operands of a convolution's matrix products as matrices that are never written down: a source gives the address
-// of the element at (row, column), or says that there is none and it is zero. Rows and columns are prepared apart,
-// since a thread meets the same ones again and again.
+// The operands of a convolution's matrix products (implicit GEMM). The matrices are never stored: a source gives the
+// address of the element at (row, column), or says that the element is a zero of the padding. Rows and columns are
+// computed separately, because a thread uses the same ones many times.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace gradamp::GRADAMP_GPU {
 
 template <typename T>
 struct ElementAt {
-  const T* address;  // of no meaning where there is none
+  const T* address;  // meaningless if !exists
   bool exists;
 };
 
@@ -24,7 +24,7 @@ struct MatrixLine {
   bool exists;
 };
 
-/// A matrix in memory, row by row.
+/// A row-major matrix in memory.
 template <typename T>
 struct MatrixSource {
   const T* values;
@@ -41,9 +41,9 @@ struct MatrixSource {
   }
 };
 
-/// Windows over an image tensor (N, height, width, channels): a row is a window, its columns are (tap, channel). There
-/// is a grid of windows in each image; window (i, j) begins at pixel (i step + origin_h, j step + origin_w), and tap
-/// (r, s) is tap_step (r, s) further on. Zero outside the image.
+/// The im2col matrix of an image tensor (N, height, width, channels). A row is a window, a column is (tap, channel).
+/// Each image has a grid of windows. Window (i, j) begins at pixel (i step + origin_h, j step + origin_w); tap (r, s)
+/// is tap_step (r, s) pixels from there. Elements outside the image are zero.
 template <typename T>
 struct Im2colSource {
   const T* image;
@@ -64,8 +64,8 @@ struct Im2colSource {
   }
 
   struct Row {
-    int h, w;    // the window's first pixel
-    int offset;  // its first element
+    int h, w;    // first pixel of the window
+    int offset;  // of that pixel's first element
   };
   using Base = int;
   __device__ __forceinline__ Base base(int k) const { return k; }
@@ -76,10 +76,10 @@ struct Im2colSource {
     return {m < rows ? h : kOutside, w, ((at.image * height + h) * width + w) * channels};
   }
   struct Column {
-    int h, w;    // from the window's first pixel
-    int offset;  // from its first element
+    int h, w;    // relative to the window's first pixel
+    int offset;  // relative to Row::offset
   };
-  __device__ __forceinline__ Column column(int k) const {  // without a branch: in the pipeline's loop
+  __device__ __forceinline__ Column column(int k) const {  // branch-free: it is in the main loop
     const auto [tap, channel] = by_channels.divide(k);
     const auto [r, s] = by_taps_of_row.divide(tap);
     return {k < columns ? r * tap_step : kOutside, s * tap_step, (r * width + s) * tap_step * channels + channel};
@@ -91,12 +91,12 @@ struct Im2colSource {
   }
 
  private:
-  static constexpr int kOutside = -(1 << 28);  // of every image, also with another one added
+  static constexpr int kOutside = -(1 << 28);  // outside every image, also if added to another coordinate
 };
 
 /// A filter (K, R, S, C) for the gradient of the input: a row is (tap, output channel), a column an input channel. The
-/// taps are every `tap_step`-th one from (first_r, first_s) on. kWholeStages: the rows of a stage of the pipeline are
-/// of one tap, so that only the first needs a division.
+/// taps are every `tap_step`-th one, beginning at (first_r, first_s). kWholeStages: all rows of a pipeline stage belong
+/// to one tap, so that only the first row needs a division.
 template <typename T, bool kWholeStages>
 struct FilterSource {
   const T* filter;
@@ -130,18 +130,18 @@ struct FilterSource {
   }
 };
 
-/// How a tile is brought from its source.
+/// How a tile is copied from its source.
 enum class Copy {
-  kVector,   // 16 bytes at a time, asynchronously: neighbouring elements are neighbours in memory, and aligned
-  kElement,  // one by one, for channels that do not divide so
+  kVector,   // 16 bytes at a time, asynchronously: channels are a multiple of 16 bytes
+  kElement,  // element by element, for other numbers of channels
 };
 
-/// Brings tiles of a source into shared memory. A thread brings the same chunk of some rows every time. Rows of the
-/// tile are rows of the source, and its columns columns.
+/// Copies tiles of a source into shared memory. In every tile a thread copies the same chunk of the same rows. Rows of
+/// the tile are rows of the source, columns are columns.
 template <typename T, typename Source, typename Tile, Major kMajor, Copy kCopy, int kThreads>
 class TileLoader {
  public:
-  /// `mn`: the tile's place in m (or n), which stays while k moves on.
+  /// `mn`: the tile's first index in m (or n), the same for all k.
   __device__ TileLoader(const Source& source, int mn) : source_(source) {
     if constexpr (kMajor == Major::kK) {
 #pragma unroll
@@ -151,7 +151,7 @@ class TileLoader {
     }
   }
 
-  /// Begins to bring the tile at depth k; zeros where it is not `predicate`, without a branch.
+  /// Starts to copy the tile at depth k. If not `predicate`, it stores zeros (predicated copy, without a branch).
   __device__ __forceinline__ void load(T* tile, int k, bool predicate) {
     if constexpr (kMajor == Major::kK) {
       prepare_columns(k);
@@ -166,7 +166,7 @@ class TileLoader {
 
  private:
   static constexpr int kSteps = Tile::kRows * Tile::kChunks / kThreads;
-  static constexpr int kColumns = kCopy == Copy::kVector ? 1 : kVector<T>;  // addressed in a chunk
+  static constexpr int kColumns = kCopy == Copy::kVector ? 1 : kVector<T>;  // that need addresses, per chunk
   static_assert(kSteps * kThreads == Tile::kRows * Tile::kChunks);
 
   __device__ static int chunk() { return static_cast<int>(threadIdx.x) % Tile::kChunks; }

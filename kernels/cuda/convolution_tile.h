@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the three convolution kernels share: the block's tile, the pipeline that feeds it, and the way of its sums to
-// memory.
+// The parts that the three convolution kernels share: the block's tile, the main loop with its pipeline, and the
+// epilogue that stores the accumulators. README.md in this folder has the numbers behind the constants.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 
 namespace gradamp::GRADAMP_GPU {
 
-/// A block of four warps computes kM x kN sums, kWarpsM x kWarpsN warps beside each other.
+/// The CTA tile: a block of four warps computes kM x kN sums. Its warps are a grid of kWarpsM x kWarpsN.
 template <int kM_, int kN_, int kWarpsM_>
 struct BlockTile {
   static constexpr int kM = kM_, kN = kN_;
@@ -26,41 +26,41 @@ struct BlockTile {
   __device__ static int warp_n() { return static_cast<int>(threadIdx.x) / 32 / kWarpsM; }
 };
 
-/// Blocks that the registers of a multiprocessor are to hold: three of the narrower tiles, so that one's products fill
-/// the time of another's loads. Copies of single elements need more registers.
+/// Minimum number of blocks whose registers fit a multiprocessor: three of the narrower tiles, so that one block's math
+/// hides another block's loads. Copies of single elements need more registers.
 template <Precision kPrecision, typename Block, Copy kCopy>
 constexpr int resident_blocks() {
   const bool narrow = Block::kM * Block::kN <= 128 * 64;
   return narrow && kPrecision != Precision::kF32 && kCopy == Copy::kVector ? 3 : 2;
 }
 
-/// Depth of a stage: 64 bytes of an operand's row.
+/// Depth of a pipeline stage: 64 bytes of an operand's row.
 template <typename T>
 inline constexpr int kStageDepth = 64 / static_cast<int>(sizeof(T));
 inline constexpr int kStages = 4;
 
-/// The tiles of an operand in the stages, for an extent of m or n.
+/// An operand's tile in a stage, for an extent of m or n.
 template <typename T, Major kMajor, int kExtent>
 using OperandTile =
     SharedTile<T, kMajor == Major::kK ? kExtent : kStageDepth<T>, kMajor == Major::kK ? kStageDepth<T> : kExtent>;
 
-/// Calls body(BlockTile) with the tile for a result of rows x columns: the widest of 128, 64 and 32 columns that leaves
-/// work for all of a large device. It follows from the shape alone: the same bits on every device.
+/// Calls body(BlockTile) with the tile for a result of rows x columns: the widest of 128, 64 and 32 columns that gives
+/// every multiprocessor of a large device a block. It depends on the shape alone: the same bits on every device.
 template <Precision kPrecision, typename Body>
 void with_tile_width(int rows, int columns, const Body& body) {
-  constexpr int kTargetBlocks = 112;  // one for most multiprocessors: a wider tile reads less, a narrower spreads more
+  constexpr int kTargetBlocks = 112;  // most multiprocessors get one: wide tiles read less, narrow ones spread more
   const auto suits = [&](int width) {
     const int blocks = (rows + 127) / 128 * ((columns + width - 1) / width);
     return columns > width / 2 && blocks >= kTargetBlocks;
   };
-  if constexpr (kPrecision != Precision::kF32) {  // by FMA its sums and operands would not fit the registers
+  if constexpr (kPrecision != Precision::kF32) {  // by FMA, its accumulators and operands would not fit the registers
     if (suits(128)) return body(BlockTile<128, 128, 2>{});
   }
   if (suits(64)) return body(BlockTile<128, 64, 2>{});
   return body(BlockTile<128, 32, 4>{});
 }
 
-/// The windows of a convolution over its input x.
+/// The im2col matrix of a convolution's input x.
 template <typename T>
 Im2colSource<T> im2col_of_input(const ConvolutionShape& shape, const void* x) {
   return {.image = static_cast<const T*>(x),
@@ -79,7 +79,7 @@ Im2colSource<T> im2col_of_input(const ConvolutionShape& shape, const void* x) {
           .tap_step = 1};
 }
 
-/// Types of a product of two operands by a block.
+/// The product of two operands by a block: types, main loop and epilogue.
 template <Precision kPrecision, typename Block, Major kMajorA, Major kMajorB>
 struct BlockProduct {
   using T = Element<kPrecision>;
@@ -93,16 +93,27 @@ struct BlockProduct {
   using LoaderB = TileLoader<T, Source, TileB, kMajorB, kCopy, Block::kThreads>;
 
   static constexpr int kStageElements = TileA::kElements + TileB::kElements;
-  /// A row of 16 bytes more, so that the rows of a column lie in different banks.
+  /// Row length of the epilogue's staging tile: 16 bytes are added, so that a column's rows are in different banks.
   template <typename Out>
   static constexpr int kStagingRow = Block::kWarpN + kVector<Out>;
-  /// Dynamic shared memory: the stages, and later in their place the sums on their way out, as elements of Out.
+  /// Dynamic shared memory: the stages, then in the same memory the epilogue's staging tiles, of elements of Out.
   template <typename Out>
   static constexpr std::size_t kSharedBytes = std::max(sizeof(T) * kStages * kStageElements,
                                                        sizeof(Out) * (Block::kThreads / 32) * 16 *
                                                            static_cast<std::size_t>(kStagingRow<Out>));
 
-  /// sums += a b over `stages` stages of depth from k on. While one stage is multiplied, the next are on their way.
+  /// The main loop: sums += a b over `stages` stages of depth, beginning at k. The stages are a ring of kStages slots:
+  /// while one stage is multiplied, the copies of the next kStages - 1 are in flight. A column is a step of the loop:
+  ///
+  ///     step     start   0       1       2       3       4       5
+  ///     slot 0   copy 0  mma 0   copy 4  ..      ..      mma 4   copy 8
+  ///     slot 1   copy 1  ..      mma 1   copy 5  ..      ..      mma 5
+  ///     slot 2   copy 2  ..      ..      mma 2   copy 6  ..      ..
+  ///     slot 3           copy 3  ..      ..      mma 3   copy 7  ..
+  ///
+  /// copy s: the copies of stage s start; ..: they are in flight; mma s: the block waits for stage s, passes a barrier
+  /// and multiplies it. One barrier per step is enough: the copies that start in step s overwrite the slot that was
+  /// multiplied in step s - 1, and no thread passes the barrier of step s before all have finished that.
   template <typename A, typename B>
   __device__ __forceinline__ static void accumulate(T* shared, A& a, B& b, int k, int stages, Sums& sums) {
     const auto prefetch = [&](int stage) {
@@ -116,22 +127,23 @@ struct BlockProduct {
     const Warp warp(Block::warp_m() * Block::kWarpM, Block::warp_n() * Block::kWarpN);
     for (int stage = 0; stage < stages; ++stage) {
       cp_async_wait<kStages - 2>();
-      __syncthreads();  // the stage has come for all threads, and all are done with the one before it
+      // This stage's copies are visible to all threads, and all threads have finished reading the previous stage.
+      __syncthreads();
       const T* const tiles = shared + stage % kStages * kStageElements;
 #pragma unroll
       for (int depth = 0; depth < Warp::kDepth; depth += Warp::kStep) {
         warp.multiply(tiles, tiles + TileA::kElements, depth, sums);
-        // Addresses are computed while the tensor cores are at the products before; the slot was read a stage ago.
+        // Address arithmetic overlaps the previous MMAs.
         if (depth == 0) prefetch(stage + kStages - 1);
       }
     }
     cp_async_wait<0>();
-    __syncthreads();  // the shared memory is free
+    __syncthreads();  // the epilogue may overwrite the shared memory
   }
 
-  /// Writes the sums as elements of Out, row by row in 16-byte accesses. row_begin(i) is where row i of the block's
-  /// tile begins in memory, a null pointer where there is no such row; `columns` of it exist. Unless kCopy says that
-  /// rows are whole vectors, `aligned` does.
+  /// The epilogue: stores the accumulators as elements of Out, row by row in 16-byte accesses. row_begin(i) is the
+  /// address of row i of the block's tile, or null if there is no such row; `columns` of it exist. `aligned` says
+  /// whether rows are whole vectors; for Copy::kVector they always are.
   template <typename Out, Copy kCopy, typename RowBegin>
   __device__ static void store_sums(void* shared, const Sums& sums, int columns, bool aligned,
                                     const RowBegin& row_begin) {
@@ -140,7 +152,7 @@ struct BlockProduct {
     const int warp_columns = columns - Block::warp_n() * Block::kWarpN;
 #pragma unroll
     for (int i = 0; i < Block::kTilesM; ++i) {
-      __syncwarp();  // the rows before have been read
+      __syncwarp();  // the previous rows have been read
 #pragma unroll
       for (int j = 0; j < Block::kTilesN; ++j) {
         Out* const pair = staging + lane / 4 * kStagingRow<Out> + j * 8 + lane % 4 * 2;
@@ -167,7 +179,7 @@ struct BlockProduct {
   }
 
  private:
-  /// Sixteen bytes, or the first `columns` elements of them.
+  /// Copies 16 bytes, or only their first `columns` elements.
   template <typename Out>
   __device__ __forceinline__ static void store_chunk(Out* to, const Out* from, int columns, bool aligned) {
     if (aligned && columns >= kVector<Out>) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The one header through which kernel files (.cu) and the backend's host files (.cpp) see CUDA: NVIDIA's, or, where
-// GRADAMP_EMULATION is defined, the emulator's. All of their code lives in namespace gradamp::GRADAMP_GPU, a different
-// one for each, so that one program can hold both.
+// The one header through which kernel files (.cu) and the backend's host files (.cpp) see CUDA: NVIDIA's, or, if
+// GRADAMP_EMULATION is defined, the emulator's. All of their code is in namespace gradamp::GRADAMP_GPU, which differs
+// between the two, so that one program can contain both.
 //
-// It adds what the two worlds write differently: shared memory, launches and vector accesses.
+// It adds what the two write differently: shared memory, launches and vector accesses.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@
 
 #define GRADAMP_GPU emulated
 
-/// Static shared memory: `SHARED(tile, float[32][33]);`. Aligned to 16 bytes at least, and never initialized.
+/// Static shared memory: `SHARED(tile, float[32][33]);`. Aligned to at least 16 bytes, never initialized.
 #define SHARED(name, ...)                                                                \
   static constinit thread_local ::gradamp::emulation::SharedSlot name##_slot_in_block{}; \
   auto& name = ::gradamp::emulation::shared_array<std::type_identity_t<__VA_ARGS__>>(name##_slot_in_block, #name)
@@ -48,7 +48,7 @@ namespace gradamp::GRADAMP_GPU {
 
 using bf16 = __nv_bfloat16;
 
-/// Throws Error: the call `what` at file:line gave `error`. Defined in a host file: nvcc cannot compile fmt.
+/// Throws Error: the call `what` at file:line returned `error`. Defined in a host file: nvcc cannot compile fmt.
 [[noreturn]] void fail_cuda(cudaError_t error, const char* what, const char* file, int line);
 
 /// `check_cuda(cudaStreamSynchronize(stream), "cudaStreamSynchronize");`
@@ -58,7 +58,7 @@ inline void check_cuda(cudaError_t result, const char* call, const char* file = 
     fail_cuda(result, call, file, line);
 }
 
-/// What a launch has beside the kernel and its arguments, and where in the source it is:
+/// The launch configuration, and the source location of the launch:
 /// `launch(kernel, {blocks, threads, shared_bytes, stream}, first_argument, second_argument);`
 struct Launch {
   dim3 grid, block;
@@ -119,11 +119,11 @@ void launch(void (*kernel)(P...), const Launch& shape, A&&... arguments) {
 
 #endif
 
-// ---- 4, 8 and 16 bytes at once; the address must be a multiple of that ----
+// ---- Accesses of 4, 8 and 16 bytes, aligned to their size ----
 
 #if defined(GRADAMP_EMULATION)
 
-// (The emulator's __ldg and __stcs take any memory; CUDA's would not take shared memory.)
+// (The emulator's __ldg and __stcs accept any memory; CUDA's do not accept shared memory.)
 template <typename V>
 [[gnu::always_inline]] inline V load_vector(const void* address, emulation::Site site = emulation::Site::here()) {
   return __ldg(static_cast<const V*>(address), site);
@@ -133,7 +133,7 @@ template <typename V>
                                                 emulation::Site site = emulation::Site::here()) {
   __stcs(static_cast<V*>(address), value, site);
 }
-/// Of values that are read or written once: they leave the caches first.
+/// For values that are used once: the caches evict them first.
 template <typename V>
 [[gnu::always_inline]] inline V load_vector_streaming(const void* address,
                                                       emulation::Site site = emulation::Site::here()) {
@@ -147,7 +147,7 @@ template <typename V>
 
 #elif defined(__CUDACC__)
 
-/// The unsigned type of as many bytes, whose loads and stores exist with every cache hint.
+/// The unsigned type of the same size, whose loads and stores exist with every cache hint.
 template <typename V>
 using WordsOf = std::conditional_t<sizeof(V) == 16, uint4, std::conditional_t<sizeof(V) == 8, uint2, unsigned>>;
 

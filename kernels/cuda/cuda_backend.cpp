@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The backend apart from its operations: the device, memory, reads and recordings.
+// The backend without its operations: device, memory, reads and recordings.
 #include "kernels/cuda/cuda_backend.h"
 
 #include <array>
@@ -88,7 +88,7 @@ std::string device_text() {
 
 #endif
 
-/// Runs before the members that need the device are made.
+/// Runs before the construction of the members that need the device.
 Precision prepared(const BackendOptions& options) {
   prepare_device(options);
   return options.precision;
@@ -125,7 +125,7 @@ void CudaBackend::copy_to_device(void* destination, const void* source, std::siz
   if (bytes == 0) return;
   check(!is_capturing(), "a recording may not copy from the host: the copy would be of that memory at each replay");
   check_cuda(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync");
-  synchronize();  // the source is the caller's again
+  synchronize();  // the caller may change the source now
 }
 
 void CudaBackend::copy_to_host(void* destination, const void* source, std::size_t bytes) {
@@ -157,7 +157,7 @@ class CudaBackend::StreamRead final : public PendingRead {
     check_cuda(cudaEventRecord(event_.get(), backend.stream()), "cudaEventRecord");
   }
   ~StreamRead() override {
-    if (!arrived_) cudaEventSynchronize(event_.get());  // before others get the memory that is copied to
+    if (!arrived_) cudaEventSynchronize(event_.get());  // before the memory is reused
   }
 
   bool ready() override {
@@ -186,8 +186,8 @@ std::unique_ptr<PendingRead> CudaBackend::start_read(const Tensor& source) {
 
 // ---- Recordings ----
 
-/// Its first replay does the work as it comes: whatever is loaded or allocated at first use then is. The second
-/// captures it as a graph, and from then on the graph is launched.
+/// The first replay runs the work without a graph, so that everything that is loaded or allocated at first use is
+/// ready. The second replay captures the work as a graph. From then on replays launch the graph.
 class CudaBackend::GraphRecording final : public Recording {
  public:
   GraphRecording(CudaBackend& backend, std::function<void()> work) : backend_(backend), work_(std::move(work)) {}
@@ -225,7 +225,7 @@ class CudaBackend::GraphRecording final : public Recording {
     return GraphExecutable(instantiate(graph.get()));
   }
 
-  /// A graph needs a little memory of its own, which the cache may hold.
+  /// A graph needs a little device memory, which the allocator's cache may hold.
   cudaGraphExec_t instantiate(cudaGraph_t graph) {
     cudaGraphExec_t executable{};
     cudaError_t error = cudaGraphInstantiate(&executable, graph, 0);
@@ -248,7 +248,7 @@ std::unique_ptr<Recording> CudaBackend::record(std::function<void()> work) {
   return std::make_unique<GraphRecording>(*this, std::move(work));
 }
 
-// ---- The door ----
+// ---- Entry points ----
 
 std::unique_ptr<Backend> make_backend(const BackendOptions& options) { return std::make_unique<CudaBackend>(options); }
 

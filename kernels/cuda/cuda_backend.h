@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Backend by the kernels of this folder: on a GPU, and under the emulator on a CPU. Work goes into one stream, in
-// order.
+// The Backend made of this folder's kernels: on a GPU, or under the emulator on a CPU. All work goes into one stream,
+// in order.
 #pragma once
 
 #include <memory>
@@ -18,7 +18,7 @@ namespace gradamp::GRADAMP_GPU {
 
 class CudaBackend final : public Backend {
  public:
-  /// On the current device. Error where it cannot be used.
+  /// Uses the current device. Error if it cannot be used.
   explicit CudaBackend(const BackendOptions& options);
   ~CudaBackend() override;
 
@@ -95,7 +95,7 @@ class CudaBackend final : public Backend {
 
   cudaStream_t stream() const { return stream_.get(); }
   bool is_capturing() const;
-  /// Working memory of an operation: it may be handed out again when the operation has been put into the stream.
+  /// Workspace of an operation. It may be reused as soon as the operation is in the stream.
   template <typename T>
   std::shared_ptr<T> workspace(std::size_t count) {
     return std::static_pointer_cast<T>(allocate(count * sizeof(T)));
@@ -105,7 +105,7 @@ class CudaBackend final : public Backend {
   Precision precision_;
   Stream stream_;
   CachingAllocator allocator_, host_allocator_;
-  /// Of all recordings: they run one after another, and nothing in it is read by the next one.
+  /// Memory of all recordings. They run one after another, and no recording reads another's memory.
   CachingAllocator::Reservation recorded_memory_;
   int graphs_ = 0;  // that live in it
   std::shared_ptr<void> completion_counters_;

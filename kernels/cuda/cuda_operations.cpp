@@ -13,7 +13,7 @@
 namespace gradamp::GRADAMP_GPU {
 namespace {
 
-/// An extent for a kernel: kernels count pixels and channels in 32 bits.
+/// An extent for a kernel. Kernels count pixels and channels in 32 bits.
 int extent(std::int64_t value) {
   check(value <= std::numeric_limits<int>::max(),
         "expected fewer than 2^31 elements for the device, got {}; try a "
@@ -39,13 +39,13 @@ ConvolutionShape convolution_shape(const Shape& x, const Shape& filter, const Sh
           .padding = params.padding};
 }
 
-/// What a convolution of images of `type` computes in: a bf16 backend takes f32 images, too.
+/// The precision of a convolution of images of `type`. A bf16 backend accepts f32 images too.
 Precision precision_of(DType type, Precision precision) {
   if (type == DType::kBF16) return Precision::kBF16;
   return precision == Precision::kTF32 ? Precision::kTF32 : Precision::kF32;
 }
 
-/// (..., C) as rows of C channels.
+/// Views (..., C) as rows of C channels.
 Rows rows_of(const Tensor& x) {
   const std::int64_t channels = x.shape()[x.shape().rank() - 1];
   check(channels <= std::int64_t{kMaxCompletionCounters} * 32, "expected at most {} channels for the device, got {}",

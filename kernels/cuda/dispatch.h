@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// From types and widths known at run time to those known to the compiler.
+// Maps types and vector widths known at run time to template arguments.
 #pragma once
 
 #include <type_traits>
@@ -20,8 +20,8 @@ void with_type(DType type, const Body& body) {
   }
 }
 
-/// Calls `body` with a zero of the element type and, as a constant, how many neighbouring channels a thread takes at
-/// once: 16 bytes where they divide the channels, else one. Tensors begin at multiples of 16 bytes.
+/// Calls `body` with a zero of the element type and, as a constant, the number of adjacent channels per thread: 16
+/// bytes if that divides the channels, else one. Tensors begin at multiples of 16 bytes.
 template <typename Body>
 void with_vectors(DType type, int channels, const Body& body) {
   with_type(type, [&](auto zero) {

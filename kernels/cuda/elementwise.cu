@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Elementwise operations: one kernel, and a function object for each.
+// Elementwise operations: one kernel, and one function object per operation.
 #include "kernels/cuda/elementwise.h"
 
 #include "core/philox.h"
@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
-/// y[i] = f(inputs[i]...), N elements a thread; the last ones are done one by one where they are not N.
+/// y[i] = f(inputs[i]...), N elements per thread. If the last thread has fewer than N, it processes them one by one.
 template <int N, typename Function, typename Out, typename... In>
 __global__ void __launch_bounds__(kThreads) map(Function f, std::int64_t count, Out* y, const In*... inputs) {
   const std::int64_t first = (std::int64_t{blockIdx.x} * kThreads + threadIdx.x) * N;
@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(kThreads) map(Function f, std::int64_t count, 
   }
 }
 
-/// A function of one or two elements made into one of N.
+/// Applies a function of one or two elements to N of them.
 template <typename F>
 struct Each {
   F f;
@@ -70,7 +70,7 @@ struct Identity {
 template <typename F, typename Out, typename... In>
 void launch_map(cudaStream_t stream, std::int64_t count, F f, Out* y, const In*... inputs) {
   if (count == 0) return;
-  // Where the types differ, or a tensor does not begin at a multiple of 16 bytes, a thread takes one element.
+  // If the types differ, or a tensor does not begin at a multiple of 16 bytes, a thread processes one element.
   constexpr bool kOneType = ((sizeof(In) == sizeof(Out)) && ...);
   const bool aligned = is_vector_aligned(y) && (is_vector_aligned(inputs) && ...);
   const auto blocks = [&](std::int64_t width) {
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(kThreads) fill_kernel(std::int64_t count, floa
   if (i < count) y[i] = value;
 }
 
-/// Four elements share one block of random words.
+/// Four elements share one Philox block.
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
     dropout_kernel(std::int64_t count, DropoutParams params, const std::int64_t* counters, const T* x, T* y) {

@@ -19,11 +19,10 @@ void launch_relu_backward(cudaStream_t stream, DType type, std::int64_t count, c
 void launch_add(cudaStream_t stream, DType type, std::int64_t count, const void* a, const void* b, void* sum);
 /// y = *factor * x.
 void launch_scale(cudaStream_t stream, DType type, std::int64_t count, const void* x, const float* factor, void* y);
-/// y = x in another type.
+/// y = x, converted to another type.
 void launch_cast(cudaStream_t stream, DType from, DType to, std::int64_t count, const void* x, void* y);
 void launch_fill(cudaStream_t stream, std::int64_t count, float value, float* y);
-/// y = x / (1 - probability), or 0 with that probability; the mask follows from `counters` (StepState) and the
-/// substream.
+/// y = x / (1 - probability), or 0 with that probability. `counters` (StepState) and the substream determine the mask.
 void launch_dropout(cudaStream_t stream, DType type, std::int64_t count, const DropoutParams& params,
                     const std::int64_t* counters, const void* x, void* y);
 

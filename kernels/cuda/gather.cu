@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A batch from the training set's bytes: pick, crop, flip, normalise. A block has one image.
+// Makes a batch from the training set's bytes: pick, crop, flip, normalize. One block per image.
 #include "kernels/cuda/gather.h"
 
 #include "core/philox.h"
@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kThreads = 128;
 
-/// Where an output pixel is read: source row h + dy, column (flip ? width - 1 - w : w) + dx; outside the image is
+/// The source of output pixel (h, w): row h + dy, column (flip ? width - 1 - w : w) + dx. Pixels outside the image are
 /// black.
 struct Augmentation {
   int dy, dx;

@@ -9,8 +9,8 @@
 
 namespace gradamp::GRADAMP_GPU {
 
-/// Images order[position ...] of u8 (M, H, W, 3), cropped, flipped and normalised into x (batch, H, W, 3), and their
-/// labels. `counters` are StepState's.
+/// Crops, flips and normalizes the images order[position ...] of u8 (M, H, W, 3) into x (batch, H, W, 3), and copies
+/// their labels. `counters` are StepState's.
 struct GatherTensors {
   int batch, height, width;
   const std::uint8_t* images;
@@ -21,7 +21,7 @@ struct GatherTensors {
 };
 void launch_gather(cudaStream_t stream, DType type, const GatherParams& params, const GatherTensors& tensors);
 
-/// Moves the counters on by a step of `images` images.
+/// Advances the counters by one step of `images` images.
 void launch_advance_step(cudaStream_t stream, std::int64_t* counters, std::int64_t images);
 
 }  // namespace gradamp::GRADAMP_GPU

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# keep_report.sh COMPILER ARGUMENT...: compiles, and puts what ptxas says of each kernel's registers and spills into
-# OBJECT.resources instead of on the terminal. Other messages pass.
+# keep_report.sh COMPILER ARGUMENT...: runs the compiler, and writes ptxas's report of each kernel's registers and spills
+# to OBJECT.resources instead of the terminal. Other messages go to the terminal.
 object=
 previous=
 for argument in "$@"; do

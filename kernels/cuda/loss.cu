@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Softmax cross-entropy, forward and backward at once. A batch is a few hundred rows of 10 or 100: one block, a warp a
-// row, and double precision, which costs nothing at this size.
+// Softmax cross-entropy, forward and backward in one pass. A batch is a few hundred rows of 10 or 100: one block, one
+// warp per row, and double precision, which is free at this size.
 #include "kernels/cuda/loss.h"
 
 #include "core/parameters.h"
@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kThreads = 512;
 
-/// The largest of the warp's values and where it is; of equal ones the first.
+/// The largest of the warp's values and its index; the first index if several are equal.
 struct Largest {
   float value;
   int index;
@@ -31,7 +31,7 @@ struct Largest {
 
 __global__ void __launch_bounds__(kThreads) softmax_cross_entropy_kernel(SoftmaxLoss in) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  double sums[2] = {};  // of the loss and of the correct rows
+  double sums[2] = {};  // loss, number of correct rows
   for (int row = static_cast<int>(threadIdx.x) / 32; row < in.rows; row += kThreads / 32) {
     const float* logits = in.logits + std::int64_t{row} * in.classes;
     float* grad = in.grad_logits + std::int64_t{row} * in.classes;

@@ -7,14 +7,14 @@
 
 namespace gradamp::GRADAMP_GPU {
 
-/// Softmax cross-entropy of logits (rows, classes) in one pass, forward and backward; `counters` and `metrics` are
+/// Softmax cross-entropy of logits (rows, classes), forward and backward in one pass. `counters` and `metrics` are
 /// StepState's.
 struct SoftmaxLoss {
   int rows, classes;
   const float* logits;
   const std::int32_t* labels;
   float* loss;         // out: the mean over the rows
-  float* grad_logits;  // out: of the mean
+  float* grad_logits;  // out: gradient of that mean
   std::int64_t* counters;
   double* metrics;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The optimizer's step: statistics ([IGA] 3.1-3.5) and SGD in one pass over the flat arena, which reads every gradient
-// once. A step with a gradient that is not finite must change nothing at all, so a look at all of them comes first. It
-// walks from the arena's end to its beginning: what it read last the update reads first, out of the second-level cache.
+// once. A step with a gradient that is not finite must change nothing, so another kernel checks all gradients first. It
+// runs from the arena's end to its beginning: the update first reads what the check read last, from the L2 cache.
 #include "kernels/cuda/optimizer.h"
 
 #include "kernels/cuda/reduce.h"
@@ -11,12 +11,12 @@ namespace gradamp::GRADAMP_GPU {
 namespace {
 
 constexpr int kThreads = 256;
-/// Elements of a block, four a thread.
+/// Elements per block, four per thread.
 constexpr int kBlock = kThreads * 4;
 
 unsigned arena_blocks(std::int64_t count) { return static_cast<unsigned>((count + kBlock - 1) / kBlock); }
 
-/// To be called by all threads of a block: marks the step where one of them has met a bad gradient.
+/// All threads of a block must call this. If one of them has found a bad gradient, it marks the step.
 __device__ __forceinline__ void mark_bad_step(bool bad, std::int64_t* counters) {
   if (!__syncthreads_or(bad) || threadIdx.x != 0) return;
   const auto step = static_cast<unsigned long long>(counters[kStep] + 1);
@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(kThreads)
     find_bad_gradient_kernel(std::int64_t count, const float* gradients, std::int64_t* counters) {
   const std::int64_t block = gridDim.x - 1 - blockIdx.x;
   const std::int64_t i = block * kBlock + std::int64_t{threadIdx.x} * 4;
-  unsigned largest = 0;  // magnitudes compare as integers, and from infinity's on nothing is finite
+  unsigned largest = 0;  // magnitudes compare like integers; values >= infinity's bits are not finite
   if (i < count) {
     float g[4];
     load<4>(gradients + i, g);
@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(kThreads)
   mark_bad_step(largest >= 0x7f800000u, counters);
 }
 
-/// A warp has a neuron. Sums in double, so that a sum is finite exactly where its terms are.
+/// One warp per neuron. Sums are double, so that a sum is finite if and only if its terms are.
 __global__ void __launch_bounds__(kThreads)
     neuron_gradients_kernel(ArenaPointers arena, float* neuron_gradients, std::int64_t* counters) {
   const int neuron = static_cast<int>(blockIdx.x) * (kThreads / 32) + static_cast<int>(threadIdx.x) / 32;
@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(kThreads)
   mark_bad_step(!isfinite(sum), counters);
 }
 
-/// The numbers of a step.
+/// Scalars of a step.
 struct SgdNumbers {
   float momentum, weight_decay;
   const float *factors, *learning_rate;
@@ -71,7 +71,7 @@ struct SgdNumbers {
   const std::int64_t* counters;
 };
 
-/// Every neuron is one thread's of the whole grid.
+/// One thread of the grid per neuron.
 __device__ __forceinline__ void accumulate_neurons(const ArenaPointers& arena, const float* neuron_gradients) {
   const auto threads = static_cast<int>(gridDim.x) * kThreads;
   for (int n = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x); n < arena.neurons;
@@ -81,14 +81,14 @@ __device__ __forceinline__ void accumulate_neurons(const ArenaPointers& arena, c
   }
 }
 
-/// v = momentum v + (f g + weight_decay w); w -= lr v. Only what is wanted of statistics, Nesterov's method and a bf16
-/// copy is compiled in.
+/// v = momentum v + (f g + weight_decay w); w -= lr v. Statistics, Nesterov's method and the bf16 copy of the weights
+/// are compiled in if the template arguments say so.
 template <bool kStatistics, bool kNesterov, bool kCopy>
 __global__ void __launch_bounds__(kThreads) sgd_kernel(ArenaPointers arena, SgdNumbers numbers) {
   if (numbers.counters[kFirstBadStep] != 0) return;
   const std::int64_t i = std::int64_t{blockIdx.x} * kBlock + std::int64_t{threadIdx.x} * 4;
   if (i < arena.count) {
-    // All but the weights are of no use to anybody before the next step.
+    // Only the weights are reused soon, so everything else is streamed.
     float g[4], w[4], v[4], signed_sums[4], absolute_sums[4];
     load<4, Access::kStreaming>(arena.gradients + i, g);
     load<4>(arena.weights + i, w);

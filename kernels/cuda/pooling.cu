@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Pooling. A thread has N neighbouring channels (16 bytes) of one pixel. Backwards gather: a pixel of x asks each
-// window that covers it, in order, so nothing is added by two threads.
+// Pooling. A thread owns N adjacent channels (16 bytes) of one pixel. The backwards gather: the thread of a pixel of x
+// reads every window that covers the pixel, in order, so no two threads add to one element.
 #include "kernels/cuda/pooling.h"
 
 #include "kernels/cuda/dispatch.h"
@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
-/// A thread's index in a tensor (N, height, width, C) of vectors of N channels.
+/// Maps threads to a tensor (N, height, width, C) of vectors of N channels.
 struct PixelGrid {
   int threads;
   int channels;
@@ -27,7 +27,7 @@ struct PixelGrid {
 
   struct Index {
     int n, h, w, channel;
-    std::int64_t offset;  // of the first element
+    std::int64_t offset;  // of the thread's first element
     bool exists;
   };
   template <int N>
@@ -44,7 +44,7 @@ struct PixelGrid {
   }
 };
 
-/// Of one side: the part of a window that lies inside the image.
+/// One dimension (height or width) of the part of a window that is inside the image.
 struct Range {
   int begin, end;
 };
@@ -52,7 +52,7 @@ __device__ __forceinline__ Range window_range(int index, const Pool2dParams& par
   const int begin = index * params.stride - params.padding;
   return {max(begin, 0), min(begin + params.kernel, extent)};
 }
-/// The windows that cover a pixel.
+/// One dimension of the windows that cover a pixel.
 __device__ __forceinline__ Range covering_range(int pixel, const Pool2dParams& params, int windows) {
   const int last = (pixel + params.padding) / params.stride;
   const int before = pixel + params.padding - params.kernel;  // windows that begin here or earlier end before the pixel
@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(kThreads)
       load<N>(x + (std::int64_t{at.n} * shape.height * shape.width + index) * shape.channels + at.channel, values);
 #pragma unroll
       for (int i = 0; i < N; ++i) {
-        // A NaN wins, and the first value of a window always does.
+        // A NaN wins. The first value of a window always wins over the initial 0.
         const bool better = first || values[i] > best[i] || values[i] != values[i];
         best[i] = better ? values[i] : best[i];
         indices[i] = better ? index : indices[i];
@@ -289,7 +289,7 @@ void launch_global_avg_pool_backward(cudaStream_t stream, DType type, int batch,
 
 namespace {
 
-/// A number of channels that vectors divide where they divide x's channels and the padding.
+/// A number of channels that vectors divide only if they divide x's channels and the padding.
 int common_channels(const PoolShape& shape, int pad) { return pad % 8 == 0 ? shape.channels : 1; }
 
 }  // namespace

@@ -16,7 +16,7 @@ struct PoolShape {
   int out_height, out_width;
 };
 
-/// argmax i32 like y: the index h W + w of the first maximum.
+/// argmax, i32, has y's shape: the index h W + w of the first maximum.
 void launch_max_pool(cudaStream_t stream, DType type, const PoolShape& shape, const Pool2dParams& params, const void* x,
                      void* y, std::int32_t* argmax);
 void launch_max_pool_backward(cudaStream_t stream, DType type, const PoolShape& shape, const Pool2dParams& params,
@@ -30,7 +30,7 @@ void launch_global_avg_pool(cudaStream_t stream, DType type, int batch, int pixe
                             void* y);
 void launch_global_avg_pool_backward(cudaStream_t stream, DType type, int batch, int pixels, int channels,
                                      const void* grad_y, void* grad_x);
-/// y (N, P, Q, C + 2 pad): every second pixel of x, with zero channels on both sides.
+/// y (N, P, Q, C + 2 pad): every second pixel of x, with `pad` zero channels on both sides.
 void launch_shortcut(cudaStream_t stream, DType type, const PoolShape& shape, int pad, const void* x, void* y);
 void launch_shortcut_backward(cudaStream_t stream, DType type, const PoolShape& shape, int pad, const void* grad_y,
                               void* grad_x);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Sums over warps, blocks and grids, always in one order, so that they are the same bits every time.
+// Sums over warps, blocks and grids in a fixed order, so that the bits are the same every time.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace gradamp::GRADAMP_GPU {
 
 inline constexpr unsigned kAllLanes = 0xffffffffu;
 
-/// The sum over the warp, in every lane. T: float or double.
+/// Returns the sum over the warp to every lane. T: float or double.
 template <typename T>
 __device__ __forceinline__ T warp_sum(T value) {
 #pragma unroll
@@ -18,7 +18,7 @@ __device__ __forceinline__ T warp_sum(T value) {
   return value;
 }
 
-/// N sums over a block of kThreads at once, in every thread. To be called by all of them.
+/// Computes N sums over a block of kThreads; every thread gets them. All threads must call it.
 template <int kThreads, int N, typename T>
 __device__ __forceinline__ void block_sum(T (&values)[N]) {
   static_assert(kThreads % 32 == 0);
@@ -35,15 +35,15 @@ __device__ __forceinline__ void block_sum(T (&values)[N]) {
     for (int warp = 0; warp < kThreads / 32; ++warp) sum += partial[i][warp];
     values[i] = sum;
   }
-  __syncthreads();  // before `partial` is written again
+  __syncthreads();  // `partial` may be overwritten now
 }
 
-/// True, in all threads, in that one of `blocks` blocks that gets here last; what the others wrote to global memory
-/// before is then complete and to be read with __ldcg. Whichever block it is, it reads them in the same order, so the
-/// sum is the same bits. `counter` begins at 0 and is 0 again afterwards.
+/// Returns true, to all threads, in the last of `blocks` blocks that calls it. That block can read what the other
+/// blocks wrote to global memory before their calls, with __ldcg. It reads in a fixed order, so the bits do not depend
+/// on which block is last. `counter`, the completion counter, is 0 before the launch and 0 again after it.
 __device__ __forceinline__ bool is_last_block(unsigned* counter, unsigned blocks) {
   SHARED(is_last, bool);
-  __threadfence();  // what this thread wrote is visible before the count
+  __threadfence();  // this thread's writes become visible before the counter changes
   __syncthreads();
   if (threadIdx.x == 0) is_last = atomicInc(counter, blocks - 1) == blocks - 1;
   __syncthreads();

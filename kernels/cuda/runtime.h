@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// CUDA's streams, events, graphs and memory as objects that clean up behind themselves. Host files only.
+// RAII owners of CUDA's streams, events, graphs and memory. Host files only.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace gradamp::GRADAMP_GPU {
 
-/// A handle of the runtime and the function that destroys it.
+/// Owns a handle of the runtime; kDestroy destroys it.
 template <typename Handle, auto kDestroy>
 class Owned {
  public:
@@ -48,7 +48,7 @@ class DeviceMemorySource final : public MemorySource {
   std::size_t free_bytes() const override;
 };
 
-/// Host memory that the device copies to and from by itself.
+/// Pinned host memory, which the device copies asynchronously.
 class PinnedMemorySource final : public MemorySource {
  public:
   void* allocate(std::size_t bytes) override;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// From the sums to G and G' of every layer, their normalised values, and the factors ([IGA] 3.3-3.6): two stages in a
-// fixed order, in double. And factors by a random draw ([GA]).
+// Computes G and G' of every layer from the sums, their normalized values, and the factors ([IGA] 3.3-3.6), in two
+// stages, in a fixed order and in double. Also draws factors at random ([GA]).
 #include <algorithm>
 
 #include "core/random_selection.h"
@@ -11,17 +11,17 @@ namespace gradamp::GRADAMP_GPU {
 namespace {
 
 constexpr int kThreads = 256;
-/// Blocks that share a layer in the first stage.
+/// Blocks per layer in the first stage.
 constexpr int kParts = 32;
-/// |S|, A and |S| / A, summed.
+/// The sums of |S|, A and |S| / A.
 constexpr int kKinds = 3;
 
-/// Block (part, layer): sums over one part of a layer's sums. partial (layers, kParts, kKinds).
+/// Block (part, layer): reduces one part of a layer's sums. partial (layers, kParts, kKinds).
 __global__ void __launch_bounds__(kThreads)
     layer_sums_kernel(ArenaPointers arena, Granularity granularity, double* partial) {
   const LayerRange& layer = arena.layers[blockIdx.y];
   const bool by_weight = granularity == Granularity::kWeight;
-  // Padding has sums of 0 and adds nothing.
+  // The sums of the arena's padding are 0 and add nothing.
   const std::int64_t begin = by_weight ? layer.begin : layer.neuron_begin;
   const std::int64_t length = by_weight ? layer.end - layer.begin : layer.neurons;
   const std::int64_t part_length = (length + kParts - 1) / kParts;
@@ -40,8 +40,9 @@ __global__ void __launch_bounds__(kThreads)
   for (int kind = 0; kind < kKinds; ++kind) partial[(blockIdx.y * kParts + blockIdx.x) * kKinds + kind] = sums[kind];
 }
 
-/// (value - mean) / population deviation; all 0 where the values are equal. Rounding alone can leave a deviation of
-/// about 1e-16 of the values, which must not become a score of 1; float32 sums cannot make a real one below 1e-12.
+/// (value - mean) / population standard deviation, or 0 if all values are equal. Rounding alone can leave a deviation
+/// of about 1e-16 of the values, which must not become a score of 1. Sums in float32 cannot make a real one below
+/// 1e-12.
 __device__ void normalize(const double* values, int count, double* normalized) {
   double sums[1] = {}, squares[1] = {};
   double largest = 0;
@@ -58,7 +59,7 @@ __device__ void normalize(const double* values, int count, double* normalized) {
     normalized[l] = equal ? 0.0 : (values[l] - mean) / deviation;
 }
 
-/// One block: the parts put together in order, and the values normalised over the layers.
+/// One block: combines the parts in order and normalizes the values over the layers.
 __global__ void __launch_bounds__(kThreads)
     measures_kernel(ArenaPointers arena, Granularity granularity, const double* partial, double* measures) {
   const int layers = arena.layer_count;
@@ -86,7 +87,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// One block. The draw is a chain of swaps, so one thread does it.
+/// One block. The draw is a sequence of dependent swaps, so one thread does it.
 __global__ void __launch_bounds__(kThreads)
     select_random_kernel(int count, const std::int32_t* candidates, RandomSelectionParams params, std::int32_t* indices,
                          float* factors) {

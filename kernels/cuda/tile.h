@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The pieces of a tiled matrix product: the layout of a tile in shared memory, and the product of two tiles by one warp
-// after another, on tensor cores (bf16, tf32) or by FMA (f32).
+// The parts of a tiled matrix product: the layout of a tile in shared memory, and a warp's product of two tiles, by
+// tensor cores (bf16, tf32) or by FMA (f32).
 //
-// A warp's accumulators are laid out as mma's are in all three (ptx.h), so that what comes before and after is shared:
-// lane 4 group + member has of each 16 x 8 tile the elements (group, 2 member + {0, 1}) and (group + 8, 2 member + {0,
-// 1}).
+// In all three precisions a warp's accumulators have the layout of mma's result (picture in ptx.h), so that the code
+// before and after the product is the same. Lane 4 group + member holds the elements (group, 2 member + {0, 1}) and
+// (group + 8, 2 member + {0, 1}) of each 16 x 8 tile.
 #pragma once
 
 #include <cstdint>
@@ -16,29 +16,65 @@
 
 namespace gradamp::GRADAMP_GPU {
 
-/// How a tile of an operand lies in shared memory. The product runs over k; m and n are its rows and columns.
+/// The layout of an operand's tile in shared memory, by CUTLASS's names: K-major or MN-major. The product sums over k;
+/// m and n are its rows and columns.
 enum class Major {
-  kK,   // a row of the tile is one m (or n), its elements are neighbours in k
-  kMN,  // a row of the tile is one k, its elements are neighbours in m (or n)
+  kK,   // a row of the tile is one m (or n), its elements are adjacent in k
+  kMN,  // a row of the tile is one k, its elements are adjacent in m (or n)
 };
 
-/// A tile of kRows x kColumns elements in 16-byte chunks. The chunks of a row are swizzled so that what a warp reads or
-/// writes at once lies in different banks.
+/// A tile of kRows x kColumns elements in 16-byte chunks. The chunks of a row are swizzled, so that one access of a
+/// warp has no bank conflict. The pictures show rows 0 to 7; r.c is chunk c of row r. A line is 128 bytes: the 32
+/// banks, with the first bank of each chunk above. Without a swizzle, chunk 0 of all rows would be in the first column
+/// (of 4 chunks: in two columns). A test compares the pictures with the code.
+///
+/// Rows of 4 chunks. ldmatrix reads one chunk of 8 rows, for example 0.0, 1.0, ... 7.0, which are in 8 columns:
+///
+///     bank    0    4    8   12   16   20   24   28
+///           0.0  0.1  0.2  0.3  1.0  1.1  1.2  1.3
+///           2.1  2.0  2.3  2.2  3.1  3.0  3.3  3.2
+///           4.2  4.3  4.0  4.1  5.2  5.3  5.0  5.1
+///           6.3  6.2  6.1  6.0  7.3  7.2  7.1  7.0
+///
+/// Rows of 8 chunks of bf16. ldmatrix reads the same. Of rows of 16 chunks, chunks 8 to 15 are a line of their own:
+///
+///     bank    0    4    8   12   16   20   24   28
+///           0.0  0.1  0.2  0.3  0.4  0.5  0.6  0.7
+///           1.1  1.0  1.3  1.2  1.5  1.4  1.7  1.6
+///           2.2  2.3  2.0  2.1  2.6  2.7  2.4  2.5
+///           3.3  3.2  3.1  3.0  3.7  3.6  3.5  3.4
+///           4.4  4.5  4.6  4.7  4.0  4.1  4.2  4.3
+///           5.5  5.4  5.7  5.6  5.1  5.0  5.3  5.2
+///           6.6  6.7  6.4  6.5  6.2  6.3  6.0  6.1
+///           7.7  7.6  7.5  7.4  7.3  7.2  7.1  7.0
+///
+/// Rows of 8 chunks of f32. Here each lane loads one element: a warp reads two adjacent chunks of 4 rows, for example
+/// 0.0, 0.1, 1.0, 1.1, ... 3.1:
+///
+///     bank    0    4    8   12   16   20   24   28
+///           0.0  0.1  0.2  0.3  0.4  0.5  0.6  0.7
+///           1.2  1.3  1.0  1.1  1.6  1.7  1.4  1.5
+///           2.4  2.5  2.6  2.7  2.0  2.1  2.2  2.3
+///           3.6  3.7  3.4  3.5  3.2  3.3  3.0  3.1
+///           4.0  4.1  4.2  4.3  4.4  4.5  4.6  4.7
+///           5.2  5.3  5.0  5.1  5.6  5.7  5.4  5.5
+///           6.4  6.5  6.6  6.7  6.0  6.1  6.2  6.3
+///           7.6  7.7  7.4  7.5  7.2  7.3  7.0  7.1
 template <typename T, int kRowCount, int kColumnCount>
 struct SharedTile {
   static constexpr int kRows = kRowCount, kColumns = kColumnCount;
-  static constexpr int kChunks = kColumns / kVector<T>;  // of a row
+  static constexpr int kChunks = kColumns / kVector<T>;  // per row
   static constexpr int kElements = kRows * kColumns;
   static_assert(kColumns % kVector<T> == 0 && (kChunks == 4 || kChunks % 8 == 0));
 
-  /// Where a chunk of a row lies among the row's chunks.
+  /// The index, within its row, at which a chunk is stored.
   __device__ static int swizzled(int row, int chunk) {
     if constexpr (kChunks == 4) {
-      return chunk ^ ((row >> 1) & 3);  // two rows share the 128 bytes of all banks
+      return chunk ^ ((row >> 1) & 3);  // two rows share a line
     } else if constexpr (sizeof(T) == 2) {
-      return chunk ^ (row & 7);  // ldmatrix reads one chunk of 8 rows
+      return chunk ^ (row & 7);
     } else {
-      return chunk ^ ((row & 3) << 1);  // lanes read 8 neighbours, two chunks, of 4 rows
+      return chunk ^ ((row & 3) << 1);
     }
   }
   __device__ static int chunk_offset(int row, int chunk) { return row * kColumns + swizzled(row, chunk) * kVector<T>; }
@@ -47,7 +83,7 @@ struct SharedTile {
   }
 };
 
-/// The element type that a precision computes on.
+/// The element type of a precision's operands.
 template <Precision kPrecision>
 struct ElementOf {
   using Type = float;
@@ -59,7 +95,7 @@ struct ElementOf<Precision::kBF16> {
 template <Precision kPrecision>
 using Element = typename ElementOf<kPrecision>::Type;
 
-/// One warp's part of a product: kTilesM x kTilesN accumulator tiles of 16 x 8.
+/// One warp's part of a product (warp tile): kTilesM x kTilesN accumulator tiles of 16 x 8.
 template <Precision kPrecision, int kTilesM, int kTilesN, typename TileA, Major kMajorA, typename TileB, Major kMajorB>
 class WarpProduct {
  public:
@@ -70,7 +106,7 @@ class WarpProduct {
   __device__ WarpProduct(int first_m, int first_n) : first_m_(first_m), first_n_(first_n) {}
 
   static constexpr int kDepth = kMajorA == Major::kK ? TileA::kColumns : TileA::kRows;
-  /// The depth of an mma, or of 16 bytes.
+  /// The depth of one mma; for FMA, of 16 bytes.
   static constexpr int kStep = kPrecision == Precision::kBF16 ? 16 : kPrecision == Precision::kTF32 ? 8 : 4;
 
   /// sums += a b at depths k to k + kStep.
@@ -103,8 +139,8 @@ class WarpProduct {
     }
   }
 
-  /// a's fragment of rows m ... m + 15 at depth k. By ldmatrix, four 8 x 8 matrices of 16-bit values or 8 x 4 of 32-bit
-  /// ones: upper and lower half of the rows at the lower half of the depth, then at the upper half.
+  /// Loads a's fragment of rows m ... m + 15 at depth k. ldmatrix loads four matrices, 8 x 8 of 16-bit values or 8 x 4
+  /// of 32-bit values: the two halves of the rows at the first half of the depth, then at the second half.
   __device__ __forceinline__ void load_a(const T* tile, int m, int k, std::uint32_t (&fragment)[4]) const {
     if constexpr (kMajorA == Major::kK) {
       ldmatrix_x4(fragment, tile + TileA::chunk_offset(m + lane() % 16, k / kVector<T> + lane() / 16));
@@ -121,7 +157,7 @@ class WarpProduct {
     }
   }
 
-  /// b's fragments of columns n ... n + 7 and n + 8 ... n + 15 at depth k.
+  /// Loads b's fragments of columns n ... n + 7 and n + 8 ... n + 15 at depth k.
   __device__ __forceinline__ void load_b(const T* tile, int n, int k, std::uint32_t (&first)[2],
                                          std::uint32_t (&second)[2]) const {
     std::uint32_t both[4];
@@ -154,8 +190,8 @@ class WarpProduct {
 
   // ---- FMA ----
 
-  /// Four steps of k. A lane has rows group + 8 i and columns 2 member + 8 j + {0, 1}: eight lanes read the same
-  /// element of b at once and four the same of a, so that a read serves many products.
+  /// Four steps of k. A lane owns rows group + 8 i and columns 2 member + 8 j + {0, 1}. Eight lanes read the same
+  /// element of b, and four lanes the same element of a, in one access (broadcast).
   __device__ __forceinline__ void multiply_fma(const T* a, const T* b, int k, Accumulators& sums) const {
     float values_a[2 * kTilesM][4];
 #pragma unroll
@@ -173,7 +209,7 @@ class WarpProduct {
     }
   }
 
-  /// Elements k ... k + 3 of one m or n.
+  /// Loads elements k ... k + 3 of one m or n.
   template <typename Tile, Major kMajor>
   __device__ __forceinline__ static void load_depth(const T* tile, int mn, int k, float (&values)[4]) {
     if constexpr (kMajor == Major::kK) {

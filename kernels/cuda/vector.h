@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Sixteen bytes at a time: elements of f32 or bf16 in memory are floats in registers.
+// Accesses of 16 bytes: elements are f32 or bf16 in memory and floats in registers.
 #pragma once
 
 #include <cstdint>
@@ -25,10 +25,10 @@ __device__ __forceinline__ T from_float(float value) {
   }
 }
 
-/// How often memory is read: what streams past need not push out what stays.
+/// Whether the memory is reused soon. Streamed data should not evict cached data.
 enum class Access { kCached, kStreaming };
 
-/// N elements as they lie in memory: 16 bytes, or N is 1. A load is on its way until they are first looked at.
+/// N elements in their memory format: 16 bytes, or N is 1. A load is asynchronous until the first use of its value.
 template <int N, typename T>
 using Packed = std::conditional_t<N == 1, T, uint4>;
 
@@ -63,13 +63,13 @@ __device__ __forceinline__ void unpack(const Packed<N, T>& packed, float (&value
   }
 }
 
-/// N elements at p.
+/// Loads N elements from p.
 template <int N, Access kAccess = Access::kCached, typename T>
 __device__ __forceinline__ void load(const T* p, float (&values)[N]) {
   unpack<T>(load_packed<N, kAccess>(p), values);
 }
 
-/// Two floats as neighbours in memory, the first one at the lower address.
+/// Two floats as adjacent bf16; `first` is at the lower address.
 __device__ __forceinline__ std::uint32_t pack_bf16(float first, float second) {
   const __nv_bfloat162 pair = __floats2bfloat162_rn(first, second);
   std::uint32_t word;
@@ -77,7 +77,7 @@ __device__ __forceinline__ std::uint32_t pack_bf16(float first, float second) {
   return word;
 }
 
-/// Sixteen bytes of elements from floats.
+/// Converts floats to 16 bytes of elements.
 template <typename T>
 __device__ __forceinline__ uint4 pack(const float (&values)[kVector<T>]) {
   std::uint32_t word[4];
@@ -106,7 +106,7 @@ __device__ __forceinline__ void store(T* p, const float (&values)[N]) {
   }
 }
 
-/// N floats that belong to N neighbouring elements of another type: one, or whole vectors of four.
+/// Loads the N floats that belong to N adjacent elements of another type: one, or a multiple of four.
 template <int N>
 __device__ __forceinline__ void load_floats(const float* p, float (&values)[N]) {
   if constexpr (N % 4 == 0) {

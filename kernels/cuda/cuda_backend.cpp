@@ -104,8 +104,7 @@ CudaBackend::CudaBackend(const BackendOptions& options)
       allocator_(std::make_unique<DeviceMemorySource>(), kCached),
       host_allocator_(std::make_unique<PinnedMemorySource>()),
       recorded_memory_(allocator_),
-      completion_counters_(allocator_.allocate(kMaxCompletionCounters * sizeof(unsigned))),
-      matrix_product_(stream_.get(), allocator_) {
+      completion_counters_(allocator_.allocate(kMaxCompletionCounters * sizeof(unsigned))) {
   fill_zero(completion_counters_.get(), kMaxCompletionCounters * sizeof(unsigned));
 }
 
@@ -137,6 +136,15 @@ void CudaBackend::copy_to_host(void* destination, const void* source, std::size_
 
 void CudaBackend::fill_zero(void* destination, std::size_t bytes) {
   if (bytes > 0) check_cuda(cudaMemsetAsync(destination, 0, bytes, stream()), "cudaMemsetAsync");
+}
+
+MatrixProduct& CudaBackend::matrix_product() {
+  if (!matrix_product_) {
+    check(!is_capturing(),
+          "a recording's first replay must do the same work as the later ones: it had no large matrix product");
+    matrix_product_ = std::make_unique<MatrixProduct>(stream(), allocator_);
+  }
+  return *matrix_product_;
 }
 
 void CudaBackend::synchronize() { check_cuda(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }

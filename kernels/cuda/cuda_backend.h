@@ -100,6 +100,8 @@ class CudaBackend final : public Backend {
   std::shared_ptr<T> workspace(std::size_t count) {
     return std::static_pointer_cast<T>(allocate(count * sizeof(T)));
   }
+  /// Loads cuBLAS at the first call. Error if that call is captured: loading allocates memory and waits for the device.
+  MatrixProduct& matrix_product();
   unsigned* completion_counters() const { return static_cast<unsigned*>(completion_counters_.get()); }
 
   Precision precision_;
@@ -109,7 +111,7 @@ class CudaBackend final : public Backend {
   CachingAllocator::Reservation recorded_memory_;
   int graphs_ = 0;  // that live in it
   std::shared_ptr<void> completion_counters_;
-  MatrixProduct matrix_product_;
+  std::unique_ptr<MatrixProduct> matrix_product_;  // null before the first large product
 };
 
 }  // namespace gradamp::GRADAMP_GPU

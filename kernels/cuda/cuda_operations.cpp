@@ -58,6 +58,11 @@ PoolShape pool_shape(const Shape& x, const Shape& y) {
   return {extent(x[0]), extent(x[1]), extent(x[2]), extent(x[3]), extent(y[1]), extent(y[2])};
 }
 
+/// `x` is (rows, inputs), `weight` (outputs, inputs).
+LinearShape linear_shape(const Tensor& x, const Tensor& weight) {
+  return {extent(x.shape()[0]), extent(weight.shape()[1]), extent(weight.shape()[0])};
+}
+
 const void* data_or_null(const Tensor& tensor) { return tensor.defined() ? tensor.raw_data() : nullptr; }
 
 ArenaPointers arena_pointers(const Arena& arena) {
@@ -256,21 +261,44 @@ void CudaBackend::shortcut_backward(const Tensor& grad_y, const Tensor& grad_x) 
 // ---- Linear and the loss ----
 
 void CudaBackend::linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y) {
-  const int rows = extent(y.shape()[0]), outputs = extent(y.shape()[1]);
-  matrix_product_.multiply(Transposed::kNo, Transposed::kYes, rows, outputs, extent(x.shape()[1]), x.data<float>(),
-                           weight.data<float>(), y.data<float>());
-  if (bias.defined()) launch_add_bias(stream(), rows, outputs, bias.data<float>(), y.data<float>());
+  const LinearShape shape = linear_shape(x, weight);
+  const float* const bias_or_null = bias.defined() ? bias.data<float>() : nullptr;
+  if (is_computed_as_convolution(shape)) {
+    launch_convolution(stream(), Precision::kF32, as_convolution(shape),
+                       {.x = x.data<float>(),
+                        .filter = weight.data<float>(),
+                        .bias = bias_or_null,
+                        .y = y.data<float>(),
+                        .moments = nullptr});
+    return;
+  }
+  matrix_product().multiply(Transposed::kNo, Transposed::kYes, shape.rows, shape.outputs, shape.inputs, x.data<float>(),
+                            weight.data<float>(), y.data<float>());
+  if (bias_or_null) launch_add_bias(stream(), shape.rows, shape.outputs, bias_or_null, y.data<float>());
 }
 
 void CudaBackend::linear_backward_input(const Tensor& grad_y, const Tensor& weight, const Tensor& grad_x) {
-  matrix_product_.multiply(Transposed::kNo, Transposed::kNo, extent(grad_x.shape()[0]), extent(grad_x.shape()[1]),
-                           extent(grad_y.shape()[1]), grad_y.data<float>(), weight.data<float>(), grad_x.data<float>());
+  const LinearShape shape = linear_shape(grad_x, weight);
+  if (is_computed_as_convolution(shape)) {
+    launch_convolution_backward_input(stream(), Precision::kF32, as_convolution(shape), grad_y.data<float>(),
+                                      weight.data<float>(), grad_x.data<float>());
+    return;
+  }
+  matrix_product().multiply(Transposed::kNo, Transposed::kNo, shape.rows, shape.inputs, shape.outputs,
+                            grad_y.data<float>(), weight.data<float>(), grad_x.data<float>());
 }
 
 void CudaBackend::linear_backward_weight(const Tensor& x, const Tensor& grad_y, const Tensor& grad_weight) {
-  matrix_product_.multiply(Transposed::kYes, Transposed::kNo, extent(grad_weight.shape()[0]),
-                           extent(grad_weight.shape()[1]), extent(x.shape()[0]), grad_y.data<float>(), x.data<float>(),
-                           grad_weight.data<float>());
+  const LinearShape shape = linear_shape(x, grad_weight);
+  if (is_computed_as_convolution(shape)) {
+    const ConvolutionShape convolution = as_convolution(shape);
+    const auto parts = workspace<float>(backward_filter_workspace(Precision::kF32, convolution));
+    launch_convolution_backward_filter(stream(), Precision::kF32, convolution, x.data<float>(), grad_y.data<float>(),
+                                       grad_weight.data<float>(), parts.get());
+    return;
+  }
+  matrix_product().multiply(Transposed::kYes, Transposed::kNo, shape.outputs, shape.inputs, shape.rows,
+                            grad_y.data<float>(), x.data<float>(), grad_weight.data<float>());
 }
 
 void CudaBackend::bias_backward(const Tensor& grad_y, const Tensor& grad_bias) {

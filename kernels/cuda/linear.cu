@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a linear layer needs beside the matrix products.
+// What a large linear layer needs beside its matrix products.
 #include "kernels/cuda/linear.h"
 
 #include <cstdint>

@@ -3,7 +3,10 @@
 
 #if defined(GRADAMP_EMULATION)
 
-// The twin of cuBLAS's product: three loops, in the stream's order like a kernel.
+#include <algorithm>
+#include <cstdint>
+
+// The twin of cuBLAS's product: plain loops, in the stream's order like a kernel.
 namespace gradamp::emulated {
 
 struct MatrixProduct::Library {
@@ -16,14 +19,24 @@ MatrixProduct::~MatrixProduct() = default;
 void MatrixProduct::multiply(Transposed a_transposed, Transposed b_transposed, int m, int n, int k, const float* a,
                              const float* b, float* c) const {
   emulation::enqueue(library_->stream, [=] {
-    for (int i = 0; i < m; ++i) {
-      for (int j = 0; j < n; ++j) {
-        float sum = 0;
-        for (int l = 0; l < k; ++l) {
-          sum += a[a_transposed == Transposed::kYes ? l * m + i : i * k + l] *
-                 b[b_transposed == Transposed::kYes ? j * k + l : l * n + j];
+    const std::int64_t rows = m, columns = n, depth = k;
+    const auto a_at = [&](std::int64_t i, std::int64_t l) {
+      return a[a_transposed == Transposed::kYes ? l * rows + i : i * depth + l];
+    };
+    for (std::int64_t i = 0; i < rows; ++i) {
+      float* const c_row = c + i * columns;
+      if (b_transposed == Transposed::kYes) {  // the loops run along b's rows as they lie in memory
+        for (std::int64_t j = 0; j < columns; ++j) {
+          float sum = 0;
+          for (std::int64_t l = 0; l < depth; ++l) sum += a_at(i, l) * b[j * depth + l];
+          c_row[j] = sum;
         }
-        c[i * n + j] = sum;
+      } else {
+        std::fill_n(c_row, columns, 0.0f);
+        for (std::int64_t l = 0; l < depth; ++l) {
+          const float factor = a_at(i, l);
+          for (std::int64_t j = 0; j < columns; ++j) c_row[j] += factor * b[l * columns + j];
+        }
       }
     }
   });
@@ -33,7 +46,7 @@ void MatrixProduct::multiply(Transposed a_transposed, Transposed b_transposed, i
 
 #else
 
-// cuBLAS, loaded when a device is first used, so that the program also runs where it is not installed.
+// cuBLAS, loaded at the first large product, so that the program also runs where it is not installed.
 
 #include <cublas_v2.h>
 #include <dlfcn.h>

@@ -402,7 +402,9 @@ void add_linear_cases(Cases& cases) {
     std::int64_t rows, in, out;
   };
   for (const auto& [rows, in, out] : {Sizes{1, 130, 10}, Sizes{3, 130, 10}, Sizes{3, 64, 100}, Sizes{5, 3, 1},
-                                      Sizes{130, 8, 3}, Sizes{1, 1, 1}, Sizes{7, 20, 20}}) {
+                                      Sizes{130, 8, 3}, Sizes{1, 1, 1}, Sizes{7, 20, 20},
+                                      // Several tiles of the CUDA kernels, and rows that they split into parts.
+                                      Sizes{520, 40, 10}, Sizes{600, 68, 36}}) {
     for (const bool bias : {true, false}) {
       OperationCase result;
       result.operation = "linear";

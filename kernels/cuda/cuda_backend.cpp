@@ -7,7 +7,9 @@
 #include <fmt/format.h>
 
 #include "kernels/cuda/batch_norm.h"
+#include "kernels/cuda/device_code.h"
 #include "kernels/cuda/gpu_backends.h"
+#include "kernels/cuda/messages.h"
 
 #if defined(GRADAMP_EMULATION)
 #include "kernels/emulation/config.h"
@@ -41,9 +43,6 @@ std::string device_text() { return "emulated: the CUDA kernels on this machine's
 
 constexpr DeviceKind kKind = DeviceKind::kCuda;
 
-/// "13.0" of 13000.
-std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
-
 int current_device() {
   int device = 0;
   check_cuda(cudaGetDevice(&device), "cudaGetDevice");
@@ -56,20 +55,30 @@ cudaDeviceProp current_properties() {
   return properties;
 }
 
-/// Why no GPU can be used; empty where one can.
+/// The newest CUDA that the driver serves; 0 if there is no driver.
+int driver_version() {
+  int version = 0;
+  return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
+}
+
+/// Why no GPU can be used; empty if one can.
 std::string unusable_reason() {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error == cudaErrorInsufficientDriver)
-    return fmt::format("there is no NVIDIA driver for CUDA {} or newer", version_text(CUDART_VERSION));
+  if (error == cudaErrorInsufficientDriver) return driver_text(driver_version(), CUDART_VERSION);
   if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0)) return "there is no GPU";
-  if (error != cudaSuccess) return cudaGetErrorString(error);
+  if (error != cudaSuccess) return fmt::format("{} ({})", cudaGetErrorString(error), cudaGetErrorName(error));
   const cudaDeviceProp properties = current_properties();
   if (properties.major < 8) {
     return fmt::format("it needs compute capability 8.0 (Ampere) or newer, {} has {}.{}", properties.name,
                        properties.major, properties.minor);
   }
-  return {};
+  cudaFuncAttributes attributes{};
+  const cudaError_t code = cudaFuncGetAttributes(&attributes, empty_kernel_address());
+  if (code == cudaSuccess) return {};
+  cudaGetLastError();  // it is not the next call's
+  return no_code_text(code, {properties.name, properties.major, properties.minor}, GRADAMP_CUDA_ARCHITECTURES,
+                      driver_version());
 }
 
 void prepare_device(const BackendOptions&) {
@@ -79,11 +88,9 @@ void prepare_device(const BackendOptions&) {
 
 std::string device_text() {
   const cudaDeviceProp properties = current_properties();
-  int driver = 0;
-  check_cuda(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");
   return fmt::format("cuda: {} (compute capability {}.{}, {} multiprocessors, {:.0f} GiB), driver for CUDA {}",
                      properties.name, properties.major, properties.minor, properties.multiProcessorCount,
-                     static_cast<double>(properties.totalGlobalMem) / (1 << 30), version_text(driver));
+                     static_cast<double>(properties.totalGlobalMem) / (1 << 30), version_text(driver_version()));
 }
 
 #endif

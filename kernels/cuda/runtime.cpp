@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/runtime.h"
 
-#include <string_view>
-
 #include "core/error.h"
+#include "kernels/cuda/messages.h"
 
 namespace gradamp::GRADAMP_GPU {
 
 void fail_cuda(cudaError_t error, const char* what, const char* file, int line) {
-  const std::string_view path(file);
-  fail("{} at {}:{}: CUDA reports '{}' ({})", what, path.substr(path.rfind('/') + 1), line, cudaGetErrorString(error),
-       cudaGetErrorName(error));
+  fail("{}", failure_text(error, what, file, line));
 }
 
 Stream make_stream() {

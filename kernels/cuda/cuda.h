@@ -8,6 +8,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -29,10 +33,6 @@
 
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
-
-#include <map>
-#include <mutex>
-#include <tuple>
 
 #define GRADAMP_GPU cuda
 
@@ -77,20 +77,8 @@ struct Launch {
         line(in_line) {}
 };
 
-#if defined(GRADAMP_EMULATION)
-
-/// The one way to launch a kernel. Error where it cannot be launched.
-template <typename... P, typename... A>
-void launch(void (*kernel)(P...), const Launch& shape, A&&... arguments) {
-  emulation::launch_kernel(kernel, {shape.grid, shape.block, shape.shared_bytes, {shape.file, shape.line}},
-                           shape.stream, std::tuple<P...>(static_cast<P>(std::forward<A>(arguments))...));
-}
-
-#else
-
-/// More dynamic shared memory than this must be asked for, once for each kernel.
-inline constexpr std::size_t kSharedBytesForAll = 48 << 10;
-
+/// Asks for the dynamic shared memory of this launch, once for each kernel. Without asking a kernel has 48 KiB, but its
+/// static shared memory counts too, and only the compiler knows how much that is.
 inline void allow_shared_bytes(const void* kernel, const Launch& shape) {
   static std::mutex mutex;
   static std::map<std::pair<int, const void*>, std::size_t> allowed;  // on each device
@@ -99,15 +87,23 @@ inline void allow_shared_bytes(const void* kernel, const Launch& shape) {
   const std::lock_guard lock(mutex);
   std::size_t& bytes = allowed[{device, kernel}];
   if (bytes >= shape.shared_bytes) return;
-  check_cuda(
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shape.shared_bytes)),
-      "cudaFuncSetAttribute", shape.file, shape.line);
+  const cudaError_t result =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shape.shared_bytes));
+  if (result != cudaSuccess) {
+    const std::string bytes_asked = std::to_string(shape.shared_bytes) + " bytes of dynamic shared memory";
+    fail_cuda(result, ("cudaFuncSetAttribute to " + bytes_asked).c_str(), shape.file, shape.line);
+  }
   bytes = shape.shared_bytes;
 }
 
+/// The one way to launch a kernel. Error if it cannot be launched.
 template <typename... P, typename... A>
 void launch(void (*kernel)(P...), const Launch& shape, A&&... arguments) {
-  if (shape.shared_bytes > kSharedBytesForAll) allow_shared_bytes(reinterpret_cast<const void*>(kernel), shape);
+  if (shape.shared_bytes > 0) allow_shared_bytes(reinterpret_cast<const void*>(kernel), shape);
+#if defined(GRADAMP_EMULATION)
+  emulation::launch_kernel(kernel, {shape.grid, shape.block, shape.shared_bytes, {shape.file, shape.line}},
+                           shape.stream, std::tuple<P...>(static_cast<P>(std::forward<A>(arguments))...));
+#else
   cudaLaunchConfig_t config{};
   config.gridDim = shape.grid;
   config.blockDim = shape.block;
@@ -115,9 +111,8 @@ void launch(void (*kernel)(P...), const Launch& shape, A&&... arguments) {
   config.stream = shape.stream;
   check_cuda(cudaLaunchKernelEx(&config, kernel, static_cast<P>(std::forward<A>(arguments))...), "kernel launch",
              shape.file, shape.line);
-}
-
 #endif
+}
 
 // ---- Accesses of 4, 8 and 16 bytes, aligned to their size ----
 

@@ -34,7 +34,8 @@ BlockRunner& BlockRunner::local() {
 
 // ---- a block ----
 
-void BlockRunner::prepare(const emulated::dim3& grid, const emulated::dim3& block, std::size_t dynamic_shared_bytes) {
+void BlockRunner::prepare(const emulated::dim3& grid, const emulated::dim3& block, std::size_t dynamic_shared_bytes,
+                          const KernelFacts& kernel) {
   emulated::gridDim = grid;
   emulated::blockDim = block;
   order_ = config().thread_order;
@@ -44,7 +45,7 @@ void BlockRunner::prepare(const emulated::dim3& grid, const emulated::dim3& bloc
     fibers_.clear();
     stack_bytes_ = config().stack_bytes;
   }
-  shared_.reserve(dynamic_shared_bytes);
+  shared_.reserve(dynamic_shared_bytes, kernel);
   threads_.resize(block.x * block.y * block.z);
   warps_.resize((threads_.size() + kWarpSize - 1) / kWarpSize);
   copies_.resize(threads_.size());

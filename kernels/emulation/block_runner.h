@@ -52,7 +52,8 @@ class BlockRunner {
   BlockRunner& operator=(const BlockRunner&) = delete;
 
   /// Before the blocks of a launch.
-  void prepare(const emulated::dim3& grid, const emulated::dim3& block, std::size_t dynamic_shared_bytes);
+  void prepare(const emulated::dim3& grid, const emulated::dim3& block, std::size_t dynamic_shared_bytes,
+               const KernelFacts& kernel);
   /// Runs a block to its end. Error where a thread failed; the other threads are then abandoned where they are.
   void run(const emulated::uint3& block, const KernelCall& kernel);
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/emulation/launch_rules.h"
 #include "kernels/emulation/poison.h"
 
 namespace gradamp::emulation {
@@ -28,6 +29,8 @@ struct Config {
   std::size_t stack_bytes = kAddressSanitizer ? 256 << 10 : 64 << 10;
   /// The device's memory: cudaMalloc fails beyond it.
   std::size_t memory_limit = std::size_t{4} << 30;
+  /// What the device allows a launch.
+  DeviceLimits limits;
 };
 
 /// The one configuration of this process. Change it between launches, from the thread that launches.

@@ -14,6 +14,7 @@
 #include "kernels/emulation/config.h"
 #include "kernels/emulation/device_words.h"
 #include "kernels/emulation/launch.h"
+#include "kernels/emulation/launch_bounds.h"
 #include "kernels/emulation/math_words.h"
 #include "kernels/emulation/memory_words.h"
 #include "kernels/emulation/runtime.h"
@@ -23,11 +24,11 @@
 #include "kernels/emulation/tensor_core.h"
 #include "kernels/emulation/vector_types.h"
 
-// CUDA's keywords. Not __noinline__, which the standard library uses as the name of an attribute.
+// CUDA's keywords, apart from __launch_bounds__. Not __noinline__, which the standard library uses as the name of an
+// attribute.
 #define __global__
 #define __device__
 #define __host__
 #define __grid_constant__
-#define __launch_bounds__(...)
 #define __forceinline__ inline __attribute__((always_inline))
 #define __align__(bytes) __attribute__((aligned(bytes)))

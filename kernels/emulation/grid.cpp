@@ -17,14 +17,11 @@
 #include "kernels/emulation/counters.h"
 #include "kernels/emulation/device_memory.h"
 #include "kernels/emulation/fault_handler.h"
+#include "kernels/emulation/kernel_table.h"
 #include "kernels/emulation/shared_memory.h"
 
 namespace gradamp::emulation {
 namespace {
-
-constexpr unsigned kMaxBlockDepth = 64;         // block.z
-constexpr unsigned kMaxGridHeight = 65535;      // grid.y and grid.z
-constexpr unsigned kMaxGridWidth = 2147483647;  // grid.x
 
 std::uint64_t count_of(const emulated::dim3& shape) { return std::uint64_t{shape.x} * shape.y * shape.z; }
 
@@ -53,7 +50,7 @@ void run_blocks(const GridShape& shape, const KernelCall& kernel) {
   {
     BlockRunner& runner = BlockRunner::local();
     watch_for_faults();
-    runner.prepare(shape.grid, shape.block, shape.dynamic_shared_bytes);
+    runner.prepare(shape.grid, shape.block, shape.dynamic_shared_bytes, shape.facts);
 #pragma omp for schedule(dynamic)
     for (std::uint64_t turn = 0; turn < count; ++turn) {
       if (failed.load(std::memory_order_relaxed)) continue;
@@ -67,6 +64,7 @@ void run_blocks(const GridShape& shape, const KernelCall& kernel) {
         if (!failed.exchange(true)) failure = std::current_exception();
       }
     }
+    if (shape.kernel) learn_static_shared(shape.kernel, runner.shared().static_bytes());
   }
   if (failure) std::rethrow_exception(failure);
 }
@@ -74,16 +72,9 @@ void run_blocks(const GridShape& shape, const KernelCall& kernel) {
 }  // namespace
 
 void check_shape(const GridShape& shape) {
-  const auto refuse = [&](const std::string& why) { fail("kernel launched at {}: {}", to_string(shape.site), why); };
-  const emulated::dim3 &grid = shape.grid, &block = shape.block;
-  if (count_of(grid) == 0 || grid.x > kMaxGridWidth || grid.y > kMaxGridHeight || grid.z > kMaxGridHeight)
-    refuse(fmt::format("the grid is ({},{},{}) blocks; CUDA takes from 1 to ({},{},{})", grid.x, grid.y, grid.z,
-                       kMaxGridWidth, kMaxGridHeight, kMaxGridHeight));
-  if (count_of(block) == 0 || count_of(block) > kMaxThreads || block.z > kMaxBlockDepth)
-    refuse(fmt::format("the block is ({},{},{}) threads; CUDA takes from 1 to {}, and {} in z", block.x, block.y,
-                       block.z, kMaxThreads, kMaxBlockDepth));
-  if (shape.dynamic_shared_bytes > kMaxShared)
-    refuse(fmt::format("{} bytes of dynamic shared memory; a block has {}", shape.dynamic_shared_bytes, kMaxShared));
+  const LaunchShape launch{shape.grid, shape.block, shape.dynamic_shared_bytes};
+  if (const auto refused = refusal(config().limits, shape.facts, launch))
+    fail("kernel launched at {}: {}", to_string(shape.site), refused->reason);
 }
 
 void run_grid(const GridShape& shape, const KernelCall& kernel) {

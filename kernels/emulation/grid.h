@@ -4,6 +4,7 @@
 
 #include <cstddef>
 
+#include "kernels/emulation/launch_rules.h"
 #include "kernels/emulation/site.h"
 #include "kernels/emulation/vector_types.h"
 
@@ -13,6 +14,8 @@ struct GridShape {
   emulated::dim3 grid, block;
   std::size_t dynamic_shared_bytes = 0;
   Site site;
+  const void* kernel = nullptr;  // its address; null: nothing is to be learned of it
+  KernelFacts facts = {};        // of the kernel, as they were at the launch
 };
 
 /// The kernel of a launch with its arguments: what each thread calls.
@@ -21,7 +24,7 @@ struct KernelCall {
   const void* arguments;
 };
 
-/// Error where CUDA would refuse the launch.
+/// Error if CUDA would refuse the launch.
 void check_shape(const GridShape& shape);
 
 /// Error where a thread of it failed.

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "kernels/emulation/grid.h"
+#include "kernels/emulation/kernel_table.h"
 #include "kernels/emulation/stream.h"
 
 namespace gradamp::emulation {
@@ -15,12 +16,14 @@ void check_pointer_argument(const void* argument, int position, const Site& site
 
 /// The arguments are kept by value, as CUDA keeps them: a graph replays the launch with them.
 template <typename... P>
-void launch_kernel(void (*kernel)(P...), const GridShape& shape, Stream* stream, const std::tuple<P...>& arguments) {
+void launch_kernel(void (*kernel)(P...), GridShape shape, Stream* stream, const std::tuple<P...>& arguments) {
   static_assert((std::is_trivially_copyable_v<P> && ...), "a kernel's arguments are copied to the device as bytes");
   struct Call {
     void (*kernel)(P...);
     std::tuple<P...> arguments;
   };
+  shape.kernel = reinterpret_cast<const void*>(kernel);
+  shape.facts = facts_of(shape.kernel);
   check_shape(shape);
   enqueue(stream, [call = Call{kernel, arguments}, shape] {
     int position = 0;

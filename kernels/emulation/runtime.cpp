@@ -4,11 +4,13 @@
 
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "kernels/emulation/block_runner.h"
 #include "kernels/emulation/config.h"
 #include "kernels/emulation/device_memory.h"
+#include "kernels/emulation/kernel_table.h"
 #include "kernels/emulation/runtime_state.h"
 
 namespace gradamp::emulation {
@@ -43,6 +45,7 @@ constexpr ErrorText kErrorTexts[] = {
     {cudaSuccess, "cudaSuccess", "no error"},
     {cudaErrorInvalidValue, "cudaErrorInvalidValue", "invalid argument"},
     {cudaErrorMemoryAllocation, "cudaErrorMemoryAllocation", "out of memory"},
+    {cudaErrorInvalidConfiguration, "cudaErrorInvalidConfiguration", "invalid configuration argument"},
     {cudaErrorInvalidMemcpyDirection, "cudaErrorInvalidMemcpyDirection", "invalid copy direction for memcpy"},
     {cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver",
      "CUDA driver version is insufficient for CUDA runtime version"},
@@ -55,6 +58,7 @@ constexpr ErrorText kErrorTexts[] = {
     {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
     {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
     {cudaErrorIllegalAddress, "cudaErrorIllegalAddress", "an illegal memory access was encountered"},
+    {cudaErrorLaunchOutOfResources, "cudaErrorLaunchOutOfResources", "too many resources requested for launch"},
     {cudaErrorLaunchTimeout, "cudaErrorLaunchTimeout", "the launch timed out and was terminated"},
     {cudaErrorAssert, "cudaErrorAssert", "device-side assert triggered"},
     {cudaErrorHardwareStackError, "cudaErrorHardwareStackError", "hardware stack error"},
@@ -87,23 +91,26 @@ const ErrorText& text_of(cudaError_t error) {
 constexpr int kVersion = 13000;
 constexpr int kMultiprocessors = 4;
 
-constexpr std::pair<cudaDeviceAttr, int> kAttributes[] = {
-    {cudaDevAttrMaxThreadsPerBlock, emulation::kMaxThreads},
-    {cudaDevAttrMaxSharedMemoryPerBlock, emulation::kMaxStaticShared},
-    {cudaDevAttrWarpSize, emulation::kWarpSize},
-    {cudaDevAttrMultiProcessorCount, kMultiprocessors},
-    {cudaDevAttrL2CacheSize, 32 << 20},
-    {cudaDevAttrMaxThreadsPerMultiProcessor, 2048},
-    {cudaDevAttrComputeCapabilityMajor, 9},
-    {cudaDevAttrComputeCapabilityMinor, 0},
-    {cudaDevAttrMaxSharedMemoryPerMultiprocessor, 228 << 10},
-    {cudaDevAttrMaxSharedMemoryPerBlockOptin, emulation::kMaxShared},
-};
+constexpr int kMajor = 9, kMinor = 0;
+constexpr int kThreadsPerMultiprocessor = 2048;
+constexpr int kSharedPerMultiprocessor = 228 << 10;
+constexpr int kL2CacheBytes = 32 << 20;
 
-int attribute(cudaDeviceAttr wanted) {
-  for (const auto& [name, value] : kAttributes)
-    if (name == wanted) return value;
-  return 0;
+std::optional<int> attribute(cudaDeviceAttr name) {
+  const emulation::DeviceLimits& limits = emulation::config().limits;
+  switch (name) {
+    case cudaDevAttrMaxThreadsPerBlock: return static_cast<int>(limits.max_threads);
+    case cudaDevAttrMaxSharedMemoryPerBlock: return static_cast<int>(limits.shared_default);
+    case cudaDevAttrWarpSize: return emulation::kWarpSize;
+    case cudaDevAttrMultiProcessorCount: return kMultiprocessors;
+    case cudaDevAttrL2CacheSize: return kL2CacheBytes;
+    case cudaDevAttrMaxThreadsPerMultiProcessor: return kThreadsPerMultiprocessor;
+    case cudaDevAttrComputeCapabilityMajor: return kMajor;
+    case cudaDevAttrComputeCapabilityMinor: return kMinor;
+    case cudaDevAttrMaxSharedMemoryPerMultiprocessor: return kSharedPerMultiprocessor;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: return static_cast<int>(limits.shared_opt_in);
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -130,28 +137,25 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {};
   std::snprintf(properties->name, sizeof properties->name, "CUDA emulator");
   properties->totalGlobalMem = emulation::config().memory_limit;
-  properties->sharedMemPerBlock = emulation::kMaxStaticShared;
-  properties->sharedMemPerBlockOptin = emulation::kMaxShared;
-  properties->sharedMemPerMultiprocessor =
-      static_cast<std::size_t>(attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor));
-  properties->major = attribute(cudaDevAttrComputeCapabilityMajor);
-  properties->minor = attribute(cudaDevAttrComputeCapabilityMinor);
+  properties->sharedMemPerBlock = emulation::config().limits.shared_default;
+  properties->sharedMemPerBlockOptin = emulation::config().limits.shared_opt_in;
+  properties->sharedMemPerMultiprocessor = kSharedPerMultiprocessor;
+  properties->major = kMajor;
+  properties->minor = kMinor;
   properties->multiProcessorCount = kMultiprocessors;
   properties->warpSize = emulation::kWarpSize;
-  properties->maxThreadsPerBlock = emulation::kMaxThreads;
-  properties->maxThreadsPerMultiProcessor = attribute(cudaDevAttrMaxThreadsPerMultiProcessor);
-  properties->l2CacheSize = attribute(cudaDevAttrL2CacheSize);
+  properties->maxThreadsPerBlock = static_cast<int>(emulation::config().limits.max_threads);
+  properties->maxThreadsPerMultiProcessor = kThreadsPerMultiprocessor;
+  properties->l2CacheSize = kL2CacheBytes;
   return cudaSuccess;
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr wanted, int device) {
   if (device != 0) return returned(cudaErrorInvalidDevice);
-  for (const auto& [name, known] : kAttributes) {
-    if (name != wanted) continue;
-    *value = known;
-    return cudaSuccess;
-  }
-  return returned(cudaErrorInvalidValue);
+  const std::optional<int> known = attribute(wanted);
+  if (!known) return returned(cudaErrorInvalidValue);
+  *value = *known;
+  return cudaSuccess;
 }
 
 cudaError_t cudaRuntimeGetVersion(int* version) {
@@ -160,6 +164,30 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 
 cudaError_t cudaDriverGetVersion(int* version) { return cudaRuntimeGetVersion(version); }
+
+// ---- kernels ----
+
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* kernel) {
+  const emulation::DeviceLimits& limits = emulation::config().limits;
+  const emulation::KernelFacts facts = emulation::facts_of(kernel);
+  *attributes = {};
+  attributes->sharedSizeBytes = facts.static_shared;
+  attributes->maxThreadsPerBlock = static_cast<int>(facts.max_threads > 0 ? facts.max_threads : limits.max_threads);
+  attributes->binaryVersion = 10 * kMajor + kMinor;
+  attributes->maxDynamicSharedSizeBytes =
+      static_cast<int>(facts.allowed_dynamic > 0 ? facts.allowed_dynamic : limits.shared_default - facts.static_shared);
+  return cudaSuccess;
+}
+
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute wanted, int value) {
+  if (wanted == cudaFuncAttributePreferredSharedMemoryCarveout)  // a hint, in percent; -1: the driver's choice
+    return returned(value >= -1 && value <= 100 ? cudaSuccess : cudaErrorInvalidValue);
+  if (wanted != cudaFuncAttributeMaxDynamicSharedMemorySize) return returned(cudaErrorInvalidValue);
+  if (const auto refused = emulation::allowance_refusal(emulation::config().limits, emulation::facts_of(kernel), value))
+    return returned(refused->error);
+  emulation::allow_dynamic_shared(kernel, static_cast<std::size_t>(value));
+  return cudaSuccess;
+}
 
 // ---- memory ----
 

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "kernels/emulation/config.h"
 #include "kernels/emulation/poison.h"
 #include "kernels/emulation/scheduler.h"
 #include "kernels/emulation/shared_words.h"
@@ -15,12 +16,14 @@ namespace {
 constexpr std::size_t kRedzone = 64;
 constexpr std::size_t kMaxArrays = 512;
 
-static_assert(SharedMemory::kStaticCapacity >= kMaxStaticShared + kMaxArrays * (kRedzone + kSharedAlignment));
+static_assert(SharedMemory::kStaticCapacity >=
+              DeviceLimits{}.shared_default + kMaxArrays * (kRedzone + kSharedAlignment));
 
 }  // namespace
 
 // The dynamic memory is as near to the guard behind it as its alignment lets it.
-void SharedMemory::reserve(std::size_t dynamic_bytes) {
+void SharedMemory::reserve(std::size_t dynamic_bytes, const KernelFacts& kernel) {
+  kernel_ = kernel;
   if (!static_pages_) {
     static_pages_ = GuardedPages(kStaticCapacity);
     fill_with_nan(static_pages_.begin(), static_pages_.end());
@@ -44,18 +47,14 @@ void SharedMemory::begin_block() {
   const Range range = kAddressSanitizer ? Range{dynamic_, dynamic_ + dynamic_bytes_} : dynamic_with_redzones();
   fill_with_nan(range.begin, range.end);
   static_used_ = 0;
-  static_bytes_ = 0;
+  kernel_.static_shared = 0;
   arrays_.clear();
 }
 
 void* SharedMemory::add_array(const char* name, std::size_t bytes, std::size_t alignment, const Site& site) {
-  static_bytes_ = round_up(static_bytes_, alignment) + bytes;
-  if (static_bytes_ > kMaxStaticShared)
-    fail_thread(fmt::format("SHARED({}) at {}: the kernel's static shared memory is {} bytes; CUDA has {}", name,
-                            to_string(site), static_bytes_, kMaxStaticShared));
-  if (static_bytes_ + dynamic_bytes_ > kMaxShared)
-    fail_thread(fmt::format("SHARED({}) at {}: {} bytes of static and {} of dynamic shared memory; a block has {}",
-                            name, to_string(site), static_bytes_, dynamic_bytes_, kMaxShared));
+  kernel_.static_shared = round_up(kernel_.static_shared, alignment) + bytes;
+  if (const auto refused = shared_memory_refusal(config().limits, kernel_, dynamic_bytes_))
+    fail_thread(fmt::format("SHARED({}) at {}: {}", name, to_string(site), refused->reason));
   if (arrays_.size() == kMaxArrays) fail_thread(fmt::format("more than {} SHARED arrays in a kernel", kMaxArrays));
   const std::size_t offset = round_up(static_used_, alignment);
   arrays_.push_back({name, offset, bytes, site});

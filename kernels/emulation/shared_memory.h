@@ -9,28 +9,29 @@
 #include <vector>
 
 #include "kernels/emulation/guarded_pages.h"
+#include "kernels/emulation/launch_rules.h"
 #include "kernels/emulation/site.h"
 
 namespace gradamp::emulation {
 
-inline constexpr std::size_t kMaxStaticShared = 48 << 10;
-inline constexpr std::size_t kMaxShared = 227 << 10;
 inline constexpr std::size_t kDynamicSharedAlignment = 128;
 
 class SharedMemory {
  public:
-  static constexpr std::size_t kStaticCapacity = 128 << 10;  // kMaxStaticShared and a redzone behind each array
+  static constexpr std::size_t kStaticCapacity = 128 << 10;  // what CUDA allows and a redzone behind each array
 
-  /// Makes room for launches with this many dynamic bytes.
-  void reserve(std::size_t dynamic_bytes);
+  /// Makes room for launches of `kernel` with this many dynamic bytes.
+  void reserve(std::size_t dynamic_bytes, const KernelFacts& kernel);
   /// Forgets the last block's arrays and fills everything with NaN.
   void begin_block();
-  /// A new array of this block.
+  /// A new array of this block. The thread fails if the device would have refused the launch for it.
   void* add_array(const char* name, std::size_t bytes, std::size_t alignment, const Site& site);
   /// Where the arrays are: kStaticCapacity bytes.
   const char* static_memory() const { return static_pages_.begin(); }
   char* dynamic() const { return dynamic_; }
   std::size_t dynamic_bytes() const { return dynamic_bytes_; }
+  /// Of the arrays that the block has declared so far.
+  std::size_t static_bytes() const { return kernel_.static_shared; }
 
   /// What was written where no array is; "" where nothing was. Under AddressSanitizer that has been reported already.
   std::string damage() const;
@@ -52,8 +53,8 @@ class SharedMemory {
   Range dynamic_with_redzones() const;
 
   GuardedPages static_pages_;
-  std::size_t static_used_ = 0;   // with redzones
-  std::size_t static_bytes_ = 0;  // as CUDA counts
+  std::size_t static_used_ = 0;  // with redzones
+  KernelFacts kernel_;           // static_shared: of this block, as CUDA counts
   std::vector<Array> arrays_;
   GuardedPages dynamic_pages_;
   char* dynamic_ = nullptr;

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+// What the emulator knows of each kernel that was launched or asked about, by the kernel's address.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/emulation/launch_rules.h"
+
+namespace gradamp::emulation {
+
+KernelFacts facts_of(const void* kernel);
+
+/// A block of the kernel declared this much SHARED memory.
+void learn_static_shared(const void* kernel, std::size_t bytes);
+
+/// By cudaFuncSetAttribute.
+void allow_dynamic_shared(const void* kernel, std::size_t bytes);
+
+}  // namespace gradamp::emulation

@@ -4,8 +4,8 @@
 packages="g++ cmake ninja-build libdnnl-dev ocl-icd-opencl-dev libfmt-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev
           libarchive-dev libssl-dev libgtest-dev libgmock-dev libbenchmark-dev python3"
 
-# What some tests need besides; without it they are skipped, and the report's script says what it lacks.
-test_packages="python3-matplotlib"
+# For the Python environment of the tests (tools/test_environment.py); without it the tests that need one are skipped.
+test_packages="python3-venv"
 
 # print_header SCRIPT: the comment that it begins with.
 print_header() { sed -n '3,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$1"; }
@@ -42,11 +42,25 @@ install_packages() {
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 }
 
-# build_gradamp FOLDER TARGET [CMAKE OPTION...]: configures at the first time, builds what changed.
+# has_nvcc: whether the CUDA compiler is where the build looks for it.
+has_nvcc() { command -v nvcc >/dev/null || [ -x "${CUDA_PATH:-/usr/local/cuda}/bin/nvcc" ]; }
+
+# configured FOLDER [-DNAME=VALUE...]: whether the folder is configured, with these options.
+configured() {
+  local folder=$1 option name
+  [ -f "$folder/build.ninja" ] || return 1
+  shift
+  for option in "$@"; do
+    name=${option%%=*}
+    grep -qs "^${name#-D}:[A-Z]*=${option#*=}\$" "$folder/CMakeCache.txt" || return 1
+  done
+}
+
+# build_gradamp FOLDER TARGET [CMAKE OPTION...]: configures the first time and for new options, builds what changed.
 build_gradamp() {
   local folder=$1 target=$2
   shift 2
-  [ -f "$folder/build.ninja" ] || cmake -G Ninja -S "$root" -B "$folder" "$@" >"/tmp/gradamp-configure.$$" 2>&1 ||
+  configured "$folder" "$@" || cmake -G Ninja -S "$root" -B "$folder" "$@" >"/tmp/gradamp-configure.$$" 2>&1 ||
     { cat "/tmp/gradamp-configure.$$" >&2; rm -f "/tmp/gradamp-configure.$$" "$folder/build.ninja"; return 1; }
   grep -s '^-- .*CUDA' "/tmp/gradamp-configure.$$" || true  # whether there is a device cuda, and why not
   rm -f "/tmp/gradamp-configure.$$"

@@ -1,30 +1,52 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Installs what is missing (Debian, Ubuntu), builds, and runs every test. A second run builds only what changed.
+# Installs what is missing (Debian, Ubuntu), builds, and runs the tests. A second run builds only what changed.
 #   tools/run_tests.sh                 the release build, in build/
 #   tools/run_tests.sh --sanitize      with AddressSanitizer and UndefinedBehaviorSanitizer, in build-sanitize/
 #   tools/run_tests.sh --race          the CUDA kernels under the emulator's race checker, in build-race/
+#   tools/run_tests.sh --long          the long tests too, which are left out otherwise
+#   tools/run_tests.sh --cuda          with the device cuda: an error if it cannot be built
 # Further arguments go to ctest: tools/run_tests.sh -R 'Conformance.*emulated'
+# Tests in Python are run by GRADAMP_PYTHON, without that by an environment made for them in build-python/ (600 MB to
+# download, once). The results are in test-results.xml in the build folder.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/tools/packages.sh"
-case ${1:-} in -h | --help) print_header "$0" && exit ;; esac
 
 folder="$root/build"
 options=(-DCMAKE_BUILD_TYPE=Release)
-selection=()
-if [ "${1:-}" = --sanitize ]; then
+selection=(-LE '^long$')
+while :; do
+  case ${1:-} in
+    -h | --help) print_header "$0" && exit ;;
+    --sanitize)
+      folder="$root/build-sanitize"
+      options=(-DCMAKE_BUILD_TYPE=RelWithDebInfo -DGRADAMP_SANITIZE=address,undefined -DGRADAMP_CUDA=OFF
+               -DGRADAMP_BENCH=OFF)
+      # oneDNN's generated code and OpenMP's threads outlive main; leaks of ours are still told by the exact frees.
+      export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+      ;;
+    --race)
+      folder="$root/build-race"
+      options=(-DCMAKE_BUILD_TYPE=Release -DGRADAMP_RACE_CHECK=ON -DGRADAMP_CUDA=OFF -DGRADAMP_BENCH=OFF)
+      selection+=(-R 'emulated|[Rr]ace')
+      ;;
+    --long) selection=("${selection[@]:2}") ;;
+    --cuda) options+=(-DGRADAMP_CUDA=ON) ;;
+    *) break ;;
+  esac
   shift
-  folder="$root/build-sanitize"
-  options=(-DCMAKE_BUILD_TYPE=RelWithDebInfo -DGRADAMP_SANITIZE=address,undefined -DGRADAMP_CUDA=OFF -DGRADAMP_BENCH=OFF)
-  # oneDNN's generated code and OpenMP's threads outlive main; leaks of ours are still told by the exact frees.
-  export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
-elif [ "${1:-}" = --race ]; then
-  shift
-  folder="$root/build-race"
-  options=(-DCMAKE_BUILD_TYPE=Release -DGRADAMP_RACE_CHECK=ON -DGRADAMP_CUDA=OFF -DGRADAMP_BENCH=OFF)
-  selection=(-R 'emulated|[Rr]ace')
+done
+
+install_packages $packages
+if [ -z "${GRADAMP_PYTHON:-}" ]; then
+  install_packages $test_packages || echo "Could not install: $test_packages" >&2
+  if python3 "$root/tools/test_environment.py" "$root/build-python" $(has_nvcc && echo --cuda); then
+    GRADAMP_PYTHON=$root/build-python/bin/python
+  fi
 fi
-install_packages $packages $test_packages
+[ -z "${GRADAMP_PYTHON:-}" ] || options+=("-DGRADAMP_PYTHON=$GRADAMP_PYTHON")
 build_gradamp "$folder" all "${options[@]}"
-ctest --test-dir "$folder" --output-on-failure --no-tests=error "${selection[@]}" "$@"
+rm -f "$folder/test-results.xml"
+ctest --test-dir "$folder" --output-on-failure --no-tests=error --output-junit "$folder/test-results.xml" \
+  --test-output-size-passed 100000 "${selection[@]}" "$@"

@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Tests of tools/test_environment.py with small packages made here: no network is needed."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+import zipfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "tools" / "test_environment.py"
+REQUIREMENTS = """# A remark that is no group.
+
+# plots
+gradamp-plots=={plots}
+
+# CUDA: a disassembler
+gradamp-disassembler==1.0
+"""
+
+
+class Environment(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.scratch.cleanup)
+        cls.wheels = pathlib.Path(cls.scratch.name, "wheels")
+        cls.wheels.mkdir()
+        for name, version in [("plots", "1.0"), ("plots", "2.0"), ("disassembler", "1.0")]:
+            cls.write_wheel(f"gradamp_{name}", version)
+        cls.folder = pathlib.Path(cls.scratch.name, "environment")
+        cls.requirements = pathlib.Path(cls.scratch.name, "requirements.txt")
+
+    @classmethod
+    def write_wheel(cls, name: str, version: str) -> None:
+        with zipfile.ZipFile(cls.wheels / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+            info = f"{name}-{version}.dist-info"
+            wheel.writestr(f"{name}.py", f"VERSION = '{version}'\n")
+            wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{info}/RECORD", "")
+
+    def make(self, *options: str, plots: str = "1.0", expect: int = 0, **environment: str) -> list[str]:
+        """The lines that the script prints."""
+        self.requirements.write_text(REQUIREMENTS.format(plots=plots))
+        done = subprocess.run(
+            [sys.executable, SCRIPT, self.folder, "--requirements", self.requirements, *options], text=True,
+            env={**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.wheels), **environment},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.assertEqual(done.returncode, expect, done.stdout)
+        return done.stdout.splitlines()
+
+    def version(self, name: str) -> str:
+        """A package's version as the environment's Python sees it, or nothing."""
+        return subprocess.run([self.folder / "bin" / "python", "-c", f"import {name}; print({name}.VERSION)"],
+                              capture_output=True, text=True).stdout.strip()
+
+    def test_life_of_an_environment(self):
+        making, = self.make()
+        self.assertIn("Making the tests' Python environment", making)
+        self.assertEqual((self.version("gradamp_plots"), self.version("gradamp_disassembler")), ("1.0", ""))
+        self.assertEqual(self.make(), [], "a second call has nothing to do")
+        self.assertEqual(len(self.make("--cuda")), 1)
+        self.assertEqual((self.version("gradamp_plots"), self.version("gradamp_disassembler")), ("1.0", "1.0"))
+        self.assertEqual(len(self.make("--cuda", plots="2.0")), 1)
+        self.assertEqual(self.version("gradamp_plots"), "2.0")
+
+        # One group cannot be installed: one line, the other group is there, and the next call tries again.
+        (self.folder / "installed").unlink()
+        subprocess.run([self.folder / "bin" / "python", "-m", "pip", "uninstall", "-qy", "gradamp-disassembler"],
+                       check=True)
+        _, line = self.make("--cuda", plots="3.0")
+        self.assertRegex(line, "^Tests that need plots are skipped, since .* installed: ERROR: .*gradamp-plots")
+        self.assertEqual(self.version("gradamp_disassembler"), "1.0")
+        self.assertEqual(len(self.make("--cuda", plots="3.0")), 2)
+        self.assertEqual(len(self.make("--cuda", plots="2.0")), 1)
+        self.assertEqual(self.make("--cuda", plots="2.0"), [])
+
+        # The Python that it was made with is gone.
+        (self.folder / "bin" / "python").unlink()
+        (self.folder / "bin" / "python").symlink_to("/gone/python")
+        self.assertEqual(len(self.make("--cuda", plots="2.0")), 1)
+        self.assertEqual(self.version("gradamp_plots"), "2.0")
+
+    def test_no_environment_at_all(self):
+        environment = self.folder
+        try:
+            type(self).folder = pathlib.Path("/dev/null/environment")
+            _, line = self.make(expect=1)
+            self.assertRegex(line, "^The tests have no Python environment; .* skipped: .*/dev/null")
+        finally:
+            type(self).folder = environment
+
+    def test_requirements_are_complete(self):
+        """Every requirement of the repository has one version, and no address."""
+        sys.path.insert(0, str(ROOT / "tools"))
+        import test_environment
+        groups = test_environment.groups_of((ROOT / "tests" / "requirements.txt").read_text())
+        self.assertEqual([name.split(":")[0] for name in groups],
+                         ["the report's figures", "TensorBoard's reader", "PyTorch", "CUDA"])
+        versions = {}
+        for requirement in sum(groups.values(), []):
+            self.assertRegex(requirement, r"^[\w-]+==[\w.]+$")
+            name, version = requirement.split("==")
+            self.assertEqual(versions.setdefault(name, version), version, "two groups differ")
+
+
+if __name__ == "__main__":
+    unittest.main()

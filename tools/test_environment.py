@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Makes the Python environment of the tests, or brings it up to date: tests/requirements.txt in a folder of its own.
+
+Usage: test_environment.py FOLDER [--cuda] [--requirements FILE]
+
+FOLDER/bin/python is the environment's Python. --cuda adds the groups of requirements whose name begins with "CUDA".
+A group that cannot be installed costs one line; its tests are skipped, and the next call tries again. Where everything
+is installed already, a call takes no time. Exits with 1 if there is no environment at all.
+"""
+import argparse
+import hashlib
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+TORCH_WITHOUT_CUDA = ROOT / "tools" / "torch_without_cuda.py"
+DEBIAN_PYTHON = "/usr/bin/python3"  # has venv if python3-venv is installed, whichever python3 comes first on PATH
+
+
+def groups_of(text: str) -> dict[str, list[str]]:
+    """{name of a group: its requirements}"""
+    groups = {}
+    for block in text.split("\n\n"):
+        lines = [line.strip() for line in block.splitlines() if line.strip()]
+        requirements = [line for line in lines if not line.startswith("#")]
+        if requirements:
+            groups[lines[0].removeprefix("#").strip()] = requirements
+    return groups
+
+
+def run(*command: str) -> str:
+    """Why the command failed, in one line, or nothing."""
+    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
+    environment.pop("PYTHONPATH", None)
+    try:
+        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+    except OSError as error:
+        return str(error)
+    if done.returncode == 0:
+        return ""
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    errors = [line for line in lines if line.lower().startswith("error")]
+    return (errors or lines or [f"exit code {done.returncode}"])[-1]
+
+
+def make_environment(folder: pathlib.Path) -> str:
+    """Why there is no environment, or nothing."""
+    reasons = []
+    for base in dict.fromkeys([sys.executable, DEBIAN_PYTHON]):
+        reason = run(base, "-m", "venv", "--clear", str(folder))
+        if not reason:
+            return ""
+        reasons.append(f"{base}: {reason}")
+    return "; ".join(reasons)
+
+
+def prepare_torch(python: pathlib.Path) -> str:
+    """Why PyTorch does not work, or nothing."""
+    site_packages = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('platlib'))"],
+                                   check=True, capture_output=True, text=True).stdout.strip()
+    if not pathlib.Path(site_packages, "torch", "lib").is_dir():
+        return ""
+    return (run(sys.executable, str(TORCH_WITHOUT_CUDA), site_packages) or
+            run(str(python), "-c", "import torch"))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("folder", type=lambda name: pathlib.Path(name).absolute())
+    parser.add_argument("--cuda", action="store_true")
+    parser.add_argument("--requirements", type=pathlib.Path, default=ROOT / "tests" / "requirements.txt")
+    arguments = parser.parse_args()
+
+    python = arguments.folder / "bin" / "python"
+    stamp = arguments.folder / "installed"
+    groups = {name: requirements for name, requirements in groups_of(arguments.requirements.read_text()).items()
+              if arguments.cuda or not name.startswith("CUDA")}
+    content = hashlib.sha256("\n".join([repr(groups), TORCH_WITHOUT_CUDA.read_text()]).encode()).hexdigest()
+    works = not run(str(python), "-c", "")
+    if works and stamp.exists() and stamp.read_text() == content:
+        return 0
+
+    print(f"Making the tests' Python environment, {arguments.folder} (once; 600 MB to download)", flush=True)
+    if not works and (reason := make_environment(arguments.folder)):
+        print(f"The tests have no Python environment; those that need one are skipped: {reason}")
+        return 1
+    stamp.unlink(missing_ok=True)
+    failed = False
+    for name, requirements in groups.items():
+        reason = run(str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile",
+                     "--only-binary=:all:", *requirements)
+        if not reason and name == "PyTorch":
+            reason = prepare_torch(python)
+        if reason:
+            print(f"Tests that need {name} are skipped, since it cannot be installed: {reason}", flush=True)
+            failed = True
+    if not failed:
+        stamp.write_text(content)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -43,6 +43,8 @@ def run(*command: str) -> str:
     if done.returncode == 0:
         return ""
     lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    if any("connection broken by" in line for line in lines):
+        return "the package index cannot be reached"
     errors = [line for line in lines if line.lower().startswith("error")]
     return (errors or lines or [f"exit code {done.returncode}"])[-1]
 
@@ -91,12 +93,12 @@ def main() -> int:
     stamp.unlink(missing_ok=True)
     failed = False
     for name, requirements in groups.items():
-        reason = run(str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile",
+        reason = run(str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--retries=2",
                      "--only-binary=:all:", *requirements)
         if not reason and name == "PyTorch":
             reason = prepare_torch(python)
         if reason:
-            print(f"Tests that need {name} are skipped, since it cannot be installed: {reason}", flush=True)
+            print(f"Tests that need {name} are skipped, since the package cannot be installed: {reason}", flush=True)
             failed = True
     if not failed:
         stamp.write_text(content)

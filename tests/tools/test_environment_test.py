@@ -17,7 +17,7 @@ REQUIREMENTS = """# A remark that is no group.
 # plots
 gradamp-plots=={plots}
 
-# CUDA: a disassembler
+# CUDA's disassembler
 gradamp-disassembler==1.0
 """
 
@@ -43,11 +43,12 @@ class Environment(unittest.TestCase):
             wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
             wheel.writestr(f"{info}/RECORD", "")
 
-    def make(self, *options: str, plots: str = "1.0", expect: int = 0, **environment: str) -> list[str]:
+    def make(self, *options: str, plots: str = "1.0", folder: pathlib.Path | None = None, expect: int = 0,
+             **environment: str) -> list[str]:
         """The lines that the script prints."""
         self.requirements.write_text(REQUIREMENTS.format(plots=plots))
         done = subprocess.run(
-            [sys.executable, SCRIPT, self.folder, "--requirements", self.requirements, *options], text=True,
+            [sys.executable, SCRIPT, folder or self.folder, "--requirements", self.requirements, *options], text=True,
             env={**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.wheels), **environment},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.assertEqual(done.returncode, expect, done.stdout)
@@ -79,6 +80,12 @@ class Environment(unittest.TestCase):
         self.assertEqual(len(self.make("--cuda", plots="2.0")), 1)
         self.assertEqual(self.make("--cuda", plots="2.0"), [])
 
+        # No network.
+        (self.folder / "installed").unlink()
+        _, *lines = self.make(plots="3.0", PIP_NO_INDEX="", PIP_FIND_LINKS="", PIP_INDEX_URL="https://127.0.0.1:9/")
+        self.assertEqual(lines, ["Tests that need plots are skipped, since the package cannot be installed: the package "
+                                 "index cannot be reached"])
+
         # The Python that it was made with is gone.
         (self.folder / "bin" / "python").unlink()
         (self.folder / "bin" / "python").symlink_to("/gone/python")
@@ -86,21 +93,16 @@ class Environment(unittest.TestCase):
         self.assertEqual(self.version("gradamp_plots"), "2.0")
 
     def test_no_environment_at_all(self):
-        environment = self.folder
-        try:
-            type(self).folder = pathlib.Path("/dev/null/environment")
-            _, line = self.make(expect=1)
-            self.assertRegex(line, "^The tests have no Python environment; .* skipped: .*/dev/null")
-        finally:
-            type(self).folder = environment
+        _, line = self.make(folder=pathlib.Path("/dev/null/environment"), expect=1)
+        self.assertRegex(line, "^The tests have no Python environment; .* skipped: .*/dev/null")
 
     def test_requirements_are_complete(self):
         """Every requirement of the repository has one version, and no address."""
         sys.path.insert(0, str(ROOT / "tools"))
         import test_environment
         groups = test_environment.groups_of((ROOT / "tests" / "requirements.txt").read_text())
-        self.assertEqual([name.split(":")[0] for name in groups],
-                         ["the report's figures", "TensorBoard's reader", "PyTorch", "CUDA"])
+        self.assertEqual(list(groups),
+                         ["the report's figures", "TensorBoard's reader", "PyTorch", "CUDA's disassembler"])
         versions = {}
         for requirement in sum(groups.values(), []):
             self.assertRegex(requirement, r"^[\w-]+==[\w.]+$")

@@ -1,8 +1,9 @@
 # Finds the CUDA toolkit and enables the language. Afterwards GRADAMP_CUDA is ON or OFF: AUTO becomes what there is, and
 # ON without a toolkit is an error. A GPU is needed for none of it.
 #
-# Code is compiled for the architectures in CMAKE_CUDA_ARCHITECTURES or CUDAARCHS; without either, for the GPUs of this
-# machine, and where there is none for 8.0 and 9.0, with PTX for what comes after.
+# Code is compiled for the architectures in CMAKE_CUDA_ARCHITECTURES or CUDAARCHS. Without either it is compiled for
+# those GPUs of this machine that the kernels can run on, and on a machine without a GPU for 8.0 and 9.0, with PTX for
+# newer ones.
 if(NOT GRADAMP_CUDA)
   return()
 endif()
@@ -19,22 +20,81 @@ if(NOT GRADAMP_NVCC OR NOT CUDAToolkit_FOUND OR NOT GRADAMP_CUBLAS_HEADER)
   message(FATAL_ERROR "GRADAMP_CUDA is ON, but there is no CUDA toolkit of version 12.4 or newer with cuBLAS. Install it "
                       "(nvcc on PATH, or in CUDA_PATH), or configure with -DGRADAMP_CUDA=OFF.")
 endif()
-set(GRADAMP_CUDA ON)
 
 if(NOT DEFINED CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
   set(CMAKE_CUDA_COMPILER ${GRADAMP_NVCC})
 endif()
+
+# gradamp_gpu_capabilities(RESULT): the compute capabilities of this machine's GPUs, "8.0;9.0". Empty without a GPU.
+function(gradamp_gpu_capabilities result)
+  execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader OUTPUT_VARIABLE output ERROR_QUIET
+                  RESULT_VARIABLE failed)
+  set(capabilities)
+  if(NOT failed)
+    string(REGEX MATCHALL "[0-9]+\\.[0-9]+" capabilities "${output}")
+    list(REMOVE_DUPLICATES capabilities)
+  endif()
+  set(${result} "${capabilities}" PARENT_SCOPE)
+endfunction()
+
+# gradamp_architecture_for(RESULT CAPABILITY NVCC): the entry of CMAKE_CUDA_ARCHITECTURES for a GPU of that compute
+# capability: its own architecture, or if NVCC does not know it, PTX of the newest one before it that NVCC knows.
+function(gradamp_architecture_for result capability nvcc)
+  string(REPLACE "." "" architecture ${capability})
+  execute_process(COMMAND ${nvcc} --list-gpu-arch OUTPUT_VARIABLE output ERROR_QUIET)
+  string(REGEX MATCHALL "[0-9]+" known "${output}")
+  if(known AND NOT architecture IN_LIST known)
+    set(newest 0)
+    foreach(candidate IN LISTS known)
+      if(candidate GREATER newest AND candidate LESS architecture)
+        set(newest ${candidate})
+      endif()
+    endforeach()
+    set(architecture ${newest}-virtual)
+    message(STATUS "This CUDA toolkit does not know compute capability ${capability}: compiling PTX for ${newest}, which "
+                   "the driver compiles for that GPU")
+  endif()
+  set(${result} ${architecture} PARENT_SCOPE)
+endfunction()
+
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
-  execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader OUTPUT_VARIABLE architectures
-                  ERROR_QUIET RESULT_VARIABLE failed)
-  string(REGEX MATCHALL "[0-9]+\\.[0-9]+" architectures "${architectures}")
-  string(REPLACE "." "" architectures "${architectures}")
+  set(nvcc ${GRADAMP_NVCC})
+  if(DEFINED CMAKE_CUDA_COMPILER)
+    set(nvcc ${CMAKE_CUDA_COMPILER})
+  elseif(DEFINED ENV{CUDACXX})
+    set(nvcc $ENV{CUDACXX})
+  endif()
+  gradamp_gpu_capabilities(capabilities)
+  set(architectures)
+  set(too_old)
+  foreach(capability IN LISTS capabilities)
+    if(capability VERSION_LESS 8.0)
+      list(APPEND too_old ${capability})
+    else()
+      gradamp_architecture_for(architecture ${capability} ${nvcc})
+      list(APPEND architectures ${architecture})
+    endif()
+  endforeach()
   list(REMOVE_DUPLICATES architectures)
-  if(failed OR NOT architectures)
+  if(too_old)
+    string(REPLACE ";" ", " too_old "${too_old}")
+    set(message "This machine has GPUs of compute capability ${too_old}, the kernels need 8.0 (Ampere) or newer")
+    if(architectures)
+      message(STATUS "${message}: building for its other GPUs")
+    elseif(GRADAMP_CUDA STREQUAL "AUTO")
+      message(STATUS "${message}: building without the device cuda")
+      set(GRADAMP_CUDA OFF)
+      return()
+    else()
+      message(STATUS "${message}: none of its GPUs can be used, building for others")
+    endif()
+  endif()
+  if(NOT architectures)
     set(architectures 80-real 90)
   endif()
   set(CMAKE_CUDA_ARCHITECTURES ${architectures} CACHE STRING "Compute capabilities to compile for")
 endif()
+set(GRADAMP_CUDA ON)
 enable_language(CUDA)
 if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc has it
   set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)

@@ -40,6 +40,8 @@ class ResourcesTest(unittest.TestCase):
     architectures = ()
 
     def setUp(self):
+        if not self.architectures:
+            self.skipTest("the build has PTX only, which the driver compiles")
         self.kernels = []
         for file in sorted(self.folder.rglob("*.resources")):
             self.kernels += read_report(file.read_text(encoding="utf-8"))

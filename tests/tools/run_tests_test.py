@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -76,7 +77,7 @@ class RunTests(unittest.TestCase):
         done = subprocess.run(
             ["bash", self.root / command[0], *command[1:]], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env={**kept, "PATH": str(self.programs), "CALLS": str(self.calls), "SKIPPED": "",
-                 "REAL_PYTHON": shutil.which("python3"), "CUDA_PATH": str(self.root / "cuda"), **environment})
+                 "REAL_PYTHON": sys.executable, "CUDA_PATH": str(self.root / "cuda"), **environment})
         self.assertEqual(done.returncode, expect, done.stdout)
         return done.stdout
 

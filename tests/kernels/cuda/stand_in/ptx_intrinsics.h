@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// What the C++ that ptx_to_cpp.py writes is made of. A register is a variable of bits.
+// Reference: PTX ISA, "Instruction Set".
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <concepts>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels/emulation/async_copy.h"
+#include "kernels/emulation/device_words.h"
+#include "kernels/emulation/memory_words.h"
+#include "kernels/emulation/shared_words.h"
+#include "kernels/emulation/tensor_core.h"
+#include "tests/kernels/cuda/stand_in/ptx_kernels.h"
+
+namespace gradamp::stand_in {
+
+using emulation::Site;
+
+template <typename T, int N>
+struct Vector {
+  T values[N];
+};
+
+[[gnu::always_inline]] inline char* at(std::uint64_t address) { return reinterpret_cast<char*>(address); }
+
+template <typename T, int N>
+[[gnu::always_inline]] inline Vector<T, N> load(const char* address, Site site) {
+  emulation::check_aligned(address, sizeof(T) * N, site);
+  Vector<T, N> vector;
+  std::memcpy(&vector, address, sizeof vector);
+  return vector;
+}
+
+template <typename T, int N>
+[[gnu::always_inline]] inline void store(char* address, Vector<T, N> vector, Site site) {
+  emulation::check_aligned(address, sizeof(T) * N, site);
+  std::memcpy(address, &vector, sizeof vector);
+}
+
+template <std::floating_point T>
+inline bool is_unordered(T x, T y) {
+  return x != x || y != y;
+}
+
+/// shl and shr: counts beyond the width give 0, or the sign.
+template <typename T>
+[[gnu::always_inline]] inline T shift_left(T value, std::uint32_t count) {
+  return count >= sizeof(T) * 8 ? T(0) : T(std::make_unsigned_t<T>(value) << count);
+}
+template <typename T>
+[[gnu::always_inline]] inline T shift_right(T value, std::uint32_t count) {
+  if (count >= sizeof(T) * 8) return std::is_signed_v<T> && value < 0 ? T(-1) : T(0);
+  return T(value >> count);
+}
+
+/// cvt.rn.bf16.f32
+inline std::uint16_t to_bf16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  if (value != value) return 0x7FFF;
+  return static_cast<std::uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
+/// cvt.rna.tf32.f32
+inline std::uint32_t to_tf32(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  if (value != value) return 0x7FFFFFFF;
+  return (std::isinf(value) ? bits : bits + 0x1000u) & 0xFFFFE000u;
+}
+
+/// bfi.b32: the low `length` bits of `value` at `position` of `base`.
+inline std::uint32_t insert_bits(std::uint32_t value, std::uint32_t base, std::uint32_t position,
+                                 std::uint32_t length) {
+  position = std::min(position & 255, 32u);
+  length &= 255;
+  const std::uint64_t mask = (length >= 32 ? 0xFFFFFFFFull : (1ull << length) - 1) << position;
+  return static_cast<std::uint32_t>((base & ~mask) | ((std::uint64_t{value} << position) & mask));
+}
+
+inline std::uint32_t reverse_bits(std::uint32_t value) {
+  std::uint32_t reversed = 0;
+  for (int i = 0; i < 32; ++i) reversed |= (value >> i & 1) << (31 - i);
+  return reversed;
+}
+
+enum class ShuffleMode { up, down, bfly, idx };
+
+/// shfl.sync by the manual's own formula: `c` holds the clamp in its low bits and the segment mask from bit 8 on.
+inline std::uint32_t shuffle(ShuffleMode mode, std::uint32_t mask, std::uint32_t value, std::uint32_t b,
+                             std::uint32_t c, bool& in_range, Site site) {
+  const int lane = static_cast<int>(emulation::lane()), by = static_cast<int>(b & 31);
+  const int segment_mask = static_cast<int>(c >> 8 & 31);
+  const int last = (lane & segment_mask) | (static_cast<int>(c & 31) & ~segment_mask);
+  int source = lane;
+  switch (mode) {
+    case ShuffleMode::up:
+      source = lane - by;
+      in_range = source >= last;
+      break;
+    case ShuffleMode::down:
+      source = lane + by;
+      in_range = source <= last;
+      break;
+    case ShuffleMode::bfly:
+      source = lane ^ by;
+      in_range = source <= last;
+      break;
+    case ShuffleMode::idx:
+      source = (lane & segment_mask) | (by & ~segment_mask);
+      in_range = source <= last;
+      break;
+  }
+  if (!in_range) source = lane;
+  return emulation::shuffle<emulation::ShuffleKind::kIndex>(mask, value, static_cast<unsigned>(source), site);
+}
+
+/// cp.async of `bytes`, of which `present` are read and the others are zeros; the engine uses all or none.
+inline void copy_async(char* target, const char* source, unsigned bytes, unsigned present, Site site) {
+  if (present != 0 && present != bytes) emulation::fail_thread("cp.async of a part of its bytes is not translated");
+  emulation::begin_async_copy(target, source, bytes, present != 0, site);
+}
+
+}  // namespace gradamp::stand_in

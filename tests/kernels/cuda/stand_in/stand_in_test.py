@@ -1,0 +1,354 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Runs the project's programs on the stand-in for CUDA's runtime.
+
+Usage: stand_in_test.py BUILD_FOLDER [--long] [--update] [CLASS[.TEST]...]. --long runs the cases that are left out
+otherwise, --update writes the golden files (golden/) anew: they detect changes, what is right is judged by the
+stand-in's rules.
+"""
+import json
+import os
+import pathlib
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+GOLDEN = HERE / "golden"
+NETWORKS = ["resnet8", "resnet20", "resnet32", "resnet56", "resnet110", "resnet18", "resnet34", "resnet50",
+            "resnet101", "vgg19"]
+PRECISIONS = ["f32", "tf32", "bf16"]
+DEVICES = ["A100", "RTX3090", "RTX4090", "H100", "H200", "B200", "RTX5090"]
+
+build = pathlib.Path()
+is_long = False
+is_update = False
+
+
+def run(program, *arguments, settings=None, limit=300):
+    """Runs a program of the stand-in's folder; `settings` are those of settings.h, without STAND_IN_."""
+    environment = os.environ | {f"STAND_IN_{name}": str(value) for name, value in (settings or {}).items()}
+    environment |= {"NO_COLOR": "1", "XDG_CACHE_HOME": str(build / "stand_in" / "cache")}
+    return subprocess.run([build / "stand_in" / program, *map(str, arguments)], capture_output=True, text=True,
+                          env=environment, timeout=limit)
+
+
+def read_log(path):
+    """The lines of a log as lists of fields, by their kind."""
+    lines = {"call": [], "launch": [], "violation": []}
+    for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines():
+        kind, *fields = line.split("\t")
+        lines[kind].append(fields)
+    return lines
+
+
+def tensors_of(path):
+    """The bytes of each tensor of a safetensors file."""
+    data = pathlib.Path(path).read_bytes()
+    size, = struct.unpack_from("<Q", data)
+    header = json.loads(data[8:8 + size])
+    header.pop("__metadata__", None)
+    tensors = {}
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        tensors[name] = data[8 + size + begin:8 + size + end]
+        assert len(tensors[name]) == end - begin, f"{path}: {name} is cut off"
+    return tensors
+
+
+class Training:
+    """A small training of the synthetic dataset; the defaults end each epoch with a partial batch."""
+
+    def __init__(self, folder, network="resnet8", precision="f32", images=20, test_images=10, batch=8, options=()):
+        self.folder = pathlib.Path(folder)
+        self.options = ["--dataset", "made", "--train-images", images, "--test-images", test_images, "--batch-size",
+                        batch, "--network", network, "--precision", precision, *options]
+
+    def run(self, name, device="cuda", settings=None, limit=300):
+        """Trains into folder/name."""
+        return run("gradamp", "train", "--device", device, "--run-folder", self.folder / name, *self.options,
+                   settings=settings, limit=limit)
+
+    def checkpoint(self, name):
+        return self.folder / name / "checkpoint.safetensors"
+
+
+class StandInTest(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+
+    def succeeded(self, result):
+        self.assertEqual(result.returncode, 0, f"{result.args}\n{result.stdout}\n{result.stderr}")
+        return result
+
+    def failed_with(self, result, *texts):
+        """Exit code 1 and a message with all the texts, not a crash."""
+        self.assertEqual(result.returncode, 1, f"{result.args}\n{result.stdout}\n{result.stderr}")
+        for text in texts:
+            self.assertIn(text, result.stderr)
+        self.assertNotIn("terminate called", result.stderr)
+
+    def differences(self, first, second):
+        one, other = tensors_of(first), tensors_of(second)
+        self.assertEqual(one.keys(), other.keys())
+        self.assertGreater(len(one), 40)
+        return [name for name in one if one[name] != other[name]]
+
+
+# ---- The same bits as the emulated device ----
+
+# Plain, analyzed and amplified epochs; the others add what is in their name.
+PHASES = ("--strategy", "1:0.05, 3:0.05:2")
+STRATEGIES = {
+    "measured": (*PHASES, "--threshold", "0.7"),
+    "neurons and reselection": ("--strategy", "1:0.05, 4:0.05:2", "--granularity", "neuron", "--reselect-every", "1"),
+    "random": (*PHASES, "--selection", "random"),
+    "backprop": (*PHASES, "--placement", "backprop", "--measure", "g", "--case", "2"),
+}
+SAMPLE = [("measured", "f32"), ("measured", "tf32"), ("measured", "bf16"), ("neurons and reselection", "f32"),
+          ("random", "tf32"), ("backprop", "bf16")]
+
+
+class SameBits(StandInTest):
+    """nvcc's code, compiled without contraction, gives the bits of the same kernels compiled for the emulator."""
+
+    CODE = {"CODE": "uncontracted"}
+
+    def same_bits(self, training):
+        self.succeeded(training.run("cuda", settings=self.CODE, limit=900))
+        self.succeeded(training.run("emulated", device="emulated", limit=900))
+        self.assertEqual(self.differences(training.checkpoint("cuda"), training.checkpoint("emulated")), [])
+
+    def test_strategies(self):
+        for strategy, options in STRATEGIES.items():
+            for precision in PRECISIONS:
+                if not is_long and (strategy, precision) not in SAMPLE:
+                    continue
+                with self.subTest(strategy=strategy, precision=precision), tempfile.TemporaryDirectory() as folder:
+                    self.same_bits(Training(folder, precision=precision, options=options))
+
+    def test_large_networks(self):
+        for network in ["resnet18", "vgg19"] if is_long else []:
+            with self.subTest(network=network), tempfile.TemporaryDirectory() as folder:
+                self.same_bits(Training(folder, network, "bf16", images=12, test_images=4,
+                                        options=("--epochs", "1")))
+
+    def test_stopped_and_resumed(self):
+        training = Training(self.folder, options=(*PHASES, "--threshold", "0.7"))
+        environment = os.environ | {"STAND_IN_CODE": "uncontracted"}
+        arguments = ["train", "--device", "cuda", "--run-folder", self.folder / "stopped", *training.options]
+        with subprocess.Popen([build / "stand_in" / "gradamp", *map(str, arguments)], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, env=environment) as process:
+            for line in process.stdout:
+                if line.startswith("epoch 1/"):
+                    process.terminate()
+            self.assertEqual(process.wait(), 143)
+        self.succeeded(run("gradamp", "train", "--resume", self.folder / "stopped", settings=self.CODE))
+        self.succeeded(training.run("emulated", device="emulated"))
+        self.assertEqual(self.differences(training.checkpoint("stopped"), training.checkpoint("emulated")), [])
+
+    def test_one_flipped_instruction_is_noticed(self):
+        training = Training(self.folder, options=("--epochs", "1"))
+        self.succeeded(training.run("planted", settings={"CODE": "planted,uncontracted"}))
+        self.succeeded(training.run("emulated", device="emulated"))
+        self.assertNotEqual(self.differences(training.checkpoint("planted"), training.checkpoint("emulated")), [])
+
+
+# ---- The code that ships ----
+
+class Shipped(StandInTest):
+    def test_trains_at_once_and_deferred(self):
+        """The same bits whether work runs at once or only when the program waits for it; nothing that CUDA forbids."""
+        training = Training(self.folder, precision="bf16", options=PHASES)
+        for name, settings in {"at-once": {}, "deferred": {"DEFERRED": 1}}.items():
+            log = self.folder / f"{name}.log"
+            self.succeeded(training.run(name, settings=settings | {"LOG": log}))
+            self.assertEqual(read_log(log)["violation"], [])
+        self.assertEqual(self.differences(training.checkpoint("at-once"), training.checkpoint("deferred")), [])
+
+
+# ---- Launches ----
+
+def short_name(kernel):
+    return kernel.replace("(gradamp::Precision)", "").replace("__nv_bfloat16", "bf16")
+
+
+def step_launches(network, precision, device, folder, extra=()):
+    """The captured launches of a training step at batch 128, in order, without executing them."""
+    log = folder / "log"
+    result = run("bench/training_step", "--device", "cuda", "--network", network, "--precision", precision,
+                 "--batch-size", 128, "--steps", 1, "--warmup", 2, *extra,
+                 settings={"CODE": "none", "DEVICE": device, "LOG": log})
+    assert result.returncode == 0, result.stderr
+    lines = read_log(log)
+    assert lines["violation"] == [], lines["violation"]
+    return [fields for fields in lines["launch"] if fields[7] == "captured"]
+
+
+class Launches(StandInTest):
+    """What one step launches. The launch lists hold for every device; resources are those of the image it takes."""
+
+    RESOURCES = GOLDEN / "resources.txt"
+
+    def launch_list(self, launches):
+        """Each different launch once, with how often it occurs, in order of its first occurrence."""
+        counts = {}
+        for kernel, grid, threads, dynamic, static, *_ in launches:
+            line = f"{short_name(kernel)} grid {grid} threads {threads} shared {dynamic} + {static}"
+            counts[line] = counts.get(line, 0) + 1
+        return f"{len(launches)} launches\n" + "".join(f"{n} x {line}\n" for line, n in counts.items())
+
+    def cases(self):
+        for network in NETWORKS:
+            for precision in PRECISIONS:
+                for device in DEVICES:
+                    if is_long or device == "H100" or (network, precision) == ("resnet18", "bf16"):
+                        yield network, precision, device
+
+    def test_launch_lists(self):
+        GOLDEN.mkdir(exist_ok=True)
+        for network, precision, device in self.cases():
+            with self.subTest(network=network, precision=precision, device=device):
+                text = self.launch_list(step_launches(network, precision, device, self.folder))
+                golden = GOLDEN / f"{network}_{precision}.txt"
+                if is_update and device == "H100":
+                    golden.write_text(text, encoding="utf-8")
+                self.assertEqual(golden.read_text(encoding="utf-8"), text)
+
+    def test_resources(self):
+        """Registers per image as ptxas chose them, by the compiler's own report beside the objects."""
+        reported = {}
+        for file in (build / "kernels" / "cuda").rglob("*.resources"):
+            entry = None
+            for line in file.read_text(encoding="utf-8").splitlines():
+                if match := re.search(r"Compiling entry function '([^']+)' for '(sm_\d+)'", line):
+                    entry = match.groups()
+                elif entry and (match := re.search(r"Used (\d+) registers(.*)", line)):
+                    shared = re.search(r"(\d+) bytes smem", match[2])
+                    reported[entry] = (int(match[1]), int(shared[1]) if shared else 0)
+        names = subprocess.run(["c++filt"], input="\n".join(name for name, _ in reported), capture_output=True,
+                               text=True, check=True).stdout.splitlines()
+        by_name = {}
+        for ((_, architecture), resources), name in zip(reported.items(), names):
+            name = re.sub(r"\(anonymous namespace\)::|gradamp::cuda::|^void ", "", name)
+            by_name[name[:name.rindex("(")], architecture] = resources
+        checked = set()
+        for device, image in [("A100", "sm_80"), ("H100", "sm_90")]:
+            for precision in PRECISIONS:
+                for kernel, _, _, _, static, registers, taken, *_ in step_launches("resnet18", precision, device,
+                                                                                  self.folder):
+                    self.assertEqual(taken, image)
+                    if match := by_name.get((kernel, image)):
+                        self.assertEqual((int(registers), int(static)), match, f"{kernel} for {image}")
+                        checked.add((kernel, image))
+        self.assertGreater(len(checked), 50)
+
+    def test_which_image_a_device_takes(self):
+        for device, image in {"A100": "sm_80", "RTX3090": "sm_80", "RTX4090": "sm_80", "H100": "sm_90",
+                              "B200": "compute_90", "RTX5090": "compute_90"}.items():
+            with self.subTest(device=device):
+                launches = step_launches("resnet8", "f32", device, self.folder)
+                self.assertEqual({fields[6] for fields in launches}, {image})
+
+
+# ---- Devices that cannot be used ----
+
+class Devices(StandInTest):
+    UNUSABLE = {
+        "T4": ({"DEVICE": "T4"}, "Tesla T4 has 7.5"),
+        "an old driver": ({"DEVICE": "old-driver"}, "driver here is for CUDA 12.2"),
+        "no driver": ({"DEVICE": "no-driver"}, "no NVIDIA driver"),
+        "no device": ({"DEVICE": "no-device"}, "there is no GPU"),
+        "another device's code": ({"DEVICE": "H100", "IMAGES": "sm_80"}, "has 9.0"),
+    }
+
+    def test_messages(self):
+        training = Training(self.folder, options=("--epochs", "1"))
+        for name, (settings, text) in self.UNUSABLE.items():
+            with self.subTest(name):
+                info = self.succeeded(run("gradamp", "info", settings=settings))
+                self.assertRegex(info.stdout, rf"cuda: cannot be used: .*{re.escape(text)}")
+                self.failed_with(training.run("unusable", settings=settings), text)
+                self.assertFalse((self.folder / "unusable" / "metrics.jsonl").exists())
+
+
+# ---- Failures ----
+
+class Failures(StandInTest):
+    """Each call, allocation and kernel that fails once: exit code 1, a message, and the checkpoint is whole; or the
+    failure does no harm, and the bits are those of the undisturbed run."""
+
+    def setUp(self):
+        super().setUp()
+        self.training = Training(self.folder, images=8, test_images=4, batch=4, options=("--epochs", "2"))
+        log = self.folder / "log"
+        self.succeeded(self.training.run("undisturbed", settings={"LOG": log}))
+        self.calls = [fields[0] for fields in read_log(log)["call"]]
+
+    def check_failure(self, name, settings):
+        result = self.training.run(name, settings=settings)
+        checkpoint = self.training.checkpoint(name)
+        self.assertIn(result.returncode, (0, 1), f"{name}: {result.stdout}\n{result.stderr}")
+        self.assertNotIn("terminate called", result.stderr)
+        if checkpoint.exists():
+            tensors_of(checkpoint)
+        if result.returncode == 0:
+            self.assertEqual(self.differences(checkpoint, self.training.checkpoint("undisturbed")), [])
+            return 0
+        self.assertRegex(result.stderr, r"gradamp: \S")
+        if checkpoint.exists():
+            self.succeeded(run("gradamp", "train", "--resume", self.folder / name))
+            self.assertEqual(self.differences(checkpoint, self.training.checkpoint("undisturbed")), [])
+        return 1
+
+    def positions(self, name):
+        """Where in the sequence of calls the call is made to fail."""
+        all_of_them = [index + 1 for index, call in enumerate(self.calls) if call == name]
+        if is_long:
+            return all_of_them[::max(1, len(all_of_them) // 16)]
+        return {all_of_them[0], all_of_them[len(all_of_them) * 3 // 4]}
+
+    def test_calls(self):
+        failed = 0
+        for name in sorted(set(self.calls)):
+            for position in self.positions(name):
+                with self.subTest(call=name, position=position):
+                    failed += self.check_failure(f"{name}-{position}", {"FAIL_CALL": position})
+        self.assertGreater(failed, 10)
+
+    def test_allocations(self):
+        count = self.calls.count("cudaMalloc")
+        self.assertGreater(count, 1)
+        for position in range(1, count + 1) if is_long or count <= 6 else (1, 2, count // 2, count):
+            with self.subTest(position=position):
+                self.check_failure(f"allocation-{position}", {"FAIL_ALLOCATION": position})
+
+    def test_a_device_that_is_too_small(self):
+        result = self.training.run("small", settings={"MEMORY": 4 << 20})
+        self.failed_with(result, "memory")
+
+    def test_kernels(self):
+        """The error shows at a later call, and the message says so."""
+        launches = self.calls.count("cudaLaunchKernelExC")
+        for position in (1, launches // 2, launches):
+            with self.subTest(position=position):
+                result = self.training.run(f"kernel-{position}", settings={"FAIL_KERNEL": position})
+                self.failed_with(result, "an illegal memory access", "of a kernel launched earlier")
+
+
+def main():
+    global build, is_long, is_update
+    arguments = sys.argv[1:]
+    is_long, is_update = "--long" in arguments, "--update" in arguments
+    positional = [argument for argument in arguments if not argument.startswith("--")]
+    build = pathlib.Path(positional[0]).resolve()
+    unittest.main(argv=[sys.argv[0], *positional[1:]], verbosity=2)
+
+
+if __name__ == "__main__":
+    main()

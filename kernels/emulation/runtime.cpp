@@ -76,6 +76,8 @@ constexpr ErrorText kErrorTexts[] = {
      "capture was not ended in the same stream as it began"},
     {cudaErrorStreamCaptureIsolation, "cudaErrorStreamCaptureIsolation",
      "dependency created on uncaptured work in another stream"},
+    {cudaErrorStreamCaptureImplicit, "cudaErrorStreamCaptureImplicit",
+     "operation would make the legacy stream depend on a capturing blocking stream"},
     {cudaErrorCapturedEvent, "cudaErrorCapturedEvent",
      "operation not permitted on an event last recorded in a capturing "
      "stream"},
@@ -203,12 +205,11 @@ cudaError_t allocate(void** memory, std::size_t bytes, MemoryKind kind) {
   return returned(*memory ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 
-// Waits for the device first, as CUDA does: queued work may still use the memory.
 cudaError_t free(void* memory, MemoryKind kind) {
   if (!memory) return cudaSuccess;
   RuntimeState& state = RuntimeState::instance();
   const std::lock_guard lock(state.mutex);
-  if (!state.allowed_beside_captures()) return returned(cudaErrorStreamCaptureUnsupported);
+  if (!state.device_can_be_waited_for()) return returned(cudaErrorStreamCaptureUnsupported);
   state.run_all();
   return returned(DeviceMemory::instance().release(memory, kind) ? cudaSuccess : cudaErrorInvalidValue);
 }
@@ -253,7 +254,7 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t bytes,
     stream.capture->invalidated = true;
     return returned(cudaErrorStreamCaptureUnsupported);
   }
-  if (stream.capture && stream.capture->invalidated) return returned(cudaErrorStreamCaptureInvalidated);
+  if (const cudaError_t error = state.accepts_work(stream); error != cudaSuccess) return returned(error);
   if (from_pageable) {
     const auto* first = static_cast<const char*>(source);
     emulation::enqueue(handle, [target, staged = std::vector<char>(first, first + bytes)] {
@@ -277,7 +278,7 @@ cudaError_t cudaMemsetAsync(void* target, int byte, std::size_t bytes, cudaStrea
   const std::lock_guard lock(state.mutex);
   if (!on_device(target, bytes)) return returned(cudaErrorInvalidValue);
   const emulation::Stream& stream = state.stream(handle);
-  if (stream.capture && stream.capture->invalidated) return returned(cudaErrorStreamCaptureInvalidated);
+  if (const cudaError_t error = state.accepts_work(stream); error != cudaSuccess) return returned(error);
   emulation::enqueue(handle, [target, byte, bytes] { std::memset(target, byte, bytes); });
   return cudaSuccess;
 }

@@ -36,6 +36,7 @@ enum cudaError_t {
   cudaErrorStreamCaptureInvalidated = 901,
   cudaErrorStreamCaptureUnmatched = 903,
   cudaErrorStreamCaptureIsolation = 905,
+  cudaErrorStreamCaptureImplicit = 906,
   cudaErrorCapturedEvent = 907,
   cudaErrorUnknown = 999,
 };
@@ -113,6 +114,8 @@ enum cudaMemcpyKind {
 using cudaStream_t = emulation::Stream*;
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes);
+/// Waits for the device first, as CUDA does: queued work may still use the memory. So no capture allows it, not even a
+/// relaxed one; likewise cudaFreeHost.
 cudaError_t cudaFree(void* memory);
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes);
 cudaError_t cudaFreeHost(void* memory);

@@ -33,6 +33,11 @@ class RuntimeState {
 
   /// For calls that a capture does not allow: ends the captures that it would harm; false where there was one.
   bool allowed_beside_captures();
+  /// For calls that wait for the whole device, which no capture allows: ends every capture; false if there was one.
+  bool device_can_be_waited_for();
+  /// Whether `stream` takes work now, or can be waited for: an error if its capture has failed, or if it is the default
+  /// stream while a stream that waits for it captures. That capture is ended then.
+  emulated::cudaError_t accepts_work(const Stream& stream);
 
  private:
   RuntimeState();

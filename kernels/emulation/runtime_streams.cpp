@@ -68,6 +68,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   const std::lock_guard lock(state.mutex);
   Stream& stream = state.stream(handle);
   if (stream.capture) return refuse(*stream.capture);
+  if (const cudaError_t error = state.accepts_work(stream); error != cudaSuccess) return returned(error);
   emulation::count_wait();
   stream.run_all();
   return cudaSuccess;
@@ -78,6 +79,7 @@ cudaError_t cudaStreamQuery(cudaStream_t handle) {
   const std::lock_guard lock(state.mutex);
   Stream& stream = state.stream(handle);
   if (stream.capture) return refuse(*stream.capture);
+  if (const cudaError_t error = state.accepts_work(stream); error != cudaSuccess) return returned(error);
   return query(stream, stream.end().count);
 }
 
@@ -91,6 +93,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
     stream.capture->invalidated = true;
     return returned(cudaErrorStreamCaptureIsolation);
   }
+  if (const cudaError_t error = state.accepts_work(stream); error != cudaSuccess) return returned(error);
   if (event->captured) return returned(cudaErrorStreamCaptureUnsupported);  // a capture over several streams
   if (!event->position.stream) return cudaSuccess;                          // never recorded
   std::vector<Stream::Position> prerequisites = state.implied_prerequisites(stream);
@@ -102,8 +105,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
 cudaError_t cudaDeviceSynchronize() {
   RuntimeState& state = RuntimeState::instance();
   const std::lock_guard lock(state.mutex);
-  for (const auto& stream : state.streams())
-    if (stream->capture) return refuse(*stream->capture);
+  if (!state.device_can_be_waited_for()) return returned(cudaErrorStreamCaptureUnsupported);
   emulation::count_wait();
   state.run_all();
   return cudaSuccess;
@@ -128,6 +130,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
   RuntimeState& state = RuntimeState::instance();
   const std::lock_guard lock(state.mutex);
   Stream& stream = state.stream(handle);
+  if (const cudaError_t error = state.accepts_work(stream); error != cudaSuccess) return returned(error);
   event->captured = stream.capture.has_value();
   event->time.reset();
   event->position = stream.end();
@@ -214,9 +217,13 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
 
 cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) { return cudaSuccess; }
 
-cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t handle) {
+  RuntimeState& state = RuntimeState::instance();
+  const std::lock_guard lock(state.mutex);
+  const Stream& stream = state.stream(handle);
+  if (const cudaError_t error = state.accepts_work(stream); error != cudaSuccess) return returned(error);
   emulation::count_graph_launch();
-  emulation::enqueue(stream, [graph = executable->graph] {
+  emulation::enqueue(handle, [graph = executable->graph] {
     for (const emulation::Work& node : graph->nodes) node();
   });
   return cudaSuccess;

@@ -74,12 +74,39 @@ bool RuntimeState::allowed_beside_captures() {
   return allowed;
 }
 
+bool RuntimeState::device_can_be_waited_for() {
+  bool allowed = true;
+  for (const auto& stream : streams_) {
+    if (!stream->capture) continue;
+    stream->capture->invalidated = true;
+    allowed = false;
+  }
+  return allowed;
+}
+
+emulated::cudaError_t RuntimeState::accepts_work(const Stream& stream) {
+  if (stream.capture)
+    return stream.capture->invalidated ? emulated::cudaErrorStreamCaptureInvalidated : emulated::cudaSuccess;
+  if (!is_default(stream)) return emulated::cudaSuccess;
+  emulated::cudaError_t error = emulated::cudaSuccess;
+  for (const auto& other : streams_) {
+    if (!other->capture || !other->blocking()) continue;
+    other->capture->invalidated = true;
+    error = emulated::cudaErrorStreamCaptureImplicit;
+  }
+  return error;
+}
+
 void enqueue(Stream* handle, Work work) {
   RuntimeState& state = RuntimeState::instance();
   const std::lock_guard lock(state.mutex);
   Stream& stream = state.stream(handle);
+  const emulated::cudaError_t refused = state.accepts_work(stream);
+  check(refused != emulated::cudaErrorStreamCaptureInvalidated,
+        "the stream's capture has failed: it takes no more work until it is ended");
+  check(refused != emulated::cudaErrorStreamCaptureImplicit,
+        "the default stream takes no work while a stream that waits for it captures");
   if (stream.capture) {
-    check(!stream.capture->invalidated, "the stream's capture has failed: it takes no more work until it is ended");
     stream.capture->graph->nodes.push_back(std::move(work));
     return;
   }

@@ -287,10 +287,67 @@ TEST_F(RuntimeTest, ARelaxedCaptureAllowsAllocations) {
   float* memory = nullptr;
   ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), cudaSuccess);
   EXPECT_EQ(cudaMalloc(&memory, 4), cudaSuccess);
-  EXPECT_EQ(cudaFree(memory), cudaSuccess);
   cudaGraph_t graph = nullptr;
   EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
   EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  EXPECT_EQ(cudaFree(memory), cudaSuccess);
+}
+
+// These wait for the device, which has work that is only being recorded.
+TEST_F(RuntimeTest, NoCaptureAllowsWhatWaitsForTheDevice) {
+  float *memory = nullptr, *pinned = nullptr;
+  ASSERT_EQ(cudaMalloc(&memory, 4), cudaSuccess);
+  ASSERT_EQ(cudaMallocHost(&pinned, 4), cudaSuccess);
+  const std::pair<const char*, std::function<cudaError_t()>> calls[] = {
+      {"free", [&] { return cudaFree(memory); }},
+      {"free of pinned memory", [&] { return cudaFreeHost(pinned); }},
+      {"device synchronize", [&] { return cudaDeviceSynchronize(); }},
+  };
+  for (const auto& [name, call] : calls) {
+    ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), cudaSuccess) << name;
+    EXPECT_EQ(call(), cudaErrorStreamCaptureUnsupported) << name;
+    cudaGraph_t graph = nullptr;
+    EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated) << name;
+    EXPECT_EQ(call(), cudaSuccess) << name;
+  }
+}
+
+// The default stream waits for blocking streams, and so cannot be used while one captures, in any mode.
+TEST_F(RuntimeTest, TheDefaultStreamBesideACapture) {
+  cudaStream_t blocking = nullptr;
+  ASSERT_EQ(cudaStreamCreate(&blocking), cudaSuccess);
+  const Pinned pinned(1);
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), cudaSuccess);
+  ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+  ASSERT_EQ(cudaGraphInstantiate(&executable, graph), cudaSuccess);
+  ASSERT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  const std::pair<const char*, std::function<cudaError_t()>> calls[] = {
+      {"copy", [&] { return cudaMemcpyAsync(values.data(), pinned.get(), 4, cudaMemcpyHostToDevice); }},
+      {"blocking copy", [&] { return cudaMemcpy(values.data(), pinned.get(), 4, cudaMemcpyHostToDevice); }},
+      {"memset", [&] { return cudaMemsetAsync(values.data(), 0, 4); }},
+      {"record", [&] { return cudaEventRecord(event); }},
+      {"wait", [&] { return cudaStreamWaitEvent(nullptr, event); }},
+      {"synchronize", [&] { return cudaStreamSynchronize(nullptr); }},
+      {"query", [&] { return cudaStreamQuery(nullptr); }},
+      {"graph", [&] { return cudaGraphLaunch(executable, nullptr); }},
+  };
+  for (const auto& [name, call] : calls) {
+    ASSERT_EQ(cudaStreamBeginCapture(blocking, cudaStreamCaptureModeRelaxed), cudaSuccess) << name;
+    EXPECT_EQ(call(), cudaErrorStreamCaptureImplicit) << name;
+    EXPECT_EQ(cudaStreamEndCapture(blocking, &graph), cudaErrorStreamCaptureInvalidated) << name;
+    // A stream that does not wait for the default stream does not mind.
+    ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), cudaSuccess) << name;
+    EXPECT_EQ(call(), cudaSuccess) << name;
+    ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess) << name;
+    EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  }
+  ASSERT_EQ(cudaStreamBeginCapture(blocking, cudaStreamCaptureModeRelaxed), cudaSuccess);
+  EXPECT_THAT(error_of([&] { add(1, nullptr); }), HasSubstr("the default stream takes no work"));
+  EXPECT_EQ(cudaStreamEndCapture(blocking, &graph), cudaErrorStreamCaptureInvalidated);
+  EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);
+  EXPECT_EQ(cudaStreamDestroy(blocking), cudaSuccess);
 }
 
 TEST_F(RuntimeTest, EventsAcrossACapture) {

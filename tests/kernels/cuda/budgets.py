@@ -1,0 +1,401 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What the hot kernels cost: instructions of the main loop, registers, shared memory, blocks per multiprocessor. And
+what a training step costs: operations, and bytes that they must move.
+
+Usage: budgets.py update BUILD    writes budgets.json from the CUDA objects of the build folder BUILD
+       budgets.py table BUILD     prints the convolution kernels as a table
+
+The numbers come from the compiler's report (registers, spills, static shared memory), from the machine code
+(cuobjdump: the loops, the launch bounds), from the program `kernel_facts` (dynamic shared memory, and the blocks that
+NVIDIA's occupancy calculator finds) and from the program `step_bytes`. budgets_test.py compares a build with
+budgets.json.
+"""
+import collections
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+from resources_test import read_report
+
+BUDGETS = pathlib.Path(__file__).with_name("budgets.json")
+OBJECTS = "kernels/cuda/CMakeFiles/gradamp_cuda.dir"  # below a build folder
+FACTS = "tests/kernel_facts"                          # below a build folder
+STEPS = "tests/step_bytes"                            # below a build folder
+ARCHITECTURES = ("sm_80", "sm_90")
+
+
+class Unavailable(Exception):
+    """Something that is no part of the project is missing: a tool, or a build with CUDA."""
+
+
+# ---- Names: from C++ to readable ones that survive a renaming ----
+
+def one_of(*words):
+    """A template argument that is a number or false/true: the word for it. None: such a kernel is not hot."""
+    def word(text):
+        number = {"false": 0, "true": 1}.get(text)
+        return words[int(re.search(r"\d+$", text)[0]) if number is None else number]
+    return word
+
+
+def tile(text):
+    rows, columns = re.match(r"\w+<(\d+), (\d+),", text).groups()
+    return f"{rows}x{columns}"
+
+
+def vector(text):
+    return None if text == "1" else ""  # only odd channel counts need kernels that copy single elements
+
+
+PRECISION = one_of("f32", "tf32", "bf16")
+TYPE = {"float": "f32", "__nv_bfloat16": "bf16"}.get
+COPY = one_of("", "by elements")
+MASK = one_of("", "mask from x", "mask from y")
+
+# Kernel: its readable name, then what its template arguments say.
+KERNELS = {
+    "forward_kernel": ("convolution forward", PRECISION, tile, COPY),
+    "backward_input_kernel": ("convolution backward input", PRECISION, tile, COPY, one_of("partial stages", "")),
+    "backward_filter_kernel": ("convolution backward filter", PRECISION, tile, one_of("", "grad_y"),
+                               one_of("", "x by elements")),
+    "sum_parts_kernel": ("convolution sum of parts", vector),
+    "moments_kernel": ("batch norm moments", TYPE),
+    "statistics_kernel": ("batch norm statistics",),
+    "apply_kernel": ("batch norm apply", vector, TYPE, one_of(None, ""), one_of("", "relu"), one_of("", "residual")),
+    "backward_reduce_kernel": ("batch norm backward reduce", vector, TYPE, MASK),
+    "backward_apply_kernel": ("batch norm backward apply", vector, TYPE, MASK),
+    "find_bad_gradient_kernel": ("optimizer find bad gradient",),
+    "sgd_kernel": ("optimizer sgd", one_of("", "statistics"), one_of("", "nesterov"), one_of("", "bf16 copy")),
+    "neuron_gradients_kernel": ("optimizer neuron gradients",),
+    "layer_sums_kernel": ("selection layer sums",),
+    "gather_kernel": ("gather", vector, TYPE),
+    "max_pool_kernel": ("max pool", vector, TYPE),
+    "max_pool_backward_kernel": ("max pool backward", vector, TYPE),
+}
+# Kernels whose work is not in a loop: what is counted as their main loop is the whole kernel.
+WITHOUT_LOOP = {"find_bad_gradient_kernel", "sgd_kernel", "moments_kernel"}
+# Kernels with dynamic shared memory. `kernel_facts` names it by the words up to the tile.
+WITH_DYNAMIC_SHARED = {"forward_kernel", "backward_input_kernel", "backward_filter_kernel"}
+
+
+def split_arguments(text):
+    """The template arguments of `text`, which begins behind their '<'."""
+    arguments, depth, begin = [], 0, 0
+    for i, letter in enumerate(text):
+        if depth == 0 and letter in ",>":
+            arguments.append(text[begin:i].strip())
+            begin = i + 1
+            if letter == ">":
+                return arguments
+        depth += (letter in "<(") - (letter in ">)")
+    raise RuntimeError(f"{text}: template arguments without an end")
+
+
+def readable_name(demangled):
+    """(kernel, readable name) of a demangled kernel; the name is None if the kernel is not hot."""
+    text = re.sub(r"\(anonymous namespace\)::|\b(?:gradamp|cuda)::", "", demangled).removeprefix("void ")
+    kernel = re.match(r"\w+", text)[0]
+    if kernel not in KERNELS:
+        return kernel, None
+    name, *words = KERNELS[kernel]
+    rest = text[len(kernel):]
+    arguments = split_arguments(rest[1:]) if rest.startswith("<") else []
+    if len(arguments) != len(words):
+        raise RuntimeError(f"{demangled}: budgets.py expects {len(words)} template arguments. Update KERNELS there.")
+    parts = [word(argument) for word, argument in zip(words, arguments)]
+    return kernel, None if None in parts else " ".join([name] + [part for part in parts if part])
+
+
+def demangle(names):
+    names = list(names)
+    text = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True).stdout
+    return dict(zip(names, text.splitlines()))
+
+
+# ---- Machine code ----
+
+FUNCTION = re.compile(r"^\s*Function : (\S+)")
+INSTRUCTION = re.compile(r"^\s+/\*([0-9a-f]{4,})\*/\s+(.*?)\s*;")
+BRANCH = re.compile(r"\bBRA\b.*\b0x([0-9a-f]+)$")
+PREDICATE = re.compile(r"^@!?U?P\w+\s+")
+
+
+def read_sass(text):
+    """{function: [(address, instruction)]} of what `cuobjdump -sass` prints."""
+    functions, current = {}, None
+    for line in text.splitlines():
+        if match := FUNCTION.match(line):
+            current = functions.setdefault(match[1], [])
+        elif current is not None and (match := INSTRUCTION.match(line)):
+            current.append((int(match[1], 16), match[2]))
+    return functions
+
+
+def operation(instruction):
+    """"@!P0 LDG.E.128 R4, ..." is an LDG."""
+    return re.split(r"[.\s]", PREDICATE.sub("", instruction), maxsplit=1)[0]
+
+
+def count(instructions):
+    """What a loop does, by kind. `total` includes all else."""
+    kinds = collections.Counter(operation(text) for _, text in instructions)
+    # "@!PT LDS RZ, [RZ]" loads nothing: ptxas puts three of them before asynchronous copies.
+    kinds["LDS"] -= sum(text.endswith("LDS RZ, [RZ]") for _, text in instructions)
+    return {"total": len(instructions),
+            "matrix": kinds["HMMA"] + kinds["HGMMA"],
+            "fma": kinds["FFMA"],
+            "shared_loads": kinds["LDSM"] + kinds["LDS"],
+            "asynchronous_copies": kinds["LDGSTS"],
+            "global_accesses": kinds["LDG"] + kinds["STG"],
+            "barriers": kinds["BAR"]}
+
+
+def without_padding(instructions):
+    """Without the NOPs at the end and the branch to itself before them."""
+    end = len(instructions)
+    while end and operation(instructions[end - 1][1]) == "NOP":
+        end -= 1
+    if end and (match := BRANCH.search(instructions[end - 1][1])) and int(match[1], 16) == instructions[end - 1][0]:
+        end -= 1
+    return instructions[:end]
+
+
+def main_loop(instructions):
+    """The loop where the work is: the one with most matrix instructions, then most multiplications, then most accesses
+    to global memory, then fewest instructions. All instructions if there is no loop."""
+    index = {address: i for i, (address, _) in enumerate(instructions)}
+    loops = []
+    for i, (address, text) in enumerate(instructions):
+        match = BRANCH.search(text)
+        begin = index.get(int(match[1], 16)) if match else None
+        if begin is not None and begin < i:
+            loops.append(instructions[begin:i + 1])
+    def work(loop):
+        counts = count(loop)
+        return counts["matrix"], counts["fma"], counts["global_accesses"] + counts["asynchronous_copies"], -len(loop)
+    return max(loops, key=work, default=instructions)
+
+
+INFO = re.compile(r"^\.nv\.info\.(\S+)$")
+VALUE = re.compile(r"^\s*Value:\s*(.*?)\s*$")
+
+
+def read_launch_bounds(text):
+    """{function: threads of a block at most} of what `cuobjdump -elf` prints: the attribute EIATTR_MAX_THREADS."""
+    bounds, function, wanted = {}, None, False
+    for line in text.splitlines():
+        if match := INFO.match(line):
+            function = match[1]
+        elif "EIATTR_" in line:
+            wanted = line.split()[-1] == "EIATTR_MAX_THREADS"
+        elif function and wanted and (match := VALUE.match(line)):
+            x, y, z = (int(number, 16) for number in match[1].split())
+            bounds[function], wanted = x * y * z, False
+    return bounds
+
+
+# ---- A build ----
+
+def nvidia_tools(compiler):
+    """Where cuobjdump may be beside PATH: beside nvcc, and in the Python environment (nvidia-cuda-cuobjdump)."""
+    folders = [pathlib.Path(compiler).resolve().parent] if compiler else []
+    for entry in sys.path:
+        folders += sorted(pathlib.Path(entry or ".").glob("nvidia/*/bin"))
+    return os.pathsep.join([os.environ.get("PATH", "")] + [str(folder) for folder in folders])
+
+
+def run_program(program, *arguments, text=""):
+    """The lines that a program of the build prints."""
+    if not program.is_file():
+        raise RuntimeError(f"there is no {program}: build the target {program.name}")
+    return subprocess.run([program, *arguments], input=text, capture_output=True, text=True,
+                          check=True).stdout.splitlines()
+
+
+class Build:
+    """The CUDA objects below a build folder."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        compilers = sorted(self.folder.glob("CMakeFiles/*/CMakeCUDACompiler.cmake"))
+        if not compilers or not (self.folder / OBJECTS).is_dir():
+            raise Unavailable(f"{folder} has no CUDA objects: it was configured without CUDA, or not built")
+        self.reports = {file: list(read_report(file.read_text(encoding="utf-8")))
+                        for file in sorted((self.folder / OBJECTS).rglob("*.resources"))}
+        self.architectures = {row.architecture for rows in self.reports.values() for row in rows} & set(ARCHITECTURES)
+        if not self.architectures:
+            raise Unavailable(f"{folder} has code for neither of {', '.join(ARCHITECTURES)}")
+        text = compilers[-1].read_text(encoding="utf-8")
+        self.nvcc = re.search(r'CMAKE_CUDA_COMPILER_VERSION "([^"]+)"', text)[1]
+        path = nvidia_tools(re.search(r'CMAKE_CUDA_COMPILER "([^"]+)"', text)[1])
+        self.cuobjdump = shutil.which("cuobjdump", path=path)
+        if not self.cuobjdump:
+            raise Unavailable("there is no cuobjdump: not on PATH, not beside nvcc, not in this Python environment "
+                              "(package nvidia-cuda-cuobjdump; it needs nvidia-cuda-nvdisasm beside it)")
+        if not shutil.which("nvdisasm", path=path):
+            raise Unavailable(f"{self.cuobjdump} needs nvdisasm (Python package nvidia-cuda-nvdisasm)")
+        if not shutil.which("c++filt", path=path):
+            raise Unavailable("c++filt (Debian package binutils) is not on PATH")
+        self.environment = {**os.environ, "PATH": path}
+
+    def dump(self, what, architecture, file):
+        result = subprocess.run([self.cuobjdump, what, "-arch", architecture, file], capture_output=True, text=True,
+                                env=self.environment)
+        if result.returncode != 0:
+            raise RuntimeError(f"{self.cuobjdump} {what} {file}: {result.stderr.strip()}")
+        return result.stdout
+
+    def facts(self, *arguments, text=""):
+        return run_program(self.folder / FACTS, *arguments, text=text)
+
+    def measure(self):
+        """{architecture: {readable name: numbers}} of the hot kernels."""
+        names = demangle({row.name for rows in self.reports.values() for row in rows})
+        hot = {mangled: readable_name(name) for mangled, name in names.items()}
+        if missing := KERNELS.keys() - {kernel for kernel, _ in hot.values()}:
+            raise RuntimeError(f"no kernel is called {', '.join(sorted(missing))}: budgets.py names it. Update KERNELS.")
+        result = collections.defaultdict(dict)
+        for file, rows in self.reports.items():
+            for architecture in sorted({row.architecture for row in rows if hot[row.name][1]} & self.architectures):
+                functions = read_sass(self.dump("-sass", architecture, file.with_suffix("")))
+                bounds = read_launch_bounds(self.dump("-elf", architecture, file.with_suffix("")))
+                for row in rows:
+                    kernel, name = hot[row.name]
+                    if name is None or row.architecture != architecture:
+                        continue
+                    if name in result[architecture]:
+                        raise RuntimeError(f"two kernels are called {name}: budgets.py must tell them apart")
+                    code = without_padding(functions[row.name])
+                    loop = code if kernel in WITHOUT_LOOP else main_loop(code)
+                    result[architecture][name] = {"instructions": len(code), "loop": count(loop),
+                                                  "threads": bounds[row.name], "registers": row.registers,
+                                                  "spilled_bytes": row.spilled, "static_shared": row.shared,
+                                                  "kernel": kernel}
+        self.add_shared_memory_and_blocks(result)
+        return result
+
+    def add_shared_memory_and_blocks(self, kernels):
+        shared_memory = dict(line.rsplit(" ", 1) for line in self.facts("shared_memory"))
+        rows = []
+        for architecture, by_name in kernels.items():
+            for name, numbers in by_name.items():
+                dynamic = numbers["kernel"] in WITH_DYNAMIC_SHARED
+                shape = re.match(r".*? \d+x\d+", name)[0] if dynamic else None
+                numbers["dynamic_shared"] = int(shared_memory[shape]) if dynamic else 0
+                rows.append((architecture, numbers))
+        text = "".join(f"{architecture.removeprefix('sm_')} {numbers['threads']} {numbers['registers']} "
+                       f"{numbers['static_shared']} {numbers['dynamic_shared']}\n" for architecture, numbers in rows)
+        for (_, numbers), blocks in zip(rows, self.facts("resident_blocks", text=text), strict=True):
+            numbers["resident_blocks"] = int(blocks)
+
+
+# ---- Training steps ----
+
+def measure_steps(build_folder):
+    """{"NETWORK TYPE KIND": {field: number}} of steps of 128 images."""
+    lines = run_program(pathlib.Path(build_folder) / STEPS)
+    return {" ".join(words): {"operations": int(operations), "bytes": int(bytes_moved)}
+            for *words, operations, bytes_moved in map(str.split, lines)}
+
+
+# ---- The file ----
+
+LOOP_FIELDS = ("total", "matrix", "fma", "shared_loads", "asynchronous_copies", "global_accesses", "barriers")
+FIELDS = (*(f"loop_{field}" for field in LOOP_FIELDS), "instructions", "registers", "spilled_bytes", "static_shared",
+          "dynamic_shared", "threads", "resident_blocks")
+TOLERANCE = 0.03
+
+
+def as_fields(numbers):
+    loop = {f"loop_{field}": value for field, value in numbers["loop"].items()}
+    return {field: {**numbers, **loop}[field] for field in FIELDS}
+
+
+def read_budgets(path=BUDGETS):
+    """(nvcc's version, {architecture: {kernel: {field: number}}}, {step: {field: number}})."""
+    file = json.loads(path.read_text(encoding="utf-8"))
+    kernels = {architecture: {name: dict(zip(file["fields"], row, strict=True)) for name, row in rows.items()}
+               for architecture, rows in file["kernels"].items()}
+    return file["nvcc"], kernels, file["steps"]
+
+
+def lines_of(rows, text_of):
+    """The lines of a JSON object, one per name, the values below each other."""
+    width = max(len(json.dumps(name)) for name in rows)
+    lines = [f"{json.dumps(name) + ':':{width + 1}} {text_of(rows[name])}," for name in sorted(rows)]
+    return [*lines[:-1], lines[-1].removesuffix(",")]
+
+
+def write_budgets(nvcc, kernels, steps, path=BUDGETS):
+    lines = ["{", f'"nvcc": {json.dumps(nvcc)},', f'"fields": {json.dumps(FIELDS)},', '"kernels": {']
+    for architecture in sorted(kernels):
+        rows = kernels[architecture]
+        widths = [max(len(str(row[field])) for row in rows.values()) for field in FIELDS]
+        lines += [f"{json.dumps(architecture)}: {{",
+                  *lines_of(rows, lambda row: "[" + ", ".join(f"{row[field]:{width}}"
+                                                              for field, width in zip(FIELDS, widths)) + "]"),
+                  "},"]
+    lines[-1] = "}"
+    lines += ["},", '"steps": {', *lines_of(steps, json.dumps), "}", "}"]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def differences(budgets, measured):
+    """Lines for a person: what is not within 3% of its budget. Both are {name: {field: number}}."""
+    for name in sorted(budgets.keys() | measured.keys()):
+        if name not in measured:
+            yield f"{name}: not in this build"
+        elif name not in budgets:
+            yield f"{name}: no budget"
+        else:
+            for field, budget in budgets[name].items():
+                now = measured[name][field]
+                if abs(now - budget) > TOLERANCE * budget:
+                    yield f"{name}: {field} {now}, budget {budget}"
+
+
+# ---- Commands ----
+
+def update(build):
+    if missing := set(ARCHITECTURES) - build.architectures:
+        raise Unavailable(f"{build.folder} has no code for {', '.join(sorted(missing))}")
+    measured = build.measure()
+    write_budgets(build.nvcc, {architecture: {name: as_fields(numbers) for name, numbers in rows.items()}
+                               for architecture, rows in measured.items()}, measure_steps(build.folder))
+    print(f"{BUDGETS}: {len(measured[ARCHITECTURES[0]])} kernels, nvcc {build.nvcc}")
+
+
+def table(build):
+    for architecture, rows in sorted(build.measure().items()):
+        print(f"{architecture}: main loop of one warp, per stage of 64 bytes; blocks of 128 threads")
+        print("| kernel and tile | instructions | matrix | fma | shared loads | copies | barriers | registers | "
+              "shared memory | blocks per multiprocessor |\n|---|" + "---|" * 9)
+        for name, numbers in sorted(rows.items()):
+            if name.startswith("convolution ") and numbers["dynamic_shared"]:
+                loop = numbers["loop"]
+                print(f"| {name.removeprefix('convolution ')} | {loop['total']} | {loop['matrix']} | {loop['fma']} | "
+                      f"{loop['shared_loads']} | {loop['asynchronous_copies']} | {loop['barriers']} | "
+                      f"{numbers['registers']} | {numbers['static_shared']} + {numbers['dynamic_shared']} | "
+                      f"{numbers['resident_blocks']} |")
+
+
+def main(arguments):
+    commands = {"update": update, "table": table}
+    if len(arguments) != 2 or arguments[0] not in commands:
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        commands[arguments[0]](Build(arguments[1]))
+    except (Unavailable, RuntimeError) as error:
+        print(f"budgets.py: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

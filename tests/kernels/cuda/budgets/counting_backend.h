@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+// A backend that computes nothing and counts the bytes that each operation must move: every tensor that it reads, once,
+// and every tensor that it writes, once. A kernel can move more (workspaces, a second pass), not less, unless the
+// second-level cache holds what the operation before has written.
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "core/backend.h"
+
+namespace gradamp {
+
+class CountingBackend final : public Backend {
+ public:
+  explicit CountingBackend(DType activations) : activations_(activations) {}
+
+  /// Since the backend was made or clear() was called.
+  std::size_t operations() const { return operations_; }
+  std::size_t bytes() const { return bytes_; }
+  void clear() { operations_ = bytes_ = 0; }
+
+  Device device() const override { return {DeviceKind::kCpu}; }
+  std::string description() const override { return "counts bytes"; }
+
+  /// Nothing reads or writes a tensor's memory, so all tensors have the same byte.
+  std::shared_ptr<void> allocate(std::size_t) override { return memory_; }
+  void copy_to_device(void*, const void*, std::size_t) override {}
+  void copy_to_host(void* destination, const void*, std::size_t bytes) override { std::memset(destination, 0, bytes); }
+  void fill_zero(void*, std::size_t bytes) override { count_bytes(bytes); }
+  void synchronize() override {}
+  MemoryUse memory_use() const override { return {}; }
+  void release_unused_memory() override {}
+  std::unique_ptr<PendingRead> start_read(const Tensor&) override { fail("a CountingBackend has nothing to read"); }
+  std::unique_ptr<Recording> record(std::function<void()> work) override {
+    return std::make_unique<Repetition>(std::move(work));
+  }
+  DType activation_dtype() const override { return activations_; }
+
+  void fill(const Tensor& tensor, float) override { count({tensor}); }
+  void cast(const Tensor& x, const Tensor& y) override { count({x, y}); }
+
+  void conv2d_forward(const Conv2dForward& t, const Conv2dParams&) override {
+    count({t.x, t.weight, t.bias, t.y, t.moments.values});
+  }
+  /// As the GPU's kernels take them, in groups of 128 rows.
+  ChannelMoments make_moments(const Tensor& y) override {
+    constexpr std::int64_t kRows = 128;
+    const std::int64_t channels = y.shape()[3], rows = y.count() / channels;
+    return {Tensor::empty(*this, {(rows + kRows - 1) / kRows, 2, channels}), kRows};
+  }
+  void conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams&,
+                             const Tensor& grad_x) override {
+    count({grad_y, weight, grad_x});
+  }
+  void conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, const Conv2dParams&,
+                              const Tensor& grad_weight) override {
+    count({x, grad_y, grad_weight});
+  }
+
+  void batch_norm_forward_training(const BatchNormForward& t, const BatchNormParams&) override {
+    count({t.x, t.moments.values, t.residual, t.gamma, t.beta, t.running_mean, t.running_mean, t.running_var,
+           t.running_var, t.y, t.mean, t.inverse_std});
+  }
+  void batch_norm_forward_evaluation(const BatchNormForward& t, const BatchNormParams&) override {
+    count({t.x, t.residual, t.gamma, t.beta, t.running_mean, t.running_var, t.y});
+  }
+  void batch_norm_backward(const BatchNormBackward& t, const BatchNormParams&) override {
+    count({t.grad_y, t.x, t.gamma, t.beta, t.mean, t.inverse_std, t.y, t.grad_x, t.grad_gamma, t.grad_beta,
+           t.grad_residual});
+  }
+
+  void relu_forward(const Tensor& x, const Tensor& y) override { count({x, y}); }
+  void relu_backward(const Tensor& grad_y, const Tensor& y, const Tensor& grad_x) override {
+    count({grad_y, y, grad_x});
+  }
+  void add(const Tensor& a, const Tensor& b, const Tensor& sum) override { count({a, b, sum}); }
+  void scale(const Tensor& x, const Tensor&, std::int64_t, const Tensor& y) override { count({x, y}); }
+
+  void max_pool2d_forward(const Tensor& x, const Pool2dParams&, const Tensor& y, const Tensor& argmax) override {
+    count({x, y, argmax});
+  }
+  void max_pool2d_backward(const Tensor& grad_y, const Tensor& argmax, const Pool2dParams&,
+                           const Tensor& grad_x) override {
+    count({grad_y, argmax, grad_x});
+  }
+  void avg_pool2d_forward(const Tensor& x, const Pool2dParams&, const Tensor& y) override { count({x, y}); }
+  void avg_pool2d_backward(const Tensor& grad_y, const Pool2dParams&, const Tensor& grad_x) override {
+    count({grad_y, grad_x});
+  }
+  void global_avg_pool_forward(const Tensor& x, const Tensor& y) override { count({x, y}); }
+  void global_avg_pool_backward(const Tensor& grad_y, const Tensor& grad_x) override { count({grad_y, grad_x}); }
+  void shortcut_forward(const Tensor& x, const Tensor& y) override { count({x, y}); }
+  void shortcut_backward(const Tensor& grad_y, const Tensor& grad_x) override { count({grad_y, grad_x}); }
+
+  void linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y) override {
+    count({x, weight, bias, y});
+  }
+  void linear_backward_input(const Tensor& grad_y, const Tensor& weight, const Tensor& grad_x) override {
+    count({grad_y, weight, grad_x});
+  }
+  void linear_backward_weight(const Tensor& x, const Tensor& grad_y, const Tensor& grad_weight) override {
+    count({x, grad_y, grad_weight});
+  }
+  void bias_backward(const Tensor& grad_y, const Tensor& grad_bias) override { count({grad_y, grad_bias}); }
+
+  void dropout_forward(const Tensor& x, const DropoutParams&, const StepState&, const Tensor& y) override {
+    count({x, y});
+  }
+  void dropout_backward(const Tensor& grad_y, const DropoutParams&, const StepState&, const Tensor& grad_x) override {
+    count({grad_y, grad_x});
+  }
+  void softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const StepState& state, const Tensor& loss,
+                             const Tensor& grad_logits) override {
+    count({logits, labels, state.metrics, state.metrics, loss, grad_logits});
+  }
+  /// Of the images, only those of the batch are read: one byte per element of x. Likewise of order and labels.
+  void gather_batch(const Tensor&, const Tensor&, const Tensor&, const StepState&, const GatherParams&, const Tensor& x,
+                    const Tensor& batch_labels) override {
+    count({x, batch_labels, batch_labels, batch_labels});
+    bytes_ += static_cast<std::size_t>(x.count());
+  }
+  void advance_step(const StepState& state, std::int64_t) override { count({state.counters, state.counters}); }
+
+  void sgd_step(const Arena& arena, const Tensor& factors, const StepState&, const SgdParams& params) override {
+    count({arena.gradients, arena.weights, arena.weights, arena.momentum, arena.momentum, arena.weights_bf16, factors});
+    if (!params.accumulate) return;
+    for (const Tensor& sums : {arena.signed_sums, arena.absolute_sums}) bytes_ += 2 * sums.bytes();
+  }
+  void measure_layers(const Arena& arena, Granularity, const Tensor& measures) override {
+    count({arena.signed_sums, arena.absolute_sums, measures});
+  }
+  void select_layers(const Tensor& measures, const SelectionParams&, const Tensor& factors) override {
+    count({measures, factors});
+  }
+  void select_random_layers(const Tensor& candidates, const RandomSelectionParams&, const Tensor& factors) override {
+    count({candidates, factors});
+  }
+
+ private:
+  class Repetition final : public Recording {
+   public:
+    explicit Repetition(std::function<void()> work) : work_(std::move(work)) {}
+    void replay() override { work_(); }
+
+   private:
+    std::function<void()> work_;
+  };
+
+  void count_bytes(std::size_t bytes) {
+    ++operations_;
+    bytes_ += bytes;
+  }
+  /// One operation. A tensor that is read and written is in the list twice; undefined ones are not counted.
+  void count(std::initializer_list<Tensor> tensors) {
+    std::size_t bytes = 0;
+    for (const Tensor& tensor : tensors) bytes += tensor.defined() ? tensor.bytes() : 0;
+    count_bytes(bytes);
+  }
+
+  DType activations_;
+  std::shared_ptr<void> memory_ = std::make_shared<std::byte>();
+  std::size_t operations_ = 0, bytes_ = 0;
+};
+
+}  // namespace gradamp

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// Prints what a training step of 128 images must move, for budgets.py: "NETWORK TYPE KIND OPERATIONS BYTES" per line.
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "layers/initialization.h"
+#include "nets/networks.h"
+#include "optim/optimizer.h"
+#include "tests/kernels/cuda/budgets/counting_backend.h"
+#include "tools/training_data.h"
+#include "tools/training_steps.h"
+
+namespace {
+
+using namespace gradamp;
+
+constexpr std::int64_t kImages = 128;
+
+OptimizerOptions options(bool analyzed) {
+  OptimizerOptions result;
+  result.strategy.phases = {{1, 0.01, analyzed, analyzed ? 2.0 : 1.0}, {2, 0.01, false, 1.0}};
+  result.selection.method = analyzed ? SelectionMethod::kMeasure : SelectionMethod::kNone;
+  return result;
+}
+
+void print_step(const char* network_name, DType activations, bool analyzed) {
+  CountingBackend backend(activations);
+  TrainingData data;
+  data.train.count = kImages;
+  data.train.classes = 10;
+  data.train.images = Tensor::empty(backend, {kImages, 32, 32, 3}, DType::kU8);
+  data.train.labels = Tensor::empty(backend, {kImages}, DType::kI32);
+  const StepState state = make_step_state(backend, 1);
+  const std::shared_ptr<Module> network = make_network(network_name, backend);
+  Optimizer optimizer(*network, state, options(analyzed));
+  RunSettings settings;
+  settings.batch_size = kImages;
+  TrainingSteps steps(settings, data, state, *network, optimizer);
+  optimizer.begin_epoch(1);
+  steps.begin_epoch(1);
+  steps.run(kImages);  // the first step can do more than the others
+  backend.clear();
+  steps.run(kImages);
+  std::printf("%s %s %s %zu %zu\n", network_name, name_of(activations), analyzed ? "analyzed" : "plain",
+              backend.operations(), backend.bytes());
+}
+
+}  // namespace
+
+int main() {
+  for (const char* network : {"resnet20", "resnet18", "resnet50", "vgg19"}) {
+    for (const DType activations : {DType::kF32, DType::kBF16}) {
+      print_step(network, activations, false);
+      print_step(network, activations, true);
+    }
+  }
+}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a large linear layer needs beside its matrix products.
+// The part of a large linear layer that is not a matrix product.
 #include "kernels/cuda/linear.h"
 
 #include <cstdint>

@@ -14,10 +14,10 @@ struct LinearShape {
   int rows, inputs, outputs;
 };
 
-/// The most multiply-adds for which a linear layer is a 1x1 convolution. A classifier is such a layer: the largest that
-/// the limit is to include is ResNet-50's with 1000 classes at batch 512, 512 * 2048 * 1000 = 1.05e9. So training on
-/// CIFAR never needs cuBLAS, and its bits do not depend on the algorithm that cuBLAS chooses for a GPU. A
-/// larger product takes long enough that a library which is tuned for each GPU is worth loading.
+/// Maximum number of multiply-adds of a linear layer that is computed as a 1x1 convolution. The limit includes the
+/// classifiers up to ResNet-50's with 1000 classes at batch 512, 512 * 2048 * 1000 = 1.05e9. So training on CIFAR never
+/// needs cuBLAS, and its bits do not depend on the algorithm that cuBLAS chooses for a GPU. A larger product takes long
+/// enough that a library which is tuned for each GPU is worth loading.
 inline constexpr std::int64_t kMaxConvolutionMultiplyAdds = std::int64_t{1} << 30;
 
 /// Whether the convolution kernels compute the layer, forward and backward: each of its three products has the same

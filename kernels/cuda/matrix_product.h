@@ -14,7 +14,7 @@ enum class Transposed : bool { kNo, kYes };
 
 class MatrixProduct {
  public:
-  /// Working memory is taken from `allocator`. Error where the library cannot be loaded.
+  /// Takes its workspace from `allocator`. Error if the library cannot be loaded.
   MatrixProduct(cudaStream_t stream, CachingAllocator& allocator);
   ~MatrixProduct();
 

@@ -21,7 +21,7 @@ GOLDEN = HERE / "golden"
 NETWORKS = ["resnet8", "resnet20", "resnet32", "resnet56", "resnet110", "resnet18", "resnet34", "resnet50",
             "resnet101", "vgg19"]
 PRECISIONS = ["f32", "tf32", "bf16"]
-DEVICES = ["A100", "RTX3090", "RTX4090", "H100", "H200", "B200", "RTX5090"]
+DEVICES = ["H100", "A100", "RTX3090", "RTX4090", "H200", "B200", "RTX5090"]
 
 build = pathlib.Path()
 is_long = False
@@ -191,9 +191,7 @@ def step_launches(network, precision, device, folder, extra=()):
 
 
 class Launches(StandInTest):
-    """What one step launches. The launch lists hold for every device; resources are those of the image it takes."""
-
-    RESOURCES = GOLDEN / "resources.txt"
+    """What one step launches: the same on every device. Resources are those of the image that the device takes."""
 
     def launch_list(self, launches):
         """Each different launch once, with how often it occurs, in order of its first occurrence."""

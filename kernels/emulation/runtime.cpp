@@ -45,6 +45,7 @@ constexpr ErrorText kErrorTexts[] = {
     {cudaSuccess, "cudaSuccess", "no error"},
     {cudaErrorInvalidValue, "cudaErrorInvalidValue", "invalid argument"},
     {cudaErrorMemoryAllocation, "cudaErrorMemoryAllocation", "out of memory"},
+    {cudaErrorInitializationError, "cudaErrorInitializationError", "initialization error"},
     {cudaErrorInvalidConfiguration, "cudaErrorInvalidConfiguration", "invalid configuration argument"},
     {cudaErrorInvalidMemcpyDirection, "cudaErrorInvalidMemcpyDirection", "invalid copy direction for memcpy"},
     {cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver",
@@ -119,8 +120,15 @@ std::optional<int> attribute(cudaDeviceAttr name) {
 
 const char* cudaGetErrorName(cudaError_t error) { return text_of(error).name; }
 const char* cudaGetErrorString(cudaError_t error) { return text_of(error).text; }
-cudaError_t cudaGetLastError() { return std::exchange(emulation::last_error, cudaSuccess); }
-cudaError_t cudaPeekAtLastError() { return emulation::last_error; }
+cudaError_t cudaGetLastError() {
+  const cudaError_t error = cudaPeekAtLastError();
+  emulation::last_error = cudaSuccess;
+  return error;
+}
+cudaError_t cudaPeekAtLastError() {
+  const cudaError_t unusable = RuntimeState::instance().unusable();
+  return unusable != cudaSuccess ? unusable : emulation::last_error;
+}
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = 1;
@@ -182,6 +190,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* ke
 }
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute wanted, int value) {
+  if (const cudaError_t error = RuntimeState::instance().unusable(); error != cudaSuccess) return returned(error);
   if (wanted == cudaFuncAttributePreferredSharedMemoryCarveout)  // a hint, in percent; -1: the driver's choice
     return returned(value >= -1 && value <= 100 ? cudaSuccess : cudaErrorInvalidValue);
   if (wanted != cudaFuncAttributeMaxDynamicSharedMemorySize) return returned(cudaErrorInvalidValue);
@@ -197,6 +206,7 @@ namespace {
 
 cudaError_t allocate(void** memory, std::size_t bytes, MemoryKind kind) {
   RuntimeState& state = RuntimeState::instance();
+  if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
   *memory = nullptr;
   if (!state.allowed_beside_captures()) return returned(cudaErrorStreamCaptureUnsupported);
@@ -208,10 +218,13 @@ cudaError_t allocate(void** memory, std::size_t bytes, MemoryKind kind) {
 cudaError_t free(void* memory, MemoryKind kind) {
   if (!memory) return cudaSuccess;
   RuntimeState& state = RuntimeState::instance();
+  const cudaError_t unusable = state.unusable();
+  if (unusable == cudaErrorInitializationError) return returned(unusable);
   const std::lock_guard lock(state.mutex);
   if (!state.device_can_be_waited_for()) return returned(cudaErrorStreamCaptureUnsupported);
   state.run_all();
-  return returned(DeviceMemory::instance().release(memory, kind) ? cudaSuccess : cudaErrorInvalidValue);
+  const bool released = DeviceMemory::instance().release(memory, kind);
+  return returned(unusable != cudaSuccess ? unusable : released ? cudaSuccess : cudaErrorInvalidValue);
 }
 
 bool on_device(const void* memory, std::size_t bytes) {
@@ -235,6 +248,7 @@ cudaError_t cudaMallocHost(void** memory, std::size_t bytes) { return allocate(m
 cudaError_t cudaFreeHost(void* memory) { return free(memory, MemoryKind::kPinned); }
 
 cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
+  if (const cudaError_t error = RuntimeState::instance().unusable(); error != cudaSuccess) return returned(error);
   *free_bytes = DeviceMemory::instance().free_bytes();
   *total_bytes = emulation::config().memory_limit;
   return cudaSuccess;
@@ -244,6 +258,7 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t bytes,
                             cudaStream_t handle) {
   if (bytes == 0) return cudaSuccess;
   RuntimeState& state = RuntimeState::instance();
+  if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
   const bool to_device = on_device(target, bytes), from_device = on_device(source, bytes);
   if (kind != cudaMemcpyDefault && kind != kind_of(to_device, from_device)) return returned(cudaErrorInvalidValue);
@@ -275,6 +290,7 @@ cudaError_t cudaMemcpy(void* target, const void* source, std::size_t bytes, cuda
 cudaError_t cudaMemsetAsync(void* target, int byte, std::size_t bytes, cudaStream_t handle) {
   if (bytes == 0) return cudaSuccess;
   RuntimeState& state = RuntimeState::instance();
+  if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
   if (!on_device(target, bytes)) return returned(cudaErrorInvalidValue);
   const emulation::Stream& stream = state.stream(handle);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The words of CUDA's runtime for the host, as far as a backend needs them. They return CUDA's errors for what CUDA
 // finds wrong; a kernel that fails throws Error, from the launch, or from the wait where the emulator defers work.
+// After that the device is lost, as CUDA's is: queued work is dropped, and every word returns cudaErrorLaunchFailure.
+// In a child process of one that used the device, every word returns cudaErrorInitializationError.
 #pragma once
 
 #include <cstddef>
@@ -13,6 +15,7 @@ enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorInitializationError = 3,
   cudaErrorInvalidConfiguration = 9,
   cudaErrorInvalidMemcpyDirection = 21,
   cudaErrorInsufficientDriver = 35,
@@ -43,7 +46,7 @@ enum cudaError_t {
 
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);
-/// The last error that a word here returned on this OS thread, and forgets it.
+/// The last error that a word here returned on this OS thread, and forgets it; a failed kernel's is not forgotten.
 cudaError_t cudaGetLastError();
 cudaError_t cudaPeekAtLastError();
 

@@ -2,8 +2,10 @@
 // What the runtime's words share: the streams there are, and one lock for all of it.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "kernels/emulation/runtime.h"
@@ -25,6 +27,16 @@ class RuntimeState {
   /// Null where there is no such stream.
   std::shared_ptr<Stream> remove_stream(emulated::cudaStream_t handle);
 
+  /// cudaSuccess, or why no word works any more: a kernel failed, or this is a child of the process that used the
+  /// device.
+  emulated::cudaError_t unusable() const;
+  /// Work on the device failed: drops what is queued, and nothing works from then on. `why` is for messages.
+  void lose_device(const std::string& why);
+  /// While the mutex is held.
+  const std::string& why_lost() const { return why_lost_; }
+  /// For tests: the device works again. CUDA has no such thing.
+  void restore_device();
+
   /// Runs all that was handed to any stream.
   void run_all();
 
@@ -44,6 +56,9 @@ class RuntimeState {
 
   std::shared_ptr<Stream> default_stream_;
   std::vector<std::shared_ptr<Stream>> streams_;
+  const int process_;  // that uses the device
+  std::atomic<bool> lost_ = false;
+  std::string why_lost_;
 };
 
 /// Remembers `error` for cudaGetLastError.

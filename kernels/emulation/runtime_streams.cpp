@@ -47,6 +47,7 @@ cudaError_t cudaStreamCreate(cudaStream_t* stream) { return cudaStreamCreateWith
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   RuntimeState& state = RuntimeState::instance();
+  if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
   *stream = state.create_stream(flags != cudaStreamNonBlocking);
   return cudaSuccess;
@@ -54,17 +55,20 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
 
 cudaError_t cudaStreamDestroy(cudaStream_t handle) {
   RuntimeState& state = RuntimeState::instance();
+  const cudaError_t unusable = state.unusable();
+  if (unusable == cudaErrorInitializationError) return returned(unusable);
   const std::lock_guard lock(state.mutex);
   if (!handle) return returned(cudaErrorInvalidResourceHandle);
   const std::shared_ptr<Stream> stream = state.remove_stream(handle);
   if (!stream) return returned(cudaErrorInvalidResourceHandle);
   stream->capture.reset();
   stream->run_all();
-  return cudaSuccess;
+  return returned(unusable);
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   RuntimeState& state = RuntimeState::instance();
+  if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
   Stream& stream = state.stream(handle);
   if (stream.capture) return refuse(*stream.capture);
@@ -76,6 +80,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
 
 cudaError_t cudaStreamQuery(cudaStream_t handle) {
   RuntimeState& state = RuntimeState::instance();
+  if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
   Stream& stream = state.stream(handle);
   if (stream.capture) return refuse(*stream.capture);
@@ -85,6 +90,7 @@ cudaError_t cudaStreamQuery(cudaStream_t handle) {
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned) {
   RuntimeState& state = RuntimeState::instance();
+  if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
   Stream& stream = state.stream(handle);
   if (stream.capture) {
@@ -104,6 +110,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
 
 cudaError_t cudaDeviceSynchronize() {
   RuntimeState& state = RuntimeState::instance();
+  if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
   if (!state.device_can_be_waited_for()) return returned(cudaErrorStreamCaptureUnsupported);
   emulation::count_wait();
@@ -116,6 +123,7 @@ cudaError_t cudaDeviceSynchronize() {
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, cudaEventDefault); }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
+  if (const cudaError_t error = RuntimeState::instance().unusable(); error != cudaSuccess) return returned(error);
   *event = std::make_unique<Event>().release();
   (*event)->timed = (flags & cudaEventDisableTiming) == 0;
   return cudaSuccess;
@@ -123,11 +131,12 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   const std::unique_ptr<Event> owner(event);
-  return event ? cudaSuccess : returned(cudaErrorInvalidResourceHandle);
+  return returned(event ? RuntimeState::instance().unusable() : cudaErrorInvalidResourceHandle);
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
   RuntimeState& state = RuntimeState::instance();
+  if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
   Stream& stream = state.stream(handle);
   if (const cudaError_t error = state.accepts_work(stream); error != cudaSuccess) return returned(error);
@@ -143,6 +152,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   RuntimeState& state = RuntimeState::instance();
+  if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
   if (event->captured) return returned(cudaErrorCapturedEvent);
   if (!state.allowed_beside_captures()) return returned(cudaErrorStreamCaptureUnsupported);
@@ -151,6 +161,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   RuntimeState& state = RuntimeState::instance();
+  if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
   if (event->captured) return returned(cudaErrorCapturedEvent);
   if (!state.allowed_beside_captures()) return returned(cudaErrorStreamCaptureUnsupported);
@@ -161,6 +172,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
   RuntimeState& state = RuntimeState::instance();
+  if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
   for (const Event* event : {begin, end}) {
     if (!event->timed || !event->time) return returned(cudaErrorInvalidResourceHandle);
@@ -174,6 +186,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEve
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mode) {
   RuntimeState& state = RuntimeState::instance();
+  if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
   if (!handle) return returned(cudaErrorStreamCaptureUnsupported);
   if (handle->capture) return returned(cudaErrorInvalidValue);
@@ -184,6 +197,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mo
 
 cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
   RuntimeState& state = RuntimeState::instance();
+  if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
   *graph = nullptr;
   if (!handle || !handle->capture) return returned(cudaErrorStreamCaptureUnmatched);
@@ -196,6 +210,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
 
 cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* status) {
   RuntimeState& state = RuntimeState::instance();
+  if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
   const Stream& stream = state.stream(handle);
   *status = !stream.capture               ? cudaStreamCaptureStatusNone
@@ -205,20 +220,23 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* 
 }
 
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, std::size_t* count) {
+  if (const cudaError_t error = RuntimeState::instance().unusable(); error != cudaSuccess) return returned(error);
   if (nodes) return returned(cudaErrorInvalidValue);
   *count = graph->graph->nodes.size();
   return cudaSuccess;
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  if (const cudaError_t error = RuntimeState::instance().unusable(); error != cudaSuccess) return returned(error);
   *executable = std::make_unique<EmulatedGraphExec>(EmulatedGraphExec{graph->graph}).release();
   return cudaSuccess;
 }
 
-cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) { return returned(RuntimeState::instance().unusable()); }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t handle) {
   RuntimeState& state = RuntimeState::instance();
+  if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
   const Stream& stream = state.stream(handle);
   if (const cudaError_t error = state.accepts_work(stream); error != cudaSuccess) return returned(error);
@@ -231,12 +249,12 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t handle) {
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
   const std::unique_ptr<EmulatedGraph> owner(graph);
-  return graph ? cudaSuccess : returned(cudaErrorInvalidValue);
+  return returned(graph ? RuntimeState::instance().unusable() : cudaErrorInvalidValue);
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
   const std::unique_ptr<EmulatedGraphExec> owner(executable);
-  return executable ? cudaSuccess : returned(cudaErrorInvalidValue);
+  return returned(executable ? RuntimeState::instance().unusable() : cudaErrorInvalidValue);
 }
 
 }  // namespace gradamp::emulated

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/emulation/stream.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <exception>
 
 #include "core/error.h"
 #include "kernels/emulation/config.h"
@@ -20,9 +23,19 @@ void Stream::run_until(std::uint64_t count) {
     const Item item = std::move(queue_.front());
     queue_.pop_front();
     for (const Position& position : item.prerequisites) position.stream->run_until(position.count);
-    ++done_;  // also where the work fails: it is not tried again
-    item.work();
+    ++done_;
+    try {
+      item.work();
+    } catch (const std::exception& error) {
+      RuntimeState::instance().lose_device(error.what());
+      throw;
+    }
   }
+}
+
+void Stream::drop_all() {
+  queue_.clear();
+  done_ = pushed_;
 }
 
 RuntimeState& RuntimeState::instance() {
@@ -30,7 +43,8 @@ RuntimeState& RuntimeState::instance() {
   return *state;
 }
 
-RuntimeState::RuntimeState() : default_stream_(std::make_shared<Stream>(true)), streams_{default_stream_} {}
+RuntimeState::RuntimeState()
+    : default_stream_(std::make_shared<Stream>(true)), streams_{default_stream_}, process_(getpid()) {}
 
 Stream* RuntimeState::create_stream(bool blocking) {
   streams_.push_back(std::make_shared<Stream>(blocking));
@@ -44,6 +58,23 @@ std::shared_ptr<Stream> RuntimeState::remove_stream(emulated::cudaStream_t handl
   std::shared_ptr<Stream> stream = *found;
   streams_.erase(found);
   return stream;
+}
+
+emulated::cudaError_t RuntimeState::unusable() const {
+  if (getpid() != process_) return emulated::cudaErrorInitializationError;
+  return lost_ ? emulated::cudaErrorLaunchFailure : emulated::cudaSuccess;
+}
+
+void RuntimeState::lose_device(const std::string& why) {
+  const std::lock_guard lock(mutex);
+  if (!lost_) why_lost_ = why;
+  lost_ = true;
+  for (const auto& stream : streams_) stream->drop_all();
+}
+
+void RuntimeState::restore_device() {
+  const std::lock_guard lock(mutex);
+  lost_ = false;
 }
 
 void RuntimeState::run_all() {
@@ -99,7 +130,12 @@ emulated::cudaError_t RuntimeState::accepts_work(const Stream& stream) {
 
 void enqueue(Stream* handle, Work work) {
   RuntimeState& state = RuntimeState::instance();
+  const emulated::cudaError_t unusable = state.unusable();
+  check(unusable != emulated::cudaErrorInitializationError,
+        "this process was forked from one that used the device: it cannot use it");
   const std::lock_guard lock(state.mutex);
+  check(unusable == emulated::cudaSuccess, "the device is lost, because an earlier kernel failed: {}",
+        state.why_lost());
   Stream& stream = state.stream(handle);
   const emulated::cudaError_t refused = state.accepts_work(stream);
   check(refused != emulated::cudaErrorStreamCaptureInvalidated,

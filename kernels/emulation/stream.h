@@ -48,6 +48,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   /// Runs what is before `count`, and what that waits for.
   void run_until(std::uint64_t count);
   void run_all() { run_until(pushed_); }
+  /// Forgets work that has not run.
+  void drop_all();
   bool idle() const { return done_ == pushed_; }
   Position end() { return {shared_from_this(), pushed_}; }
   std::uint64_t done() const { return done_; }

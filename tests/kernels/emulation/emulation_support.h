@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "kernels/emulation/config.h"
 #include "kernels/emulation/poison.h"
+#include "kernels/emulation/runtime_state.h"
 #include "tests/kernels/emulation/device_array.h"
 
 namespace gradamp::emulation {
@@ -30,12 +31,14 @@ class EmulationTest : public ::testing::Test {
   ConfigScope scope_;
 };
 
-/// The message of the Error that `action` throws, "" where it throws none.
+/// The message of the Error that `action` throws, "" where it throws none. If that was a kernel's, the device can be
+/// used again.
 template <typename Action>
 std::string error_of(Action action) {
   try {
     action();
   } catch (const Error& error) {
+    RuntimeState::instance().restore_device();
     return error.what();
   }
   return "";

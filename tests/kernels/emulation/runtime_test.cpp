@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The emulator's streams, events, graphs and memory, against what CUDA's runtime documents.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <cstring>
 #include <numeric>
@@ -173,10 +176,54 @@ TEST_F(RuntimeTest, LibraryCallsJoinTheStream) {
 TEST_F(RuntimeTest, KernelsThatFailThrowFromTheWait) {
   config().deferred = true;
   launch(failing_kernel, {1, 32, 0, stream}, values.data());
+  add(1, stream);  // what follows never runs
   EXPECT_THAT(error_of([&] { cudaStreamSynchronize(stream); }), HasSubstr("__syncthreads"));
-  add(1, stream);  // and what follows still runs
   EXPECT_EQ(error_of([&] { cudaStreamSynchronize(stream); }), "");
-  EXPECT_EQ(now(), 1);
+  EXPECT_EQ(now(), 0);
+}
+
+// As on a GPU: the context is lost, and no call works again.
+TEST_F(RuntimeTest, NothingWorksAfterAKernelFailed) {
+  EXPECT_THROW(launch(failing_kernel, {1, 32, 0, stream}, values.data()), Error);
+  float* memory = nullptr;
+  float number = 0;
+  cudaGraph_t graph = nullptr;
+  const std::pair<const char*, std::function<cudaError_t()>> calls[] = {
+      {"malloc", [&] { return cudaMalloc(&memory, 4); }},
+      {"copy", [&] { return cudaMemcpy(&number, values.data(), 4, cudaMemcpyDeviceToHost); }},
+      {"memset", [&] { return cudaMemset(values.data(), 0, 4); }},
+      {"stream synchronize", [&] { return cudaStreamSynchronize(other); }},
+      {"stream query", [&] { return cudaStreamQuery(other); }},
+      {"device synchronize", [&] { return cudaDeviceSynchronize(); }},
+      {"record", [&] { return cudaEventRecord(event, other); }},
+      {"event query", [&] { return cudaEventQuery(event); }},
+      {"begin capture", [&] { return cudaStreamBeginCapture(other, cudaStreamCaptureModeRelaxed); }},
+      {"end capture", [&] { return cudaStreamEndCapture(other, &graph); }},
+      {"free", [&] { return cudaFree(values.data() + 1); }},
+      {"last error", [&] { return cudaGetLastError(); }},
+      {"last error again", [&] { return cudaGetLastError(); }},
+  };
+  for (const auto& [name, call] : calls) EXPECT_EQ(call(), cudaErrorLaunchFailure) << name;
+  EXPECT_THAT(error_of([&] { add(1, other); }),
+              ::testing::ContainsRegex("the device is lost, because an earlier kernel failed: kernel launched at "
+                                       "runtime_test.cpp:[0-9]+: .*__syncthreads"));
+  EXPECT_EQ(cudaStreamSynchronize(stream), cudaSuccess);  // a test may have it back
+  EXPECT_EQ(now(), 0);
+}
+
+TEST_F(RuntimeTest, AChildProcessCannotUseTheDevice) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    float* memory = nullptr;
+    const bool refused = cudaMalloc(&memory, 4) == cudaErrorInitializationError &&
+                         cudaFree(values.data()) == cudaErrorInitializationError &&
+                         cudaStreamSynchronize(stream) == cudaErrorInitializationError &&
+                         error_of([&] { add(1, stream); }).find("forked") != std::string::npos;
+    ::_exit(refused ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(RuntimeTest, ElapsedTime) {

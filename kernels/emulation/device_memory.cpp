@@ -78,6 +78,13 @@ bool DeviceMemory::contains(const void* memory, std::size_t bytes, MemoryKind ki
   return offset <= found->bytes && bytes <= found->bytes - offset;
 }
 
+const void* DeviceMemory::allocation_of(const void* byte) const {
+  const std::lock_guard lock(mutex_);
+  const Allocation* found = find(byte);
+  const bool inside = found && static_cast<const char*>(byte) < found->begin + found->bytes;
+  return inside ? found->begin : nullptr;
+}
+
 std::size_t DeviceMemory::free_bytes() const {
   const std::lock_guard lock(mutex_);
   return config().memory_limit - std::min(used_, config().memory_limit);

@@ -27,6 +27,8 @@ class DeviceMemory {
 
   /// Whether all of the bytes lie in one allocation of this kind.
   bool contains(const void* memory, std::size_t bytes, MemoryKind kind) const;
+  /// Where the allocation that has this byte begins; null if none has it.
+  const void* allocation_of(const void* byte) const;
   std::size_t free_bytes() const;
 
   /// Error where something was written just before or just after an allocation since this was last asked.

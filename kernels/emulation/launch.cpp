@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/emulation/launch.h"
 
+#include <fmt/format.h>
+
 #include "core/error.h"
 #include "kernels/emulation/device_memory.h"
 
@@ -12,6 +14,10 @@ void check_pointer_argument(const void* argument, int position, const Site& site
   check(memory.contains(argument, 0, MemoryKind::kDevice) || memory.contains(argument, 0, MemoryKind::kPinned),
         "kernel launched at {}: argument {} is {}, which is not in memory that cudaMalloc gave or still gives",
         to_string(site), position, argument);
+}
+
+std::string name_of_argument(int position, const Site& site) {
+  return fmt::format("argument {} of the kernel launched at {}", position, to_string(site));
 }
 
 }  // namespace gradamp::emulation

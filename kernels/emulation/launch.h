@@ -2,6 +2,7 @@
 // From a kernel and its arguments to work on a stream.
 #pragma once
 
+#include <string>
 #include <tuple>
 #include <type_traits>
 
@@ -14,6 +15,9 @@ namespace gradamp::emulation {
 /// The launch at `site` fails where argument `position` points to memory that is not the device's.
 void check_pointer_argument(const void* argument, int position, const Site& site);
 
+/// "argument 2 of the kernel launched at gather.cu:70"
+std::string name_of_argument(int position, const Site& site);
+
 /// The arguments are kept by value, as CUDA keeps them: a graph replays the launch with them.
 template <typename... P>
 void launch_kernel(void (*kernel)(P...), GridShape shape, Stream* stream, const std::tuple<P...>& arguments) {
@@ -25,6 +29,13 @@ void launch_kernel(void (*kernel)(P...), GridShape shape, Stream* stream, const 
   shape.kernel = reinterpret_cast<const void*>(kernel);
   shape.facts = facts_of(shape.kernel);
   check_shape(shape);
+  if (const auto graph = graph_of_capture(stream)) {
+    int position = 0;
+    const auto name_argument = [&]<typename T>(const T& argument) {
+      name_memory(*graph, &argument, sizeof argument, name_of_argument(++position, shape.site));
+    };
+    std::apply([&](const auto&... argument) { (name_argument(argument), ...); }, arguments);
+  }
   enqueue(stream, [call = Call{kernel, arguments}, shape] {
     int position = 0;
     const auto check_argument = [&]<typename T>(const T& argument) {

@@ -223,6 +223,7 @@ cudaError_t free(void* memory, MemoryKind kind) {
   const std::lock_guard lock(state.mutex);
   if (!state.device_can_be_waited_for()) return returned(cudaErrorStreamCaptureUnsupported);
   state.run_all();
+  if (unusable == cudaSuccess) state.check_unnamed(memory);
   const bool released = DeviceMemory::instance().release(memory, kind);
   return returned(unusable != cudaSuccess ? unusable : released ? cudaSuccess : cudaErrorInvalidValue);
 }
@@ -270,6 +271,10 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t bytes,
     return returned(cudaErrorStreamCaptureUnsupported);
   }
   if (const cudaError_t error = state.accepts_work(stream); error != cudaSuccess) return returned(error);
+  if (stream.capture) {
+    emulation::name_memory(*stream.capture->graph, &target, sizeof target, "the target of a copy");
+    emulation::name_memory(*stream.capture->graph, &source, sizeof source, "the source of a copy");
+  }
   if (from_pageable) {
     const auto* first = static_cast<const char*>(source);
     emulation::enqueue(handle, [target, staged = std::vector<char>(first, first + bytes)] {
@@ -295,6 +300,7 @@ cudaError_t cudaMemsetAsync(void* target, int byte, std::size_t bytes, cudaStrea
   if (!on_device(target, bytes)) return returned(cudaErrorInvalidValue);
   const emulation::Stream& stream = state.stream(handle);
   if (const cudaError_t error = state.accepts_work(stream); error != cudaSuccess) return returned(error);
+  if (stream.capture) emulation::name_memory(*stream.capture->graph, &target, sizeof target, "the target of a memset");
   emulation::enqueue(handle, [target, byte, bytes] { std::memset(target, byte, bytes); });
   return cudaSuccess;
 }

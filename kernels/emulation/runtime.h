@@ -118,7 +118,7 @@ using cudaStream_t = emulation::Stream*;
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes);
 /// Waits for the device first, as CUDA does: queued work may still use the memory. So no capture allows it, not even a
-/// relaxed one; likewise cudaFreeHost.
+/// relaxed one. Throws Error if a graph that can be launched names the memory. Likewise cudaFreeHost.
 cudaError_t cudaFree(void* memory);
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes);
 cudaError_t cudaFreeHost(void* memory);

@@ -37,6 +37,11 @@ class RuntimeState {
   /// For tests: the device works again. CUDA has no such thing.
   void restore_device();
 
+  /// The graphs that can be launched.
+  std::vector<std::shared_ptr<const Graph>> executables;
+  /// Error if one of them names memory of this allocation.
+  void check_unnamed(const void* allocation) const;
+
   /// Runs all that was handed to any stream.
   void run_all();
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Streams, events and graphs.
+#include <algorithm>
 #include <utility>
 
 #include "kernels/emulation/counters.h"
@@ -228,6 +229,9 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, std::si
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
   if (const cudaError_t error = RuntimeState::instance().unusable(); error != cudaSuccess) return returned(error);
+  RuntimeState& state = RuntimeState::instance();
+  const std::lock_guard lock(state.mutex);
+  state.executables.push_back(graph->graph);
   *executable = std::make_unique<EmulatedGraphExec>(EmulatedGraphExec{graph->graph}).release();
   return cudaSuccess;
 }
@@ -253,7 +257,12 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  RuntimeState& state = RuntimeState::instance();
+  if (state.unusable() == cudaErrorInitializationError) return returned(cudaErrorInitializationError);
+  const std::lock_guard lock(state.mutex);
   const std::unique_ptr<EmulatedGraphExec> owner(executable);
+  auto& graphs = state.executables;
+  if (executable) graphs.erase(std::find(graphs.begin(), graphs.end(), executable->graph));
   return returned(executable ? RuntimeState::instance().unusable() : cudaErrorInvalidValue);
 }
 

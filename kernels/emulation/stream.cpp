@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <exception>
 
 #include "core/error.h"
 #include "kernels/emulation/config.h"
+#include "kernels/emulation/device_memory.h"
 #include "kernels/emulation/runtime_state.h"
 
 namespace gradamp::emulation {
@@ -126,6 +128,30 @@ emulated::cudaError_t RuntimeState::accepts_work(const Stream& stream) {
     error = emulated::cudaErrorStreamCaptureImplicit;
   }
   return error;
+}
+
+std::shared_ptr<Graph> graph_of_capture(Stream* handle) {
+  RuntimeState& state = RuntimeState::instance();
+  const std::lock_guard lock(state.mutex);
+  const Stream& stream = state.stream(handle);
+  return stream.capture ? stream.capture->graph : nullptr;
+}
+
+void name_memory(Graph& graph, const void* bytes, std::size_t size, const std::string& by) {
+  const auto* first = static_cast<const char*>(bytes);
+  for (std::size_t offset = 0; offset + sizeof(void*) <= size; offset += sizeof(void*)) {
+    const void* address = nullptr;
+    std::memcpy(&address, first + offset, sizeof address);
+    if (DeviceMemory::instance().allocation_of(address)) graph.memory.push_back({address, by});
+  }
+}
+
+void RuntimeState::check_unnamed(const void* allocation) const {
+  const DeviceMemory& memory = DeviceMemory::instance();
+  for (const auto& graph : executables)
+    for (const NamedMemory& named : graph->memory)
+      check(memory.allocation_of(named.address) != allocation,
+            "memory is freed that a graph still uses: {} points to it", named.by);
 }
 
 void enqueue(Stream* handle, Work work) {

@@ -6,11 +6,13 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -19,9 +21,16 @@ namespace gradamp::emulation {
 
 using Work = std::function<void()>;
 
-/// The work of a captured stream, in order.
+/// An address that captured work was given, and by what: "argument 2 of the kernel launched at gather.cu:70".
+struct NamedMemory {
+  const void* address;
+  std::string by;
+};
+
+/// The work of a captured stream, in order. The memory that it names must not be freed while the graph can be launched.
 struct Graph {
   std::vector<Work> nodes;
+  std::vector<NamedMemory> memory;
 };
 
 enum class CaptureMode { kGlobal, kThreadLocal, kRelaxed };
@@ -82,5 +91,11 @@ struct Event {
 /// Work on a stream (null: the default stream) beside the kernels and copies: what stands in for a library's call. It
 /// joins a graph while the stream captures. Error where the stream takes none.
 void enqueue(Stream* stream, Work work);
+
+/// The graph that `stream` captures into; null if it does not capture.
+std::shared_ptr<Graph> graph_of_capture(Stream* stream);
+
+/// Every aligned word in these bytes, an argument, that is an address in allocated memory is named by the graph.
+void name_memory(Graph& graph, const void* bytes, std::size_t size, const std::string& by);
 
 }  // namespace gradamp::emulation

@@ -281,6 +281,54 @@ TEST_F(RuntimeTest, GraphsReplayWhatWasCaptured) {
   }
 }
 
+struct Numbers {
+  int count;
+  float* target;
+};
+__global__ void number_kernel(Numbers numbers) { numbers.target[threadIdx.x] = static_cast<float>(numbers.count); }
+
+// A graph that is launched again would use the memory, or what has its address by then.
+TEST_F(RuntimeTest, MemoryThatAGraphNamesIsNotFreed) {
+  float *target = nullptr, *unnamed = nullptr, *host = nullptr;
+  ASSERT_EQ(cudaMalloc(&target, 256), cudaSuccess);
+  ASSERT_EQ(cudaMalloc(&unnamed, 256), cudaSuccess);
+  ASSERT_EQ(cudaMallocHost(&host, 256), cudaSuccess);
+  const auto capture = [&](const std::function<void()>& work) {
+    EXPECT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), cudaSuccess);
+    work();
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t executable = nullptr;
+    EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    EXPECT_EQ(cudaGraphInstantiate(&executable, graph), cudaSuccess);
+    EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+    return executable;
+  };
+  const auto expect_named = [&](const std::function<void()>& work, void* memory, const char* by) {
+    const cudaGraphExec_t executable = capture(work);
+    EXPECT_THAT(error_of([&] { memory == host ? cudaFreeHost(memory) : cudaFree(memory); }),
+                ::testing::ContainsRegex(std::string("freed that a graph still uses: ") + by));
+    EXPECT_EQ(cudaGraphLaunch(executable, stream), cudaSuccess);  // it is still there
+    EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);
+  };
+  const auto copy = [&](float* from, float* to, cudaMemcpyKind kind) {
+    EXPECT_EQ(cudaMemcpyAsync(to, from, 128, kind, stream), cudaSuccess);
+  };
+  expect_named(
+      [&] {
+        launch(copy_kernel, {1, 32, 0, stream}, static_cast<const float*>(values.data()), target + 32);
+      },
+      target, "argument 2 of the kernel launched at runtime_test.cpp:[0-9]+");
+  expect_named([&] { launch(number_kernel, {1, 32, 0, stream}, Numbers{1, target}); }, target, "argument 1 of");
+  expect_named([&] { copy(target, host, cudaMemcpyDeviceToHost); }, target, "the source of a copy");
+  expect_named([&] { copy(target, host, cudaMemcpyDeviceToHost); }, host, "the target of a copy");
+  expect_named([&] { EXPECT_EQ(cudaMemsetAsync(target, 0, 128, stream), cudaSuccess); }, target, "the target of a mem");
+  const cudaGraphExec_t executable = capture([&] { add(1, stream); });
+  EXPECT_EQ(cudaFree(unnamed), cudaSuccess);
+  EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);
+  EXPECT_EQ(cudaFree(target), cudaSuccess);
+  EXPECT_EQ(cudaFreeHost(host), cudaSuccess);
+}
+
 TEST_F(RuntimeTest, CaptureStatus) {
   cudaStreamCaptureStatus status{};
   const auto expect_status = [&](cudaStreamCaptureStatus expected) {

@@ -10,6 +10,8 @@
 #include "core/error.h"
 #include "kernels/emulation/access_observer.h"
 #include "kernels/emulation/config.h"
+#include "kernels/emulation/device_access.h"
+#include "kernels/emulation/fault_handler.h"
 #include "kernels/emulation/poison.h"
 
 namespace gradamp::emulation {
@@ -32,6 +34,7 @@ void* DeviceMemory::allocate(std::size_t bytes, MemoryKind kind) try {
   const std::lock_guard lock(mutex_);
   if (kind == MemoryKind::kDevice && bytes > config().memory_limit - std::min(used_, config().memory_limit))
     return nullptr;
+  const DeviceAccess access;
   Allocation allocation{nullptr, bytes, kind, {}, {}};
   if (kAddressSanitizer) {
     void* memory = nullptr;
@@ -41,6 +44,10 @@ void* DeviceMemory::allocate(std::size_t bytes, MemoryKind kind) try {
     fill_with_nan(allocation.begin, allocation.begin + bytes);
   } else {
     allocation.pages = GuardedPages(bytes);
+    if (kind == MemoryKind::kDevice) {
+      watch_for_faults();
+      protect_from_host(allocation.pages.begin(), round_up(bytes, kPage));
+    }
     fill_with_nan(allocation.pages.begin(), allocation.pages.end());
     // As near to the guard behind it as the alignment that its size lets it have.
     allocation.begin = allocation.pages.end() - round_up(bytes, bytes % kAlignment == 0 ? kAlignment : kWidestAccess);
@@ -92,6 +99,7 @@ std::size_t DeviceMemory::free_bytes() const {
 
 void DeviceMemory::check_surroundings() {
   if (kAddressSanitizer) return;
+  const DeviceAccess access;
   const std::lock_guard lock(mutex_);
   for (const auto& [memory, allocation] : allocations_) {
     char* before = allocation.begin - std::min(kRedzone, allocation.begin - allocation.pages.begin());

@@ -14,6 +14,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <memory>
 #endif
 
@@ -65,7 +67,18 @@ std::string describe_fault() {
   running_block->fail(fmt::format("access to {}, at {}", describe_fault(), describe_code(fault_code)));
 }
 
+// No exception can leave the instruction, as none could on a GPU's machine: the program ends.
+[[noreturn]] void end_host_code(const void* code) {
+  std::fprintf(stderr, "host code touched the device's memory at %p, in %s: copy it with cudaMemcpy\n", fault_address,
+               describe_code(code).c_str());
+  std::abort();
+}
+
 void handle_fault(int signal, siginfo_t* info, void* context) {
+  if (!running_thread && info->si_code == SEGV_PKUERR) {
+    fault_address = info->si_addr;
+    end_host_code(reinterpret_cast<const void*>(static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP]));
+  }
   if (!running_thread) {  // not ours: the instruction faults again, and then the previous handler has it
     sigaction(signal, &previous_action, nullptr);
     return;

@@ -15,6 +15,7 @@
 #include "kernels/emulation/block_runner.h"
 #include "kernels/emulation/config.h"
 #include "kernels/emulation/counters.h"
+#include "kernels/emulation/device_access.h"
 #include "kernels/emulation/device_memory.h"
 #include "kernels/emulation/fault_handler.h"
 #include "kernels/emulation/kernel_table.h"
@@ -50,6 +51,7 @@ void run_blocks(const GridShape& shape, const KernelCall& kernel) {
   {
     BlockRunner& runner = BlockRunner::local();
     watch_for_faults();
+    const DeviceAccess access;
     runner.prepare(shape.grid, shape.block, shape.dynamic_shared_bytes, shape.facts);
 #pragma omp for schedule(dynamic)
     for (std::uint64_t turn = 0; turn < count; ++turn) {

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "kernels/emulation/config.h"
+#include "kernels/emulation/device_access.h"
 #include "kernels/emulation/device_memory.h"
 #include "kernels/emulation/runtime_state.h"
 
@@ -27,6 +28,7 @@ void Stream::run_until(std::uint64_t count) {
     for (const Position& position : item.prerequisites) position.stream->run_until(position.count);
     ++done_;
     try {
+      const DeviceAccess access;
       item.work();
     } catch (const std::exception& error) {
       RuntimeState::instance().lose_device(error.what());

@@ -11,6 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "kernels/emulation/device_access.h"
 #include "tests/kernels/emulation/emulation_support.h"
 
 namespace gradamp::emulated {
@@ -62,8 +63,12 @@ class RuntimeTest : public emulation::EmulationTest {
   }
 
   void add(float amount, cudaStream_t to) { launch(add_kernel, {1, 32, 0, to}, values.data(), amount); }
-  // What is in memory, without waiting: the emulator's device memory is the host's.
-  float now() const { return *values.data(); }
+  // What is in memory, without waiting.
+  float now() const { return at(values.data()); }
+  static float at(const float* memory) {
+    const emulation::DeviceAccess access;
+    return *memory;
+  }
 
   DeviceArray<float> values{32};
   cudaStream_t stream = nullptr, other = nullptr;
@@ -121,7 +126,7 @@ TEST_F(RuntimeTest, StreamsWaitForEvents) {
   ASSERT_EQ(cudaStreamWaitEvent(other, event), cudaSuccess);
   launch(copy_kernel, {1, 32, 0, other}, static_cast<const float*>(values.data()), copy.data());
   ASSERT_EQ(cudaStreamSynchronize(other), cudaSuccess);
-  EXPECT_EQ(*copy.data(), 1);
+  EXPECT_EQ(at(copy.data()), 1);
   EXPECT_EQ(now(), 1);  // the rest of the first stream was not needed
 }
 
@@ -131,7 +136,7 @@ TEST_F(RuntimeTest, StreamsDoNotWaitUnasked) {
   add(1, stream);
   launch(copy_kernel, {1, 32, 0, other}, static_cast<const float*>(values.data()), copy.data());
   ASSERT_EQ(cudaStreamSynchronize(other), cudaSuccess);
-  EXPECT_EQ(*copy.data(), 0);
+  EXPECT_EQ(at(copy.data()), 0);
 }
 
 TEST_F(RuntimeTest, TheDefaultStreamWaitsForBlockingStreams) {
@@ -487,7 +492,9 @@ TEST_F(RuntimeTest, MemoryIsAlignedAndBeginsAsNaN) {
     std::byte* memory = nullptr;
     ASSERT_EQ(cudaMalloc(&memory, bytes), cudaSuccess);
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory) % (bytes % 256 == 0 ? 256 : 16), 0u) << bytes;
-    EXPECT_THAT(std::vector<std::byte>(memory, memory + bytes), Each(std::byte{0xFF}));
+    std::vector<std::byte> content(bytes);
+    ASSERT_EQ(cudaMemcpy(content.data(), memory, bytes, cudaMemcpyDeviceToHost), cudaSuccess);
+    EXPECT_THAT(content, Each(std::byte{0xFF}));
     EXPECT_EQ(cudaFree(memory), cudaSuccess);
   }
 }
@@ -520,6 +527,20 @@ TEST_F(RuntimeTest, CopiesKnowTheirDirection) {
   EXPECT_EQ(cudaMemset(values.data(), 0, 64), cudaSuccess);
   EXPECT_EQ(values.host()[15], 0);
   EXPECT_EQ(values.host()[16], 5);
+}
+
+TEST_F(RuntimeTest, HostCodeCannotTouchTheDevicesMemory) {
+  if (!emulation::device_access_is_checked()) GTEST_SKIP() << "this processor has no protection keys";
+  GTEST_FLAG_SET(death_test_style, "threadsafe");  // OpenMP's threads do not survive a fork
+  const char* message = "host code touched the device's memory at 0x.*: copy it with cudaMemcpy";
+  volatile float* const memory = values.data();
+  EXPECT_DEATH(std::printf("%f", static_cast<double>(*memory)), message);
+  EXPECT_DEATH(*memory = 1, message);
+  // Not on a thread that ran blocks before, either.
+  launch(add_kernel, {64, 32, 0, stream}, values.data(), 0.0f);
+  EXPECT_DEATH(*memory = 1, message);
+  const Pinned pinned(1);  // is the host's
+  EXPECT_EQ(*pinned, 1);
 }
 
 TEST_F(RuntimeTest, DeferredCopies) {

@@ -18,13 +18,30 @@ import sys
 
 import gpu_report_markdown
 
-PARTS = ("build", "tests", "sanitize", "convolutions", "kernels", "step", "training", "pytorch")
+PARTS = (
+    "build",
+    "instructions",
+    "tests",
+    "emulator",
+    "convolutions",
+    "kernels",
+    "step",
+    "pytorch",
+    "training",
+    "sanitize",
+)
 EPOCH_IMAGES = 50_000
 PASSES = ("forward", "backward_input", "backward_filter")
+BENCHMARK_PARTS = (("convolutions", "convolution_rows"), ("kernels", "kernel_rows"))
 PRECISIONS = ("bf16", "tf32", "f32")
 OPTIMIZER_NUMBERS = ("GB/s", "of_copy", "of_copy_with_look")
 COMPARISON_NUMBERS = ("network", "precision", "gradamp", "epoch_seconds", "ratio", "range", "version", "modes")
 SUFFIX = "/iterations:1/manual_time"
+
+# About twice the rates of the fastest cards known when this was written (data sheets of B200: 2250 TFLOP/s in bf16 and
+# 1125 in tf32, dense, 8000 GB/s; of RTX PRO 6000: 125 TFLOP/s in f32). What is above was not computed or not moved.
+HIGHEST = {"bf16": 5000.0, "tf32": 2500.0, "f32": 250.0, "GB/s": 16000.0}
+OF_COPY = ("of_copy", "of_copy_with_look", "cold_of_copy")
 
 
 # ---- Reading ----
@@ -56,16 +73,46 @@ def read_json(path):
 def read_benchmarks(path):
     """A Google Benchmark file as {"context": ..., "rows": {name: row}, "left_out": {name: why}, "failed": ...}."""
     document = read_json(path)
-    result = {"context": document.get("context", {}), "rows": {}, "left_out": {}, "failed": {}}
+    result = {"context": document.get("context", {}), "rows": {}, "left_out": {}, "failed": {}, "implausible": []}
     for row in document.get("benchmarks", []):
-        name = row["run_name"].removesuffix(SUFFIX)
+        name = row["run_name"].replace(SUFFIX, "")
         if row.get("error_occurred"):
             message = row.get("error_message", "")
             kind = "left_out" if message.startswith("left out: ") else "failed"
-            result[kind][name] = message.removeprefix("left out: ")
+            result[kind][name] = message[len("left out: ") :] if kind == "left_out" else message
         else:
             result["rows"][name] = row
+    leave_out_implausible(result)
     return result
+
+
+def leave_out_implausible(benchmarks):
+    """Removes rates that no card has, with what was computed from them, and says so in "implausible"."""
+    context, said = benchmarks["context"], benchmarks["implausible"]
+    precision = context.get("precision", "bf16")
+
+    def ceiling(key, highest, unit):
+        if key not in context:
+            return True
+        rate = context_number(benchmarks, key)
+        if rate <= highest:  # 0 if it was not measured
+            return True
+        said.append(f"a ceiling of {rate:.3g} {unit} ({key}) is above any card's: not believed, nor what is relative to it")
+        del context[key]
+        return False
+
+    copies = [ceiling(key, HIGHEST["GB/s"], "GB/s") for key in ("copy_ceiling_gb_s", "library_copy_gb_s", "own_copy_gb_s")]
+    matrix = ceiling("matrix_ceiling_tflop_s", HIGHEST.get(precision, HIGHEST["bf16"]), "TFLOP/s")
+    for name, row in list(benchmarks["rows"].items()):
+        if not all(copies):
+            for key in OF_COPY:
+                row.pop(key, None)
+        if not matrix:
+            row.pop("of_floor", None)
+        rate = row.get("TFLOP/s", 0.0)
+        if not rate <= HIGHEST.get(precision, HIGHEST["bf16"]):
+            said.append(f"{name}: {rate:.3g} TFLOP/s is above any card's")
+            del benchmarks["rows"][name]
 
 
 def seconds_of(row):
@@ -73,10 +120,12 @@ def seconds_of(row):
 
 
 def context_number(benchmarks, key):
+    """0 if it is not there; infinite if it is no number."""
     try:
-        return float(benchmarks["context"][key])
+        number = float(benchmarks["context"][key])
     except (KeyError, TypeError, ValueError):
         return 0.0
+    return math.inf if math.isnan(number) or number < 0 else number
 
 
 # ---- Convolutions ----
@@ -188,18 +237,26 @@ def kernel_table(benchmarks):
     return table, shapes
 
 
+def is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def optimizer_table(benchmarks):
-    """{variant: {size: numbers or why it was left out}}, and the sizes in order."""
+    """{variant: {size: numbers or why it was left out}}, and the sizes in order: numbers of weights, then networks."""
     table, sizes = {}, []
     cells = {}
     for name, row in benchmarks["rows"].items():
-        cells[name] = {"seconds": seconds_of(row), **{key: row[key] for key in OPTIMIZER_NUMBERS}}
-    for name, cell in (cells | benchmarks["left_out"]).items():
+        cells[name] = {"seconds": seconds_of(row), **{key: row.get(key) for key in OPTIMIZER_NUMBERS}}
+    for name, cell in {**cells, **benchmarks["left_out"]}.items():
         variant, size = name.split("/")
         table.setdefault(variant, {})[size] = cell
         if size not in sizes:
             sizes.append(size)
-    return table, sorted(sizes, key=float)
+    return table, sorted(sizes, key=lambda size: (0, float(size), "") if is_number(size) else (1, 0.0, size))
 
 
 def step_row(document):
@@ -369,18 +426,31 @@ def note_ceilings(report, benchmarks, precision):
 
 
 def extra_checks(report):
-    """Checks on what was measured: (part, name, message) of those that failed."""
+    """Checks on what was measured: (part, name, message) of those that failed. Only a wrong or unreadable result does."""
     failures = list(report["unreadable"])
-    if report["facts"].get("device") == "cuda":
-        if report["convolutions"] and not report["library"].startswith("cuDNN"):
-            failures.append(("convolutions", "cuDNN", f"nothing to compare with: {report['library']}"))
-        elif report["convolutions"] and not any(row["ratio"] for row in report["convolutions"]):
-            failures.append(("convolutions", "cuDNN", "it computed none of the convolutions"))
-    for part, key in (("convolutions", "convolution_rows"), ("kernels", "kernel_rows")):
+    for part, key in BENCHMARK_PARTS:
         for precision, benchmarks in report[key].items():
             for name, message in benchmarks["failed"].items():
                 failures.append((part, f"{precision} {name}", message))
     return failures
+
+
+def notes(report):
+    """(part, name, message) of what is lacking without being wrong: a library that is not there, a rate not believed."""
+    found = []
+    for part, key in BENCHMARK_PARTS:
+        for precision, benchmarks in report[key].items():
+            found += [(part, precision, f"left out: {message}") for message in benchmarks["implausible"]]
+            for name in ("cub", "atomic", "ceilings_left_out"):
+                message = benchmarks["context"].get(name, "")
+                if "left out" in message:
+                    found.append((part, name, message))
+    if report["convolutions"] and report["facts"].get("device") == "cuda":
+        if not report["library"].startswith("cuDNN"):
+            found.append(("convolutions", "cuDNN", f"nothing to compare with: {report['library']}"))
+        elif not any(row["ratio"] for row in report["convolutions"]):
+            found.append(("convolutions", "cuDNN", "it computed none of the convolutions"))
+    return sorted(set(found), key=found.index)
 
 
 # ---- Writing ----
@@ -388,7 +458,7 @@ def extra_checks(report):
 
 def summary(report, parts):
     """(lines, whether all is well) about `parts`."""
-    failures = extra_checks(report)
+    failures, lacking = extra_checks(report), notes(report)
     lines, good = [], True
     for part in parts:
         checks = report["checks"].get(part, [])
@@ -399,6 +469,7 @@ def summary(report, parts):
             failed.append("it did not run")
         good &= not failed
         state = "FAILED" if failed else "skipped" if len(skipped) == len(checks) else "passed"
+        skipped += [f"{name}: {message}" for of, name, message in lacking if of == part]
         seconds = report["seconds"].get(part, 0)
         lines.append(f"{part:<13} {state:<8} {len(checks):>4} checks {seconds:>5} s")
         lines += [f"    {text}" for text in failed + skipped]
@@ -408,7 +479,7 @@ def summary(report, parts):
 def write(folder, parts):
     folder = pathlib.Path(folder)
     report = collect(folder)
-    (folder / "report.md").write_text(gpu_report_markdown.markdown(report, extra_checks(report)), encoding="utf-8")
+    (folder / "report.md").write_text(gpu_report_markdown.markdown(report, extra_checks(report), notes(report)), encoding="utf-8")
     (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     lines, good = summary(report, parts or list(report["checks"]))
     print(f"\n{'part':<13} {'result':<8}")

@@ -1,24 +1,34 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Tests of tools/gpu_check.sh with programs that pretend: what it runs, what it makes of failures, and that no failure
-goes unseen. They need bash, and neither a GPU nor a build."""
+"""Tests of tools/gpu_check.sh with programs that pretend: what it runs, what it makes of failures, that no failure goes
+unseen, and that a pack runs where there is nothing but bash, coreutils and Python. They need neither a GPU nor a build."""
 
+import array
 import json
 import os
 import pathlib
+import shutil
+import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 import textwrap
 import unittest
+from unittest import mock
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "tools" / "gpu_check.sh"
+sys.path.insert(0, str(ROOT / "tools" / "gpu_check"))
+
+import agreement  # noqa: E402
+import machine  # noqa: E402
+import pack  # noqa: E402
 
 NVIDIA_SMI = """
-    case $1 in
-      --list-gpus) echo 'GPU 0: NVIDIA Pretender (UUID: GPU-1)' ;;
-      *) echo 'NVIDIA Pretender, 580.1, 81559 MiB, 9.0' ;;
+    case $* in
+      *--list-gpus*) echo 'GPU 0: NVIDIA Pretender (UUID: GPU-1)' ;;
+      *) echo "NVIDIA Pretender, 580.1, 81559 MiB, ${FREE_MIB:-80000} MiB, 9.0" ;;
     esac
 """
 # Two tests on the device cuda, run by one shard or two.
@@ -34,6 +44,12 @@ TESTS = """
       [ "$i" != "${ENDING_TEST:-}" ] || exit 0
       echo "[       OK ] Devices/Conformance.Agrees/cuda_$i (1 ms)"
     done
+"""
+INSTRUCTIONS = """
+    [ -z "${NO_GPU_FOR_TESTS:-}" ] || { echo 'skipped: there is no GPU'; exit 77; }
+    case $1 in --gtest_list_tests) echo 'Mma.'; echo '  Bf16'; exit 0 ;; esac
+    [ -z "${BAD_MMA:-}" ] || { echo '[  FAILED  ] Mma.Bf16 (0 ms)'; exit 1; }
+    echo '[       OK ] Mma.Bf16 (0 ms)'
 """
 SANITIZER = """
     while [ $# -gt 0 ]; do
@@ -71,23 +87,34 @@ STEP = """
            "seconds_per_step": [0.001], "analysed_seconds_per_step": [0.00101]}'
 """
 TRAIN = """
+    [ "$1" != info ] || { echo "          cuda: ${INFO:-there is no NVIDIA driver}; built with CUDA 13.0"; exit 0; }
     echo "$0 $*" >>"$CALLS"
+    weight=1
+    case "$*" in *--device\ cuda*) weight=${CUDA_WEIGHT:-1} ;; esac
     while [ "$1" != --run-folder ]; do shift; done
     mkdir -p "$2"
     for epoch in 1 2 3; do
       analyzed=false amplified=false
       [ $epoch != 2 ] || analyzed=true
       [ $epoch != 3 ] || amplified=true
-      echo '{"epoch": '$epoch', "learning_rate": 0.1, "train_loss": '$((4 - epoch))${NOISE:+.$RANDOM}', "test_loss": 1,
+      echo '{"epoch": '$epoch', "learning_rate": 0.1, "train_loss": '$((4 - epoch)).0${NOISE:+$RANDOM}', "test_loss": 1.0,
              "train_accuracy": 0.5, "test_accuracy": 0.5, "analyzed": '$analyzed', "amplified": '$amplified',
              "images_per_second": 9}' | tr -d '\\n'
       echo
     done >"$2/metrics.jsonl"
+    python3 -c '
+    import struct, sys
+    header = b"{\\"weight\\": {\\"dtype\\": \\"F32\\", \\"shape\\": [1], \\"data_offsets\\": [0, 4]}}"
+    sys.stdout.buffer.write(struct.pack("<Q", len(header)) + header + struct.pack("<f", float(sys.argv[1])))
+    ' "$weight" >"$2/checkpoint.safetensors"
 """
 PYTHON = """
     [ "$1" != -c ] || { echo 'ModuleNotFoundError: no torch' >&2; exit 1; }
     exec python3 "$@"
 """
+
+
+TEST_PROGRAMS = ("core_tests", "kernels_tests", "layers_tests", "nets_tests", "optim_tests")
 
 
 class Pretence:
@@ -101,7 +128,12 @@ class Pretence:
         self.script(self.tools / "nvidia-smi", NVIDIA_SMI)
         self.script(self.tools / "sanitizer", SANITIZER)
         self.script(self.tools / "python", PYTHON)
-        self.script(self.build / "tests" / "kernels_tests", TESTS)
+        (self.tools / "python3").symlink_to(os.path.realpath(sys.executable))
+        for name in TEST_PROGRAMS:
+            self.script(self.build / "tests" / name, TESTS)
+        words = self.build / "tests" / "kernels" / "emulation"
+        self.script(words / "gpu" / "cuda_words_gpu_tests", INSTRUCTIONS)
+        self.script(words / "cuda_words_tests", INSTRUCTIONS)
         self.script(self.build / "bench" / "convolution_bench", BENCHMARK)
         self.script(self.build / "bench" / "kernel_bench", KERNELS)
         self.script(self.build / "bench" / "optimizer_bench", OPTIMIZER)
@@ -114,7 +146,7 @@ class Pretence:
         path.write_text("#!/usr/bin/env bash\n" + textwrap.dedent(text))
         path.chmod(0o755)
 
-    def run(self, *arguments, **environment):
+    def run(self, *arguments, jobs="2", **environment):
         """The exit code and all that was printed."""
         settings = {
             **os.environ,
@@ -132,8 +164,7 @@ class Pretence:
             str(self.build),
             "--report",
             str(self.report),
-            "--jobs",
-            "2",
+            *(["--jobs", jobs] if jobs else []),
             *arguments,
         ]
         done = subprocess.run(command, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -146,7 +177,17 @@ class Pretence:
         return (self.path / "calls").read_text()
 
 
-MEASURED = ("tests", "sanitize", "convolutions", "kernels", "step", "training", "pytorch")
+MEASURED = (
+    "instructions",
+    "tests",
+    "emulator",
+    "convolutions",
+    "kernels",
+    "step",
+    "pytorch",
+    "training",
+    "sanitize",
+)
 
 
 class GpuCheckTest(unittest.TestCase):
@@ -157,7 +198,7 @@ class GpuCheckTest(unittest.TestCase):
         code, printed = self.pretence.run(*MEASURED)
         self.assertEqual(code, 0, printed)
         text = self.pretence.markdown()
-        for expected in ["# gradamp on NVIDIA Pretender", "580.1", "cuDNN 9.1.0", "**0.80**", "2 tests"]:
+        for expected in ["# gradamp on NVIDIA Pretender", "580.1", "cuDNN 9.1.0", "**0.80**", "2 tests", "## Aims"]:
             self.assertIn(expected, text)
         self.assertIn("left out", printed)  # PyTorch
         calls = self.pretence.calls()
@@ -173,12 +214,65 @@ class GpuCheckTest(unittest.TestCase):
         report = json.loads((self.pretence.report / "report.json").read_text())
         self.assertEqual(set(report["checks"]), set(MEASURED))
 
+    def test_parts_are_in_the_order_that_tells_most_first(self):
+        _, printed = self.pretence.run(CUDA_PATH="/no/where")
+        parts = [line[3:] for line in printed.splitlines() if line.startswith("== ")]
+        self.assertEqual(parts, ["build", *MEASURED])
+
     def test_no_gpu_is_a_failure_with_one_line(self):
         self.pretence.script(self.pretence.tools / "nvidia-smi", "echo 'No devices were found'; exit 6")
         code, printed = self.pretence.run("tests")
         self.assertEqual(code, 1)
         self.assertEqual(len(printed.splitlines()), 1, printed)
-        self.assertIn("no GPU", printed)
+        self.assertIn("there is no GPU: there is no NVIDIA driver", printed)
+        (self.pretence.build / "gradamp").unlink()
+        code, printed = self.pretence.run("tests")
+        self.assertEqual((code, len(printed.splitlines())), (1, 1), printed)
+        self.assertIn("there is no GPU: nvidia-smi", printed)
+
+    def test_a_gpu_without_nvidia_smi(self):
+        self.pretence.script(self.pretence.tools / "nvidia-smi", "exit 127")
+        code, printed = self.pretence.run("tests", INFO="NVIDIA Loner (compute capability 9.0, 132 multiprocessors)")
+        self.assertEqual(code, 0, printed)
+        self.assertIn("NVIDIA Loner compute capability 9.0", self.pretence.markdown())
+
+    def test_no_more_processes_than_fit_the_memory(self):
+        for free, shards in [("1000", 1), ("80000", 2)]:
+            self.pretence.run("tests", jobs=None, FREE_MIB=free)
+            logs = list((self.pretence.report / "logs").glob("tests-core_tests-*.log"))
+            self.assertEqual(len(logs), min(shards, os.cpu_count()))
+
+    def test_instructions(self):
+        for environment, said in [
+            ({"BAD_MMA": "yes"}, "0 of 1 tests passed"),
+            ({"NO_GPU_FOR_TESTS": "yes"}, "its tests cannot be listed: exit code 77: skipped: there is no GPU"),
+        ]:
+            code, printed = self.pretence.run("instructions", **environment)
+            self.assertEqual(code, 1)
+            self.assertIn(said, printed)
+        self.assertEqual(self.pretence.run("instructions")[0], 0)
+        self.pretence.script(
+            self.pretence.build / "tests" / "kernels" / "emulation" / "gpu" / "cuda_words_gpu_tests", "exit 0"
+        )
+        code, printed = self.pretence.run("instructions")
+        self.assertEqual(code, 1)
+        self.assertIn("leaves no test", printed)
+
+    def test_a_step_that_differs_from_the_emulators_is_a_failure(self):
+        self.assertEqual(self.pretence.run("emulator")[0], 0)
+        self.assertIn("largest difference 0.0e+00", self.pretence.markdown())
+        code, printed = self.pretence.run("emulator", CUDA_WEIGHT="1.001")
+        self.assertEqual(code, 1)
+        self.assertRegex(printed, r"failed +agrees-f32 .*weight by 1.0e-03")
+        self.assertRegex(printed, r"passed +agrees-bf16")
+
+    def test_a_filter(self):
+        self.assertEqual(self.pretence.run("tests", GPU_CHECK_FILTER="*relu*")[0], 0)
+        for name in TEST_PROGRAMS:
+            self.pretence.script(self.pretence.build / "tests" / name, "exit 0")
+        code, printed = self.pretence.run("tests", GPU_CHECK_FILTER="*nonsense*")
+        self.assertEqual(code, 1)
+        self.assertIn("the filter *nonsense* leaves no test", printed)
 
     def test_wrong_usage(self):
         for words in [
@@ -187,6 +281,9 @@ class GpuCheckTest(unittest.TestCase):
             ("--limit", "soon"),
             ("--device", "cpu"),
             ("--data", "/no/where"),
+            ("--programs", "/no/where"),
+            ("--pack",),
+            ("--pack", "a.tar.xz", "tests"),
         ]:
             self.assertEqual(self.pretence.run(*words)[0], 2, words)
 
@@ -206,7 +303,13 @@ class GpuCheckTest(unittest.TestCase):
         self.pretence.script(self.pretence.build / "tests" / "kernels_tests", "exit 0")
         code, printed = self.pretence.run("tests")
         self.assertEqual(code, 1)
-        self.assertIn("no test passed on the device cuda", printed)
+        self.assertRegex(printed, r"failed +kernels_tests .*the filter \*cuda\* leaves no test")
+
+    def test_tests_that_skip_themselves_are_a_failure(self):
+        self.pretence.script(self.pretence.build / "tests" / "nets_tests", TESTS.replace("      OK", " SKIPPED"))
+        code, printed = self.pretence.run("tests")
+        self.assertEqual(code, 1)
+        self.assertRegex(printed, r"failed +nets_tests .*none ran")
 
     def test_what_one_sanitizer_finds_is_a_failure(self):
         code, printed = self.pretence.run("sanitize", BAD_TOOL="racecheck")
@@ -215,16 +318,16 @@ class GpuCheckTest(unittest.TestCase):
         self.assertRegex(printed, r"failed +racecheck")
         self.assertRegex(printed, r"passed +memcheck")
 
-    def test_no_sanitizer_is_a_failure(self):
+    def test_no_sanitizer_is_said_and_is_no_failure(self):
         code, printed = self.pretence.run("sanitize", GRADAMP_COMPUTE_SANITIZER="no-such-tool")
-        self.assertEqual(code, 1)
-        self.assertIn("compute-sanitizer: not on PATH", printed)
+        self.assertEqual(code, 0)
+        self.assertIn("compute-sanitizer: left out: not on PATH", printed)
 
     def test_a_program_that_was_not_built_is_a_failure(self):
         (self.pretence.build / "bench" / "kernel_bench").unlink()
         code, printed = self.pretence.run("kernels")
         self.assertEqual(code, 1)
-        self.assertIn("bench/kernel_bench: not in", printed)
+        self.assertIn("kernel_bench: not in", printed)
         self.assertRegex(printed, r"passed +optimizer")
 
     def test_a_failing_benchmark_is_a_failure(self):
@@ -240,7 +343,7 @@ class GpuCheckTest(unittest.TestCase):
         self.assertIn("took longer than 1 s", printed)
 
     def test_a_run_whose_loss_does_not_fall_is_a_failure(self):
-        self.pretence.script(self.pretence.build / "gradamp", TRAIN.replace("$((4 - epoch))", "$((4 + epoch))"))
+        self.pretence.script(self.pretence.build / "gradamp", TRAIN.replace("$((4 - epoch)).0", "$((4 + epoch)).0"))
         code, printed = self.pretence.run("training")
         self.assertEqual(code, 1)
         self.assertIn("did not fall", printed)
@@ -263,11 +366,318 @@ class GpuCheckTest(unittest.TestCase):
         self.assertNotIn("| step |", self.pretence.markdown())
 
     def test_a_dry_run_is_quick_and_says_so(self):
-        self.pretence.script(self.pretence.build / "tests" / "kernels_tests", TESTS.replace("cuda", "emulated"))
+        for name in TEST_PROGRAMS:
+            self.pretence.script(self.pretence.build / "tests" / name, TESTS.replace("cuda", "emulated"))
         code, printed = self.pretence.run("--device", "emulated", *MEASURED)
         self.assertEqual(code, 0, printed)
         self.assertIn("dry run", self.pretence.markdown())
         self.assertIn("--quick", self.pretence.calls())
+
+    def test_quick_is_small_on_the_device_cuda(self):
+        code, printed = self.pretence.run("--quick", *MEASURED)
+        self.assertEqual(code, 0, printed)
+        self.assertIn("A quick run", self.pretence.markdown())
+        calls = [line for line in self.pretence.calls().splitlines() if "--device emulated" not in line]
+        self.assertTrue(calls)
+        for call in calls:
+            self.assertIn("--device cuda", call)
+            self.assertNotRegex(call, "resnet18|resnet50|vgg19|1e8")
+            if "_bench" in call:
+                self.assertIn("--quick", call)
+
+    def test_a_quick_run_and_a_whole_one_are_not_mixed(self):
+        self.assertEqual(self.pretence.run("step")[0], 0)
+        self.assertEqual(self.pretence.run("--quick", "kernels")[0], 0)
+        self.assertNotIn("| step |", self.pretence.markdown())
+
+    def test_programs_of_another_folder_come_first(self):
+        self.pretence.script(self.pretence.path / "others" / "kernels_tests", "echo the other one; exit 3")
+        code, printed = self.pretence.run("--programs", str(self.pretence.path / "others"), "tests")
+        self.assertEqual(code, 1)
+        self.assertRegex(printed, r"failed +kernels_tests .*exit code 3: the other one")
+        self.assertRegex(printed, r"passed +core_tests")
+
+
+def tensor_file(path, **tensors):
+    """Writes a safetensors file of f32 tensors."""
+    header, data = {"__metadata__": {"format": "a test"}}, b""
+    for name, values in tensors.items():
+        packed = array.array("f", values).tobytes()
+        header[name] = {"dtype": "F32", "shape": [len(values)], "data_offsets": [len(data), len(data) + len(packed)]}
+        data += packed
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+class AgreementTest(unittest.TestCase):
+    def setUp(self):
+        owner = tempfile.TemporaryDirectory()
+        self.addCleanup(owner.cleanup)
+        self.path = pathlib.Path(owner.name)
+        self.weights = [1.0 + i / 10000 for i in range(3 * agreement.PIECE)]
+        self.make("one")
+
+    def make(self, name, loss=2.5, **tensors):
+        (self.path / name).mkdir(exist_ok=True)
+        (self.path / name / "metrics.jsonl").write_text(json.dumps({"train_loss": loss, "test_loss": 2.0}) + "\n")
+        tensor_file(self.path / name / "checkpoint.safetensors", **{"weight": self.weights, "bias": [0.5], **tensors})
+        return name
+
+    def compare(self, precision, name):
+        command = [sys.executable, str(ROOT / "tools" / "gpu_check" / "agreement.py"), precision, "one", name]
+        done = subprocess.run(command, cwd=self.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return done.returncode, done.stdout.splitlines()[-1]
+
+    def test_the_same(self):
+        code, printed = self.compare("f32", self.make("other"))
+        self.assertEqual(code, 0)
+        self.assertIn("4 tensors and losses; largest difference 0.0e+00", printed)
+
+    def test_tolerances_depend_on_the_precision(self):
+        for precision, tolerance in agreement.TOLERANCE.items():
+            for factor, expected in [(0.9, 0), (1.1, 1)]:
+                name = self.make("other", bias=[0.5 * (1 + factor * tolerance)])
+                self.assertEqual(self.compare(precision, name)[0], expected, (precision, factor))
+
+    def test_a_fault_in_a_small_part_of_a_large_tensor(self):
+        weights = self.weights[:]
+        weights[agreement.PIECE + 5] *= 1.5  # 7e-3 of the piece's norm
+        code, printed = self.compare("tf32", self.make("other", weight=weights))
+        self.assertEqual(code, 0)
+        weights[agreement.PIECE + 6] *= 2  # 15e-3 of the piece's norm, 9e-3 of the tensor's
+        code, printed = self.compare("tf32", self.make("other", weight=weights))
+        self.assertEqual(code, 1)
+        self.assertIn("weight by 1.", printed)
+
+    def test_what_is_wrong(self):
+        infinite = self.weights[:-1] + [float("inf")]
+        for name, changes, said in [
+            ("a", {"loss": 2.6}, "train_loss by 4.0e-02"),
+            ("b", {"loss": "nan"}, "train_loss is 2.5 and nan"),
+            ("c", {"weight": infinite}, "weight by inf"),
+            ("d", {"weight": self.weights[:-1]}, "weight by inf"),
+            ("e", {"more": [1.0]}, "do not hold the same tensors: more"),
+        ]:
+            code, printed = self.compare("bf16", self.make(name, **changes))
+            self.assertEqual(code, 1)
+            self.assertIn(said, printed)
+        (self.path / "a" / "checkpoint.safetensors").write_bytes(b"short")
+        self.assertEqual(self.compare("f32", "a")[0], 1)
+        self.assertEqual(self.compare("f32", "nowhere")[0], 1)
+        self.assertEqual(self.compare("f16", "one")[0], 2)
+
+
+class MachineTest(unittest.TestCase):
+    """What depends on nvidia-smi is asked with a pretended one."""
+
+    def setUp(self):
+        owner = tempfile.TemporaryDirectory()
+        self.addCleanup(owner.cleanup)
+        self.path = pathlib.Path(owner.name)
+
+    def asked(self, script):
+        Pretence.script(self.path / "nvidia-smi", script)
+        changes = {"PATH": f"{self.path}:{os.environ['PATH']}", "CALLS": str(self.path / "calls")}
+        return mock.patch.dict(os.environ, changes)
+
+    def test_jobs(self):
+        for free, cores, expected in [("81000", 16, 16), ("7000", 16, 10), ("100", 16, 1), ("81000", 2, 2)]:
+            with self.asked(f"echo 'GPU, 580.1, 81559 MiB, {free} MiB, 9.0'"):
+                self.assertEqual(machine.jobs(cores), expected)
+        with self.asked("echo 'GPU, 580.1, [N/A], [N/A], 9.0'"):  # a part of a card
+            self.assertEqual(machine.jobs(16), 4)
+        with self.asked("exit 9"):
+            self.assertEqual(machine.jobs(2), 2)
+
+    def test_the_card_that_programs_use(self):
+        script = 'case $* in "-i 1 "*) echo "B, 580.1, 1 MiB, 1 MiB, 9.0" ;; *) echo "A, 580.1, 1 MiB, 1 MiB, 7.5" ;; esac'
+        with self.asked(script):
+            self.assertEqual(machine.gpu_by_nvidia_smi()["name"], "A")
+            with mock.patch.dict(os.environ, {"CUDA_VISIBLE_DEVICES": "1,0"}):
+                self.assertEqual(machine.gpu_by_nvidia_smi()["name"], "B")
+        with self.asked('[ "$1" != --list-gpus ] || echo "GPU 0: NVIDIA Old (UUID: GPU-1)"'):
+            self.assertEqual(machine.gpu_by_nvidia_smi(), {"name": "NVIDIA Old"})
+
+    def test_libraries_of_python_environments_and_of_the_system(self):
+        packages, toolkit, empty = self.path / "packages", self.path / "cuda" / "lib64", self.path / "empty"
+        for folder in (packages / "nvidia" / "cudnn" / "lib", packages / "nvidia" / "cu13" / "lib", toolkit, empty):
+            folder.mkdir(parents=True)
+        (toolkit / "libcublas.so.13").touch()
+        Pretence.script(self.path / "python", f"echo '[\"{packages}\"]'")
+        with mock.patch.object(machine, "SYSTEM_FOLDERS", (str(toolkit), str(empty))):
+            with mock.patch.dict(os.environ):
+                os.environ.pop("CUDA_PATH", None)
+                found = machine.libraries([str(self.path / "python"), str(self.path / "no-python")])
+        expected = [packages / "nvidia" / "cu13" / "lib", packages / "nvidia" / "cudnn" / "lib", toolkit]
+        self.assertEqual(found, [str(folder) for folder in expected])
+
+    def test_wrong_words(self):
+        with mock.patch.object(sys, "stderr"):
+            self.assertEqual(machine.main(["nonsense"]), 2)
+
+
+COREUTILS = "basename cat chmod cp cut date dirname env head ls mkdir mktemp mv nproc printf rm rmdir sleep sort tail tee timeout touch tr uname uniq wc"
+
+
+class PackTest(unittest.TestCase):
+    def setUp(self):
+        self.pretence = Pretence(self)
+        self.archive = self.pretence.path / "pack.tar.xz"
+        self.folder = self.pretence.path / "elsewhere" / "gradamp-pack"
+        self.bare = self.pretence.path / "bare"  # all that a machine with a GPU must have, beside the driver
+        self.bare.mkdir()
+        for name in COREUTILS.split() + ["bash"]:
+            (self.bare / name).symlink_to(shutil.which(name))
+        (self.bare / "python3").symlink_to(os.path.realpath(sys.executable))
+
+    def pack(self, *words):
+        command = ["bash", str(SCRIPT), "--pack", str(self.archive), "--build", str(self.pretence.build), *words]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("GPU_CHECK")}
+        environment["GRADAMP_COMMIT"] = "0123abc"
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return done.returncode, done.stdout
+
+    def unpack(self):
+        self.folder.parent.mkdir()
+        subprocess.run([sys.executable, "-m", "tarfile", "-e", str(self.archive), str(self.folder.parent)], check=True)
+
+    def bare_run(self, *command, **environment):
+        """Runs it with nothing in the environment and on PATH but what is needed."""
+        path = f"{self.bare}:{self.pretence.path / 'driver'}"
+        environment = {"PATH": path, "CALLS": str(self.pretence.path / "calls"), **environment}
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return done.returncode, done.stdout
+
+    def test_a_pack_runs_on_a_bare_machine(self):
+        code, printed = self.pack()
+        self.assertEqual(code, 0, printed)
+        self.unpack()
+        self.pretence.script(self.pretence.path / "driver" / "nvidia-smi", NVIDIA_SMI)
+        code, printed = self.bare_run(str(self.folder / "run"), "--quick")
+        self.assertEqual(code, 0, printed)
+        parts = [line[3:] for line in printed.splitlines() if line.startswith("== ")]
+        self.assertEqual(parts, list(MEASURED))  # without build
+        report = json.loads((self.folder / "gpu-report" / "report.json").read_text())
+        self.assertEqual(report["facts"]["commit"], "0123abc")
+        self.assertEqual(report["checks"]["sanitize"][0]["status"], "skipped")
+        self.assertNotIn("not found", printed)  # a tool that is not there
+
+    def test_a_pack_on_the_emulator(self):
+        self.pack()
+        self.unpack()
+        code, printed = self.bare_run(str(self.folder / "run"), "--device", "emulated", "instructions", "step")
+        self.assertEqual(code, 0, printed)
+        code, printed = self.bare_run("bash", str(self.folder / "run"), "build")
+        self.assertEqual(code, 2)
+        code, printed = self.bare_run(str(self.folder / "run"), "--pack", "again.tar.xz")
+        self.assertNotEqual(code, 0)
+        self.assertIn("this is a pack already", printed)
+
+    def test_what_is_in_it(self):
+        self.pack()
+        with tarfile.open(self.archive) as archive:
+            entries = {entry.name: entry for entry in archive.getmembers()}
+        for name in (
+            "run",
+            "README.txt",
+            "pack.tsv",
+            "programs/gradamp",
+            "programs/bin/cuda_words_gpu_tests",
+            "tools/gpu_check.sh",
+            "tools/gpu_check/shards.py",
+            "tools/gpu_report.py",
+            "tools/gpu_report_markdown.py",
+            "bench/compare_pytorch.py",
+            "tests/oracle/networks.py",
+            "tests/nets/recorded/resnet8_10.json",
+        ):
+            self.assertIn(f"gradamp-pack/{name}", entries)
+        for name in ("run", "programs/gradamp", "programs/bin/gradamp"):
+            self.assertEqual(entries[f"gradamp-pack/{name}"].mode, 0o755)
+        self.assertTrue(all(entry.uid == 0 and entry.mtime == 0 for entry in entries.values()))
+        before = self.archive.read_bytes()
+        self.pack()
+        self.assertEqual(before, self.archive.read_bytes())
+
+    def test_a_program_brings_its_loader_and_libraries(self):
+        (self.pretence.build / "gradamp").unlink()
+        shutil.copy(os.path.realpath(shutil.which("cat")), self.pretence.build / "gradamp")
+        code, printed = self.pack()
+        self.assertEqual(code, 0, printed)
+        self.unpack()
+        code, mapped = self.bare_run(str(self.folder / "programs" / "gradamp"), "/proc/self/maps")
+        self.assertEqual(code, 0, mapped)
+        libraries = {line.split()[-1] for line in mapped.splitlines() if ".so" in line}
+        self.assertIn(str(self.folder / "lib" / "libc.so.6"), libraries)
+        for each in libraries:
+            self.assertTrue(each.startswith(str(self.folder)), each)
+        self.assertTrue((self.folder / "lib" / "libpthread.so.0").exists())  # the driver's libraries may name it
+        if os.geteuid() == 0:  # a machine that has nothing else at all
+            command = ["/lib/loader", "--library-path", "/lib", "/programs/bin/gradamp", "/pack.tsv"]
+            done = subprocess.run(["chroot", str(self.folder), *command], stdout=subprocess.PIPE, text=True, check=True)
+            self.assertIn("0123abc", done.stdout)
+
+    def test_libraries_beside_a_program_come_along(self):
+        (self.pretence.build / "libcublas.so.13").write_text("a stand-in")
+        code, printed = self.pack()
+        self.assertEqual(code, 1)  # strip does not know the format
+        shutil.copy(os.path.realpath(shutil.which("cat")), self.pretence.build / "libcublas.so.13")
+        code, printed = self.pack()
+        self.assertEqual(code, 0, printed)
+        with tarfile.open(self.archive) as archive:
+            self.assertIn("gradamp-pack/lib/libcublas.so.13", archive.getnames())
+
+    def test_a_program_that_is_missing(self):
+        (self.pretence.build / "bench" / "kernel_bench").unlink()
+        code, printed = self.pack()
+        self.assertEqual(code, 1)
+        self.assertIn(f"not in {self.pretence.build}: kernel_bench", printed)
+        self.assertFalse(self.archive.exists())
+        self.pretence.script(self.pretence.path / "others" / "kernel_bench", KERNELS)
+        code, printed = self.pack("--programs", str(self.pretence.path / "others"))
+        self.assertEqual(code, 0, printed)
+
+    def test_wrong_names(self):
+        for name, said in [("pack.zip", "ends with .tar.xz"), ("no/where.tar.xz", "there is no folder")]:
+            self.archive = self.pretence.path / name
+            code, printed = self.pack()
+            self.assertEqual(code, 1)
+            self.assertIn(said, printed)
+
+    def test_no_toolkit_to_build_a_pack_with(self):
+        command = ["bash", str(SCRIPT), "--pack", str(self.archive)]
+        code, printed = self.bare_run(*command, CUDA_PATH=str(self.pretence.path))
+        self.assertEqual(code, 1)
+        self.assertIn("a pack needs the CUDA toolkit", printed)
+
+    def test_needed_libraries(self):
+        printed = "\n".join(
+            [
+                "linux-vdso.so.1 (0x00007fff)",
+                "libm.so.6 => /lib/libm.so.6 (0x00007f00)",
+                "libcublas.so.13 => not found",
+                "libcublasLt.so.13 => /usr/lib/libcublasLt.so.13 (0x00007f00)",
+                "libcudnn.so.9 => not found",
+                "libcuda.so.1 => /usr/lib/libcuda.so.1 (0x00007f00)",
+                "/lib64/ld-linux-x86-64.so.2 (0x00007f01)",
+            ]
+        )
+        self.pretence.script(self.bare / "ldd", f"echo '{printed}'")
+        with mock.patch.dict(os.environ, {"PATH": f"{self.bare}"}):
+            libraries, loader = pack.needed_libraries("program")
+            self.assertEqual(libraries, {"libm.so.6": pathlib.Path("/lib/libm.so.6")})
+            self.assertEqual(str(loader), "/lib64/ld-linux-x86-64.so.2")
+            self.pretence.script(self.bare / "ldd", "echo 'libfoo.so.1 => not found'")
+            with self.assertRaisesRegex(pack.PackError, "program needs libfoo.so.1, which is not found"):
+                pack.needed_libraries("program")
+
+    def test_a_pack_that_is_too_large_is_not_written(self):
+        folder = self.pretence.path / "large"
+        folder.mkdir()
+        (folder / "noise").write_bytes(os.urandom(5000))
+        with mock.patch.object(pack, "MAX_BYTES", 4000), self.assertRaisesRegex(pack.PackError, "more than"):
+            pack.write_archive(folder, self.archive)
+        self.assertEqual([path.name for path in self.pretence.path.glob("pack.tar*")], [])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,68 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# SPDX-License-Identifier: MIT
+# Sourced by tools/gpu_check.sh and by the programs of a pack, with `root` set: where the programs are and how they are
+# started. A pack brings its own loader and C library, so that the machine's may be older or missing.
+
+# What gpu_check.sh runs. cuda_words_tests is the emulator's twin of cuda_words_gpu_tests.
+test_programs="core_tests kernels_tests layers_tests nets_tests optim_tests"
+all_programs="gradamp training_step convolution_bench kernel_bench optimizer_bench cuda_words_gpu_tests cuda_words_tests
+              $test_programs"
+
+is_pack() { [ -f "$root/pack.tsv" ]; }
+
+# pack_fact KEY: of the pack that this is.
+pack_fact() {
+  local key value
+  is_pack || return 1
+  while IFS=$'\t' read -r key value; do
+    [ "$key" != "$1" ] || { echo "$value" && return 0; }
+  done <"$root/pack.tsv"
+  return 1
+}
+
+# Where to look for programs and libraries, where the environment does not say it.
+set_places() {
+  if is_pack; then
+    GPU_CHECK_BUILD=$root GPU_CHECK_PROGRAMS=${GPU_CHECK_PROGRAMS:-$root/programs}
+    export GRADAMP_TEST_DATA=$root/tests
+  else
+    GPU_CHECK_BUILD=${GPU_CHECK_BUILD:-$root/build}
+  fi
+  if [ -z "${GPU_CHECK_LIBRARIES+set}" ]; then
+    GPU_CHECK_LIBRARIES=$("${GRADAMP_PYTHON:-python3}" "$root/tools/gpu_check/machine.py" libraries \
+      "${GRADAMP_PYTHON:-python3}" python3 ${VIRTUAL_ENV:+"$VIRTUAL_ENV/bin/python"} ${CONDA_PREFIX:+"$CONDA_PREFIX/bin/python"})
+  fi
+  export GPU_CHECK_BUILD GPU_CHECK_PROGRAMS GPU_CHECK_LIBRARIES
+}
+
+# program_file NAME: prints where the program is; fails if it is nowhere.
+program_file() {
+  local folder
+  for folder in ${GPU_CHECK_PROGRAMS:+"$GPU_CHECK_PROGRAMS"} \
+    "$GPU_CHECK_BUILD"{,/bench,/tests,/tests/kernels/emulation,/tests/kernels/emulation/gpu}; do
+    if [ -f "$folder/$1" ] && [ -x "$folder/$1" ]; then
+      echo "$folder/$1"
+      return 0
+    fi
+  done
+  return 1
+}
+
+is_elf() {
+  local magic
+  LC_ALL=C IFS= read -r -d '' -n 4 magic <"$1" && [ "$magic" = $'\x7fELF' ]
+}
+
+# set_command NAME: the array `command` becomes the words that start the program. Libraries of the pack come first, then
+# those that the user names, then those that were found.
+set_command() {
+  local file libraries=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$GPU_CHECK_LIBRARIES
+  file=$(program_file "$1") || return 1
+  if [ "$file" != "$root/programs/$1" ]; then
+    command=(env "LD_LIBRARY_PATH=$libraries" "$file")
+  elif is_elf "$root/programs/bin/$1"; then
+    command=("$root/lib/loader" --library-path "$root/lib:$libraries" "$root/programs/bin/$1")
+  else
+    command=("$root/programs/bin/$1")
+  fi
+}

@@ -154,6 +154,17 @@ TEST_P(RecordedNetwork, AgreesWithPyTorch) {
   EXPECT_LT(error, kTolerance);
 }
 
+TEST(Recorded, IsReadFromTheFolderThatTheEnvironmentNames) {
+  const char* const before = std::getenv("GRADAMP_TEST_DATA");
+  const std::string folder = testing::TempDir(), there = before != nullptr ? before : GRADAMP_TEST_DATA;
+  std::ofstream(folder + "/somewhere.json") << "[1, 2]";
+  setenv("GRADAMP_TEST_DATA", folder.c_str(), 1);
+  EXPECT_EQ(oracle::read("somewhere.json"), json({1, 2}));
+  EXPECT_THROW(oracle::read("nets/recorded/resnet8_10.json"), Error);  // which is there without the variable
+  setenv("GRADAMP_TEST_DATA", there.c_str(), 1);
+  EXPECT_NO_THROW(oracle::read("nets/recorded/resnet8_10.json"));
+}
+
 INSTANTIATE_TEST_SUITE_P(Networks, RecordedNetwork,
                          testing::Values("vgg19_10", "resnet18_10", "resnet34_10", "resnet50_10", "resnet101_10",
                                          "resnet8_10", "resnet20_10", "resnet32_10", "resnet56_10", "resnet110_10",

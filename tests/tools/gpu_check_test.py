@@ -450,11 +450,12 @@ class AgreementTest(unittest.TestCase):
         self.assertIn("weight by 1.", printed)
 
     def test_what_is_wrong(self):
-        infinite = self.weights[:-1] + [float("inf")]
+        infinite, undefined = (self.weights[:-1] + [float(word)] for word in ("inf", "nan"))
         for name, changes, said in [
             ("a", {"loss": 2.6}, "train_loss by 4.0e-02"),
             ("b", {"loss": "nan"}, "train_loss is 2.5 and nan"),
             ("c", {"weight": infinite}, "weight by inf"),
+            ("c", {"weight": undefined}, "weight by inf"),
             ("d", {"weight": self.weights[:-1]}, "weight by inf"),
             ("e", {"more": [1.0]}, "do not hold the same tensors: more"),
         ]:

@@ -73,22 +73,20 @@ write_facts() {
   local program processor="an unknown processor" key value
   while IFS=: read -r key value; do
     [[ $key != 'model name'* ]] || { processor=${value# } && break; }
-  done </proc/cpuinfo
-  {
-    printf 'date\t%s\n' "$(date -u +%Y-%m-%d)"
-    printf 'device\t%s\n' "$GPU_CHECK_DEVICE"
-    ! is_quick || printf 'quick\tyes\n'
-    printf 'commit\t%s\n' "${GRADAMP_COMMIT:-$(commit_of_root)}"
-    printf 'machine\t%s cores, %s\n' "$(nproc)" "$processor"
-    if is_emulated; then
-      printf 'gpu\temulated\n'
-    else
-      program=$(program_file gradamp) || program=
-      "$python" "$root/tools/gpu_check/machine.py" facts ${program:+"$program"} || return 1
-      printf 'cuda\t%s\n' "$(pack_fact cuda || toolkit_version)"
-      printf 'libraries searched\t%s\n' "${GPU_CHECK_LIBRARIES//:/, }"
-    fi
-  } >"$1"
+  done 2>/dev/null </proc/cpuinfo
+  printf 'date\t%s\n' "$(date -u +%Y-%m-%d)"
+  printf 'device\t%s\n' "$GPU_CHECK_DEVICE"
+  ! is_quick || printf 'quick\tyes\n'
+  printf 'commit\t%s\n' "${GRADAMP_COMMIT:-$(commit_of_root)}"
+  printf 'machine\t%s cores, %s\n' "$(nproc)" "$processor"
+  if is_emulated; then
+    printf 'gpu\temulated\n'
+  else
+    program=$(program_file gradamp) || program=
+    "$python" "$root/tools/gpu_check/machine.py" facts ${program:+"$program"} || return 1
+    printf 'cuda\t%s\n' "$(pack_fact cuda || toolkit_version)"
+    printf 'libraries searched\t%s\n' "${GPU_CHECK_LIBRARIES//:/, }"
+  fi
 }
 
 set_folders() {
@@ -172,19 +170,15 @@ if [ -z "$GPU_CHECK_JOBS" ]; then
   is_emulated || GPU_CHECK_JOBS=$("$python" "$root/tools/gpu_check/machine.py" jobs "$GPU_CHECK_JOBS")
 fi
 
-facts=$(mktemp)
-trap 'rm -f "$facts"' EXIT
-if ! why=$(write_facts "$facts" 2>&1); then
-  echo "gpu_check.sh: $why" >&2
-  exit 1
-fi
+facts=$(write_facts) || exit 1
 GPU_CHECK_REPORT=${GPU_CHECK_REPORT:-$(default_report)}
 mkdir -p "$GPU_CHECK_REPORT"
 GPU_CHECK_REPORT=$(cd "$GPU_CHECK_REPORT" && pwd)
 # Results of another device or of other sizes are no part of this report.
-if [ -f "$GPU_CHECK_REPORT/facts.tsv" ] && [ "$(kind_of_facts "$GPU_CHECK_REPORT/facts.tsv")" != "$(kind_of_facts "$facts")" ]; then
+if [ -f "$GPU_CHECK_REPORT/facts.tsv" ] &&
+  [ "$(kind_of_facts "$(<"$GPU_CHECK_REPORT/facts.tsv")")" != "$(kind_of_facts "$facts")" ]; then
   rm -rf "$GPU_CHECK_REPORT"/{checks,data,logs,runs,compared}
 fi
-cp "$facts" "$GPU_CHECK_REPORT/facts.tsv"
+printf '%s\n' "$facts" >"$GPU_CHECK_REPORT/facts.tsv"
 for each in "${parts[@]}"; do run_part "$each"; done
 "$python" "$root/tools/gpu_report.py" write "$GPU_CHECK_REPORT" "${parts[@]}"

@@ -12,12 +12,12 @@ record() {
   printf '  %-8s %s (%s s)%s\n' "$2" "$1" "$3" "${message:+: $message}"
 }
 
-# last_line FILE: its last line that is not blank.
+# The last line of standard input that is not blank.
 last_line() {
   local line last=""
   while IFS= read -r line || [ -n "$line" ]; do
     [[ ! $line =~ [^[:space:]] ]] || last=$line
-  done < <(tail -n 20 "$1")
+  done
   echo "${last:0:200}"
 }
 
@@ -25,7 +25,7 @@ last_line() {
 reason() {
   case $1 in
     124 | 137) echo "took longer than $2 s, or was killed" ;;
-    *) echo "exit code $1: $(last_line "$3")" ;;
+    *) echo "exit code $1: $(tail -n 20 "$3" | last_line)" ;;
   esac
 }
 
@@ -53,7 +53,7 @@ step() {
     timeout --kill-after=10 "$limit" "$@" >>"$log" 2>&1 || code=$?
   fi
   if [ "$code" = 0 ]; then
-    record "$name" passed $((SECONDS - start)) "${step_note:+$(last_line "$log")}"
+    record "$name" passed $((SECONDS - start)) "${step_note:+$(tail -n 5 "$log" | last_line)}"
   else
     record "$name" failed $((SECONDS - start)) "$(reason "$code" "$limit" "$log")"
     tail -n 15 "$log" | while IFS= read -r line; do echo "    | $line"; done

@@ -82,7 +82,7 @@ def facts(program):
     if gpu is None:
         gpu = gpu_by_program(program) if program else "nvidia-smi is not there or lists none"
     if isinstance(gpu, str):
-        print("there is no GPU: {}; nothing was checked".format(gpu), file=sys.stderr)
+        print("gpu_check.sh: there is no GPU: {}; nothing was checked".format(gpu), file=sys.stderr)
         return 1
     names = {"gpu": "name", "driver": "driver_version", "memory": "memory.total", "compute capability": "compute_cap"}
     for key, name in names.items():

@@ -11,12 +11,12 @@ toolkit_version() {
   done
 }
 
-# kind_of_facts FILE: device and size of a run.
+# kind_of_facts FACTS: device and size of a run.
 kind_of_facts() {
   local key value
   while IFS=$'\t' read -r key value; do
     [[ $key != device && $key != quick ]] || printf '%s ' "$key=$value"
-  done <"$1"
+  done <<<"$1"
 }
 
 # A pack can lie in a folder that cannot be written.
@@ -144,7 +144,7 @@ part_pytorch() {
   fi
   ! is_emulated || usable='import numpy, safetensors, torch'
   if ! why=$("$python" -c "$usable" 2>&1); then
-    record pytorch skipped 0 "left out, ${python##*/} cannot use it: $(last_line <(echo "$why"))"
+    record pytorch skipped 0 "left out, ${python##*/} cannot use it: $(last_line <<<"$why")"
     return 0
   fi
   rm -f "$data/pytorch.json"

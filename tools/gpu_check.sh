@@ -160,9 +160,11 @@ fi
 [ ${#parts[@]} -gt 0 ] || read -ra parts <<<"$all_parts"
 [ "$GPU_CHECK_DEVICE" = cuda ] || [ "$GPU_CHECK_DEVICE" = emulated ] || wrong_usage "--device is cuda or emulated"
 ! is_emulated || GPU_CHECK_QUICK=yes # full sizes would take days
-[[ "${GPU_CHECK_JOBS:-1}:$GPU_CHECK_LIMIT" =~ ^[1-9][0-9]*:[1-9][0-9]*$ ]] || wrong_usage "--jobs and --limit are numbers"
+[[ "${GPU_CHECK_JOBS:-1}:$GPU_CHECK_LIMIT" =~ ^[1-9][0-9]*:[1-9][0-9]*$ ]] ||
+  wrong_usage "--jobs and --limit are numbers"
 [ -z "$GPU_CHECK_DATA" ] || [ -e "$GPU_CHECK_DATA" ] || wrong_usage "--data: there is no $GPU_CHECK_DATA"
-[ -z "$GPU_CHECK_PROGRAMS" ] || [ -d "$GPU_CHECK_PROGRAMS" ] || wrong_usage "--programs: there is no $GPU_CHECK_PROGRAMS"
+[ -z "$GPU_CHECK_PROGRAMS" ] || [ -d "$GPU_CHECK_PROGRAMS" ] ||
+  wrong_usage "--programs: there is no $GPU_CHECK_PROGRAMS"
 command -v "$python" >/dev/null || wrong_usage "there is no $python, which is needed"
 set_places
 if [ -z "$GPU_CHECK_JOBS" ]; then

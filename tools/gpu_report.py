@@ -97,11 +97,15 @@ def leave_out_implausible(benchmarks):
         rate = context_number(benchmarks, key)
         if rate <= highest:  # 0 if it was not measured
             return True
-        said.append(f"a ceiling of {rate:.3g} {unit} ({key}) is above any card's: not believed, nor what is relative to it")
+        said.append(
+            f"a ceiling of {rate:.3g} {unit} ({key}) is above any card's: not believed, nor what is relative to it"
+        )
         del context[key]
         return False
 
-    copies = [ceiling(key, HIGHEST["GB/s"], "GB/s") for key in ("copy_ceiling_gb_s", "library_copy_gb_s", "own_copy_gb_s")]
+    copies = [
+        ceiling(key, HIGHEST["GB/s"], "GB/s") for key in ("copy_ceiling_gb_s", "library_copy_gb_s", "own_copy_gb_s")
+    ]
     matrix = ceiling("matrix_ceiling_tflop_s", HIGHEST.get(precision, HIGHEST["bf16"]), "TFLOP/s")
     for name, row in list(benchmarks["rows"].items()):
         if not all(copies):
@@ -426,7 +430,7 @@ def note_ceilings(report, benchmarks, precision):
 
 
 def extra_checks(report):
-    """Checks on what was measured: (part, name, message) of those that failed. Only a wrong or unreadable result does."""
+    """(part, name, message) of the results that are wrong or cannot be read."""
     failures = list(report["unreadable"])
     for part, key in BENCHMARK_PARTS:
         for precision, benchmarks in report[key].items():
@@ -436,7 +440,7 @@ def extra_checks(report):
 
 
 def notes(report):
-    """(part, name, message) of what is lacking without being wrong: a library that is not there, a rate not believed."""
+    """(part, name, message) of what is lacking but not wrong: a library that is not there, a rate not believed."""
     found = []
     for part, key in BENCHMARK_PARTS:
         for precision, benchmarks in report[key].items():
@@ -479,7 +483,9 @@ def summary(report, parts):
 def write(folder, parts):
     folder = pathlib.Path(folder)
     report = collect(folder)
-    (folder / "report.md").write_text(gpu_report_markdown.markdown(report, extra_checks(report), notes(report)), encoding="utf-8")
+    (folder / "report.md").write_text(
+        gpu_report_markdown.markdown(report, extra_checks(report), notes(report)), encoding="utf-8"
+    )
     (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     lines, good = summary(report, parts or list(report["checks"]))
     print(f"\n{'part':<13} {'result':<8}")

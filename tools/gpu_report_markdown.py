@@ -27,7 +27,7 @@ COMPILE_AIM = 2.0  # times torch.compile's speed
 
 
 def aims(report):
-    """(aim, measured, state) for what is wanted of the numbers. The state is "reached", "not reached", or empty for what
+    """(aim, measured, state) for what is wanted of the numbers. The state is "reached", "not reached", or empty if it
     was not measured, or not on the card that the aim is for."""
     resnet18 = {"network": "resnet18", "precision": "bf16"}
     convolutions, epoch, analyzed, compiled = (None, None), (None, None), (None, None), (None, None)
@@ -312,8 +312,8 @@ def optimizer_section(report):
         "## Statistics and SGD",
         "",
         "GB/s of the bytes that have to be moved, by number of weights in 64 equal layers, or by network; in brackets "
-        "as a fraction of the copy ceiling, without and with the look at every gradient that comes first. Up to 1e6 weights "
-        "fit in a cache. `cub` and `atomic` are references.",
+        "as a fraction of the copy ceiling, without and with the look at every gradient that comes first. Up to 1e6 "
+        "weights fit in a cache. `cub` and `atomic` are references.",
         "",
     ]
     lines += table(["kernel"] + sizes, rows)

@@ -10,10 +10,10 @@ step is the gradient with weight decay. Prints the largest differences; exits wi
 
 Two devices add in different orders and contract different products and sums, so the last bits differ. In f32 that
 changes a gradient of resnet8 by about 2e-6 (the CPU backend against the emulator). In tf32 and bf16 an operand that is
-close to a rounding boundary can be rounded to either side, which moves it by 2^-11 or 2^-8; a sum's last bits decide that
-for about one operand in a thousand. Rounding every operand changes the gradient by 4e-2 and 1e-1 (the emulator's tf32 and
-bf16 against its f32), one in a thousand by about sqrt(1/1000) of that. The tolerances lie well above these figures. A
-fault (a wrong layout, a lost term, a wrong mask) changes results by the size of the results.
+close to a rounding boundary can be rounded to either side, which moves it by 2^-11 or 2^-8; a sum's last bits decide
+that for about one operand in a thousand. Rounding every operand changes the gradient by 4e-2 and 1e-1 (the emulator's
+tf32 and bf16 against its f32), one in a thousand by about sqrt(1/1000) of that. The tolerances lie well above these
+figures. A fault (a wrong layout, a lost term, a wrong mask) changes results by the size of the results.
 Needs nothing but Python 3.6.
 """
 
@@ -103,8 +103,11 @@ def main(arguments):
         text = ", ".join("{} by {:.1e}".format(name, found[name]) for name in wrong[:5])
         print("{} of {} differ by more than {:g}: {}".format(len(wrong), len(found), tolerance, text))
         return 1
-    print("{} tensors and losses; largest difference {:.1e} ({}), tolerance {:g}".format(
-        len(found), found[worst[0]], worst[0], tolerance))
+    print(
+        "{} tensors and losses; largest difference {:.1e} ({}), tolerance {:g}".format(
+            len(found), found[worst[0]], worst[0], tolerance
+        )
+    )
     return 0
 
 

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: MIT
 """What tools/gpu_check.sh has to know about the machine that it runs on.
 
-    machine.py facts [PROGRAM]        lines "key<tab>value" about the GPU, for the report. nvidia-smi is asked first, then
-                                      PROGRAM (gradamp); exits with 1 and a line on standard error if neither knows a GPU
-    machine.py jobs CORES             how many processes that use the GPU fit its memory, at most CORES
-    machine.py libraries PYTHON...    folders with CUDA's libraries (cuBLAS, cuDNN, the driver), joined by colons: those
-                                      of the Python environments first, then the system's
+    machine.py facts [PROGRAM]      lines "key<tab>value" about the GPU, for the report. nvidia-smi is asked first, then
+                                    PROGRAM (gradamp); exits with 1 and a line on standard error if neither knows one
+    machine.py jobs CORES           how many processes that use the GPU fit its memory, at most CORES
+    machine.py libraries PYTHON...  folders with CUDA's libraries (cuBLAS, cuDNN, the driver), joined by colons: those
+                                    of the Python environments first, then the system's
 
 Needs nothing but Python 3.6.
 """
@@ -19,7 +19,7 @@ import re
 import subprocess
 import sys
 
-# A test process holds a CUDA context, a cuBLAS handle and its tensors: about 0.6 GB. The rest is for the largest tensors.
+# A test process holds a CUDA context, a cuBLAS handle and its tensors: about 0.6 GB, and more for the largest tensors.
 PROCESS_MIB = 700
 QUERY = ("name", "driver_version", "memory.total", "memory.free", "compute_cap")
 LIBRARIES = ("libcublas.so.*", "libcudnn.so.*", "libcuda.so.1")

@@ -9,10 +9,10 @@ library and its loader; the scripts of ROOT that check and report; and the tests
 pack.tsv. Libraries that lie beside a program come along.
 
 Left out are the driver, which must be the machine's own, and cuBLAS and cuDNN, which are larger than all the rest; they
-are in every Python environment with PyTorch for CUDA. The C library is brought along because Debian's current one is newer
-than that of most clusters, and a program cannot run with an older one than it was linked with; the driver's libraries
-are built for old ones and accept ours. xz, because Python alone can unpack it, and its window holds two programs: all have
-the same kernels, which are stored once.
+are in every Python environment with PyTorch for CUDA. The C library is brought along because a program cannot run with
+an older one than it was linked with, and that of many clusters is older; the driver's libraries are built for old ones
+and accept ours. The archive is tar.xz: Python alone can unpack it, and a window of two programs' size stores the
+kernels, which are the same in every program, once.
 """
 
 import io
@@ -43,8 +43,17 @@ TEST_DATA = ("tests/nets/recorded/*.json", "tests/optim/recorded/*.json")
 NOT_TAKEN = re.compile(r"lib(cuda|nvidia-.*|cublas|cublasLt|cudnn.*|nvrtc.*)\.so(\..*)?$")
 # Parts of the C library that a program of ours need not name, but cuBLAS, cuDNN or the driver may. They must be of the
 # same version as the C library.
-C_LIBRARY = ("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1", "libresolv.so.2",
-             "libnss_files.so.2", "libnss_dns.so.2")
+C_LIBRARY = (
+    "libc.so.6",
+    "libm.so.6",
+    "libdl.so.2",
+    "libpthread.so.0",
+    "librt.so.1",
+    "libutil.so.1",
+    "libresolv.so.2",
+    "libnss_files.so.2",
+    "libnss_dns.so.2",
+)
 LAUNCHER = """#!/usr/bin/env bash
 # Starts a program of this pack with the pack's loader and libraries.
 root=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
@@ -57,16 +66,16 @@ RUN = """#!/usr/bin/env bash
 # Checks and measures everything here, and writes gpu-report/report.md: ./run --help
 exec bash "${BASH_SOURCE[0]%/*}/tools/gpu_check.sh" "$@"
 """
-README = """gradamp for a machine with an NVIDIA GPU: programs, their libraries and the script that checks and measures them.
+README = """gradamp for a machine with an NVIDIA GPU: programs, their libraries, and a script that checks and measures.
 
     ./run              everything; an hour at most. The report is gpu-report/report.md
     ./run --quick      everything in small, in a few minutes
     ./run --help       the parts and options
     programs/gradamp   the program itself; its commands sweep and report need a build from the sources
 
-It needs bash, coreutils, python3 (3.6 or newer) and the NVIDIA driver; no root, no compiler, no network. cuBLAS and cuDNN
-are looked for in the system, in Python environments (GRADAMP_PYTHON names one) and on LD_LIBRARY_PATH; what they are
-needed for is left out without them. GRADAMP_PYTHON also names the Python that has PyTorch.
+It needs bash, coreutils, python3 (3.6 or newer) and the NVIDIA driver; no root, no compiler, no network. cuBLAS and
+cuDNN are looked for in the system, in Python environments (GRADAMP_PYTHON names one) and on LD_LIBRARY_PATH; what they
+are needed for is left out without them. GRADAMP_PYTHON also names the Python that has PyTorch.
 """
 
 
@@ -179,7 +188,9 @@ def write_archive(folder, path):
                     archive.addfile(entry, io.BytesIO(data))
         size = temporary.stat().st_size
         if size > MAX_BYTES:
-            raise PackError(f"the archive has {size / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.0f}: fewer --architectures?")
+            raise PackError(
+                f"the archive has {size / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.0f}: fewer --architectures?"
+            )
         os.replace(temporary, path)
     finally:
         if temporary.exists():

@@ -29,8 +29,10 @@ set_places() {
     GPU_CHECK_BUILD=${GPU_CHECK_BUILD:-$root/build}
   fi
   if [ -z "${GPU_CHECK_LIBRARIES+set}" ]; then
-    GPU_CHECK_LIBRARIES=$("${GRADAMP_PYTHON:-python3}" "$root/tools/gpu_check/machine.py" libraries \
-      "${GRADAMP_PYTHON:-python3}" python3 ${VIRTUAL_ENV:+"$VIRTUAL_ENV/bin/python"} ${CONDA_PREFIX:+"$CONDA_PREFIX/bin/python"})
+    local pythons=("${GRADAMP_PYTHON:-python3}" python3)
+    [ -z "${VIRTUAL_ENV:-}" ] || pythons+=("$VIRTUAL_ENV/bin/python")
+    [ -z "${CONDA_PREFIX:-}" ] || pythons+=("$CONDA_PREFIX/bin/python")
+    GPU_CHECK_LIBRARIES=$("${pythons[0]}" "$root/tools/gpu_check/machine.py" libraries "${pythons[@]}")
   fi
   export GPU_CHECK_BUILD GPU_CHECK_PROGRAMS GPU_CHECK_LIBRARIES
 }

@@ -89,7 +89,7 @@ STEP = """
            "seconds_per_step": [0.001], "analysed_seconds_per_step": [0.00101]}'
 """
 TRAIN = """
-    [ "$1" != info ] || { echo "          cuda: ${INFO:-there is no NVIDIA driver}; built with CUDA 13.0"; exit 0; }
+    [ "$1" != info ] || { echo "          cuda: ${INFO:-NVIDIA Pretender (compute capability 9.0, 1 GiB)}; built with CUDA 13.0"; exit 0; }
     echo "$0 $*" >>"$CALLS"
     weight=1
     case "$*" in *--device\ cuda*) weight=${CUDA_WEIGHT:-1} ;; esac
@@ -224,7 +224,7 @@ class GpuCheckTest(unittest.TestCase):
 
     def test_no_gpu_is_a_failure_with_one_line(self):
         self.pretence.script(self.pretence.tools / "nvidia-smi", "echo 'No devices were found'; exit 6")
-        code, printed = self.pretence.run("tests")
+        code, printed = self.pretence.run("tests", INFO="there is no NVIDIA driver")
         self.assertEqual(code, 1)
         self.assertEqual(len(printed.splitlines()), 1, printed)
         self.assertIn("there is no GPU: there is no NVIDIA driver", printed)
@@ -253,7 +253,12 @@ class GpuCheckTest(unittest.TestCase):
             code, printed = self.pretence.run("instructions", **environment)
             self.assertEqual(code, 1)
             self.assertIn(said, printed)
-        self.assertEqual(self.pretence.run("instructions")[0], 0)
+        code, printed = self.pretence.run("instructions")
+        self.assertEqual(code, 0)
+        self.assertRegex(printed, r"passed +device .*: NVIDIA Pretender, compute capability 9.0")
+        code, printed = self.pretence.run("instructions", INFO="this build has code for 8.0, the GPU has 12.0")
+        self.assertEqual(code, 1)
+        self.assertRegex(printed, r"failed +device .*this build has code for 8.0")
         self.pretence.script(
             self.pretence.build / "tests" / "kernels" / "emulation" / "gpu" / "cuda_words_gpu_tests", "exit 0"
         )

@@ -4,6 +4,7 @@
 
     machine.py facts [PROGRAM]      lines "key<tab>value" about the GPU, for the report. nvidia-smi is asked first, then
                                     PROGRAM (gradamp); exits with 1 and a line on standard error if neither knows one
+    machine.py usable PROGRAM...    what the program (gradamp) says about the GPU; exits with 1 if it cannot use one
     machine.py jobs CORES           how many processes that use the GPU fit its memory, at most CORES
     machine.py libraries PYTHON...  folders with CUDA's libraries (cuBLAS, cuDNN, the driver), joined by colons: those
                                     of the Python environments first, then the system's
@@ -65,22 +66,22 @@ def gpu_by_nvidia_smi():
 
 
 def gpu_by_program(program):
-    """The same by what `gradamp info` says, or the reason why the program cannot use a GPU."""
-    printed = output_of([program, "info"])
+    """The same by what `gradamp info` says, or the reason why the program cannot use a GPU. `program`: its words."""
+    printed = output_of(program + ["info"])
     if printed is None:
-        return "{} info cannot be run".format(program)
+        return "{} info cannot be run".format(" ".join(program))
     for line in printed.splitlines():
         match = re.match(r"\s*(?:devices\s+)?cuda: (.*)", line)
         if match:
             usable = re.match(r"(.*?) \(compute capability ([0-9.]+)", match.group(1))
             return {"name": usable.group(1), "compute_cap": usable.group(2)} if usable else match.group(1)
-    return "{} info says nothing about the device cuda".format(program)
+    return "{} info says nothing about the device cuda".format(" ".join(program))
 
 
 def facts(program):
     gpu = gpu_by_nvidia_smi()
     if gpu is None:
-        gpu = gpu_by_program(program) if program else "nvidia-smi is not there or lists none"
+        gpu = gpu_by_program([program]) if program else "nvidia-smi is not there or lists none"
     if isinstance(gpu, str):
         print("gpu_check.sh: there is no GPU: {}; nothing was checked".format(gpu), file=sys.stderr)
         return 1
@@ -88,6 +89,15 @@ def facts(program):
     for key, name in names.items():
         if name in gpu:
             print("{}\t{}".format(key, gpu[name]))
+    return 0
+
+
+def usable(program):
+    gpu = gpu_by_program(program)
+    if isinstance(gpu, str):
+        print(gpu)
+        return 1
+    print("{}, compute capability {}".format(gpu["name"], gpu["compute_cap"]))
     return 0
 
 
@@ -126,6 +136,8 @@ def libraries(pythons):
 def main(arguments):
     if arguments[:1] == ["facts"] and len(arguments) <= 2:
         return facts(arguments[1] if len(arguments) == 2 else None)
+    if arguments[:1] == ["usable"] and len(arguments) >= 2:
+        return usable(arguments[1:])
     if arguments[:1] == ["jobs"] and len(arguments) == 2:
         print(jobs(int(arguments[1])))
         return 0

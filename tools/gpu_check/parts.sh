@@ -51,7 +51,13 @@ part_build() {
 
 part_instructions() {
   local program=cuda_words_gpu_tests
-  ! is_emulated || program=cuda_words_tests
+  if is_emulated; then
+    program=cuda_words_tests
+  elif find_command gradamp; then
+    step_note=yes
+    step device 60 "$python" "$root/tools/gpu_check/machine.py" usable "${command[@]}" || true # says why all else fails
+    step_note=
+  fi
   sharded "$program" "$GPU_CHECK_LIMIT" 1 "$program" '*'
 }
 

@@ -5,6 +5,8 @@ unseen, and that a pack runs where there is nothing but bash, coreutils and Pyth
 """
 
 import array
+import contextlib
+import io
 import json
 import os
 import pathlib
@@ -508,6 +510,24 @@ class MachineTest(unittest.TestCase):
                 self.assertEqual(machine.gpu_by_nvidia_smi()["name"], "B")
         with self.asked('[ "$1" != --list-gpus ] || echo "GPU 0: NVIDIA Old (UUID: GPU-1)"'):
             self.assertEqual(machine.gpu_by_nvidia_smi(), {"name": "NVIDIA Old"})
+
+    def test_what_the_program_says(self):
+        program = str(self.path / "gradamp")
+        for script, said in [
+            (
+                "echo '  cuda: NVIDIA A (compute capability 9.0, 1 GiB); built'; exit 1",
+                (0, "NVIDIA A, compute capability"),
+            ),
+            ("echo '  cuda: cannot be used: no driver'", (1, "cannot be used: no driver")),
+            ("echo '  emulated: the CUDA kernels'", (1, "says nothing about the device cuda")),
+            ("exit 127", (1, "info cannot be run")),
+        ]:
+            Pretence.script(self.path / "gradamp", script)
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                code = machine.usable([program])
+            self.assertEqual(code, said[0])
+            self.assertIn(said[1], printed.getvalue())
 
     def test_libraries_of_python_environments_and_of_the_system(self):
         packages, toolkit, empty = self.path / "packages", self.path / "cuda" / "lib64", self.path / "empty"

@@ -39,15 +39,15 @@ SYSTEM_FOLDERS = (
 )
 
 
-def output_of(command):
-    """What the command prints on standard output, or None if it cannot be run or fails."""
+def output_of(command, any_code=False):
+    """What the command prints on standard output, or None if it cannot be run or fails (unless `any_code`)."""
     try:
         done = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True, timeout=60
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout if done.returncode == 0 else None
+    return done.stdout if any_code or done.returncode == 0 else None
 
 
 def gpu_by_nvidia_smi():
@@ -67,8 +67,8 @@ def gpu_by_nvidia_smi():
 
 def gpu_by_program(program):
     """The same by what `gradamp info` says, or the reason why the program cannot use a GPU. `program`: its words."""
-    printed = output_of(program + ["info"])
-    if printed is None:
+    printed = output_of(program + ["info"], any_code=True)  # without HOME it fails after that line
+    if not printed:
         return "{} info cannot be run".format(" ".join(program))
     for line in printed.splitlines():
         match = re.match(r"\s*(?:devices\s+)?cuda: (.*)", line)

@@ -49,9 +49,9 @@ void MatrixProduct::multiply(Transposed a_transposed, Transposed b_transposed, i
 // cuBLAS, loaded at the first large product, so that the program also runs where it is not installed.
 
 #include <cublas_v2.h>
-#include <dlfcn.h>
 
 #include "core/error.h"
+#include "kernels/cuda/shared_library.h"
 
 #define GRADAMP_TEXT_OF(value) #value
 #define GRADAMP_TEXT(value) GRADAMP_TEXT_OF(value)
@@ -64,40 +64,11 @@ constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
 
 /// The header's functions carry a suffix where a later version replaced an earlier one.
 constexpr const char* kLibrary = "libcublas.so." GRADAMP_TEXT(CUBLAS_VER_MAJOR);
-/// Where it was when this was built, for where the loader does not look there by itself.
-constexpr const char* kLibraryThere = GRADAMP_CUDA_LIBRARIES "/libcublas.so." GRADAMP_TEXT(CUBLAS_VER_MAJOR);
-
-class SharedLibrary {
- public:
-  SharedLibrary() : handle_(dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL)) {
-    if (handle_ == nullptr) handle_ = dlopen(kLibraryThere, RTLD_NOW | RTLD_LOCAL);
-    if (handle_ == nullptr) {
-      const char* reason = dlerror();
-      fail(
-          "cuBLAS cannot be loaded: {}; install the CUDA libraries that this build was made with, or name their folder "
-          "in LD_LIBRARY_PATH",
-          reason ? reason : kLibrary);
-    }
-  }
-  ~SharedLibrary() { dlclose(handle_); }
-  SharedLibrary(const SharedLibrary&) = delete;
-  SharedLibrary& operator=(const SharedLibrary&) = delete;
-
-  template <typename Function>
-  Function* find(const char* function) const {
-    void* address = dlsym(handle_, function);
-    check(address != nullptr, "{} has no function {}", kLibrary, function);
-    return reinterpret_cast<Function*>(address);
-  }
-
- private:
-  void* handle_;
-};
 
 }  // namespace
 
 struct MatrixProduct::Library {
-  SharedLibrary file;
+  SharedLibrary file{kLibrary, GRADAMP_CUDA_LIBRARIES};
   decltype(cublasCreate_v2)* create = file.find<decltype(cublasCreate_v2)>("cublasCreate_v2");
   decltype(cublasDestroy_v2)* destroy = file.find<decltype(cublasDestroy_v2)>("cublasDestroy_v2");
   decltype(cublasSetStream_v2)* set_stream = file.find<decltype(cublasSetStream_v2)>("cublasSetStream_v2");

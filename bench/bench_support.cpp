@@ -8,7 +8,7 @@
 #include <cstdio>
 #include <limits>
 
-#include "bench/gpu_library.h"
+#include "bench/cuda_library.h"
 #include "core/bf16.h"
 #include "core/philox.h"
 
@@ -44,7 +44,7 @@ const std::vector<std::uint16_t>& drawn_bf16() {
   return drawn;
 }
 
-/// `values` from `drawn`, round and round, from a place that depends on `substream`.
+/// Fills `values` from `drawn`, cyclically, from an index that depends on `substream`.
 template <typename T>
 void repeat(const std::vector<T>& drawn, std::uint32_t substream, std::span<T> values) {
   std::size_t from = substream * std::size_t{104'729} % drawn.size();
@@ -106,6 +106,8 @@ void add_context(const Bench& bench) {
   benchmark::AddCustomContext("copy_ceiling_gb_s", fmt::format("{:.1f}", ceilings.copy() / 1e9));
   benchmark::AddCustomContext("library_copy_gb_s", fmt::format("{:.1f}", ceilings.library_copy / 1e9));
   benchmark::AddCustomContext("own_copy_gb_s", fmt::format("{:.1f}", ceilings.own_copy / 1e9));
+  if (!ceilings.left_out.empty())
+    benchmark::AddCustomContext("ceilings_left_out", fmt::format("{}", fmt::join(ceilings.left_out, "; ")));
   benchmark::AddCustomContext("matrix_ceiling_tflop_s", fmt::format("{:.3f}", ceilings.matrix / 1e12));
 }
 
@@ -121,6 +123,14 @@ void add_options(CLI::App& app, BenchOptions& options) {
   app.allow_extras();
   app.footer("Options of Google Benchmark follow: --benchmark_filter=REGEX, --benchmark_out=FILE, ...");
 }
+
+void add_batch_option(CLI::App& app, std::int64_t& batch) {
+  app.add_option("--batch", batch,
+                 fmt::format("images (default: {}; quick: {})", default_batch(false), default_batch(true)))
+      ->check(CLI::PositiveNumber);
+}
+
+std::int64_t default_batch(bool quick) { return quick ? 2 : 128; }
 
 BackendOptions backend_options(const BenchOptions& options) {
   BackendOptions result;
@@ -175,8 +185,8 @@ TimingOptions timing_options(const Device& device, bool quick) {
 }
 
 int buffer_sets(double bytes, const TimingOptions& options) {
-  const double wanted = std::ceil(static_cast<double>(options.rotated_bytes) / std::max(bytes, 1.0));
-  return static_cast<int>(std::clamp(wanted, 1.0, static_cast<double>(options.most_sets)));
+  const double needed = std::ceil(static_cast<double>(options.rotated_bytes) / std::max(bytes, 1.0));
+  return static_cast<int>(std::clamp(needed, 1.0, static_cast<double>(options.max_sets)));
 }
 
 Timing time_replays(int calls, const std::function<void()>& replay, const std::function<void()>& wait,
@@ -207,27 +217,59 @@ Timing time_replays(int calls, const std::function<void()>& replay, const std::f
   return {rounds[rounds.size() / 2], rounds.front(), rounds.back()};
 }
 
-Timing time_recorded(Backend& backend, int sets, const std::function<void(int set)>& call,
+WorkQueue queue_of(Backend& backend) {
+  return {[&backend](std::function<void()> work) { return backend.record(std::move(work)); },
+          [&backend] { backend.synchronize(); }};
+}
+
+Timing time_recorded(const WorkQueue& queue, int sets, const std::function<void(int set)>& call,
                      const TimingOptions& options) {
-  const int calls = sets * ((options.least_calls + sets - 1) / sets);
-  const std::unique_ptr<Recording> recording = backend.record([&] {
+  const int calls = sets * ((options.min_calls + sets - 1) / sets);
+  const std::unique_ptr<Recording> recording = queue.record([&] {
     for (int i = 0; i < calls; ++i) call(i % sets);
   });
   return time_replays(
-      calls, [&] { recording->replay(); }, [&] { backend.synchronize(); }, options);
+      calls, [&] { recording->replay(); }, queue.wait, options);
+}
+
+Timing time_recorded(Backend& backend, int sets, const std::function<void(int set)>& call,
+                     const TimingOptions& options) {
+  return time_recorded(queue_of(backend), sets, call, options);
+}
+
+double cold_seconds(const WorkQueue& queue, const std::function<void()>& flush, const std::function<void()>& call,
+                    const TimingOptions& options) {
+  const auto flush_and_call = [&](int) {
+    flush();
+    call();
+  };
+  const double both = time_recorded(queue, 1, flush_and_call, options).seconds;
+  const double alone = time_recorded(
+                           queue, 1, [&](int) { flush(); }, options)
+                           .seconds;
+  return std::max(both - alone, 0.0);
+}
+
+std::size_t flush_bytes(const Device& device, bool quick) {
+  return quick || device.kind == DeviceKind::kEmulated ? std::size_t{1} << 16 : std::size_t{256} << 20;
 }
 
 Ceilings measure_ceilings(Backend& backend, Precision precision, bool quick) {
   const DeviceKind kind = backend.device().kind;
   TimingOptions options = timing_options(backend.device(), quick);
-  options.least_calls = 1;
+  options.min_calls = 1;
   const bool small = quick || kind == DeviceKind::kEmulated;
   const std::int64_t count = small ? 1 << 12 : kind == DeviceKind::kCuda ? 1 << 28 : 1 << 26;
   Ceilings ceilings;
   ceilings.own_copy = own_copy_rate(backend, count, options);
   if (kind == DeviceKind::kCuda) {
-    ceilings.library_copy = library_copy_rate(std::size_t{1} << 30).value_or(0);
-    ceilings.matrix = library_matrix_rate(precision).value_or(0);
+    const LibraryRate copy = quick ? library_copy_rate(std::size_t{1} << 20, 0)
+                                   : library_copy_rate(std::size_t{1} << 30, std::size_t{1} << 30);
+    const LibraryRate matrix = library_matrix_rate(precision, quick ? 256 : 8192);
+    ceilings.library_copy = copy.rate;
+    ceilings.matrix = matrix.rate;
+    if (!copy.reason.empty()) ceilings.left_out.push_back("CUDA's copy left out: " + copy.reason);
+    if (!matrix.reason.empty()) ceilings.left_out.push_back("cuBLAS left out: " + matrix.reason);
   } else {
     ceilings.matrix = linear_rate(backend, small ? 32 : 2048, options);
   }

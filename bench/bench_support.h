@@ -27,6 +27,11 @@ struct BenchOptions {
 };
 void add_options(CLI::App& app, BenchOptions& options);
 
+/// --batch; `batch` stays 0 if it is not given.
+void add_batch_option(CLI::App& app, std::int64_t& batch);
+/// Images if --batch is not given.
+std::int64_t default_batch(bool quick);
+
 BackendOptions backend_options(const BenchOptions& options);
 
 /// Bytes, more than any cache here holds: an H200's second level has 60 MB.
@@ -34,9 +39,9 @@ inline constexpr double kLargestCache = 64e6;
 
 /// How long and on how much memory to time.
 struct TimingOptions {
-  std::size_t rotated_bytes;  // calls go round over buffers of so much, several times kLargestCache
-  int most_sets;              // of buffers
-  int least_calls;            // in a recording
+  std::size_t rotated_bytes;  // calls rotate over this much memory, several times kLargestCache
+  int max_sets;               // of buffers
+  int min_calls;              // in a recording
   double warm_seconds;        // before, so that clocks have risen
   double round_seconds;       // of a round at least
   int rounds;
@@ -53,16 +58,34 @@ struct Timing {
 /// Times `replay`, which asks for `calls` calls and does not wait; `wait` does.
 Timing time_replays(int calls, const std::function<void()>& replay, const std::function<void()>& wait,
                     const TimingOptions& options);
+/// Where timed work goes: a backend, or a reference's own stream. `record` and `wait` as Backend::record and
+/// Backend::synchronize.
+struct WorkQueue {
+  std::function<std::unique_ptr<Recording>(std::function<void()> work)> record;
+  std::function<void()> wait;
+};
+WorkQueue queue_of(Backend& backend);
+
 /// Times call(0), call(1), ..., recorded together and replayed, so that the host's part is not timed. `call` gets the
 /// number of its buffers, below `sets`.
+Timing time_recorded(const WorkQueue& queue, int sets, const std::function<void(int set)>& call,
+                     const TimingOptions& options);
 Timing time_recorded(Backend& backend, int sets, const std::function<void(int set)>& call,
                      const TimingOptions& options);
 
+/// Seconds of a `call` that finds its data in memory and not in a cache: of `flush`, which overwrites more memory than
+/// a cache holds, followed by the call, less those of the flush alone. 0 if the difference is lost in the noise.
+double cold_seconds(const WorkQueue& queue, const std::function<void()>& flush, const std::function<void()>& call,
+                    const TimingOptions& options);
+/// Bytes for a flush: several times the largest cache, or few if the times do not matter.
+std::size_t flush_bytes(const Device& device, bool quick);
+
 /// What the device can do at best, measured in this run. 0: not measured.
 struct Ceilings {
-  double own_copy = 0;      // bytes a second, read and written, by Backend::scale
+  double own_copy = 0;      // bytes per second, read and written, by Backend::scale
   double library_copy = 0;  // by the device's own copy
   double matrix = 0;        // FLOP/s of a large matrix product by the device's library, in the run's precision
+  std::vector<std::string> left_out;  // "cuBLAS left out: ..." for each that could not be measured
 
   double copy() const { return own_copy > library_copy ? own_copy : library_copy; }
 };

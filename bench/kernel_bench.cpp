@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The kernels between the convolutions, at the shapes of ResNet-18's stages and of ResNet-50's widest layer: GB/s of
+// The non-convolution kernels, at the shapes of ResNet-18's stages and of ResNet-50's widest layer: GB/s of
 // the memory that they have to move, beside the measured ceiling of a copy. Each is verified against float64 before it
 // is timed.
 //
@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "bench/bench_support.h"
-#include "bench/gpu_library.h"
+#include "bench/cuda_library.h"
 #include "core/philox.h"
 
 namespace gradamp::bench {
@@ -47,30 +47,30 @@ const std::vector<Tensor>& at(const std::shared_ptr<Sets>& sets, int set) {
   return (*sets)[static_cast<std::size_t>(set)];
 }
 
-/// Places drawn at random below `count`.
-std::vector<std::int64_t> sampled_places(std::int64_t count) {
-  std::vector<std::int64_t> places;
+/// Indices drawn at random below `count`.
+std::vector<std::int64_t> sampled_indices(std::int64_t count) {
+  std::vector<std::int64_t> indices;
   PhiloxSequence random(11, RandomStream::kTest, 0);
-  for (int i = 0; i < 1000; ++i) places.push_back(random.below(static_cast<std::uint32_t>(count)));
-  return places;
+  for (int i = 0; i < 1000; ++i) indices.push_back(random.below(static_cast<std::uint32_t>(count)));
+  return indices;
 }
 
-/// Runs `compute` and compares `result` at places drawn at random with `expected`.
-void verify_at_places(const char* what, const Tensor& result, const std::function<void()>& compute,
-                      const std::function<double(std::int64_t place)>& expected) {
+/// Runs `compute` and compares `result` at indices drawn at random with `expected`.
+void verify_at_indices(const char* what, const Tensor& result, const std::function<void()>& compute,
+                       const std::function<double(std::int64_t index)>& expected) {
   poison(result);
   compute();
   const std::vector<float> values = host_values(result);
   check_written(what, values);
-  std::vector<double> actual, wanted;
-  for (const std::int64_t place : sampled_places(result.count())) {
-    actual.push_back(double{values[static_cast<std::size_t>(place)]});
-    wanted.push_back(expected(place));
+  std::vector<double> actual, expected_values;
+  for (const std::int64_t index : sampled_indices(result.count())) {
+    actual.push_back(double{values[static_cast<std::size_t>(index)]});
+    expected_values.push_back(expected(index));
   }
-  check_agrees(what, actual, wanted, rounding_of(result.dtype()));
+  check_agrees(what, actual, expected_values, rounding_of(result.dtype()));
 }
 
-/// A kernel of `inputs` tensors like x and one result like x: result = formula(inputs at the same place).
+/// A kernel of `inputs` tensors like x and one result like x: result = formula(inputs at the same index).
 template <std::size_t kInputs, typename Call>
 Kernel elementwise(const Bench& bench, const Shape& shape, int sets, Call call,
                    std::function<double(const std::array<double, kInputs>& values)> formula) {
@@ -81,11 +81,11 @@ Kernel elementwise(const Bench& bench, const Shape& shape, int sets, Call call,
     const std::vector<Tensor>& tensors = at(all, 0);
     std::array<std::vector<float>, kInputs> inputs;
     for (std::size_t i = 0; i < kInputs; ++i) inputs[i] = host_values(tensors[i]);
-    verify_at_places(
+    verify_at_indices(
         "elementwise", tensors[kInputs], [&] { call(tensors); },
-        [&](std::int64_t place) {
+        [&](std::int64_t index) {
           std::array<double, kInputs> values;
-          for (std::size_t i = 0; i < kInputs; ++i) values[i] = inputs[i][static_cast<std::size_t>(place)];
+          for (std::size_t i = 0; i < kInputs; ++i) values[i] = inputs[i][static_cast<std::size_t>(index)];
           return formula(values);
         });
   };
@@ -155,10 +155,10 @@ ChannelMoments host_moments(Backend& backend, const Tensor& x) {
         sum += value;
         squares += value * value;
       }
-      const auto place = static_cast<std::size_t>(group * 2 * channels + c);
+      const auto index = static_cast<std::size_t>(group * 2 * channels + c);
       const double mean = sum / static_cast<double>(last - first);
-      result[place] = static_cast<float>(mean);
-      result[place + static_cast<std::size_t>(channels)] = static_cast<float>(squares - sum * mean);
+      result[index] = static_cast<float>(mean);
+      result[index + static_cast<std::size_t>(channels)] = static_cast<float>(squares - sum * mean);
     }
   }
   moments.values.copy_from_host(std::span<const float>(result));
@@ -175,7 +175,7 @@ std::vector<double> channel_of(const Tensor& tensor, std::int64_t channel) {
   return result;
 }
 
-/// x of one channel, its normalised values and 1 / standard deviation.
+/// x of one channel, its normalized values and 1 / standard deviation.
 struct Normalized {
   std::vector<double> values;
   double inverse_std = 0;
@@ -341,10 +341,10 @@ Kernel make_batch_norm_backward(const Bench& bench, const Shape& shape, int sets
 
 Shape halved(const Shape& x) { return {x[0], x[1] / 2, x[2] / 2, x[3]}; }
 
-/// The first of the four places in x that a place in a 2x2 pooling's result is made of.
-std::int64_t window_of(const Shape& x, std::int64_t place) {
-  const std::int64_t c = place % x[3], q = place / x[3] % (x[2] / 2);
-  const std::int64_t p = place / x[3] / (x[2] / 2) % (x[1] / 2), n = place / x[3] / (x[2] / 2) / (x[1] / 2);
+/// The first of the four indices in x that an element of a 2x2 pooling's result is made of.
+std::int64_t window_of(const Shape& x, std::int64_t index) {
+  const std::int64_t c = index % x[3], q = index / x[3] % (x[2] / 2);
+  const std::int64_t p = index / x[3] / (x[2] / 2) % (x[1] / 2), n = index / x[3] / (x[2] / 2) / (x[1] / 2);
   return ((n * x[1] + 2 * p) * x[2] + 2 * q) * x[3] + c;
 }
 
@@ -360,33 +360,33 @@ Kernel make_max_pool(const Bench& bench, const Shape& shape, int sets, bool back
   Kernel kernel;
   kernel.call = [&backend, all, argmax, backward](int set) {
     const std::vector<Tensor>& t = at(all, set);
-    const Tensor& places = argmax[static_cast<std::size_t>(set)];
-    if (backward) return backend.max_pool2d_backward(t[2], places, {}, t[3]);
-    backend.max_pool2d_forward(t[0], {}, t[1], places);
+    const Tensor& indices = argmax[static_cast<std::size_t>(set)];
+    if (backward) return backend.max_pool2d_backward(t[2], indices, {}, t[3]);
+    backend.max_pool2d_forward(t[0], {}, t[1], indices);
   };
   kernel.verify = [all, shape, backward, call = kernel.call] {
     const std::vector<Tensor>& t = at(all, 0);
     const std::vector<float> x = host_values(t[0]), grad_y = host_values(t[2]);
     const std::int64_t row = shape[2] * shape[3];
-    const auto largest = [&](std::int64_t place) {
-      const std::int64_t first = window_of(shape, place);
+    const auto largest = [&](std::int64_t index) {
+      const std::int64_t first = window_of(shape, index);
       std::int64_t best = first;
       for (const std::int64_t other : {first + shape[3], first + row, first + row + shape[3]})
         if (x[static_cast<std::size_t>(other)] > x[static_cast<std::size_t>(best)]) best = other;
       return best;
     };
     if (!backward) {
-      return verify_at_places(
+      return verify_at_indices(
           "max pool", t[1], [&] { call(0); },
-          [&](std::int64_t place) { return double{x[static_cast<std::size_t>(largest(place))]}; });
+          [&](std::int64_t index) { return double{x[static_cast<std::size_t>(largest(index))]}; });
     }
-    verify_at_places(
+    verify_at_indices(
         "max pool backward", t[3], [&] { call(0); },
-        [&](std::int64_t place) {
-          const std::int64_t c = place % shape[3], w = place / shape[3] % shape[2], h = place / row % shape[1];
-          const std::int64_t n = place / row / shape[1];
+        [&](std::int64_t index) {
+          const std::int64_t c = index % shape[3], w = index / shape[3] % shape[2], h = index / row % shape[1];
+          const std::int64_t n = index / row / shape[1];
           const std::int64_t window = ((n * (shape[1] / 2) + h / 2) * (shape[2] / 2) + w / 2) * shape[3] + c;
-          return largest(window) == place ? double{grad_y[static_cast<std::size_t>(window)]} : 0.0;
+          return largest(window) == index ? double{grad_y[static_cast<std::size_t>(window)]} : 0.0;
         });
   };
   return kernel;
@@ -400,10 +400,10 @@ Kernel make_avg_pool(const Bench& bench, const Shape& shape, int sets) {
   kernel.call = [&backend, all](int set) { backend.avg_pool2d_forward(at(all, set)[0], {}, at(all, set)[1]); };
   kernel.verify = [all, shape, call = kernel.call] {
     const std::vector<float> x = host_values(at(all, 0)[0]);
-    verify_at_places(
+    verify_at_indices(
         "average pool", at(all, 0)[1], [&] { call(0); },
-        [&](std::int64_t place) {
-          const auto first = static_cast<std::size_t>(window_of(shape, place));
+        [&](std::int64_t index) {
+          const auto first = static_cast<std::size_t>(window_of(shape, index));
           const auto row = static_cast<std::size_t>(shape[2] * shape[3]), next = static_cast<std::size_t>(shape[3]);
           return (double{x[first]} + x[first + next] + x[first + row] + x[first + row + next]) / 4;
         });
@@ -426,19 +426,19 @@ Kernel make_global_avg_pool(const Bench& bench, const Shape& shape, int sets, bo
     const std::vector<float> x = host_values(t[0]), y = host_values(t[1]);
     const std::int64_t pixels = shape[1] * shape[2], channels = shape[3];
     if (backward) {
-      return verify_at_places(
+      return verify_at_indices(
           "global average pool backward", t[0], [&] { call(0); },
-          [&](std::int64_t place) {
-            const std::int64_t image = place / channels / pixels;
-            return y[static_cast<std::size_t>(image * channels + place % channels)] / static_cast<double>(pixels);
+          [&](std::int64_t index) {
+            const std::int64_t image = index / channels / pixels;
+            return y[static_cast<std::size_t>(image * channels + index % channels)] / static_cast<double>(pixels);
           });
     }
-    verify_at_places(
+    verify_at_indices(
         "global average pool", t[1], [&] { call(0); },
-        [&](std::int64_t place) {
+        [&](std::int64_t index) {
           double sum = 0;
           for (std::int64_t pixel = 0; pixel < pixels; ++pixel)
-            sum += x[static_cast<std::size_t>((place / channels * pixels + pixel) * channels + place % channels)];
+            sum += x[static_cast<std::size_t>((index / channels * pixels + pixel) * channels + index % channels)];
           return sum / static_cast<double>(pixels);
         });
   };
@@ -480,10 +480,10 @@ Kernel make_softmax(const Bench& bench, std::int64_t rows, std::int64_t classes)
         sum += std::exp(double{x[static_cast<std::size_t>(row * classes + i)]});
       return double{x[static_cast<std::size_t>(row * classes + k)]} - std::log(sum);
     };
-    verify_at_places(
+    verify_at_indices(
         "softmax", grad, [&] { call(0); },
-        [&](std::int64_t place) {
-          const std::int64_t row = place / classes, k = place % classes;
+        [&](std::int64_t index) {
+          const std::int64_t row = index / classes, k = index % classes;
           const bool is_label = host_labels[static_cast<std::size_t>(row)] == k;
           return (std::exp(log_probability(row, k)) - (is_label ? 1 : 0)) / static_cast<double>(rows);
         });
@@ -517,12 +517,12 @@ Kernel make_gather(const Bench& bench, std::int64_t count, std::int64_t images) 
     backend.gather_batch(pixels, labels, order, state, augmented, x, batch_labels);
   };
   kernel.verify = [=, &backend, bytes = std::move(bytes)] {
-    verify_at_places(
+    verify_at_indices(
         "gather", x, [&] { backend.gather_batch(pixels, labels, order, state, params, x, batch_labels); },
-        [&](std::int64_t place) {
-          const std::int64_t image = host_order[static_cast<std::size_t>(place / (32 * 32 * 3))];
-          const auto c = static_cast<std::size_t>(place % 3);
-          const auto at_pixel = static_cast<std::size_t>(image * 32 * 32 * 3 + place % (32 * 32 * 3));
+        [&](std::int64_t index) {
+          const std::int64_t image = host_order[static_cast<std::size_t>(index / (32 * 32 * 3))];
+          const auto c = static_cast<std::size_t>(index % 3);
+          const auto at_pixel = static_cast<std::size_t>(image * 32 * 32 * 3 + index % (32 * 32 * 3));
           return (bytes[at_pixel] / 255.0 - double{params.mean[c]}) * double{params.inverse_std[c]};
         });
   };
@@ -598,9 +598,9 @@ void add_shapes(const Bench& bench, std::int64_t batch) {
     const double element = static_cast<double>(size_of(bench.backend().activation_dtype()));
     if (bench.device().kind == DeviceKind::kCuda) {
       add_benchmark("library_copy/" + shape_name, bench, [&bench, bytes = count * element] {
-        const auto rate = library_copy_rate(static_cast<std::size_t>(bytes));
-        if (!rate) throw LeftOut("this build has no library for it");
-        return Measured{{2 * bytes / *rate, 0, 0}, {2 * bytes, 0}, {}, {}};
+        const LibraryRate measured = library_copy_rate(static_cast<std::size_t>(bytes), bench.timing().rotated_bytes);
+        if (measured.rate == 0) throw LeftOut(measured.reason);
+        return Measured{{2 * bytes / measured.rate, 0, 0}, {2 * bytes, 0}, {}, {}};
       });
     }
     for (const Entry& entry : entries()) {
@@ -636,11 +636,12 @@ void add_others(const Bench& bench, std::int64_t batch) {
 int main(int argc, char** argv) {
   using namespace gradamp::bench;
   BenchOptions options;
-  std::int64_t batch = 128;
-  CLI::App app("The kernels between the convolutions, in GB/s beside a copy");
+  std::int64_t batch = 0;
+  CLI::App app("The non-convolution kernels, in GB/s beside a copy");
   add_options(app, options);
-  app.add_option("--batch", batch, "images")->capture_default_str();
+  add_batch_option(app, batch);
   return run_benchmarks(app, options, argc, argv, [&](const Bench& bench) {
+    if (batch == 0) batch = default_batch(bench.quick());
     benchmark::AddCustomContext("batch", std::to_string(batch));
     add_shapes(bench, batch);
     add_others(bench, batch);

@@ -11,11 +11,9 @@
 #include <cudnn.h>
 
 #include "bench/convolution_problem.h"
+#include "bench/convolution_reference.h"
 
 namespace gradamp::bench {
-
-/// Error with cuDNN's message where `status` is not success.
-void check_cudnn(cudnnStatus_t status, const char* call);
 
 using CudnnDescriptor = std::unique_ptr<void, void (*)(void*)>;
 
@@ -35,7 +33,17 @@ struct CudnnPlan {
 };
 
 /// Unique ids of the tensors in a plan.
-enum CudnnTensorId : std::int64_t { kCudnnX = 1, kCudnnWeight = 2, kCudnnY = 3 };
+enum CudnnTensorId : std::int64_t { kCudnnX = 1, kCudnnWeight, kCudnnY, kCudnnSums, kCudnnSquareSums };
+
+/// What plans are made for.
+struct CudnnProblem {
+  ConvolutionShape shape;
+  ConvolutionPass pass = ConvolutionPass::kForward;
+  Precision precision = Precision::kF32;
+  /// Of the forward pass: with the sums of every channel of y and of its squares, in f32 (cuDNN's "genstats"). In fp16
+  /// in place of bf16: cuDNN 9.19 has no plan for these in bf16 or f32.
+  bool statistics = false;
+};
 
 /// What was proposed for a problem, and why some of it cannot be used.
 struct CudnnPlans {
@@ -47,10 +55,10 @@ struct CudnnPlans {
 
 /// Plans for NHWC tensors of bf16 (Precision::kBF16) or f32, sums in f32. Precision::kF32 leaves out what rounds its
 /// operands. Filter gradients are of the images' type, as in PyTorch. At most `limit` of them, the best guesses first.
-CudnnPlans find_cudnn_plans(const CudnnTarget& target, const ConvolutionShape& shape, ConvolutionPass pass,
-                            Precision precision, int limit);
+/// Error if cuDNN refuses the problem as a whole.
+CudnnPlans find_cudnn_plans(const CudnnTarget& target, const CudnnProblem& problem, int limit);
 
 /// A variant pack: the memory that an execution works on.
-CudnnDescriptor make_variant_pack(void* x, void* weight, void* y, void* workspace);
+CudnnDescriptor make_variant_pack(const ConvolutionBuffers& buffers, void* workspace);
 
 }  // namespace gradamp::bench

@@ -1,22 +1,50 @@
 // SPDX-License-Identifier: MIT
-// bench/gpu_library.h by CUDA's runtime and cuBLAS, and nothing of ours.
+// bench/cuda_library.h by CUDA's runtime and cuBLAS, and nothing of ours. cuBLAS is loaded when it is first used, so
+// that the benchmarks also run where it is not installed.
+#include "bench/cuda_library.h"
+
 #include <algorithm>
+#include <type_traits>
 #include <vector>
 
 #include <cublas_v2.h>
-#include <cuda_runtime_api.h>
 
 #include "bench/bench_support.h"
-#include "bench/cuda_objects.h"
-#include "bench/gpu_library.h"
+#include "bench/cuda/cuda_objects.h"
 #include "core/bf16.h"
+#include "kernels/cuda/shared_library.h"
+
+#define GRADAMP_TEXT_OF(value) #value
+#define GRADAMP_TEXT(value) GRADAMP_TEXT_OF(value)
 
 namespace gradamp::bench {
 namespace {
 
-void check_cublas(cublasStatus_t status, const char* call) {
-  check(status == CUBLAS_STATUS_SUCCESS, "{}: cuBLAS reports '{}'", call, cublasGetStatusString(status));
-}
+using cuda::check_cuda;
+using cuda::CudaEvent;
+using cuda::CudaGraph;
+using cuda::CudaMemory;
+using cuda::CudaStream;
+
+/// The header also has an overload of cublasGemmEx, so its type is written out.
+using GemmEx = cublasStatus_t(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int, const void*,
+                              const void*, cudaDataType, int, const void*, cudaDataType, int, const void*, void*,
+                              cudaDataType, int, cublasComputeType_t, cublasGemmAlgo_t);
+static_assert(std::is_same_v<decltype(static_cast<GemmEx*>(cublasGemmEx)), GemmEx*>);
+
+/// The functions of cuBLAS that we call. The header's names of some have a suffix in the library.
+struct CublasLibrary {
+  SharedLibrary file{"libcublas.so." GRADAMP_TEXT(CUBLAS_VER_MAJOR), GRADAMP_BENCH_LIBRARIES};
+  decltype(cublasCreate_v2)* create = file.find<decltype(cublasCreate_v2)>("cublasCreate_v2");
+  decltype(cublasDestroy_v2)* destroy = file.find<decltype(cublasDestroy_v2)>("cublasDestroy_v2");
+  decltype(cublasSetStream_v2)* set_stream = file.find<decltype(cublasSetStream_v2)>("cublasSetStream_v2");
+  GemmEx* gemm = file.find<GemmEx>("cublasGemmEx");
+  decltype(cublasGetStatusString)* status_string = file.find<decltype(cublasGetStatusString)>("cublasGetStatusString");
+
+  void check_status(cublasStatus_t status, const char* call) const {
+    check(status == CUBLAS_STATUS_SUCCESS, "{}: cuBLAS reports '{}'", call, status_string(status));
+  }
+};
 
 /// Seconds of the work that `enqueue` puts into the stream: the best of several rounds, by events.
 template <typename Enqueue>
@@ -39,16 +67,17 @@ double best_seconds(cudaStream_t stream, const Enqueue& enqueue) {
 
 class CublasHandle {
  public:
-  explicit CublasHandle(cudaStream_t stream) {
-    check_cublas(cublasCreate(&handle_), "cublasCreate");
-    check_cublas(cublasSetStream(handle_, stream), "cublasSetStream");
+  CublasHandle(const CublasLibrary& library, cudaStream_t stream) : library_(library) {
+    library_.check_status(library_.create(&handle_), "cublasCreate");
+    library_.check_status(library_.set_stream(handle_, stream), "cublasSetStream");
   }
-  ~CublasHandle() { cublasDestroy(handle_); }
+  ~CublasHandle() { library_.destroy(handle_); }
   CublasHandle(const CublasHandle&) = delete;
   CublasHandle& operator=(const CublasHandle&) = delete;
   cublasHandle_t get() const { return handle_; }
 
  private:
+  const CublasLibrary& library_;
   cublasHandle_t handle_ = nullptr;
 };
 
@@ -66,11 +95,9 @@ void upload_random(CudaMemory& memory, std::int64_t count, bool bf16, std::uint3
              "cudaMemcpy");
 }
 
-}  // namespace
-
-std::optional<double> library_copy_rate(std::size_t bytes) {
-  constexpr std::size_t kRotated = std::size_t{256} << 20, kMostSets = 64;
-  const std::size_t sets = std::clamp<std::size_t>(kRotated / bytes, 1, kMostSets), calls = 4 * sets;
+double copy_rate(std::size_t bytes, std::size_t rotated) {
+  constexpr std::size_t kMaxSets = 64;
+  const std::size_t sets = std::clamp<std::size_t>(rotated / bytes, 1, kMaxSets), calls = 4 * sets;
   const CudaStream stream;
   const CudaMemory from(sets * bytes), to(sets * bytes);
   check_cuda(cudaMemset(from.get(), 0x5a, sets * bytes), "cudaMemset");
@@ -91,31 +118,50 @@ std::optional<double> library_copy_rate(std::size_t bytes) {
   return 2.0 * static_cast<double>(bytes) * static_cast<double>(calls) / seconds;
 }
 
-std::optional<double> library_matrix_rate(Precision precision) {
-  constexpr int kSize = 8192;
-  constexpr std::int64_t kCount = std::int64_t{kSize} * kSize;
+double matrix_rate(Precision precision, int size) {
+  const CublasLibrary library;
+  const std::int64_t count = std::int64_t{size} * size;
   const bool bf16 = precision == Precision::kBF16;
-  const std::size_t bytes = static_cast<std::size_t>(kCount) * (bf16 ? 2 : 4);
+  const std::size_t bytes = static_cast<std::size_t>(count) * (bf16 ? 2 : 4);
   const CudaStream stream;
-  const CublasHandle cublas(stream.get());
+  const CublasHandle cublas(library, stream.get());
   CudaMemory a(bytes), b(bytes);
   const CudaMemory c(bytes);
-  upload_random(a, kCount, bf16, 1);
-  upload_random(b, kCount, bf16, 2);
+  upload_random(a, count, bf16, 1);
+  upload_random(b, count, bf16, 2);
   check_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
   const cudaDataType_t type = bf16 ? CUDA_R_16BF : CUDA_R_32F;
   const cublasComputeType_t compute = precision == Precision::kTF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   const float one = 1.0f, zero = 0.0f;
   constexpr int kCalls = 5;
   const auto multiply = [&] {
-    check_cublas(cublasGemmEx(cublas.get(), CUBLAS_OP_T, CUBLAS_OP_N, kSize, kSize, kSize, &one, a.get(), type, kSize,
-                              b.get(), type, kSize, &zero, c.get(), type, kSize, compute, CUBLAS_GEMM_DEFAULT),
-                 "cublasGemmEx");
+    library.check_status(
+        library.gemm(cublas.get(), CUBLAS_OP_T, CUBLAS_OP_N, size, size, size, &one, a.get(), type, size, b.get(), type,
+                     size, &zero, c.get(), type, size, compute, CUBLAS_GEMM_DEFAULT),
+        "cublasGemmEx");
   };
   const double seconds = best_seconds(stream.get(), [&] {
     for (int i = 0; i < kCalls; ++i) multiply();
   });
-  return kCalls * 2.0 * kSize * kSize * kSize / seconds;
+  return kCalls * 2.0 * static_cast<double>(count) * size / seconds;
+}
+
+}  // namespace
+
+LibraryRate library_copy_rate(std::size_t bytes, std::size_t rotated) {
+  try {
+    return {copy_rate(bytes, rotated), ""};
+  } catch (const Error& error) {
+    return {0, error.what()};
+  }
+}
+
+LibraryRate library_matrix_rate(Precision precision, int size) {
+  try {
+    return {matrix_rate(precision, size), ""};
+  } catch (const Error& error) {
+    return {0, error.what()};
+  }
 }
 
 }  // namespace gradamp::bench

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-#include "bench/cudnn_plans.h"
+#include "bench/cuda/cudnn_plans.h"
 
 #include <algorithm>
 #include <array>
 #include <span>
 #include <utility>
 
+#include "bench/cuda/cudnn_library.h"
 #include "core/error.h"
 
 namespace gradamp::bench {
@@ -15,15 +16,15 @@ constexpr std::int64_t kAlignment = 16;  // bytes; our allocations are aligned t
 
 CudnnDescriptor make_descriptor(cudnnBackendDescriptorType_t type) {
   cudnnBackendDescriptor_t descriptor = nullptr;
-  check_cudnn(cudnnBackendCreateDescriptor(type, &descriptor), "cudnnBackendCreateDescriptor");
-  return {descriptor, [](void* owned) { cudnnBackendDestroyDescriptor(owned); }};
+  check_cudnn(cudnn().create_descriptor(type, &descriptor), "cudnnBackendCreateDescriptor");
+  return {descriptor, [](void* owned) { cudnn().destroy_descriptor(owned); }};
 }
 
 template <typename T>
 void set(const CudnnDescriptor& descriptor, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
          std::span<const T> values) {
   check_cudnn(
-      cudnnBackendSetAttribute(descriptor.get(), name, type, static_cast<std::int64_t>(values.size()), values.data()),
+      cudnn().set_attribute(descriptor.get(), name, type, static_cast<std::int64_t>(values.size()), values.data()),
       "cudnnBackendSetAttribute");
 }
 template <typename T>
@@ -33,7 +34,7 @@ void set(const CudnnDescriptor& descriptor, cudnnBackendAttributeName_t name, cu
 }
 
 void finalize(const CudnnDescriptor& descriptor) {
-  check_cudnn(cudnnBackendFinalize(descriptor.get()), "cudnnBackendFinalize");
+  check_cudnn(cudnn().finalize(descriptor.get()), "cudnnBackendFinalize");
 }
 
 /// An NHWC tensor; cuDNN names the extents of images N, C, H, W and of filters K, C, R, S.
@@ -100,30 +101,65 @@ PassNames names_of(ConvolutionPass pass) {
           CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA};
 }
 
-/// The graph of one operation, with all that it refers to.
+/// The graph of a convolution, and of its statistics if they are asked for, with all that it refers to.
 struct OperationGraph {
-  CudnnDescriptor x, weight, y, convolution, operation, graph;
+  CudnnDescriptor x, weight, y, sums, square_sums, convolution, operation, statistics, graph;
 };
 
-OperationGraph make_graph(const CudnnTarget& target, const ConvolutionShape& shape, ConvolutionPass pass,
-                          cudnnDataType_t type) {
+CudnnDescriptor no_descriptor() {
+  return {nullptr, [](void*) {}};
+}
+
+void set_part(const CudnnDescriptor& whole, cudnnBackendAttributeName_t name, const CudnnDescriptor& part) {
+  set<cudnnBackendDescriptor_t>(whole, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, part.get());
+}
+
+CudnnDescriptor make_convolution_operation(ConvolutionPass pass, const OperationGraph& parts) {
   const PassNames names = names_of(pass);
-  OperationGraph made{make_tensor(kCudnnX, shape.x(), type), make_tensor(kCudnnWeight, shape.weight(), type),
-                      make_tensor(kCudnnY, shape.y(), type), make_convolution(shape.params),
-                      make_descriptor(names.operation),      make_descriptor(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR)};
-  const auto set_part = [&](cudnnBackendAttributeName_t name, const CudnnDescriptor& part) {
-    set<cudnnBackendDescriptor_t>(made.operation, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, part.get());
-  };
-  set_part(names.x, made.x);
-  set_part(names.weight, made.weight);
-  set_part(names.y, made.y);
-  set_part(names.convolution, made.convolution);
-  set(made.operation, names.alpha, CUDNN_TYPE_FLOAT, 1.0f);
-  set(made.operation, names.beta, CUDNN_TYPE_FLOAT, 0.0f);
-  finalize(made.operation);
+  CudnnDescriptor operation = make_descriptor(names.operation);
+  set_part(operation, names.x, parts.x);
+  set_part(operation, names.weight, parts.weight);
+  set_part(operation, names.y, parts.y);
+  set_part(operation, names.convolution, parts.convolution);
+  set(operation, names.alpha, CUDNN_TYPE_FLOAT, 1.0f);
+  set(operation, names.beta, CUDNN_TYPE_FLOAT, 0.0f);
+  finalize(operation);
+  return operation;
+}
+
+CudnnDescriptor make_statistics_operation(const OperationGraph& parts) {
+  CudnnDescriptor operation = make_descriptor(CUDNN_BACKEND_OPERATION_GEN_STATS_DESCRIPTOR);
+  set(operation, CUDNN_ATTR_OPERATION_GENSTATS_MODE, CUDNN_TYPE_GENSTATS_MODE, CUDNN_GENSTATS_SUM_SQSUM);
+  set(operation, CUDNN_ATTR_OPERATION_GENSTATS_MATH_PREC, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT);
+  set_part(operation, CUDNN_ATTR_OPERATION_GENSTATS_XDESC, parts.y);
+  set_part(operation, CUDNN_ATTR_OPERATION_GENSTATS_SUMDESC, parts.sums);
+  set_part(operation, CUDNN_ATTR_OPERATION_GENSTATS_SQSUMDESC, parts.square_sums);
+  finalize(operation);
+  return operation;
+}
+
+OperationGraph make_graph(const CudnnTarget& target, const CudnnProblem& problem, cudnnDataType_t type) {
+  const ConvolutionShape& shape = problem.shape;
+  OperationGraph made{make_tensor(kCudnnX, shape.x(), type),
+                      make_tensor(kCudnnWeight, shape.weight(), type),
+                      make_tensor(kCudnnY, shape.y(), type),
+                      no_descriptor(),
+                      no_descriptor(),
+                      make_convolution(shape.params),
+                      no_descriptor(),
+                      no_descriptor(),
+                      make_descriptor(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR)};
+  made.operation = make_convolution_operation(problem.pass, made);
+  std::vector<cudnnBackendDescriptor_t> operations = {made.operation.get()};
+  if (problem.statistics) {
+    const Shape channels = {1, 1, 1, shape.out_channels};
+    made.sums = make_tensor(kCudnnSums, channels, CUDNN_DATA_FLOAT);
+    made.square_sums = make_tensor(kCudnnSquareSums, channels, CUDNN_DATA_FLOAT);
+    made.statistics = make_statistics_operation(made);
+    operations.push_back(made.statistics.get());
+  }
   if (target.handle) set(made.graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, target.handle);
-  set<cudnnBackendDescriptor_t>(made.graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                                made.operation.get());
+  set<cudnnBackendDescriptor_t>(made.graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, operations);
   finalize(made.graph);
   return made;
 }
@@ -144,8 +180,8 @@ std::vector<CudnnDescriptor> propose(const CudnnTarget& target, const OperationG
 #endif
   finalize(heuristic);
   std::int64_t count = 0;
-  check_cudnn(cudnnBackendGetAttribute(heuristic.get(), CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0,
-                                       &count, nullptr),
+  check_cudnn(cudnn().get_attribute(heuristic.get(), CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0,
+                                    &count, nullptr),
               "cudnnBackendGetAttribute");
   count = std::min<std::int64_t>(count, limit);
   std::vector<CudnnDescriptor> configurations;
@@ -156,8 +192,8 @@ std::vector<CudnnDescriptor> propose(const CudnnTarget& target, const OperationG
   }
   std::int64_t received = 0;
   if (count > 0) {
-    check_cudnn(cudnnBackendGetAttribute(heuristic.get(), CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                                         count, &received, handles.data()),
+    check_cudnn(cudnn().get_attribute(heuristic.get(), CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                                      count, &received, handles.data()),
                 "cudnnBackendGetAttribute");
   }
   while (std::cmp_greater(configurations.size(), std::max<std::int64_t>(received, 0))) configurations.pop_back();
@@ -177,16 +213,15 @@ EngineFacts facts_of(const CudnnDescriptor& configuration) {
   const CudnnDescriptor engine = make_descriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
   cudnnBackendDescriptor_t handle = engine.get();
   std::int64_t count = 0;
-  check_cudnn(cudnnBackendGetAttribute(configuration.get(), CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                                       1, &count, &handle),
+  check_cudnn(cudnn().get_attribute(configuration.get(), CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                                    &count, &handle),
               "cudnnBackendGetAttribute");
   EngineFacts facts;
-  check_cudnn(
-      cudnnBackendGetAttribute(handle, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &count, &facts.index),
-      "cudnnBackendGetAttribute");
+  check_cudnn(cudnn().get_attribute(handle, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &count, &facts.index),
+              "cudnnBackendGetAttribute");
   facts.notes.resize(CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
-  check_cudnn(cudnnBackendGetAttribute(handle, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
-                                       static_cast<std::int64_t>(facts.notes.size()), &count, facts.notes.data()),
+  check_cudnn(cudnn().get_attribute(handle, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
+                                    static_cast<std::int64_t>(facts.notes.size()), &count, facts.notes.data()),
               "cudnnBackendGetAttribute");
   facts.notes.resize(static_cast<std::size_t>(std::clamp<std::int64_t>(count, 0, CUDNN_NUMERICAL_NOTE_TYPE_COUNT)));
   return facts;
@@ -213,8 +248,8 @@ CudnnPlan make_plan(const CudnnTarget& target, const CudnnDescriptor& configurat
                                 configuration.get());
   finalize(made.plan);
   std::int64_t count = 0;
-  check_cudnn(cudnnBackendGetAttribute(made.plan.get(), CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1,
-                                       &count, &made.workspace_bytes),
+  check_cudnn(cudnn().get_attribute(made.plan.get(), CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1,
+                                    &count, &made.workspace_bytes),
               "cudnnBackendGetAttribute");
   return made;
 }
@@ -229,17 +264,10 @@ constexpr std::array kSources = {Source{CUDNN_HEUR_MODE_A, "A"}, Source{CUDNN_HE
 
 }  // namespace
 
-void check_cudnn(cudnnStatus_t status, const char* call) {
-  if (status == CUDNN_STATUS_SUCCESS) return;
-  std::array<char, 1024> message{};
-  cudnnGetLastErrorString(message.data(), message.size() - 1);
-  fail("{}: cuDNN reports '{}' ({})", call, cudnnGetErrorString(status), message.data());
-}
-
-CudnnPlans find_cudnn_plans(const CudnnTarget& target, const ConvolutionShape& shape, ConvolutionPass pass,
-                            Precision precision, int limit) {
-  const cudnnDataType_t type = precision == Precision::kBF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
-  const OperationGraph graph = make_graph(target, shape, pass, type);
+CudnnPlans find_cudnn_plans(const CudnnTarget& target, const CudnnProblem& problem, int limit) {
+  const cudnnDataType_t bits16 = problem.statistics ? CUDNN_DATA_HALF : CUDNN_DATA_BFLOAT16;
+  const cudnnDataType_t type = problem.precision == Precision::kBF16 ? bits16 : CUDNN_DATA_FLOAT;
+  const OperationGraph graph = make_graph(target, problem, type);
   CudnnPlans found;
   for (const Source& source : kSources) {
     std::vector<CudnnDescriptor> configurations;
@@ -254,7 +282,7 @@ CudnnPlans find_cudnn_plans(const CudnnTarget& target, const ConvolutionShape& s
       if (std::cmp_greater_equal(found.plans.size(), limit) || 2 * taken >= limit) break;
       try {
         const EngineFacts facts = facts_of(configuration);
-        if (!suits(facts, precision)) {
+        if (!suits(facts, problem.precision)) {
           ++found.refused;
           continue;
         }
@@ -273,9 +301,13 @@ CudnnPlans find_cudnn_plans(const CudnnTarget& target, const ConvolutionShape& s
   return found;
 }
 
-CudnnDescriptor make_variant_pack(void* x, void* weight, void* y, void* workspace) {
-  const std::array<std::int64_t, 3> ids = {kCudnnX, kCudnnWeight, kCudnnY};
-  const std::array<void*, 3> pointers = {x, weight, y};
+CudnnDescriptor make_variant_pack(const ConvolutionBuffers& buffers, void* workspace) {
+  std::vector<std::int64_t> ids = {kCudnnX, kCudnnWeight, kCudnnY};
+  std::vector<void*> pointers = {buffers.x, buffers.weight, buffers.y};
+  if (buffers.sums) {
+    ids.insert(ids.end(), {kCudnnSums, kCudnnSquareSums});
+    pointers.insert(pointers.end(), {buffers.sums, buffers.square_sums});
+  }
   CudnnDescriptor pack = make_descriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
   set<std::int64_t>(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, ids);
   set<void*>(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, pointers);

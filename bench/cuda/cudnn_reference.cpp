@@ -1,51 +1,76 @@
 // SPDX-License-Identifier: MIT
-// cuDNN as the yardstick: every plan that its heuristics propose is tried, and the fastest is timed like ours.
+// cuDNN as the reference: every plan that its heuristics propose is tried, and the fastest is timed like ours.
 #include <algorithm>
 #include <limits>
 #include <memory>
 #include <utility>
 #include <vector>
 
-#include "bench/cuda_objects.h"
-#include "bench/cudnn_plans.h"
-#include "bench/yardstick.h"
+#include "bench/convolution_reference.h"
+#include "bench/cuda/cuda_objects.h"
+#include "bench/cuda/cudnn_library.h"
+#include "bench/cuda/cudnn_plans.h"
 
 namespace gradamp::bench {
 namespace {
 
-constexpr int kPlans = 40;
-/// More than any plan that won in a trial; those that want more are not tried.
-constexpr std::int64_t kMostWorkspace = std::int64_t{2} << 30;
+using cuda::check_cuda;
+using cuda::CudaEvent;
+using cuda::CudaGraph;
+using cuda::CudaMemory;
+using cuda::CudaStream;
 
-class CudnnYardstick final : public Yardstick {
+constexpr int kPlans = 40;
+/// More than any plan that won in a trial. Plans that need more are not tried.
+constexpr std::int64_t kMaxWorkspace = std::int64_t{2} << 30;
+
+class CudnnReference final : public ConvolutionReference {
  public:
-  CudnnYardstick() {
-    check_cudnn(cudnnCreate(&handle_), "cudnnCreate");
-    check_cudnn(cudnnSetStream(handle_, stream_.get()), "cudnnSetStream");
+  CudnnReference() {
+    check_cudnn(cudnn().create(&handle_), "cudnnCreate");
+    check_cudnn(cudnn().set_stream(handle_, stream_.get()), "cudnnSetStream");
   }
-  ~CudnnYardstick() override { cudnnDestroy(handle_); }
+  ~CudnnReference() override { cudnn().destroy(handle_); }
 
   Result measure(const ConvolutionShape& shape, ConvolutionPass pass, Precision precision,
                  std::span<const ConvolutionBuffers> sets, const TimingOptions& options) override {
-    CudnnPlans found = find_cudnn_plans({handle_, nullptr}, shape, pass, precision, kPlans);
-    std::erase_if(found.plans, [](const CudnnPlan& plan) { return plan.workspace_bytes > kMostWorkspace; });
+    const bool statistics = sets.front().sums != nullptr;
+    CudnnPlans found = find_plans({shape, pass, precision, statistics});
+    std::erase_if(found.plans, [](const CudnnPlan& plan) { return plan.workspace_bytes > kMaxWorkspace; });
     std::int64_t workspace_bytes = 0;
     for (const CudnnPlan& plan : found.plans) workspace_bytes = std::max(workspace_bytes, plan.workspace_bytes);
     const CudaMemory workspace(static_cast<std::size_t>(std::max<std::int64_t>(workspace_bytes, 0)));
     std::vector<CudnnDescriptor> packs;
-    for (const ConvolutionBuffers& set : sets)
-      packs.push_back(make_variant_pack(set.x, set.weight, set.y, workspace.get()));
+    for (const ConvolutionBuffers& set : sets) packs.push_back(make_variant_pack(set, workspace.get()));
 
     const CudnnPlan* best = fastest(found, packs);
-    if (!best) throw LeftOut(fmt::format("cuDNN has no plan for it; its last reason: {}", found.last_failure));
+    if (!best) {
+      const std::string what = statistics ? "a convolution with statistics" : "this convolution";
+      throw LeftOut(found.last_failure.empty()
+                        ? fmt::format("cuDNN proposes no plan for {}", what)
+                        : fmt::format("no plan of cuDNN for {} can be used: {}", what, found.last_failure));
+    }
     const Timing timing = time(*best, packs, options);
-    return {timing, fmt::format("engine {} of {} plans{}{}", best->engine, found.plans.size(),
-                                best->deterministic ? "" : ", not deterministic", recorded_ ? "" : ", not recorded")};
+    return {timing,
+            fmt::format("{}engine {} of {} plans{}{}", statistics ? "fp16, " : "", best->engine, found.plans.size(),
+                        best->deterministic ? "" : ", not deterministic", recorded_ ? "" : ", not recorded")};
   }
 
  private:
+  /// None, with the reason, if cuDNN refuses statistics in this combination as a whole.
+  CudnnPlans find_plans(const CudnnProblem& problem) const {
+    try {
+      return find_cudnn_plans({handle_, nullptr}, problem, kPlans);
+    } catch (const Error& error) {
+      if (!problem.statistics) throw;
+      CudnnPlans none;
+      none.last_failure = error.what();
+      return none;
+    }
+  }
+
   void execute(const CudnnPlan& plan, const CudnnDescriptor& pack) const {
-    check_cudnn(cudnnBackendExecute(handle_, plan.plan.get(), pack.get()), "cudnnBackendExecute");
+    check_cudnn(cudnn().execute(handle_, plan.plan.get(), pack.get()), "cudnnBackendExecute");
   }
 
   /// By a short trial of each; the slow ones are given up after their first execution.
@@ -113,15 +138,15 @@ class CudnnYardstick final : public Yardstick {
   /// As time_recorded() times ours; a plan that cannot be recorded is launched call by call.
   Timing time(const CudnnPlan& plan, const std::vector<CudnnDescriptor>& packs, const TimingOptions& options) {
     const int sets = static_cast<int>(packs.size());
-    const int calls = sets * ((options.least_calls + sets - 1) / sets);
+    const int calls = sets * ((options.min_calls + sets - 1) / sets);
     const std::unique_ptr<CudaGraph> graph = record(plan, packs, calls);
     recorded_ = graph != nullptr;
     const auto replay = [&] {
       if (graph) return graph->launch(stream_.get());
       execute_all(plan, packs, calls);
     };
-    const auto wait = [&] { check_cuda(cudaStreamSynchronize(stream_.get()), "cudaStreamSynchronize"); };
-    return time_replays(calls, replay, wait, options);
+    return time_replays(
+        calls, replay, [&] { stream_.wait(); }, options);
   }
 
   CudaStream stream_;
@@ -132,11 +157,16 @@ class CudnnYardstick final : public Yardstick {
 
 }  // namespace
 
-YardstickChoice make_yardstick(const Device& device) {
+ConvolutionReferenceChoice make_convolution_reference(const Device& device) {
   if (device.kind != DeviceKind::kCuda) return {nullptr, "left out: cuDNN computes on the device cuda only"};
-  const std::size_t version = cudnnGetVersion();
-  const std::size_t major = version / 10000, minor = version % 10000 / 100;
-  return {std::make_unique<CudnnYardstick>(), fmt::format("cuDNN {}.{}.{}", major, minor, version % 100)};
+  try {
+    auto reference = std::make_unique<CudnnReference>();
+    const std::size_t version = cudnn().version();
+    const std::size_t major = version / 10000, minor = version % 10000 / 100;
+    return {std::move(reference), fmt::format("cuDNN {}.{}.{}", major, minor, version % 100)};
+  } catch (const Error& error) {
+    return {nullptr, fmt::format("left out: cuDNN cannot start: {}", error.what())};
+  }
 }
 
 }  // namespace gradamp::bench

@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: MIT
-// CUDA's streams, events, memory and graphs for the yardsticks, which use nothing of the backend that they are held
-// against.
+// CUDA's streams, events, memory and graphs for the references, which use nothing of the backend that they are compared
+// with. Host files only.
 #pragma once
 
 #include <cstddef>
-#include <utility>
+#include <functional>
 
-#include <cuda_runtime_api.h>
+#include "kernels/cuda/cuda.h"
 
-#include "core/error.h"
-
-namespace gradamp::bench {
-
-inline void check_cuda(cudaError_t status, const char* call) {
-  check(status == cudaSuccess, "{}: CUDA reports '{}'", call, cudaGetErrorString(status));
-}
+namespace gradamp::GRADAMP_GPU {
 
 class CudaStream {
  public:
@@ -23,6 +17,7 @@ class CudaStream {
   CudaStream(const CudaStream&) = delete;
   CudaStream& operator=(const CudaStream&) = delete;
   cudaStream_t get() const { return stream_; }
+  void wait() const { check_cuda(cudaStreamSynchronize(stream_), "cudaStreamSynchronize"); }
 
  private:
   cudaStream_t stream_ = nullptr;
@@ -59,8 +54,7 @@ class CudaMemory {
 /// What `enqueue` puts into the stream, as a graph.
 class CudaGraph {
  public:
-  template <typename Enqueue>
-  CudaGraph(cudaStream_t stream, const Enqueue& enqueue) {
+  CudaGraph(cudaStream_t stream, const std::function<void()>& enqueue) {
     check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
     cudaGraph_t captured = nullptr;
     try {
@@ -85,4 +79,4 @@ class CudaGraph {
   cudaGraphExec_t executable_ = nullptr;
 };
 
-}  // namespace gradamp::bench
+}  // namespace gradamp::GRADAMP_GPU

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// fp16 (IEEE 754 binary16) on the host, for a library that has a plan in no other type of 16 bits.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+
+namespace gradamp::bench {
+
+/// The bits of `value`, which is 0 or of a size between 2^-14 and 65504 and has at most 11 significant bits.
+constexpr std::uint16_t to_f16_exactly(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+  // The exponent's bias is 127 in f32 and 15 in fp16.
+  return static_cast<std::uint16_t>(magnitude == 0 ? sign : sign | ((magnitude >> 13) - ((127u - 15u) << 10)));
+}
+
+inline float from_f16(std::uint16_t bits) {
+  const int exponent = bits >> 10 & 0x1f, fraction = bits & 0x3ff;
+  float magnitude = exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
+                                  : std::ldexp(static_cast<float>(fraction + 0x400), exponent - 25);
+  if (exponent == 0x1f) magnitude = fraction == 0 ? HUGE_VALF : NAN;
+  return bits & 0x8000u ? -magnitude : magnitude;
+}
+
+}  // namespace gradamp::bench

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// A reference that cannot be used here is left out with its reason, and never ends a benchmark.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "bench/bench_support.h"
+#include "bench/convolution_reference.h"
+#include "bench/cuda_library.h"
+
+namespace gradamp::bench {
+namespace {
+
+using ::testing::StartsWith;
+
+bool has_gpu() {
+  for (const DeviceStatus& status : device_statuses())
+    if (status.device.kind == DeviceKind::kCuda) return status.available;
+  return false;
+}
+
+TEST(References, CudnnIsLeftOutOnOtherDevices) {
+  for (const DeviceKind kind : {DeviceKind::kCpu, DeviceKind::kEmulated}) {
+    const ConvolutionReferenceChoice choice = make_convolution_reference({kind});
+    EXPECT_EQ(choice.reference, nullptr);
+    EXPECT_THAT(choice.description, StartsWith("left out: cuDNN"));
+  }
+}
+
+TEST(References, CudnnThatCannotStartIsLeftOutWithItsReason) {
+  const ConvolutionReferenceChoice choice = make_convolution_reference({DeviceKind::kCuda});
+  if (!has_gpu()) {
+    EXPECT_EQ(choice.reference, nullptr);
+  }
+  EXPECT_THAT(choice.description, StartsWith(choice.reference ? "cuDNN " : "left out: cuDNN "));
+}
+
+TEST(References, CeilingsThatCannotBeMeasuredSayWhy) {
+  for (const LibraryRate& measured : {library_copy_rate(1 << 20, 0), library_matrix_rate(Precision::kBF16, 64)}) {
+    if (!has_gpu()) {
+      EXPECT_EQ(measured.rate, 0);
+    }
+    EXPECT_EQ(measured.rate > 0, measured.reason.empty()) << measured.reason;
+  }
+}
+
+}  // namespace
+}  // namespace gradamp::bench

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "bench/arena_reference.h"
 #include "bench/bench_support.h"
 #include "bench/convolution_reference.h"
 #include "bench/cuda_library.h"
@@ -40,6 +41,17 @@ TEST(References, CeilingsThatCannotBeMeasuredSayWhy) {
       EXPECT_EQ(measured.rate, 0);
     }
     EXPECT_EQ(measured.rate > 0, measured.reason.empty()) << measured.reason;
+  }
+}
+
+TEST(References, CubAndAtomicAdditionsAreLeftOutWithTheirReason) {
+  for (const DeviceKind kind : {DeviceKind::kCpu, DeviceKind::kEmulated, DeviceKind::kCuda}) {
+    const ArenaReferenceChoice cub = make_cub_reference({kind}), atomic = make_atomic_reference({kind});
+    EXPECT_THAT(cub.description, StartsWith(cub.reference ? "CUB " : "left out: CUB"));
+    EXPECT_THAT(atomic.description, StartsWith(atomic.reference ? "atomic additions" : "left out: "));
+    const bool on_gpu = kind == DeviceKind::kCuda && has_gpu();
+    EXPECT_EQ(cub.reference != nullptr, on_gpu);
+    EXPECT_EQ(atomic.reference != nullptr, on_gpu || kind == DeviceKind::kEmulated);
   }
 }
 

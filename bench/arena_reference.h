@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// Other ways to reduce over the arena, beside the engine's: CUB's, and with atomic additions. They exist for the
+// benchmarks alone and compute in a stream of their own.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "bench/bench_support.h"
+#include "core/backend.h"
+
+namespace gradamp::bench {
+
+/// What is computed, and the result (ArenaWork::result).
+enum class ArenaReduction {
+  kLayerAbsolute,  // sum of |g| of each layer: f32 (layers)
+  kWholeAbsolute,  // sum of |g| of the whole arena: f32 (1)
+  kLayerSums,      // sums of |S|, A and |S| / A of each layer: f64 (layers, 3)
+  kNeuronStep,     // Backend::sgd_step with sums by neuron; the result is in the arena
+};
+
+/// The tensors of one reduction.
+struct ArenaWork {
+  const Arena& arena;
+  Tensor result;
+  // Of kNeuronStep alone.
+  Tensor factors;
+  StepState state;
+  SgdParams params;
+};
+
+class ArenaReference {
+ public:
+  virtual ~ArenaReference() = default;
+
+  virtual bool has(ArenaReduction reduction) const = 0;
+  /// A call that puts the reduction into the queue. It owns the working memory that it needs; `work` must outlive it.
+  virtual std::function<void()> prepare(ArenaReduction reduction, const ArenaWork& work) = 0;
+  /// A call that overwrites `memory`, which is larger than the device's caches.
+  virtual std::function<void()> prepare_flush(const Tensor& memory) = 0;
+  virtual WorkQueue queue() = 0;
+};
+
+/// A reference, or none, and what to say about it: "CUB 3.0.1", or "left out: CUB ..." with the reason.
+struct ArenaReferenceChoice {
+  std::unique_ptr<ArenaReference> reference;
+  std::string description;
+};
+/// Never an Error: what cannot be used is left out.
+ArenaReferenceChoice make_cub_reference(const Device& device);
+ArenaReferenceChoice make_atomic_reference(const Device& device);
+
+}  // namespace gradamp::bench

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// Reductions by CUB. Pointers are to device memory. As CUB's own functions, each is called twice: without `workspace`
+// it only sets `bytes` to the working memory that it needs. They return CUDA's error.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <cuda_runtime.h>
+
+#include "core/parameters.h"
+
+namespace gradamp::cuda {
+
+/// "3.0.1".
+const char* cub_version();
+
+/// sums (layers): of |values| from layers[l].begin to layers[l].end.
+cudaError_t cub_layer_absolute(void* workspace, std::size_t& bytes, const float* values, const LayerRange* layers,
+                               int layer_count, float* sums, cudaStream_t stream);
+
+/// sum (1): of |values|, `count` of them. The segmented reduction's ceiling.
+cudaError_t cub_whole_absolute(void* workspace, std::size_t& bytes, const float* values, std::int64_t count, float* sum,
+                               cudaStream_t stream);
+
+/// sums (layers, 3): of |S|, A and |S| / A of each layer.
+cudaError_t cub_layer_sums(void* workspace, std::size_t& bytes, const float* signed_sums, const float* absolute_sums,
+                           const LayerRange* layers, int layer_count, double* sums, cudaStream_t stream);
+
+}  // namespace gradamp::cuda

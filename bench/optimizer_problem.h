@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// One thing that optimizer_bench measures: a variant of the optimizer's step or of a reduction, on an arena of random
+// numbers, verified against float64.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "bench/arena_reference.h"
+#include "bench/bench_support.h"
+
+namespace gradamp::bench {
+
+enum class Variant {
+  // The engine's.
+  kSgd,
+  kByWeight,
+  kByNeuron,
+  kStatisticsAlone,
+  kSeparate,
+  kMeasures,
+  // References, which are not on every device.
+  kByNeuronAtomic,
+  kMeasuresAtomic,
+  kCubMeasures,
+  kCubAbsolute,
+  kCubWhole,
+};
+
+struct Kind {
+  Variant variant = Variant::kSgd;
+  bool bf16_copy = false;
+};
+
+/// The reference's reduction; none for what the engine computes.
+std::optional<ArenaReduction> reduction_of(Variant variant);
+
+/// What the arena and everything else that a variant works on need, in bytes per weight.
+std::int64_t bytes_held(const Kind& kind);
+/// What a call has to move, in bytes per weight.
+std::int64_t bytes_moved(const Kind& kind);
+/// Whether a call looks at all gradients before it uses them.
+bool looks_first(Variant variant);
+
+class OptimizerProblem {
+ public:
+  /// `reference` computes the variants that have a reduction_of(), else it is null.
+  OptimizerProblem(Backend& backend, const std::vector<LayerRange>& layers, const Kind& kind,
+                   ArenaReference* reference);
+  OptimizerProblem(const OptimizerProblem&) = delete;
+  OptimizerProblem& operator=(const OptimizerProblem&) = delete;
+  ~OptimizerProblem();
+
+  std::int64_t count() const { return arena_.gradients.count(); }
+  /// One call into the queue; does not wait.
+  void call() const { call_(); }
+  WorkQueue queue() const;
+  /// Overwrites `memory` in the same queue.
+  std::function<void()> prepare_flush(const Tensor& memory) const;
+  /// Computes once and compares with float64. Error if they disagree.
+  void verify() const;
+
+ private:
+  void call_engine() const;
+  void run() const;
+  void verify_sgd(const std::vector<float>& w, const std::vector<float>& g, const std::vector<float>& v) const;
+  void verify_sums(const std::vector<float>& g) const;
+  void verify_neurons() const;
+  void verify_reduction() const;
+  void set_sums() const;
+  std::vector<double> layer_absolute() const;
+
+  Backend& backend_;
+  Kind kind_;
+  ArenaReference* reference_;
+  Arena arena_;
+  Tensor factors_, positive_part_, result_;
+  StepState state_;
+  std::function<void()> call_;
+};
+
+}  // namespace gradamp::bench

@@ -60,6 +60,11 @@ void execute(const Kernel& kernel, const cudaLaunchConfig_t& launch, void** argu
   for (std::size_t i = 0; i < code.parameters.size(); ++i)
     std::memcpy(reinterpret_cast<char*>(bytes.data()) + code.parameters[i].offset, arguments[i],
                 code.parameters[i].bytes);
+  if (const auto graph = emulation::graph_of_capture(emulated_stream(launch.stream))) {
+    for (std::size_t i = 0; i < code.parameters.size(); ++i)
+      emulation::name_memory(*graph, arguments[i], code.parameters[i].bytes,
+                             fmt::format("argument {} of the kernel {}", i + 1, kernel.name));
+  }
   const emulation::GridShape shape{converted_extent(launch.gridDim),
                                    converted_extent(launch.blockDim),
                                    code.static_shared + launch.dynamicSmemBytes,

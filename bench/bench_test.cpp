@@ -122,6 +122,14 @@ TEST(Convolutions, AreTheNetworks) {
   EXPECT_NEAR(flops_of("resnet20") / 2, 0.04055e9, 0.00001e9);
 }
 
+TEST(Convolutions, AreFewIfQuick) {
+  double flops = 0;
+  for (const std::string& network : default_networks(true)) flops += flops_of(network);
+  EXPECT_LT(default_batch(true) * flops, 0.1e9);
+  EXPECT_EQ(default_networks(false).size(), 3u);
+  EXPECT_EQ(default_batch(false), 128);
+}
+
 TEST(Convolutions, AreCountedOnceAShape) {
   const ShapeCounts counts = convolutions_of({"resnet18", "vgg19"}, 128);
   const ConvolutionShape shared{128, 32, 64, 64, 3, {1, 1}};

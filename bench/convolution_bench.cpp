@@ -96,17 +96,18 @@ void add(const Bench& bench, const std::vector<std::string>& networks, std::int6
 int main(int argc, char** argv) {
   using namespace gradamp::bench;
   BenchOptions options;
-  std::vector<std::string> networks = {"resnet18", "resnet50", "vgg19"};
+  std::vector<std::string> networks;
   std::int64_t batch = 0;
   CLI::App app("Convolutions at every layer shape of the networks, beside cuDNN where it is built in");
   add_options(app, options);
-  app.add_option("--networks", networks, "whose convolutions, separated by commas")
-      ->delimiter(',')
-      ->capture_default_str();
+  app.add_option("--networks", networks,
+                 "whose convolutions, separated by commas (default: resnet18,resnet50,vgg19; quick: resnet8)")
+      ->delimiter(',');
   add_batch_option(app, batch);
   ConvolutionReferenceChoice choice;
   return run_benchmarks(app, options, argc, argv, [&](const Bench& bench) {
     if (batch == 0) batch = default_batch(bench.quick());
+    if (networks.empty()) networks = default_networks(bench.quick());
     choice = make_convolution_reference(bench.device());
     benchmark::AddCustomContext("library", choice.description);
     if (choice.reference) {

@@ -126,6 +126,11 @@ std::string ConvolutionShape::name() const {
   return fmt::format("{}x{}_{}x{}_{}_s{}", kernel, kernel, in_channels, out_channels, size, params.stride);
 }
 
+std::vector<std::string> default_networks(bool quick) {
+  if (quick) return {"resnet8"};
+  return {"resnet18", "resnet50", "vgg19"};
+}
+
 ShapeCounts convolutions_of(const std::vector<std::string>& networks, std::int64_t batch) {
   ShapeCounts counts;
   for (const std::string& network : networks) {

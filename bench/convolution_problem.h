@@ -47,6 +47,9 @@ struct ConvolutionShape {
 /// A shape and how often it occurs in each network.
 using ShapeCounts = std::map<ConvolutionShape, std::map<std::string, int>>;
 
+/// The networks that are measured if the command line names none.
+std::vector<std::string> default_networks(bool quick);
+
 /// The convolutions of `networks` (nets/networks.h) on 32x32 images, each distinct shape once. Error for an unknown
 /// network, and where what stands here and what nets/ builds are not the same layers.
 ShapeCounts convolutions_of(const std::vector<std::string>& networks, std::int64_t batch);

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "bench/convolution_problem.h"
 #include "kernels/backends.h"
 #include "nets/networks.h"
 #include "optim/parameter_arena.h"
@@ -40,8 +41,7 @@ std::vector<LayerTableChoice> choose_layer_tables(const ArenaOptions& options, b
   std::vector<double> sizes = options.sizes;
   std::vector<std::string> networks = options.networks;
   if (sizes.empty()) sizes = quick ? std::vector<double>{1e5} : std::vector<double>{1e5, 1e6, 1e7, 1e8, 1e9};
-  if (networks.empty())
-    networks = quick ? std::vector<std::string>{"resnet8"} : std::vector<std::string>{"resnet18", "resnet50", "vgg19"};
+  if (networks.empty()) networks = default_networks(quick);
   std::vector<LayerTableChoice> tables;
   for (const double size : sizes)
     tables.push_back({fmt::format("{:.0e}", size), equal_layers(static_cast<std::int64_t>(size), kLayers)});

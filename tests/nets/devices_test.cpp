@@ -179,14 +179,15 @@ std::string network_name(const testing::TestParamInfo<std::tuple<test::TestDevic
   return std::get<0>(info.param).name + "_" + std::get<1>(info.param).recorded;
 }
 
-INSTANTIATE_TEST_SUITE_P(Networks, NetworkOnDevice,
-                         testing::Combine(testing::ValuesIn(gpu_devices()),
-                                          testing::Values(Case{"resnet8_10", 4}, Case{"resnet20_10", 4},
-                                                          Case{"resnet32_10", 2}, Case{"resnet56_10", 2},
-                                                          Case{"resnet110_10", 2}, Case{"vgg19_10", 2},
-                                                          Case{"resnet18_10", 2}, Case{"resnet34_10", 2},
-                                                          Case{"resnet50_10", 2}, Case{"resnet101_10", 2})),
-                         network_name);
+INSTANTIATE_TEST_SUITE_P(
+    Networks, NetworkOnDevice,
+    // Max pooling chooses, too: vgg19 has the batch that its start was recorded for, where no choice is close.
+    testing::Combine(testing::ValuesIn(gpu_devices()),
+                     testing::Values(Case{"resnet8_10", 4}, Case{"resnet20_10", 4}, Case{"resnet32_10", 2},
+                                     Case{"resnet56_10", 2}, Case{"resnet110_10", 2}, Case{"vgg19_10", 4},
+                                     Case{"resnet18_10", 2}, Case{"resnet34_10", 2}, Case{"resnet50_10", 2},
+                                     Case{"resnet101_10", 2})),
+    network_name);
 
 constexpr double kNotCompared = std::numeric_limits<double>::infinity();
 

@@ -4,8 +4,11 @@
 #include <cstring>
 #include <string_view>
 
+#include <fmt/format.h>
+
 #include "kernels/emulation/config.h"
 #include "tests/kernels/cuda/stand_in/call.h"
+#include "tests/kernels/cuda/stand_in/log.h"
 #include "tests/kernels/cuda/stand_in/settings.h"
 
 namespace emu = gradamp::emulated;
@@ -126,6 +129,23 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->minor = profile.minor;
   properties->multiProcessorCount = profile.multiprocessors;
   properties->l2CacheSize = profile.l2_mib << 20;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
+  cudaDeviceProp properties{};
+  if (const cudaError_t error = cudaGetDeviceProperties(&properties, device)) return error;
+  switch (attribute) {
+    case cudaDevAttrComputeCapabilityMajor: *value = properties.major; break;
+    case cudaDevAttrComputeCapabilityMinor: *value = properties.minor; break;
+    case cudaDevAttrMultiProcessorCount: *value = properties.multiProcessorCount; break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = static_cast<int>(properties.sharedMemPerBlockOptin); break;
+    case cudaDevAttrMaxGridDimX: *value = static_cast<int>(settings().device->limits().max_grid_x); break;
+    case cudaDevAttrL2CacheSize: *value = properties.l2CacheSize; break;
+    default:
+      log_violation(
+          fmt::format("cudaDeviceGetAttribute: attribute {} is not in the stand-in", static_cast<int>(attribute)));
+      return returned(cudaErrorInvalidValue);
+  }
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {

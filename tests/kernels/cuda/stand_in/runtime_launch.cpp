@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The calls of CUDA's runtime that register and launch kernels, among them those that nvcc's code makes by itself.
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -72,6 +73,19 @@ void execute(const Kernel& kernel, const cudaLaunchConfig_t& launch, void** argu
   emulation::enqueue(emulated_stream(launch.stream), [shape, run = code.run, bytes = std::move(bytes)] {
     emulation::run_grid(shape, {run, bytes.data()});
   });
+}
+
+/// Blocks that a multiprocessor holds at once: by threads, by registers (which warps get in pieces of 256) and by
+/// shared memory.
+int resident_blocks(const Kernel& kernel, int threads, std::size_t dynamic_shared) {
+  const DeviceProfile& device = *settings().device;
+  const int warps = (threads + 31) / 32;
+  const int registers_of_warp = (kernel.facts.registers * 32 + 255) / 256 * 256;
+  const auto shared = static_cast<int>(kernel.facts.static_shared + dynamic_shared) + kReservedSharedBytes;
+  int blocks = std::min(device.blocks_per_multiprocessor, device.threads_per_multiprocessor / (warps * 32));
+  if (registers_of_warp > 0)
+    blocks = std::min(blocks, device.limits().registers_per_block / (registers_of_warp * warps));
+  return std::min(blocks, (device.shared_per_multiprocessor_kib << 10) / shared);
 }
 
 cudaError_t launch_kernel(const cudaLaunchConfig_t& launch, const void* function, void** arguments) {
@@ -188,6 +202,16 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* fu
   attributes->maxDynamicSharedSizeBytes = static_cast<int>(kernel->facts.allowed_dynamic);
   attributes->binaryVersion = kernel->binary_version;
   attributes->ptxVersion = kernel->ptx_version;
+  return cudaSuccess;
+}
+
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void* function, int threads,
+                                                                   std::size_t dynamic_shared, unsigned) {
+  if (const cudaError_t error = begin_call("cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags")) return error;
+  const std::lock_guard lock(mutex);
+  const Kernel* kernel = find_kernel(function);
+  if (kernel == nullptr) return returned(cudaErrorInvalidDeviceFunction);
+  *blocks = resident_blocks(*kernel, threads, dynamic_shared);
   return cudaSuccess;
 }
 

@@ -308,7 +308,7 @@ class Failures(StandInTest):
         """Where in the sequence of calls the call is made to fail."""
         all_of_them = [index + 1 for index, call in enumerate(self.calls) if call == name]
         if is_long:
-            return all_of_them[::max(1, len(all_of_them) // 16)]
+            return all_of_them[::max(1, len(all_of_them) // 5)]
         return {all_of_them[0], all_of_them[len(all_of_them) * 3 // 4]}
 
     def test_calls(self):

@@ -76,6 +76,13 @@ cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t a_operati
   return CUBLAS_STATUS_SUCCESS;
 }
 
+/// The ceiling of a benchmark, which the stand-in does not compute.
+cublasStatus_t cublasGemmEx(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int, const void*,
+                            const void*, cudaDataType, int, const void*, cudaDataType, int, const void*, void*,
+                            cudaDataType, int, cublasComputeType_t, cublasGemmAlgo_t) {
+  return CUBLAS_STATUS_NOT_SUPPORTED;
+}
+
 const char* cublasGetStatusString(cublasStatus_t status) {
   switch (status) {
     case CUBLAS_STATUS_SUCCESS: return "the function completed successfully";

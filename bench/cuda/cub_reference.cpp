@@ -46,11 +46,19 @@ class CubReference final : public StreamReference {
 }  // namespace gradamp::cuda
 
 namespace gradamp::bench {
+namespace {
+
+std::string version_text() {
+  const int version = cuda::cub_version();
+  return fmt::format("CUB {}.{}.{}", version / 100000, version / 100 % 1000, version % 100);
+}
+
+}  // namespace
 
 ArenaReferenceChoice make_cub_reference(const Device& device) {
   if (device.kind != DeviceKind::kCuda) return {nullptr, "left out: CUB computes on the device cuda only"};
   try {
-    return {std::make_unique<cuda::CubReference>(), fmt::format("CUB {}", cuda::cub_version())};
+    return {std::make_unique<cuda::CubReference>(), version_text()};
   } catch (const Error& error) {
     return {nullptr, fmt::format("left out: CUB cannot start: {}", error.what())};
   }

@@ -9,9 +9,6 @@
 #include <cub/device/device_segmented_reduce.cuh>
 #include <cub/version.cuh>
 
-#define GRADAMP_TEXT_OF(value) #value
-#define GRADAMP_TEXT(value) GRADAMP_TEXT_OF(value)
-
 namespace gradamp::cuda {
 namespace {
 
@@ -51,9 +48,7 @@ struct Plus {
 
 }  // namespace
 
-const char* cub_version() {
-  return GRADAMP_TEXT(CUB_MAJOR_VERSION) "." GRADAMP_TEXT(CUB_MINOR_VERSION) "." GRADAMP_TEXT(CUB_SUBMINOR_VERSION);
-}
+int cub_version() { return CUB_VERSION; }
 
 cudaError_t cub_layer_absolute(void* workspace, std::size_t& bytes, const float* values, const LayerRange* layers,
                                int layer_count, float* sums, cudaStream_t stream) {

@@ -12,8 +12,8 @@
 
 namespace gradamp::cuda {
 
-/// "3.0.1".
-const char* cub_version();
+/// 300001 for 3.0.1.
+int cub_version();
 
 /// sums (layers): of |values| from layers[l].begin to layers[l].end.
 cudaError_t cub_layer_absolute(void* workspace, std::size_t& bytes, const float* values, const LayerRange* layers,

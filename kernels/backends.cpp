@@ -16,7 +16,7 @@ std::unique_ptr<Backend> make_backend(const Device& device, const BackendOptions
 #if defined(GRADAMP_CUDA)
       return cuda::make_backend(options);
 #else
-      fail("this build has no CUDA: install the CUDA toolkit (12.4 or newer) and configure it again");
+      fail("{}", kNoCuda);
 #endif
     case DeviceKind::kEmulated: return emulated::make_backend(options);
   }

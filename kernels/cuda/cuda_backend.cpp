@@ -3,6 +3,7 @@
 #include "kernels/cuda/cuda_backend.h"
 
 #include <array>
+#include <fstream>
 
 #include <fmt/format.h>
 
@@ -38,6 +39,8 @@ void prepare_device(const BackendOptions& options) {
 std::string unusable_reason() { return {}; }
 
 std::string device_text() { return "emulated: the CUDA kernels on this machine's processor"; }
+
+DeviceFacts facts() { return {.name = "emulated", .compute_capability = {}, .uuid = {}, .driver = {}}; }
 
 #else
 
@@ -91,6 +94,22 @@ std::string device_text() {
   return fmt::format("cuda: {} (compute capability {}.{}, {} multiprocessors, {:.0f} GiB), driver for CUDA {}",
                      properties.name, properties.major, properties.minor, properties.multiProcessorCount,
                      static_cast<double>(properties.totalGlobalMem) / (1 << 30), version_text(driver_version()));
+}
+
+DeviceFacts facts() {
+  const cudaDeviceProp properties = current_properties();
+  DeviceFacts facts;
+  facts.name = properties.name;
+  facts.compute_capability = fmt::format("{}.{}", properties.major, properties.minor);
+  facts.uuid = "GPU-";
+  for (std::size_t i = 0; i < sizeof properties.uuid.bytes; ++i)
+    facts.uuid += fmt::format("{}{:02x}", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
+                              static_cast<unsigned char>(properties.uuid.bytes[i]));
+  facts.driver = fmt::format("for CUDA {}", version_text(driver_version()));
+  std::string module;  // "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05  ..."; a container may hide it
+  std::ifstream file("/proc/driver/nvidia/version");
+  if (std::getline(file, module)) facts.driver += ", " + module;
+  return facts;
 }
 
 #endif
@@ -271,6 +290,11 @@ DeviceStatus status() {
   const std::string reason = unusable_reason();
   if (reason.empty()) return {{kKind}, true, device_text()};
   return {{kKind}, false, fmt::format("{}: cannot be used: {}", name_of(kKind), reason)};
+}
+
+DeviceFacts device_facts() {
+  prepare_device({});
+  return facts();
 }
 
 }  // namespace gradamp::GRADAMP_GPU

@@ -5,12 +5,23 @@
 #include <memory>
 
 #include "kernels/backends.h"
+#include "kernels/self_check.h"
+
+namespace gradamp {
+
+/// Why the device cuda cannot be used in a build without CUDA.
+inline constexpr const char* kNoCuda =
+    "this build has no CUDA: install the CUDA toolkit (12.4 or newer) and configure it again";
+
+}  // namespace gradamp
 
 namespace gradamp::cuda {
 
 /// Error where there is no usable GPU.
 std::unique_ptr<Backend> make_backend(const BackendOptions& options);
 DeviceStatus status();
+SelfCheckReport self_check(const BackendOptions& options);
+DeviceFacts device_facts();
 
 }  // namespace gradamp::cuda
 
@@ -18,5 +29,7 @@ namespace gradamp::emulated {
 
 std::unique_ptr<Backend> make_backend(const BackendOptions& options);
 DeviceStatus status();
+SelfCheckReport self_check(const BackendOptions& options);
+DeviceFacts device_facts();
 
 }  // namespace gradamp::emulated

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// What the parts of the self-check share: whole numbers to compute with, memory on the device, and a comparison that
+// says what disagrees. Host files only.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/tensor.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/self_check.h"
+
+namespace gradamp::GRADAMP_GPU {
+
+/// A part that has not run yet. `run` returns the part's disagreement, empty if there is none.
+struct CheckedPart {
+  std::string name;
+  std::vector<Precision> precisions;
+  std::function<std::string()> run;
+};
+
+/// Whole numbers from -limit to limit, in an order that has no pattern; the same ones every time. Sums of products of
+/// such numbers are exact in f32, in every order of adding, while all partial sums stay below 2^24.
+inline std::vector<float> whole_numbers(std::int64_t count, int limit, std::uint32_t seed) {
+  std::vector<float> values(static_cast<std::size_t>(count));
+  std::uint32_t state = seed;
+  for (float& value : values) {
+    state = state * 1664525u + 1013904223u;  // Numerical Recipes' "quick and dirty" generator; its high bits are good
+    value = static_cast<float>(static_cast<int>((state >> 16) % (2u * static_cast<unsigned>(limit) + 1)) - limit);
+  }
+  return values;
+}
+
+/// `values` as f32, or rounded to bf16, on the device.
+Tensor to_device(Backend& backend, const Shape& shape, const std::vector<float>& values, DType type = DType::kF32);
+/// The elements of a tensor of f32 or bf16, as f32. Waits for the device.
+std::vector<float> to_host(const Tensor& tensor);
+
+/// A result for messages: its name and what its dimensions count, "y" and {"n", "p", "q", "k"}.
+struct ResultName {
+  const char* name;
+  std::vector<const char*> dimensions;
+};
+
+/// Compares for equality; a NaN equals nothing. Empty if all elements agree; else the number of those that do not, and
+/// the first one with its index, the value that was computed, the one that was expected and by how much they differ.
+std::string disagreement(const ResultName& result, const Shape& shape, std::span<const float> got,
+                         std::span<const float> expected);
+/// The same for words of 32 bits, in hexadecimal.
+std::string disagreement_of_words(const ResultName& result, const Shape& shape, std::span<const std::uint32_t> got,
+                                  std::span<const std::uint32_t> expected);
+
+/// The backends that the parts use, one per precision.
+struct CheckedBackends {
+  CudaBackend f32, tf32, bf16;
+  explicit CheckedBackends(const BackendOptions& options);
+  CudaBackend& of(Precision precision);
+};
+
+/// Every wrapper of kernels/cuda/ptx.h.
+std::vector<CheckedPart> instruction_parts(CheckedBackends& backends);
+/// The convolution kernels of each precision.
+std::vector<CheckedPart> convolution_parts(CheckedBackends& backends);
+/// Sums over the grid, the optimizer's step, and recordings.
+std::vector<CheckedPart> operation_parts(CheckedBackends& backends);
+
+}  // namespace gradamp::GRADAMP_GPU

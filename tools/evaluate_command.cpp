@@ -18,6 +18,7 @@ int run_evaluate(const EvaluateCommand& command) {
   }
   find_data(settings);
   const Evaluations evaluations = evaluate(settings, weights, command.outputs);
+  for (const std::string& note : evaluations.notes) std::cerr << note << "\n";
   const auto print = [&](const char* part, const Evaluation& evaluation) {
     std::cout << fmt::format("{} on {}{}: loss {:.4f}, accuracy {:.2f}% of {} images\n", settings.network,
                              settings.dataset, part, evaluation.loss, 100 * evaluation.accuracy, evaluation.images);

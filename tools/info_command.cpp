@@ -9,8 +9,10 @@
 #include "core/error.h"
 #include "data/catalog.h"
 #include "kernels/backends.h"
+#include "kernels/self_check.h"
 #include "nets/networks.h"
 #include "tools/commands.h"
+#include "tools/self_check.h"
 
 namespace gradamp {
 namespace {
@@ -40,11 +42,34 @@ std::int64_t parameter_count(const std::string& network, Backend& backend) {
   return count;
 }
 
+/// One line per part; Error if one disagrees.
+void run_check(const Device& device, const BackendOptions& options) {
+  const DeviceFacts facts = device_facts(device);
+  std::cout << fmt::format("checking  {}\n", facts.name);
+  if (!facts.compute_capability.empty())
+    std::cout << fmt::format("          compute capability {}, {}\n          driver {}\n", facts.compute_capability,
+                             facts.uuid, facts.driver);
+  std::cout << "build     " << build_identity() << "\n" << std::flush;
+  const SelfCheckReport report = self_check(device, options);
+  double seconds = 0;
+  for (const SelfCheckPart& part : report.parts) {
+    std::cout << fmt::format("  {:<30} {:>9.1f} ms  {}\n", part.name, 1000 * part.seconds,
+                             part.disagreement.empty() ? "agrees" : "disagrees: " + part.disagreement);
+    seconds += part.seconds;
+  }
+  std::cout << fmt::format("{} parts in {:.2f} s\n", report.parts.size(), seconds) << std::flush;
+  check(report.passed(), "{}", disagreement_message(facts, report));
+}
+
 }  // namespace
 
 int run_info(const InfoCommand& command) {
   BackendOptions options;
   options.threads = command.threads;
+  if (command.check) {
+    run_check(parse_device(command.device), options);
+    return 0;
+  }
   const std::unique_ptr<Backend> backend = make_backend(Device{}, options);
   std::cout << "gradamp " GRADAMP_VERSION "\n";
   std::cout << "compiler  " << compiler() << "\n";

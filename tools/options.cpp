@@ -287,6 +287,17 @@ void add_data(Program& program) {
              "to expect for testing, where not 10000");
 }
 
+void add_info(Program& program) {
+  CLI::App& info = *program.info;
+  add_number(info, "--threads", program.info_command.threads, "THREADS", "of the CPU; 0: as train does");
+  info.add_flag("--check", program.info_command.check,
+                "check that the GPU computes what the kernels expect, and print one line per part");
+  add_text(info, "--device", program.info_command.device, "DEVICE", "to check: cuda or emulated", "Options");
+  info.footer(
+      "Training and evaluation run this check by themselves before they first use a GPU with its driver and this "
+      "build.");
+}
+
 void build(Program& program, int columns) {
   CLI::App& app = program.app;
   app.name("gradamp");
@@ -309,7 +320,7 @@ void build(Program& program, int columns) {
   add_sweep(program);
   add_report(program);
   add_data(program);
-  add_number(*program.info, "--threads", program.info_command.threads, "THREADS", "of the CPU; 0: as train does");
+  add_info(program);
   for (CLI::App* command : {program.train, program.evaluate, program.sweep, program.report, program.data, program.info,
                             program.fetch, program.make, program.verify})
     command->group("Commands");
@@ -459,6 +470,15 @@ VerifyCommand finish_verify(Program& program) {
   return command;
 }
 
+InfoCommand finish_info(Program& program) {
+  const InfoCommand& command = program.info_command;
+  if (command.threads < 0) fail_usage("--threads: expected at least 0, got {}", command.threads);
+  if (command.device != "cuda" && command.device != "emulated")
+    fail_usage("--device: expected cuda or emulated, got '{}'", command.device);
+  if (!command.check && program.info->count("--device") > 0) fail_usage("--device: expected --check with it");
+  return command;
+}
+
 }  // namespace
 
 RunSettings EvaluateCommand::apply_to(RunSettings stored) const {
@@ -486,9 +506,7 @@ Command parse_command_line(const std::vector<std::string>& arguments, const Envi
   if (program.fetch->parsed()) return finish_fetch(program);
   if (program.make->parsed()) return finish_make(program);
   if (program.verify->parsed()) return finish_verify(program);
-  if (program.info_command.threads < 0)
-    fail_usage("--threads: expected at least 0, got {}", program.info_command.threads);
-  return program.info_command;
+  return finish_info(program);
 }
 
 }  // namespace gradamp

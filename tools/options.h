@@ -84,6 +84,8 @@ struct ReportCommand {
 
 struct InfoCommand {
   int threads = 0;
+  bool check = false;           // run the self-check of `device`
+  std::string device = "cuda";  // or emulated
 };
 
 using Command = std::variant<ShowText, TrainCommand, EvaluateCommand, SweepCommand, ReportCommand, FetchCommand,

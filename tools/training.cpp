@@ -8,6 +8,7 @@
 #include "nets/networks.h"
 #include "tools/checkpoint.h"
 #include "tools/run_folder.h"
+#include "tools/self_check.h"
 #include "tools/training_data.h"
 #include "tools/training_steps.h"
 
@@ -34,11 +35,14 @@ Device resolve_device(const std::string& name) {
   return Device{DeviceKind::kCpu};
 }
 
-std::unique_ptr<Backend> make_run_backend(const RunSettings& settings) {
+/// Adds to `notes` what a self-check of the device says. Error if it disagrees.
+std::unique_ptr<Backend> make_run_backend(const RunSettings& settings, std::vector<std::string>& notes) {
   BackendOptions options;
   options.threads = settings.threads;
   options.precision = settings.precision;
-  return make_backend(resolve_device(settings.device), options);
+  const Device device = resolve_device(settings.device);
+  for (std::string& note : require_self_check(device, settings.precision)) notes.push_back(std::move(note));
+  return make_backend(device, options);
 }
 
 std::shared_ptr<Module> make_run_network(Backend& backend, const RunSettings& settings, int classes,
@@ -53,7 +57,7 @@ class Trainer {
   Trainer(const RunSettings& settings, const TrainingControl& control, bool fresh)
       : settings_(settings),
         control_(control),
-        backend_(make_run_backend(settings)),
+        backend_(make_run_backend(settings, notes_)),
         data_(load_training_data(*backend_, settings)),
         state_(make_step_state(*backend_, settings.seed)),
         network_(make_run_network(*backend_, settings, data_.train.classes, state_)),
@@ -70,11 +74,14 @@ class Trainer {
   std::string backend_description() const { return backend_->description(); }
 
   std::vector<std::string> description() const {
-    std::vector<std::string> lines = {
-        "device    " + backend_->description(), "training  " + data_.train.description,
-        "testing   " + data_.test.description + (data_.validation ? "; " + data_.validation->description : ""),
-        fmt::format("network   {}, {} parameters", settings_.network, optimizer_->arena().parameter_count()),
-        fmt::format("strategy  {} ({} epochs)", to_string(strategy_), strategy_.epochs())};
+    std::vector<std::string> lines = {"device    " + backend_->description()};
+    lines.insert(lines.end(), notes_.begin(), notes_.end());
+    lines.push_back("training  " + data_.train.description);
+    lines.push_back("testing   " + data_.test.description +
+                    (data_.validation ? "; " + data_.validation->description : ""));
+    lines.push_back(
+        fmt::format("network   {}, {} parameters", settings_.network, optimizer_->arena().parameter_count()));
+    lines.push_back(fmt::format("strategy  {} ({} epochs)", to_string(strategy_), strategy_.epochs()));
     for (std::string& warning : strategy_warnings()) lines.push_back(std::move(warning));
     return lines;
   }
@@ -250,6 +257,7 @@ class Trainer {
 
   RunSettings settings_;
   TrainingControl control_;
+  std::vector<std::string> notes_;  // of the device's self-check
   std::unique_ptr<Backend> backend_;
   TrainingData data_;
   StepState state_;
@@ -329,7 +337,8 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
 
 Evaluations evaluate(const RunSettings& settings, const std::filesystem::path& weights,
                      const std::filesystem::path& outputs) {
-  const std::unique_ptr<Backend> backend = make_run_backend(settings);
+  std::vector<std::string> notes;
+  const std::unique_ptr<Backend> backend = make_run_backend(settings, notes);
   const TrainingData data = load_training_data(*backend, settings);
   const std::shared_ptr<Module> network =
       make_run_network(*backend, settings, data.train.classes, make_step_state(*backend, 0));
@@ -338,7 +347,7 @@ Evaluations evaluate(const RunSettings& settings, const std::filesystem::path& w
     return Evaluator(*network, images, data.test_gather, settings.evaluation_batch);
   };
   Evaluator test = evaluator(data.test);
-  Evaluations evaluations{test.run(), std::nullopt};
+  Evaluations evaluations{test.run(), std::nullopt, std::move(notes)};
   if (data.validation) evaluations.validation = evaluator(*data.validation).run();
   if (!outputs.empty()) {
     const std::vector<float> values = test.outputs();

@@ -90,6 +90,7 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
 struct Evaluations {
   Evaluation test;
   std::optional<Evaluation> validation;  // where images are held out for it
+  std::vector<std::string> notes;        // for the user, one line each: what the device's self-check says
 };
 /// Loss and accuracy of weights (a checkpoint or any safetensors file with PyTorch's names) on the settings' images.
 /// `outputs`, where not empty: a safetensors file to write with what the network gives for the test images, `outputs`

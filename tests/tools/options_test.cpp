@@ -334,6 +334,8 @@ TEST(Options, DataCommands) {
   EXPECT_EQ(verify.test_images, 7);
   EXPECT_EQ(usage_error({"data", "verify"}), "expected the folder or archive to verify");
   EXPECT_EQ(usage_error({"info", "--threads", "x"}), "--threads: expected a whole number in range, got 'x'");
+  EXPECT_EQ(usage_error({"info", "--check", "--device", "cpu"}), "--device: expected cuda or emulated, got 'cpu'");
+  EXPECT_EQ(usage_error({"info", "--device", "emulated"}), "--device: expected --check with it");
 }
 
 TEST(Options, NearestWord) {

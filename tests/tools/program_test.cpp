@@ -68,6 +68,18 @@ TEST_F(Program, Info) {
   EXPECT_EQ(finished.out.find('\x1b'), std::string::npos);
 }
 
+TEST_F(Program, ChecksTheEmulatedDevice) {
+  const Finished finished = run("info --check --device emulated");
+  EXPECT_EQ(finished.exit_code, 0);
+  EXPECT_EQ(finished.err, "");
+  EXPECT_THAT(finished.out, StartsWith("checking  emulated\nbuild     " GRADAMP_VERSION " "));
+  for (const char* part : {"\n  mma.m16n8k16, bf16 ", "\n  convolution forward, f32 ", "\n  recorded graph "})
+    EXPECT_THAT(finished.out, HasSubstr(part));
+  EXPECT_THAT(finished.out, testing::ContainsRegex("\n[0-9]+ parts in [0-9]+[.][0-9]+ s\n$"));
+  EXPECT_THAT(finished.out, testing::Not(HasSubstr("disagrees")));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "cache")) << "nothing is remembered of an emulated device";
+}
+
 TEST_F(Program, WrongUsageExitsWithTwo) {
   expect_error(run(""), 2, "expected a command");
   expect_error(run("train --epoch 3"), 2, "unknown option '--epoch'; did you mean '--epochs'?");

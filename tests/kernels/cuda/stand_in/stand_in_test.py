@@ -28,10 +28,11 @@ is_long = False
 is_update = False
 
 
-def run(program, *arguments, settings=None, limit=300):
-    """Runs a program of the stand-in's folder; `settings` are those of settings.h, without STAND_IN_."""
+def run(program, *arguments, settings=None, limit=300, cache=None):
+    """Runs a program of the stand-in's folder; `settings` are those of settings.h, without STAND_IN_. `cache`: the
+    user's cache folder, in place of one that all runs share."""
     environment = os.environ | {f"STAND_IN_{name}": str(value) for name, value in (settings or {}).items()}
-    environment |= {"NO_COLOR": "1", "XDG_CACHE_HOME": str(build / "stand_in" / "cache")}
+    environment |= {"NO_COLOR": "1", "XDG_CACHE_HOME": str(cache or build / "stand_in" / "cache")}
     return subprocess.run([build / "stand_in" / program, *map(str, arguments)], capture_output=True, text=True,
                           env=environment, timeout=limit)
 
@@ -67,10 +68,10 @@ class Training:
         self.options = ["--dataset", "made", "--train-images", images, "--test-images", test_images, "--batch-size",
                         batch, "--network", network, "--precision", precision, *options]
 
-    def run(self, name, device="cuda", settings=None, limit=300):
+    def run(self, name, device="cuda", settings=None, limit=300, cache=None):
         """Trains into folder/name."""
         return run("gradamp", "train", "--device", device, "--run-folder", self.folder / name, *self.options,
-                   settings=settings, limit=limit)
+                   settings=settings, limit=limit, cache=cache)
 
     def checkpoint(self, name):
         return self.folder / name / "checkpoint.safetensors"
@@ -154,6 +155,7 @@ class SameBits(StandInTest):
 
     def test_one_flipped_instruction_is_noticed(self):
         training = Training(self.folder, options=("--epochs", "1"))
+        self.succeeded(training.run("checked", settings=self.CODE))  # so that the self-check does not find it first
         self.succeeded(training.run("planted", settings={"CODE": "planted,uncontracted"}))
         self.succeeded(training.run("emulated", device="emulated"))
         self.assertNotEqual(self.differences(training.checkpoint("planted"), training.checkpoint("emulated")), [])
@@ -170,6 +172,46 @@ class Shipped(StandInTest):
             self.succeeded(training.run(name, settings=settings | {"LOG": log}))
             self.assertEqual(read_log(log)["violation"], [])
         self.assertEqual(self.differences(training.checkpoint("at-once"), training.checkpoint("deferred")), [])
+
+
+# ---- The self-check ----
+
+class SelfCheck(StandInTest):
+    def test_passes_on_every_device(self):
+        for device in DEVICES if is_long else ["H100", "RTX5090"]:
+            for settings in {}, {"DEFERRED": 1}:
+                log = self.folder / "log"
+                result = self.succeeded(run("gradamp", "info", "--check", settings=settings | {"DEVICE": device, "LOG": log}))
+                self.assertRegex(result.stdout, r"\n  convolution backward filter, bf16 +[0-9.]+ ms  agrees\n")
+                self.assertEqual(read_log(log)["violation"], [])
+
+    def test_runs_once_per_device_and_build(self):
+        training = Training(self.folder, images=8, test_images=4, options=("--epochs", "1"))
+        checked = "computes as expected: "
+        for name, device, is_first in [("first", "H100", True), ("second", "H100", False), ("other", "A100", True)]:
+            result = self.succeeded(training.run(name, settings={"DEVICE": device}, cache=self.folder / "cache"))
+            self.assertEqual(checked in result.stdout, is_first, result.stdout)
+        self.assertEqual(len(list((self.folder / "cache/gradamp/self-check").iterdir())), 2)
+        weights = training.checkpoint("first")
+        result = self.succeeded(run("gradamp", "evaluate", "--device", "cuda", "--weights", weights, *training.options[:6],
+                                    "--network", "resnet8", cache=self.folder / "another"))
+        self.assertIn(checked, result.stderr)
+
+    def test_says_that_nothing_can_be_remembered(self):
+        training = Training(self.folder, images=8, test_images=4, options=("--epochs", "1"))
+        for name in ["first", "second"]:
+            result = self.succeeded(training.run(name, cache="/dev/null"))
+            self.assertRegex(result.stdout, "checked .* since no success is remembered: .*/dev/null")
+
+    def test_a_device_that_computes_nothing_stops_the_run(self):
+        training = Training(self.folder, options=("--epochs", "1"))
+        result = training.run("stopped", settings={"CODE": "none"}, cache=self.folder / "cache")
+        self.failed_with(result, "disagrees with what the kernels expect, in mma.m16n8k16, bf16: d[row 0, column 0]: got ",
+                         "--device cpu")
+        self.assertFalse((self.folder / "stopped" / "metrics.jsonl").exists())
+        result = run("gradamp", "info", "--check", settings={"CODE": "none"})
+        self.failed_with(result, "disagrees with what the kernels expect, in mma.m16n8k16, bf16")
+        self.assertRegex(result.stdout, r"\n  recorded graph +[0-9.]+ ms  disagrees: total\[row 0, channel 0\]: got ")
 
 
 # ---- Launches ----
@@ -284,6 +326,8 @@ class Failures(StandInTest):
     def setUp(self):
         super().setUp()
         self.training = Training(self.folder, images=8, test_images=4, batch=4, options=("--epochs", "2"))
+        # The success of the self-check is remembered: no other run makes its calls.
+        self.succeeded(Training(self.folder, images=4, test_images=4, batch=4, options=("--epochs", "1")).run("checked"))
         log = self.folder / "log"
         self.succeeded(self.training.run("undisturbed", settings={"LOG": log}))
         self.calls = [fields[0] for fields in read_log(log)["call"]]

@@ -2,7 +2,7 @@
 # Sourced by the scripts beside it: installs the packages that a build needs, where they are missing.
 
 packages="g++ cmake ninja-build libdnnl-dev ocl-icd-opencl-dev libfmt-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev
-          libarchive-dev libssl-dev libgtest-dev libgmock-dev libbenchmark-dev python3"
+          libarchive-dev libssl-dev libgtest-dev libgmock-dev libbenchmark-dev python3 zstd"
 
 # For the Python environment of the tests (tools/test_environment.py); without it the tests that need one are skipped.
 test_packages="python3-venv"

@@ -449,6 +449,14 @@ class AgreementTest(unittest.TestCase):
                 name = self.make("other", bias=[0.5 * (1 + factor * tolerance)])
                 self.assertEqual(self.compare(precision, name)[0], expected, (precision, factor))
 
+    def test_the_gradient_has_tolerances_of_its_own(self):
+        for precision, tolerance in agreement.GRADIENT_TOLERANCE.items():
+            for tensor in (agreement.GRADIENT, "bn1.bias"):
+                self.make("one", **{tensor: [0.5]})
+                for factor, expected in [(0.9, 0), (1.1, 1)]:
+                    name = self.make("other", **{tensor: [0.5 * (1 + factor * tolerance)]})
+                    self.assertEqual(self.compare(precision, name)[0], expected, (precision, tensor, factor))
+
     def test_a_fault_in_a_small_part_of_a_large_tensor(self):
         weights = self.weights[:]
         weights[agreement.PIECE + 5] *= 1.5  # 7e-3 of the piece's norm

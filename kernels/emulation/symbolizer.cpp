@@ -39,7 +39,7 @@ struct Frame {
   bool in_kernel_file() const {
     const auto is_in = [&](const char* part) { return place.find(part) != std::string::npos; };
     const bool emulator = is_in("/kernels/emulation/") && is_in(".h:");
-    return known() && !emulator && !is_in("/kernels/cuda/cuda.h:") && !is_in("/kernels/cuda/ptx.h:") &&
+    return known() && !emulator && !is_in("/kernels/cuda/cuda.h:") && !is_in("/kernels/cuda/ptx_emulated.h:") &&
            !is_in("/include/c++/");
   }
   // The place without folders, and without what addr2line may put behind the line.

@@ -26,7 +26,7 @@ threads = 1
 SHORT = COMMON.format(images=80, phases="1:0.05, 3:0.05:2")
 LONG = COMMON.format(images=400, phases="6:0.05, 16:0.05:2")  # seconds, to be stopped in
 AMPLIFIED = "[amplified]\nthreshold = [0.5, 1]\n"
-PATIENCE = 120  # seconds
+PATIENCE = 400  # seconds: Slurm waits itself before it starts a requeued job, and other programs may run here
 
 
 class SlurmSweep(unittest.TestCase):

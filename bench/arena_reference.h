@@ -24,7 +24,7 @@ enum class ArenaReduction {
 struct ArenaWork {
   const Arena& arena;
   Tensor result;
-  // Of kNeuronStep alone.
+  // Only kNeuronStep uses these.
   Tensor factors;
   StepState state;
   SgdParams params;

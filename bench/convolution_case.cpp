@@ -31,7 +31,7 @@ class PlainLoops {
  private:
   std::int64_t stride() const { return shape_.params.stride; }
   std::int64_t padding() const { return shape_.params.padding; }
-  /// Of pixel (h, w) of image n; nullptr outside.
+  /// The channels of pixel (h, w) of image n; nullptr outside the image.
   const float* x_at(std::int64_t n, std::int64_t h, std::int64_t w) const {
     if (h < 0 || w < 0 || h >= shape_.size || w >= shape_.size) return nullptr;
     return x_.data() + ((n * shape_.size + h) * shape_.size + w) * shape_.in_channels;
@@ -205,7 +205,7 @@ void ConvolutionCase::verify(const std::function<void()>& compute, double tolera
   if (extra_ == ConvolutionExtra::kStatistics) verify_statistics(values, tolerance);
 }
 
-/// Of every group of pixels, against y as it was written.
+/// Compares the moments of every group of pixels with those of y as it was written.
 void ConvolutionCase::verify_moments(const std::vector<float>& y, double tolerance) const {
   const ChannelMoments& moments = sets_.front().moments;
   const std::int64_t channels = shape_.out_channels, pixels = shape_.y().count() / channels;

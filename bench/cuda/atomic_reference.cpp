@@ -15,7 +15,7 @@ class AtomicReference final : public StreamReference {
 
   std::function<void()> prepare(bench::ArenaReduction reduction, const bench::ArenaWork& work) override {
     check(has(reduction), "there is no such reduction by atomic additions");
-    const ArenaPointers arena = pointers_of(work.arena);
+    const ArenaPointers arena = arena_pointers(work.arena);
     if (reduction == bench::ArenaReduction::kLayerSums) {
       return [this, arena, result = work.result] {
         check_cuda(cudaMemsetAsync(result.raw_data(), 0, result.bytes(), stream()), "cudaMemsetAsync");

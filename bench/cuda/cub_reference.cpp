@@ -16,7 +16,7 @@ class CubReference final : public StreamReference {
   bool has(bench::ArenaReduction reduction) const override { return reduction != bench::ArenaReduction::kNeuronStep; }
 
   std::function<void()> prepare(bench::ArenaReduction reduction, const bench::ArenaWork& work) override {
-    const ArenaPointers arena = pointers_of(work.arena);
+    const ArenaPointers arena = arena_pointers(work.arena);
     std::size_t bytes = 0;
     check_cuda(reduce(reduction, arena, work.result, nullptr, bytes), "CUB's working memory");
     return [this, reduction, arena, result = work.result, bytes, memory = workspace_of(bytes)]() mutable {

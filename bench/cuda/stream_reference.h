@@ -7,7 +7,7 @@
 
 #include "bench/arena_reference.h"
 #include "bench/cuda/cuda_objects.h"
-#include "kernels/cuda/optimizer.h"
+#include "kernels/cuda/arena_pointers.h"
 
 namespace gradamp::GRADAMP_GPU {
 
@@ -28,22 +28,6 @@ class StreamReference : public bench::ArenaReference {
 
  protected:
   cudaStream_t stream() const { return stream_.get(); }
-
-  static ArenaPointers pointers_of(const Arena& arena) {
-    const auto f32 = [](const Tensor& tensor) { return tensor.defined() ? tensor.data<float>() : nullptr; };
-    return {.count = arena.gradients.count(),
-            .weights = f32(arena.weights),
-            .momentum = f32(arena.momentum),
-            .weights_bf16 = arena.weights_bf16.defined() ? static_cast<bf16*>(arena.weights_bf16.raw_data()) : nullptr,
-            .gradients = f32(arena.gradients),
-            .signed_sums = f32(arena.signed_sums),
-            .absolute_sums = f32(arena.absolute_sums),
-            .layers = reinterpret_cast<const LayerRange*>(arena.layers.device_ranges().data<std::int64_t>()),
-            .layer_count = static_cast<int>(arena.layers.count()),
-            .chunk_layers = arena.layers.chunk_layers().data<std::int32_t>(),
-            .neuron_layers = arena.layers.neuron_layers().data<std::int32_t>(),
-            .neurons = static_cast<int>(arena.layers.neurons())};
-  }
 
  private:
   class GraphRecording final : public Recording {

@@ -2,6 +2,7 @@
 // The backend's operations: from tensors to the launches of the kernels.
 #include <limits>
 
+#include "kernels/cuda/arena_pointers.h"
 #include "kernels/cuda/batch_norm.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/elementwise.h"
@@ -65,9 +66,12 @@ LinearShape linear_shape(const Tensor& x, const Tensor& weight) {
 
 const void* data_or_null(const Tensor& tensor) { return tensor.defined() ? tensor.raw_data() : nullptr; }
 
+}  // namespace
+
 ArenaPointers arena_pointers(const Arena& arena) {
   const auto f32 = [](const Tensor& tensor) { return tensor.defined() ? tensor.data<float>() : nullptr; };
-  return {.count = arena.weights.defined() ? arena.weights.count() : 0,
+  const Tensor& all = arena.weights.defined() ? arena.weights : arena.gradients;
+  return {.count = all.defined() ? all.count() : 0,
           .weights = f32(arena.weights),
           .momentum = f32(arena.momentum),
           .weights_bf16 = arena.weights_bf16.defined() ? static_cast<bf16*>(arena.weights_bf16.raw_data()) : nullptr,
@@ -80,8 +84,6 @@ ArenaPointers arena_pointers(const Arena& arena) {
           .neuron_layers = arena.layers.neuron_layers().data<std::int32_t>(),
           .neurons = extent(arena.layers.neurons())};
 }
-
-}  // namespace
 
 // ---- Elementwise ----
 

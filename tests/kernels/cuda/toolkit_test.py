@@ -139,19 +139,26 @@ class ToolkitTest(unittest.TestCase):
         self.environment["CUDAARCHS"] = "87-real"
         self.assertIn("chosen: [ON] [87-real]", self.configure())
 
-    def test_the_users_compiler_launcher_is_kept(self):
+    def compile_one_kernel_file(self, *options):
+        """The compiler's report that is kept beside the object of device_code.cu."""
         self.pretend("8.0")
-        seen = self.folder / "seen"
-        launcher = self.write_script("launcher", f'echo "$@" >>{seen}\nexec "$@"\n')
-        self.configure(f"-DCMAKE_CUDA_COMPILER_LAUNCHER={launcher}", project=LAUNCHER_PROJECT)
+        self.configure(*options, project=LAUNCHER_PROJECT)
         objects = "cuda/CMakeFiles/gradamp_cuda.dir/device_code.cu.o"
         if self.generator.startswith("Ninja"):
             self.build("--target", objects)
         else:
             subprocess.run(["make", "-C", self.folder / "build" / "cuda", "device_code.cu.o"], env=self.environment,
                            check=True, capture_output=True)
+        return (self.folder / "build" / (objects + ".resources")).read_text()
+
+    def test_the_users_compiler_launcher_is_kept(self):
+        seen = self.folder / "seen"
+        launcher = self.write_script("launcher", f'echo "$@" >>{seen}\nexec "$@"\n')
+        self.assertIn("empty_kernel", self.compile_one_kernel_file(f"-DCMAKE_CUDA_COMPILER_LAUNCHER={launcher}"))
         self.assertIn("device_code.cu", seen.read_text())
-        self.assertIn("empty_kernel", (self.folder / "build" / (objects + ".resources")).read_text())
+
+    def test_no_compiler_launcher_is_needed(self):
+        self.assertIn("empty_kernel", self.compile_one_kernel_file())
 
 
 if __name__ == "__main__":

@@ -100,7 +100,8 @@ SelfCheckReport self_check(const BackendOptions& options) {
       } catch (const OutOfMemory&) {
         throw;
       } catch (const Error& error) {
-        // A kernel that failed leaves a GPU unusable for this process.
+        // A kernel that failed leaves a GPU unusable for this process, in every precision.
+        part.precisions = {Precision::kF32, Precision::kTF32, Precision::kBF16};
         part.disagreement = fmt::format("it failed: {}", error.what());
         return report;
       }

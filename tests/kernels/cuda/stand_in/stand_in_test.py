@@ -214,6 +214,14 @@ class SelfCheck(StandInTest):
         self.assertRegex(result.stdout, r"\n  recorded graph +[0-9.]+ ms  disagrees: total\[row 0, channel 0\]: got ")
 
 
+    def test_a_kernel_that_fails_stops_the_run_in_every_precision(self):
+        """Nothing that comes after it was checked."""
+        for precision in PRECISIONS:
+            training = Training(self.folder, precision=precision, options=("--epochs", "1"))
+            result = training.run(precision, settings={"FAIL_KERNEL": 1}, cache=self.folder / "cache")
+            self.failed_with(result, "the self-check of ", "it failed: ", "an illegal memory access")
+
+
 # ---- Launches ----
 
 def short_name(kernel):

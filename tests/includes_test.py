@@ -90,6 +90,14 @@ def angled_violations(path, name, exists):
         yield f"{max(rules, key=len)}/ may not include the library header <{name}>"
 
 
+def order_violations(path, text, exists):
+    """A header that a source includes first is compiled alone by that (tests/CMakeLists.txt checks the others)."""
+    first = INCLUDE.search(text)
+    header = str(pathlib.PurePosixPath(path).with_suffix(".h"))
+    if path.endswith((".cpp", ".cu")) and exists(header) and (not first or first[2] != header):
+        yield f'does not include its own header "{header}" first'
+
+
 def violations(path, text, exists):
     """What is wrong with the file at `path` (from the root, with /); `exists` tells of a path whether it is a file."""
     lines = text.splitlines() or [""]
@@ -101,6 +109,7 @@ def violations(path, text, exists):
         yield "does not begin with '// SPDX-License-Identifier: MIT'"
     if path.endswith((".h", ".cuh")) and "#pragma once" not in lines:
         yield "has no '#pragma once'"
+    yield from order_violations(path, text, exists)
     for kind, name in INCLUDE.findall(text):
         yield from (quoted_violations if kind == '"' else angled_violations)(path, name, exists)
 
@@ -138,7 +147,9 @@ class RulesTest(unittest.TestCase):
              "tools/settings.h", "tests/core/test_support.h"}
 
     def problems(self, path, include, top="// SPDX-License-Identifier: MIT\n#pragma once\n"):
-        return list(violations(path, f"{top}#include {include}\n", lambda name: name in self.FILES))
+        own = path.removesuffix(".cpp") + ".h"
+        first = f'#include "{own}"\n' if path.endswith(".cpp") and own in self.FILES else ""
+        return list(violations(path, f"{top}{first}#include {include}\n", lambda name: name in self.FILES))
 
     def test_good(self):
         for path, include in [
@@ -182,6 +193,12 @@ class RulesTest(unittest.TestCase):
         self.assertEqual(list(violations("tools/a.sh", "#!/bin/sh\n# SPDX-License-Identifier: MIT\n", None)), [])
         self.assertEqual(len(list(violations("tools/a.sh", "#!/bin/sh\nset -e\n", None))), 1)
         self.assertEqual(len(list(violations("tools/empty.py", "", None))), 1)
+
+    def test_own_header_first(self):
+        for includes, good in [('"core/tensor.h"\n#include <string>', True), ('<string>\n#include "core/tensor.h"', False),
+                               ("<string>", False)]:
+            text = f"// SPDX-License-Identifier: MIT\n#include {includes}\n"
+            self.assertEqual(not list(violations("core/tensor.cpp", text, lambda name: name in self.FILES)), good, includes)
 
 
 if __name__ == "__main__":

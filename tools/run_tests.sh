@@ -48,5 +48,7 @@ fi
 [ -z "${GRADAMP_PYTHON:-}" ] || options+=("-DGRADAMP_PYTHON=$GRADAMP_PYTHON")
 build_gradamp "$folder" all "${options[@]}"
 rm -f "$folder/test-results.xml"
+# Two tests at once, most of which use one thread or two: threads that wait must not spin.
+export CTEST_PARALLEL_LEVEL=${CTEST_PARALLEL_LEVEL:-2} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 ctest --test-dir "$folder" --output-on-failure --no-tests=error --output-junit "$folder/test-results.xml" \
   --test-output-size-passed 100000 "${selection[@]}" "$@"

@@ -7,8 +7,8 @@
 #include <memory>
 #include <string>
 
-#include "bench/bench_support.h"
-#include "core/backend.h"
+#include "gradamp/bench/bench_support.h"
+#include "gradamp/core/backend.h"
 
 namespace gradamp::bench {
 

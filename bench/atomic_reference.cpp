@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "bench/arena_reference.h"
-#include "bench/atomic_references.h"
+#include "gradamp/bench/arena_reference.h"
+#include "gradamp/bench/atomic_references.h"
 
 namespace gradamp::bench {
 

@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "bench/arena_reference.h"
+#include "gradamp/bench/arena_reference.h"
 
 namespace gradamp::cuda {
 std::unique_ptr<bench::ArenaReference> make_atomic_reference();

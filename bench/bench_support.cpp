@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "bench/bench_support.h"
+#include "gradamp/bench/bench_support.h"
 
 #include <algorithm>
 #include <bit>
@@ -8,9 +8,9 @@
 #include <cstdio>
 #include <limits>
 
-#include "bench/cuda_library.h"
-#include "core/bf16.h"
-#include "core/philox.h"
+#include "gradamp/bench/cuda_library.h"
+#include "gradamp/core/bf16.h"
+#include "gradamp/core/philox.h"
 
 namespace gradamp::bench {
 namespace {

@@ -14,8 +14,8 @@
 #include <benchmark/benchmark.h>
 #include <CLI/CLI.hpp>
 
-#include "core/backend.h"
-#include "kernels/backends.h"
+#include "gradamp/core/backend.h"
+#include "gradamp/kernels/backends.h"
 
 namespace gradamp::bench {
 

@@ -8,8 +8,8 @@
 
 #include <gtest/gtest.h>
 
-#include "bench/bench_support.h"
-#include "bench/convolution_problem.h"
+#include "gradamp/bench/bench_support.h"
+#include "gradamp/bench/convolution_problem.h"
 
 namespace gradamp::bench {
 namespace {

@@ -8,10 +8,10 @@
 #include <utility>
 #include <vector>
 
-#include "bench/bench_support.h"
-#include "bench/convolution_case.h"
-#include "bench/convolution_problem.h"
-#include "bench/convolution_reference.h"
+#include "gradamp/bench/bench_support.h"
+#include "gradamp/bench/convolution_case.h"
+#include "gradamp/bench/convolution_problem.h"
+#include "gradamp/bench/convolution_reference.h"
 
 namespace gradamp::bench {
 namespace {

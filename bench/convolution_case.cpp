@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-#include "bench/convolution_case.h"
+#include "gradamp/bench/convolution_case.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <utility>
 
-#include "bench/f16.h"
-#include "core/philox.h"
+#include "gradamp/bench/f16.h"
+#include "gradamp/core/philox.h"
 
 namespace gradamp::bench {
 namespace {

@@ -5,9 +5,9 @@
 #include <functional>
 #include <vector>
 
-#include "bench/bench_support.h"
-#include "bench/convolution_problem.h"
-#include "bench/convolution_reference.h"
+#include "gradamp/bench/bench_support.h"
+#include "gradamp/bench/convolution_problem.h"
+#include "gradamp/bench/convolution_reference.h"
 
 namespace gradamp::bench {
 

@@ -7,8 +7,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "bench/convolution_case.h"
-#include "bench/f16.h"
+#include "gradamp/bench/convolution_case.h"
+#include "gradamp/bench/f16.h"
 
 namespace gradamp::bench {
 namespace {

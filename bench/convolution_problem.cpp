@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "bench/convolution_problem.h"
+#include "gradamp/bench/convolution_problem.h"
 
 #include <algorithm>
 
-#include "kernels/backends.h"
-#include "nets/networks.h"
+#include "gradamp/kernels/backends.h"
+#include "gradamp/nets/networks.h"
 
 namespace gradamp::bench {
 namespace {

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "core/dtype.h"
-#include "core/parameters.h"
-#include "core/shape.h"
+#include "gradamp/core/dtype.h"
+#include "gradamp/core/operation_params.h"
+#include "gradamp/core/shape.h"
 
 namespace gradamp::bench {
 

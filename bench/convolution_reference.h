@@ -6,8 +6,8 @@
 #include <span>
 #include <string>
 
-#include "bench/bench_support.h"
-#include "bench/convolution_problem.h"
+#include "gradamp/bench/bench_support.h"
+#include "gradamp/bench/convolution_problem.h"
 
 namespace gradamp::bench {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "bench/arena_reference.h"
+#include "gradamp/bench/arena_reference.h"
 
 namespace gradamp::bench {
 

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <string>
 
-#include "core/dtype.h"
+#include "gradamp/core/dtype.h"
 
 namespace gradamp::bench {
 

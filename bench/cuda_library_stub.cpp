@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "bench/cuda_library.h"
+#include "gradamp/bench/cuda_library.h"
 
 namespace gradamp::bench {
 

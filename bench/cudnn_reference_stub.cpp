@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "bench/convolution_reference.h"
+#include "gradamp/bench/convolution_reference.h"
 
 namespace gradamp::bench {
 

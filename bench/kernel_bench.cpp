@@ -15,9 +15,9 @@
 #include <utility>
 #include <vector>
 
-#include "bench/bench_support.h"
-#include "bench/cuda_library.h"
-#include "core/philox.h"
+#include "gradamp/bench/bench_support.h"
+#include "gradamp/bench/cuda_library.h"
+#include "gradamp/core/philox.h"
 
 namespace gradamp::bench {
 namespace {

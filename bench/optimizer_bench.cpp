@@ -23,10 +23,10 @@
 #include <utility>
 #include <vector>
 
-#include "bench/arena_reference.h"
-#include "bench/bench_support.h"
-#include "bench/optimizer_layers.h"
-#include "bench/optimizer_problem.h"
+#include "gradamp/bench/arena_reference.h"
+#include "gradamp/bench/bench_support.h"
+#include "gradamp/bench/optimizer_layers.h"
+#include "gradamp/bench/optimizer_problem.h"
 
 namespace gradamp::bench {
 namespace {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
-#include "bench/optimizer_layers.h"
+#include "gradamp/bench/optimizer_layers.h"
 
 #include <algorithm>
 #include <memory>
 
 #include <fmt/format.h>
 
-#include "bench/convolution_problem.h"
-#include "kernels/backends.h"
-#include "nets/networks.h"
-#include "optim/parameter_arena.h"
+#include "gradamp/bench/convolution_problem.h"
+#include "gradamp/kernels/backends.h"
+#include "gradamp/nets/networks.h"
+#include "gradamp/optim/parameter_arena.h"
 
 namespace gradamp::bench {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/parameters.h"
+#include "gradamp/core/amplification.h"
 
 namespace gradamp::bench {
 

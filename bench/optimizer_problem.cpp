@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "bench/optimizer_problem.h"
+#include "gradamp/bench/optimizer_problem.h"
 
 #include <algorithm>
 #include <cmath>

@@ -8,8 +8,8 @@
 #include <optional>
 #include <vector>
 
-#include "bench/arena_reference.h"
-#include "bench/bench_support.h"
+#include "gradamp/bench/arena_reference.h"
+#include "gradamp/bench/bench_support.h"
 
 namespace gradamp::bench {
 

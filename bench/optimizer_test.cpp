@@ -6,8 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "bench/optimizer_layers.h"
-#include "bench/optimizer_problem.h"
+#include "gradamp/bench/optimizer_layers.h"
+#include "gradamp/bench/optimizer_problem.h"
 
 namespace gradamp::bench {
 namespace {

@@ -3,10 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "bench/arena_reference.h"
-#include "bench/bench_support.h"
-#include "bench/convolution_reference.h"
-#include "bench/cuda_library.h"
+#include "gradamp/bench/arena_reference.h"
+#include "gradamp/bench/bench_support.h"
+#include "gradamp/bench/convolution_reference.h"
+#include "gradamp/bench/cuda_library.h"
 
 namespace gradamp::bench {
 namespace {

@@ -14,16 +14,16 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include "core/operations.h"
-#include "core/philox.h"
-#include "data/safetensors.h"
-#include "kernels/backends.h"
-#include "layers/initialization.h"
-#include "layers/state_dict.h"
-#include "nets/networks.h"
-#include "optim/optimizer.h"
-#include "tools/training_data.h"
-#include "tools/training_steps.h"
+#include "gradamp/core/operations.h"
+#include "gradamp/core/philox.h"
+#include "gradamp/data/device_dataset.h"
+#include "gradamp/data/files/safetensors.h"
+#include "gradamp/kernels/backends.h"
+#include "gradamp/layers/initialization.h"
+#include "gradamp/layers/state_dict.h"
+#include "gradamp/nets/networks.h"
+#include "gradamp/optim/optimizer.h"
+#include "gradamp/optim/training/training_steps.h"
 
 namespace gradamp {
 namespace {
@@ -87,10 +87,8 @@ class TimedRun {
     network_ = make_network(options.network, backend);
     initialize(*network_, Initialization::kPyTorch, 1);
     optimizer_ = std::make_unique<Optimizer>(*network_, state_, optimizer_options(options, analyze));
-    RunSettings settings;
-    settings.seed = 1;
-    settings.batch_size = options.batch_size;
-    steps_ = std::make_unique<TrainingSteps>(settings, data, state_, *network_, *optimizer_);
+    steps_ = std::make_unique<TrainingSteps>(data.train, data.train_gather, options.batch_size, state_, *network_,
+                                             *optimizer_);
     optimizer_->begin_epoch(1);
     begin_images();
   }

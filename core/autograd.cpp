@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "core/autograd.h"
+#include "gradamp/core/autograd.h"
 
 #include <algorithm>
 #include <atomic>
@@ -17,6 +17,26 @@ std::uint64_t next_sequence() {
 
 }  // namespace
 
+Node::Node(std::uint64_t number, std::vector<Variable> of, std::function<void(const Tensor& grad_output)> function)
+    : sequence(number), inputs(std::move(of)), backward(std::move(function)) {}
+
+Node::~Node() {
+  // The first node that this thread releases lets go one after another what it and all others put here.
+  thread_local std::vector<Variable>* waiting = nullptr;
+  if (waiting) {
+    for (Variable& input : inputs) waiting->push_back(std::move(input));
+    return;
+  }
+  std::vector<Variable> released = std::move(inputs);
+  waiting = &released;
+  backward = nullptr;  // holds variables as well, whose nodes come here
+  while (!released.empty()) {
+    const Variable last = std::move(released.back());
+    released.pop_back();
+  }
+  waiting = nullptr;
+}
+
 NoGrad::NoGrad() : previous_(recording) { recording = false; }
 NoGrad::~NoGrad() { recording = previous_; }
 
@@ -29,6 +49,13 @@ Variable Variable::parameter(Tensor value, Tensor grad) {
   variable.state_->grad = std::move(grad);
   variable.state_->requires_grad = true;
   return variable;
+}
+
+void Variable::stop_gradient() const {
+  check(state_->is_leaf, "expected a parameter, got a result, whose gradient others may need");
+  state_->requires_grad = false;
+  state_->grad = {};
+  state_->has_grad = false;
 }
 
 void Variable::clear_grad() const {
@@ -130,7 +157,7 @@ Variable make_result(Tensor value, std::vector<Variable> inputs,
   if (!records(inputs)) return result;
   result.state_->requires_grad = true;
   result.state_->is_leaf = false;
-  result.state_->node = std::make_shared<Node>(Node{next_sequence(), std::move(inputs), std::move(backward)});
+  result.state_->node = std::make_shared<Node>(next_sequence(), std::move(inputs), std::move(backward));
   return result;
 }
 

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/backend.h"
+#include "gradamp/core/backend.h"
 
 namespace gradamp {
 
@@ -33,6 +33,8 @@ class Variable {
   bool requires_grad() const { return state_ && state_->requires_grad; }
   /// Whether a gradient has come since the last clear_grad().
   bool has_grad() const { return state_->has_grad; }
+  /// A leaf takes part as a constant from now on. Error for a result.
+  void stop_gradient() const;
   /// Forgets the gradient; a leaf's memory stays.
   void clear_grad() const;
   /// Moves a leaf to other memory; its value is not copied. `copy`: memory for its value in a lower precision, which
@@ -86,6 +88,10 @@ struct Node {
   std::uint64_t sequence = 0;  // grows with every node
   std::vector<Variable> inputs;
   std::function<void(const Tensor& grad_output)> backward;
+
+  Node(std::uint64_t number, std::vector<Variable> of, std::function<void(const Tensor& grad_output)> function);
+  /// Graphs may have millions of nodes: what it is made of is released without recursion.
+  ~Node();
 };
 
 /// Whether an operation on `inputs` records a node: one of them requires a gradient and no NoGrad lives.

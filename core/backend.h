@@ -14,11 +14,13 @@
 #include <span>
 #include <string>
 
-#include "core/caching_allocator.h"
-#include "core/device.h"
-#include "core/layer_table.h"
-#include "core/parameters.h"
-#include "core/tensor.h"
+#include "gradamp/core/amplification.h"
+#include "gradamp/core/caching_allocator.h"
+#include "gradamp/core/device.h"
+#include "gradamp/core/layer_table.h"
+#include "gradamp/core/operation_params.h"
+#include "gradamp/core/step_state.h"
+#include "gradamp/core/tensor.h"
 
 namespace gradamp {
 
@@ -62,13 +64,6 @@ struct BatchNormBackward {
   Tensor grad_residual;  // out, or undefined where nothing is wanted
 };
 
-/// What a step reads and writes of the run, in device memory, so that a step's launches are the same every time.
-struct StepState {
-  Tensor counters;       // i64 (kStepCounterCount)
-  Tensor metrics;        // f64 (kStepMetricCount)
-  Tensor learning_rate;  // f32 (1)
-};
-
 /// The flat arena: f32 tensors of one length each.
 struct Arena {
   Tensor weights, gradients, momentum;
@@ -106,6 +101,11 @@ class Backend {
   virtual Device device() const = 0;
   /// One line for a person: the device, its libraries and threads.
   virtual std::string description() const = 0;
+
+  /// For kernels of one's own: the stream that all work of this backend goes into, a cudaStream_t of the device cuda or
+  /// emulated. What is put there is done in order with the backend's operations, and recorded with them. Null on the
+  /// CPU.
+  virtual void* native_stream() const { return nullptr; }
 
   // Memory. Allocations are aligned to 64 bytes at least and come from a cache; OutOfMemory where none is left.
   virtual std::shared_ptr<void> allocate(std::size_t bytes) = 0;

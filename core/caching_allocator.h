@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <memory>
 
-#include "core/error.h"
+#include "gradamp/core/error.h"
 
 namespace gradamp {
 

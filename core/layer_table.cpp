@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "core/layer_table.h"
+#include "gradamp/core/layer_table.h"
 
 #include <cstring>
 

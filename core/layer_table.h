@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/parameters.h"
-#include "core/tensor.h"
+#include "gradamp/core/amplification.h"
+#include "gradamp/core/tensor.h"
 
 namespace gradamp {
 

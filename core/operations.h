@@ -5,8 +5,8 @@
 // A result has the type of x, f32 or bf16, where nothing else is said. Parameters are f32; so are their gradients.
 #pragma once
 
-#include "core/autograd.h"
-#include "core/backend.h"
+#include "gradamp/core/autograd.h"
+#include "gradamp/core/backend.h"
 
 namespace gradamp {
 

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "core/philox.h"
+#include "gradamp/core/philox.h"
 
 namespace gradamp {
 

@@ -6,7 +6,7 @@
 #include <initializer_list>
 #include <string>
 
-#include "core/error.h"
+#include "gradamp/core/error.h"
 
 namespace gradamp {
 
@@ -15,6 +15,7 @@ namespace gradamp {
 class Shape {
  public:
   static constexpr int kMaxRank = 4;
+  static constexpr std::int64_t kMaxCount = std::int64_t{1} << 60;  // so that its bytes can be counted, too
 
   Shape() = default;
   Shape(std::initializer_list<std::int64_t> extents) {
@@ -25,6 +26,9 @@ class Shape {
   void push_back(std::int64_t extent) {
     check(rank_ < kMaxRank, "a shape has at most {} extents", +kMaxRank);
     check(extent >= 0, "an extent is at least 0, got {}", extent);
+    std::int64_t product = 0;
+    check(!__builtin_mul_overflow(count(), extent, &product) && product <= kMaxCount,
+          "a tensor has at most 2^60 elements, got an extent of {} after {} of them", extent, count());
     extents_[static_cast<std::size_t>(rank_++)] = extent;
   }
   int rank() const { return rank_; }

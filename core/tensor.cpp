@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "core/tensor.h"
+#include "gradamp/core/tensor.h"
 
-#include "core/backend.h"
+#include "gradamp/core/backend.h"
 
 namespace gradamp {
 

@@ -8,9 +8,9 @@
 #include <span>
 #include <vector>
 
-#include "core/dtype.h"
-#include "core/error.h"
-#include "core/shape.h"
+#include "gradamp/core/dtype.h"
+#include "gradamp/core/error.h"
+#include "gradamp/core/shape.h"
 
 namespace gradamp {
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "data/dataset.h"
+#include "gradamp/data/dataset.h"
 
 #include <cmath>
 
-#include "core/error.h"
+#include "gradamp/core/error.h"
 
 namespace gradamp {
 namespace {

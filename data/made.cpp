@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "data/made.h"
+#include "gradamp/data/made.h"
 
 #include <algorithm>
 #include <array>
@@ -7,8 +7,8 @@
 #include <cstdlib>
 #include <utility>
 
-#include "core/error.h"
-#include "core/philox.h"
+#include "gradamp/core/error.h"
+#include "gradamp/core/philox.h"
 
 namespace gradamp {
 namespace {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/backends.h"
+#include "gradamp/kernels/backends.h"
 
-#include "kernels/cpu/cpu_backend.h"
-#include "kernels/cuda/gpu_backends.h"
+#include "gradamp/kernels/cpu/cpu_backend.h"
+#include "gradamp/kernels/cuda/gpu_backends.h"
 
 namespace gradamp {
 

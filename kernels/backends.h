@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/backend.h"
+#include "gradamp/core/backend.h"
 
 namespace gradamp {
 

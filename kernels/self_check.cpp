@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/self_check.h"
+#include "gradamp/kernels/self_check.h"
 
 #include <algorithm>
 
-#include "core/error.h"
-#include "kernels/cuda/gpu_backends.h"
+#include "gradamp/core/error.h"
+#include "gradamp/kernels/cuda/gpu_backends.h"
 
 namespace gradamp {
 

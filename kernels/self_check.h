@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "core/device.h"
-#include "core/dtype.h"
-#include "kernels/backends.h"
+#include "gradamp/core/device.h"
+#include "gradamp/core/dtype.h"
+#include "gradamp/kernels/backends.h"
 
 namespace gradamp {
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "layers/initialization.h"
+#include "gradamp/layers/initialization.h"
 
 #include <cmath>
 #include <numbers>
 
-#include "core/philox.h"
+#include "gradamp/core/philox.h"
 
 namespace gradamp {
 namespace {
@@ -37,21 +37,32 @@ std::vector<float> draw(std::int64_t count, std::int64_t fan_in, Initialization 
 
 void initialize(Module& network, Initialization initialization, std::uint64_t seed) {
   std::uint32_t place = 0;
-  network.for_each([&](const std::string&, Module& module) {
+  network.for_each([&](const std::string& module_name, Module& module) {
     const auto* layer = dynamic_cast<const Layer*>(&module);
     const bool is_norm = layer != nullptr && layer->type() == LayerType::kBatchNorm;
     std::int64_t fan_in = 0;
     for (const NamedParameter& parameter : module.own_parameters()) {
       const Tensor& value = parameter.variable.value();
-      const bool is_weight = parameter.name == "weight";
+      const bool is_weight = parameter.name == "weight" && value.shape().rank() > 0;
       const std::uint32_t substream = place++;
+      PhiloxSequence random(seed, RandomStream::kInitialWeights, substream);
+      if (const auto values = module.initial_values(parameter, random)) {
+        check(static_cast<std::int64_t>(values->size()) == value.count(),
+              "'{}' of the module '{}': expected {} initial values, got {}", parameter.name, module_name, value.count(),
+              values->size());
+        fill(value, *values);
+        continue;
+      }
       if (is_norm) {
         fill(value, std::vector<float>(static_cast<std::size_t>(value.count()), is_weight ? 1.0f : 0.0f));
         continue;
       }
       if (is_weight) fan_in = value.count() / value.shape()[0];
-      fill(value, draw(value.count(), fan_in, initialization, is_weight,
-                       PhiloxSequence(seed, RandomStream::kInitialWeights, substream)));
+      check(fan_in > 0,
+            "'{}' of the module '{}': a parameter other than a 'weight' and the 'bias' after it needs "
+            "initial_values() of its module",
+            parameter.name, module_name);
+      fill(value, draw(value.count(), fan_in, initialization, is_weight, random));
     }
     for (const NamedBuffer& buffer : module.own_buffers()) {
       const float start = buffer.name == "running_var" ? 1.0f : 0.0f;

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "layers/module.h"
+#include "gradamp/layers/module.h"
 
 namespace gradamp {
 
@@ -14,8 +14,10 @@ enum class Initialization {
   kHeNormal,
 };
 
-/// Draws every convolution's and linear layer's parameters (Philox stream kInitialWeights; the substream is the
-/// parameter's place in named_parameters()); batch norms start at gamma 1 and beta 0, running statistics at 0 and 1.
+/// Draws the parameters of convolutions, linear layers and others with a `weight`, whose fan_in is the product of all
+/// extents but the first, and a `bias` after it (Philox stream kInitialWeights; the substream is the parameter's place
+/// in named_parameters()); batch norms start at gamma 1 and beta 0, running statistics at 0 and 1. Parameters for which
+/// their module has initial_values() get those; Error for others.
 void initialize(Module& network, Initialization initialization, std::uint64_t seed);
 
 }  // namespace gradamp

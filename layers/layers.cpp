@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "layers/layers.h"
+#include "gradamp/layers/layers.h"
 
 namespace gradamp {
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "core/operations.h"
-#include "layers/module.h"
+#include "gradamp/core/operations.h"
+#include "gradamp/layers/module.h"
 
 namespace gradamp {
 
@@ -73,10 +73,18 @@ class AvgPool2d final : public Module {
   Pool2dParams params_;
 };
 
-/// Drops out in training only; `state` is the run's, for its random numbers.
+/// (N, ...) to (N, product of the rest): before a linear layer.
+class Flatten final : public Module {
+ public:
+  Variable forward(const Variable& x, Mode) override { return flatten(x); }
+};
+
+/// Drops out in training only; `state` is the run's, for its random numbers. Each dropout of a network has another
+/// substream.
 class Dropout final : public Module {
  public:
   Dropout(DropoutParams params, StepState state) : params_(params), state_(std::move(state)) {}
+  const DropoutParams& params() const { return params_; }
   Variable forward(const Variable& x, Mode mode) override {
     return mode == Mode::kTraining && params_.probability > 0 ? dropout(x, params_, state_) : x;
   }

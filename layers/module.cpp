@@ -1,30 +1,42 @@
 // SPDX-License-Identifier: MIT
-#include "layers/module.h"
+#include "gradamp/layers/module.h"
 
-#include "core/operations.h"
+#include <algorithm>
+
+#include "gradamp/core/operations.h"
 
 namespace gradamp {
-
-const char* name_of(LayerType type) {
-  switch (type) {
-    case LayerType::kConv: return "conv";
-    case LayerType::kBatchNorm: return "bn";
-    case LayerType::kRelu: return "relu";
-    case LayerType::kLinear: return "linear";
-  }
-  return "?";
-}
 
 Variable GradScale::apply(const Variable& y) const { return factors.defined() ? scale_grad(y, factors, index) : y; }
 
 void Module::for_each(const std::function<void(const std::string& name, Module& module)>& visit) {
-  for_each_below("", visit);
+  std::set<const Module*> seen;
+  for_each_below("", seen, visit);
 }
 
-void Module::for_each_below(const std::string& prefix,
+void Module::for_each_below(const std::string& prefix, std::set<const Module*>& seen,
                             const std::function<void(const std::string& name, Module& module)>& visit) {
+  if (!seen.insert(this).second) return;
   visit(prefix, *this);
-  for (const auto& [name, child] : children_) child->for_each_below(prefix.empty() ? name : prefix + "." + name, visit);
+  for (const auto& [name, child] : children_)
+    child->for_each_below(prefix.empty() ? name : prefix + "." + name, seen, visit);
+}
+
+void Module::check_new_name(const std::string& name) const {
+  check(!name.empty() && name.find('.') == std::string::npos,
+        "expected a name without dots for a parameter, buffer or module, got '{}'", name);
+  const auto is_taken = [&](const auto& named) { return named.name == name; };
+  const bool is_known = std::any_of(parameters_.begin(), parameters_.end(), is_taken) ||
+                        std::any_of(buffers_.begin(), buffers_.end(), is_taken) ||
+                        std::any_of(children_.begin(), children_.end(), [&](const auto& c) { return c.first == name; });
+  check(!is_known, "the module has a parameter, buffer or module '{}' already; give this one another name", name);
+}
+
+void Module::freeze() {
+  for_each([](const std::string&, Module& module) {
+    module.is_frozen_ = true;
+    for (const NamedParameter& parameter : module.parameters_) parameter.variable.stop_gradient();
+  });
 }
 
 std::vector<NamedParameter> Module::named_parameters() {
@@ -46,12 +58,16 @@ std::vector<NamedBuffer> Module::named_buffers() {
 }
 
 Variable Module::add_parameter(const std::string& name, Backend& backend, const Shape& shape) {
+  check_new_name(name);
   Variable parameter = Variable::parameter(Tensor::zeros(backend, shape), Tensor::zeros(backend, shape));
   parameters_.push_back({name, parameter});
   return parameter;
 }
 
 Tensor Module::add_buffer(const std::string& name, Tensor tensor) {
+  check_new_name(name);
+  check(tensor.defined() && tensor.dtype() == DType::kF32, "buffer '{}': expected a tensor of f32, got {}", name,
+        tensor.defined() ? name_of(tensor.dtype()) : "an undefined one");
   buffers_.push_back({name, tensor});
   return tensor;
 }

@@ -3,22 +3,52 @@
 // computes its output from its input.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "core/autograd.h"
-#include "core/backend.h"
+#include "gradamp/core/autograd.h"
+#include "gradamp/core/backend.h"
+#include "gradamp/core/philox.h"
 
 namespace gradamp {
 
-/// The kinds of layers that can be amplified ([GA], [IGA]).
-enum class LayerType { kConv, kBatchNorm, kRelu, kLinear };
+/// A kind of layer that can be amplified ([GA], [IGA]), by the name that tables, logs and settings have for it. Own
+/// layers have own names.
+class LayerType {
+ public:
+  static const LayerType kConv, kBatchNorm, kRelu, kLinear;  // "conv", "bn", "relu", "linear"
 
-/// "conv", "bn", "relu", "linear".
-const char* name_of(LayerType type);
+  /// Error unless the name is 1 to 23 letters, digits, '-' and '_'.
+  explicit constexpr LayerType(std::string_view name) {
+    const auto is_good = [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    };
+    bool good = !name.empty() && name.size() < name_.size();
+    for (std::size_t i = 0; good && i < name.size(); ++i) {
+      good = is_good(name[i]);
+      name_[i] = name[i];
+    }
+    if (!good) fail("expected a layer type of 1 to 23 letters, digits, '-' and '_', got '{}'", name);
+  }
+  friend constexpr bool operator==(const LayerType&, const LayerType&) = default;
+  const char* name() const { return name_.data(); }
+
+ private:
+  std::array<char, 24> name_{};
+};
+inline constexpr LayerType LayerType::kConv{"conv"};
+inline constexpr LayerType LayerType::kBatchNorm{"bn"};
+inline constexpr LayerType LayerType::kRelu{"relu"};
+inline constexpr LayerType LayerType::kLinear{"linear"};
+
+inline const char* name_of(const LayerType& type) { return type.name(); }
 
 /// Training uses a batch's own statistics and drops out; evaluation does neither.
 enum class Mode { kTraining, kEvaluation };
@@ -53,35 +83,57 @@ class Module {
   virtual Variable forward(const Variable& x, Mode mode) = 0;
 
   /// Calls `visit(name, module)` for this module and all below it, parents first, in order of registration; names are
-  /// dotted paths such as "layer1.0.conv1", "" for this one.
+  /// dotted paths such as "layer1.0.conv1", "" for this one. A module that stands in several places is visited once,
+  /// under its first name: what it owns is trained, counted and saved once.
   void for_each(const std::function<void(const std::string& name, Module& module)>& visit);
 
   /// Every parameter (buffer) here and below, with its dotted name, in PyTorch's order.
   std::vector<NamedParameter> named_parameters();
   std::vector<NamedBuffer> named_buffers();
 
+  /// This module and all below it are no longer trained: their parameters stay as they are, have no gradient statistics
+  /// and are never selected. Checkpoints have them still. (Running statistics of batch norms are updated as before.)
+  /// Call it before an optimizer is made.
+  void freeze();
+  bool is_frozen() const { return is_frozen_; }
+
+  /// What `parameter`, one of this module's own, begins with, drawn from `random`; nothing: by the rule of
+  /// layers/initialization.h.
+  virtual std::optional<std::vector<float>> initial_values(const NamedParameter& parameter,
+                                                           PhiloxSequence& random) const {
+    (void)parameter, (void)random;
+    return std::nullopt;
+  }
+
   const std::vector<NamedParameter>& own_parameters() const { return parameters_; }
   const std::vector<NamedBuffer>& own_buffers() const { return buffers_; }
 
  protected:
+  /// Zeros of this shape, trained. Error where the module has something of this name.
   Variable add_parameter(const std::string& name, Backend& backend, const Shape& shape);
+  /// An f32 tensor that is kept. Error where the module has something of this name.
   Tensor add_buffer(const std::string& name, Tensor tensor);
   template <typename M>
   std::shared_ptr<M> add_module(const std::string& name, std::shared_ptr<M> module) {
+    check(module != nullptr, "module '{}': expected a module, got none", name);
+    check_new_name(name);
     children_.emplace_back(name, module);
     return module;
   }
 
  private:
-  void for_each_below(const std::string& prefix,
+  void for_each_below(const std::string& prefix, std::set<const Module*>& seen,
                       const std::function<void(const std::string& name, Module& module)>& visit);
+  void check_new_name(const std::string& name) const;
 
+  bool is_frozen_ = false;
   std::vector<NamedParameter> parameters_;
   std::vector<NamedBuffer> buffers_;
   std::vector<std::pair<std::string, std::shared_ptr<Module>>> children_;
 };
 
-/// A module that can be amplified: convolution, batch norm, linear (with parameters) and ReLU (without).
+/// A module that can be amplified: convolution, batch norm, linear (with parameters), ReLU (without), and layers of
+/// one's own, with parameters of any number, names and shapes. Every trained parameter belongs to a Layer.
 class Layer : public Module {
  public:
   virtual LayerType type() const = 0;

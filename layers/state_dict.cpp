@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "layers/state_dict.h"
+#include "gradamp/layers/state_dict.h"
 
 #include <algorithm>
 #include <map>
+
+#include "gradamp/layers/layers.h"
 
 namespace gradamp {
 namespace {
@@ -19,11 +21,27 @@ std::vector<float> swap_inner(std::int64_t outer, std::int64_t a, std::int64_t b
   return swapped;
 }
 
-std::vector<NamedBuffer> all_tensors(Module& network) {
-  std::vector<NamedBuffer> tensors;
-  for (const NamedParameter& parameter : network.named_parameters())
-    tensors.push_back({parameter.name, parameter.variable.value()});
-  for (NamedBuffer& buffer : network.named_buffers()) tensors.push_back(std::move(buffer));
+struct StateTensor {
+  std::string name;
+  Tensor tensor;
+  bool is_filter = false;  // of a convolution: the only ones whose layout differs
+
+  Shape shape() const { return is_filter ? pytorch_shape(tensor.shape()) : tensor.shape(); }
+};
+
+/// The parameters, then the buffers.
+std::vector<StateTensor> all_tensors(Module& network) {
+  std::vector<StateTensor> tensors, buffers;
+  network.for_each([&](const std::string& prefix, Module& module) {
+    const auto full = [&](const std::string& name) { return prefix.empty() ? name : prefix + "." + name; };
+    const bool is_convolution = dynamic_cast<const Conv2d*>(&module) != nullptr;
+    for (const NamedParameter& own : module.own_parameters()) {
+      const Tensor& value = own.variable.value();
+      tensors.push_back({full(own.name), value, is_convolution && value.shape().rank() == 4});
+    }
+    for (const NamedBuffer& own : module.own_buffers()) buffers.push_back({full(own.name), own.tensor});
+  });
+  tensors.insert(tensors.end(), buffers.begin(), buffers.end());
   return tensors;
 }
 
@@ -43,9 +61,10 @@ std::vector<float> from_pytorch_layout(const Shape& shape, const std::vector<flo
 
 std::vector<StateEntry> state_dict(Module& network) {
   std::vector<StateEntry> entries;
-  for (const NamedBuffer& named : all_tensors(network)) {
-    const Shape& shape = named.tensor.shape();
-    entries.push_back({named.name, pytorch_shape(shape), to_pytorch_layout(shape, named.tensor.to_host<float>())});
+  for (const StateTensor& named : all_tensors(network)) {
+    const std::vector<float> values = named.tensor.to_host<float>();
+    entries.push_back(
+        {named.name, named.shape(), named.is_filter ? to_pytorch_layout(named.tensor.shape(), values) : values});
   }
   return entries;
 }
@@ -55,11 +74,11 @@ void load_state_dict(Module& network, const std::vector<StateEntry>& entries) {
   for (const StateEntry& entry : entries) {
     if (!entry.name.ends_with("num_batches_tracked")) by_name[entry.name] = &entry;
   }
-  const std::vector<NamedBuffer> tensors = all_tensors(network);
-  for (const NamedBuffer& named : tensors) {
+  const std::vector<StateTensor> tensors = all_tensors(network);
+  for (const StateTensor& named : tensors) {
     const auto found = by_name.find(named.name);
     check(found != by_name.end(), "the weights lack '{}'; are they of another network?", named.name);
-    const Shape expected = pytorch_shape(named.tensor.shape());
+    const Shape expected = named.shape();
     check(found->second->shape == expected, "the weights' '{}' has shape {}, expected {}", named.name,
           found->second->shape.to_string(), expected.to_string());
     check(static_cast<std::int64_t>(found->second->values.size()) == expected.count(),
@@ -70,8 +89,9 @@ void load_state_dict(Module& network, const std::vector<StateEntry>& entries) {
         std::any_of(tensors.begin(), tensors.end(), [&](const auto& named) { return named.name == name; });
     check(known, "the weights hold '{}', which this network does not have", name);
   }
-  for (const NamedBuffer& named : tensors) {
-    const std::vector<float> values = from_pytorch_layout(named.tensor.shape(), by_name.at(named.name)->values);
+  for (const StateTensor& named : tensors) {
+    const std::vector<float>& saved = by_name.at(named.name)->values;
+    const std::vector<float> values = named.is_filter ? from_pytorch_layout(named.tensor.shape(), saved) : saved;
     named.tensor.copy_from_host(std::span<const float>(values));
   }
   for (const NamedParameter& parameter : network.named_parameters()) parameter.variable.refresh_copy();

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "layers/module.h"
+#include "gradamp/layers/module.h"
 
 namespace gradamp {
 
@@ -23,7 +23,7 @@ std::vector<StateEntry> state_dict(Module& network);
 /// the network's, or has another shape; the network is then unchanged. PyTorch's num_batches_tracked are ignored.
 void load_state_dict(Module& network, const std::vector<StateEntry>& entries);
 
-/// One tensor to and from PyTorch's layout: rank 4 is reordered, the rest stays as it is.
+/// A filter to and from PyTorch's layout: rank 4 is reordered, the rest stays as it is.
 Shape pytorch_shape(const Shape& shape);
 std::vector<float> to_pytorch_layout(const Shape& shape, const std::vector<float>& values);
 std::vector<float> from_pytorch_layout(const Shape& shape, const std::vector<float>& values);

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT
-#include "nets/networks.h"
+#include "gradamp/nets/networks.h"
 
-#include "nets/resnet.h"
-#include "nets/vgg.h"
+#include <string_view>
+#include <utility>
+
+#include "gradamp/nets/resnet.h"
+#include "gradamp/nets/vgg.h"
 
 namespace gradamp {
 namespace {
 
-using Maker = std::shared_ptr<Module> (*)(Backend& backend, const NetworkOptions& options);
-
 struct Entry {
   NetworkInfo info;
-  Maker make;
+  NetworkMaker make;
 };
 
 template <int kBlocks>
@@ -31,8 +32,8 @@ std::shared_ptr<Module> make_vgg19(Backend& backend, const NetworkOptions& optio
   return std::make_shared<Vgg>(backend, options);
 }
 
-const std::vector<Entry>& entries() {
-  static const std::vector<Entry> all = {
+std::vector<Entry>& entries() {
+  static std::vector<Entry> all = {
       {{"resnet8", "He's CIFAR ResNet, 1 block a stage, 0.08 M parameters"}, make_small_resnet<1>},
       {{"resnet20", "He's CIFAR ResNet, 3 blocks a stage, 0.27 M parameters"}, make_small_resnet<3>},
       {{"resnet32", "He's CIFAR ResNet, 5 blocks a stage, 0.46 M parameters"}, make_small_resnet<5>},
@@ -50,13 +51,21 @@ const std::vector<Entry>& entries() {
 
 }  // namespace
 
-const std::vector<NetworkInfo>& networks() {
-  static const std::vector<NetworkInfo> infos = [] {
-    std::vector<NetworkInfo> all;
-    for (const Entry& entry : entries()) all.push_back(entry.info);
-    return all;
-  }();
+std::vector<NetworkInfo> networks() {
+  std::vector<NetworkInfo> infos;
+  for (const Entry& entry : entries()) infos.push_back(entry.info);
   return infos;
+}
+
+void register_network(NetworkInfo info, NetworkMaker make) {
+  constexpr std::string_view kOf = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+  check(!info.name.empty() && info.name.find_first_not_of(kOf) == std::string::npos,
+        "expected a network's name of letters, digits, '-', '_' and '.', got '{}'", info.name);
+  check(make != nullptr, "network '{}': expected a function that makes it, got none", info.name);
+  for (const Entry& entry : entries())
+    check(entry.info.name != info.name, "there is a network '{}' already ({}); give yours another name", info.name,
+          entry.info.description);
+  entries().push_back({std::move(info), std::move(make)});
 }
 
 std::shared_ptr<Module> make_network(const std::string& name, Backend& backend, const NetworkOptions& options) {

@@ -3,11 +3,12 @@
 // versions.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "layers/module.h"
+#include "gradamp/layers/module.h"
 
 namespace gradamp {
 
@@ -24,8 +25,17 @@ struct NetworkInfo {
   std::string description;
 };
 
-/// Every network, small ones first.
-const std::vector<NetworkInfo>& networks();
+/// Every network: ours, small ones first, then those that were registered.
+std::vector<NetworkInfo> networks();
+
+/// Makes a network on `backend`, its weights zero. It may keep the options' state for its dropouts.
+using NetworkMaker = std::function<std::shared_ptr<Module>(Backend& backend, const NetworkOptions& options)>;
+
+/// Adds a network of one's own: from then on make_network and the whole program know it by its name, of letters,
+/// digits,
+/// '-', '_' and '.'. Call it before run_program, from one thread. Error where the name is another one's or no such
+/// name.
+void register_network(NetworkInfo info, NetworkMaker make);
 
 /// The network `name` with zero weights (see layers/initialization.h); an unknown name is an Error that lists the
 /// known.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "nets/resnet.h"
+#include "gradamp/nets/resnet.h"
 
 namespace gradamp {
 namespace {

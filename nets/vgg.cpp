@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "nets/vgg.h"
+#include "gradamp/nets/vgg.h"
 
 namespace gradamp {
 namespace {

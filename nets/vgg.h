@@ -5,8 +5,8 @@
 
 #include <memory>
 
-#include "layers/layers.h"
-#include "nets/networks.h"
+#include "gradamp/layers/layers.h"
+#include "gradamp/nets/networks.h"
 
 namespace gradamp {
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-#include "optim/optimizer.h"
+#include "gradamp/optim/optimizer.h"
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <span>
 
-#include "core/error.h"
-#include "core/random_selection.h"
+#include "gradamp/core/error.h"
+#include "gradamp/core/random_selection.h"
+#include "gradamp/layers/layers.h"
 
 namespace gradamp {
 namespace {
@@ -28,6 +30,18 @@ OptimizerOptions validated(OptimizerOptions options) {
           options.strategy.reselect_every);
   }
   return options;
+}
+
+/// No two dropouts draw the same mask.
+void check_dropouts(Module& network) {
+  std::map<std::uint32_t, std::string> by_substream;
+  network.for_each([&](const std::string& name, Module& module) {
+    const auto* dropout = dynamic_cast<const Dropout*>(&module);
+    if (dropout == nullptr || dropout->params().probability == 0) return;
+    const auto [other, is_new] = by_substream.emplace(dropout->params().substream, name);
+    check(is_new, "the dropouts {} and {} would draw the same mask: give each another DropoutParams::substream",
+          other->second, name);
+  });
 }
 
 }  // namespace
@@ -73,6 +87,7 @@ std::vector<LayerReport> EpochRecord::read() const {
 
 Optimizer::Optimizer(Module& network, const StepState& state, OptimizerOptions options)
     : options_(validated(std::move(options))), state_(state), arena_(network) {
+  check_dropouts(network);
   list_candidates(network);
   backend_ = &arena_.arena().weights.backend();
   const auto layers = static_cast<std::int64_t>(arena_.layers().size());
@@ -101,6 +116,7 @@ void Optimizer::list_candidates(Module& network) {
   for (const NamedLayer& named : named_layers(network)) {
     Candidate candidate{named.name, named.layer->type(), named.layer, 0, 0};
     const bool has_parameters = !named.layer->own_parameters().empty();
+    if (has_parameters && named.layer->is_frozen()) continue;
     candidate.index = has_parameters ? in_arena++ : arena_.layers().size() + without_parameters++;
     if (has_parameters) candidate.count = arena_.layers()[candidate.index].range.count;
     const bool wanted =
@@ -110,7 +126,11 @@ void Optimizer::list_candidates(Module& network) {
           name_of(candidate.type));
     if (wanted) candidates_.push_back(candidate);
   }
-  check(!candidates_.empty(), "the network has no layer of the types to select from");
+  std::string known;
+  for (const NamedLayer& named : named_layers(network))
+    if (known.find(name_of(named.layer->type())) == std::string::npos)
+      known += (known.empty() ? "" : ", ") + std::string(name_of(named.layer->type()));
+  check(!candidates_.empty(), "the network has no layer of the types to select from; it has {}", known);
 }
 
 void Optimizer::scale_gradients(bool on) {
@@ -171,8 +191,16 @@ EpochRecord Optimizer::draw() {
   return EpochRecord(plan_, rows(), Tensor(), marks);
 }
 
+void Optimizer::begin_step() {
+  arena_.begin_step();
+  step_has_begun_ = true;
+}
+
 void Optimizer::step() {
   check(plan_.epoch > 0, "a step comes after begin_epoch");
+  check(step_has_begun_,
+        "expected begin_step() before each forward: without it this step's gradient is added to the last");
+  step_has_begun_ = false;
   arena_.finish_gradients();
   SgdParams params = options_.sgd;
   params.accumulate = plan_.analyzed;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Optimizer: SGD with intelligent gradient amplification over a network's parameters. An epoch is
-//   begin_epoch(e); for each batch { begin_step(); forward; loss.backward(); step(); advance the counters }
+//   state.begin_epoch(e); begin_epoch(e);
+//   for each batch { begin_step(); forward; loss.backward(); step(); backend.advance_step(state, images) }
 //   end_epoch();
 // Nothing in it waits for the device, until somebody reads an EpochRecord.
 #pragma once
@@ -12,11 +13,11 @@
 #include <utility>
 #include <vector>
 
-#include "core/backend.h"
-#include "layers/module.h"
-#include "optim/parameter_arena.h"
-#include "optim/selection.h"
-#include "optim/strategy.h"
+#include "gradamp/core/backend.h"
+#include "gradamp/layers/module.h"
+#include "gradamp/optim/parameter_arena.h"
+#include "gradamp/optim/selection.h"
+#include "gradamp/optim/strategy.h"
 
 namespace gradamp {
 
@@ -95,8 +96,9 @@ class Optimizer {
   int step_kind() const { return (plan_.analyzed ? 1 : 0) + (scales_gradients_ ? 2 : 0); }
 
   /// Before a step's forward.
-  void begin_step() const { arena_.begin_step(); }
-  /// After its backward: statistics and update in one operation of the backend.
+  void begin_step();
+  /// After its backward: statistics and update in one operation of the backend. Error where begin_step() did not come
+  /// before, since the gradient would be added to that of the step before.
   void step();
 
   /// Where the epoch's plan says so, measures and selects, for the epochs to come, and gives the record of it.
@@ -133,6 +135,7 @@ class Optimizer {
   Tensor measures_;                    // f64 (kMeasureCount, layers with parameters), of the last analysed epoch
   EpochPlan plan_;
   bool sums_in_use_ = false;
+  bool step_has_begun_ = false;
   bool scales_gradients_ = false;  // placement `backprop`, amplified
 };
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "optim/parameter_arena.h"
+#include "gradamp/optim/parameter_arena.h"
 
 #include <set>
 
-#include "core/error.h"
+#include "gradamp/core/error.h"
 
 namespace gradamp {
 namespace {
@@ -15,14 +15,13 @@ std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
 /// Lays out one layer from element `begin` of the arena on.
 ArenaLayer lay_out(const NamedLayer& named, std::int64_t begin) {
   const std::vector<NamedParameter>& own = named.layer->own_parameters();
-  const Shape& weight = own[0].variable.shape();
-  check(own.size() <= 2 && weight.rank() >= 1 && weight.count() > 0, "layer {}: expected a weight and at most a bias",
-        named.name);
   ArenaLayer layer{
       .name = named.name, .type = named.layer->type(), .layer = named.layer, .range = {}, .parameters = {}};
   std::int64_t end = begin;
   for (const NamedParameter& parameter : own) {
     const std::int64_t count = parameter.variable.shape().count();
+    check(count > 0, "layer {}: expected a parameter '{}' with elements, got shape {}", named.name, parameter.name,
+          parameter.variable.shape().to_string());
     end = round_up(end, kArenaAlignment);
     const std::string name = named.name.empty() ? parameter.name : named.name + "." + parameter.name;
     layer.parameters.push_back({name, parameter.variable, end, count});
@@ -31,14 +30,14 @@ ArenaLayer lay_out(const NamedLayer& named, std::int64_t begin) {
   }
   layer.range.begin = begin;
   layer.range.end = round_up(end, kArenaChunk);
+  // The neuron view is of a weight and at most a bias: of other layers there is none.
+  const Shape& weight = own[0].variable.shape();
+  const bool has_bias = own.size() == 2;
+  if (own.size() > 2 || weight.rank() == 0 || (has_bias && own[1].variable.shape() != Shape{weight[0]})) return layer;
   layer.range.weight_offset = layer.parameters[0].begin;
   layer.range.neurons = weight[0];
   layer.range.row_length = weight.count() / weight[0];
-  if (own.size() == 2) {
-    check(own[1].variable.shape().count() == weight[0], "layer {}: expected a bias of {} elements, got {}", named.name,
-          weight[0], own[1].variable.shape().count());
-    layer.range.bias_offset = layer.parameters[1].begin;
-  }
+  if (has_bias) layer.range.bias_offset = layer.parameters[1].begin;
   return layer;
 }
 
@@ -49,7 +48,7 @@ ParameterArena::ParameterArena(Module& network) {
   std::vector<LayerRange> ranges;
   std::set<std::string> placed;
   for (const NamedLayer& named : named_layers(network)) {
-    if (named.layer->own_parameters().empty()) continue;
+    if (named.layer->own_parameters().empty() || named.layer->is_frozen()) continue;
     ArenaLayer layer = lay_out(named, length);
     layer.range.neuron_begin = neurons;
     neurons += layer.range.neurons;
@@ -59,8 +58,8 @@ ParameterArena::ParameterArena(Module& network) {
     layers_.push_back(std::move(layer));
   }
   for (const NamedParameter& parameter : network.named_parameters()) {
-    check(placed.count(parameter.name) > 0,
-          "parameter {} belongs to no convolution, batch norm or linear layer, so it cannot be trained",
+    check(placed.count(parameter.name) > 0 || !parameter.variable.requires_grad(),
+          "parameter {} belongs to no Layer, so it cannot be trained: derive its module from Layer, or freeze it",
           parameter.name);
   }
   check(!layers_.empty(), "expected a network with parameters to train, got none");
@@ -102,6 +101,12 @@ void ParameterArena::finish_gradients() const {
 }
 
 void ParameterArena::enable_statistics(Granularity granularity) {
+  for (const ArenaLayer& layer : layers_)
+    check(
+        granularity == Granularity::kWeight || layer.range.neurons > 0,
+        "layer {}: statistics by neuron need a weight with a row for each neuron and at most a bias; use statistics by "
+        "weight",
+        layer.name);
   const std::int64_t length = granularity == Granularity::kWeight ? arena_.weights.count() : arena_.layers.neurons();
   if (arena_.signed_sums.defined() && arena_.signed_sums.count() == length) return;
   arena_.signed_sums = Tensor::zeros(*backend_, {length});

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "core/backend.h"
-#include "layers/module.h"
+#include "gradamp/core/backend.h"
+#include "gradamp/layers/module.h"
 
 namespace gradamp {
 
@@ -26,7 +26,7 @@ struct ArenaLayer {
   LayerType type = LayerType::kConv;
   Layer* layer = nullptr;  // the network's
   LayerRange range;
-  std::vector<ArenaParameter> parameters;  // weight and, where there is one, bias
+  std::vector<ArenaParameter> parameters;  // a weight and perhaps a bias, or a layer's own
 };
 
 /// Elements; 64 bytes of float32.
@@ -35,8 +35,8 @@ inline constexpr std::int64_t kArenaAlignment = 16;
 class ParameterArena {
  public:
   /// Moves the parameters of `network` into an arena, values unchanged; the network must outlive it, and belongs to one
-  /// arena at most. Error where there is no parameter, or one that belongs to no convolution, batch norm or linear
-  /// layer, since it would not be trained.
+  /// arena at most. Error where there is no parameter, or one that is not frozen and belongs to no Layer, since it
+  /// would not be trained.
   explicit ParameterArena(Module& network);
 
   const Arena& arena() const { return arena_; }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "optim/selection.h"
+#include "gradamp/optim/selection.h"
 
 #include <cmath>
 
-#include "core/error.h"
+#include "gradamp/core/error.h"
 
 namespace gradamp {
 

@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/backend.h"
-#include "layers/module.h"
+#include "gradamp/core/backend.h"
+#include "gradamp/layers/module.h"
 
 namespace gradamp {
 

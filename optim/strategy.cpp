@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-#include "optim/strategy.h"
+#include "gradamp/optim/strategy.h"
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
 
-#include "core/error.h"
+#include "gradamp/core/error.h"
 
 namespace gradamp {
 namespace {

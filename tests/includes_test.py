@@ -12,18 +12,33 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# Folder: the folders that its files may include.
-ARROWS = {
-    "core": {"core"},
-    "kernels": {"core", "kernels"},
-    "layers": {"core", "layers"},
-    "optim": {"core", "layers", "optim"},
-    "nets": {"core", "layers", "nets"},
-    "data": {"core", "data"},
-    "tools": {"core", "kernels", "layers", "optim", "nets", "data", "tools"},
-    "tests": {"core", "kernels", "layers", "optim", "nets", "data", "tools", "tests"},
-    "bench": {"core", "kernels", "layers", "optim", "nets", "data", "tools", "bench"},
+# Room: the rooms that its files may include. A file is in the room of the longest name that fits; includes run down
+# the list only, or stay in the room.
+ROOMS = {
+    "core": set(),
+    "kernels": {"core"},
+    "layers": {"core"},
+    "data/files": {"core"},
+    "data": {"core", "data/files"},
+    "data/cifar": {"core", "data/files", "data"},
+    "data/registry": {"core", "data/files", "data", "data/cifar"},
+    "data/download": {"core", "data/files", "data", "data/cifar"},
+    "optim": {"core", "layers"},
+    "nets": {"core", "layers"},
 }
+ENGINE = set(ROOMS) - {"data/download"}
+ROOMS["optim/training"] = ENGINE - {"nets", "data/registry"}
+ENGINE.add("optim/training")
+ROOMS["tools/settings"] = ENGINE
+ROOMS["tools/run"] = ROOMS["tools/settings"] | {"data/download", "tools/settings"}
+ROOMS["tools/sweep"] = ROOMS["tools/run"] | {"tools/run"}
+ROOMS["tools/program"] = ROOMS["tools/sweep"] | {"tools/sweep"}
+ROOMS["tests"] = set(ROOMS)
+ROOMS["bench"] = set(ROOMS) - {"tests"}
+# Projects of their own, which include <gradamp/...> as a user does.
+EXAMPLES = "tools/examples/"
+# Where there are sources: a new room is to be listed above.
+FOLDERS = ["core", "kernels", "layers", "data", "optim", "nets", "tools", "tests", "bench"]
 # All that the rest of the tree may know of kernels/.
 DOORS = {"kernels/backends.h", "kernels/self_check.h"}
 # A backend: others whose headers it may include. kernels/cuda sees CUDA or the emulator through one header.
@@ -61,6 +76,12 @@ def backend_of(path):
     return parts[1] if parts[0] == "kernels" and len(parts) > 2 else None
 
 
+def room_of(path):
+    """The room that the file at `path` is in, or None."""
+    rooms = [room for room in ROOMS if path.startswith(room + "/")]
+    return max(rooms, key=len) if rooms else None
+
+
 def may_enter(path, name):
     """Whether the file at `path`, outside kernels/, may include the header `name` of kernels/."""
     if name in DOORS or (path.startswith("tests/") and name == EMULATOR_SETUP):
@@ -70,20 +91,21 @@ def may_enter(path, name):
     return backend_of(path.removeprefix("tests/")) in GPU and backend_of(name) in GPU
 
 
-def quoted_violations(path, name, exists):
-    folder, target = path.split("/")[0], name.split("/")[0]
-    if not exists(name):
-        yield f'"{name}" is not a file, from the top of the tree'
-    elif target not in ARROWS[folder]:
-        yield f'{folder}/ may not include "{name}"'
-    elif target == "kernels" and folder != "kernels" and not may_enter(path, name):
-        yield f'"{name}" belongs to one backend: outside kernels/ only {", ".join(sorted(DOORS))} are known'
+def quoted_violations(path, include, exists):
+    name = include.removeprefix("gradamp/")
+    room, target = room_of(path), room_of(name)
+    if name == include or not exists(name):
+        yield f'"{include}" is not "gradamp/" and a file from the top of the tree'
+    elif target != room and target not in ROOMS[room]:
+        yield f'{room}/ may not include "{include}"'
+    elif target == "kernels" and room != "kernels" and not may_enter(path, name):
+        yield f'"{include}" belongs to one backend: outside kernels/ only {", ".join(sorted(DOORS))} are known'
     elif backend_of(path) and backend_of(name) not in {None, backend_of(path)} | NEIGHBOURS.get(backend_of(path), set()):
-        yield f'the backend {backend_of(path)} may not include "{name}" of another one'
+        yield f'the backend {backend_of(path)} may not include "{include}" of another one'
 
 
 def angled_violations(path, name, exists):
-    if exists(name):
+    if exists(name.removeprefix("gradamp/")):
         yield f'<{name}> is a file of this tree: include it with "..."'
     rules = [folder for folder in LIBRARIES if path.startswith(folder + "/")]
     if rules and not is_standard(name) and not name.startswith(LIBRARIES[max(rules, key=len)]):
@@ -94,8 +116,8 @@ def order_violations(path, text, exists):
     """A header that a source includes first is compiled alone by that (tests/CMakeLists.txt checks the others)."""
     first = INCLUDE.search(text)
     header = str(pathlib.PurePosixPath(path).with_suffix(".h"))
-    if path.endswith((".cpp", ".cu")) and exists(header) and (not first or first[2] != header):
-        yield f'does not include its own header "{header}" first'
+    if path.endswith((".cpp", ".cu")) and exists(header) and (not first or first[2] != "gradamp/" + header):
+        yield f'does not include its own header "gradamp/{header}" first'
 
 
 def violations(path, text, exists):
@@ -107,6 +129,11 @@ def violations(path, text, exists):
         return
     if lines[0] != "// SPDX-License-Identifier: MIT":
         yield "does not begin with '// SPDX-License-Identifier: MIT'"
+    if path.startswith(EXAMPLES):
+        return
+    if room_of(path) is None:
+        yield "is in no room (ROOMS in tests/includes_test.py)"
+        return
     if path.endswith((".h", ".cuh")) and "#pragma once" not in lines:
         yield "has no '#pragma once'"
     yield from order_violations(path, text, exists)
@@ -115,7 +142,7 @@ def violations(path, text, exists):
 
 
 def source_files():
-    for folder in ARROWS:
+    for folder in FOLDERS:
         for file in sorted((ROOT / folder).rglob("*")):
             if file.suffix in CPP + SCRIPTS and file.is_file():
                 yield file.relative_to(ROOT).as_posix()
@@ -142,47 +169,57 @@ class TreeTest(unittest.TestCase):
 class RulesTest(unittest.TestCase):
     """The rules themselves: each must be able to fail."""
 
-    FILES = {"core/tensor.h", "layers/module.h", "optim/optimizer.h", "nets/resnet.h", "kernels/backends.h", "kernels/self_check.h", "data/cifar.h",
+    FILES = {"core/tensor.h", "layers/module.h", "optim/optimizer.h", "nets/resnet.h", "kernels/backends.h", "kernels/self_check.h", "data/cifar/cifar.h", "data/dataset.h", "data/files/safetensors.h", "data/download/archive.h", "optim/training/trainer.h", "tools/run/run_folder.h",
              "kernels/cpu/cpu_backend.h", "kernels/cuda/stream.h", "kernels/emulation/config.h", "kernels/emulation/grid.h",
-             "tools/settings.h", "tests/core/test_support.h"}
+             "tools/settings/settings.h", "tests/core/test_support.h"}
 
     def problems(self, path, include, top="// SPDX-License-Identifier: MIT\n#pragma once\n"):
         own = path.removesuffix(".cpp") + ".h"
-        first = f'#include "{own}"\n' if path.endswith(".cpp") and own in self.FILES else ""
+        first = f'#include "gradamp/{own}"\n' if path.endswith(".cpp") and own in self.FILES else ""
         return list(violations(path, f"{top}{first}#include {include}\n", lambda name: name in self.FILES))
 
     def test_good(self):
         for path, include in [
-            ("core/autograd.cpp", '"core/tensor.h"'), ("core/json.cpp", "<nlohmann/json.hpp>"),
+            ("core/autograd.cpp", '"gradamp/core/tensor.h"'), ("core/json.cpp", "<nlohmann/json.hpp>"),
             ("core/error.h", "<fmt/format.h>"), ("core/error.h", "<string>"),
-            ("kernels/backends.cpp", '"kernels/cpu/cpu_backend.h"'), ("kernels/cpu/convolution.cpp", "<oneapi/dnnl/dnnl.hpp>"),
-            ("kernels/cpu/convolution.cpp", "<omp.h>"), ("optim/optimizer.cpp", '"layers/module.h"'),
-            ("data/download.cpp", "<curl/curl.h>"), ("tools/training.cpp", '"kernels/backends.h"'),
-            ("tools/training.cpp", '"kernels/self_check.h"'),
-            ("tests/kernels/a_test.cpp", '"tests/core/test_support.h"'), ("bench/step.cpp", '"nets/resnet.h"'),
-            ("kernels/cuda/a.cu", '"kernels/emulation/grid.h"'), ("tests/tools/a_test.cpp", '"kernels/emulation/config.h"'),
-            ("tests/kernels/cuda/a_test.cpp", '"kernels/cuda/stream.h"'),
-            ("tests/kernels/emulation/a_test.cpp", '"kernels/cuda/stream.h"'),
-            ("bench/cuda/reference.cpp", '"kernels/cuda/stream.h"'),
+            ("kernels/backends.cpp", '"gradamp/kernels/cpu/cpu_backend.h"'), ("kernels/cpu/convolution.cpp", "<oneapi/dnnl/dnnl.hpp>"),
+            ("kernels/cpu/convolution.cpp", "<omp.h>"), ("optim/optimizer.cpp", '"gradamp/layers/module.h"'),
+            ("data/download/download.cpp", "<curl/curl.h>"), ("tools/run/training.cpp", '"gradamp/kernels/backends.h"'),
+            ("tools/run/training.cpp", '"gradamp/kernels/self_check.h"'),
+            ("tests/kernels/a_test.cpp", '"gradamp/tests/core/test_support.h"'),
+            ("optim/training/trainer.cpp", '"gradamp/data/dataset.h"'), ("data/cifar/cifar.cpp", '"gradamp/data/dataset.h"'),
+            ("tools/run/training.cpp", '"gradamp/tools/settings/settings.h"'), ("bench/step.cpp", '"gradamp/nets/resnet.h"'),
+            ("kernels/cuda/a.cu", '"gradamp/kernels/emulation/grid.h"'), ("tests/tools/a_test.cpp", '"gradamp/kernels/emulation/config.h"'),
+            ("tests/kernels/cuda/a_test.cpp", '"gradamp/kernels/cuda/stream.h"'),
+            ("tests/kernels/emulation/a_test.cpp", '"gradamp/kernels/cuda/stream.h"'),
+            ("bench/cuda/reference.cpp", '"gradamp/kernels/cuda/stream.h"'),
         ]:
             self.assertEqual(self.problems(path, include), [], (path, include))
 
     def test_bad(self):
         for path, include in [
-            ("core/tensor.cpp", '"layers/module.h"'), ("core/tensor.cpp", '"kernels/backends.h"'),
-            ("kernels/cpu/linear.cpp", '"layers/module.h"'), ("kernels/backends.cpp", '"data/cifar.h"'),
-            ("kernels/cpu/linear.cpp", '"kernels/cuda/stream.h"'), ("layers/layers.cpp", '"kernels/backends.h"'),
-            ("layers/layers.cpp", '"optim/optimizer.h"'), ("optim/optimizer.cpp", '"nets/resnet.h"'),
-            ("nets/resnet.cpp", '"optim/optimizer.h"'), ("data/cifar.cpp", '"layers/module.h"'),
-            ("tools/training.cpp", '"tests/core/test_support.h"'), ("tools/training.cpp", '"kernels/cpu/cpu_backend.h"'),
-            ("tests/kernels/a_test.cpp", '"kernels/cpu/cpu_backend.h"'), ("bench/step.cpp", '"kernels/cpu/cpu_backend.h"'),
-            ("kernels/emulation/grid.cpp", '"kernels/cuda/stream.h"'), ("kernels/cpu/linear.cpp", '"kernels/emulation/grid.h"'),
-            ("bench/step.cpp", '"kernels/cuda/stream.h"'), ("bench/cuda/reference.cpp", '"kernels/emulation/grid.h"'),
-            ("tools/training.cpp", '"kernels/emulation/config.h"'), ("tests/tools/a_test.cpp", '"kernels/emulation/grid.h"'),
+            ("core/tensor.cpp", '"gradamp/layers/module.h"'), ("core/tensor.cpp", '"gradamp/kernels/backends.h"'),
+            ("kernels/cpu/linear.cpp", '"gradamp/layers/module.h"'), ("kernels/backends.cpp", '"gradamp/data/cifar/cifar.h"'),
+            ("kernels/cpu/linear.cpp", '"gradamp/kernels/cuda/stream.h"'), ("layers/layers.cpp", '"gradamp/kernels/backends.h"'),
+            ("layers/layers.cpp", '"gradamp/optim/optimizer.h"'), ("optim/optimizer.cpp", '"gradamp/nets/resnet.h"'),
+            ("nets/resnet.cpp", '"gradamp/optim/optimizer.h"'), ("data/cifar/cifar.cpp", '"gradamp/layers/module.h"'),
+            ("tools/run/training.cpp", '"gradamp/tests/core/test_support.h"'), ("tools/run/training.cpp", '"gradamp/kernels/cpu/cpu_backend.h"'),
+            ("tests/kernels/a_test.cpp", '"gradamp/kernels/cpu/cpu_backend.h"'), ("bench/step.cpp", '"gradamp/kernels/cpu/cpu_backend.h"'),
+            ("kernels/emulation/grid.cpp", '"gradamp/kernels/cuda/stream.h"'), ("kernels/cpu/linear.cpp", '"gradamp/kernels/emulation/grid.h"'),
+            ("bench/step.cpp", '"gradamp/kernels/cuda/stream.h"'), ("bench/cuda/reference.cpp", '"gradamp/kernels/emulation/grid.h"'),
+            ("tools/run/training.cpp", '"gradamp/kernels/emulation/config.h"'), ("tests/tools/a_test.cpp", '"gradamp/kernels/emulation/grid.h"'),
             ("core/tensor.cpp", '"tensor.h"'), ("core/tensor.cpp", "<core/tensor.h>"),
             ("core/tensor.cpp", "<oneapi/dnnl/dnnl.hpp>"), ("kernels/backends.cpp", "<omp.h>"),
             ("layers/layers.cpp", "<omp.h>"), ("optim/optimizer.cpp", "<curl/curl.h>"),
             ("kernels/cpu/linear.cpp", "<curl/curl.h>"), ("core/tensor.cpp", "<unistd.h>"),
+            ("core/tensor.cpp", '"core/tensor.h"'), ("core/tensor.cpp", "<gradamp/core/tensor.h>"),
+            ("optim/optimizer.cpp", '"gradamp/data/dataset.h"'), ("data/dataset.cpp", '"gradamp/data/cifar/cifar.h"'),
+            ("data/cifar/cifar.cpp", '"gradamp/data/download/archive.h"'),
+            ("optim/optimizer.cpp", '"gradamp/optim/training/trainer.h"'),
+            ("optim/training/trainer.cpp", '"gradamp/data/download/archive.h"'),
+            ("optim/training/trainer.cpp", '"gradamp/nets/resnet.h"'),
+            ("tools/settings/settings.cpp", '"gradamp/tools/run/run_folder.h"'),
+            ("tools/new_room/a.cpp", '"gradamp/core/tensor.h"'),
         ]:
             self.assertNotEqual(self.problems(path, include), [], (path, include))
 
@@ -195,7 +232,7 @@ class RulesTest(unittest.TestCase):
         self.assertEqual(len(list(violations("tools/empty.py", "", None))), 1)
 
     def test_own_header_first(self):
-        for includes, good in [('"core/tensor.h"\n#include <string>', True), ('<string>\n#include "core/tensor.h"', False),
+        for includes, good in [('"gradamp/core/tensor.h"\n#include <string>', True), ('<string>\n#include "gradamp/core/tensor.h"', False),
                                ("<string>", False)]:
             text = f"// SPDX-License-Identifier: MIT\n#include {includes}\n"
             self.assertEqual(not list(violations("core/tensor.cpp", text, lambda name: name in self.FILES)), good, includes)

@@ -5,7 +5,7 @@ packages="g++ cmake ninja-build libdnnl-dev ocl-icd-opencl-dev libfmt-dev nlohma
           libarchive-dev libssl-dev libgtest-dev libgmock-dev libbenchmark-dev python3 zstd"
 
 # For the Python environment of the tests (tools/test_environment.py); without it the tests that need one are skipped.
-test_packages="python3-venv"
+test_packages="python3-venv pkg-config"
 
 # print_header SCRIPT: the comment that it begins with.
 print_header() { sed -n '3,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$1"; }

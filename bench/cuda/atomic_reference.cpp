@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // ArenaReference by bench/cuda/atomic_statistics.cu; compiled for a GPU and for the emulator.
-#include "bench/atomic_references.h"
-#include "bench/cuda/atomic_statistics.h"
-#include "bench/cuda/stream_reference.h"
+#include "gradamp/bench/atomic_references.h"
+#include "gradamp/bench/cuda/atomic_statistics.h"
+#include "gradamp/bench/cuda/stream_reference.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

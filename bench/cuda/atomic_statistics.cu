@@ -2,10 +2,10 @@
 // Sums of layers and of neurons by atomic additions: the arena is cut into equal parts, whatever the sizes of layers,
 // and each part adds what it has to its layer's or neuron's sum. The order of these additions, and so the last bits of
 // the sums, differ from run to run.
-#include "bench/cuda/atomic_statistics.h"
+#include "gradamp/bench/cuda/atomic_statistics.h"
 
-#include "kernels/cuda/reduce.h"
-#include "kernels/cuda/vector.h"
+#include "gradamp/kernels/cuda/reduce.h"
+#include "gradamp/kernels/cuda/vector.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

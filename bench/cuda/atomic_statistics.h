@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/optimizer.h"
+#include "gradamp/kernels/cuda/optimizer.h"
 
 namespace gradamp::GRADAMP_GPU {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "bench/cuda/cub_reference.h"
+#include "gradamp/bench/cuda/cub_reference.h"
 
-#include "bench/cuda/stream_reference.h"
+#include "gradamp/bench/cuda/stream_reference.h"
 
 namespace gradamp::cuda {
 namespace {

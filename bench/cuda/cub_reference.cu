@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The only file that includes CUB, and the only .cu file that the emulator does not compile. It includes none of our
 // kernels' headers.
-#include "bench/cuda/cub_reference.h"
+#include "gradamp/bench/cuda/cub_reference.h"
 
 #include <thrust/iterator/counting_iterator.h>
 #include <thrust/iterator/transform_iterator.h>

@@ -8,7 +8,7 @@
 
 #include <cuda_runtime.h>
 
-#include "core/parameters.h"
+#include "gradamp/core/amplification.h"
 
 namespace gradamp::cuda {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // bench/cuda_library.h by CUDA's runtime and cuBLAS, and nothing of ours. cuBLAS is loaded when it is first used, so
 // that the benchmarks also run where it is not installed.
-#include "bench/cuda_library.h"
+#include "gradamp/bench/cuda_library.h"
 
 #include <algorithm>
 #include <type_traits>
@@ -9,10 +9,10 @@
 
 #include <cublas_v2.h>
 
-#include "bench/bench_support.h"
-#include "bench/cuda/cuda_objects.h"
-#include "core/bf16.h"
-#include "kernels/cuda/shared_library.h"
+#include "gradamp/bench/bench_support.h"
+#include "gradamp/bench/cuda/cuda_objects.h"
+#include "gradamp/core/bf16.h"
+#include "gradamp/kernels/cuda/shared_library.h"
 
 #define GRADAMP_TEXT_OF(value) #value
 #define GRADAMP_TEXT(value) GRADAMP_TEXT_OF(value)

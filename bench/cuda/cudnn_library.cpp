@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "bench/cuda/cudnn_library.h"
+#include "gradamp/bench/cuda/cudnn_library.h"
 
 #include <array>
 

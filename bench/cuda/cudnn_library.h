@@ -4,7 +4,7 @@
 
 #include <cudnn.h>
 
-#include "kernels/cuda/shared_library.h"
+#include "gradamp/kernels/cuda/shared_library.h"
 
 #define GRADAMP_TEXT_OF(value) #value
 #define GRADAMP_TEXT(value) GRADAMP_TEXT_OF(value)

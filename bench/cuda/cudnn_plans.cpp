@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-#include "bench/cuda/cudnn_plans.h"
+#include "gradamp/bench/cuda/cudnn_plans.h"
 
 #include <algorithm>
 #include <array>
 #include <span>
 #include <utility>
 
-#include "bench/cuda/cudnn_library.h"
-#include "core/error.h"
+#include "gradamp/bench/cuda/cudnn_library.h"
+#include "gradamp/core/error.h"
 
 namespace gradamp::bench {
 namespace {

@@ -10,8 +10,8 @@
 
 #include <cudnn.h>
 
-#include "bench/convolution_problem.h"
-#include "bench/convolution_reference.h"
+#include "gradamp/bench/convolution_problem.h"
+#include "gradamp/bench/convolution_reference.h"
 
 namespace gradamp::bench {
 

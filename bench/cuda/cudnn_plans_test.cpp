@@ -5,9 +5,9 @@
 
 #include <gtest/gtest.h>
 
-#include "bench/cuda/cudnn_library.h"
-#include "bench/cuda/cudnn_plans.h"
-#include "core/error.h"
+#include "gradamp/bench/cuda/cudnn_library.h"
+#include "gradamp/bench/cuda/cudnn_plans.h"
+#include "gradamp/core/error.h"
 
 namespace gradamp::bench {
 namespace {

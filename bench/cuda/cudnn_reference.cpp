@@ -6,10 +6,10 @@
 #include <utility>
 #include <vector>
 
-#include "bench/convolution_reference.h"
-#include "bench/cuda/cuda_objects.h"
-#include "bench/cuda/cudnn_library.h"
-#include "bench/cuda/cudnn_plans.h"
+#include "gradamp/bench/convolution_reference.h"
+#include "gradamp/bench/cuda/cuda_objects.h"
+#include "gradamp/bench/cuda/cudnn_library.h"
+#include "gradamp/bench/cuda/cudnn_plans.h"
 
 namespace gradamp::bench {
 namespace {

@@ -5,9 +5,9 @@
 #include <functional>
 #include <memory>
 
-#include "bench/arena_reference.h"
-#include "bench/cuda/cuda_objects.h"
-#include "kernels/cuda/arena_pointers.h"
+#include "gradamp/bench/arena_reference.h"
+#include "gradamp/bench/cuda/cuda_objects.h"
+#include "gradamp/kernels/cuda/arena_pointers.h"
 
 namespace gradamp::GRADAMP_GPU {
 

@@ -8,8 +8,8 @@
 
 #include <omp.h>
 
-#include "kernels/cpu/cpu_backend.h"
-#include "kernels/cpu/onednn.h"
+#include "gradamp/kernels/cpu/cpu_backend.h"
+#include "gradamp/kernels/cpu/onednn.h"
 
 namespace gradamp {
 namespace {

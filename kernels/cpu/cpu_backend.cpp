@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cpu/cpu_backend.h"
+#include "gradamp/kernels/cpu/cpu_backend.h"
 
 #include <sys/mman.h>
 
@@ -10,7 +10,7 @@
 
 #include <omp.h>
 
-#include "kernels/cpu/onednn.h"
+#include "gradamp/kernels/cpu/onednn.h"
 
 namespace gradamp {
 namespace {

@@ -8,7 +8,7 @@
 #include <memory>
 #include <string>
 
-#include "core/backend.h"
+#include "gradamp/core/backend.h"
 
 namespace gradamp {
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-#include "core/bf16.h"
-#include "core/philox.h"
-#include "kernels/cpu/cpu_backend.h"
-#include "kernels/cpu/parallel.h"
+#include "gradamp/core/bf16.h"
+#include "gradamp/core/philox.h"
+#include "gradamp/kernels/cpu/cpu_backend.h"
+#include "gradamp/kernels/cpu/parallel.h"
 
 namespace gradamp {
 

@@ -2,9 +2,9 @@
 // A batch from the training set's bytes: pick, crop, flip, normalise.
 #include <array>
 
-#include "core/philox.h"
-#include "kernels/cpu/cpu_backend.h"
-#include "kernels/cpu/parallel.h"
+#include "gradamp/core/philox.h"
+#include "gradamp/kernels/cpu/cpu_backend.h"
+#include "gradamp/kernels/cpu/parallel.h"
 
 namespace gradamp {
 namespace {
@@ -48,8 +48,10 @@ void CpuBackend::gather_batch(const Tensor& images, const Tensor& labels, const 
   const std::int64_t height = x.shape()[1], width = x.shape()[2];
   const NormalTable normal = normal_table(params);
   parallel_for(threads_, x.shape()[0], [&](std::int64_t n) {
-    const std::int32_t index = order.data<std::int32_t>()[position + n];
-    batch_labels.data<std::int32_t>()[n] = labels.data<std::int32_t>()[index];
+    // Beyond the end of the epoch there is no image: a label that is no class has the loss mark the step.
+    const bool is_there = position + n < order.count();
+    const std::int32_t index = is_there ? order.data<std::int32_t>()[position + n] : 0;
+    batch_labels.data<std::int32_t>()[n] = is_there ? labels.data<std::int32_t>()[index] : -1;
     const Augmentation moved = draw(params, seed, epoch, static_cast<std::uint64_t>(position + n));
     const std::uint8_t* image = images.data<std::uint8_t>() + index * height * width * 3;
     float* out = x.data<float>() + n * height * width * 3;

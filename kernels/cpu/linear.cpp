@@ -4,9 +4,9 @@
 
 #include <omp.h>
 
-#include "kernels/cpu/cpu_backend.h"
-#include "kernels/cpu/onednn.h"
-#include "kernels/cpu/parallel.h"
+#include "gradamp/kernels/cpu/cpu_backend.h"
+#include "gradamp/kernels/cpu/onednn.h"
+#include "gradamp/kernels/cpu/parallel.h"
 
 namespace gradamp {
 namespace {

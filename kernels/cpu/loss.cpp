@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
-#include "kernels/cpu/cpu_backend.h"
+#include "gradamp/kernels/cpu/cpu_backend.h"
 
 namespace gradamp {
 
@@ -20,7 +21,9 @@ void CpuBackend::softmax_cross_entropy(const Tensor& logits, const Tensor& label
     const std::int64_t largest = std::max_element(z, z + classes) - z;
     double total = 0;
     for (std::int64_t i = 0; i < classes; ++i) total += std::exp(double{z[i]} - z[largest]);
-    loss_sum += std::log(total) + z[largest] - z[label];
+    // A label that is no class makes the loss a NaN, which marks the step.
+    const bool is_class = label >= 0 && label < classes;
+    loss_sum += std::log(total) + z[largest] - (is_class ? z[label] : std::numeric_limits<float>::quiet_NaN());
     for (std::int64_t i = 0; i < classes; ++i) {
       const double probability = std::exp(double{z[i]} - z[largest]) / total;
       grad[i] = static_cast<float>((probability - (i == label ? 1.0 : 0.0)) * share);

@@ -8,7 +8,7 @@
 
 #include <oneapi/dnnl/dnnl.hpp>
 
-#include "core/error.h"
+#include "gradamp/core/error.h"
 
 namespace gradamp {
 

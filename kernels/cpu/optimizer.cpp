@@ -10,8 +10,8 @@
 
 #include <omp.h>
 
-#include "core/random_selection.h"
-#include "kernels/cpu/cpu_backend.h"
+#include "gradamp/core/random_selection.h"
+#include "gradamp/kernels/cpu/cpu_backend.h"
 
 namespace gradamp {
 namespace {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "kernels/cpu/cpu_backend.h"
-#include "kernels/cpu/parallel.h"
+#include "gradamp/kernels/cpu/cpu_backend.h"
+#include "gradamp/kernels/cpu/parallel.h"
 
 namespace gradamp {
 namespace {

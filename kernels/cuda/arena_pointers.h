@@ -2,8 +2,8 @@
 // An Arena as the optimizer's kernels take it. Host files only.
 #pragma once
 
-#include "core/backend.h"
-#include "kernels/cuda/optimizer.h"
+#include "gradamp/core/backend.h"
+#include "gradamp/kernels/cuda/optimizer.h"
 
 namespace gradamp::GRADAMP_GPU {
 

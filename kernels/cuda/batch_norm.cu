@@ -5,12 +5,12 @@
 //
 // Every pass works on a slice of up to kSliceChannels channels: 128 bytes of a row in bf16, 256 in f32. A thread owns
 // N adjacent channels (16 bytes) and iterates over rows, so the values of a channel stay in registers.
-#include "kernels/cuda/batch_norm.h"
+#include "gradamp/kernels/cuda/batch_norm.h"
 
-#include "kernels/cuda/channel_slice.h"
-#include "kernels/cuda/dispatch.h"
-#include "kernels/cuda/reduce.h"
-#include "kernels/cuda/vector.h"
+#include "gradamp/kernels/cuda/channel_slice.h"
+#include "gradamp/kernels/cuda/dispatch.h"
+#include "gradamp/kernels/cuda/reduce.h"
+#include "gradamp/kernels/cuda/vector.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

@@ -5,9 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "core/dtype.h"
-#include "core/parameters.h"
-#include "kernels/cuda/cuda.h"
+#include "gradamp/core/dtype.h"
+#include "gradamp/core/operation_params.h"
+#include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {
 

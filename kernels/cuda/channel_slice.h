@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/cuda/cuda.h"
-#include "kernels/cuda/reduce.h"
+#include "gradamp/kernels/cuda/cuda.h"
+#include "gradamp/kernels/cuda/reduce.h"
 
 namespace gradamp::GRADAMP_GPU {
 

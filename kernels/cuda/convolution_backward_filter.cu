@@ -4,8 +4,8 @@
 // (split-K), in a way that depends on the shape alone, and a second kernel sums the parts in order.
 #include <algorithm>
 
-#include "kernels/cuda/convolution.h"
-#include "kernels/cuda/convolution_tile.h"
+#include "gradamp/kernels/cuda/convolution.h"
+#include "gradamp/kernels/cuda/convolution_tile.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

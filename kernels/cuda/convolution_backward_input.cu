@@ -5,8 +5,8 @@
 // product has a zero factor that the stride would insert.
 #include <algorithm>
 
-#include "kernels/cuda/convolution.h"
-#include "kernels/cuda/convolution_tile.h"
+#include "gradamp/kernels/cuda/convolution.h"
+#include "gradamp/kernels/cuda/convolution_tile.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Convolution forward: y (pixels, K) = im2col(x) (pixels, R S C) filter^T. The epilogue also computes the moments of y
 // that a following batch norm needs.
-#include "kernels/cuda/batch_norm.h"
-#include "kernels/cuda/convolution.h"
-#include "kernels/cuda/convolution_tile.h"
-#include "kernels/cuda/reduce.h"
+#include "gradamp/kernels/cuda/batch_norm.h"
+#include "gradamp/kernels/cuda/convolution.h"
+#include "gradamp/kernels/cuda/convolution_tile.h"
+#include "gradamp/kernels/cuda/reduce.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

@@ -5,10 +5,10 @@
 //
 // Pixel (h, w) of x lies under tap (r, s) of the window of pixel (p, q) of y if
 //     h = p stride + r - padding   and   w = q stride + s - padding.
-#include "kernels/cuda/convolution_naive.h"
+#include "gradamp/kernels/cuda/convolution_naive.h"
 
-#include "kernels/cuda/dispatch.h"
-#include "kernels/cuda/vector.h"
+#include "gradamp/kernels/cuda/dispatch.h"
+#include "gradamp/kernels/cuda/vector.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

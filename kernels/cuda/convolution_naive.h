@@ -3,9 +3,9 @@
 // tiled kernels (kernels/cuda/convolution.h) are compared with, and what to read before them. Slow.
 #pragma once
 
-#include "core/dtype.h"
-#include "kernels/cuda/convolution.h"
-#include "kernels/cuda/cuda.h"
+#include "gradamp/core/dtype.h"
+#include "gradamp/kernels/cuda/convolution.h"
+#include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {
 

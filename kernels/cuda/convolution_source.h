@@ -6,9 +6,9 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/cuda.h"
-#include "kernels/cuda/divisor.h"
-#include "kernels/cuda/tile.h"
+#include "gradamp/kernels/cuda/cuda.h"
+#include "gradamp/kernels/cuda/divisor.h"
+#include "gradamp/kernels/cuda/tile.h"
 
 namespace gradamp::GRADAMP_GPU {
 

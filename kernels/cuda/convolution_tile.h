@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/cuda/convolution.h"
-#include "kernels/cuda/convolution_source.h"
-#include "kernels/cuda/cuda.h"
-#include "kernels/cuda/tile.h"
+#include "gradamp/kernels/cuda/convolution.h"
+#include "gradamp/kernels/cuda/convolution_source.h"
+#include "gradamp/kernels/cuda/cuda.h"
+#include "gradamp/kernels/cuda/tile.h"
 
 namespace gradamp::GRADAMP_GPU {
 

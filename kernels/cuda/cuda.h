@@ -17,7 +17,7 @@
 
 #if defined(GRADAMP_EMULATION)
 
-#include "kernels/emulation/emulation.h"
+#include "gradamp/kernels/emulation/emulation.h"
 
 #define GRADAMP_GPU emulated
 

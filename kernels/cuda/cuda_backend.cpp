@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
 // The backend without its operations: device, memory, reads and recordings.
-#include "kernels/cuda/cuda_backend.h"
+#include "gradamp/kernels/cuda/cuda_backend.h"
 
 #include <array>
 #include <fstream>
 
 #include <fmt/format.h>
 
-#include "kernels/cuda/batch_norm.h"
-#include "kernels/cuda/device_code.h"
-#include "kernels/cuda/gpu_backends.h"
-#include "kernels/cuda/messages.h"
+#include "gradamp/kernels/cuda/batch_norm.h"
+#include "gradamp/kernels/cuda/device_code.h"
+#include "gradamp/kernels/cuda/gpu_backends.h"
+#include "gradamp/kernels/cuda/messages.h"
 
 #if defined(GRADAMP_EMULATION)
-#include "kernels/emulation/config.h"
+#include "gradamp/kernels/emulation/config.h"
 #endif
 
 namespace gradamp::GRADAMP_GPU {

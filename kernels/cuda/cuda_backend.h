@@ -6,13 +6,13 @@
 #include <memory>
 #include <string>
 
-#include "core/backend.h"
-#include "core/caching_allocator.h"
-#include "kernels/backends.h"
-#include "kernels/cuda/convolution.h"
-#include "kernels/cuda/matrix_product.h"
-#include "kernels/cuda/optimizer.h"
-#include "kernels/cuda/runtime.h"
+#include "gradamp/core/backend.h"
+#include "gradamp/core/caching_allocator.h"
+#include "gradamp/kernels/backends.h"
+#include "gradamp/kernels/cuda/convolution.h"
+#include "gradamp/kernels/cuda/matrix_product.h"
+#include "gradamp/kernels/cuda/optimizer.h"
+#include "gradamp/kernels/cuda/runtime.h"
 
 namespace gradamp::GRADAMP_GPU {
 
@@ -22,6 +22,7 @@ class CudaBackend final : public Backend {
   explicit CudaBackend(const BackendOptions& options);
   ~CudaBackend() override;
 
+  void* native_stream() const override { return stream(); }
   Device device() const override;
   std::string description() const override;
 

@@ -2,14 +2,14 @@
 // The backend's operations: from tensors to the launches of the kernels.
 #include <limits>
 
-#include "kernels/cuda/arena_pointers.h"
-#include "kernels/cuda/batch_norm.h"
-#include "kernels/cuda/cuda_backend.h"
-#include "kernels/cuda/elementwise.h"
-#include "kernels/cuda/gather.h"
-#include "kernels/cuda/linear.h"
-#include "kernels/cuda/loss.h"
-#include "kernels/cuda/pooling.h"
+#include "gradamp/kernels/cuda/arena_pointers.h"
+#include "gradamp/kernels/cuda/batch_norm.h"
+#include "gradamp/kernels/cuda/cuda_backend.h"
+#include "gradamp/kernels/cuda/elementwise.h"
+#include "gradamp/kernels/cuda/gather.h"
+#include "gradamp/kernels/cuda/linear.h"
+#include "gradamp/kernels/cuda/loss.h"
+#include "gradamp/kernels/cuda/pooling.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {
@@ -18,7 +18,7 @@ namespace {
 int extent(std::int64_t value) {
   check(value <= std::numeric_limits<int>::max(),
         "expected fewer than 2^31 elements for the device, got {}; try a "
-        "smaller --batch-size",
+        "smaller batch",
         value);
   return static_cast<int>(value);
 }
@@ -333,6 +333,7 @@ void CudaBackend::gather_batch(const Tensor& images, const Tensor& labels, const
                  .images = images.data<std::uint8_t>(),
                  .labels = labels.data<std::int32_t>(),
                  .order = order.data<std::int32_t>(),
+                 .places = order.count(),
                  .counters = state.counters.data<std::int64_t>(),
                  .x = x.raw_data(),
                  .batch_labels = batch_labels.data<std::int32_t>()});

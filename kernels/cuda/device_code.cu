@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/device_code.h"
+#include "gradamp/kernels/cuda/device_code.h"
 
-#include "kernels/cuda/cuda.h"
+#include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

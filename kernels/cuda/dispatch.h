@@ -4,9 +4,9 @@
 
 #include <type_traits>
 
-#include "core/dtype.h"
-#include "kernels/cuda/cuda.h"
-#include "kernels/cuda/vector.h"
+#include "gradamp/core/dtype.h"
+#include "gradamp/kernels/cuda/cuda.h"
+#include "gradamp/kernels/cuda/vector.h"
 
 namespace gradamp::GRADAMP_GPU {
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Elementwise operations: one kernel, and one function object per operation.
-#include "kernels/cuda/elementwise.h"
+#include "gradamp/kernels/cuda/elementwise.h"
 
-#include "core/philox.h"
-#include "kernels/cuda/dispatch.h"
-#include "kernels/cuda/vector.h"
+#include "gradamp/core/philox.h"
+#include "gradamp/kernels/cuda/dispatch.h"
+#include "gradamp/kernels/cuda/vector.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

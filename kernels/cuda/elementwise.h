@@ -4,9 +4,10 @@
 
 #include <cstdint>
 
-#include "core/dtype.h"
-#include "core/parameters.h"
-#include "kernels/cuda/cuda.h"
+#include "gradamp/core/dtype.h"
+#include "gradamp/core/operation_params.h"
+#include "gradamp/core/step_places.h"
+#include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Makes a batch from the training set's bytes: pick, crop, flip, normalize. One block per image.
-#include "kernels/cuda/gather.h"
+#include "gradamp/kernels/cuda/gather.h"
 
-#include "core/philox.h"
-#include "kernels/cuda/dispatch.h"
-#include "kernels/cuda/vector.h"
+#include "gradamp/core/philox.h"
+#include "gradamp/kernels/cuda/dispatch.h"
+#include "gradamp/kernels/cuda/vector.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {
@@ -37,8 +37,10 @@ template <int N, typename T>
 __global__ void __launch_bounds__(kThreads)
     gather_kernel(GatherParams params, Normalization normalization, GatherTensors tensors) {
   const std::int64_t position = tensors.counters[kPosition] + blockIdx.x;
-  const std::int32_t index = tensors.order[position];
-  if (threadIdx.x == 0) tensors.batch_labels[blockIdx.x] = tensors.labels[index];
+  // Beyond the end of the epoch there is no image: a label that is no class has the loss mark the step.
+  const bool is_there = position < tensors.places;
+  const std::int32_t index = is_there ? tensors.order[position] : 0;
+  if (threadIdx.x == 0) tensors.batch_labels[blockIdx.x] = is_there ? tensors.labels[index] : -1;
   const Augmentation moved = draw(params, tensors.counters, position);
   const int elements = tensors.height * tensors.width * 3;
   const std::uint8_t* image = tensors.images + std::int64_t{index} * elements;

@@ -3,9 +3,10 @@
 
 #include <cstdint>
 
-#include "core/dtype.h"
-#include "core/parameters.h"
-#include "kernels/cuda/cuda.h"
+#include "gradamp/core/dtype.h"
+#include "gradamp/core/operation_params.h"
+#include "gradamp/core/step_places.h"
+#include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {
 
@@ -15,6 +16,7 @@ struct GatherTensors {
   int batch, height, width;
   const std::uint8_t* images;
   const std::int32_t *labels, *order;
+  std::int64_t places;  // elements of order
   const std::int64_t* counters;
   void* x;
   std::int32_t* batch_labels;

@@ -4,8 +4,8 @@
 
 #include <memory>
 
-#include "kernels/backends.h"
-#include "kernels/self_check.h"
+#include "gradamp/kernels/backends.h"
+#include "gradamp/kernels/self_check.h"
 
 namespace gradamp {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/instruction_check.h"
+#include "gradamp/kernels/cuda/instruction_check.h"
 
-#include "kernels/cuda/ptx.h"
+#include "gradamp/kernels/cuda/ptx.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

@@ -6,8 +6,8 @@
 
 #include <cstdint>
 
-#include "core/dtype.h"
-#include "kernels/cuda/cuda.h"
+#include "gradamp/core/dtype.h"
+#include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {
 

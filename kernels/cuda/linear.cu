@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The part of a large linear layer that is not a matrix product.
-#include "kernels/cuda/linear.h"
+#include "gradamp/kernels/cuda/linear.h"
 
 #include <cstdint>
 
-#include "kernels/cuda/divisor.h"
+#include "gradamp/kernels/cuda/divisor.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/convolution.h"
-#include "kernels/cuda/cuda.h"
+#include "gradamp/kernels/cuda/convolution.h"
+#include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {
 

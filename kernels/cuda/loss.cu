@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Softmax cross-entropy, forward and backward in one pass. A batch is a few hundred rows of 10 or 100: one block, one
 // warp per row, and double precision, which is free at this size.
-#include "kernels/cuda/loss.h"
+#include "gradamp/kernels/cuda/loss.h"
 
-#include "core/parameters.h"
-#include "kernels/cuda/reduce.h"
+#include "gradamp/core/step_places.h"
+#include "gradamp/kernels/cuda/reduce.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {
@@ -48,7 +48,8 @@ __global__ void __launch_bounds__(kThreads) softmax_cross_entropy_kernel(Softmax
       grad[i] = static_cast<float>((probability - (i == label ? 1.0 : 0.0)) / in.rows);
     }
     if (lane == 0) {
-      sums[0] += log(total) + largest.value - logits[label];
+      // A label that is no class makes the loss a NaN, which marks the step.
+      sums[0] += log(total) + largest.value - (label >= 0 && label < in.classes ? logits[label] : NAN);
       sums[1] += largest.index == label ? 1.0 : 0.0;
     }
   }

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/cuda.h"
+#include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {
 

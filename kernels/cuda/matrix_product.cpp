@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/matrix_product.h"
+#include "gradamp/kernels/cuda/matrix_product.h"
 
 #if defined(GRADAMP_EMULATION)
 
@@ -50,8 +50,8 @@ void MatrixProduct::multiply(Transposed a_transposed, Transposed b_transposed, i
 
 #include <cublas_v2.h>
 
-#include "core/error.h"
-#include "kernels/cuda/shared_library.h"
+#include "gradamp/core/error.h"
+#include "gradamp/kernels/cuda/shared_library.h"
 
 #define GRADAMP_TEXT_OF(value) #value
 #define GRADAMP_TEXT(value) GRADAMP_TEXT_OF(value)

@@ -5,8 +5,8 @@
 
 #include <memory>
 
-#include "core/caching_allocator.h"
-#include "kernels/cuda/cuda.h"
+#include "gradamp/core/caching_allocator.h"
+#include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {
 

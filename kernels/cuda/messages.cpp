@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/messages.h"
+#include "gradamp/kernels/cuda/messages.h"
 
 #include <algorithm>
 #include <cstdlib>

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "kernels/cuda/cuda.h"
+#include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {
 

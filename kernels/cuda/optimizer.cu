@@ -2,10 +2,10 @@
 // The optimizer's step: statistics ([IGA] 3.1-3.5) and SGD in one pass over the flat arena, which reads every gradient
 // once. A step with a gradient that is not finite must change nothing, so another kernel checks all gradients first. It
 // runs from the arena's end to its beginning: the update first reads what the check read last, from the L2 cache.
-#include "kernels/cuda/optimizer.h"
+#include "gradamp/kernels/cuda/optimizer.h"
 
-#include "kernels/cuda/reduce.h"
-#include "kernels/cuda/vector.h"
+#include "gradamp/kernels/cuda/reduce.h"
+#include "gradamp/kernels/cuda/vector.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

@@ -6,8 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "core/parameters.h"
-#include "kernels/cuda/cuda.h"
+#include "gradamp/core/amplification.h"
+#include "gradamp/core/step_places.h"
+#include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {
 

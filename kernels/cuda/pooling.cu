@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Pooling. A thread owns N adjacent channels (16 bytes) of one pixel. The backwards gather: the thread of a pixel of x
 // reads every window that covers the pixel, in order, so no two threads add to one element.
-#include "kernels/cuda/pooling.h"
+#include "gradamp/kernels/cuda/pooling.h"
 
-#include "kernels/cuda/dispatch.h"
-#include "kernels/cuda/divisor.h"
-#include "kernels/cuda/vector.h"
+#include "gradamp/kernels/cuda/dispatch.h"
+#include "gradamp/kernels/cuda/divisor.h"
+#include "gradamp/kernels/cuda/vector.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

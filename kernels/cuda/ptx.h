@@ -21,11 +21,11 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/cuda.h"
+#include "gradamp/kernels/cuda/cuda.h"
 
 #if defined(GRADAMP_EMULATION)
 
-#include "kernels/cuda/ptx_emulated.h"
+#include "gradamp/kernels/cuda/ptx_emulated.h"
 
 #elif defined(__CUDACC__)
 

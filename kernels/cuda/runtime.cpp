@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/runtime.h"
+#include "gradamp/kernels/cuda/runtime.h"
 
-#include "core/error.h"
-#include "kernels/cuda/messages.h"
+#include "gradamp/core/error.h"
+#include "gradamp/kernels/cuda/messages.h"
 
 namespace gradamp::GRADAMP_GPU {
 

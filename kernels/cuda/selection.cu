@@ -3,9 +3,9 @@
 // stages, in a fixed order and in double. Also draws factors at random ([GA]).
 #include <algorithm>
 
-#include "core/random_selection.h"
-#include "kernels/cuda/optimizer.h"
-#include "kernels/cuda/reduce.h"
+#include "gradamp/core/random_selection.h"
+#include "gradamp/kernels/cuda/optimizer.h"
+#include "gradamp/kernels/cuda/reduce.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

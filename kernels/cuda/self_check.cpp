@@ -2,9 +2,9 @@
 // The self-check's order of events; its parts are in the files self_check_*.cpp.
 #include <chrono>
 
-#include "core/bf16.h"
-#include "kernels/cuda/gpu_backends.h"
-#include "kernels/cuda/self_check_support.h"
+#include "gradamp/core/bf16.h"
+#include "gradamp/kernels/cuda/gpu_backends.h"
+#include "gradamp/kernels/cuda/self_check_support.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

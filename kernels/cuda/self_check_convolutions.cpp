@@ -4,8 +4,8 @@
 // where the result is bf16 both round the same number. So equal means equal.
 #include <utility>
 
-#include "kernels/cuda/convolution_naive.h"
-#include "kernels/cuda/self_check_support.h"
+#include "gradamp/kernels/cuda/convolution_naive.h"
+#include "gradamp/kernels/cuda/self_check_support.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

@@ -4,9 +4,9 @@
 #include <bit>
 #include <utility>
 
-#include "core/bf16.h"
-#include "kernels/cuda/instruction_check.h"
-#include "kernels/cuda/self_check_support.h"
+#include "gradamp/core/bf16.h"
+#include "gradamp/kernels/cuda/instruction_check.h"
+#include "gradamp/kernels/cuda/self_check_support.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <utility>
 
-#include "core/bf16.h"
-#include "kernels/cuda/self_check_support.h"
+#include "gradamp/core/bf16.h"
+#include "gradamp/kernels/cuda/self_check_support.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

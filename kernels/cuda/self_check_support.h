@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "core/tensor.h"
-#include "kernels/cuda/cuda_backend.h"
-#include "kernels/self_check.h"
+#include "gradamp/core/tensor.h"
+#include "gradamp/kernels/cuda/cuda_backend.h"
+#include "gradamp/kernels/self_check.h"
 
 namespace gradamp::GRADAMP_GPU {
 

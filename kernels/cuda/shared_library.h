@@ -9,7 +9,7 @@
 #include <string_view>
 #include <utility>
 
-#include "core/error.h"
+#include "gradamp/core/error.h"
 
 namespace gradamp {
 

@@ -9,10 +9,10 @@
 
 #include <cstdint>
 
-#include "core/dtype.h"
-#include "kernels/cuda/cuda.h"
-#include "kernels/cuda/ptx.h"
-#include "kernels/cuda/vector.h"
+#include "gradamp/core/dtype.h"
+#include "gradamp/kernels/cuda/cuda.h"
+#include "gradamp/kernels/cuda/ptx.h"
+#include "gradamp/kernels/cuda/vector.h"
 
 namespace gradamp::GRADAMP_GPU {
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/emulation/async_copy.h"
+#include "gradamp/kernels/emulation/async_copy.h"
 
 #include <cstring>
 
-#include "kernels/emulation/access_observer.h"
-#include "kernels/emulation/block_runner.h"
-#include "kernels/emulation/memory_words.h"
+#include "gradamp/kernels/emulation/access_observer.h"
+#include "gradamp/kernels/emulation/block_runner.h"
+#include "gradamp/kernels/emulation/memory_words.h"
 
 namespace gradamp::emulation {
 

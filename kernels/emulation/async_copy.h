@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "kernels/emulation/site.h"
+#include "gradamp/kernels/emulation/site.h"
 
 namespace gradamp::emulation {
 

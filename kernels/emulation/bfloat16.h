@@ -5,7 +5,7 @@
 #include <bit>
 #include <cstdint>
 
-#include "kernels/emulation/vector_types.h"
+#include "gradamp/kernels/emulation/vector_types.h"
 
 namespace gradamp::emulated {
 

@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "kernels/emulation/block_runner.h"
+#include "gradamp/kernels/emulation/block_runner.h"
 
 namespace gradamp::emulation {
 namespace {

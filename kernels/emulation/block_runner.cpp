@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/emulation/block_runner.h"
+#include "gradamp/kernels/emulation/block_runner.h"
 
 #include <algorithm>
 #include <bit>
@@ -9,10 +9,10 @@
 
 #include <fmt/format.h>
 
-#include "core/error.h"
-#include "kernels/emulation/access_observer.h"
-#include "kernels/emulation/device_words.h"
-#include "kernels/emulation/shared_words.h"
+#include "gradamp/core/error.h"
+#include "gradamp/kernels/emulation/access_observer.h"
+#include "gradamp/kernels/emulation/device_words.h"
+#include "gradamp/kernels/emulation/shared_words.h"
 
 namespace gradamp::emulation {
 namespace {

@@ -13,14 +13,14 @@
 #include <string>
 #include <vector>
 
-#include "kernels/emulation/async_copy.h"
-#include "kernels/emulation/config.h"
-#include "kernels/emulation/fiber.h"
-#include "kernels/emulation/grid.h"
-#include "kernels/emulation/scheduler.h"
-#include "kernels/emulation/shared_memory.h"
-#include "kernels/emulation/site.h"
-#include "kernels/emulation/vector_types.h"
+#include "gradamp/kernels/emulation/async_copy.h"
+#include "gradamp/kernels/emulation/config.h"
+#include "gradamp/kernels/emulation/fiber.h"
+#include "gradamp/kernels/emulation/grid.h"
+#include "gradamp/kernels/emulation/scheduler.h"
+#include "gradamp/kernels/emulation/shared_memory.h"
+#include "gradamp/kernels/emulation/site.h"
+#include "gradamp/kernels/emulation/vector_types.h"
 
 namespace gradamp::emulation {
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/emulation/config.h"
+#include "gradamp/kernels/emulation/config.h"
 
 #include <atomic>
 #include <cstring>
 
 #include <fmt/format.h>
 
-#include "kernels/emulation/counters.h"
-#include "kernels/emulation/site.h"
+#include "gradamp/kernels/emulation/counters.h"
+#include "gradamp/kernels/emulation/site.h"
 
 namespace gradamp::emulation {
 namespace {

@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/emulation/launch_rules.h"
-#include "kernels/emulation/poison.h"
+#include "gradamp/kernels/emulation/launch_rules.h"
+#include "gradamp/kernels/emulation/poison.h"
 
 namespace gradamp::emulation {
 

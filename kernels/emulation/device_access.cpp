@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/emulation/device_access.h"
+#include "gradamp/kernels/emulation/device_access.h"
 
 #include <sys/mman.h>
 
-#include "kernels/emulation/poison.h"
+#include "gradamp/kernels/emulation/poison.h"
 
 namespace gradamp::emulation {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/emulation/device_memory.h"
+#include "gradamp/kernels/emulation/device_memory.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -7,12 +7,12 @@
 
 #include <fmt/format.h>
 
-#include "core/error.h"
-#include "kernels/emulation/access_observer.h"
-#include "kernels/emulation/config.h"
-#include "kernels/emulation/device_access.h"
-#include "kernels/emulation/fault_handler.h"
-#include "kernels/emulation/poison.h"
+#include "gradamp/core/error.h"
+#include "gradamp/kernels/emulation/access_observer.h"
+#include "gradamp/kernels/emulation/config.h"
+#include "gradamp/kernels/emulation/device_access.h"
+#include "gradamp/kernels/emulation/fault_handler.h"
+#include "gradamp/kernels/emulation/poison.h"
 
 namespace gradamp::emulation {
 namespace {

@@ -10,7 +10,7 @@
 #include <mutex>
 #include <string>
 
-#include "kernels/emulation/guarded_pages.h"
+#include "gradamp/kernels/emulation/guarded_pages.h"
 
 namespace gradamp::emulation {
 

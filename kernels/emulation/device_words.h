@@ -7,9 +7,9 @@
 #include <cstring>
 #include <type_traits>
 
-#include "kernels/emulation/scheduler.h"
-#include "kernels/emulation/site.h"
-#include "kernels/emulation/vector_types.h"
+#include "gradamp/kernels/emulation/scheduler.h"
+#include "gradamp/kernels/emulation/site.h"
+#include "gradamp/kernels/emulation/vector_types.h"
 
 namespace gradamp::emulation {
 

@@ -9,20 +9,20 @@
 // rounding of the tensor cores.
 #pragma once
 
-#include "kernels/emulation/async_copy.h"
-#include "kernels/emulation/bfloat16.h"
-#include "kernels/emulation/config.h"
-#include "kernels/emulation/device_words.h"
-#include "kernels/emulation/launch.h"
-#include "kernels/emulation/launch_bounds.h"
-#include "kernels/emulation/math_words.h"
-#include "kernels/emulation/memory_words.h"
-#include "kernels/emulation/runtime.h"
-#include "kernels/emulation/scheduler.h"
-#include "kernels/emulation/shared_words.h"
-#include "kernels/emulation/stream.h"
-#include "kernels/emulation/tensor_core.h"
-#include "kernels/emulation/vector_types.h"
+#include "gradamp/kernels/emulation/async_copy.h"
+#include "gradamp/kernels/emulation/bfloat16.h"
+#include "gradamp/kernels/emulation/config.h"
+#include "gradamp/kernels/emulation/device_words.h"
+#include "gradamp/kernels/emulation/launch.h"
+#include "gradamp/kernels/emulation/launch_bounds.h"
+#include "gradamp/kernels/emulation/math_words.h"
+#include "gradamp/kernels/emulation/memory_words.h"
+#include "gradamp/kernels/emulation/runtime.h"
+#include "gradamp/kernels/emulation/scheduler.h"
+#include "gradamp/kernels/emulation/shared_words.h"
+#include "gradamp/kernels/emulation/stream.h"
+#include "gradamp/kernels/emulation/tensor_core.h"
+#include "gradamp/kernels/emulation/vector_types.h"
 
 // CUDA's keywords, apart from __launch_bounds__. Not __noinline__, which the standard library uses as the name of an
 // attribute.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/emulation/fault_handler.h"
+#include "gradamp/kernels/emulation/fault_handler.h"
 
 #include <fmt/format.h>
 
-#include "kernels/emulation/block_runner.h"
-#include "kernels/emulation/device_memory.h"
-#include "kernels/emulation/poison.h"
-#include "kernels/emulation/symbolizer.h"
+#include "gradamp/kernels/emulation/block_runner.h"
+#include "gradamp/kernels/emulation/device_memory.h"
+#include "gradamp/kernels/emulation/poison.h"
+#include "gradamp/kernels/emulation/symbolizer.h"
 
 #if defined(__x86_64__) && defined(__linux__)
 #include <signal.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/emulation/fiber.h"
+#include "gradamp/kernels/emulation/fiber.h"
 
 #include <cstdint>
 

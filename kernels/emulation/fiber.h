@@ -4,8 +4,8 @@
 
 #include <cstddef>
 
-#include "kernels/emulation/guarded_pages.h"
-#include "kernels/emulation/poison.h"
+#include "gradamp/kernels/emulation/guarded_pages.h"
+#include "gradamp/kernels/emulation/poison.h"
 
 #if defined(GRADAMP_ADDRESS_SANITIZER)
 #include <sanitizer/common_interface_defs.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/emulation/grid.h"
+#include "gradamp/kernels/emulation/grid.h"
 
 #include <omp.h>
 
@@ -10,16 +10,16 @@
 
 #include <fmt/format.h>
 
-#include "core/error.h"
-#include "kernels/emulation/access_observer.h"
-#include "kernels/emulation/block_runner.h"
-#include "kernels/emulation/config.h"
-#include "kernels/emulation/counters.h"
-#include "kernels/emulation/device_access.h"
-#include "kernels/emulation/device_memory.h"
-#include "kernels/emulation/fault_handler.h"
-#include "kernels/emulation/kernel_table.h"
-#include "kernels/emulation/shared_memory.h"
+#include "gradamp/core/error.h"
+#include "gradamp/kernels/emulation/access_observer.h"
+#include "gradamp/kernels/emulation/block_runner.h"
+#include "gradamp/kernels/emulation/config.h"
+#include "gradamp/kernels/emulation/counters.h"
+#include "gradamp/kernels/emulation/device_access.h"
+#include "gradamp/kernels/emulation/device_memory.h"
+#include "gradamp/kernels/emulation/fault_handler.h"
+#include "gradamp/kernels/emulation/kernel_table.h"
+#include "gradamp/kernels/emulation/shared_memory.h"
 
 namespace gradamp::emulation {
 namespace {

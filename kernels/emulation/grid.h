@@ -4,9 +4,9 @@
 
 #include <cstddef>
 
-#include "kernels/emulation/launch_rules.h"
-#include "kernels/emulation/site.h"
-#include "kernels/emulation/vector_types.h"
+#include "gradamp/kernels/emulation/launch_rules.h"
+#include "gradamp/kernels/emulation/site.h"
+#include "gradamp/kernels/emulation/vector_types.h"
 
 namespace gradamp::emulation {
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/emulation/guarded_pages.h"
+#include "gradamp/kernels/emulation/guarded_pages.h"
 
 #include <sys/mman.h>
 
 #include <new>
 #include <utility>
 
-#include "kernels/emulation/poison.h"
+#include "gradamp/kernels/emulation/poison.h"
 
 namespace gradamp::emulation {
 

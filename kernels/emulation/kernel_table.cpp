@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/emulation/kernel_table.h"
+#include "gradamp/kernels/emulation/kernel_table.h"
 
 #include <algorithm>
 #include <mutex>
 #include <unordered_map>
 
-#include "kernels/emulation/launch_bounds.h"
+#include "gradamp/kernels/emulation/launch_bounds.h"
 
 namespace gradamp::emulation {
 namespace {

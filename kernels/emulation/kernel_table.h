@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-#include "kernels/emulation/launch_rules.h"
+#include "gradamp/kernels/emulation/launch_rules.h"
 
 namespace gradamp::emulation {
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/emulation/launch.h"
+#include "gradamp/kernels/emulation/launch.h"
 
 #include <fmt/format.h>
 
-#include "core/error.h"
-#include "kernels/emulation/device_memory.h"
+#include "gradamp/core/error.h"
+#include "gradamp/kernels/emulation/device_memory.h"
 
 namespace gradamp::emulation {
 

@@ -6,9 +6,9 @@
 #include <tuple>
 #include <type_traits>
 
-#include "kernels/emulation/grid.h"
-#include "kernels/emulation/kernel_table.h"
-#include "kernels/emulation/stream.h"
+#include "gradamp/kernels/emulation/grid.h"
+#include "gradamp/kernels/emulation/kernel_table.h"
+#include "gradamp/kernels/emulation/stream.h"
 
 namespace gradamp::emulation {
 

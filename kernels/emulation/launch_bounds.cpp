@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/emulation/launch_bounds.h"
+#include "gradamp/kernels/emulation/launch_bounds.h"
 
 #include <algorithm>
 #include <cstddef>

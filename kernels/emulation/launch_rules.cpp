@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/emulation/launch_rules.h"
+#include "gradamp/kernels/emulation/launch_rules.h"
 
 #include <algorithm>
 #include <cstdint>

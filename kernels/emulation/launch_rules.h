@@ -7,8 +7,8 @@
 #include <optional>
 #include <string>
 
-#include "kernels/emulation/runtime.h"
-#include "kernels/emulation/vector_types.h"
+#include "gradamp/kernels/emulation/runtime.h"
+#include "gradamp/kernels/emulation/vector_types.h"
 
 namespace gradamp::emulation {
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/emulation/memory_words.h"
+#include "gradamp/kernels/emulation/memory_words.h"
 
 #include <fmt/format.h>
 
-#include "kernels/emulation/access_observer.h"
-#include "kernels/emulation/block_runner.h"
+#include "gradamp/kernels/emulation/access_observer.h"
+#include "gradamp/kernels/emulation/block_runner.h"
 
 namespace gradamp::emulation {
 

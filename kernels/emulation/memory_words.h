@@ -8,10 +8,10 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "kernels/emulation/bfloat16.h"
-#include "kernels/emulation/scheduler.h"
-#include "kernels/emulation/site.h"
-#include "kernels/emulation/vector_types.h"
+#include "gradamp/kernels/emulation/bfloat16.h"
+#include "gradamp/kernels/emulation/scheduler.h"
+#include "gradamp/kernels/emulation/site.h"
+#include "gradamp/kernels/emulation/vector_types.h"
 
 namespace gradamp::emulation {
 

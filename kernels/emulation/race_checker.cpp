@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/emulation/race_checker.h"
+#include "gradamp/kernels/emulation/race_checker.h"
 
 #include <sys/mman.h>
 
@@ -9,9 +9,9 @@
 
 #include <fmt/format.h>
 
-#include "core/error.h"
-#include "kernels/emulation/device_words.h"
-#include "kernels/emulation/symbolizer.h"
+#include "gradamp/core/error.h"
+#include "gradamp/kernels/emulation/device_words.h"
+#include "gradamp/kernels/emulation/symbolizer.h"
 
 namespace gradamp::emulation {
 namespace {

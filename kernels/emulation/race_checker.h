@@ -23,8 +23,8 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/emulation/access_observer.h"
-#include "kernels/emulation/block_runner.h"
+#include "gradamp/kernels/emulation/access_observer.h"
+#include "gradamp/kernels/emulation/block_runner.h"
 
 namespace gradamp::emulation {
 

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
 // Errors, the device and its memory.
-#include "kernels/emulation/runtime.h"
+#include "gradamp/kernels/emulation/runtime.h"
 
 #include <cstdio>
 #include <cstring>
 #include <optional>
 #include <utility>
 
-#include "kernels/emulation/block_runner.h"
-#include "kernels/emulation/config.h"
-#include "kernels/emulation/device_memory.h"
-#include "kernels/emulation/kernel_table.h"
-#include "kernels/emulation/runtime_state.h"
+#include "gradamp/kernels/emulation/block_runner.h"
+#include "gradamp/kernels/emulation/config.h"
+#include "gradamp/kernels/emulation/device_memory.h"
+#include "gradamp/kernels/emulation/kernel_table.h"
+#include "gradamp/kernels/emulation/runtime_state.h"
 
 namespace gradamp::emulation {
 namespace {

@@ -7,7 +7,7 @@
 
 #include <cstddef>
 
-#include "kernels/emulation/stream.h"
+#include "gradamp/kernels/emulation/stream.h"
 
 namespace gradamp::emulated {
 

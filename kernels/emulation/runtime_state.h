@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/emulation/runtime.h"
-#include "kernels/emulation/stream.h"
+#include "gradamp/kernels/emulation/runtime.h"
+#include "gradamp/kernels/emulation/stream.h"
 
 namespace gradamp::emulation {
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "kernels/emulation/counters.h"
-#include "kernels/emulation/runtime.h"
-#include "kernels/emulation/runtime_state.h"
+#include "gradamp/kernels/emulation/counters.h"
+#include "gradamp/kernels/emulation/runtime.h"
+#include "gradamp/kernels/emulation/runtime_state.h"
 
 namespace gradamp::emulated {
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/emulation/shared_memory.h"
+#include "gradamp/kernels/emulation/shared_memory.h"
 
 #include <algorithm>
 
 #include <fmt/format.h>
 
-#include "kernels/emulation/config.h"
-#include "kernels/emulation/poison.h"
-#include "kernels/emulation/scheduler.h"
-#include "kernels/emulation/shared_words.h"
+#include "gradamp/kernels/emulation/config.h"
+#include "gradamp/kernels/emulation/poison.h"
+#include "gradamp/kernels/emulation/scheduler.h"
+#include "gradamp/kernels/emulation/shared_words.h"
 
 namespace gradamp::emulation {
 namespace {

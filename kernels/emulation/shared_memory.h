@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "kernels/emulation/guarded_pages.h"
-#include "kernels/emulation/launch_rules.h"
-#include "kernels/emulation/site.h"
+#include "gradamp/kernels/emulation/guarded_pages.h"
+#include "gradamp/kernels/emulation/launch_rules.h"
+#include "gradamp/kernels/emulation/site.h"
 
 namespace gradamp::emulation {
 

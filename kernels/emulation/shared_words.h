@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "kernels/emulation/site.h"
+#include "gradamp/kernels/emulation/site.h"
 
 namespace gradamp::emulation {
 

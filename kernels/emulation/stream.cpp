@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/emulation/stream.h"
+#include "gradamp/kernels/emulation/stream.h"
 
 #include <unistd.h>
 
@@ -7,11 +7,11 @@
 #include <cstring>
 #include <exception>
 
-#include "core/error.h"
-#include "kernels/emulation/config.h"
-#include "kernels/emulation/device_access.h"
-#include "kernels/emulation/device_memory.h"
-#include "kernels/emulation/runtime_state.h"
+#include "gradamp/core/error.h"
+#include "gradamp/kernels/emulation/config.h"
+#include "gradamp/kernels/emulation/device_access.h"
+#include "gradamp/kernels/emulation/device_memory.h"
+#include "gradamp/kernels/emulation/runtime_state.h"
 
 namespace gradamp::emulation {
 

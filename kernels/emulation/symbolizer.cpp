@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/emulation/symbolizer.h"
+#include "gradamp/kernels/emulation/symbolizer.h"
 
 #include <dlfcn.h>
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/emulation/tensor_core.h"
+#include "gradamp/kernels/emulation/tensor_core.h"
 
 #include <bit>
 #include <cstddef>
 #include <cstring>
 
-#include "kernels/emulation/access_observer.h"
-#include "kernels/emulation/block_runner.h"
-#include "kernels/emulation/memory_words.h"
+#include "gradamp/kernels/emulation/access_observer.h"
+#include "gradamp/kernels/emulation/block_runner.h"
+#include "gradamp/kernels/emulation/memory_words.h"
 
 namespace gradamp::emulation {
 namespace {

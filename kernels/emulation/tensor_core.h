@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "kernels/emulation/site.h"
+#include "gradamp/kernels/emulation/site.h"
 
 namespace gradamp::emulation {
 

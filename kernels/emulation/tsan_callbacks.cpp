@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels/emulation/race_checker.h"
+#include "gradamp/kernels/emulation/race_checker.h"
 
 namespace gradamp::emulation {
 namespace {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 // The graph: who gets which gradient, when, and in whose memory. The operations' own gradients are tested in
 // tests/kernels.
-#include "core/autograd.h"
+#include "gradamp/core/autograd.h"
 
 #include <cmath>
 #include <stdexcept>
 
 #include <gtest/gtest.h>
 
-#include "core/operations.h"
-#include "tests/core/test_support.h"
+#include "gradamp/core/operations.h"
+#include "gradamp/tests/core/test_support.h"
 
 namespace gradamp::test {
 namespace {
@@ -273,6 +273,28 @@ TEST_P(AutogradTest, RefusesWhatDoesNotFit) {
   EXPECT_EQ(error_of([&] { x.receive_grad(tensor({1, 2, 3})); }), "expected a gradient of shape [2], got [3]");
   EXPECT_EQ(error_of([&] { x.rebind(tensor({1}), tensor({1, 2})); }), "expected memory of shape [2], got [1] and [2]");
   EXPECT_EQ(error_of([&] { x.rebind(tensor({1, 2}), tensor({1})); }), "expected memory of shape [2], got [2] and [1]");
+}
+
+TEST_P(AutogradTest, GraphsOfHalfAMillionNodesAreReleasedWithoutRecursion) {
+  const auto chain = [this](const Variable& from) {
+    Variable y = from;
+    for (int i = 0; i < 500'000; ++i) y = flatten(y);  // shares the memory: nothing but nodes
+    return y;
+  };
+  const Variable x = parameter_of(backend(), {1, 1}, {3.0f});
+  { const Variable never_walked = chain(x); }
+  chain(x).backward();
+  EXPECT_EQ(x.grad().to_host<float>(), std::vector<float>{1.0f});
+}
+
+TEST_P(AutogradTest, AStoppedParameterIsAConstant) {
+  const Variable x = parameter_of(backend(), {2}, {1, 2}), y = parameter_of(backend(), {2}, {3, 4});
+  x.stop_gradient();
+  add(x, y).backward(tensor_of(backend(), {2}, {5, 6}));
+  EXPECT_FALSE(x.requires_grad());
+  EXPECT_FALSE(x.grad().defined());
+  EXPECT_EQ(y.grad().to_host<float>(), (std::vector<float>{5, 6}));
+  EXPECT_NE(error_of([&] { add(y, y).stop_gradient(); }).find("expected a parameter"), std::string::npos);
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, AutogradTest, ::testing::ValuesIn(devices()), device_name);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "core/bf16.h"
+#include "gradamp/core/bf16.h"
 
 #include <cmath>
 #include <limits>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "core/caching_allocator.h"
+#include "gradamp/core/caching_allocator.h"
 
 #include <cstdint>
 #include <cstdlib>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "core/layer_table.h"
+#include "gradamp/core/layer_table.h"
 
 #include <gtest/gtest.h>
 
-#include "tests/core/test_support.h"
+#include "gradamp/tests/core/test_support.h"
 
 namespace gradamp::test {
 namespace {

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
 // What the operations refuse, and in which words. Their numbers are tested in tests/kernels.
-#include "core/operations.h"
+#include "gradamp/core/operations.h"
 
 #include <cmath>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
-#include "tests/core/test_support.h"
+#include "gradamp/tests/core/test_support.h"
 
 namespace gradamp::test {
 namespace {
@@ -32,7 +36,8 @@ TEST_P(OperationsTest, Conv2dRefuses) {
   EXPECT_EQ(error(x, weight, {}, {1, -1}), "conv2d: expected stride >= 1 and padding >= 0, got 1 and -1");
   EXPECT_EQ(error(x, variable({8, 9, 3, 64}), {}, {}), "conv2d: expected a window of 1 to 8 pixels, got 9");
   EXPECT_EQ(error(x, variable({8, 3, 9, 64}), {}, {1, 1}), "conv2d: expected a window of 1 to 8 pixels, got 9");
-  EXPECT_EQ(error(x, variable({8, 0, 3, 64}), {}, {}), "conv2d: expected a window of 1 to 8 pixels, got 0");
+  EXPECT_EQ(error(x, variable({8, 0, 3, 64}), {}, {}),
+            "conv2d: expected tensors with elements, got shape [8, 0, 3, 64]");
 }
 
 TEST_P(OperationsTest, BatchNormRefuses) {
@@ -170,6 +175,75 @@ TEST_P(OperationsTest, GatherBatchRefuses) {
   EXPECT_EQ(error(images, {4}, 6, 4), "gather_batch: expected 1 to 5 images, got 6");
   EXPECT_EQ(error(images, {4}, 0, 4), "gather_batch: expected 1 to 5 images, got 0");
   EXPECT_EQ(error(images, {4}, 2, -1), "gather_batch: expected padding >= 0, got -1");
+}
+
+/// Every operation on `x`, with what else it needs from `other`'s backend.
+std::vector<std::pair<std::string, std::function<void()>>> operations(const Variable& x, const Variable& other) {
+  Backend& there = other.backend();
+  const auto zeros = [&there](const Shape& shape) { return Variable(Tensor::zeros(there, shape)); };
+  const StepState state = make_step_state(there);
+  const Variable flat = x.defined() ? flatten(x) : x;
+  const Tensor vector = Tensor::zeros(there, {3});
+  return {{"conv2d",
+           [=] {
+             conv2d(x, zeros({2, 1, 1, 3}), {}, {});
+           }},
+          {"batch_norm",
+           [=] {
+             batch_norm(x, {zeros({3}), zeros({3}), vector, vector}, {}, true);
+           }},
+          {"add",
+           [=] {
+             add(x, zeros({2, 4, 4, 3}));
+           }},
+          {"scale_grad", [=] { scale_grad(x, vector, 0); }},
+          {"linear",
+           [=] {
+             linear(flat, zeros({5, 48}), {});
+           }},
+          {"dropout", [=] { dropout(x, {}, state); }},
+          {"softmax_cross_entropy",
+           [=, &there] { softmax_cross_entropy(flat, Tensor::zeros(there, {2}, DType::kI32), state); }},
+          {"gather_batch", [=, &there] {
+             const Tensor images = Tensor::zeros(x.defined() ? x.backend() : there, {2, 4, 4, 3}, DType::kU8);
+             const Tensor indices = Tensor::zeros(there, {2}, DType::kI32);
+             gather_batch(images, indices, indices, 2, state, {});
+           }}};
+}
+
+TEST_P(OperationsTest, TensorsOfTwoBackendsAreRefused) {
+  const auto another = make_backend(Device{DeviceKind::kCpu});
+  const Variable x = variable({2, 4, 4, 3});
+  for (const auto& [name, operation] : operations(x, x)) EXPECT_EQ(error_of(operation), "") << name;
+  for (const auto& [name, operation] : operations(x, Variable(Tensor::zeros(*another, {1}))))
+    EXPECT_EQ(error_of(operation).find(name + ": expected tensors of one backend, got some of " +
+                                       to_string(backend().device()) + " and of cpu"),
+              0u)
+        << name << ": " << error_of(operation);
+}
+
+TEST_P(OperationsTest, UndefinedInputsAreRefused) {
+  for (const auto& [name, operation] : operations({}, variable({1}))) {
+    if (name == "gather_batch") continue;  // takes tensors
+    EXPECT_EQ(error_of(operation), name + ": expected an input, got an undefined variable");
+  }
+  const Variable x = variable({2, 4, 4, 3});
+  EXPECT_EQ(error_of([&] { conv2d(x, {}, {}, {}); }), "conv2d: expected a weight, got an undefined variable");
+  EXPECT_EQ(error_of([&] { add(x, {}); }), "add: expected a second operand, got an undefined variable");
+  EXPECT_EQ(error_of([&] { dropout(x, {}, {}); }), "dropout: expected the run's StepState, got an undefined one");
+}
+
+TEST_P(OperationsTest, EmptyTensorsAreRefused) {
+  const Variable x = variable({0, 4, 4, 3});
+  for (const auto& [name, operation] :
+       std::vector<std::pair<std::string, std::function<void()>>>{{"relu", [&] { relu(x); }},
+                                                                  {"max_pool2d", [&] { max_pool2d(x, {}); }},
+                                                                  {"avg_pool2d", [&] { avg_pool2d(x, {}); }},
+                                                                  {"global_avg_pool", [&] { global_avg_pool(x); }},
+                                                                  {"shortcut", [&] { shortcut(x, 5); }},
+                                                                  {"flatten", [&] { flatten(x); }},
+                                                                  {"cast", [&] { cast(x, DType::kF32); }}})
+    EXPECT_EQ(error_of(operation), name + ": expected tensors with elements, got shape [0, 4, 4, 3]");
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, OperationsTest, ::testing::ValuesIn(devices()), device_name);

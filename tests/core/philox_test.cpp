@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "core/philox.h"
+#include "gradamp/core/philox.h"
 
 #include <array>
 #include <cmath>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "core/shape.h"
+#include "gradamp/core/shape.h"
 
 #include <gtest/gtest.h>
 
-#include "core/device.h"
-#include "core/dtype.h"
-#include "tests/core/test_support.h"
+#include "gradamp/core/device.h"
+#include "gradamp/core/dtype.h"
+#include "gradamp/tests/core/test_support.h"
 
 namespace gradamp::test {
 namespace {
@@ -46,6 +46,14 @@ TEST(ShapeTest, RefusesWhatIsNoShape) {
               shape.push_back(5);
             }),
             "a shape has at most 4 extents");
+  EXPECT_EQ(error_of([] {
+              Shape{1000000, 1000000, 1000000, 10};
+            }),
+            "a tensor has at most 2^60 elements, got an extent of 10 after 1000000000000000000 of them");
+  EXPECT_EQ(error_of([] {
+              Shape{std::int64_t{1} << 40, std::int64_t{1} << 40};
+            }),
+            "a tensor has at most 2^60 elements, got an extent of 1099511627776 after 1099511627776 of them");
 }
 
 TEST(DTypeTest, NamesAndSizes) {

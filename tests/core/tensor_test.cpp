@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "core/tensor.h"
+#include "gradamp/core/tensor.h"
 
 #include <array>
 
 #include <gtest/gtest.h>
 
-#include "tests/core/test_support.h"
+#include "gradamp/tests/core/test_support.h"
 
 namespace gradamp::test {
 namespace {

@@ -14,11 +14,11 @@
 
 #include <gtest/gtest.h>
 
-#include "core/autograd.h"
-#include "core/backend.h"
-#include "core/bf16.h"
-#include "core/philox.h"
-#include "kernels/backends.h"
+#include "gradamp/core/autograd.h"
+#include "gradamp/core/backend.h"
+#include "gradamp/core/bf16.h"
+#include "gradamp/core/philox.h"
+#include "gradamp/kernels/backends.h"
 
 namespace gradamp::test {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "data/dataset.h"
+#include "gradamp/data/dataset.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,9 +7,9 @@
 #include <cmath>
 #include <string>
 
-#include "core/error.h"
-#include "data/catalog.h"
-#include "tests/data/archive_files.h"
+#include "gradamp/core/error.h"
+#include "gradamp/data/registry/datasets.h"
+#include "gradamp/tests/data/download/archive_files.h"
 
 namespace gradamp {
 namespace {
@@ -93,8 +93,37 @@ TEST(Catalog, refuses_what_it_cannot_load) {
     choice.name = name;
     EXPECT_THAT(message_of([&] { load_dataset(choice, "train"); }), HasSubstr("/nowhere/at/all"));
   }
+  choice.name = "made";
   choice.train_images = -1;
   EXPECT_THAT(message_of([&] { load_dataset(choice, "train"); }), HasSubstr("got -1"));
+}
+
+TEST(Catalog, OnesOwnDatasetIsKnownByItsName) {
+  DatasetSource own;
+  own.name = "own";
+  own.train_images = 6;
+  own.test_images = 6;
+  own.load = [](const DatasetChoice& choice, const std::string& split, std::int64_t images) {
+    EXPECT_EQ(images, 2);
+    Dataset dataset = numbered_dataset(6);
+    dataset.split = split;
+    dataset.labels[0] = choice.path == "bad" ? 99 : 0;
+    return dataset;
+  };
+  register_dataset(own);
+  EXPECT_EQ(dataset_names().back(), "own");
+  DatasetChoice choice;
+  choice.name = "own";
+  choice.train_images = 2;
+  EXPECT_EQ(load_dataset(choice, "train").count, 2);
+  choice.path = "bad";
+  EXPECT_THAT(message_of([&] { load_dataset(choice, "train"); }), HasSubstr("image 0 has the label 99"));
+  EXPECT_THAT(message_of([&] { register_dataset(own); }), HasSubstr("there is a dataset 'own' already"));
+  own.name = "a b";
+  EXPECT_THAT(message_of([&] { register_dataset(own); }), HasSubstr("got 'a b'"));
+  own = {};
+  own.name = "empty";
+  EXPECT_THAT(message_of([&] { register_dataset(own); }), HasSubstr("expected a function that loads it"));
 }
 
 }  // namespace

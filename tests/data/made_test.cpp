@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "data/made.h"
+#include "gradamp/data/made.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "core/error.h"
-#include "core/philox.h"
-#include "data/digest.h"
+#include "gradamp/core/error.h"
+#include "gradamp/core/philox.h"
+#include "gradamp/data/download/digest.h"
 
 namespace gradamp {
 namespace {

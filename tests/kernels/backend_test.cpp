@@ -5,9 +5,9 @@
 
 #include <gtest/gtest.h>
 
-#include "core/operations.h"
-#include "tests/core/test_support.h"
-#include "tests/kernels/reference.h"
+#include "gradamp/core/operations.h"
+#include "gradamp/tests/core/test_support.h"
+#include "gradamp/tests/kernels/reference.h"
 
 namespace gradamp::test {
 namespace {

@@ -7,9 +7,9 @@
 
 #include <gtest/gtest.h>
 
-#include "core/operations.h"
-#include "tests/core/test_support.h"
-#include "tests/kernels/operation_cases.h"
+#include "gradamp/core/operations.h"
+#include "gradamp/tests/core/test_support.h"
+#include "gradamp/tests/kernels/operation_cases.h"
 
 namespace gradamp::test {
 namespace {

@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 
-#include "core/operations.h"
-#include "tests/core/test_support.h"
+#include "gradamp/core/operations.h"
+#include "gradamp/tests/core/test_support.h"
 
 namespace gradamp::test {
 namespace {

@@ -5,9 +5,9 @@
 
 #include <gtest/gtest.h>
 
-#include "core/operations.h"
-#include "tests/core/test_support.h"
-#include "tests/kernels/reference.h"
+#include "gradamp/core/operations.h"
+#include "gradamp/tests/core/test_support.h"
+#include "gradamp/tests/kernels/reference.h"
 
 namespace gradamp::test {
 namespace {
@@ -112,6 +112,14 @@ TEST_P(GatherTest, EpochAndSeedChangeTheDrawsTheStepDoesNot) {
   EXPECT_EQ(draw({.seed = 4, .epoch = 1, .step = 99}), first);
   EXPECT_NE(draw({.seed = 4, .epoch = 2}), first);
   EXPECT_NE(draw({.seed = 5, .epoch = 1}), first);
+}
+
+TEST_P(GatherTest, BeyondTheEndThereIsALabelThatIsNoClass) {
+  make_images({5, 7});
+  const std::int64_t places = static_cast<std::int64_t>(order_.size());
+  const std::vector<std::int32_t> labels =
+      gather(4, augmented(), {.position = places - 2}).labels.to_host<std::int32_t>();
+  EXPECT_EQ(labels, (std::vector<std::int32_t>{100 + order_[order_.size() - 2], 105, -1, -1}));
 }
 
 TEST_P(GatherTest, DoesNotMoveThePosition) {

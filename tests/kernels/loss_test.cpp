@@ -5,9 +5,9 @@
 
 #include <gtest/gtest.h>
 
-#include "core/operations.h"
-#include "tests/core/test_support.h"
-#include "tests/kernels/reference.h"
+#include "gradamp/core/operations.h"
+#include "gradamp/tests/core/test_support.h"
+#include "gradamp/tests/kernels/reference.h"
 
 namespace gradamp::test {
 namespace {
@@ -77,6 +77,16 @@ TEST_P(LossTest, TheFirstStepWithALossThatIsNotFiniteIsMarked) {
     backend().advance_step(state, 3);
     loss({3, 3}, logits, {0, 2, 0}, state);
     EXPECT_EQ(first_bad_step(state), 7) << "a later step took the place of the first";
+  }
+}
+
+TEST_P(LossTest, ALabelThatIsNoClassMarksTheStep) {
+  for (const std::int32_t bad : {3, -1, 1 << 30}) {
+    const StepState state = make_step_state(backend(), {.step = 6});
+    EXPECT_TRUE(std::isfinite(loss({2, 3}, normal_values(6, 1), {0, 2}, state)));
+    EXPECT_EQ(first_bad_step(state), 0);
+    EXPECT_TRUE(std::isnan(loss({2, 3}, normal_values(6, 1), {0, bad}, state))) << bad;
+    EXPECT_EQ(first_bad_step(state), 7);
   }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tests/kernels/operation_cases.h"
+#include "gradamp/tests/kernels/operation_cases.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,8 +7,8 @@
 
 #include <fmt/format.h>
 
-#include "core/operations.h"
-#include "tests/core/test_support.h"
+#include "gradamp/core/operations.h"
+#include "gradamp/tests/core/test_support.h"
 
 namespace gradamp::test {
 namespace {

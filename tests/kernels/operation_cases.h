@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "core/autograd.h"
-#include "tests/kernels/reference.h"
+#include "gradamp/core/autograd.h"
+#include "gradamp/tests/kernels/reference.h"
 
 namespace gradamp::test {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tests/kernels/reference.h"
+#include "gradamp/tests/kernels/reference.h"
 
 #include <cmath>
 #include <limits>

@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/backend.h"
-#include "core/philox.h"
-#include "core/shape.h"
+#include "gradamp/core/backend.h"
+#include "gradamp/core/philox.h"
+#include "gradamp/core/shape.h"
 
 namespace gradamp::reference {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The self-check where nothing is wrong. tests/kernels/planted has what it finds where something is.
-#include "kernels/self_check.h"
+#include "gradamp/kernels/self_check.h"
 
 #include <algorithm>
 #include <set>
@@ -8,7 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/core/test_support.h"
+#include "gradamp/tests/core/test_support.h"
 
 namespace gradamp::test {
 namespace {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-#include "layers/initialization.h"
+#include "gradamp/layers/initialization.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include <gtest/gtest.h>
 
-#include "layers/layers.h"
-#include "tests/core/test_support.h"
+#include "gradamp/layers/layers.h"
+#include "gradamp/tests/core/test_support.h"
 
 namespace gradamp::test {
 namespace {
@@ -110,6 +110,44 @@ TEST_P(InitializationTest, FollowsFromTheSeedAndThePlace) {
   PhiloxSequence sequence(1, RandomStream::kInitialWeights, 6);
   const float bound = static_cast<float>(1 / std::sqrt(20.0 * 3 * 3));
   for (std::size_t i = 0; i < 100; ++i) EXPECT_NEAR(last[i], (2 * sequence.uniform() - 1) * bound, 1e-7f) << i;
+}
+
+/// A layer whose parameters have names and beginnings of their own.
+class Own final : public Module {
+ public:
+  Own(Backend& backend, std::size_t values) : values_(values) { add_parameter("alpha", backend, {4}); }
+  Variable forward(const Variable& x, Mode) override { return x; }
+  std::optional<std::vector<float>> initial_values(const NamedParameter& parameter,
+                                                   PhiloxSequence& random) const override {
+    EXPECT_EQ(parameter.name, "alpha");
+    std::vector<float> values(values_, 0.25f);
+    values.back() = random.uniform();
+    return values;
+  }
+
+ private:
+  std::size_t values_;
+};
+
+class Alpha final : public Module {
+ public:
+  explicit Alpha(Backend& backend) { add_parameter("alpha", backend, {4}); }
+  Variable forward(const Variable& x, Mode) override { return x; }
+};
+
+TEST_P(InitializationTest, OnesOwnParametersBeginAsTheirModuleSays) {
+  Own own(backend(), 4), again(backend(), 4), wrong(backend(), 3);
+  initialize(own, Initialization::kPyTorch, 1);
+  initialize(again, Initialization::kHeNormal, 1);
+  const std::vector<float> values = own.own_parameters()[0].variable.value().to_host<float>();
+  EXPECT_EQ(values[0], 0.25f);
+  EXPECT_GT(values[3], 0);
+  EXPECT_EQ(again.own_parameters()[0].variable.value().to_host<float>(), values);
+  EXPECT_EQ(test::error_of([&] { initialize(wrong, Initialization::kPyTorch, 1); }),
+            "'alpha' of the module '': expected 4 initial values, got 3");
+  Alpha alpha(backend());
+  EXPECT_NE(test::error_of([&] { initialize(alpha, Initialization::kPyTorch, 1); }).find("needs initial_values()"),
+            std::string::npos);
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, InitializationTest, ::testing::ValuesIn(devices()), device_name);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // What layers add to the operations: their parameters' shapes, modes, fusion, and the scaling of gradients.
-#include "layers/layers.h"
+#include "gradamp/layers/layers.h"
 
 #include <array>
 #include <cmath>
 
 #include <gtest/gtest.h>
 
-#include "tests/core/test_support.h"
+#include "gradamp/tests/core/test_support.h"
 
 namespace gradamp::test {
 namespace {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Names, order and ownership in a tree of modules.
-#include "layers/module.h"
+#include "gradamp/layers/module.h"
 
 #include <gtest/gtest.h>
 
-#include "layers/layers.h"
-#include "tests/core/test_support.h"
+#include "gradamp/layers/layers.h"
+#include "gradamp/tests/core/test_support.h"
 
 namespace gradamp::test {
 namespace {
@@ -80,6 +80,61 @@ TEST_P(ModuleTest, AGradScaleWithoutFactorsIsNone) {
   EXPECT_EQ(GradScale{}.apply(x).value().raw_data(), x.value().raw_data());
   GradScale{tensor_of(backend(), {2}, {7, 3}), 1}.apply(x).backward(tensor_of(backend(), {2}, {1, 10}));
   EXPECT_EQ(x.grad().to_host<float>(), (std::vector<float>{3, 30}));
+}
+
+TEST_P(ModuleTest, AModuleInSeveralPlacesIsVisitedOnce) {
+  Sequential network;
+  const auto shared = std::make_shared<Linear>(backend(), 4, 4);
+  network.append(shared);
+  network.append(shared);
+  network.append(std::make_shared<Linear>(backend(), 4, 3));
+  std::vector<std::string> names;
+  for (const NamedParameter& parameter : network.named_parameters()) names.push_back(parameter.name);
+  EXPECT_EQ(names, (std::vector<std::string>{"0.weight", "0.bias", "2.weight", "2.bias"}));
+  EXPECT_EQ(named_layers(network).size(), 2u);
+}
+
+/// Adds what the test tells it to.
+class Open final : public Module {
+ public:
+  using Module::add_buffer;
+  using Module::add_module;
+  using Module::add_parameter;
+  Variable forward(const Variable& x, Mode) override { return x; }
+};
+
+TEST_P(ModuleTest, NamesAreGivenOnce) {
+  Open module;
+  module.add_parameter("w", backend(), {1});
+  const Tensor one = Tensor::zeros(backend(), {1});
+  const std::string taken = "the module has a parameter, buffer or module 'w' already; give this one another name";
+  EXPECT_EQ(error_of([&] { module.add_parameter("w", backend(), {1}); }), taken);
+  EXPECT_EQ(error_of([&] { module.add_buffer("w", one); }), taken);
+  EXPECT_EQ(error_of([&] { module.add_module("w", std::make_shared<ReLU>()); }), taken);
+  EXPECT_NE(error_of([&] { module.add_buffer("a.b", one); }).find("without dots"), std::string::npos);
+  EXPECT_NE(error_of([&] { module.add_module("m", std::shared_ptr<ReLU>()); }).find("expected a module"),
+            std::string::npos);
+  EXPECT_EQ(error_of([&] { module.add_buffer("steps", Tensor::zeros(backend(), {1}, DType::kI64)); }),
+            "buffer 'steps': expected a tensor of f32, got i64");
+  EXPECT_EQ(module.named_parameters().size(), 1u);
+}
+
+TEST_P(ModuleTest, FrozenModulesReceiveNoGradients) {
+  Network network(backend());
+  network.freeze();
+  for (const NamedParameter& parameter : network.named_parameters()) {
+    EXPECT_FALSE(parameter.variable.requires_grad()) << parameter.name;
+    EXPECT_TRUE(parameter.variable.defined());
+  }
+  EXPECT_TRUE(network.is_frozen());
+}
+
+TEST(LayerTypeTest, NamesAreChecked) {
+  EXPECT_STREQ(name_of(LayerType::kConv), "conv");
+  EXPECT_EQ(LayerType("relu"), LayerType::kRelu);
+  EXPECT_NE(LayerType("own-1"), LayerType("own-2"));
+  for (const char* bad : {"", "a b", "a,b", "abcdefghijklmnopqrstuvwxyz"})
+    EXPECT_NE(error_of([&] { LayerType{bad}; }).find(std::string("got '") + bad + "'"), std::string::npos) << bad;
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, ModuleTest, ::testing::ValuesIn(devices()), device_name);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-#include "layers/state_dict.h"
+#include "gradamp/layers/state_dict.h"
 
 #include <algorithm>
 
 #include <gtest/gtest.h>
 
-#include "layers/layers.h"
-#include "tests/core/test_support.h"
+#include "gradamp/layers/layers.h"
+#include "gradamp/tests/core/test_support.h"
 
 namespace gradamp::test {
 namespace {
@@ -105,6 +105,24 @@ TEST_P(StateDictTest, RefusesWhatIsNotTheNetworksAndChangesNothing) {
             "the weights' '1.running_var' has 1 values, expected 2");
   EXPECT_EQ(error([](auto& entries) { entries[0].values.push_back(0); }),
             "the weights' '0.weight' has 25 values, expected 24");
+}
+
+/// A parameter of four extents that is no filter.
+class Table final : public Module {
+ public:
+  explicit Table(Backend& backend) : table(add_parameter("table", backend, {2, 3, 4, 5})) {}
+  Variable forward(const Variable& x, Mode) override { return x; }
+  Variable table;
+};
+
+TEST_P(StateDictTest, OnlyFiltersAreReordered) {
+  Table from(backend()), to(backend());
+  from.table.value().copy_from_host(std::span<const float>(normal_values(120, 1)));
+  const std::vector<StateEntry> entries = state_dict(from);
+  EXPECT_EQ(entries.at(0).shape, (Shape{2, 3, 4, 5}));
+  EXPECT_EQ(entries.at(0).values, normal_values(120, 1));
+  load_state_dict(to, entries);
+  EXPECT_EQ(bits_of(to.table.value()), bits_of(from.table.value()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, StateDictTest, ::testing::ValuesIn(devices()), device_name);

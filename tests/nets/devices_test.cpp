@@ -10,11 +10,11 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/backends.h"
-#include "nets/networks.h"
-#include "optim/optimizer.h"
-#include "tests/core/test_support.h"
-#include "tests/oracle/recorded.h"
+#include "gradamp/kernels/backends.h"
+#include "gradamp/nets/networks.h"
+#include "gradamp/optim/optimizer.h"
+#include "gradamp/tests/core/test_support.h"
+#include "gradamp/tests/oracle/recorded.h"
 
 namespace gradamp {
 namespace {

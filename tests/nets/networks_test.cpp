@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-#include "nets/networks.h"
+#include "gradamp/nets/networks.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/operations.h"
-#include "kernels/backends.h"
-#include "layers/initialization.h"
+#include "gradamp/core/operations.h"
+#include "gradamp/kernels/backends.h"
+#include "gradamp/layers/initialization.h"
 
 namespace gradamp {
 namespace {
@@ -48,6 +48,25 @@ TEST(Networks, UnknownNamesAreRefusedWithTheKnownOnes) {
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("resnet19"), testing::HasSubstr("resnet20")));
   }
+}
+
+TEST(Networks, OnesOwnIsKnownByItsName) {
+  const std::unique_ptr<Backend> backend = make_backend({});
+  const auto make = [](Backend& on, const NetworkOptions& options) { return make_network("resnet8", on, options); };
+  register_network({"own-8", "resnet8 by another name"}, make);
+  EXPECT_EQ(networks().back().name, "own-8");
+  EXPECT_EQ(parameter_count(*make_network("own-8", *backend)), parameter_count(*make_network("resnet8", *backend)));
+  for (const auto& [name, reason] : std::vector<std::pair<const char*, const char*>>{
+           {"own-8", "there is a network 'own-8' already (resnet8 by another name)"},
+           {"resnet20", "there is a network 'resnet20' already"},
+           {"", "letters, digits"},
+           {"a b", "got 'a b'"}})
+    EXPECT_THAT([&] { register_network({name, ""}, make); }, testing::ThrowsMessage<Error>(testing::HasSubstr(reason)));
+  EXPECT_THAT(
+      [&] {
+        register_network({"empty", ""}, nullptr);
+      },
+      testing::ThrowsMessage<Error>(testing::HasSubstr("expected a function")));
 }
 
 }  // namespace

@@ -3,10 +3,10 @@
 // steps of SGD, batch norm's running statistics, and evaluation.
 #include <gtest/gtest.h>
 
-#include "kernels/backends.h"
-#include "nets/networks.h"
-#include "optim/optimizer.h"
-#include "tests/oracle/recorded.h"
+#include "gradamp/kernels/backends.h"
+#include "gradamp/nets/networks.h"
+#include "gradamp/optim/optimizer.h"
+#include "gradamp/tests/oracle/recorded.h"
 
 namespace gradamp {
 namespace {

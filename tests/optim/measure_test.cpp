@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/optim/optim_support.h"
+#include "gradamp/tests/optim/optim_support.h"
 
 namespace gradamp {
 namespace {

@@ -6,9 +6,9 @@
 #include <memory>
 #include <vector>
 
-#include "layers/layers.h"
-#include "optim/parameter_arena.h"
-#include "tests/core/test_support.h"
+#include "gradamp/layers/layers.h"
+#include "gradamp/optim/parameter_arena.h"
+#include "gradamp/tests/core/test_support.h"
 
 namespace gradamp::test {
 

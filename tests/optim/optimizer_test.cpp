@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The optimizer over epochs: what is measured, selected and amplified when, both placements, and resuming.
-#include "optim/optimizer.h"
+#include "gradamp/optim/optimizer.h"
 
 #include <cmath>
 #include <map>
@@ -11,8 +11,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/random_selection.h"
-#include "tests/optim/optim_support.h"
+#include "gradamp/core/random_selection.h"
+#include "gradamp/tests/optim/optim_support.h"
 
 namespace gradamp {
 namespace {
@@ -419,6 +419,66 @@ TEST_P(OptimizerTest, RefusesOptionsThatDoNotFit) {
               HasSubstr("no layer of the types"));
   EXPECT_THAT(test::error_of([&] { Trial(backend(), options_with("1:0.1", SelectionMethod::kNone)).optimizer.step(); }),
               HasSubstr("after begin_epoch"));
+}
+
+TEST_P(OptimizerTest, AStepNeedsItsBeginning) {
+  Trial run(backend(), options_with("1:0.1", SelectionMethod::kNone));
+  run.optimizer.begin_epoch(1);
+  run.step(0);
+  EXPECT_THAT(test::error_of([&] { run.optimizer.step(); }), HasSubstr("expected begin_step() before each forward"));
+}
+
+TEST_P(OptimizerTest, DropoutsOfOneMaskAreRefused) {
+  const StepState state = test::make_step_state(backend());
+  const auto optimizer_of = [&](std::uint32_t substream, float probability) {
+    Sequential network;
+    network.append(std::make_shared<Dropout>(DropoutParams{0.5f, 0}, state));
+    network.append(std::make_shared<Linear>(backend(), 2, 2));
+    network.append(std::make_shared<Dropout>(DropoutParams{probability, substream}, state));
+    Optimizer(network, state, options_with("1:0.1", SelectionMethod::kNone));
+  };
+  EXPECT_EQ(test::error_of([&] { optimizer_of(1, 0.5f); }), "");
+  EXPECT_EQ(test::error_of([&] { optimizer_of(0, 0); }), "");
+  EXPECT_EQ(test::error_of([&] { optimizer_of(0, 0.5f); }),
+            "the dropouts 0 and 2 would draw the same mask: give each another DropoutParams::substream");
+}
+
+/// y = x W^T W^T: a layer used twice has one gradient, the sum of both uses, and stands in the tables once.
+TEST_P(OptimizerTest, ALayerUsedTwiceIsTrainedOnceWithTheSumOfItsGradients) {
+  const StepState state = test::make_step_state(backend());
+  Sequential network;
+  const auto shared = std::make_shared<Linear>(backend(), 1, 1, false);
+  network.append(shared);
+  network.append(shared);
+  shared->own_parameters()[0].variable.value().copy_from_host(std::span<const float>(std::vector<float>{3}));
+  OptimizerOptions options = options_with("2:0.125:2", SelectionMethod::kMeasure);
+  options.sgd.momentum = options.sgd.weight_decay = 0;
+  Optimizer optimizer(network, state, options);
+  optimizer.begin_epoch(1);
+  optimizer.begin_step();
+  network.forward(Variable(test::tensor_of(backend(), {1, 1}, {1})), Mode::kTraining)
+      .backward(test::tensor_of(backend(), {1, 1}, {1}));
+  optimizer.step();  // y = w w x, so its gradient is 2 w x = 6
+  EXPECT_EQ(shared->own_parameters()[0].variable.value().to_host<float>(), std::vector<float>{3 - 0.125f * 6});
+  const std::vector<LayerReport> layers = optimizer.end_epoch()->read();
+  ASSERT_EQ(layers.size(), 1u);
+  EXPECT_EQ(layers[0].count, 1);
+  EXPECT_EQ(layers[0].g_prime, 1.0);
+}
+
+TEST_P(OptimizerTest, FrozenLayersKeepTheirWeightsAndAreNotSelected) {
+  const StepState state = test::make_step_state(backend());
+  SmallNet network(backend());
+  named_layers(network)[0].layer->freeze();
+  const auto before = test::bits_of(network.named_parameters()[0].variable.value());
+  Optimizer optimizer(network, state, options_with("2:0.1:2", SelectionMethod::kMeasure));
+  optimizer.begin_epoch(1);
+  optimizer.begin_step();
+  network.forward(Variable(test::normal_tensor(backend(), {2, 5, 5, 3}, 1)), Mode::kTraining)
+      .backward(test::normal_tensor(backend(), {2, 301}, 2));
+  optimizer.step();
+  EXPECT_EQ(test::bits_of(network.named_parameters()[0].variable.value()), before);
+  for (const LayerReport& layer : optimizer.end_epoch()->read()) EXPECT_NE(layer.name, "conv1");
 }
 
 TEST(NoiseFloorTest, IsTheMeasureOfIndependentGradients) {

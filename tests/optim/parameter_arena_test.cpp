@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "optim/parameter_arena.h"
+#include "gradamp/optim/parameter_arena.h"
 
 #include <memory>
 #include <vector>
@@ -7,7 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/optim/optim_support.h"
+#include "gradamp/tests/optim/optim_support.h"
 
 namespace gradamp {
 namespace {
@@ -151,6 +151,43 @@ TEST_P(ParameterArenaTest, RefusesWhatItCouldNotTrain) {
   EXPECT_THAT(test::error_of([&] { ParameterArena arena(empty); }), HasSubstr("expected a network with parameters"));
   Stray stray(backend());
   EXPECT_THAT(test::error_of([&] { ParameterArena arena(stray); }), HasSubstr("parameter scale belongs to no"));
+}
+
+/// A layer of one's own: three parameters, one of them a scalar, none a weight with a bias.
+class OwnLayer final : public Layer {
+ public:
+  explicit OwnLayer(Backend& backend) {
+    add_parameter("gain", backend, {});
+    add_parameter("table", backend, {2, 3, 4, 5});
+    add_parameter("shift", backend, {7});
+  }
+  LayerType type() const override { return LayerType("own"); }
+  Variable forward(const Variable& x, Mode) override { return x; }
+};
+
+TEST_P(ParameterArenaTest, TakesLayersOfOnesOwn) {
+  Sequential network;
+  network.append(std::make_shared<OwnLayer>(backend()));
+  network.append(std::make_shared<Linear>(backend(), 2, 2));
+  ParameterArena arena(network);
+  EXPECT_STREQ(name_of(arena.layers()[0].type), "own");
+  EXPECT_EQ(arena.layers()[0].parameters.size(), 3u);
+  EXPECT_EQ(arena.layers()[0].range.count, 1 + 120 + 7);
+  EXPECT_EQ(arena.layers()[0].range.neurons, 0);
+  arena.enable_statistics(Granularity::kWeight);
+  EXPECT_THAT(test::error_of([&] { arena.enable_statistics(Granularity::kNeuron); }),
+              HasSubstr("layer 0: statistics by neuron need a weight"));
+}
+
+TEST_P(ParameterArenaTest, LeavesFrozenLayersAlone) {
+  Sequential network;
+  const auto frozen = network.append(std::make_shared<Linear>(backend(), 2, 3));
+  network.append(std::make_shared<Linear>(backend(), 3, 2));
+  frozen->freeze();
+  const ParameterArena arena(network);
+  ASSERT_EQ(arena.layers().size(), 1u);
+  EXPECT_EQ(arena.layers()[0].name, "1");
+  EXPECT_EQ(arena.parameter_count(), 3 * 2 + 2);
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, ParameterArenaTest, ::testing::ValuesIn(test::devices()), test::device_name);

@@ -12,9 +12,9 @@
 
 #include <gtest/gtest.h>
 
-#include "nets/networks.h"
-#include "tests/optim/optim_support.h"
-#include "tests/oracle/recorded.h"
+#include "gradamp/nets/networks.h"
+#include "gradamp/tests/optim/optim_support.h"
+#include "gradamp/tests/oracle/recorded.h"
 
 namespace gradamp {
 namespace {

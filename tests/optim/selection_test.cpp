@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Random selection, and selection by a measure.
-#include "optim/selection.h"
+#include "gradamp/optim/selection.h"
 
 #include <algorithm>
 #include <limits>
@@ -11,8 +11,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/random_selection.h"
-#include "tests/core/test_support.h"
+#include "gradamp/core/random_selection.h"
+#include "gradamp/tests/core/test_support.h"
 
 namespace gradamp {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Every number of [IGA] section 4's schedules, scaling, reselection windows and what is refused.
-#include "optim/strategy.h"
+#include "gradamp/optim/strategy.h"
 
 #include <set>
 #include <string>
@@ -9,7 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/error.h"
+#include "gradamp/core/error.h"
 
 namespace gradamp {
 namespace {

@@ -11,9 +11,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/operations.h"
-#include "core/philox.h"
-#include "layers/state_dict.h"
+#include "gradamp/core/operations.h"
+#include "gradamp/core/philox.h"
+#include "gradamp/layers/state_dict.h"
 
 namespace gradamp::oracle {
 

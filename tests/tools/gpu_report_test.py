@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Tests of tools/gpu_report.py on reports made by hand."""
+"""Tests of tools/gpu_check/gpu_report.py on reports made by hand."""
 
 import contextlib
 import io
@@ -11,7 +11,7 @@ import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(ROOT / "tools" / "gpu_check"))
 
 import gpu_report  # noqa: E402
 import gpu_report_markdown  # noqa: E402

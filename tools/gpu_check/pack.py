@@ -33,7 +33,6 @@ SCRIPTS = (
     "tools/gpu_check.sh",
     "tools/gpu_check/*.sh",
     "tools/gpu_check/*.py",
-    "tools/gpu_report*.py",
     "bench/compare_pytorch.py",
     "tests/oracle/networks.py",
     "tests/oracle/philox.py",

@@ -170,7 +170,7 @@ train() {
   if is_quick; then options=(--dataset made --train-images 16 --test-images 8 --batch-size 8); fi
   step "train-$1" 240 "${command[@]}" train --device "$GPU_CHECK_DEVICE" --network "$2" --precision "$3" \
     --strategy '2:0.05, 4:0.05:2' --run-folder "$GPU_CHECK_REPORT/runs/$1" "${options[@]}" || return 0
-  step "check-$1" 20 "$python" "$root/tools/gpu_report.py" check-run "$GPU_CHECK_REPORT/runs/$1" || true
+  step "check-$1" 20 "$python" "$root/tools/gpu_check/gpu_report.py" check-run "$GPU_CHECK_REPORT/runs/$1" || true
   rm -f "$GPU_CHECK_REPORT/runs/$1"/checkpoint.safetensors*  # hundreds of megabytes
 }
 
@@ -189,7 +189,7 @@ part_training() {
   fi
   network=${networks[0]}
   train "$network-again" "$network" bf16
-  step same-twice 20 "$python" "$root/tools/gpu_report.py" same-runs "$GPU_CHECK_REPORT/runs/$network" \
+  step same-twice 20 "$python" "$root/tools/gpu_check/gpu_report.py" same-runs "$GPU_CHECK_REPORT/runs/$network" \
     "$GPU_CHECK_REPORT/runs/$network-again" || true
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The naive convolutions against the plain loops in float64 of tests/kernels/reference.h. Plain CUDA, compiled twice:
 // for the emulator and, where there is a toolkit, for a GPU.
-#include "kernels/cuda/convolution_naive.h"
+#include "gradamp/kernels/cuda/convolution_naive.h"
 
 #include <bit>
 #include <cmath>
@@ -11,8 +11,8 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/kernels/emulation/device_array.h"
-#include "tests/kernels/reference.h"
+#include "gradamp/tests/kernels/emulation/device_array.h"
+#include "gradamp/tests/kernels/reference.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

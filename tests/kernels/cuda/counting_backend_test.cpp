@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // What the backend of the budgets counts, against sums done by hand.
-#include "tests/kernels/cuda/budgets/counting_backend.h"
+#include "gradamp/tests/kernels/cuda/budgets/counting_backend.h"
 
 #include <gtest/gtest.h>
 
-#include "core/operations.h"
+#include "gradamp/core/operations.h"
 
 namespace gradamp {
 namespace {

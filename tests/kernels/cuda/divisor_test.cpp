@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/divisor.h"
+#include "gradamp/kernels/cuda/divisor.h"
 
 #include <limits>
 #include <vector>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/linear.h"
+#include "gradamp/kernels/cuda/linear.h"
 
 #include <limits>
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/messages.h"
+#include "gradamp/kernels/cuda/messages.h"
 
 #include <cstdlib>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "kernels/cuda/device_code.h"
-#include "kernels/cuda/runtime.h"
+#include "gradamp/kernels/cuda/device_code.h"
+#include "gradamp/kernels/cuda/runtime.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

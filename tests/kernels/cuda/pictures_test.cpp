@@ -10,8 +10,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "kernels/cuda/convolution_tile.h"
-#include "kernels/cuda/tile.h"
+#include "gradamp/kernels/cuda/convolution_tile.h"
+#include "gradamp/kernels/cuda/tile.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/shared_library.h"
+#include "gradamp/kernels/cuda/shared_library.h"
 
 #include <unistd.h>
 

@@ -37,7 +37,9 @@ project(launcher_test LANGUAGES CXX)
 set(GRADAMP_CUDA ON)
 include({root}/kernels/cuda/toolkit.cmake)
 add_library(gradamp_core INTERFACE)
-target_include_directories(gradamp_core INTERFACE {root})
+file(MAKE_DIRECTORY ${{CMAKE_BINARY_DIR}}/include)
+file(CREATE_LINK {root} ${{CMAKE_BINARY_DIR}}/include/gradamp SYMBOLIC)
+target_include_directories(gradamp_core INTERFACE ${{CMAKE_BINARY_DIR}}/include)
 add_subdirectory({root}/kernels/cuda cuda)
 """
 

@@ -6,11 +6,11 @@
 
 #include <gtest/gtest.h>
 
-#include "core/error.h"
-#include "kernels/emulation/config.h"
-#include "kernels/emulation/poison.h"
-#include "kernels/emulation/runtime_state.h"
-#include "tests/kernels/emulation/device_array.h"
+#include "gradamp/core/error.h"
+#include "gradamp/kernels/emulation/config.h"
+#include "gradamp/kernels/emulation/poison.h"
+#include "gradamp/kernels/emulation/runtime_state.h"
+#include "gradamp/tests/kernels/emulation/device_array.h"
 
 namespace gradamp::emulation {
 

@@ -2,10 +2,10 @@
 // Runs a test once for each order in which the emulator can run threads and blocks; on a GPU simply once.
 #pragma once
 
-#include "kernels/cuda/cuda.h"
+#include "gradamp/kernels/cuda/cuda.h"
 
 #if defined(GRADAMP_EMULATION)
-#include "tests/kernels/emulation/emulation_support.h"
+#include "gradamp/tests/kernels/emulation/emulation_support.h"
 #endif
 
 namespace gradamp::GRADAMP_GPU {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What kernels/cuda/cuda.h leaves to the backend, which these tests do without.
-#include "core/error.h"
-#include "kernels/cuda/cuda.h"
+#include "gradamp/core/error.h"
+#include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {
 

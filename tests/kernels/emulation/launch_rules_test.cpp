@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Which launches CUDA refuses, by the numbers of NVIDIA's guide; and that the emulator follows these rules.
-#include "kernels/emulation/launch_rules.h"
+#include "gradamp/kernels/emulation/launch_rules.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "kernels/emulation/kernel_table.h"
-#include "tests/kernels/emulation/emulation_support.h"
+#include "gradamp/kernels/emulation/kernel_table.h"
+#include "gradamp/tests/kernels/emulation/emulation_support.h"
 
 namespace gradamp::emulation {
 namespace {

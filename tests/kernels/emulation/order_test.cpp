@@ -7,7 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/kernels/emulation/emulation_support.h"
+#include "gradamp/tests/kernels/emulation/emulation_support.h"
 
 namespace gradamp::emulated {
 namespace {

@@ -6,9 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "kernels/emulation/access_observer.h"
-#include "tests/kernels/emulation/emulation_support.h"
-#include "tests/kernels/emulation/wrong_kernels.h"
+#include "gradamp/kernels/emulation/access_observer.h"
+#include "gradamp/tests/kernels/emulation/emulation_support.h"
+#include "gradamp/tests/kernels/emulation/wrong_kernels.h"
 
 namespace gradamp::emulation {
 namespace {

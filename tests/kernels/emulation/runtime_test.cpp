@@ -11,8 +11,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "kernels/emulation/device_access.h"
-#include "tests/kernels/emulation/emulation_support.h"
+#include "gradamp/kernels/emulation/device_access.h"
+#include "gradamp/tests/kernels/emulation/emulation_support.h"
 
 namespace gradamp::emulated {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "tests/kernels/emulation/tensor_core_kernels.h"
+#include "gradamp/tests/kernels/emulation/tensor_core_kernels.h"
 
-#include "kernels/cuda/ptx.h"
+#include "gradamp/kernels/cuda/ptx.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

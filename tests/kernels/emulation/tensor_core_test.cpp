@@ -12,12 +12,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/kernels/emulation/device_array.h"
-#include "tests/kernels/emulation/every_order.h"
-#include "tests/kernels/emulation/tensor_core_kernels.h"
+#include "gradamp/tests/kernels/emulation/device_array.h"
+#include "gradamp/tests/kernels/emulation/every_order.h"
+#include "gradamp/tests/kernels/emulation/tensor_core_kernels.h"
 
 #if defined(GRADAMP_EMULATION)
-#include "kernels/emulation/access_observer.h"
+#include "gradamp/kernels/emulation/access_observer.h"
 #endif
 
 namespace gradamp::GRADAMP_GPU {

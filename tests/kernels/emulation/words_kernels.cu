@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tests/kernels/emulation/words_kernels.h"
+#include "gradamp/tests/kernels/emulation/words_kernels.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

@@ -10,9 +10,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/kernels/emulation/device_array.h"
-#include "tests/kernels/emulation/every_order.h"
-#include "tests/kernels/emulation/words_kernels.h"
+#include "gradamp/tests/kernels/emulation/device_array.h"
+#include "gradamp/tests/kernels/emulation/every_order.h"
+#include "gradamp/tests/kernels/emulation/words_kernels.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "tests/kernels/emulation/wrong_kernels.h"
+#include "gradamp/tests/kernels/emulation/wrong_kernels.h"
 
-#include "kernels/cuda/ptx.h"
+#include "gradamp/kernels/cuda/ptx.h"
 
 namespace gradamp::GRADAMP_GPU::wrong {
 namespace {

@@ -3,7 +3,7 @@
 // find.
 #pragma once
 
-#include "kernels/cuda/cuda.h"
+#include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU::wrong {
 

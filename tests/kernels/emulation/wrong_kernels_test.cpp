@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What the emulator says of kernels that are wrong. (Of races without the race checker: results differ.)
-#include "tests/kernels/emulation/wrong_kernels.h"
+#include "gradamp/tests/kernels/emulation/wrong_kernels.h"
 
 #include <cmath>
 #include <functional>
@@ -9,7 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/kernels/emulation/emulation_support.h"
+#include "gradamp/tests/kernels/emulation/emulation_support.h"
 
 namespace gradamp::emulation {
 namespace {

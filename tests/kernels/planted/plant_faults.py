@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Copies headers of kernels/cuda with faults that a variable switches on, for tests of the self-check.
 
-Usage: plant_faults.py ROOT FOLDER. Writes FOLDER/kernels/cuda/NAME.h for each NAME in FAULTS. A folder that comes before
-ROOT on the include path hides the originals. Every fault changes exactly one place of its header; it is an error if the
+Usage: plant_faults.py ROOT FOLDER. Writes FOLDER/gradamp/kernels/cuda/NAME.h for each NAME in FAULTS. A folder that comes before
+the folder with the link gradamp to ROOT on the include path hides the originals. Every fault changes exactly one place of its header; it is an error if the
 header has no such place, or several.
 """
 import pathlib
@@ -57,7 +57,7 @@ def substitute_once(text, pattern, replacement, name):
 
 def plant(text, faults, name):
     text = substitute_once(text, r"#pragma once\n",
-                           '#pragma once\n\n#include "tests/kernels/planted/planted_fault.h"\n', name)
+                           '#pragma once\n\n#include "gradamp/tests/kernels/planted/planted_fault.h"\n', name)
     for pattern, replacement in faults:
         text = substitute_once(text, pattern, replacement, name)
     return text
@@ -67,7 +67,7 @@ def main():
     root, folder = map(pathlib.Path, sys.argv[1:])
     for name, faults in FAULTS.items():
         header = pathlib.Path("kernels/cuda") / f"{name}.h"
-        target = folder / header
+        target = folder / "gradamp" / header
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(plant((root / header).read_text(encoding="utf-8"), faults, str(header)), encoding="utf-8")
 

@@ -22,7 +22,7 @@ class PlantFaultsTest(unittest.TestCase):
             self.header(header).write_text((ROOT / f"kernels/cuda/{header}.h").read_text())
 
     def header(self, name, folder=None):
-        return (folder or self.root) / f"kernels/cuda/{name}.h"
+        return (folder / "gradamp" if folder else self.root) / f"kernels/cuda/{name}.h"
 
     def run_script(self):
         return subprocess.run([sys.executable, SCRIPT, self.root, self.out], capture_output=True, text=True, check=False)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Faults that a GPU, a compiler or a change of the kernels could bring: the self-check finds each, names the part, and
 // stops a run that depends on it.
-#include "tests/kernels/planted/planted_fault.h"
+#include "gradamp/tests/kernels/planted/planted_fault.h"
 
 #include <algorithm>
 #include <string>
@@ -10,10 +10,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/error.h"
-#include "kernels/self_check.h"
-#include "tests/data/scratch_folder.h"
-#include "tools/self_check.h"
+#include "gradamp/core/error.h"
+#include "gradamp/kernels/self_check.h"
+#include "gradamp/tests/data/files/scratch_folder.h"
+#include "gradamp/tools/run/self_check.h"
 
 namespace gradamp {
 

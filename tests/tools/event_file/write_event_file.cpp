@@ -8,8 +8,8 @@
 #include <limits>
 #include <vector>
 
-#include "core/error.h"
-#include "tools/event_file.h"
+#include "gradamp/core/error.h"
+#include "gradamp/data/files/event_file.h"
 
 namespace {
 

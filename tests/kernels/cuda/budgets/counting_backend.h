@@ -12,7 +12,7 @@
 #include <string>
 #include <utility>
 
-#include "core/backend.h"
+#include "gradamp/core/backend.h"
 
 namespace gradamp {
 

@@ -10,7 +10,7 @@
 #include <iostream>
 #include <string>
 
-#include "kernels/cuda/convolution_tile.h"
+#include "gradamp/kernels/cuda/convolution_tile.h"
 
 namespace {
 

@@ -4,12 +4,12 @@
 #include <memory>
 #include <string>
 
-#include "layers/initialization.h"
-#include "nets/networks.h"
-#include "optim/optimizer.h"
-#include "tests/kernels/cuda/budgets/counting_backend.h"
-#include "tools/training_data.h"
-#include "tools/training_steps.h"
+#include "gradamp/data/device_dataset.h"
+#include "gradamp/layers/initialization.h"
+#include "gradamp/nets/networks.h"
+#include "gradamp/optim/optimizer.h"
+#include "gradamp/optim/training/training_steps.h"
+#include "gradamp/tests/kernels/cuda/budgets/counting_backend.h"
 
 namespace {
 
@@ -34,9 +34,7 @@ void print_step(const char* network_name, DType activations, bool analyzed) {
   const StepState state = make_step_state(backend, 1);
   const std::shared_ptr<Module> network = make_network(network_name, backend);
   Optimizer optimizer(*network, state, options(analyzed));
-  RunSettings settings;
-  settings.batch_size = kImages;
-  TrainingSteps steps(settings, data, state, *network, optimizer);
+  TrainingSteps steps(data.train, data.train_gather, kImages, state, *network, optimizer);
   optimizer.begin_epoch(1);
   steps.begin_epoch(1);
   steps.run(kImages);  // the first step can do more than the others

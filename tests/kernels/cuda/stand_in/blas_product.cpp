@@ -2,11 +2,11 @@
 // What the stand-in for cuBLAS (cublas/cublas.cpp) asks of the program: the emulated device's product.
 #include <memory>
 
-#include "core/caching_allocator.h"
-#include "kernels/cuda/matrix_product.h"
-#include "kernels/cuda/runtime.h"
-#include "kernels/emulation/runtime_state.h"
-#include "tests/kernels/cuda/stand_in/call.h"
+#include "gradamp/core/caching_allocator.h"
+#include "gradamp/kernels/cuda/matrix_product.h"
+#include "gradamp/kernels/cuda/runtime.h"
+#include "gradamp/kernels/emulation/runtime_state.h"
+#include "gradamp/tests/kernels/cuda/stand_in/call.h"
 
 using namespace gradamp;
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
-#include "tests/kernels/cuda/stand_in/call.h"
+#include "gradamp/tests/kernels/cuda/stand_in/call.h"
 
 #include <unistd.h>
 
 #include <atomic>
 #include <string>
 
-#include "kernels/emulation/runtime_state.h"
-#include "tests/kernels/cuda/stand_in/log.h"
-#include "tests/kernels/cuda/stand_in/settings.h"
+#include "gradamp/kernels/emulation/runtime_state.h"
+#include "gradamp/tests/kernels/cuda/stand_in/log.h"
+#include "gradamp/tests/kernels/cuda/stand_in/settings.h"
 
 namespace gradamp::stand_in {
 namespace {

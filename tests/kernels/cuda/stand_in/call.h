@@ -2,7 +2,7 @@
 // What every call of the stand-in's runtime begins with, and the errors that outlive a call.
 #pragma once
 
-#include "kernels/emulation/runtime.h"
+#include "gradamp/kernels/emulation/runtime.h"
 
 // After the emulator's headers: it makes macros of some of their names.
 #include <cuda_runtime_api.h>

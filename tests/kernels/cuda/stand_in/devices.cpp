@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tests/kernels/cuda/stand_in/devices.h"
+#include "gradamp/tests/kernels/cuda/stand_in/devices.h"
 
 namespace gradamp::stand_in {
 namespace {

@@ -6,7 +6,7 @@
 #include <span>
 #include <string_view>
 
-#include "kernels/emulation/launch_rules.h"
+#include "gradamp/kernels/emulation/launch_rules.h"
 
 namespace gradamp::stand_in {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tests/kernels/cuda/stand_in/fat_binary.h"
+#include "gradamp/tests/kernels/cuda/stand_in/fat_binary.h"
 
 #include <elf.h>
 
@@ -7,8 +7,8 @@
 #include <cstring>
 #include <functional>
 
-#include "core/error.h"
-#include "tests/kernels/cuda/stand_in/devices.h"
+#include "gradamp/core/error.h"
+#include "gradamp/tests/kernels/cuda/stand_in/devices.h"
 
 namespace gradamp::stand_in {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/emulation/launch_rules.h"
+#include "gradamp/kernels/emulation/launch_rules.h"
 
 namespace gradamp::stand_in {
 

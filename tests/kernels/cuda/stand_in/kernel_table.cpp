@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-#include "tests/kernels/cuda/stand_in/kernel_table.h"
+#include "gradamp/tests/kernels/cuda/stand_in/kernel_table.h"
 
 #include <algorithm>
 #include <map>
 
 #include <fmt/format.h>
 
-#include "tests/kernels/cuda/stand_in/settings.h"
+#include "gradamp/tests/kernels/cuda/stand_in/settings.h"
 
 namespace gradamp::stand_in {
 namespace {

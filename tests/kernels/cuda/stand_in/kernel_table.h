@@ -5,9 +5,9 @@
 #include <optional>
 #include <string>
 
-#include "kernels/emulation/launch_rules.h"
-#include "tests/kernels/cuda/stand_in/fat_binary.h"
-#include "tests/kernels/cuda/stand_in/ptx_kernels.h"
+#include "gradamp/kernels/emulation/launch_rules.h"
+#include "gradamp/tests/kernels/cuda/stand_in/fat_binary.h"
+#include "gradamp/tests/kernels/cuda/stand_in/ptx_kernels.h"
 
 namespace gradamp::stand_in {
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "tests/kernels/cuda/stand_in/log.h"
+#include "gradamp/tests/kernels/cuda/stand_in/log.h"
 
 #include <cstdio>
 #include <cstdlib>
 
-#include "tests/kernels/cuda/stand_in/settings.h"
+#include "gradamp/tests/kernels/cuda/stand_in/settings.h"
 
 namespace gradamp::stand_in {
 namespace {

@@ -11,12 +11,12 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "kernels/emulation/async_copy.h"
-#include "kernels/emulation/device_words.h"
-#include "kernels/emulation/memory_words.h"
-#include "kernels/emulation/shared_words.h"
-#include "kernels/emulation/tensor_core.h"
-#include "tests/kernels/cuda/stand_in/ptx_kernels.h"
+#include "gradamp/kernels/emulation/async_copy.h"
+#include "gradamp/kernels/emulation/device_words.h"
+#include "gradamp/kernels/emulation/memory_words.h"
+#include "gradamp/kernels/emulation/shared_words.h"
+#include "gradamp/kernels/emulation/tensor_core.h"
+#include "gradamp/tests/kernels/cuda/stand_in/ptx_kernels.h"
 
 namespace gradamp::stand_in {
 

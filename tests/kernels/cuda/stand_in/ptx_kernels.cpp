@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tests/kernels/cuda/stand_in/ptx_kernels.h"
+#include "gradamp/tests/kernels/cuda/stand_in/ptx_kernels.h"
 
 #include <cxxabi.h>
 

@@ -639,7 +639,7 @@ def main(source, target, variant, replacement=None):
     with open(source, encoding="utf-8") as file:
         reader = Reader(file.read())
     kernels = plant(reader.kernels, replacement) if replacement else reader.kernels
-    output = [f"// From {name}, by ptx_to_cpp.py.", '#include "tests/kernels/cuda/stand_in/ptx_intrinsics.h"',
+    output = [f"// From {name}, by ptx_to_cpp.py.", '#include "gradamp/tests/kernels/cuda/stand_in/ptx_intrinsics.h"',
               "using namespace gradamp::stand_in;", "namespace {"]
     for index, (kernel, lines) in enumerate(kernels):
         try:

@@ -6,10 +6,10 @@
 
 #include <fmt/format.h>
 
-#include "kernels/emulation/config.h"
-#include "tests/kernels/cuda/stand_in/call.h"
-#include "tests/kernels/cuda/stand_in/log.h"
-#include "tests/kernels/cuda/stand_in/settings.h"
+#include "gradamp/kernels/emulation/config.h"
+#include "gradamp/tests/kernels/cuda/stand_in/call.h"
+#include "gradamp/tests/kernels/cuda/stand_in/log.h"
+#include "gradamp/tests/kernels/cuda/stand_in/settings.h"
 
 namespace emu = gradamp::emulated;
 using namespace gradamp::stand_in;

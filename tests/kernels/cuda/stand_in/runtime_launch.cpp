@@ -9,13 +9,13 @@
 
 #include <fmt/format.h>
 
-#include "kernels/emulation/grid.h"
-#include "kernels/emulation/runtime_state.h"
-#include "kernels/emulation/stream.h"
-#include "tests/kernels/cuda/stand_in/call.h"
-#include "tests/kernels/cuda/stand_in/kernel_table.h"
-#include "tests/kernels/cuda/stand_in/log.h"
-#include "tests/kernels/cuda/stand_in/settings.h"
+#include "gradamp/kernels/emulation/grid.h"
+#include "gradamp/kernels/emulation/runtime_state.h"
+#include "gradamp/kernels/emulation/stream.h"
+#include "gradamp/tests/kernels/cuda/stand_in/call.h"
+#include "gradamp/tests/kernels/cuda/stand_in/kernel_table.h"
+#include "gradamp/tests/kernels/cuda/stand_in/log.h"
+#include "gradamp/tests/kernels/cuda/stand_in/settings.h"
 
 namespace gradamp::stand_in {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tests/kernels/cuda/stand_in/settings.h"
+#include "gradamp/tests/kernels/cuda/stand_in/settings.h"
 
 #include <cstdio>
 #include <cstdlib>

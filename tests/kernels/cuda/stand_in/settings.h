@@ -19,7 +19,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/kernels/cuda/stand_in/devices.h"
+#include "gradamp/tests/kernels/cuda/stand_in/devices.h"
 
 namespace gradamp::stand_in {
 

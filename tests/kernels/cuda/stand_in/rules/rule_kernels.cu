@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tests/kernels/cuda/stand_in/rules/rule_kernels.h"
+#include "gradamp/tests/kernels/cuda/stand_in/rules/rule_kernels.h"
 
 namespace gradamp::stand_in_rules {
 namespace {

@@ -10,7 +10,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/kernels/cuda/stand_in/rules/rule_kernels.h"
+#include "gradamp/tests/kernels/cuda/stand_in/rules/rule_kernels.h"
 
 namespace gradamp::stand_in_rules {
 namespace {

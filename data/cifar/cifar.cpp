@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/data/cifar/cifar.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <fmt/ranges.h>
+
+#include "gradamp/core/error.h"
+#include "gradamp/data/cifar/pickle.h"
+#include "gradamp/data/files/archive_reader.h"
+#include "gradamp/data/files/durable_file.h"
+
+namespace gradamp {
+namespace {
+
+namespace fs = std::filesystem;
+using Bytes = std::vector<std::uint8_t>;
+
+constexpr std::int64_t kPlane = kImageSide * kImageSide;
+constexpr std::uintmax_t kMostFileBytes = std::uintmax_t{1} << 30;  // ten times the longest file
+
+/// The files of one version of one dataset.
+struct Version {
+  std::string folder;
+  bool python = false;
+  std::vector<std::string> train;
+  std::string test;
+  std::string names;         // of the classes
+  std::string coarse_names;  // CIFAR-100's superclasses; the Python version keeps both in one file
+
+  std::vector<std::string> files(const std::string& split) const {
+    return split == "train" ? train : std::vector<std::string>{test};
+  }
+};
+
+struct Family {
+  std::string title;
+  std::string fetch_name;  // as `gradamp data fetch` calls it
+  std::array<Version, 2> versions;
+};
+
+Family cifar10_family() {
+  Version binary{"cifar-10-batches-bin", false, {}, "test_batch.bin", "batches.meta.txt", ""};
+  Version python{"cifar-10-batches-py", true, {}, "test_batch", "batches.meta", ""};
+  for (int part = 1; part <= 5; ++part) {
+    binary.train.push_back(fmt::format("data_batch_{}.bin", part));
+    python.train.push_back(fmt::format("data_batch_{}", part));
+  }
+  return {"CIFAR-10", "cifar10", {binary, python}};
+}
+
+Family cifar100_family() {
+  return {
+      "CIFAR-100",
+      "cifar100",
+      {Version{"cifar-100-binary", false, {"train.bin"}, "test.bin", "fine_label_names.txt", "coarse_label_names.txt"},
+       Version{"cifar-100-python", true, {"train"}, "test", "meta", "meta"}}};
+}
+
+/// Where the files come from: a folder, or an archive in memory.
+struct Source {
+  Version version;
+  std::string where;
+  std::function<std::optional<Bytes>(const std::string&)> find;  // nothing where the file is missing
+
+  std::string name_of(const std::string& file) const { return (fs::path(where) / file).string(); }
+  Bytes read(const std::string& file) const {
+    std::optional<Bytes> bytes = find(file);
+    check(bytes.has_value(), "{}: missing; a whole {} has {} and {}", name_of(file), version.folder,
+          fmt::join(version.train, ", "), version.test);
+    return std::move(*bytes);
+  }
+};
+
+std::optional<Bytes> read_file(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_regular_file(path, error)) return std::nullopt;
+  const std::uintmax_t size = fs::file_size(path, error);
+  check(!error, "cannot read {}: {}", path.string(), error.message());
+  check(size <= kMostFileBytes, "{}: {} bytes, longer than any file of CIFAR", path.string(), size);
+  std::ifstream file(path, std::ios::binary);
+  check(file.is_open(), "cannot open {}: {}", path.string(), std::strerror(errno));
+  Bytes bytes(size);
+  file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
+  check(static_cast<std::uintmax_t>(file.gcount()) == size, "reading {} failed after {} of {} bytes", path.string(),
+        file.gcount(), size);
+  return bytes;
+}
+
+std::optional<Source> folder_source(const Family& family, const fs::path& path) {
+  std::error_code error;
+  for (const Version& version : family.versions) {
+    for (const fs::path& folder : {path, path / version.folder}) {
+      std::vector<std::string> files = version.train;
+      files.push_back(version.test);
+      const bool found = std::any_of(files.begin(), files.end(), [&](const std::string& file) {
+        return fs::is_regular_file(folder / file, error);
+      });
+      if (!found) continue;
+      return Source{version, folder.string(), [folder](const std::string& file) { return read_file(folder / file); }};
+    }
+  }
+  return std::nullopt;
+}
+
+/// Reads what the split needs of an archive, whichever version it holds.
+std::optional<Source> archive_source(const Family& family, const fs::path& path, const std::string& split) {
+  const auto needs = [&](const Version& version, const std::string& file) {
+    const std::vector<std::string> files = version.files(split);
+    return file == version.names || file == version.coarse_names ||
+           std::find(files.begin(), files.end(), file) != files.end();
+  };
+  std::map<std::string, Bytes> entries = read_with_archive_reader(path, [&](const std::string& entry) {
+    const std::string file = fs::path(entry).filename().string();
+    return needs(family.versions[0], file) || needs(family.versions[1], file);
+  });
+  auto files = std::make_shared<std::map<std::string, Bytes>>();
+  for (auto& [entry, bytes] : entries) {
+    const std::string file = fs::path(entry).filename().string();
+    check(files->emplace(file, std::move(bytes)).second, "{}: holds {} in more than one folder", path.string(), file);
+  }
+  for (const Version& version : family.versions) {
+    const std::vector<std::string> wanted = version.files(split);
+    const bool found =
+        std::any_of(wanted.begin(), wanted.end(), [&](const auto& file) { return files->contains(file); });
+    if (!found) continue;
+    return Source{version, path.string(), [files](const std::string& file) -> std::optional<Bytes> {
+                    const auto entry = files->find(file);
+                    if (entry == files->end()) return std::nullopt;
+                    return std::move(entry->second);  // each file is read once
+                  }};
+  }
+  return std::nullopt;
+}
+
+Source open_source(const Family& family, const fs::path& path, const std::string& split) {
+  check(split == "train" || split == "test", "{}: expected the split train or test, got '{}'", family.title, split);
+  std::error_code error;
+  check(fs::exists(path, error), "{}: no such folder or archive; `gradamp data fetch --dataset {}` downloads {}",
+        path.string(), family.fetch_name, family.title);
+  const bool is_folder = fs::is_directory(path, error);
+  std::optional<Source> source = is_folder ? folder_source(family, path) : archive_source(family, path, split);
+  check(source.has_value(), "{}: no {} in it; expected {} or {} there; `gradamp data fetch --dataset {}` downloads it",
+        path.string(), family.title, family.versions[0].files(split)[0], family.versions[1].files(split)[0],
+        family.fetch_name);
+  return std::move(*source);
+}
+
+/// What one file holds, whatever its version: labels[k][i] is the k-th label of record i.
+struct Records {
+  std::vector<std::vector<std::int64_t>> labels;
+  Bytes planes;  // (records, 3, 32, 32)
+  std::int64_t count() const { return static_cast<std::int64_t>(labels[0].size()); }
+};
+
+/// What is expected of one file.
+struct Expected {
+  std::int64_t records = 0;
+  bool allow_fewer = false;
+  std::vector<int> classes;                // per label of a record
+  std::vector<const char*> python_labels;  // their names in the Python version
+};
+
+Records read_binary(const Bytes& bytes, const std::string& name, const Expected& expected) {
+  const auto labels = static_cast<std::int64_t>(expected.classes.size());
+  const std::int64_t length = labels + kImageBytes;
+  const auto size = static_cast<std::int64_t>(bytes.size());
+  const std::int64_t records = size / length;
+  const bool fits = records == expected.records || (expected.allow_fewer && records > 0 && records < expected.records);
+  check(fits && size % length == 0, "{}: expected {}{} bytes ({} records of {}), got {} ({} whole records{})", name,
+        expected.allow_fewer ? "at most " : "", expected.records * length, expected.records, length, size, records,
+        size % length == 0 ? "" : fmt::format(" and {} bytes", size % length));
+  Records result;
+  result.labels.assign(expected.classes.size(), std::vector<std::int64_t>(static_cast<std::size_t>(records)));
+  result.planes.resize(static_cast<std::size_t>(records * kImageBytes));
+  for (std::int64_t i = 0; i < records; ++i) {
+    const std::uint8_t* record = bytes.data() + i * length;
+    for (auto& column : result.labels) column[static_cast<std::size_t>(i)] = *record++;
+    std::copy_n(record, kImageBytes, result.planes.begin() + i * kImageBytes);
+  }
+  return result;
+}
+
+/// The list under a key of a pickled dictionary.
+const PickledList& list_at(const PickledDict& dict, const std::string& key, const std::string& name) {
+  const auto entry = dict.find(key);
+  const auto* list = entry == dict.end() ? nullptr : std::get_if<std::shared_ptr<const PickledList>>(&entry->second);
+  check(list != nullptr, "{}: expected a list named '{}' in it, found none", name, key);
+  return **list;
+}
+
+Records read_python(const Bytes& bytes, const std::string& name, const Expected& expected) {
+  const PickledDict dict = read_pickle(bytes, name);
+  const auto entry = dict.find("data");
+  const auto* array = entry == dict.end() ? nullptr : std::get_if<std::shared_ptr<const PickledArray>>(&entry->second);
+  check(array != nullptr, "{}: expected an array named 'data' in it, found none", name);
+  const std::vector<std::int64_t> shape{expected.records, kImageBytes};
+  check((*array)->shape == shape, "{}: expected 'data' of {} records of {} bytes, got the shape ({})", name,
+        expected.records, kImageBytes, fmt::join((*array)->shape, ", "));
+  Records result;
+  result.planes = (*array)->bytes;
+  for (const char* key : expected.python_labels) {
+    const PickledList& list = list_at(dict, key, name);
+    check(static_cast<std::int64_t>(list.size()) == expected.records, "{}: expected {} numbers in '{}', got {}", name,
+          expected.records, key, list.size());
+    std::vector<std::int64_t>& column = result.labels.emplace_back();
+    for (const PickledScalar& label : list) {
+      const auto* number = std::get_if<std::int64_t>(&label);
+      check(number != nullptr, "{}: expected numbers in '{}', got something else", name, key);
+      column.push_back(*number);
+    }
+  }
+  return result;
+}
+
+/// Refuses labels out of range, and classes whose superclass changes from record to record.
+void check_labels(const Records& records, const std::string& name, const std::vector<int>& classes) {
+  for (std::size_t k = 0; k < classes.size(); ++k) {
+    for (std::size_t i = 0; i < records.labels[k].size(); ++i) {
+      check(records.labels[k][i] >= 0 && records.labels[k][i] < classes[k],
+            "{}: record {} has the {}label {}, expected 0 to {}; the file is damaged or of another format", name, i,
+            classes.size() == 1 ? "" : (k == 0 ? "coarse " : "fine "), records.labels[k][i], classes[k] - 1);
+    }
+  }
+  if (classes.size() < 2) return;
+  std::vector<std::int64_t> coarse_of(static_cast<std::size_t>(classes[1]), -1);
+  for (std::size_t i = 0; i < records.labels[1].size(); ++i) {
+    std::int64_t& coarse = coarse_of[static_cast<std::size_t>(records.labels[1][i])];
+    if (coarse < 0) coarse = records.labels[0][i];
+    check(
+        coarse == records.labels[0][i],
+        "{}: record {} gives the fine label {} the coarse label {}, records before it gave it {}; the file is damaged",
+        name, i, records.labels[1][i], records.labels[0][i], coarse);
+  }
+}
+
+std::vector<std::string> read_class_names(const Source& source, const std::string& file, const std::string& key,
+                                          int classes) {
+  const Bytes bytes = source.read(file);
+  std::vector<std::string> names;
+  if (source.version.python) {
+    const PickledDict dict = read_pickle(bytes, source.name_of(file));
+    for (const PickledScalar& entry : list_at(dict, key, source.name_of(file))) {
+      const auto* name = std::get_if<std::string>(&entry);
+      check(name != nullptr, "{}: expected names in '{}', got something else", source.name_of(file), key);
+      names.push_back(*name);
+    }
+  } else {
+    std::string name;
+    for (const std::uint8_t byte : bytes) {
+      if (byte != '\n') {
+        if (byte != '\r') name += static_cast<char>(byte);
+        continue;
+      }
+      if (!name.empty()) names.push_back(std::exchange(name, {}));
+    }
+    if (!name.empty()) names.push_back(name);
+  }
+  check(static_cast<int>(names.size()) == classes, "{}: expected the names of {} classes, got {}", source.name_of(file),
+        classes, names.size());
+  return names;
+}
+
+/// Appends records, label `which` of each, to a dataset: planes become interleaved pixels.
+void append_records(Dataset& dataset, const Records& records, std::size_t which) {
+  const std::size_t begin = dataset.images.size();
+  dataset.images.resize(begin + records.planes.size());
+  for (std::int64_t i = 0; i < records.count(); ++i) {
+    const std::uint8_t* planes = records.planes.data() + i * kImageBytes;
+    std::uint8_t* image = dataset.images.data() + begin + i * kImageBytes;
+    for (std::int64_t pixel = 0; pixel < kPlane; ++pixel) {
+      for (std::int64_t c = 0; c < kImageChannels; ++c) *image++ = planes[c * kPlane + pixel];
+    }
+  }
+  for (const std::int64_t label : records.labels[which]) dataset.labels.push_back(static_cast<std::int32_t>(label));
+  dataset.count += records.count();
+}
+
+/// Reads one file, if it is there, into the dataset.
+bool append_file(Dataset& dataset, const Source& source, const std::string& file, const Expected& expected,
+                 std::size_t which, bool may_be_missing) {
+  std::optional<Bytes> bytes = may_be_missing ? source.find(file) : source.read(file);
+  if (!bytes) return false;
+  const std::string name = source.name_of(file);
+  const Records records =
+      source.version.python ? read_python(*bytes, name, expected) : read_binary(*bytes, name, expected);
+  check_labels(records, name, expected.classes);
+  append_records(dataset, records, which);
+  return true;
+}
+
+/// Bytes for write_durably.
+void write_file(const fs::path& path, std::span<const std::uint8_t> bytes) {
+  const std::span<const std::byte> part = std::as_bytes(bytes);
+  write_durably(path, {&part, 1}, Keep::kNothing);
+}
+
+/// Images [begin, begin + count) of a dataset as records of CIFAR-10's binary version.
+Bytes cifar10_records(const Dataset& dataset, std::int64_t begin, std::int64_t count) {
+  Bytes bytes;
+  bytes.reserve(static_cast<std::size_t>(count * (1 + kImageBytes)));
+  for (std::int64_t i = begin; i < begin + count; ++i) {
+    bytes.push_back(static_cast<std::uint8_t>(dataset.labels[static_cast<std::size_t>(i)]));
+    const std::uint8_t* image = dataset.images.data() + i * kImageBytes;
+    for (std::int64_t c = 0; c < kImageChannels; ++c) {
+      for (std::int64_t pixel = 0; pixel < kPlane; ++pixel) bytes.push_back(image[pixel * kImageChannels + c]);
+    }
+  }
+  return bytes;
+}
+
+void write_cifar10_files(const fs::path& folder, const Dataset& train, const Dataset& test) {
+  const Version version = cifar10_family().versions[0];
+  const std::int64_t per_file = train.count / 5;
+  for (std::int64_t part = 0; part < 5; ++part) {
+    write_file(folder / version.train[static_cast<std::size_t>(part)],
+               cifar10_records(train, part * per_file, per_file));
+  }
+  write_file(folder / version.test, cifar10_records(test, 0, test.count));
+  const std::string names = fmt::format("{}\n", fmt::join(train.class_names, "\n"));
+  write_file(folder / version.names, {reinterpret_cast<const std::uint8_t*>(names.data()), names.size()});
+}
+
+}  // namespace
+
+Dataset load_cifar10(const fs::path& path, const std::string& split, const Cifar10Options& options) {
+  const Source source = open_source(cifar10_family(), path, split);
+  Dataset dataset;
+  dataset.name = "cifar10";
+  dataset.split = split;
+  dataset.classes = 10;
+  dataset.class_names = read_class_names(source, source.version.names, "label_names", 10);
+  const bool train = split == "train";
+  const Expected expected{train ? options.layout.train_records : options.layout.test_records, false, {10}, {"labels"}};
+  const std::vector<std::string> files = source.version.files(split);
+  for (const std::string& file : files) {
+    append_file(dataset, source, file, expected, 0, options.allow_partial && file != files[0]);
+  }
+  return dataset;
+}
+
+Dataset load_cifar100(const fs::path& path, const std::string& split, const Cifar100Options& options) {
+  const Source source = open_source(cifar100_family(), path, split);
+  Dataset dataset;
+  dataset.name = options.coarse ? "cifar100-coarse" : "cifar100";
+  dataset.split = split;
+  dataset.classes = options.coarse ? 20 : 100;
+  dataset.class_names = read_class_names(source, options.coarse ? source.version.coarse_names : source.version.names,
+                                         options.coarse ? "coarse_label_names" : "fine_label_names", dataset.classes);
+  const bool train = split == "train";
+  const Expected expected{train ? options.layout.train_records : options.layout.test_records,
+                          train && options.allow_partial,
+                          {20, 100},
+                          {"coarse_labels", "fine_labels"}};
+  append_file(dataset, source, source.version.files(split)[0], expected, options.coarse ? 0 : 1, false);
+  return dataset;
+}
+
+void write_cifar10_layout(const fs::path& folder, const Dataset& train, const Dataset& test) {
+  check_dataset(train);
+  check_dataset(test);
+  check(train.classes == 10 && test.class_names == train.class_names,
+        "CIFAR-10's layout: expected the same 10 classes in both splits, got {} and {}", train.classes, test.classes);
+  check(train.count > 0 && train.count % 5 == 0 && test.count > 0,
+        "CIFAR-10's layout: expected a multiple of 5 training images and some test images, got {} and {}", train.count,
+        test.count);
+  std::error_code error;
+  const bool free = !fs::exists(folder, error) || (fs::is_directory(folder, error) && fs::is_empty(folder, error));
+  check(free, "{}: already there and not an empty folder; name another or remove it", folder.string());
+  const fs::path target = folder.has_filename() ? folder : folder.parent_path();  // "made/" is "made"
+  fs::path partial = target;
+  partial += ".partial";
+  fs::remove_all(partial, error);
+  fs::create_directories(partial, error);
+  check(!error, "cannot create the folder {}: {}", partial.string(), error.message());
+  try {
+    write_cifar10_files(partial, train, test);
+    fs::rename(partial, target, error);
+    check(!error, "cannot rename {} to {}: {}", partial.string(), target.string(), error.message());
+  } catch (...) {
+    fs::remove_all(partial, error);
+    throw;
+  }
+}
+
+}  // namespace gradamp

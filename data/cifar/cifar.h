@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// CIFAR-10 and CIFAR-100 from the files their author publishes (A. Krizhevsky, "Learning Multiple Layers of Features
+// from Tiny Images", 2009), in the binary or the Python version. Nothing is read leniently: training on half a dataset
+// is worse than not training.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "gradamp/data/dataset.h"
+
+namespace gradamp {
+
+/// How many records each file holds.
+struct CifarLayout {
+  std::int64_t train_records = 0;  // in each of CIFAR-10's five training files, or in CIFAR-100's only one
+  std::int64_t test_records = 0;
+};
+constexpr CifarLayout kCifar10Layout{10000, 10000};
+constexpr CifarLayout kCifar100Layout{50000, 10000};
+
+struct Cifar10Options {
+  bool allow_partial = false;           // training files 2 to 5 may be missing
+  CifarLayout layout = kCifar10Layout;  // another one for files of our own in this format
+};
+
+struct Cifar100Options {
+  bool coarse = false;         // the 20 superclasses as labels, otherwise the 100 classes
+  bool allow_partial = false;  // the binary training file may hold fewer records, whole ones
+  CifarLayout layout = kCifar100Layout;
+};
+
+/// Loads the split "train" or "test". `path` is one of: the folder with the files, of the binary or the Python version;
+/// the folder that holds that folder (cifar-10-batches-bin or cifar-10-batches-py); a .tar.gz archive of either,
+/// which is read without unpacking it. Where a folder holds both versions, the binary one is read.
+/// Throws Error, naming the file, what was expected (bytes, records) and what came, where a file is missing, short,
+/// long or has a label out of range.
+Dataset load_cifar10(const std::filesystem::path& path, const std::string& split, const Cifar10Options& options = {});
+
+/// The same for CIFAR-100 (cifar-100-binary, cifar-100-python). Also refuses files in which two records of one class
+/// have different superclasses.
+Dataset load_cifar100(const std::filesystem::path& path, const std::string& split, const Cifar100Options& options = {});
+
+/// Writes a dataset of ten classes as CIFAR-10's binary files into `folder`: the training images in five files of equal
+/// length, the test images, and batches.meta.txt. The files are made in `<folder>.partial` and renamed when all are
+/// written. load_cifar10 reads them back with the layout {train.count / 5, test.count}.
+/// Throws Error where the folder exists and is not empty, the training images are no multiple of five, or writing
+/// fails.
+void write_cifar10_layout(const std::filesystem::path& folder, const Dataset& train, const Dataset& test);
+
+}  // namespace gradamp

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/data/download/fetch_cifar.h"
+
+#include <cctype>
+#include <cstdlib>
+
+#include "gradamp/core/error.h"
+#include "gradamp/data/download/archive.h"
+#include "gradamp/data/download/digest.h"
+
+namespace gradamp {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// What is known of an archive of CIFAR's author.
+struct Archive {
+  const char* dataset;
+  CifarVersion version;
+  const char* file;
+  const char* folder;
+  const char* md5;
+};
+constexpr Archive kArchives[] = {
+    {"cifar10", CifarVersion::kBinary, "cifar-10-binary.tar.gz", "cifar-10-batches-bin",
+     "c32a1d4ab5d03f1284b67883e8d87530"},
+    {"cifar10", CifarVersion::kPython, "cifar-10-python.tar.gz", "cifar-10-batches-py",
+     "c58f30108f718f92721af3b95e74349a"},
+    {"cifar100", CifarVersion::kBinary, "cifar-100-binary.tar.gz", "cifar-100-binary",
+     "03b5dce01913d631647c71ecec9e9cb8"},
+    {"cifar100", CifarVersion::kPython, "cifar-100-python.tar.gz", "cifar-100-python",
+     "eb9058c3a382ffc7106e4002c42a8d85"},
+};
+
+const Archive& archive_of(const FetchOptions& options) {
+  for (const Archive& archive : kArchives) {
+    if (archive.dataset == options.dataset && archive.version == options.version) return archive;
+  }
+  fail("unknown dataset '{}'; cifar10 and cifar100 can be fetched", options.dataset);
+}
+
+/// The address: the option, the environment's, the author's.
+std::string address_of(const FetchOptions& options, const Archive& archive) {
+  if (!options.url.empty()) return options.url;
+  const char* variable = options.dataset == "cifar10" ? "GRADAMP_CIFAR10_URL" : "GRADAMP_CIFAR100_URL";
+  const char* set = std::getenv(variable);
+  if (set != nullptr && *set != '\0') return set;
+  return std::string("https://www.cs.toronto.edu/~kriz/") + archive.file;
+}
+
+std::string expected_md5(const FetchOptions& options, const Archive& archive) {
+  std::string md5 = options.md5.empty() ? archive.md5 : options.md5;
+  for (char& digit : md5) digit = static_cast<char>(std::tolower(static_cast<unsigned char>(digit)));
+  check(md5.size() == 32 && md5.find_first_not_of("0123456789abcdef") == std::string::npos,
+        "expected an MD5 sum of 32 hexadecimal digits, got '{}'", options.md5);
+  return md5;
+}
+
+/// Loads both splits, which refuses whatever is not as it should be.
+void verify(const FetchOptions& options, const fs::path& folder) {
+  for (const char* split : {"train", "test"}) {
+    if (options.dataset == "cifar10") {
+      Cifar10Options strict;
+      if (options.layout) strict.layout = *options.layout;
+      load_cifar10(folder, split, strict);
+    } else {
+      Cifar100Options strict;
+      if (options.layout) strict.layout = *options.layout;
+      load_cifar100(folder, split, strict);
+    }
+  }
+}
+
+/// Unpacks a whole archive next to `target`, verifies what came out and renames it to `target`.
+void unpack(const FetchOptions& options, const Archive& archive, const fs::path& file, const fs::path& target) {
+  fs::path temporary = target;
+  temporary += ".partial";
+  std::error_code error;
+  fs::remove_all(temporary, error);
+  fs::create_directories(temporary, error);
+  check(!error, "cannot create the folder {}: {}", temporary.string(), error.message());
+  try {
+    extract_archive(file, temporary);
+    const fs::path unpacked = temporary / archive.folder;
+    check(fs::is_directory(unpacked, error), "{}: expected the folder {} in it, found none", file.string(),
+          archive.folder);
+    verify(options, unpacked);
+    fs::rename(unpacked, target, error);
+    check(!error, "cannot rename {} to {}: {}", unpacked.string(), target.string(), error.message());
+  } catch (...) {
+    fs::remove_all(temporary, error);
+    throw;
+  }
+  fs::remove_all(temporary, error);
+}
+
+}  // namespace
+
+fs::path fetch_cifar(const FetchOptions& options) {
+  const Archive& archive = archive_of(options);
+  const std::string url = address_of(options, archive);
+  const std::string expected = expected_md5(options, archive);
+  check(!options.destination.empty(), "expected a folder to fetch {} into, got none", options.dataset);
+  std::error_code error;
+  fs::create_directories(options.destination, error);
+  check(!error, "cannot create the folder {}: {}", options.destination.string(), error.message());
+  const fs::path target = options.destination / archive.folder;
+  if (fs::exists(target, error)) {
+    verify(options, target);
+    return target;
+  }
+  const fs::path part = options.destination / (std::string(archive.file) + ".part");
+  // A whole archive that could not be unpacked before, for want of space perhaps, is not downloaded again.
+  if (size_of(part) == 0 || md5_of_file(part) != expected) {
+    download(url, part, options.download);
+    const std::string sum = md5_of_file(part);
+    if (sum != expected) {
+      const std::int64_t size = size_of(part);
+      remove_file(part);
+      fail(
+          "{}: expected the MD5 sum {}, got {} ({} bytes); it was deleted and nothing unpacked; try again or another "
+          "address",
+          url, expected, sum, size);
+    }
+  }
+  unpack(options, archive, part, target);
+  remove_file(part);
+  return target;
+}
+
+}  // namespace gradamp

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// Who reads archives. The engine needs no library for them: a program that has one says so.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace gradamp {
+
+/// Reads the files of `archive` for which `wanted` (given the path within the archive) is true, by their paths within
+/// it.
+using ArchiveReader = std::function<std::map<std::string, std::vector<std::uint8_t>>(
+    const std::filesystem::path& archive, const std::function<bool(const std::string&)>& wanted)>;
+
+/// Of this process. gradamp::program has one that uses libarchive (data/download/archive.h). Call it before any thread
+/// reads an archive.
+void set_archive_reader(ArchiveReader reader);
+
+/// Error that asks for a folder in place of `archive` where no reader was set.
+std::map<std::string, std::vector<std::uint8_t>> read_with_archive_reader(
+    const std::filesystem::path& archive, const std::function<bool(const std::string&)>& wanted);
+
+}  // namespace gradamp

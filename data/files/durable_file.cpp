@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/data/files/durable_file.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <string>
+#include <system_error>
+
+#include "gradamp/core/error.h"
+
+namespace gradamp {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Calls again while a signal interrupts it: a save runs on through SIGTERM.
+template <typename Call>
+auto uninterrupted(Call call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
+std::string cause() { return std::generic_category().message(errno); }
+
+// Closes the file on the way out of a failure. The path without failure closes by itself, and looks at the result.
+class OpenFile {
+ public:
+  OpenFile(FileSystem& file_system, const fs::path& path, int flags)
+      : file_system_(file_system),
+        descriptor_(uninterrupted([&] { return file_system.open(path.string(), flags | O_CLOEXEC); })) {}
+  ~OpenFile() {
+    if (is_open()) file_system_.close(descriptor_);
+  }
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+
+  bool is_open() const { return descriptor_ >= 0; }
+  bool write(std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+      const std::int64_t written =
+          uninterrupted([&] { return file_system_.write(descriptor_, bytes.data(), bytes.size()); });
+      if (written == 0) errno = EIO;
+      if (written <= 0) return false;
+      bytes = bytes.subspan(static_cast<std::size_t>(written));
+    }
+    return true;
+  }
+  /// The number of bytes read, fewer than asked for only at the end of the file; -1 for an error.
+  std::int64_t read(std::span<std::byte> bytes, std::int64_t offset) {
+    std::int64_t total = 0;
+    while (!bytes.empty()) {
+      const std::int64_t got =
+          uninterrupted([&] { return file_system_.pread(descriptor_, bytes.data(), bytes.size(), offset + total); });
+      if (got < 0) return -1;
+      if (got == 0) break;
+      total += got;
+      bytes = bytes.subspan(static_cast<std::size_t>(got));
+    }
+    return total;
+  }
+  std::int64_t size() { return file_system_.size(descriptor_); }
+  bool truncate(std::int64_t size) {
+    return uninterrupted([&] { return file_system_.ftruncate(descriptor_, size); }) == 0;
+  }
+  bool sync() {
+    return uninterrupted([&] { return file_system_.fsync(descriptor_); }) == 0;
+  }
+  bool close() {
+    // Linux has closed the descriptor even where it reports EINTR, and everything was synced before.
+    const int descriptor = descriptor_;
+    descriptor_ = -1;
+    return file_system_.close(descriptor) == 0 || errno == EINTR;
+  }
+
+ private:
+  FileSystem& file_system_;
+  int descriptor_;
+};
+
+fs::path with_suffix(const fs::path& path, const char* suffix) {
+  fs::path longer = path;
+  longer += suffix;
+  return longer;
+}
+
+// Makes the names in the folder of `path` survive a power failure.
+bool sync_folder_of(const fs::path& path, FileSystem& file_system) {
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  OpenFile file(file_system, folder, O_RDONLY | O_DIRECTORY);
+  // EINVAL: some network file systems cannot sync a folder, and have nothing that needs it.
+  return file.is_open() && (file.sync() || errno == EINVAL) && file.close();
+}
+
+// One save, as the steps that write_durably() takes in their order.
+class Save {
+ public:
+  Save(const fs::path& path, FileSystem& file_system)
+      : path_(path),
+        temporary_(with_suffix(path, ".tmp")),
+        previous_(previous_of(path)),
+        previous_temporary_(with_suffix(previous_, ".tmp")),
+        file_system_(file_system) {}
+  // Whatever is still under a temporary name belongs to a save that failed.
+  ~Save() {
+    if (temporary_exists_) file_system_.unlink(temporary_.string());
+    if (previous_temporary_exists_) file_system_.unlink(previous_temporary_.string());
+  }
+  Save(const Save&) = delete;
+  Save& operator=(const Save&) = delete;
+
+  void write(std::span<const std::span<const std::byte>> parts) {
+    remove_leftover(temporary_);
+    OpenFile file(file_system_, temporary_, O_WRONLY | O_CREAT | O_EXCL);
+    require(file.is_open(), "creating", temporary_);
+    temporary_exists_ = true;
+    for (std::span<const std::byte> part : parts) require(file.write(part), "writing", temporary_);
+    require(file.sync(), "syncing", temporary_);
+    require(file.close(), "closing", temporary_);
+  }
+
+  // A second name for the old file, then that name put over the one before it: `path` itself is never missing.
+  void keep_previous() {
+    remove_leftover(previous_temporary_);
+    if (file_system_.link(path_.string(), previous_temporary_.string()) != 0) {
+      if (errno == ENOENT) return;  // there is no old file
+      const bool has_no_links = errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS;
+      require(has_no_links, "keeping the old file as", previous_temporary_);
+      require(file_system_.rename(path_.string(), previous_.string()) == 0, "moving the old file to", previous_);
+      moved_ = true;
+      return;
+    }
+    previous_temporary_exists_ = true;
+    require(file_system_.rename(previous_temporary_.string(), previous_.string()) == 0, "renaming to", previous_);
+    // rename(2) does nothing between two names of one file, which these are after a kill just before replace().
+    remove_leftover(previous_temporary_);
+    previous_temporary_exists_ = false;
+  }
+
+  void replace() {
+    if (file_system_.rename(temporary_.string(), path_.string()) != 0) {
+      const int error = errno;
+      if (moved_ && file_system_.rename(previous_.string(), path_.string()) == 0) moved_ = false;
+      errno = error;
+      require(false, "renaming to", path_);
+    }
+    temporary_exists_ = false;
+    replaced_ = true;
+    require(sync_folder_of(path_, file_system_), "syncing the folder of", path_);
+  }
+
+ private:
+  void remove_leftover(const fs::path& leftover) {
+    require(file_system_.unlink(leftover.string()) == 0 || errno == ENOENT, "removing", leftover);
+  }
+
+  void require(bool succeeded, const char* step, const fs::path& subject) {
+    if (succeeded) return;
+    const std::string reason = cause();
+    fail("cannot save {}: {} {} failed: {}; {}", path_.string(), step, subject.string(), reason, what_holds());
+  }
+
+  std::string what_holds() const {
+    if (replaced_) return "the new file is in place and whole, but may not survive a power failure";
+    if (moved_) return fmt::format("the old file is untouched, at {}", previous_.string());
+    std::error_code ignored;
+    return fs::exists(path_, ignored) ? "the old file is untouched" : "there was no file before, and there is none now";
+  }
+
+  const fs::path path_, temporary_, previous_, previous_temporary_;
+  FileSystem& file_system_;
+  bool temporary_exists_ = false;
+  bool previous_temporary_exists_ = false;
+  bool moved_ = false;     // the old file is at previous_ only
+  bool replaced_ = false;  // the new file is at path_
+};
+
+// The length of `file` without a torn last line: up to and with its last newline; -1 for an error.
+std::int64_t length_of_whole_lines(OpenFile& file, std::int64_t size) {
+  std::array<std::byte, 4096> block{};
+  for (std::int64_t end = size; end > 0;) {
+    const auto length = std::min<std::int64_t>(end, block.size());
+    const std::span<std::byte> part(block.data(), static_cast<std::size_t>(length));
+    if (file.read(part, end - length) != length) return -1;
+    const auto newline = std::find(part.rbegin(), part.rend(), std::byte{'\n'});
+    if (newline != part.rend()) return end - (newline - part.rbegin());
+    end -= length;
+  }
+  return 0;
+}
+
+}  // namespace
+
+fs::path previous_of(const fs::path& path) { return with_suffix(path, ".previous"); }
+
+void write_durably(const fs::path& path, std::span<const std::span<const std::byte>> parts, Keep keep,
+                   FileSystem& file_system) {
+  Save save(path, file_system);
+  save.write(parts);
+  if (keep == Keep::kPrevious) save.keep_previous();
+  save.replace();
+}
+
+void append_line(const fs::path& path, std::string_view line, FileSystem& file_system) {
+  check(line.find('\n') == std::string_view::npos, "cannot append to {}: the line holds a newline", path.string());
+  const auto require = [&](bool succeeded, const char* step) {
+    if (!succeeded) fail("cannot append to {}: {} failed: {}", path.string(), step, cause());
+  };
+  OpenFile file(file_system, path, O_RDWR | O_CREAT | O_APPEND);
+  require(file.is_open(), "opening it");
+  const std::int64_t size = file.size();
+  require(size >= 0, "asking for its size");
+  const std::int64_t whole = length_of_whole_lines(file, size);
+  require(whole >= 0, "reading its last line");
+  if (whole < size) require(file.truncate(whole), "cutting off the torn last line");
+
+  std::string text(line);
+  text += '\n';
+  if (!file.write(std::as_bytes(std::span(text)))) {
+    const int error = errno;
+    file.truncate(whole);
+    errno = error;
+    require(false, "writing");
+  }
+  require(file.sync(), "syncing it");
+  require(file.close(), "closing it");
+  if (size == 0) require(sync_folder_of(path, file_system), "syncing its folder");
+}
+
+std::vector<std::byte> read_whole_file(const fs::path& path, FileSystem& file_system) {
+  const auto require = [&](bool succeeded) { check(succeeded, "cannot read {}: {}", path.string(), cause()); };
+  OpenFile file(file_system, path, O_RDONLY);
+  require(file.is_open());
+  const std::int64_t size = file.size();
+  require(size >= 0);
+  std::vector<std::byte> bytes(static_cast<std::size_t>(size));
+  const std::int64_t got = file.read(bytes, 0);
+  require(got >= 0);
+  check(got == size, "cannot read {}: it shrank from {} to {} bytes meanwhile", path.string(), size, got);
+  require(file.close());
+  return bytes;
+}
+
+}  // namespace gradamp

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/data/files/safetensors.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <set>
+#include <system_error>
+#include <tuple>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "gradamp/core/error.h"
+#include "gradamp/data/files/crc32c.h"
+
+namespace gradamp {
+namespace {
+
+using nlohmann::json;
+
+static_assert(std::endian::native == std::endian::little, "the format is little-endian, and so are our tensors");
+
+constexpr std::size_t kLengthBytes = 8;
+constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
+constexpr const char* kMetadata = "__metadata__";
+constexpr const char* kChecksum = "crc32c";
+
+struct NamedType {
+  const char* name;
+  DType type;
+};
+// In the order in which the reference writer puts them.
+constexpr std::array<NamedType, 6> kTypes{{{"I64", DType::kI64},
+                                           {"F64", DType::kF64},
+                                           {"F32", DType::kF32},
+                                           {"I32", DType::kI32},
+                                           {"BF16", DType::kBF16},
+                                           {"U8", DType::kU8}}};
+
+std::size_t rank_of(DType type) {
+  return static_cast<std::size_t>(
+      std::find_if(kTypes.begin(), kTypes.end(), [&](const NamedType& entry) { return entry.type == type; }) -
+      kTypes.begin());
+}
+
+DType type_named(const std::string& name, const std::string& tensor) {
+  for (const NamedType& entry : kTypes) {
+    if (name == entry.name) return entry.type;
+  }
+  static const std::set<std::string> kOthers{"BOOL", "I8", "I16", "U16", "U32", "U64", "F16", "C64"};
+  const bool known = kOthers.contains(name) || name.starts_with("F8_") || name.starts_with("F6_") || name == "F4";
+  fail("tensor '{}' has the {} dtype '{}'; convert it to one of F32, BF16, F64, I32, I64, U8", tensor,
+       known ? "unsupported" : "unknown", name);
+}
+
+std::string checksum_key(const std::string& tensor) { return fmt::format("{}:{}", kChecksum, tensor); }
+std::string checksum(std::span<const std::byte> bytes) { return fmt::format("{:08x}", crc32c(bytes)); }
+
+// json sorts its keys, so the text depends on the contents alone. Takes a copy to drop the entry from.
+std::string checksum_of_header(json header) {
+  header[kMetadata].erase(kChecksum);
+  const std::string text = header.dump();
+  return checksum(std::as_bytes(std::span(text)));
+}
+
+// ---- writing
+
+void check_tensors(const std::vector<TensorView>& tensors) {
+  std::set<std::string_view> names;
+  for (const TensorView& tensor : tensors) {
+    check(names.insert(tensor.name).second, "two tensors are named '{}'", tensor.name);
+    check(tensor.name != kMetadata, "a tensor cannot be named '{}'", tensor.name);
+    const std::size_t expected = static_cast<std::size_t>(tensor.shape.count()) * size_of(tensor.dtype);
+    check(tensor.bytes.size() == expected, "tensor '{}' of {} {} needs {} bytes, got {}", tensor.name,
+          name_of(tensor.dtype), tensor.shape.to_string(), expected, tensor.bytes.size());
+  }
+}
+
+// The length and the header, padded so that the tensors begin at a multiple of 8.
+std::string make_header(const std::vector<TensorView>& tensors, const std::map<std::string, std::string>& metadata) {
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  std::map<std::string, std::string> all = metadata;
+  for (const auto& [key, value] : metadata) {
+    check(!key.starts_with(kChecksum), "the metadata key '{}' is taken: '{}' begins our checksums", key, kChecksum);
+  }
+  for (const TensorView& tensor : tensors) all[checksum_key(tensor.name)] = checksum(tensor.bytes);
+  header[kMetadata] = all;
+
+  std::size_t offset = 0;
+  for (const TensorView& tensor : tensors) {
+    nlohmann::ordered_json entry;
+    entry["dtype"] = kTypes.at(rank_of(tensor.dtype)).name;
+    entry["shape"] = nlohmann::ordered_json::array();
+    for (int i = 0; i < tensor.shape.rank(); ++i) entry["shape"].push_back(tensor.shape[i]);
+    entry["data_offsets"] = {offset, offset + tensor.bytes.size()};
+    header[tensor.name] = std::move(entry);
+    offset += tensor.bytes.size();
+  }
+  all[kChecksum] = checksum_of_header(json(header));
+  header[kMetadata] = all;
+
+  std::string text = header.dump();
+  text.append((8 - text.size() % 8) % 8, ' ');
+  check(text.size() <= kMaxHeaderBytes, "the header has {} bytes, the format allows {}", text.size(), kMaxHeaderBytes);
+  const std::uint64_t length = text.size();
+  std::string prefix(kLengthBytes, '\0');
+  std::memcpy(prefix.data(), &length, kLengthBytes);
+  return prefix + text;
+}
+
+// ---- reading
+
+struct Entry {
+  TensorView tensor;  // its bytes are set when the ranges have been checked
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+};
+
+json parse_json(std::string_view text) {
+  // The parser keeps the last of two equal keys without a word, so the keys are watched as they come.
+  std::vector<std::set<std::string>> keys;
+  const auto watch = [&](int, json::parse_event_t event, json& value) {
+    if (event == json::parse_event_t::object_start) keys.emplace_back();
+    if (event == json::parse_event_t::object_end) keys.pop_back();
+    if (event == json::parse_event_t::key) {
+      const auto& key = value.get_ref<const std::string&>();
+      check(keys.back().insert(key).second, "its header has the key '{}' twice", key);
+    }
+    return true;
+  };
+  try {
+    return json::parse(text, watch);
+  } catch (const json::exception& error) {
+    fail("its header is not valid JSON: {}", error.what());
+  }
+}
+
+std::string_view header_text(std::span<const std::byte> file) {
+  check(file.size() >= kLengthBytes, "it has {} bytes, too few for the length of a header: it is cut short",
+        file.size());
+  std::uint64_t length = 0;
+  std::memcpy(&length, file.data(), kLengthBytes);
+  check(length <= kMaxHeaderBytes,
+        "its header would have {} bytes, at most {} are allowed: this is no safetensors file", length, kMaxHeaderBytes);
+  check(length <= file.size() - kLengthBytes, "its header should have {} bytes, only {} follow: it is cut short",
+        length, file.size() - kLengthBytes);
+  return {reinterpret_cast<const char*>(file.data()) + kLengthBytes, static_cast<std::size_t>(length)};
+}
+
+json parse_header(std::string_view text) {
+  check(text.starts_with('{'), "its header does not begin with '{{': this is no safetensors file");
+  const std::size_t last = text.find_last_not_of(' ');
+  check(text[last] == '}', "its header is not padded with spaces after the last '}}'");
+  // The parser would take a zero byte for the end.
+  check(text.find('\0') == std::string_view::npos, "its header holds a zero byte");
+  return parse_json(text);
+}
+
+std::uint64_t non_negative(const json& value, const char* what, const std::string& tensor) {
+  check(value.is_number_unsigned() && value.get<std::uint64_t>() <= std::numeric_limits<std::int64_t>::max(),
+        "tensor '{}' has a {} that is not a whole number from 0 to 2^63 - 1: {}", tensor, what, value.dump());
+  return value.get<std::uint64_t>();
+}
+
+Entry parse_entry(const std::string& name, const json& value) {
+  const auto member = [&](const char* key) -> const json& {
+    check(value.is_object() && value.contains(key), "tensor '{}' has no '{}'", name, key);
+    return value[key];
+  };
+  Entry entry;
+  entry.tensor.name = name;
+  check(member("dtype").is_string(), "tensor '{}' has a dtype that is not text", name);
+  entry.tensor.dtype = type_named(member("dtype").get<std::string>(), name);
+
+  const json& shape = member("shape");
+  check(shape.is_array(), "tensor '{}' has a shape that is not a list", name);
+  check(shape.size() <= Shape::kMaxRank, "tensor '{}' has {} dimensions, this program supports at most {}", name,
+        shape.size(), +Shape::kMaxRank);
+  std::uint64_t size = size_of(entry.tensor.dtype);
+  for (const json& extent : shape) {
+    const std::uint64_t value_of_extent = non_negative(extent, "shape", name);
+    check(!__builtin_mul_overflow(size, value_of_extent, &size), "tensor '{}' has a shape too large for any memory: {}",
+          name, shape.dump());
+    entry.tensor.shape.push_back(static_cast<std::int64_t>(value_of_extent));
+  }
+
+  const json& offsets = member("data_offsets");
+  check(offsets.is_array() && offsets.size() == 2, "tensor '{}' has data_offsets that are not two numbers", name);
+  entry.begin = non_negative(offsets[0], "data offset", name);
+  entry.end = non_negative(offsets[1], "data offset", name);
+  check(entry.begin <= entry.end && entry.end - entry.begin == size,
+        "tensor '{}' of {} {} needs {} bytes, its data_offsets are {}", name, name_of(entry.tensor.dtype),
+        entry.tensor.shape.to_string(), size, offsets.dump());
+  return entry;
+}
+
+// Sorts the entries as they lie in `data`, which they must fill exactly, and points them there.
+void place(std::vector<Entry>& entries, std::span<const std::byte> data) {
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::tie(a.begin, a.end, a.tensor.name) < std::tie(b.begin, b.end, b.tensor.name);
+  });
+  std::uint64_t covered = 0;
+  for (Entry& entry : entries) {
+    check(entry.begin >= covered, "tensor '{}' overlaps the one before it, which ends at {}, not {}", entry.tensor.name,
+          covered, entry.begin);
+    check(entry.begin == covered, "there is a hole before tensor '{}': bytes {} to {} belong to nothing",
+          entry.tensor.name, covered, entry.begin);
+    check(entry.end <= data.size(), "tensor '{}' should end at {}, the file has {} bytes of tensors: it is cut short",
+          entry.tensor.name, entry.end, data.size());
+    entry.tensor.bytes = data.subspan(entry.begin, entry.end - entry.begin);
+    covered = entry.end;
+  }
+  check(covered == data.size(), "{} bytes follow the last tensor and belong to nothing", data.size() - covered);
+}
+
+std::map<std::string, std::string> parse_metadata(const json& header) {
+  std::map<std::string, std::string> metadata;
+  if (!header.contains(kMetadata)) return metadata;
+  const json& values = header[kMetadata];
+  check(values.is_object(), "its {} is not a map", kMetadata);
+  for (const auto& [key, value] : values.items()) {
+    check(value.is_string(), "its {} has the key '{}' with a value that is not text", kMetadata, key);
+    metadata[key] = value.get<std::string>();
+  }
+  return metadata;
+}
+
+// Takes the checksums out of `metadata`, and holds the file against them if there are any.
+void check_checksums(const json& header, const std::vector<Entry>& entries,
+                     std::map<std::string, std::string>& metadata) {
+  std::map<std::string, std::string> sums;
+  for (auto it = metadata.begin(); it != metadata.end();) {
+    const bool is_sum = it->first.starts_with(kChecksum);
+    if (is_sum) sums.insert(*it);
+    it = is_sum ? metadata.erase(it) : std::next(it);
+  }
+  if (sums.empty()) return;
+  const auto take = [&](const std::string& key) {
+    const auto it = sums.find(key);
+    check(it != sums.end(), "it lacks the checksum '{}': it is damaged", key);
+    std::string sum = it->second;
+    sums.erase(it);
+    return sum;
+  };
+  check(take(kChecksum) == checksum_of_header(header),
+        "its header does not match its checksum: it is damaged, or another program changed it");
+  for (const Entry& entry : entries) {
+    check(take(checksum_key(entry.tensor.name)) == checksum(entry.tensor.bytes),
+          "tensor '{}' does not match its checksum: it is damaged, or another program changed it", entry.tensor.name);
+  }
+  if (!sums.empty()) fail("it has the checksum '{}' of a tensor that it lacks: it is damaged", sums.begin()->first);
+}
+
+TensorFile parse_file(std::vector<std::byte> bytes) {
+  const std::string_view text = header_text(bytes);
+  const json header = parse_header(text);
+  std::map<std::string, std::string> metadata = parse_metadata(header);
+  std::vector<Entry> entries;
+  for (const auto& [name, value] : header.items()) {
+    if (name != kMetadata) entries.push_back(parse_entry(name, value));
+  }
+  place(entries, std::span(bytes).subspan(kLengthBytes + text.size()));
+  check_checksums(header, entries, metadata);
+  std::vector<TensorView> tensors;
+  for (Entry& entry : entries) tensors.push_back(std::move(entry.tensor));
+  return {std::move(bytes), std::move(tensors), std::move(metadata)};
+}
+
+}  // namespace
+
+const TensorView* TensorFile::find(std::string_view name) const {
+  const auto it =
+      std::find_if(tensors_.begin(), tensors_.end(), [&](const TensorView& tensor) { return tensor.name == name; });
+  return it == tensors_.end() ? nullptr : &*it;
+}
+
+void write_safetensors(const std::filesystem::path& path, std::vector<TensorView> tensors,
+                       const std::map<std::string, std::string>& metadata, Keep keep, FileSystem& file_system) {
+  std::string header;
+  try {
+    check_tensors(tensors);
+    std::sort(tensors.begin(), tensors.end(), [](const TensorView& a, const TensorView& b) {
+      return std::pair(rank_of(a.dtype), std::string_view(a.name)) <
+             std::pair(rank_of(b.dtype), std::string_view(b.name));
+    });
+    header = make_header(tensors, metadata);
+  } catch (const Error& error) {
+    fail("cannot save {}: {}", path.string(), error.what());
+  } catch (const json::exception& error) {
+    fail("cannot save {}: a name or the metadata is not UTF-8 ({})", path.string(), error.what());
+  }
+  std::vector<std::span<const std::byte>> parts{std::as_bytes(std::span(header))};
+  for (const TensorView& tensor : tensors) parts.push_back(tensor.bytes);
+  write_durably(path, parts, keep, file_system);
+}
+
+TensorFile read_safetensors(const std::filesystem::path& path, FileSystem& file_system) {
+  try {
+    return parse_file(read_whole_file(path, file_system));
+  } catch (const Error& error) {
+    const std::filesystem::path previous = previous_of(path);
+    std::error_code ignored;
+    const bool has_previous = std::filesystem::exists(previous, ignored);
+    fail("{} cannot be loaded: {}{}", path.string(), error.what(),
+         has_previous ? fmt::format("; the file saved before it is {}", previous.string()) : std::string());
+  }
+}
+
+}  // namespace gradamp

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// Tensors in a file, in the safetensors format (https://github.com/huggingface/safetensors, "Format"), written so that
+// a crash harms nothing and read so that damage is found.
+//
+// Ours is an ordinary safetensors file whose __metadata__ also holds CRC-32C checksums, in 8 hexadecimal digits: under
+// "crc32c:<name>" that of a tensor's bytes, under "crc32c" that of the header itself, taken without this one entry and
+// as compact JSON with sorted keys. A file has all of these or none.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "gradamp/core/dtype.h"
+#include "gradamp/core/shape.h"
+#include "gradamp/data/files/durable_file.h"
+
+namespace gradamp {
+
+/// A tensor whose elements lie elsewhere, row-major.
+struct TensorView {
+  std::string name;
+  DType dtype = DType::kF32;
+  Shape shape;
+  std::span<const std::byte> bytes;
+};
+
+/// A tensor with its elements.
+struct TensorRecord {
+  std::string name;
+  DType dtype = DType::kF32;
+  Shape shape;
+  std::vector<std::byte> bytes;
+
+  /// Valid as long as this record is.
+  TensorView view() const { return {name, dtype, shape, bytes}; }
+};
+
+/// What a file held. The views are into its own copy of the file, so it moves but does not copy; in a file of ours
+/// each tensor is aligned for its type.
+class TensorFile {
+ public:
+  TensorFile(std::vector<std::byte> bytes, std::vector<TensorView> tensors, std::map<std::string, std::string> metadata)
+      : bytes_(std::move(bytes)), tensors_(std::move(tensors)), metadata_(std::move(metadata)) {}
+  TensorFile(TensorFile&&) = default;
+  TensorFile& operator=(TensorFile&&) = default;
+
+  /// In the file's order.
+  const std::vector<TensorView>& tensors() const { return tensors_; }
+  /// Without the checksums.
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  /// The tensor of that name, or null.
+  const TensorView* find(std::string_view name) const;
+
+ private:
+  std::vector<std::byte> bytes_;
+  std::vector<TensorView> tensors_;
+  std::map<std::string, std::string> metadata_;
+};
+
+/// Writes `tensors` and `metadata` to `path` as write_durably() does. Equal contents, in any order, give equal bytes:
+/// tensors stand by descending alignment and then by name, as the reference writer puts them. Throws Error for a name
+/// used twice, a number of bytes that the shape does not need, a metadata key that begins with "crc32c", text that is
+/// not UTF-8, and where write_durably() does.
+void write_safetensors(const std::filesystem::path& path, std::vector<TensorView> tensors,
+                       const std::map<std::string, std::string>& metadata, Keep keep,
+                       FileSystem& file_system = real_file_system());
+
+/// Reads a file of ours or of another safetensors writer. Throws Error with the path and the reason where the file is
+/// missing, breaks a rule of the format, does not match its checksums, or holds what this program has no use for (a
+/// tensor of more than 4 dimensions, a dtype that is not in DType); and names previous_of(path) if that exists.
+TensorFile read_safetensors(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
+
+}  // namespace gradamp

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/data/registry/datasets.h"
+
+#include <string_view>
+#include <utility>
+
+#include <fmt/ranges.h>
+
+#include "gradamp/core/error.h"
+#include "gradamp/data/cifar/cifar.h"
+
+namespace gradamp {
+namespace {
+
+Dataset load_made(const DatasetChoice& choice, const std::string& split, std::int64_t images) {
+  const std::int64_t all = split == "train" ? kMadeTrainImages : kMadeTestImages;
+  return make_dataset(choice.seed, split, images == 0 ? all : images);
+}
+
+Dataset load_ten(const DatasetChoice& choice, const std::string& split, std::int64_t) {
+  Cifar10Options options;
+  options.allow_partial = choice.allow_partial;
+  return load_cifar10(choice.path, split, options);
+}
+
+template <bool kCoarse>
+Dataset load_hundred(const DatasetChoice& choice, const std::string& split, std::int64_t) {
+  Cifar100Options options;
+  options.coarse = kCoarse;
+  options.allow_partial = choice.allow_partial;
+  return load_cifar100(choice.path, split, options);
+}
+
+const char* const kFetchTen = "`gradamp data fetch --dataset cifar10` downloads it";
+const char* const kFetchHundred = "`gradamp data fetch --dataset cifar100` downloads it";
+
+std::vector<DatasetSource>& sources() {
+  const std::vector<std::string> ten = {"cifar-10-batches-bin", "cifar-10-batches-py"};
+  const std::vector<std::string> hundred = {"cifar-100-binary", "cifar-100-python"};
+  static std::vector<DatasetSource> all = {
+      {"made", kMadeTrainImages, kMadeTestImages, false, {}, "", load_made},
+      {"cifar10", 50000, 10000, true, ten, kFetchTen, load_ten},
+      {"cifar100", 50000, 10000, true, hundred, kFetchHundred, load_hundred<false>},
+      {"cifar100-coarse", 50000, 10000, true, hundred, kFetchHundred, load_hundred<true>},
+  };
+  return all;
+}
+
+}  // namespace
+
+std::vector<std::string> dataset_names() {
+  std::vector<std::string> names;
+  for (const DatasetSource& source : sources()) names.push_back(source.name);
+  return names;
+}
+
+const DatasetSource& dataset_source(const std::string& name) {
+  for (const DatasetSource& source : sources())
+    if (source.name == name) return source;
+  fail("unknown dataset '{}'; there are {}", name, fmt::join(dataset_names(), ", "));
+}
+
+void register_dataset(DatasetSource source) {
+  constexpr std::string_view kOf = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+  check(!source.name.empty() && source.name.find_first_not_of(kOf) == std::string::npos,
+        "expected a dataset's name of letters, digits, '-', '_' and '.', got '{}'", source.name);
+  check(source.load != nullptr, "dataset '{}': expected a function that loads it, got none", source.name);
+  for (const DatasetSource& other : sources())
+    check(other.name != source.name, "there is a dataset '{}' already; give yours another name", source.name);
+  sources().push_back(std::move(source));
+}
+
+Dataset load_dataset(const DatasetChoice& choice, const std::string& split) {
+  const DatasetSource& source = dataset_source(choice.name);
+  const std::int64_t limit = split == "train" ? choice.train_images : choice.test_images;
+  check(limit >= 0, "expected 0 (all) or more images of the split {}, got {}", split, limit);
+  check(!source.is_read || !choice.path.empty(), "{}: expected the path of its folder or archive{}{}", choice.name,
+        source.how_to_get.empty() ? "" : "; ", source.how_to_get);
+  Dataset dataset = source.load(choice, split, limit);
+  check_dataset(dataset);
+  if (limit == 0 || limit == dataset.count) return dataset;
+  return first_images(dataset, limit);
+}
+
+}  // namespace gradamp

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// A training run in one safetensors file: the weights and running statistics under PyTorch's names, and under
+// "gradamp." everything else that the steps to come depend on. Equal states give equal bytes.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "gradamp/data/files/file_system.h"
+#include "gradamp/data/files/safetensors.h"
+#include "gradamp/optim/optimizer.h"
+
+namespace gradamp {
+
+/// What a checkpoint is of: the live objects of a run.
+struct CheckpointState {
+  Module& network;
+  Optimizer& optimizer;
+  const StepState& state;
+};
+
+/// Where a run is. Epoch 0, finished: before the first.
+struct CheckpointPosition {
+  int epoch = 0;
+  bool epoch_finished = true;  // else inside it, behind the images that StepState tells of
+};
+
+/// Writes `path` whole or not at all, and keeps the checkpoint before as `path`.previous. `epoch_finished`: the
+/// position is the end of the epoch in state.counters, not inside it. `settings`: what determines the numbers, as text.
+void save_checkpoint(const std::filesystem::path& path, const CheckpointState& state, bool epoch_finished,
+                     const std::string& settings, FileSystem& file_system);
+
+/// A checkpoint that was read, and is known to be whole.
+class CheckpointFile {
+ public:
+  /// Error with the reason where it cannot be read, is damaged, or is no checkpoint of a run.
+  CheckpointFile(std::filesystem::path path, FileSystem& file_system);
+
+  const std::filesystem::path& path() const { return path_; }
+  const CheckpointPosition& position() const { return position_; }
+  /// As given to save_checkpoint.
+  const std::string& settings() const { return settings_; }
+
+  /// Restores everything bit for bit, or throws Error with the reason and restores nothing: also where the file is of
+  /// the same kind of device with another numerics version (core/numerics.h).
+  void restore(const CheckpointState& state) const;
+  /// The same without what layers were selected: `state` is of a run that has selected none so far, as this has not.
+  void restore_beginning(const CheckpointState& state) const;
+
+ private:
+  void check_version(const CheckpointState& state) const;
+  void restore(const CheckpointState& state, const std::vector<NamedBuffer>& tensors) const;
+
+  std::filesystem::path path_;
+  TensorFile file_;
+  CheckpointPosition position_;
+  std::string settings_;
+};
+
+/// Only the weights and running statistics, of a checkpoint or of any safetensors file with PyTorch's names.
+void load_weights(const std::filesystem::path& path, Module& network, FileSystem& file_system = real_file_system());
+
+}  // namespace gradamp

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/optim/training/evaluator.h"
+
+#include <algorithm>
+
+#include "gradamp/core/operations.h"
+
+namespace gradamp {
+
+Evaluator::Evaluator(Module& network, const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size)
+    : network_(network),
+      data_(data),
+      gather_(gather),
+      batch_size_(batch_size),
+      state_(make_step_state(data.images.backend(), 0)),
+      order_(make_order(data.images.backend(), data.count, 0, 0)) {}
+
+void Evaluator::evaluate_batch(std::int64_t count) const {
+  const NoGrad no_grad;
+  const Batch batch = gather_batch(data_.images, data_.labels, order_, count, state_, gather_);
+  softmax_cross_entropy(network_.forward(Variable(batch.images), Mode::kEvaluation), batch.labels, state_);
+  order_.backend().advance_step(state_, count);
+}
+
+Evaluation Evaluator::run() {
+  state_.counters.fill_zero();
+  state_.metrics.fill_zero();
+  for (std::int64_t done = 0; done < data_.count; done += batch_size_) {
+    const std::int64_t count = std::min(batch_size_, data_.count - done);
+    std::unique_ptr<Recording>& batch = batches_[count];
+    if (!batch) batch = order_.backend().record([this, count] { evaluate_batch(count); });
+    try {
+      batch->replay();
+    } catch (const OutOfMemory& error) {
+      fail("evaluating {} images at once: {}; try a smaller batch for evaluation", count, error.what());
+    }
+  }
+  const std::vector<double> metrics = state_.metrics.to_host<double>();
+  const double images = static_cast<double>(data_.count);
+  return {metrics[kLossSum] / images, metrics[kCorrect] / images, data_.count};
+}
+
+std::vector<float> Evaluator::outputs() {
+  state_.counters.fill_zero();
+  std::vector<float> outputs;
+  const NoGrad no_grad;
+  for (std::int64_t done = 0; done < data_.count; done += batch_size_) {
+    const std::int64_t count = std::min(batch_size_, data_.count - done);
+    const Batch batch = gather_batch(data_.images, data_.labels, order_, count, state_, gather_);
+    const Variable y = network_.forward(Variable(batch.images), Mode::kEvaluation);
+    const std::vector<float> values = y.value_as(DType::kF32).to_host<float>();
+    outputs.insert(outputs.end(), values.begin(), values.end());
+    order_.backend().advance_step(state_, count);
+  }
+  return outputs;
+}
+
+}  // namespace gradamp

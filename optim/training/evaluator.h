@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// Evaluator: loss and accuracy of a network on a dataset.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "gradamp/core/backend.h"
+#include "gradamp/data/device_dataset.h"
+#include "gradamp/layers/module.h"
+
+namespace gradamp {
+
+/// Mean loss and accuracy of weights on a dataset.
+struct Evaluation {
+  double loss = 0, accuracy = 0;
+  std::int64_t images = 0;
+};
+
+/// Evaluates a network on all of a dataset, again and again: what it asks of the device is recorded once.
+class Evaluator {
+ public:
+  /// `network` and `data` must outlive it.
+  Evaluator(Module& network, const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size);
+  Evaluation run();
+  /// What the network gives for every image, before the softmax: (images, classes), row by row.
+  std::vector<float> outputs();
+
+ private:
+  void evaluate_batch(std::int64_t count) const;
+
+  Module& network_;
+  const DeviceDataset& data_;
+  GatherParams gather_;
+  std::int64_t batch_size_;
+  StepState state_;
+  Tensor order_;
+  std::map<std::int64_t, std::unique_ptr<Recording>> batches_;  // by their size: the last may be smaller
+};
+
+}  // namespace gradamp

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/optim/training/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "gradamp/core/error.h"
+
+namespace gradamp {
+namespace {
+
+/// On a GPU, where a look takes a little of its time.
+constexpr std::int64_t kStepsPerLook = 8;
+
+class Stopwatch {
+ public:
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+/// What determines the numbers, as text.
+std::string describe(const TrainerOptions& options, const TrainingData& data) {
+  const OptimizerOptions& optimizer = options.optimizer;
+  const SelectionOptions& selection = optimizer.selection;
+  std::string types;
+  for (const LayerType type : selection.types) types += fmt::format(" {}", name_of(type));
+  const GatherParams& gather = data.train_gather;
+  const std::string augmentation =
+      gather.augment ? fmt::format("padding {}, flip {}", gather.padding, gather.flip) : "none";
+  return fmt::format(
+      "{} images of {} classes, augmentation {}; batch size {}; strategy {}; reselect every {}; momentum {}; weight "
+      "decay {}; nesterov {}; granularity {}; "
+      "selection {} by measure {}, case {}, threshold {}, random fraction {} of{}, seed {}; placement {}",
+      data.train.count, data.train.classes, augmentation, options.batch_size, to_string(optimizer.strategy),
+      optimizer.strategy.reselect_every, optimizer.sgd.momentum, optimizer.sgd.weight_decay, optimizer.sgd.nesterov,
+      static_cast<int>(optimizer.sgd.granularity), static_cast<int>(selection.method),
+      static_cast<int>(selection.measure), static_cast<int>(selection.selection_case), selection.threshold,
+      selection.fraction, types, selection.seed, static_cast<int>(optimizer.placement));
+}
+
+TrainerOptions resolved(TrainerOptions options, const TrainingData& data) {
+  check(options.evaluation_batch >= 1, "expected 1 or more images evaluated at once, got {}", options.evaluation_batch);
+  if (options.settings.empty()) options.settings = describe(options, data);
+  return options;
+}
+
+/// All of one device.
+TrainingData checked(TrainingData data, const Module& network, const StepState& state) {
+  const Backend* backend = &state.counters.backend();
+  bool same = &data.train.images.backend() == backend && &data.test.images.backend() == backend &&
+              (!data.validation || &data.validation->images.backend() == backend);
+  for (const NamedParameter& parameter : const_cast<Module&>(network).named_parameters())
+    same = same && &parameter.variable.value().backend() == backend;
+  check(same,
+        "expected the network, its StepState and the data on one device, got several: make all of them with the "
+        "same Backend");
+  return data;
+}
+
+}  // namespace
+
+NotFinite::NotFinite(int epoch, std::int64_t step)
+    : Error(fmt::format("the loss or a gradient is not finite in epoch {}, step {} of the run; try a smaller learning "
+                        "rate",
+                        epoch, step)),
+      epoch_(epoch),
+      step_(step) {}
+
+Trainer::Trainer(Module& network, const StepState& state, TrainingData data, TrainerOptions options,
+                 TrainerCallbacks callbacks)
+    : network_(network),
+      state_(state),
+      data_(checked(std::move(data), network, state)),
+      options_(resolved(std::move(options), data_)),
+      callbacks_(std::move(callbacks)),
+      optimizer_(network, state, options_.optimizer),
+      steps_(data_.train, data_.train_gather, options_.batch_size, state, network, optimizer_),
+      evaluator_(network, data_.test, data_.test_gather, options_.evaluation_batch) {
+  if (data_.validation) validator_.emplace(network, *data_.validation, data_.test_gather, options_.evaluation_batch);
+}
+
+std::int64_t Trainer::steps_per_epoch() const {
+  return (data_.train.count + options_.batch_size - 1) / options_.batch_size;
+}
+
+bool Trainer::run(int last_epoch) {
+  check(last_epoch >= 0, "expected the epoch to train to, or 0 for the last, got {}", last_epoch);
+  const int last = last_epoch > 0 ? std::min(last_epoch, epochs()) : epochs();
+  for (int epoch = position_.epoch_finished ? position_.epoch + 1 : position_.epoch; epoch <= last; ++epoch) {
+    const Stopwatch watch;
+    if (position_.epoch_finished) begin_epoch(epoch);
+    if (!train_epoch(epoch)) return false;
+    finish_epoch(epoch, watch.seconds());
+  }
+  return true;
+}
+
+void Trainer::begin_epoch(int epoch) {
+  state_.begin_epoch(epoch);
+  position_ = {epoch, false};
+  tell(optimizer_.begin_epoch(epoch));
+}
+
+/// The rest of the epoch; false where it was stopped. The host asks for the steps and waits only at the end.
+bool Trainer::train_epoch(int epoch) {
+  const Stopwatch watch;
+  steps_.begin_epoch(epoch);
+  const std::int64_t first = state_.counter(kPosition), count = data_.train.count;
+  const bool is_gpu = data_.train.images.backend().device().kind == DeviceKind::kCuda;
+  const std::int64_t interval = is_gpu ? kStepsPerLook : 1;
+  std::int64_t done = first;
+  for (std::int64_t step = 1; done < count; ++step) {
+    if (options_.stop && options_.stop->load()) break;
+    const std::int64_t images = std::min(options_.batch_size, count - done);
+    steps_.run(images);
+    done += images;
+    if (step % interval == 0 || done == count) steps_.look();
+    hear(epoch, first, watch.seconds(), false);
+  }
+  if (done < count) steps_.look();
+  hear(epoch, first, watch.seconds(), true);
+  return done == count;
+}
+
+/// Takes the reports that have arrived, or waits for all of them.
+void Trainer::hear(int epoch, std::int64_t first, double seconds, bool wait) {
+  const Stopwatch watch;
+  while (const std::optional<StepReport> report = steps_.next_report(wait)) {
+    if (report->first_bad_step != 0) {
+      is_broken_ = true;
+      throw NotFinite(epoch, report->first_bad_step);
+    }
+    images_per_second_ = static_cast<double>(report->position - first) / (seconds + watch.seconds());
+    if (callbacks_.on_step) callbacks_.on_step(progress(epoch, *report));
+  }
+}
+
+StepProgress Trainer::progress(int epoch, const StepReport& report) const {
+  const double images = static_cast<double>(report.position);
+  const double left = static_cast<double>(data_.train.count) * (epochs() - epoch + 1) - images;
+  return {epoch,
+          epochs(),
+          report.position,
+          data_.train.count,
+          report.loss_sum / images,
+          report.correct / images,
+          images_per_second_,
+          left / images_per_second_};
+}
+
+void Trainer::tell(const std::optional<EpochRecord>& record) const {
+  if (!record || !callbacks_.on_selection) return;
+  const std::int64_t iterations = steps_per_epoch() * record->window_epochs();
+  callbacks_.on_selection({record->epoch(), iterations > 0 ? noise_floor(iterations) : 0.0, record->read()});
+}
+
+void Trainer::finish_epoch(int epoch, double seconds) {
+  const Stopwatch watch;
+  tell(optimizer_.end_epoch());
+  const Evaluation test = evaluator_.run();
+  const std::vector<double> metrics = state_.metrics.to_host<double>();
+  const EpochPlan plan = optimizer_.plan(epoch);
+  const double images = static_cast<double>(data_.train.count);
+  EpochSummary summary;
+  summary.epoch = epoch;
+  summary.epochs = epochs();
+  summary.learning_rate = plan.learning_rate;
+  summary.train_loss = metrics[kLossSum] / images;
+  summary.train_accuracy = metrics[kCorrect] / images;
+  summary.test_loss = test.loss;
+  summary.test_accuracy = test.accuracy;
+  if (const std::optional<Evaluation> validation = evaluate_validation()) {
+    summary.validation_loss = validation->loss;
+    summary.validation_accuracy = validation->accuracy;
+  }
+  summary.seconds = seconds + watch.seconds();
+  summary.images_per_second = images_per_second_;
+  summary.analyzed = plan.analyzed;
+  summary.amplified = plan.amplified;
+  position_ = {epoch, true};
+  if (callbacks_.on_epoch) callbacks_.on_epoch(summary);
+}
+
+std::optional<Evaluation> Trainer::evaluate_validation() {
+  if (!validator_) return std::nullopt;
+  return validator_->run();
+}
+
+void Trainer::save(const std::filesystem::path& path, FileSystem& file_system) {
+  check(!is_broken_, "{}: the run ended with a number that is not finite, so there is nothing to save", path.string());
+  save_checkpoint(path, checkpoint_state(), position_.epoch_finished, options_.settings, file_system);
+}
+
+void Trainer::load(const std::filesystem::path& path, FileSystem& file_system) {
+  load(CheckpointFile(path, file_system));
+}
+
+void Trainer::load(const CheckpointFile& file) {
+  check(file.settings() == options_.settings,
+        "{} was saved with other settings than this run's: expected '{}', got '{}'", file.path().string(),
+        options_.settings, file.settings());
+  file.restore(checkpoint_state());
+  position_ = file.position();
+  is_broken_ = false;
+}
+
+void Trainer::load_beginning(const CheckpointFile& file) {
+  file.restore_beginning(checkpoint_state());
+  position_ = file.position();
+}
+
+}  // namespace gradamp

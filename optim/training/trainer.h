@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+// Trainer: the training loop, from a module and data to a trained network, on one device. It owns the order of things:
+// an epoch's beginning, its steps, its end and its evaluation, so that none can be forgotten.
+//
+//   const auto backend = make_backend(Device{});
+//   const StepState state = make_step_state(*backend, 1);
+//   MyNetwork network(*backend, state);
+//   initialize(network, Initialization::kPyTorch, 1);
+//   TrainerOptions options;
+//   options.optimizer.strategy = parse_strategy("10:0.1, 20:0.1:2, 30:0.01");
+//   Trainer trainer(network, state, upload_training_data(*backend, train, test), options);
+//   trainer.run();
+//
+// Within an epoch the host asks for steps and does not wait for them. One thread calls a Trainer; another one
+// may set the stop flag. A Trainer, its network and its data are on one device.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "gradamp/data/device_dataset.h"
+#include "gradamp/optim/optimizer.h"
+#include "gradamp/optim/training/checkpoint.h"
+#include "gradamp/optim/training/evaluator.h"
+#include "gradamp/optim/training/training_records.h"
+#include "gradamp/optim/training/training_steps.h"
+
+namespace gradamp {
+
+struct TrainerOptions {
+  std::int64_t batch_size = 128;        // images; an epoch's last batch may be smaller
+  std::int64_t evaluation_batch = 500;  // images; changes speed and memory only
+  OptimizerOptions optimizer;           // with the strategy, which says how many epochs there are
+  /// Looked at after each step: once it is true, the step under way is finished and run() returns.
+  const std::atomic<bool>* stop = nullptr;
+  /// What determines the numbers, written to checkpoints and compared when one is loaded. Empty: these options, the
+  /// augmentation and the sizes of the data as text; that network and images are the same is up to the caller.
+  std::string settings;
+};
+
+/// Functions that hear how a run goes, each where it is set. They are called by the thread that called run(), and may
+/// call save() and evaluate().
+struct TrainerCallbacks {
+  std::function<void(const StepProgress&)> on_step;  // on a GPU about every eighth step
+  std::function<void(const SelectionSummary&)> on_selection;
+  std::function<void(const EpochSummary&)> on_epoch;
+};
+
+/// The loss or a gradient was not finite, or a label no class, which makes the loss so. No parameter has changed since
+/// that step.
+class NotFinite : public Error {
+ public:
+  NotFinite(int epoch, std::int64_t step);
+  int epoch() const { return epoch_; }
+  /// Of the run, from 1.
+  std::int64_t step() const { return step_; }
+
+ private:
+  int epoch_;
+  std::int64_t step_;
+};
+
+class Trainer {
+ public:
+  /// `network` must outlive it and its weights be there already; its parameters move into the optimizer's arena.
+  /// `state` is the one that the network's dropouts have. Error where an option is out of range, the options do not go
+  /// together, or network, state and data are not on one device.
+  Trainer(Module& network, const StepState& state, TrainingData data, TrainerOptions options,
+          TrainerCallbacks callbacks = {});
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
+
+  /// Trains on from position() to the end of `last_epoch`, or where that is 0, of the strategy's last. False where the
+  /// stop flag ended it before. NotFinite where the loss or a gradient is not finite, after which only load() goes on;
+  /// OutOfMemory or Error, with a size that fits, where the device's memory does not suffice.
+  bool run(int last_epoch = 0);
+
+  const CheckpointPosition& position() const { return position_; }
+  /// Whether the strategy's last epoch is done.
+  bool finished() const { return position_.epoch_finished && position_.epoch >= epochs(); }
+  int epochs() const { return options_.optimizer.strategy.epochs(); }
+  /// Of a whole epoch.
+  std::int64_t steps_per_epoch() const;
+
+  /// Writes everything that the steps to come depend on: `path` whole or not at all; the file before is kept as
+  /// `path`.previous. Error after NotFinite, until load().
+  void save(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
+  /// Goes on from a checkpoint, bit for bit as if the run had never been broken off. Error, with nothing changed, where
+  /// it is damaged or of other settings or another network.
+  void load(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
+  void load(const CheckpointFile& file);
+  /// The same from a run that has selected nothing yet, whatever its settings: the caller knows that it began as this
+  /// one.
+  void load_beginning(const CheckpointFile& file);
+
+  /// On the test images, or where there are some and it is asked for, on the validation images.
+  Evaluation evaluate() { return evaluator_.run(); }
+  std::optional<Evaluation> evaluate_validation();
+
+  const Optimizer& optimizer() const { return optimizer_; }
+  const TrainingData& data() const { return data_; }
+
+ private:
+  void begin_epoch(int epoch);
+  bool train_epoch(int epoch);
+  void finish_epoch(int epoch, double seconds);
+  void hear(int epoch, std::int64_t first, double seconds, bool wait);
+  void tell(const std::optional<EpochRecord>& record) const;
+  StepProgress progress(int epoch, const StepReport& report) const;
+  CheckpointState checkpoint_state() { return {network_, optimizer_, state_}; }
+
+  Module& network_;
+  StepState state_;
+  TrainingData data_;
+  TrainerOptions options_;
+  TrainerCallbacks callbacks_;
+  Optimizer optimizer_;
+  TrainingSteps steps_;
+  Evaluator evaluator_;
+  std::optional<Evaluator> validator_;
+  CheckpointPosition position_;
+  bool is_broken_ = false;  // since NotFinite
+  double images_per_second_ = 0;
+};
+
+}  // namespace gradamp

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/optim/training/training_steps.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "gradamp/core/operations.h"
+
+namespace gradamp {
+namespace {
+
+template <typename T>
+T element(std::span<const std::byte> bytes, int place) {
+  T value;
+  std::memcpy(&value, bytes.data() + static_cast<std::size_t>(place) * sizeof(T), sizeof(T));
+  return value;
+}
+
+}  // namespace
+
+TrainingSteps::TrainingSteps(const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size,
+                             const StepState& state, Module& network, Optimizer& optimizer)
+    : data_(data),
+      gather_(gather),
+      batch_size_(batch_size),
+      state_(state),
+      network_(network),
+      optimizer_(optimizer),
+      backend_(data.images.backend()),
+      order_(Tensor::empty(backend_, {data.count}, DType::kI32)) {
+  check(batch_size >= 1, "expected steps of 1 or more images, got {}", batch_size);
+}
+
+void TrainingSteps::begin_epoch(int epoch) {
+  write_order(order_, static_cast<std::uint64_t>(state_.counter(kSeed)), epoch);
+}
+
+void TrainingSteps::run(std::int64_t count) {
+  std::unique_ptr<Recording>& step = steps_[{count, optimizer_.step_kind()}];
+  if (!step) step = backend_.record([this, count] { compute(count); });
+  try {
+    step->replay();
+  } catch (const OutOfMemory& error) {
+    const std::int64_t fits = largest_batch();
+    fail("a step of {} images: {}; {}", count, error.what(),
+         fits > 0 ? fmt::format("a batch size of {} would fit", fits) : "not even a step of one image fits");
+  }
+}
+
+/// Everything of a step: what is recorded.
+void TrainingSteps::compute(std::int64_t count) const {
+  const Batch batch = gather_batch(data_.images, data_.labels, order_, count, state_, gather_);
+  optimizer_.begin_step();
+  // The logits' handle goes before the backward, so that their graph is released as it is walked.
+  const Variable loss =
+      softmax_cross_entropy(network_.forward(Variable(batch.images), Mode::kTraining), batch.labels, state_);
+  loss.backward();
+  optimizer_.step();
+  backend_.advance_step(state_, count);
+}
+
+/// Bytes that steps of `count` images hold beside what is in use without them.
+std::int64_t TrainingSteps::step_memory(std::int64_t count) const {
+  const std::unique_ptr<Recording> step = backend_.record([this, count] { compute(count); });
+  backend_.release_unused_memory();
+  step->replay();
+  const MemoryUse use = backend_.memory_use();
+  return static_cast<std::int64_t>(use.held - use.in_use);
+}
+
+/// About the most images of a step that the memory suffices for, or 0. A step's memory is a constant and so much an
+/// image: two small steps tell both. They change weights and statistics, so the run is over.
+std::int64_t TrainingSteps::largest_batch() {
+  steps_.clear();
+  try {
+    const std::int64_t few = std::clamp<std::int64_t>(batch_size_ / 16, 1, 8), more = 2 * few;
+    const std::int64_t of_few = step_memory(few), of_more = step_memory(more);
+    const double an_image = static_cast<double>(of_more - of_few) / static_cast<double>(more - few);
+    const double constant = static_cast<double>(of_few) - an_image * static_cast<double>(few);
+    backend_.release_unused_memory();
+    const MemoryUse use = backend_.memory_use();
+    const double available = static_cast<double>(use.held - use.in_use + use.free);
+    constexpr double kUsable = 0.95;  // a graph's own needs, and an epoch's last, smaller step
+    const auto images = static_cast<std::int64_t>((kUsable * available - constant) / an_image);
+    return std::clamp<std::int64_t>(images > 8 ? images / 8 * 8 : images, more, batch_size_ - 1);
+  } catch (const OutOfMemory&) {
+    return 0;
+  }
+}
+
+void TrainingSteps::look() {
+  looks_.push_back({backend_.start_read(state_.counters), backend_.start_read(state_.metrics)});
+}
+
+std::optional<StepReport> TrainingSteps::next_report(bool wait) {
+  if (looks_.empty()) return std::nullopt;
+  const Look& next = looks_.front();
+  if (!wait && !(next.counters->ready() && next.metrics->ready())) return std::nullopt;
+  const std::span<const std::byte> counters = next.counters->bytes(), metrics = next.metrics->bytes();
+  const StepReport report{element<std::int64_t>(counters, kPosition), element<double>(metrics, kLossSum),
+                          element<double>(metrics, kCorrect), element<std::int64_t>(counters, kFirstBadStep)};
+  looks_.pop_front();
+  return report;
+}
+
+}  // namespace gradamp

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/data/files/durable_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <functional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "gradamp/core/error.h"
+#include "gradamp/tests/data/files/failing_file_system.h"
+#include "gradamp/tests/data/files/scratch_folder.h"
+
+namespace gradamp {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using Names = std::set<std::string>;
+
+// In three parts, the middle one empty, so that a fault also falls between two.
+void save(const std::filesystem::path& path, std::string_view text, Keep keep,
+          FileSystem& file_system = real_file_system()) {
+  const auto bytes = std::as_bytes(std::span(text));
+  const std::array<std::span<const std::byte>, 3> parts{bytes.first(text.size() / 2), bytes.first(0),
+                                                        bytes.subspan(text.size() / 2)};
+  write_durably(path, parts, keep, file_system);
+}
+
+std::string error_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "(no error)";
+}
+
+TEST(WriteDurably, WritesThePartsAndReplacesWhatWasThere) {
+  const ScratchFolder folder;
+  save(folder / "model", "a longer first text", Keep::kNothing);
+  EXPECT_EQ(text_of(folder / "model"), "a longer first text");
+  save(folder / "model", "second", Keep::kNothing);
+  EXPECT_EQ(text_of(folder / "model"), "second");
+  write_durably(folder / "empty", {}, Keep::kNothing);
+  EXPECT_EQ(text_of(folder / "empty"), "");
+  EXPECT_EQ(folder.names(), (Names{"empty", "model"}));
+}
+
+TEST(WriteDurably, KeepsThePreviousFile) {
+  const ScratchFolder folder;
+  save(folder / "model", "first", Keep::kPrevious);
+  EXPECT_EQ(folder.names(), Names{"model"});
+  save(folder / "model", "second", Keep::kPrevious);
+  save(folder / "model", "third", Keep::kPrevious);
+  EXPECT_EQ(text_of(folder / "model"), "third");
+  EXPECT_EQ(text_of(folder / "model.previous"), "second");
+  save(folder / "model", "fourth", Keep::kNothing);
+  EXPECT_EQ(text_of(folder / "model.previous"), "second");
+  EXPECT_EQ(folder.names(), (Names{"model", "model.previous"}));
+}
+
+TEST(WriteDurably, TakesARelativePath) {
+  const ScratchFolder folder;
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(folder.path());
+  save("model", "text", Keep::kPrevious);
+  std::filesystem::current_path(before);
+  EXPECT_EQ(text_of(folder / "model"), "text");
+}
+
+TEST(WriteDurably, SyncsTheFileBeforeTheRenameAndTheFolderAfterIt) {
+  const ScratchFolder folder;
+  const std::string name = folder.path().filename().string();
+  save(folder / "model", "old", Keep::kNothing);
+  FailingFileSystem watched;
+  save(folder / "model", "new.", Keep::kPrevious, watched);
+  EXPECT_THAT(watched.done(),
+              ElementsAre("open model.tmp", "write model.tmp", "write model.tmp", "fsync model.tmp", "close model.tmp",
+                          "link model model.previous.tmp", "rename model.previous.tmp model.previous",
+                          "rename model.tmp model", "open " + name, "fsync " + name, "close " + name));
+}
+
+// After a kill between keeping the previous file and replacing it, both names mean one file, and rename(2) between two
+// names of one file does nothing and leaves both.
+TEST(WriteDurably, GoesOnWherePreviousAndPathAreOneFile) {
+  const ScratchFolder folder;
+  save(folder / "model", "old", Keep::kNothing);
+  std::filesystem::create_hard_link(folder / "model", folder / "model.previous");
+  save(folder / "model", "new", Keep::kPrevious);
+  EXPECT_EQ(text_of(folder / "model"), "new");
+  EXPECT_EQ(text_of(folder / "model.previous"), "old");
+  EXPECT_EQ(folder.names(), (Names{"model", "model.previous"}));
+}
+
+TEST(WriteDurably, SaysWhatFailedWhyAndWhatHolds) {
+  const ScratchFolder folder;
+  const std::string path = (folder / "model").string();
+  const auto failing_at = [&](int at) {
+    FailingFileSystem full(Fault::kNoSpace, at);
+    return error_of([&] { save(path, "text", Keep::kNothing, full); });
+  };
+  EXPECT_EQ(failing_at(3), "cannot save " + path + ": writing " + path +
+                               ".tmp failed: No space left on device; there was no file before, and there is none now");
+  put_text(path, "old");
+  EXPECT_EQ(failing_at(3), "cannot save " + path + ": writing " + path +
+                               ".tmp failed: No space left on device; the old file is untouched");
+  EXPECT_EQ(
+      failing_at(9),
+      "cannot save " + path + ": syncing the folder of " + path +
+          " failed: No space left on device; the new file is in place and whole, but may not survive a power failure");
+  const std::string nowhere = (folder / "missing" / "model").string();
+  EXPECT_THAT(error_of([&] { save(nowhere, "text", Keep::kNothing); }), HasSubstr("No such file or directory"));
+}
+
+struct Case {
+  Keep keep;
+  bool links;
+};
+
+// Saves "new-text" over "old-text" with one fault, and looks at what is left. Returns how it ended.
+Outcome::Kind check_save_with(Fault fault, int at, const Case& test) {
+  const ScratchFolder folder;
+  const auto path = folder / "model";
+  put_text(path, "old-text");
+  put_text(previous_of(path), "older");
+  const Outcome outcome = run_with_fault(fault, at, [&](FailingFileSystem& file_system) {
+    if (!test.links) file_system.refuse_links();
+    save(path, "new-text", test.keep, file_system);
+  });
+
+  // What can be loaded is the old file or the new one, whole.
+  const std::string current = text_of(path), previous = text_of(previous_of(path));
+  if (current == "(missing)") {
+    EXPECT_TRUE(!test.links && test.keep == Keep::kPrevious) << "only where there are no links can it be away";
+    EXPECT_EQ(previous, "old-text");
+  } else {
+    EXPECT_TRUE(current == "old-text" || current == "new-text") << current;
+    EXPECT_TRUE(previous == "older" || previous == "old-text" || (!test.links && previous == "(missing)")) << previous;
+  }
+  if (test.keep == Keep::kNothing) {
+    EXPECT_EQ(previous, "older");
+  }
+  if (test.keep == Keep::kPrevious && current == "new-text") {
+    EXPECT_EQ(previous, "old-text");
+  }
+
+  if (outcome.kind == Outcome::kSucceeded) {
+    EXPECT_EQ(current, "new-text");
+  }
+  if (outcome.kind == Outcome::kFailed) {
+    const bool replaced = std::count(outcome.done.begin(), outcome.done.end(), "rename model.tmp model") > 0;
+    EXPECT_THAT(outcome.message, HasSubstr(path.string()));
+    EXPECT_THAT(outcome.message,
+                HasSubstr(fault == Fault::kNoSpace || fault == Fault::kShortWrite ? "No space left on device"
+                                                                                  : "Input/output error"));
+    EXPECT_THAT(outcome.message,
+                HasSubstr(replaced ? "the new file is in place and whole" : "the old file is untouched"));
+    if (fault != Fault::kBroken) {
+      EXPECT_EQ(current, replaced ? "new-text" : "old-text");
+      for (const std::string& name : folder.names()) EXPECT_TRUE(name == "model" || name == "model.previous") << name;
+    }
+  }
+
+  // And the next save works, and tidies up.
+  if (current != "(missing)") {
+    FailingFileSystem sound;
+    save(path, "newest", Keep::kPrevious, sound);
+    EXPECT_EQ(text_of(path), "newest");
+    EXPECT_EQ(text_of(previous_of(path)), current);
+    EXPECT_EQ(folder.names(), (Names{"model", "model.previous"}));
+  }
+  return outcome.kind;
+}
+
+TEST(WriteDurably, WithAnyCallFailingTheOldOrTheNewFileIsThere) {
+  int failed = 0, killed = 0;
+  for (const Case& test : {Case{Keep::kNothing, true}, Case{Keep::kPrevious, true}, Case{Keep::kPrevious, false}}) {
+    const ScratchFolder folder;
+    put_text(folder / "model", "old-text");
+    const int calls = count_calls([&](FailingFileSystem& file_system) {
+      if (!test.links) file_system.refuse_links();
+      save(folder / "model", "new-text", test.keep, file_system);
+    });
+    ASSERT_GE(calls, 10);
+    for (Fault fault : kAllFaults) {
+      for (int at = 1; at <= calls + 1; ++at) {
+        SCOPED_TRACE(fmt::format("{} at call {} of {}, keep {}, links {}", name_of(fault), at, calls,
+                                 test.keep == Keep::kPrevious, test.links));
+        const Outcome::Kind kind = check_save_with(fault, at, test);
+        if (::testing::Test::HasFailure()) return;
+        failed += kind == Outcome::kFailed;
+        killed += kind == Outcome::kKilled;
+      }
+    }
+  }
+  EXPECT_GT(failed, 50);
+  EXPECT_GT(killed, 50);
+}
+
+TEST(AppendLine, AppendsAndMakesTheFile) {
+  const ScratchFolder folder;
+  append_line(folder / "log", "one");
+  append_line(folder / "log", "");
+  append_line(folder / "log", "three");
+  EXPECT_EQ(text_of(folder / "log"), "one\n\nthree\n");
+}
+
+TEST(AppendLine, CutsOffATornLastLine) {
+  const ScratchFolder folder;
+  const auto after = [&](const std::string& before) {
+    FailingFileSystem sound;
+    put_text(folder / "log", before);
+    append_line(folder / "log", "new", sound);
+    return text_of(folder / "log");
+  };
+  EXPECT_EQ(after("one\ntwo\nthr"), "one\ntwo\nnew\n");
+  EXPECT_EQ(after("on"), "new\n");
+  EXPECT_EQ(after("\n"), "\nnew\n");
+  // Longer than the blocks in which the newline is looked for, and with it at their edges.
+  for (std::size_t torn : {4094, 4095, 4096, 4097, 8192, 10000}) {
+    EXPECT_EQ(after("one\n" + std::string(torn, 'x')), "one\nnew\n") << torn;
+    EXPECT_EQ(after(std::string(torn, 'x')), "new\n") << torn;
+  }
+}
+
+TEST(AppendLine, IsOneWriteAndSynced) {
+  const ScratchFolder folder;
+  append_line(folder / "log", "one");
+  FailingFileSystem watched;
+  append_line(folder / "log", "two", watched);
+  EXPECT_THAT(watched.done(), ElementsAre("open log", "size log", "pread log", "write log", "fsync log", "close log"));
+}
+
+TEST(AppendLine, WithAnyCallFailingTheLinesBeforeStay) {
+  const ScratchFolder folder;
+  const auto path = folder / "log";
+  for (const std::string torn : {"", "{\"torn\": "}) {
+    const auto append = [&](FailingFileSystem& file_system) { append_line(path, "new line", file_system); };
+    put_text(path, "one\ntwo\n" + torn);
+    const int calls = count_calls(append);
+    for (Fault fault : kAllFaults) {
+      for (int at = 1; at <= calls + 1; ++at) {
+        SCOPED_TRACE(fmt::format("{} at call {}", name_of(fault), at));
+        put_text(path, "one\ntwo\n" + torn);
+        const Outcome outcome = run_with_fault(fault, at, append);
+        const std::string text = text_of(path);
+        ASSERT_TRUE(text.starts_with("one\ntwo\n")) << text;
+        if (outcome.kind == Outcome::kSucceeded) {
+          ASSERT_EQ(text, "one\ntwo\nnew line\n");
+        }
+        if (outcome.kind == Outcome::kFailed) {
+          ASSERT_THAT(outcome.message, HasSubstr("cannot append to " + path.string()));
+          if (fault == Fault::kShortWrite) {
+            ASSERT_EQ(text, "one\ntwo\n");
+          }
+        }
+        const bool was_written = text == "one\ntwo\nnew line\n";
+        FailingFileSystem sound;
+        append_line(path, "later", sound);
+        ASSERT_EQ(text_of(path), was_written ? "one\ntwo\nnew line\nlater\n" : "one\ntwo\nlater\n");
+      }
+    }
+  }
+}
+
+TEST(AppendLine, RefusesTwoLinesAndAMissingFolder) {
+  const ScratchFolder folder;
+  EXPECT_THAT(error_of([&] { append_line(folder / "log", "a\nb"); }), HasSubstr("holds a newline"));
+  EXPECT_EQ(folder.names(), Names{});
+  EXPECT_THAT(error_of([&] { append_line(folder / "missing" / "log", "a"); }), HasSubstr("No such file or directory"));
+}
+
+TEST(ReadWholeFile, ReadsEveryByteOrSaysWhyNot) {
+  const ScratchFolder folder;
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += static_cast<char>(i * 7);
+  put_text(folder / "file", text);
+  const auto bytes = read_whole_file(folder / "file");
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()), text);
+  put_text(folder / "empty", "");
+  EXPECT_TRUE(read_whole_file(folder / "empty").empty());
+
+  const std::string missing = (folder / "missing").string();
+  EXPECT_EQ(error_of([&] { read_whole_file(missing); }), "cannot read " + missing + ": No such file or directory");
+  EXPECT_THAT(error_of([&] { read_whole_file(folder.path()); }), HasSubstr("Is a directory"));
+  for (int at = 1; at <= 4; ++at) {
+    FailingFileSystem broken(Fault::kIoError, at);
+    EXPECT_THAT(error_of([&] { read_whole_file(folder / "file", broken); }), HasSubstr("Input/output error")) << at;
+    FailingFileSystem interrupted(Fault::kInterrupted, at);
+    EXPECT_EQ(read_whole_file(folder / "file", interrupted), bytes) << at;
+  }
+}
+
+}  // namespace
+}  // namespace gradamp

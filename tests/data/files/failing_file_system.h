@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+// A file system whose n-th call goes wrong, and a way to run a save on it once for every n.
+#pragma once
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "gradamp/core/error.h"
+#include "gradamp/data/files/file_system.h"
+
+namespace gradamp {
+
+/// What happens at the chosen call. Those that concern only some calls let the others pass.
+enum class Fault {
+  kNone,
+  kNoSpace,         // it fails with ENOSPC
+  kIoError,         // it fails with EIO
+  kBroken,          // it and every later one fail with EIO, so nothing can be tidied up
+  kShortWrite,      // a write takes half of its bytes, the next one fails with ENOSPC
+  kInterrupted,     // a call that a signal can interrupt fails with EINTR
+  kKilled,          // it throws Killed and is not carried out, nor is any later one
+  kKilledMidWrite,  // the same after half of a write
+  kExit,            // the process exits instead
+  kExitMidWrite,    // the process exits after half of a write
+};
+
+inline constexpr Fault kAllFaults[] = {Fault::kNoSpace,     Fault::kIoError, Fault::kBroken,
+                                       Fault::kShortWrite,  Fault::kKilled,  Fault::kKilledMidWrite,
+                                       Fault::kInterrupted, Fault::kExit,    Fault::kExitMidWrite};
+
+/// Not a std::exception, so that no handler of those stops it.
+struct Killed {};
+
+class FailingFileSystem : public FileSystem {
+ public:
+  static constexpr int kExitCode = 86;
+
+  /// `fault` at the call numbered `at`, counted from 1.
+  explicit FailingFileSystem(Fault fault = Fault::kNone, int at = 0) : fault_(fault), at_(at) {}
+
+  /// From now on link() fails with EPERM, as on a file system that has no hard links.
+  void refuse_links() { links_refused_ = true; }
+  /// The number of calls so far.
+  int calls() const { return calls_; }
+  /// The calls that were carried out, such as "write model.tmp" or "rename model.tmp model".
+  const std::vector<std::string>& done() const { return done_; }
+
+  int open(const std::string& path, int flags) override {
+    if (!enter(true)) return -1;
+    const int descriptor = real_.open(path, flags);
+    if (descriptor < 0) return -1;
+    names_[descriptor] = short_name(path);
+    return note("open", names_[descriptor], descriptor);
+  }
+  std::int64_t write(int descriptor, const std::byte* bytes, std::size_t size) override {
+    if (full_) return fail_with(ENOSPC);
+    const bool is_half = next_is_chosen() && (fault_ == Fault::kShortWrite || fault_ == Fault::kKilledMidWrite ||
+                                              fault_ == Fault::kExitMidWrite);
+    if (!enter(true)) return -1;
+    const std::int64_t written = real_.write(descriptor, bytes, is_half ? size / 2 : size);
+    if (is_half) {
+      if (fault_ == Fault::kExitMidWrite) ::_exit(kExitCode);
+      if (fault_ == Fault::kKilledMidWrite) die();
+      full_ = true;
+    }
+    return note("write", names_[descriptor], written);
+  }
+  std::int64_t pread(int descriptor, std::byte* bytes, std::size_t size, std::int64_t offset) override {
+    return enter(true) ? note("pread", names_[descriptor], real_.pread(descriptor, bytes, size, offset)) : -1;
+  }
+  std::int64_t size(int descriptor) override {
+    return enter(false) ? note("size", names_[descriptor], real_.size(descriptor)) : -1;
+  }
+  int ftruncate(int descriptor, std::int64_t size) override {
+    return enter(true) ? note("ftruncate", names_[descriptor], real_.ftruncate(descriptor, size)) : -1;
+  }
+  // Only noted: a sync changes nothing that a test can see, and thousands of them take minutes.
+  int fsync(int descriptor) override { return enter(true) ? note("fsync", names_[descriptor], 0) : -1; }
+  // Also a close that fails gives the descriptor back, as on Linux.
+  int close(int descriptor) override {
+    const int result = real_.close(descriptor);
+    return enter(true) ? note("close", names_[descriptor], result) : -1;
+  }
+  int rename(const std::string& from, const std::string& to) override {
+    return enter(false) ? note("rename", short_name(from) + " " + short_name(to), real_.rename(from, to)) : -1;
+  }
+  int link(const std::string& from, const std::string& to) override {
+    if (!enter(false)) return -1;
+    if (links_refused_) return fail_with(EPERM);
+    return note("link", short_name(from) + " " + short_name(to), real_.link(from, to));
+  }
+  int unlink(const std::string& path) override {
+    return enter(false) ? note("unlink", short_name(path), real_.unlink(path)) : -1;
+  }
+
+ private:
+  static int fail_with(int error) {
+    errno = error;
+    return -1;
+  }
+  static std::string short_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
+
+  template <typename Result>
+  Result note(const char* call, const std::string& subject, Result result) {
+    if (result >= 0) done_.push_back(std::string(call) + " " + subject);
+    return result;
+  }
+
+  [[noreturn]] void die() {
+    dead_ = true;
+    throw Killed{};
+  }
+
+  bool next_is_chosen() const { return !dead_ && calls_ + 1 == at_; }
+
+  // Counts a call. False, with errno, where it is not to be carried out.
+  bool enter(bool can_be_interrupted) {
+    if (dead_) return fail_with(EIO) == 0;
+    ++calls_;
+    if (fault_ == Fault::kBroken && calls_ >= at_) {
+      return fail_with(EIO) == 0;
+    }
+    if (calls_ != at_) return true;
+    switch (fault_) {
+      case Fault::kNoSpace: return fail_with(ENOSPC) == 0;
+      case Fault::kIoError: return fail_with(EIO) == 0;
+      case Fault::kInterrupted: return !can_be_interrupted || fail_with(EINTR) == 0;
+      case Fault::kKilled: die();
+      case Fault::kExit: ::_exit(kExitCode);
+      default: return true;
+    }
+  }
+
+  FileSystem& real_ = real_file_system();
+  const Fault fault_;
+  const int at_;
+  int calls_ = 0;
+  bool links_refused_ = false;
+  bool dead_ = false;  // Killed was thrown
+  bool full_ = false;  // the disk is, after a short write
+  std::map<int, std::string> names_;
+  std::vector<std::string> done_;
+};
+
+/// How a save ended.
+struct Outcome {
+  enum Kind { kSucceeded, kFailed, kKilled };
+  Kind kind = kSucceeded;
+  std::string message;            // of the Error, where it failed
+  std::vector<std::string> done;  // the calls carried out, unless the process exited
+};
+
+/// Runs `save` on a failing file system. For the faults that exit it runs in a child process.
+inline Outcome run_with_fault(Fault fault, int at, const std::function<void(FailingFileSystem&)>& save) {
+  FailingFileSystem file_system(fault, at);
+  Outcome outcome;
+  if (fault == Fault::kExit || fault == Fault::kExitMidWrite) {
+    const pid_t child = ::fork();
+    if (child < 0) throw std::runtime_error("cannot fork");
+    if (child == 0) {
+      try {
+        save(file_system);
+      } catch (...) {
+        ::_exit(1);
+      }
+      ::_exit(0);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    if (!WIFEXITED(status) || (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != FailingFileSystem::kExitCode)) {
+      throw std::runtime_error("the child process failed by itself");
+    }
+    outcome.kind = WEXITSTATUS(status) == 0 ? Outcome::kSucceeded : Outcome::kKilled;
+    return outcome;
+  }
+  try {
+    save(file_system);
+  } catch (const Killed&) {
+    outcome.kind = Outcome::kKilled;
+  } catch (const Error& error) {
+    outcome.kind = Outcome::kFailed;
+    outcome.message = error.what();
+  }
+  outcome.done = file_system.done();
+  return outcome;
+}
+
+/// The number of calls that `save` makes when nothing fails.
+inline int count_calls(const std::function<void(FailingFileSystem&)>& save) {
+  FailingFileSystem file_system;
+  save(file_system);
+  return file_system.calls();
+}
+
+/// For a test's messages.
+inline const char* name_of(Fault fault) {
+  switch (fault) {
+    case Fault::kNone: return "none";
+    case Fault::kNoSpace: return "no space";
+    case Fault::kIoError: return "I/O error";
+    case Fault::kBroken: return "broken from here on";
+    case Fault::kShortWrite: return "short write";
+    case Fault::kInterrupted: return "interrupted";
+    case Fault::kKilled: return "killed";
+    case Fault::kKilledMidWrite: return "killed in a write";
+    case Fault::kExit: return "exit";
+    case Fault::kExitMidWrite: return "exit in a write";
+  }
+  return "?";
+}
+
+}  // namespace gradamp

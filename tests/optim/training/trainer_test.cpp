@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/optim/training/trainer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gradamp/data/made.h"
+#include "gradamp/kernels/backends.h"
+#include "gradamp/layers/initialization.h"
+#include "gradamp/layers/layers.h"
+#include "gradamp/tests/data/files/scratch_folder.h"
+
+namespace gradamp {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::shared_ptr<Sequential> small_network(Backend& backend, const StepState& state) {
+  auto network = std::make_shared<Sequential>();
+  network->append(std::make_shared<Conv2d>(backend, 3, 4, 3, Conv2dParams{2, 1}));
+  network->append(std::make_shared<BatchNorm>(backend, 4));
+  network->append(std::make_shared<ReLU>());
+  network->append(std::make_shared<MaxPool2d>(Pool2dParams{4, 4}));
+  network->append(std::make_shared<Flatten>());
+  network->append(std::make_shared<Dropout>(DropoutParams{0.1f, 0}, state));
+  network->append(std::make_shared<Linear>(backend, 4 * 4 * 4, 10));
+  initialize(*network, Initialization::kPyTorch, 3);
+  return network;
+}
+
+TrainingData small_data(Backend& backend) {
+  return upload_training_data(backend, make_dataset(1, "train", 40), make_dataset(1, "test", 20));
+}
+
+TrainerOptions options_for(const std::string& strategy) {
+  TrainerOptions options;
+  options.batch_size = 16;  // two whole steps and a smaller one
+  options.optimizer.strategy = parse_strategy(strategy);
+  return options;
+}
+
+/// Everything of a run of one's own, on one device.
+struct OwnRun {
+  explicit OwnRun(DeviceKind kind, TrainerOptions options = options_for("1:0.1, 3:0.1:2, 4:0.05"),
+                  TrainerCallbacks callbacks = {})
+      : backend(make_backend(Device{kind})),
+        state(make_step_state(*backend, 7)),
+        network(small_network(*backend, state)),
+        trainer(*network, state, small_data(*backend), std::move(options), std::move(callbacks)) {}
+
+  std::string checkpoint(const std::filesystem::path& path) {
+    trainer.save(path);
+    return text_of(path);
+  }
+
+  std::unique_ptr<Backend> backend;
+  StepState state;
+  std::shared_ptr<Module> network;
+  Trainer trainer;
+};
+
+class TrainerTest : public testing::TestWithParam<DeviceKind> {};
+
+TEST_P(TrainerTest, TellsOfStepsSelectionsAndEpochsInTheirOrder) {
+  std::vector<std::string> heard;
+  TrainerCallbacks callbacks;
+  callbacks.on_step = [&](const StepProgress& step) {
+    heard.push_back(fmt::format("step {}/{} of {}/{}", step.images, step.images_per_epoch, step.epoch, step.epochs));
+  };
+  callbacks.on_selection = [&](const SelectionSummary& selection) {
+    heard.push_back(fmt::format("selection {}: {} layers", selection.epoch, selection.layers.size()));
+  };
+  callbacks.on_epoch = [&](const EpochSummary& epoch) {
+    heard.push_back(fmt::format("epoch {}, analysed {}, amplified {}", epoch.epoch, epoch.analyzed, epoch.amplified));
+    EXPECT_GT(epoch.train_loss, 0);
+    EXPECT_GE(epoch.test_accuracy, 0);
+  };
+  OwnRun run(GetParam(), options_for("1:0.1:2, 2:0.1"), callbacks);
+  EXPECT_EQ(run.trainer.steps_per_epoch(), 3);
+  EXPECT_FALSE(run.trainer.finished());
+  EXPECT_TRUE(run.trainer.run());
+  EXPECT_TRUE(run.trainer.finished());
+  EXPECT_THAT(heard, ElementsAre("step 16/40 of 1/2", "step 32/40 of 1/2", "step 40/40 of 1/2", "selection 1: 3 layers",
+                                 "epoch 1, analysed true, amplified false", "step 16/40 of 2/2", "step 32/40 of 2/2",
+                                 "step 40/40 of 2/2", "epoch 2, analysed false, amplified false"));
+  EXPECT_EQ(run.trainer.evaluate().images, 20);
+  EXPECT_FALSE(run.trainer.evaluate_validation().has_value());
+}
+
+TEST_P(TrainerTest, StoppedSavedAndLoadedEqualsUnbroken) {
+  const ScratchFolder folder;
+  OwnRun unbroken(GetParam());
+  EXPECT_TRUE(unbroken.trainer.run());
+
+  std::atomic<bool> stop = false;
+  TrainerOptions options = options_for("1:0.1, 3:0.1:2, 4:0.05");
+  options.stop = &stop;
+  TrainerCallbacks callbacks;
+  callbacks.on_step = [&](const StepProgress& step) { stop = step.epoch == 2 && step.images == 16; };
+  {
+    OwnRun broken(GetParam(), options, callbacks);
+    EXPECT_FALSE(broken.trainer.run());
+    EXPECT_EQ(broken.trainer.position().epoch, 2);
+    EXPECT_FALSE(broken.trainer.position().epoch_finished);
+    broken.trainer.save(folder / "broken");
+  }
+  OwnRun resumed(GetParam());
+  resumed.trainer.load(folder / "broken");
+  EXPECT_EQ(resumed.trainer.position().epoch, 2);
+  EXPECT_TRUE(resumed.trainer.run(3));
+  EXPECT_EQ(resumed.trainer.position().epoch, 3);
+  EXPECT_TRUE(resumed.trainer.run());
+  EXPECT_EQ(resumed.checkpoint(folder / "resumed"), unbroken.checkpoint(folder / "unbroken"));
+}
+
+TEST_P(TrainerTest, ANumberThatIsNotFiniteEndsTheRun) {
+  OwnRun run(GetParam(), options_for("2:1e38"));
+  try {
+    run.trainer.run();
+    FAIL() << "expected NotFinite";
+  } catch (const NotFinite& error) {
+    EXPECT_EQ(error.epoch(), 1);
+    EXPECT_GE(error.step(), 1);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("is not finite in epoch 1, step "), HasSubstr("smaller learning rate")));
+  }
+  const ScratchFolder folder;
+  EXPECT_THAT([&] { run.trainer.save(folder / "bad"); }, testing::ThrowsMessage<Error>(HasSubstr("nothing to save")));
+  EXPECT_FALSE(std::filesystem::exists(folder / "bad"));
+}
+
+/// `from` as a file of another numerics version; "": without one, as release 0.1.0 wrote it.
+void rewrite_numerics(const std::filesystem::path& from, const std::filesystem::path& to, const std::string& numerics) {
+  const TensorFile file = read_safetensors(from);
+  std::map<std::string, std::string> metadata = file.metadata();
+  metadata.erase("numerics");
+  if (!numerics.empty()) metadata["numerics"] = numerics;
+  write_safetensors(to, file.tensors(), metadata, Keep::kNothing);
+}
+
+TEST_P(TrainerTest, ACheckpointOfOtherNumericsIsRefusedWithTheReleaseToUse) {
+  const ScratchFolder folder;
+  OwnRun run(GetParam());
+  run.trainer.save(folder / "ours");
+  const std::string device = to_string(Device{GetParam()});
+  const bool is_cpu = GetParam() == DeviceKind::kCpu;
+  rewrite_numerics(folder / "ours", folder / "before", "");
+  rewrite_numerics(folder / "ours", folder / "later", device + " 7");
+  rewrite_numerics(folder / "ours", folder / "another device", "cuda 7");
+  OwnRun again(GetParam());
+  again.trainer.load(folder / "ours");
+  again.trainer.load(folder / "another device");
+  if (is_cpu) {
+    again.trainer.load(folder / "before");
+  } else {
+    EXPECT_THAT([&] { again.trainer.load(folder / "before"); },
+                testing::ThrowsMessage<Error>(AllOf(HasSubstr("before has numerics version 1 of the device emulated"),
+                                                    HasSubstr("go on with it by release 0.1.0"))));
+  }
+  EXPECT_THAT([&] { again.trainer.load(folder / "later"); },
+              testing::ThrowsMessage<Error>(AllOf(HasSubstr("has numerics version 7 of the device " + device),
+                                                  HasSubstr("by the release that began it"))));
+}
+
+TEST_P(TrainerTest, ACheckpointOfOtherOptionsIsRefused) {
+  const ScratchFolder folder;
+  OwnRun run(GetParam());
+  run.trainer.save(folder / "begun");
+  TrainerOptions other = options_for("1:0.1, 3:0.1:2, 4:0.05");
+  other.batch_size = 8;
+  OwnRun another(GetParam(), other);
+  EXPECT_THAT([&] { another.trainer.load(folder / "begun"); },
+              testing::ThrowsMessage<Error>(AllOf(HasSubstr("was saved with other settings"),
+                                                  HasSubstr("; batch size 8; "), HasSubstr("batch size 16"))));
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, TrainerTest, testing::Values(DeviceKind::kCpu, DeviceKind::kEmulated),
+                         [](const auto& info) { return to_string(Device{info.param}); });
+
+TEST(TrainerTest, EverythingIsOnOneDevice) {
+  const auto cpu = make_backend(Device{DeviceKind::kCpu}), emulated = make_backend(Device{DeviceKind::kEmulated});
+  const StepState state = make_step_state(*cpu, 1);
+  const auto network = small_network(*cpu, state);
+  EXPECT_THAT([&] { Trainer(*network, state, small_data(*emulated), options_for("1:0.1")); },
+              testing::ThrowsMessage<Error>(HasSubstr("on one device, got several")));
+}
+
+TEST(TrainerTest, OptionsOutOfRangeAreRefused) {
+  for (const auto& [name, change] : std::vector<std::pair<const char*, void (*)(TrainerOptions&)>>{
+           {"expected steps of 1 or more images, got 0", [](TrainerOptions& options) { options.batch_size = 0; }},
+           {"expected 1 or more images evaluated at once, got 0",
+            [](TrainerOptions& options) { options.evaluation_batch = 0; }}}) {
+    TrainerOptions options = options_for("1:0.1");
+    change(options);
+    EXPECT_THAT([&] { OwnRun(DeviceKind::kCpu, options); }, testing::ThrowsMessage<Error>(HasSubstr(name)));
+  }
+}
+
+TEST(UploadTrainingData, BadLabelsAndOtherClassesAreRefused) {
+  const auto backend = make_backend({});
+  const Dataset train = make_dataset(1, "train", 20);
+  Dataset bad = train, other = train;
+  bad.labels[3] = 10;
+  EXPECT_THAT([&] { upload(*backend, bad); }, testing::ThrowsMessage<Error>(HasSubstr("10")));
+  other.classes = 11;
+  other.class_names.push_back("eleventh");
+  EXPECT_THAT([&] { upload_training_data(*backend, train, other); },
+              testing::ThrowsMessage<Error>(HasSubstr("of the 10 classes of the train images, got 11")));
+}
+
+}  // namespace
+}  // namespace gradamp

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/tools/program/options.h"
+
+#include <csignal>
+#include <map>
+#include <sstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "gradamp/tests/data/files/scratch_folder.h"
+#include "gradamp/tools/program/signals.h"
+#include "gradamp/tools/settings/config_file.h"
+#include "gradamp/tools/settings/setting_table.h"
+
+namespace gradamp {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+using Variables = std::map<std::string, std::string>;
+
+Command parse(const std::vector<std::string>& arguments, const Variables& variables = {}, int columns = 100) {
+  const auto environment = [&](const char* name) {
+    const auto found = variables.find(name);
+    return found == variables.end() ? nullptr : found->second.c_str();
+  };
+  return parse_command_line(arguments, environment, columns);
+}
+
+template <typename T>
+T parse_as(const std::vector<std::string>& arguments, const Variables& variables = {}) {
+  return std::get<T>(parse(arguments, variables));
+}
+
+RunSettings train_settings(std::vector<std::string> arguments, const Variables& variables = {}) {
+  arguments.insert(arguments.begin(), "train");
+  return parse_as<TrainCommand>(arguments, variables).settings;
+}
+
+/// The message, which is one line; "(none)" where the arguments are good.
+std::string usage_error(const std::vector<std::string>& arguments, const Variables& variables = {}) {
+  try {
+    parse(arguments, variables);
+  } catch (const UsageError& error) {
+    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
+    return error.what();
+  }
+  return "(none)";
+}
+
+std::string help(const std::vector<std::string>& arguments, int columns = 100) {
+  return std::get<ShowText>(parse(arguments, {}, columns)).text;
+}
+
+/// Words apart by one space, so that wrapping does not matter.
+std::string unwrapped(const std::string& text) {
+  std::istringstream words(text);
+  std::string all, word;
+  while (words >> word) all += word + " ";
+  return all;
+}
+
+class ConfigFile : public testing::Test {
+ protected:
+  std::string write(const std::string& text) {
+    put_text(folder_ / "run.toml", text);
+    return (folder_ / "run.toml").string();
+  }
+  ScratchFolder folder_;
+};
+
+TEST(Options, HelpShowsEverySettingWithItsUnitAndDefault) {
+  const std::string text = help({"train", "--help"});
+  const std::string words = unwrapped(text);
+  const RunSettings defaults;
+  for (const Setting& setting : setting_table()) {
+    std::string value = setting_text(defaults, setting);
+    if (setting.is_switch()) {
+      value = value == "true" ? "on" : "off";
+      EXPECT_THAT(text, HasSubstr("  --[no-]" + std::string(setting.name) + " ")) << text;
+    } else {
+      EXPECT_THAT(words, HasSubstr(" --" + std::string(setting.name) + " " + std::string(setting.unit) + " "));
+    }
+    const std::string entry = unwrapped(std::string(setting.help)) + (value.empty() ? "" : "[default: " + value + "]");
+    EXPECT_THAT(words, HasSubstr(entry)) << setting.name;
+  }
+  for (const char* group : {"Data:", "Network:", "Training:", "Amplification:", "Run:"})
+    EXPECT_THAT(text, HasSubstr(std::string("\n\n") + group + "\n"));
+}
+
+TEST(Options, HelpFitsItsWidth) {
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"--help"}, {"train", "--help"}, {"evaluate", "-h"}, {"data", "fetch", "--help"}}) {
+    std::istringstream lines(help(command, 80));
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80u) << line;
+  }
+}
+
+TEST(Options, HelpListsTheCommands) {
+  const std::string text = help({"--help"});
+  for (const char* name : {"\n  train ", "\n  evaluate ", "\n  data ", "\n  info "}) EXPECT_THAT(text, HasSubstr(name));
+  EXPECT_THAT(help({"data", "--help"}), HasSubstr("\n  fetch "));
+  EXPECT_THAT(help({"--version"}), StartsWith("gradamp "));
+}
+
+TEST(Options, NoOptionsGiveTheDefaults) {
+  const RunSettings settings = train_settings({});
+  for (const Setting& setting : setting_table())
+    EXPECT_EQ(setting_text(settings, setting), setting_text({}, setting)) << setting.name;
+}
+
+TEST(Options, EverySettingComesFromEverySource) {
+  const std::map<std::string, std::string> values{{"dataset", "cifar10"},
+                                                  {"data", "/my data/cifar"},
+                                                  {"partial-data", "true"},
+                                                  {"train-images", "1000"},
+                                                  {"test-images", "200"},
+                                                  {"validation", "50"},
+                                                  {"data-seed", "7"},
+                                                  {"augment", "false"},
+                                                  {"crop-padding", "2"},
+                                                  {"flip", "false"},
+                                                  {"network", "resnet8"},
+                                                  {"init", "he-normal"},
+                                                  {"dropout", "0.2"},
+                                                  {"weights", "a.safetensors"},
+                                                  {"epochs", "12"},
+                                                  {"batch-size", "64"},
+                                                  {"learning-rate", "0.05"},
+                                                  {"momentum", "0.8"},
+                                                  {"nesterov", "true"},
+                                                  {"weight-decay", "0.001"},
+                                                  {"strategy", "3:0.1, 10:0.1:2, 12:0.01"},
+                                                  {"reselect-every", "0"},
+                                                  {"selection", "random"},
+                                                  {"measure", "g"},
+                                                  {"case", "2"},
+                                                  {"threshold", "-0.5"},
+                                                  {"granularity", "neuron"},
+                                                  {"placement", "backprop"},
+                                                  {"random-fraction", "0.3"},
+                                                  {"random-types", "bn,relu"},
+                                                  {"seed", "12345678901234567890"},
+                                                  {"device", "emulated"},
+                                                  {"precision", "tf32"},
+                                                  {"threads", "2"},
+                                                  {"run-folder", "runs/a"},
+                                                  {"evaluation-batch", "100"}};
+  ScratchFolder folder;
+  Variables variables;
+  std::vector<std::string> arguments;
+  std::string file;
+  for (const Setting& setting : setting_table()) {
+    const std::string name(setting.name);
+    ASSERT_TRUE(values.contains(name)) << name;
+    const std::string& value = values.at(name);
+    variables[setting.variable()] = value;
+    file += name + " = \"" + value + "\"\n";
+    if (setting.is_switch()) {
+      arguments.push_back((value == "true" ? "--" : "--no-") + name);
+    } else {
+      arguments.push_back("--" + name);
+      arguments.push_back(value);
+    }
+  }
+  put_text(folder / "all.toml", file);
+  const RunSettings by_option = train_settings(arguments), by_variable = train_settings({}, variables);
+  const RunSettings by_file = train_settings({"--config", (folder / "all.toml").string()});
+  for (const Setting& setting : setting_table()) {
+    const std::string& value = values.at(std::string(setting.name));
+    EXPECT_EQ(setting_text(by_option, setting), value) << setting.name;
+    EXPECT_EQ(setting_text(by_variable, setting), value) << setting.name;
+    EXPECT_EQ(setting_text(by_file, setting), value) << setting.name;
+  }
+}
+
+TEST_F(ConfigFile, CommandLineThenEnvironmentThenFileThenDefault) {
+  const std::string file = write("epochs = 3\nbatch-size = 30\nmomentum = 0.3\naugment = false\nflip = false\n");
+  const Variables variables{
+      {"GRADAMP_EPOCHS", "2"}, {"GRADAMP_BATCH_SIZE", "20"}, {"GRADAMP_FLIP", "true"}, {"GRADAMP_SEED", ""}};
+  const RunSettings settings = train_settings({"--config", file, "--epochs", "1", "--augment"}, variables);
+  EXPECT_EQ(settings.epochs, 1);
+  EXPECT_EQ(settings.batch_size, 20);
+  EXPECT_EQ(settings.momentum, 0.3);
+  EXPECT_TRUE(settings.augment);
+  EXPECT_TRUE(settings.flip);
+  EXPECT_EQ(settings.weight_decay, 5e-4);
+  EXPECT_EQ(settings.seed, 1u);  // an empty variable is none
+}
+
+TEST_F(ConfigFile, UnknownKeyIsNamed) {
+  EXPECT_THAT(usage_error({"train", "--config", write("\nbatchsize = 3\n")}),
+              testing::EndsWith("run.toml:2: unknown key 'batchsize'; did you mean 'batch-size'?"));
+  EXPECT_THAT(usage_error({"train", "--config", write("[sweep]\n")}), HasSubstr("run.toml:1: unknown heading [sweep]"));
+}
+
+TEST_F(ConfigFile, BadValuesNameTheirSource) {
+  EXPECT_THAT(usage_error({"train", "--config", write("[training]\nepochs = many")}),
+              testing::EndsWith("run.toml:2: epochs: expected a whole number, got 'many'"));
+  EXPECT_THAT(usage_error({"train", "--config", write("epochs = -2")}),
+              testing::AllOf(StartsWith("--epochs: expected at least 0, got -2 ("), HasSubstr("run.toml:1: epochs)")));
+  EXPECT_EQ(usage_error({"train"}, {{"GRADAMP_EPOCHS", "x"}}), "GRADAMP_EPOCHS: expected a whole number, got 'x'");
+  EXPECT_EQ(usage_error({"train"}, {{"GRADAMP_EPOCHS", "-1"}}),
+            "--epochs: expected at least 0, got -1 (GRADAMP_EPOCHS)");
+  EXPECT_EQ(usage_error({"train", "--config", "/nothing/here"}), "--config: cannot open '/nothing/here'");
+  EXPECT_EQ(usage_error({"train", "--config", folder_.path().string()}),
+            "--config: cannot read '" + folder_.path().string() + "'");
+}
+
+TEST(ConfigReader, ReadsTomlAndIni) {
+  std::istringstream file(
+      "# a comment\r\n"
+      "; another\n"
+      "[data]  # with a comment\n"
+      "data = \"/a # b; c\" # the folder\n"
+      "weights = 'C:\\x'\n"
+      "strategy=2:0.1, 4:0.1:2 ; bare\n"
+      "url = a#b;c\n"
+      "types = [\"conv\", bn , 'relu',]\n"
+      "quoted = \"a \\\"b\\\" \\\\\"\n"
+      "empty = \"\"\n"
+      "equal = a=b\n");
+  std::string text;
+  const Config config = read_config(file, "f", {"data"});
+  for (const ConfigEntry& entry : config.entries) text += fmt::format("{}|{}|{}\n", entry.line, entry.key, entry.value);
+  EXPECT_EQ(text,
+            "4|data|/a # b; c\n5|weights|C:\\x\n6|strategy|2:0.1, 4:0.1:2\n7|url|a#b;c\n8|types|conv,bn,relu\n"
+            "9|quoted|a \"b\" \\\n10|empty|\n11|equal|a=b\n");
+}
+
+TEST(ConfigReader, RefusesWhatItCannotRead) {
+  const auto error_of = [](const std::string& text) -> std::string {
+    std::istringstream file(text);
+    try {
+      read_config(file, "f", {"data"});
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "(none)";
+  };
+  EXPECT_EQ(error_of("a = 1\nb\n"), "f:2: expected key = value, got 'b'");
+  EXPECT_EQ(error_of("x"), "f:1: expected key = value, got 'x'");
+  EXPECT_EQ(error_of("= 3"), "f:1: expected key = value, got '= 3'");
+  EXPECT_EQ(error_of("a = 1\n\na = 2"), "f:3: 'a' stands in line 1 already");
+  EXPECT_EQ(error_of("a ="), "f:1: expected a value (an empty text is \"\")");
+  EXPECT_EQ(error_of("a = # nothing"), "f:1: expected a value (an empty text is \"\")");
+  EXPECT_EQ(error_of("a = \"b"), "f:1: a text without its closing \"");
+  EXPECT_EQ(error_of("a = \"b\" c"), "f:1: cannot read 'c' after the value");
+  EXPECT_EQ(error_of("a = [b\n]"), "f:1: a list without its closing ] on the same line");
+  EXPECT_EQ(error_of("[Data]\na = 1"), "(none)");
+  EXPECT_EQ(error_of("[data"), "f:1: a heading without its closing ]");
+  EXPECT_EQ(error_of("[data] a = 1"), "f:1: cannot read 'a = 1' after the heading");
+  EXPECT_EQ(error_of("[[data]]"), "f:1: unknown heading [[data]; expected one of data");
+  EXPECT_THAT(error_of("a = \"b\\n\""), HasSubstr("after \\ expected"));
+}
+
+TEST(Options, WrongUsageSaysWhatToDo) {
+  EXPECT_EQ(usage_error({}), "expected a command (train, evaluate, sweep, report, data, info); see `gradamp --help`");
+  EXPECT_EQ(usage_error({"data"}), "expected a command (fetch, make, verify); see `gradamp data --help`");
+  EXPECT_EQ(usage_error({"trian"}), "unknown command 'trian'; did you mean 'train'?");
+  EXPECT_EQ(usage_error({"train", "evaluate"}), "expected one command, got train and evaluate");
+  EXPECT_EQ(usage_error({"train", "--batchsize", "4"}), "unknown option '--batchsize'; did you mean '--batch-size'?");
+  EXPECT_EQ(usage_error({"train", "--bacth-size=4"}), "unknown option '--bacth-size'; did you mean '--batch-size'?");
+  EXPECT_EQ(usage_error({"train", "--zzzzzzzz"}), "unknown option '--zzzzzzzz'; see `gradamp train --help`");
+  EXPECT_EQ(usage_error({"train", "extra"}), "unexpected 'extra'; see `gradamp train --help`");
+  EXPECT_EQ(usage_error({"train", "--epochs"}), "--epochs: expected a value");
+  EXPECT_EQ(usage_error({"train", "--epochs", "3x"}), "--epochs: expected a whole number, got '3x'");
+  EXPECT_EQ(usage_error({"train", "--batch-size", "0"}), "--batch-size: expected at least 1, got 0");
+  EXPECT_EQ(usage_error({"train", "--measure", "G"}), "--measure: expected one of g, g-prime, got 'G'");
+  EXPECT_EQ(usage_error({"train", "--augment=maybe"}).rfind("--augment", 0), 0u);
+}
+
+TEST(Options, LaterOptionsWin) {
+  EXPECT_EQ(train_settings({"--epochs", "1", "--epochs=2"}).epochs, 2);
+  EXPECT_FALSE(train_settings({"--augment", "--no-augment"}).augment);
+  EXPECT_TRUE(train_settings({"--no-augment", "--augment"}).augment);
+}
+
+TEST(Options, ResumeGoesWithNoSetting) {
+  const auto command = parse_as<TrainCommand>({"train", "--resume", "runs/a", "--quiet"}, {{"GRADAMP_EPOCHS", "x"}});
+  EXPECT_EQ(command.resume, "runs/a");
+  EXPECT_TRUE(command.quiet);
+  EXPECT_EQ(usage_error({"train", "--resume", "runs/a", "--epochs", "3"}),
+            "--epochs cannot be given with --resume: a run goes on with its own settings");
+  EXPECT_EQ(usage_error({"train", "--resume", "runs/a", "--no-flip"}),
+            "--flip cannot be given with --resume: a run goes on with its own settings");
+  EXPECT_EQ(usage_error({"train", "--resume", "runs/a", "--config", "b"}),
+            "--config cannot be given with --resume: a run goes on with its own settings");
+}
+
+TEST(Options, EvaluateTakesWeightsOrARun) {
+  EXPECT_EQ(usage_error({"evaluate"}), "expected one of --run FOLDER and --weights FILE");
+  EXPECT_EQ(usage_error({"evaluate", "--run", "a", "--weights", "b"}),
+            "expected one of --run FOLDER and --weights FILE");
+  EXPECT_EQ(usage_error({"evaluate", "--weights", "b", "--epochs", "3"}).rfind("unknown option '--epochs'", 0), 0u);
+  const auto weights = parse_as<EvaluateCommand>({"evaluate", "--weights", "b", "--network", "resnet8"});
+  EXPECT_EQ(weights.weights, "b");
+  EXPECT_EQ(weights.settings.network, "resnet8");
+
+  const auto run = parse_as<EvaluateCommand>({"evaluate", "--run", "a", "--test-images", "10"});
+  RunSettings stored;
+  stored.network = "resnet56";
+  stored.test_images = 500;
+  EXPECT_EQ(run.apply_to(stored).network, "resnet56");
+  EXPECT_EQ(run.apply_to(stored).test_images, 10);
+  EXPECT_EQ(usage_error({"evaluate", "--run", "a", "--test-images", "x"}),
+            "--test-images: expected a whole number, got 'x'");
+  stored.batch_size = 0;
+  EXPECT_THROW(run.apply_to(stored), UsageError);
+}
+
+TEST(Options, DataCommands) {
+  const auto fetch = parse_as<FetchCommand>(
+      {"data", "fetch", "--dataset", "cifar100", "--kind", "python", "--url", "u", "--md5", "m", "--dest", "d"});
+  EXPECT_EQ(fetch.dataset, "cifar100");
+  EXPECT_TRUE(fetch.python);
+  EXPECT_EQ(fetch.url + fetch.md5 + fetch.destination, "umd");
+  EXPECT_EQ(usage_error({"data", "fetch", "--kind", "zip"}), "--kind: expected binary or python, got 'zip'");
+  EXPECT_EQ(usage_error({"data", "fetch", "--dataset", "made"}), "--dataset: expected cifar10 or cifar100, got 'made'");
+
+  const auto make = parse_as<MakeCommand>({"data", "make", "--dest", "d", "--seed", "18446744073709551615"});
+  EXPECT_EQ(make.seed, 18446744073709551615u);
+  EXPECT_EQ(make.train_images, 50000);
+  EXPECT_EQ(usage_error({"data", "make"}), "--dest: expected a new or empty folder to write to");
+  EXPECT_EQ(usage_error({"data", "make", "--dest", "d", "--seed", "-1"}),
+            "--seed: expected a whole number in range, got '-1'");
+  EXPECT_EQ(usage_error({"data", "make", "--dest", "d", "--train", "12"}), "--train: expected a multiple of 5, got 12");
+  EXPECT_EQ(usage_error({"data", "make", "--dest", "d", "--test", "0"}), "--test: expected at least 1, got 0");
+
+  const auto verify = parse_as<VerifyCommand>({"data", "verify", "d", "--test", "7"});
+  EXPECT_EQ(verify.path, "d");
+  EXPECT_FALSE(verify.train_images.has_value());
+  EXPECT_EQ(verify.test_images, 7);
+  EXPECT_EQ(usage_error({"data", "verify"}), "expected the folder or archive to verify");
+  EXPECT_EQ(usage_error({"info", "--threads", "x"}), "--threads: expected a whole number in range, got 'x'");
+  EXPECT_EQ(usage_error({"info", "--check", "--device", "cpu"}), "--device: expected cuda or emulated, got 'cpu'");
+  EXPECT_EQ(usage_error({"info", "--device", "emulated"}), "--device: expected --check with it");
+}
+
+TEST(Options, NearestWord) {
+  const std::vector<std::string> words{"--epochs", "--seed", "--batch-size"};
+  EXPECT_EQ(nearest_word("--epoch", words), "--epochs");
+  EXPECT_EQ(nearest_word("--sede", words), "--seed");
+  EXPECT_EQ(nearest_word("--learning-rate", words), "");
+}
+
+TEST(Signals, StopIsRememberedAndHandlersAreRestored) {
+  const auto before = std::signal(SIGTERM, SIG_IGN);
+  {
+    const StopSignals signals;
+    EXPECT_FALSE(signals.stop());
+    EXPECT_THROW(StopSignals(), Error);
+    std::raise(SIGTERM);
+    std::raise(SIGUSR1);
+    EXPECT_TRUE(signals.stop());
+    EXPECT_EQ(signals.received(), SIGTERM);
+  }
+  {
+    const StopSignals signals;
+    EXPECT_FALSE(signals.stop());
+    EXPECT_EQ(signals.received(), 0);
+  }
+  EXPECT_EQ(std::signal(SIGTERM, before), SIG_IGN);
+}
+
+TEST(SignalsDeathTest, SecondInterruptKills) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_EXIT(
+      {
+        const StopSignals signals;
+        std::raise(SIGINT);
+        if (signals.stop()) std::raise(SIGINT);
+      },
+      testing::KilledBySignal(SIGINT), "");
+}
+
+}  // namespace
+}  // namespace gradamp

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+// The program as built, run with arguments: exit codes, and what goes to standard output and to standard error.
+#include <cstdlib>
+#include <filesystem>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include "gradamp/core/version.h"
+#include "gradamp/nets/networks.h"
+#include "gradamp/tests/data/files/scratch_folder.h"
+#include "gradamp/tools/run/console.h"
+
+namespace gradamp {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+struct Finished {
+  int exit_code = -1;
+  std::string out, err;
+};
+
+class Program : public testing::Test {
+ protected:
+  /// `arguments` as in a shell; the environment has nothing but `variables` and an empty cache.
+  Finished run(const std::string& arguments, const std::string& variables = "") const {
+    const std::string command =
+        fmt::format("cd {} && env -i HOME={} XDG_CACHE_HOME={} OMP_NUM_THREADS=1 {} {} {} >out 2>err </dev/null",
+                    path_of(""), path_of("home"), path_of("cache"), variables, shell_word(GRADAMP_PROGRAM), arguments);
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text_of(folder_ / "out"), text_of(folder_ / "err")};
+  }
+  std::string path_of(const std::string& name) const { return shell_word((folder_.path() / name).string()); }
+
+  ScratchFolder folder_;
+};
+
+/// One line that begins with the program's name.
+void expect_error(const Finished& finished, int exit_code, const std::string& message) {
+  EXPECT_EQ(finished.exit_code, exit_code);
+  EXPECT_EQ(finished.out, "");
+  EXPECT_THAT(finished.err, StartsWith("gradamp: "));
+  EXPECT_THAT(finished.err, HasSubstr(message));
+  EXPECT_EQ(finished.err.find('\n'), finished.err.size() - 1) << finished.err;
+}
+
+TEST_F(Program, Help) {
+  for (const char* arguments : {"--help", "train --help", "evaluate --help", "data --help", "data fetch -h",
+                                "data make -h", "data verify -h", "info --help"}) {
+    const Finished finished = run(arguments);
+    EXPECT_EQ(finished.exit_code, 0) << arguments;
+    EXPECT_THAT(finished.out, HasSubstr("Usage: gradamp")) << arguments;
+    EXPECT_EQ(finished.err, "") << arguments;
+  }
+  EXPECT_THAT(run("--version").out, StartsWith("gradamp "));
+}
+
+TEST_F(Program, Info) {
+  const Finished finished = run("info");
+  EXPECT_EQ(finished.exit_code, 0);
+  EXPECT_EQ(finished.err, "");
+  for (const char* part : {"devices   cpu: 1 thread", "oneDNN", "compiler  ", "made, cifar10, cifar100",
+                           "resnet18    11,173,962", "vgg19       20,040,522"})
+    EXPECT_THAT(finished.out, HasSubstr(part));
+  for (const NetworkInfo& network : networks()) EXPECT_THAT(finished.out, HasSubstr("\n  " + network.name + " "));
+  EXPECT_EQ(finished.out.find('\x1b'), std::string::npos);
+}
+
+TEST_F(Program, ChecksTheEmulatedDevice) {
+  const Finished finished = run("info --check --device emulated");
+  EXPECT_EQ(finished.exit_code, 0);
+  EXPECT_EQ(finished.err, "");
+  EXPECT_THAT(finished.out, StartsWith("checking  emulated\nbuild     " GRADAMP_VERSION " "));
+  for (const char* part : {"\n  mma.m16n8k16, bf16 ", "\n  convolution forward, f32 ", "\n  recorded graph "})
+    EXPECT_THAT(finished.out, HasSubstr(part));
+  EXPECT_THAT(finished.out, testing::ContainsRegex("\n[0-9]+ parts in [0-9]+[.][0-9]+ s\n$"));
+  EXPECT_THAT(finished.out, testing::Not(HasSubstr("disagrees")));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "cache")) << "nothing is remembered of an emulated device";
+}
+
+TEST_F(Program, WrongUsageExitsWithTwo) {
+  expect_error(run(""), 2, "expected a command");
+  expect_error(run("train --epoch 3"), 2, "unknown option '--epoch'; did you mean '--epochs'?");
+  expect_error(run("train --batch-size 0"), 2, "--batch-size: expected at least 1, got 0");
+  expect_error(run("train", "GRADAMP_CASE=3"), 2, "GRADAMP_CASE: expected one of 1, 2, got '3'");
+  expect_error(run("train --config missing.toml"), 2, "--config: cannot open 'missing.toml'");
+  put_text(folder_ / "bad.toml", "epoch = 3\n");
+  expect_error(run("train --config bad.toml"), 2, "bad.toml:1: unknown key 'epoch'; did you mean 'epochs'?");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "runs"));
+}
+
+TEST_F(Program, FailureExitsWithOne) {
+  expect_error(run("train --dataset cifar100"), 1, "`gradamp data fetch --dataset cifar100`");
+  expect_error(run("train --dataset cifar10 --data nowhere"), 1, (folder_ / "nowhere").string());
+  expect_error(run("train --resume nowhere"), 1, "nowhere");
+  expect_error(run("evaluate --run nowhere"), 1, "nowhere");
+  expect_error(run("evaluate --weights nowhere --test-images 10 --train-images 10"), 1, "nowhere");
+  expect_error(run("data verify nowhere"), 1, "nowhere");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "runs"));
+}
+
+TEST_F(Program, OutputThatCannotBeWrittenIsAFailure) {
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full on this system";
+  const std::string command = shell_word(GRADAMP_PROGRAM) + std::string(" --help >/dev/full 2>") + path_of("err");
+  const int status = std::system(command.c_str());
+  EXPECT_EQ(WEXITSTATUS(status), 1);
+  EXPECT_EQ(text_of(folder_ / "err"), "gradamp: cannot write to standard output\n");
+}
+
+TEST_F(Program, MadeDataIsVerified) {
+  const Finished made = run("data make --dest made --train 50 --test 20 --seed 7");
+  EXPECT_EQ(made.exit_code, 0) << made.err;
+  EXPECT_THAT(made.out, HasSubstr("50 training and 20 test images are in made"));
+  const Finished good = run("data verify made --train 50 --test 20");
+  EXPECT_EQ(good.exit_code, 0) << good.err;
+  EXPECT_EQ(good.out,
+            "cifar10 train: 50 images in 10 classes, 5 to 5 of each\n"
+            "cifar10 test: 20 images in 10 classes, 2 to 2 of each\n");
+  expect_error(run("data make --dest made --train 50 --test 20"), 1, "made");  // not over what is there
+
+  const Finished official = run("data verify made");
+  EXPECT_EQ(official.exit_code, 1);
+  EXPECT_THAT(official.err, HasSubstr("expected 30730000 bytes"));
+
+  std::filesystem::resize_file(folder_ / "made/data_batch_3.bin", 30729);
+  const Finished cut = run("data verify made --train 50 --test 20");
+  expect_error(cut, 1, "data_batch_3.bin");
+  EXPECT_THAT(cut.err, HasSubstr("30729"));
+}
+
+TEST_F(Program, TrainRefusesATruncatedFile) {
+  ASSERT_EQ(run("data make --dest made --train 50 --test 20").exit_code, 0);
+  expect_error(run("train --dataset cifar10 --data made --network resnet8 --epochs 1"), 1, "data_batch_1.bin");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "runs"));
+}
+
+TEST_F(Program, FetchedDataIsFoundInTheCache) {
+  std::filesystem::create_directories(folder_ / "cache/gradamp/cifar-10-batches-bin");
+  put_text(folder_ / "cache/gradamp/cifar-10-batches-bin/data_batch_1.bin", "short");
+  expect_error(run("train --dataset cifar10"), 1, "cache/gradamp/cifar-10-batches-bin/");
+}
+
+TEST_F(Program, FetchNamesTheAddressThatFails) {
+  const Finished finished = run("data fetch --url file:///nothing/here.tar.gz --dest .");
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_THAT(finished.err, HasSubstr("file:///nothing/here.tar.gz"));
+}
+
+TEST_F(Program, EveryRunGetsAFolderOfItsOwn) {
+  const std::string arguments =
+      "train --network resnet8 --train-images 20 --test-images 10 --batch-size 20 --epochs 1 --quiet";
+  for (int i = 0; i < 2; ++i) {
+    const Finished trained = run(arguments);
+    EXPECT_EQ(trained.exit_code, 0) << trained.err;
+    EXPECT_THAT(trained.out, StartsWith("finished 1 epoch in "));
+    EXPECT_THAT(trained.out, HasSubstr("  run folder     runs/resnet8-made-20"));
+  }
+  int folders = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_ / "runs")) {
+    EXPECT_TRUE(std::filesystem::exists(entry.path() / "config.json")) << entry.path();
+    ++folders;
+  }
+  EXPECT_EQ(folders, 2);
+}
+
+TEST_F(Program, EvaluatesARunAsItWasTrained) {
+  const Finished trained = run(
+      "train --network resnet8 --train-images 40 --test-images 30 --batch-size 20 --epochs 1 --run-folder r --seed 3");
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  EXPECT_EQ(trained.err, "");  // no terminal, no bar
+  EXPECT_THAT(trained.out, HasSubstr("epoch 1/1  lr 0.1  train loss "));
+  EXPECT_THAT(trained.out, HasSubstr("next: gradamp evaluate --run r\n"));
+
+  const Finished by_run = run("evaluate --run r");
+  EXPECT_EQ(by_run.exit_code, 0) << by_run.err;
+  EXPECT_THAT(by_run.out, testing::MatchesRegex("resnet8 on made: loss [0-9.]+, accuracy [0-9.]+% of 30 images\n"));
+  const std::size_t test = trained.out.find("test loss ") + 10;
+  EXPECT_THAT(by_run.out, HasSubstr("loss " + trained.out.substr(test, trained.out.find(' ', test) - test) + ","));
+  EXPECT_EQ(run("evaluate --weights r/checkpoint.safetensors --network resnet8 --train-images 40 --test-images 30").out,
+            by_run.out);
+  EXPECT_THAT(run("evaluate --run r --test-images 20").out, HasSubstr("of 20 images"));
+  expect_error(run("evaluate --weights r/checkpoint.safetensors --network resnet20 --train-images 40"), 1,
+               "checkpoint.safetensors");
+}
+
+}  // namespace
+}  // namespace gradamp

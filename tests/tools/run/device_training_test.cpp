@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+// Training through the CUDA kernels, as a GPU does it: steps are recorded and replayed, the host waits once an epoch,
+// and the device's memory is finite. On the emulated device, which counts.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "gradamp/kernels/emulation/config.h"
+#include "gradamp/tests/tools/run/runs.h"
+
+namespace gradamp {
+namespace {
+
+using namespace test;
+using ::testing::HasSubstr;
+
+constexpr int kEpochs = 4;
+constexpr int kStepsPerEpoch = 3;
+
+/// Plain, analysed, amplified, plain at a smaller rate; the last batch of an epoch and of a test is smaller.
+RunSettings small_run(const fs::path& folder) {
+  RunSettings settings;
+  settings.device = "emulated";
+  settings.network = "resnet8";
+  settings.train_images = 10;
+  settings.test_images = 3;
+  settings.batch_size = 4;
+  settings.evaluation_batch = 2;
+  settings.strategy = "1:0.05, 3:0.05:2, 4:0.01";
+  settings.threshold = 0.5;
+  settings.dropout = 0.1;
+  settings.threads = 1;
+  settings.run_folder = folder.string();
+  return settings;
+}
+
+RunSettings backprop_run(const fs::path& folder) {
+  RunSettings settings = small_run(folder);
+  settings.strategy = "1:0.05, 4:0.05:2";
+  settings.reselect_every = 1;
+  settings.placement = Placement::kBackprop;
+  settings.granularity = Granularity::kNeuron;
+  return settings;
+}
+
+/// A run resumed after each of `steps` equals the unbroken one.
+void expect_resumable(RunSettings (*make_settings)(const fs::path&), const std::vector<int>& steps) {
+  const ScratchFolder folder;
+  ASSERT_EQ(train_in_child(make_settings(folder / "unbroken")), 0);
+  for (const int step : steps) {
+    SCOPED_TRACE(testing::Message() << "broken off after step " << step);
+    const fs::path run = folder / ("broken-" + std::to_string(step));
+    stop_after(make_settings(run), step);
+    ASSERT_EQ(resume_in_child(run), 0);
+    expect_equal_runs(run, folder / "unbroken", kEpochs);
+  }
+}
+
+// A broken-off epoch does its first step without a graph, the unbroken one replays it: the bits are the same.
+TEST(DeviceTraining, StoppedAndResumedEqualsUnbroken) {
+  expect_resumable(small_run, {2, kStepsPerEpoch + 2, 2 * kStepsPerEpoch + 1});
+}
+
+TEST(DeviceTraining, BackpropPlacementByNeuronIsResumable) { expect_resumable(backprop_run, {2 * kStepsPerEpoch + 1}); }
+
+RunSettings bf16_run(const fs::path& folder) {
+  RunSettings settings = small_run(folder);
+  settings.precision = Precision::kBF16;
+  return settings;
+}
+
+TEST(DeviceTraining, LowerPrecisionIsResumable) { expect_resumable(bf16_run, {kStepsPerEpoch + 2}); }
+
+// Where work is done only when somebody waits for it, a host that reads too early reads something else.
+TEST(DeviceTraining, NothingIsReadBeforeItIsThere) {
+  const ScratchFolder folder;
+  ASSERT_EQ(train_in_child(small_run(folder / "at-once")), 0);
+  ASSERT_EQ(in_child([&] {
+              emulation::config().deferred = true;
+              train(small_run(folder / "deferred"), {});
+            }),
+            0);
+  expect_equal_runs(folder / "deferred", folder / "at-once", kEpochs);
+}
+
+/// Counts the host's waits in each epoch but for its end, where it waits, logs and saves.
+class CountWaits : public TrainingObserver {
+ public:
+  void on_step(const StepProgress& progress) override {
+    const std::uint64_t waits = emulation::statistics().waits;
+    if (progress.images > kFirst) waits_ += waits - last_;
+    last_ = waits;
+    ++steps_;
+  }
+  std::uint64_t waits() const { return waits_; }
+  int steps() const { return steps_; }
+
+ private:
+  static constexpr std::int64_t kFirst = 4;  // an epoch's first step begins before it is observed
+  std::uint64_t waits_ = 0, last_ = 0;
+  int steps_ = 0;
+};
+
+TEST(DeviceTraining, TheHostDoesNotWaitInsideAnEpoch) {
+  const ScratchFolder folder;
+  EXPECT_EQ(in_child([&] {
+              CountWaits observer;
+              RunSettings settings = small_run(folder / "run");
+              train(settings, {nullptr, &observer, nullptr});
+              check(observer.steps() == kEpochs * kStepsPerEpoch, "expected {} steps, got {}", kEpochs * kStepsPerEpoch,
+                    observer.steps());
+              // The look after the last step is waited for: its counters, its metrics.
+              check(observer.waits() <= 2 * kEpochs, "the host waited {} times inside {} epochs", observer.waits(),
+                    kEpochs);
+              check(emulation::statistics().graph_launches > 0, "expected steps to be replayed from graphs");
+            }),
+            0);
+}
+
+/// The batch size that a message names: "a batch size of 24 would fit".
+std::int64_t named_batch_size(const std::string& message) {
+  const std::string words = "a batch size of ";
+  const std::size_t at = message.find(words);
+  return at == std::string::npos ? 0 : std::stoll(message.substr(at + words.size()));
+}
+
+TEST(DeviceTraining, OutOfMemorySaysWhatWouldFit) {
+  const ScratchFolder folder;
+  const auto train_with = [&](const char* name, std::int64_t batch_size) {
+    emulation::config().memory_limit = std::size_t{48} << 20;
+    RunSettings settings = small_run(folder / name);
+    settings.strategy = "1:0.05";
+    settings.train_images = 2 * batch_size;
+    settings.batch_size = batch_size;
+    train(settings, {});
+  };
+  const std::string message = error_in_child(folder.path(), [&] { train_with("large", 128); });
+  EXPECT_THAT(message, HasSubstr("a step of 128 images: out of memory: "));
+  EXPECT_THAT(message, HasSubstr("MiB were asked for"));
+  EXPECT_THAT(message, HasSubstr("are held"));
+  EXPECT_THAT(message, HasSubstr("are free"));
+  const std::int64_t fits = named_batch_size(message);
+  ASSERT_GT(fits, 0) << message;
+  ASSERT_LT(fits, 128) << message;
+  EXPECT_EQ(in_child([&] { train_with("fitting", fits); }), 0) << message;
+  EXPECT_EQ(in_child([&] { train_with("twice", std::min<std::int64_t>(2 * fits, 127)); }), 1)
+      << "so little was not needed: " << message;
+}
+
+TEST(DeviceTraining, TheCpuHasF32Only) {
+  const ScratchFolder folder;
+  RunSettings settings = small_run(folder / "run");
+  settings.device = "cpu";
+  settings.precision = Precision::kBF16;
+  EXPECT_EQ(error_in_child(folder.path(), [&] { train(settings, {}); }),
+            "--precision: the device cpu computes in f32 only, got bf16");
+}
+
+}  // namespace
+}  // namespace gradamp

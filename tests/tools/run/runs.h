@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+// Whole runs in child processes, broken off and compared. OpenMP's threads do not survive a fork, so the parent never
+// computes.
+#pragma once
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "gradamp/tests/data/files/scratch_folder.h"
+#include "gradamp/tools/program/signals.h"
+#include "gradamp/tools/run/training.h"
+
+namespace gradamp::test {
+
+namespace fs = std::filesystem;
+
+/// Runs `body` in a child; its exit code, or minus the signal that ended it. An Error is printed and gives 1.
+inline int in_child(const std::function<void()>& body) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    try {
+      body();
+    } catch (const Error& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      ::_exit(1);
+    }
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+inline int train_in_child(const RunSettings& settings) {
+  return in_child([&] { train(settings, {}); });
+}
+
+inline int resume_in_child(const fs::path& folder) {
+  return in_child([&] { resume(folder, {}); });
+}
+
+/// Calls `act` after the step numbered `step`, counted over the part of the run that it observes.
+class ActAtStep : public TrainingObserver {
+ public:
+  ActAtStep(int step, std::function<void()> act) : left_(step), act_(std::move(act)) {}
+  void on_step(const StepProgress&) override {
+    if (--left_ == 0) act_();
+  }
+
+ private:
+  int left_;
+  std::function<void()> act_;
+};
+
+inline std::string checkpoint_of(const fs::path& run) { return text_of(run / "checkpoint.safetensors"); }
+
+/// A log without what differs from run to run.
+inline std::vector<nlohmann::json> lines_of(const fs::path& path) {
+  std::vector<nlohmann::json> lines;
+  std::ifstream file(path);
+  for (std::string text; std::getline(file, text);) {
+    nlohmann::json line = nlohmann::json::parse(text);
+    for (const char* key : {"run", "seconds", "images_per_second"}) line.erase(key);
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+inline void stop_after(const RunSettings& settings, int step) {
+  ASSERT_EQ(in_child([&] {
+              const StopSignals signals;
+              ActAtStep observer(step, [] { std::raise(SIGTERM); });
+              train(settings, {&signals.stop(), &observer, nullptr});
+              check(signals.received() == SIGTERM, "expected SIGTERM to be noticed");
+            }),
+            0);
+}
+
+/// The message of the Error that `body` throws in a child.
+inline std::string error_in_child(const fs::path& scratch, const std::function<void()>& body) {
+  const int code = in_child([&] {
+    try {
+      body();
+    } catch (const Error& error) {
+      put_text(scratch / "error.txt", error.what());
+      throw;
+    }
+  });
+  EXPECT_EQ(code, 1);
+  return text_of(scratch / "error.txt");
+}
+
+/// Whether two runs of `epochs` epochs come to the same, bit for bit.
+inline void expect_equal_runs(const fs::path& run, const fs::path& expected, int epochs) {
+  ASSERT_TRUE(fs::exists(expected / "checkpoint.safetensors"));
+  EXPECT_TRUE(checkpoint_of(run) == checkpoint_of(expected)) << "the checkpoints differ";
+  EXPECT_EQ(lines_of(run / "metrics.jsonl"), lines_of(expected / "metrics.jsonl"));
+  EXPECT_EQ(lines_of(run / "layers.jsonl"), lines_of(expected / "layers.jsonl"));
+  EXPECT_EQ(lines_of(run / "metrics.jsonl").size(), static_cast<std::size_t>(epochs));
+}
+
+}  // namespace gradamp::test

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: MIT
+// Whole runs: the same seed gives the same bits, a run broken off anywhere and resumed equals the unbroken one, and
+// nothing good is ever overwritten by something broken.
+//
+// Every run is made in a child process, because OpenMP's threads do not survive a fork: this process never computes.
+#include <functional>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "gradamp/data/files/safetensors.h"
+#include "gradamp/tests/data/files/failing_file_system.h"
+#include "gradamp/tests/tools/run/runs.h"
+
+namespace gradamp {
+namespace {
+
+using namespace test;
+using ::testing::HasSubstr;
+
+constexpr int kStepsPerEpoch = 4;
+constexpr int kEpochs = 4;
+
+/// 4 epochs of 4 steps: plain, analysed, amplified, plain at a smaller rate.
+RunSettings small_run(const fs::path& folder) {
+  RunSettings settings;
+  settings.network = "resnet8";
+  settings.train_images = 60;  // the last batch is smaller
+  settings.test_images = 20;
+  settings.batch_size = 16;
+  settings.strategy = "1:0.05, 3:0.05:2, 4:0.01";
+  settings.threshold = 0.5;
+  settings.dropout = 0.1;
+  settings.device = "cpu";
+  settings.threads = 1;
+  settings.run_folder = folder.string();
+  return settings;
+}
+
+TEST(Training, SameSeedGivesSameBits) {
+  const ScratchFolder folder;
+  ASSERT_EQ(train_in_child(small_run(folder / "a")), 0);
+  ASSERT_EQ(train_in_child(small_run(folder / "b")), 0);
+  expect_equal_runs(folder / "b", folder / "a", kEpochs);
+  RunSettings other = small_run(folder / "c");
+  other.seed = 2;
+  ASSERT_EQ(train_in_child(other), 0);
+  EXPECT_FALSE(checkpoint_of(folder / "c") == checkpoint_of(folder / "a"));
+}
+
+/// Breaks a run of `settings` off after each of several numbers of steps, by `break_off`, resumes it, and compares.
+void expect_resumable(const std::function<RunSettings(const fs::path&)>& make_settings,
+                      const std::function<void(const RunSettings&, int step)>& break_off) {
+  const ScratchFolder folder;
+  ASSERT_EQ(train_in_child(make_settings(folder / "unbroken")), 0);
+  // In the first epoch, at ends of epochs, in the analysed and in the amplified epoch, at the last step.
+  for (const int step : {1, kStepsPerEpoch, 6, 7, 2 * kStepsPerEpoch, 10, 13, kEpochs * kStepsPerEpoch}) {
+    SCOPED_TRACE(testing::Message() << "broken off after step " << step);
+    const fs::path run = folder / ("broken-" + std::to_string(step));
+    break_off(make_settings(run), step);
+    ASSERT_EQ(resume_in_child(run), 0);
+    expect_equal_runs(run, folder / "unbroken", kEpochs);
+  }
+}
+
+void kill_after(const RunSettings& settings, int step) {
+  ASSERT_EQ(in_child([&] {
+              ActAtStep observer(step, [] { ::kill(::getpid(), SIGKILL); });
+              train(settings, {nullptr, &observer, nullptr});
+            }),
+            -SIGKILL);
+}
+
+TEST(Training, StoppedAndResumedEqualsUnbroken) { expect_resumable(small_run, stop_after); }
+
+TEST(Training, KilledAndResumedEqualsUnbroken) { expect_resumable(small_run, kill_after); }
+
+TEST(Training, RandomSelectionIsResumable) {
+  expect_resumable(
+      [](const fs::path& run) {
+        RunSettings settings = small_run(run);
+        settings.selection = SelectionMethod::kRandom;
+        return settings;
+      },
+      stop_after);
+}
+
+TEST(Training, BackpropPlacementByNeuronWithReselectionIsResumable) {
+  expect_resumable(
+      [](const fs::path& run) {
+        RunSettings settings = small_run(run);
+        settings.strategy = "1:0.05, 4:0.05:2";
+        settings.reselect_every = 1;
+        settings.placement = Placement::kBackprop;
+        settings.granularity = Granularity::kNeuron;
+        settings.nesterov = true;
+        return settings;
+      },
+      stop_after);
+}
+
+TEST(Training, StoppedTwiceInOneEpochEqualsUnbroken) {
+  const ScratchFolder folder;
+  ASSERT_EQ(train_in_child(small_run(folder / "unbroken")), 0);
+  const fs::path run = folder / "broken";
+  stop_after(small_run(run), 5);
+  ASSERT_EQ(in_child([&] {
+              std::atomic<bool> stop = false;
+              ActAtStep observer(1, [&] { stop = true; });
+              check(!resume(run, {&stop, &observer, nullptr}).completed, "expected to be interrupted");
+            }),
+            0);
+  ASSERT_EQ(resume_in_child(run), 0);
+  expect_equal_runs(run, folder / "unbroken", kEpochs);
+}
+
+// A run that dies at a call to the file system, or half way through a write, for many of its calls, and goes on.
+TEST(Training, KilledAtAnyFileSystemCallAndResumedEqualsUnbroken) {
+  const ScratchFolder folder;
+  ASSERT_EQ(train_in_child(small_run(folder / "unbroken")), 0);
+  int killed = 0;
+  const auto survives = [&](Fault fault, int at) {
+    SCOPED_TRACE(testing::Message() << name_of(fault) << " at call " << at);
+    const fs::path run = folder / "broken";
+    fs::remove_all(run);
+    const int code = in_child([&] {
+      FailingFileSystem failing(fault, at);
+      train(small_run(run), {nullptr, nullptr, &failing});
+    });
+    killed += code == FailingFileSystem::kExitCode ? 1 : 0;
+    const bool begun = fs::exists(run / "config.json");
+    EXPECT_EQ(begun ? resume_in_child(run) : train_in_child(small_run(run)), 0);
+    expect_equal_runs(run, folder / "unbroken", kEpochs);
+    return code == 0;
+  };
+  for (int at = 1; !survives(Fault::kExit, at); at += 23) survives(Fault::kExitMidWrite, at + 11);
+  EXPECT_GT(killed, 10);
+}
+
+// Every call of the second epoch's saving fails in turn, in every way: what is left is a checkpoint that loads.
+TEST(Training, AfterAnyFailureACheckpointLoads) {
+  const ScratchFolder folder;
+  const fs::path begun = folder / "begun";
+  stop_after(small_run(begun), kStepsPerEpoch + 3);
+  ASSERT_EQ(train_in_child(small_run(folder / "unbroken")), 0);
+  for (const Fault fault : {Fault::kNoSpace, Fault::kIoError, Fault::kShortWrite}) {
+    for (int at = 3; at < 40; at += 4) {
+      SCOPED_TRACE(testing::Message() << name_of(fault) << " at call " << at);
+      const fs::path run = folder / "run";
+      fs::remove_all(run);
+      fs::copy(begun, run);
+      in_child([&] {
+        std::atomic<bool> stop = false;
+        ActAtStep observer(3, [&] { stop = true; });
+        FailingFileSystem failing(fault, at);
+        resume(run, {&stop, &observer, &failing});
+      });
+      EXPECT_NO_THROW(read_safetensors(run / "checkpoint.safetensors"));
+    }
+  }
+  ASSERT_EQ(resume_in_child(folder / "run"), 0);
+  expect_equal_runs(folder / "run", folder / "unbroken", kEpochs);
+}
+
+// ---- Branches ----
+
+/// Two plain epochs, then what the selection makes of the other two.
+RunSettings branching_run(const fs::path& folder) {
+  RunSettings settings = small_run(folder);
+  settings.strategy = "2:0.05, 4:0.05:2";
+  return settings;
+}
+
+void train_trunk(const fs::path& folder, int epochs) {
+  RunSettings settings = branching_run(folder);
+  settings.selection = SelectionMethod::kNone;
+  ASSERT_EQ(in_child([&] {
+              TrainingControl control;
+              control.last_epoch = epochs;
+              const TrainingOutcome outcome = train(settings, control);
+              check(!outcome.completed && outcome.last.epoch == epochs, "expected to end after {} epochs", epochs);
+            }),
+            0);
+}
+
+TEST(Training, ABranchEqualsTheRunTrainedAlone) {
+  const ScratchFolder folder;
+  train_trunk(folder / "trunk", 2);
+  const auto expect_same = [&](const char* name, const std::function<void(RunSettings&)>& change) {
+    SCOPED_TRACE(name);
+    RunSettings alone = branching_run(folder / name);
+    change(alone);
+    RunSettings branched = alone;
+    branched.run_folder += "-branched";
+    ASSERT_EQ(train_in_child(alone), 0);
+    ASSERT_EQ(in_child([&] { check(branch(branched, folder / "trunk", {}).completed, "expected a whole run"); }), 0);
+    expect_equal_runs(branched.run_folder, alone.run_folder, kEpochs);
+  };
+  expect_same("measured", [](RunSettings&) {});
+  expect_same("original", [](RunSettings& settings) { settings.selection = SelectionMethod::kNone; });
+  expect_same("random", [](RunSettings& settings) { settings.selection = SelectionMethod::kRandom; });
+  expect_same("backprop", [](RunSettings& settings) {
+    settings.selection = SelectionMethod::kRandom;
+    settings.placement = Placement::kBackprop;
+    settings.random_types = {LayerType::kConv, LayerType::kRelu};
+  });
+  expect_same("by-neuron", [](RunSettings& settings) {
+    settings.measure = kG;
+    settings.selection_case = SelectionCase::kTwoSided;
+    settings.granularity = Granularity::kNeuron;
+    settings.strategy = "2:0.05, 4:0.05:3";
+  });
+}
+
+TEST(Training, ABranchKilledAtAnyFileSystemCallAndResumedEqualsTheRunTrainedAlone) {
+  const ScratchFolder folder;
+  train_trunk(folder / "trunk", 1);
+  ASSERT_EQ(train_in_child(branching_run(folder / "alone")), 0);
+  int killed = 0;
+  for (int at = 1, code = 1; code != 0; at += 17) {
+    SCOPED_TRACE(testing::Message() << "killed at call " << at);
+    const fs::path run = folder / "branch";
+    fs::remove_all(run);
+    const auto begin = [&](FileSystem* file_system) {
+      branch(branching_run(run), folder / "trunk", {nullptr, nullptr, file_system});
+    };
+    code = in_child([&] {
+      FailingFileSystem failing(Fault::kExit, at);
+      begin(&failing);
+    });
+    killed += code == FailingFileSystem::kExitCode ? 1 : 0;
+    const bool begun = fs::exists(run / "config.json");
+    EXPECT_EQ(begun ? resume_in_child(run) : in_child([&] { begin(nullptr); }), 0);
+    expect_equal_runs(run, folder / "alone", kEpochs);
+  }
+  EXPECT_GT(killed, 3);
+}
+
+TEST(Training, ABranchOfARunThatIsNotItsBeginningIsRefused) {
+  const ScratchFolder folder;
+  train_trunk(folder / "trunk", 2);
+  const auto message = [&](const std::function<void(RunSettings&)>& change) {
+    RunSettings settings = branching_run(folder / "branch");
+    change(settings);
+    std::string text = error_in_child(folder.path(), [&] { branch(settings, folder / "trunk", {}); });
+    EXPECT_FALSE(fs::exists(folder / "branch"));
+    return text;
+  };
+  EXPECT_THAT(message([](RunSettings& settings) { settings.seed = 2; }), HasSubstr("nothing in common"));
+  EXPECT_THAT(message([](RunSettings& settings) { settings.batch_size = 15; }), HasSubstr("nothing in common"));
+  EXPECT_THAT(message([](RunSettings& settings) { settings.strategy = "1:0.05, 4:0.05:2"; }),
+              HasSubstr("only its first 1 in common"));
+  fs::remove(folder / "trunk/checkpoint.safetensors");
+  EXPECT_THAT(message([](RunSettings&) {}), HasSubstr("no checkpoint"));
+}
+
+TEST(Training, NonFiniteLossStopsAndKeepsTheCheckpoint) {
+  const ScratchFolder folder;
+  RunSettings settings = small_run(folder / "good");
+  settings.strategy = "1:0.05";
+  ASSERT_EQ(train_in_child(settings), 0);
+  const TensorFile good = read_safetensors(folder / "good/checkpoint.safetensors");
+
+  settings.run_folder = (folder / "run").string();
+  settings.strategy = "1:0.05, 3:1e30";
+  const std::string message = error_in_child(folder.path(), [&] { train(settings, {}); });
+  EXPECT_THAT(message, HasSubstr("epoch 2"));
+  EXPECT_THAT(message, HasSubstr("step "));
+  EXPECT_THAT(message, HasSubstr((folder / "run/checkpoint.safetensors").string()));
+  const TensorFile kept = read_safetensors(folder / "run/checkpoint.safetensors");
+  EXPECT_EQ(kept.metadata().at("epoch"), "1");
+  for (const TensorView& tensor : good.tensors()) {
+    const TensorView* other = kept.find(tensor.name);
+    ASSERT_NE(other, nullptr) << tensor.name;
+    EXPECT_TRUE(std::ranges::equal(tensor.bytes, other->bytes)) << tensor.name;
+  }
+}
+
+TEST(Training, BadDataTrainsNothing) {
+  const ScratchFolder folder;
+  put_text(folder / "train.bin", "short");
+  RunSettings settings = small_run(folder / "run");
+  settings.dataset = "cifar100";
+  settings.data = folder.path().string();
+  EXPECT_THAT(error_in_child(folder.path(), [&] { train(settings, {}); }), HasSubstr("train.bin"));
+  EXPECT_FALSE(fs::exists(folder / "run"));
+}
+
+TEST(Training, ADamagedCheckpointIsRefusedAndThePreviousNamed) {
+  const ScratchFolder folder;
+  const fs::path run = folder / "run";
+  ASSERT_EQ(train_in_child(small_run(run)), 0);
+  std::string bytes = checkpoint_of(run);
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  put_text(run / "checkpoint.safetensors", bytes);
+  const std::string message = error_in_child(folder.path(), [&] { resume(run, {}); });
+  EXPECT_THAT(message, HasSubstr((run / "checkpoint.safetensors").string()));
+  EXPECT_THAT(message, HasSubstr("checkpoint.safetensors.previous"));
+}
+
+TEST(Training, AFolderWithARunIsNotOverwritten) {
+  const ScratchFolder folder;
+  ASSERT_EQ(train_in_child(small_run(folder / "run")), 0);
+  const std::string before = checkpoint_of(folder / "run");
+  EXPECT_THAT(error_in_child(folder.path(), [&] { train(small_run(folder / "run"), {}); }), HasSubstr("--resume"));
+  EXPECT_TRUE(checkpoint_of(folder / "run") == before);
+}
+
+TEST(Training, AFinishedRunGivesItsOutcomeAgain) {
+  const ScratchFolder folder;
+  const fs::path run = folder / "run";
+  EXPECT_EQ(in_child([&] {
+              const TrainingOutcome first = train(small_run(run), {});
+              const TrainingOutcome second = resume(run, {});
+              check(first.completed && second.completed, "expected completed runs");
+              check(first.best_accuracy == second.best_accuracy && first.last.test_loss == second.last.test_loss,
+                    "expected the same outcome");
+              const Evaluation evaluation = evaluate(small_run(run), run / "checkpoint.safetensors").test;
+              check(evaluation.accuracy == first.last.test_accuracy && evaluation.loss == first.last.test_loss,
+                    "expected the logged accuracy from evaluate, got {}", evaluation.accuracy);
+            }),
+            0);
+}
+
+// A phase whose only epoch is the analysed one, and epochs of a single step, are likely not what was meant.
+TEST(Training, StrategiesThatAmplifyNothingAreWarnedOf) {
+  class Warnings : public TrainingObserver {
+   public:
+    void on_start(const std::vector<std::string>& description) override {
+      for (const std::string& line : description) text += line.starts_with("warning") ? line + "\n" : "";
+    }
+    std::string text;
+  };
+  const ScratchFolder folder;
+  const auto warnings_of = [&](RunSettings settings) {
+    EXPECT_EQ(in_child([&] {
+                Warnings warnings;
+                std::atomic<bool> stop = true;
+                train(settings, {&stop, &warnings, nullptr});
+                put_text(folder / "warnings", warnings.text);
+              }),
+              0);
+    return text_of(folder / "warnings");
+  };
+  EXPECT_EQ(warnings_of(small_run(folder / "good")), "");
+  RunSettings short_phase = small_run(folder / "short");
+  short_phase.strategy = "1:0.05, 2:0.05:2, 4:0.01";
+  EXPECT_THAT(warnings_of(short_phase), HasSubstr("the phase of epoch 2 amplifies nothing"));
+  short_phase.run_folder += "-random";
+  short_phase.selection = SelectionMethod::kRandom;
+  EXPECT_EQ(warnings_of(short_phase), "");
+  RunSettings single_step = small_run(folder / "single");
+  single_step.batch_size = 60;
+  EXPECT_THAT(warnings_of(single_step), HasSubstr("a single step"));
+}
+
+// The selection that layers.jsonl tells of follows from its own values ([IGA] 3.6), and amplification changes the run.
+TEST(Training, LogsTellOfTheSelection) {
+  const ScratchFolder folder;
+  ASSERT_EQ(train_in_child(small_run(folder / "amplified")), 0);
+  const std::vector<nlohmann::json> layers = lines_of(folder / "amplified/layers.jsonl");
+  ASSERT_EQ(layers.size(), 15u);  // 7 convolutions, 7 batch norms, 1 linear layer, once
+  int selected = 0;
+  for (const nlohmann::json& layer : layers) {
+    EXPECT_EQ(layer.at("epoch"), 2);
+    EXPECT_EQ(layer.at("selected"), layer.at("normalized_g_prime").get<double>() > 0.5);
+    EXPECT_EQ(layer.at("factor"), layer.at("selected").get<bool>() ? 2.0 : 1.0);
+    EXPECT_DOUBLE_EQ(layer.at("noise_floor"), 0.5);  // 4 iterations
+    selected += layer.at("selected").get<bool>() ? 1 : 0;
+  }
+  EXPECT_GT(selected, 0);
+
+  RunSettings plain = small_run(folder / "plain");
+  plain.selection = SelectionMethod::kNone;
+  ASSERT_EQ(train_in_child(plain), 0);
+  const auto with = lines_of(folder / "amplified/metrics.jsonl"), without = lines_of(folder / "plain/metrics.jsonl");
+  EXPECT_EQ(with[1].at("train_loss"), without[1].at("train_loss"));  // the analysed epoch is not amplified
+  EXPECT_NE(with[2].at("train_loss"), without[2].at("train_loss"));
+}
+
+}  // namespace
+}  // namespace gradamp

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/tools/settings/settings.h"
+
+#include <set>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "gradamp/core/error.h"
+#include "gradamp/tools/settings/setting_table.h"
+
+namespace gradamp {
+namespace {
+
+std::string error_of(const RunSettings& settings) {
+  try {
+    settings.validate();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "(none)";
+}
+
+/// The error after one setting is changed.
+std::string error_with(std::string_view name, std::string_view text) {
+  RunSettings settings;
+  assign_setting(settings, *find_setting(name), text);
+  return error_of(settings);
+}
+
+std::string json_error(const nlohmann::json& json) {
+  try {
+    settings_from_json(json);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "(none)";
+}
+
+/// No value is a default.
+RunSettings unusual_settings() {
+  RunSettings s;
+  s.dataset = "cifar100-coarse";
+  s.data = "/a folder/with \"quotes\" and ümlauts";
+  s.partial_data = true;
+  s.train_images = 4000000000;
+  s.test_images = 77;
+  s.validation = 500;
+  s.data_seed = 18446744073709551615u;
+  s.augment = false;
+  s.crop_padding = 3;
+  s.flip = false;
+  s.network = "vgg19";
+  s.initialization = Initialization::kHeNormal;
+  s.dropout = 0.1;
+  s.weights = "start.safetensors";
+  s.epochs = 13;
+  s.batch_size = 33;
+  s.learning_rate = 0.1 + 0.2;  // not a short decimal
+  s.momentum = 1.0 / 3;
+  s.nesterov = true;
+  s.weight_decay = 1e-300;
+  s.strategy = "params_1";
+  s.reselect_every = 2;
+  s.selection = SelectionMethod::kNone;
+  s.measure = kG;
+  s.selection_case = SelectionCase::kTwoSided;
+  s.threshold = -0.7;
+  s.granularity = Granularity::kNeuron;
+  s.placement = Placement::kBackprop;
+  s.random_fraction = 0.25;
+  s.random_types = {LayerType::kRelu, LayerType::kBatchNorm, LayerType::kLinear};
+  s.seed = 9007199254740993u;  // no float64
+  s.device = "cpu ";
+  s.precision = Precision::kBF16;
+  s.threads = 3;
+  s.run_folder = "runs/x";
+  s.evaluation_batch = 11;
+  return s;
+}
+
+TEST(Settings, DefaultsAreValid) { EXPECT_EQ(error_of({}), "(none)"); }
+
+TEST(Settings, JsonRoundTripIsExact) {
+  const RunSettings settings = unusual_settings();
+  const RunSettings read = settings_from_json(nlohmann::json::parse(to_json(settings).dump()));
+  const RunSettings defaults;
+  for (const Setting& setting : setting_table()) {
+    EXPECT_EQ(setting_text(read, setting), setting_text(settings, setting)) << setting.name;
+    EXPECT_NE(setting_text(read, setting), setting_text(defaults, setting)) << setting.name << ": not tested";
+  }
+  EXPECT_EQ(read.learning_rate, settings.learning_rate);
+  EXPECT_EQ(read.momentum, settings.momentum);
+  EXPECT_EQ(read.seed, settings.seed);
+  EXPECT_EQ(read.random_types, settings.random_types);
+}
+
+TEST(Settings, TextRoundTripIsExact) {
+  const RunSettings settings = unusual_settings();
+  RunSettings read;
+  for (const Setting& setting : setting_table()) assign_setting(read, setting, setting_text(settings, setting));
+  EXPECT_EQ(to_json(read), to_json(settings));
+}
+
+TEST(Settings, JsonHasNaturalTypes) {
+  const nlohmann::json json = to_json({});
+  EXPECT_EQ(json.at("batch_size"), 128);
+  EXPECT_EQ(json.at("augment"), true);
+  EXPECT_EQ(json.at("weight_decay"), 5e-4);
+  EXPECT_EQ(json.at("measure"), "g-prime");
+  EXPECT_EQ(json.at("random_types"), "conv");
+  EXPECT_EQ(json.size(), setting_table().size());
+}
+
+TEST(Settings, JsonIsReadStrictly) {
+  const nlohmann::json good = to_json({});
+  nlohmann::json json = good;
+  json.erase("momentum");
+  EXPECT_EQ(json_error(json), "settings: 'momentum' is missing");
+  json = good;
+  json["mommentum"] = 0.5;
+  EXPECT_EQ(json_error(json), "settings: unknown setting 'mommentum'");
+  const auto with = [&](const char* key, const nlohmann::json& value) {
+    nlohmann::json changed = good;
+    changed[key] = value;
+    return json_error(changed);
+  };
+  EXPECT_EQ(with("epochs", "3"), "settings: epochs: expected a whole number, got \"3\"");
+  EXPECT_EQ(with("epochs", 3.5), "settings: epochs: expected a whole number, got 3.5");
+  EXPECT_EQ(with("epochs", 3000000000),
+            "settings: epochs: expected a whole number from -2147483648 to 2147483647, got 3000000000");
+  EXPECT_EQ(with("seed", -1), "settings: seed: expected a whole number from 0 to 18446744073709551615, got -1");
+  EXPECT_EQ(with("momentum", nullptr), "settings: momentum: expected a number, got null");
+  EXPECT_EQ(with("augment", 1), "settings: augment: expected true or false, got 1");
+  EXPECT_EQ(with("case", 1), "settings: case: expected a text, got 1");
+  EXPECT_EQ(with("case", "3"), "settings: case: expected one of 1, 2, got '3'");
+  EXPECT_EQ(with("precision", "f16"), "settings: precision: expected one of f32, tf32, bf16, got 'f16'");
+  EXPECT_EQ(with("momentum", 0), "(none)");  // a whole number is a number
+  EXPECT_EQ(json_error(nlohmann::json::array()),
+            "settings: expected an object with a value for every setting, got array");
+}
+
+TEST(Settings, NamesAreUniqueAndKebabCase) {
+  std::set<std::string_view> names;
+  for (const Setting& setting : setting_table()) {
+    EXPECT_TRUE(names.insert(setting.name).second) << setting.name;
+    EXPECT_EQ(setting.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz-"), std::string_view::npos) << setting.name;
+    EXPECT_EQ(find_setting(setting.name)->name, setting.name);
+  }
+  EXPECT_EQ(find_setting("batch_size"), nullptr);
+  EXPECT_EQ(find_setting("batch-size")->json_key(), "batch_size");
+  EXPECT_EQ(find_setting("batch-size")->variable(), "GRADAMP_BATCH_SIZE");
+}
+
+TEST(Settings, RangeErrorsNameTheOption) {
+  EXPECT_EQ(error_with("batch-size", "0"), "--batch-size: expected at least 1, got 0");
+  EXPECT_EQ(error_with("batch-size", "3000000000"), "--batch-size: expected at most 2147483647, got 3000000000");
+  EXPECT_EQ(error_with("dataset", "mnist"),
+            "--dataset: expected one of made, cifar10, cifar100, cifar100-coarse, got 'mnist'");
+  EXPECT_EQ(error_with("epochs", "-1"), "--epochs: expected at least 0, got -1");
+  EXPECT_EQ(error_with("momentum", "1"), "--momentum: expected a number in [0, 1), got 1");
+  EXPECT_EQ(error_with("device", "gpu"), "--device: expected a device (cpu, cuda or emulated), got 'gpu'");
+  const char* bad[][2] = {
+      {"data", "/somewhere"},   {"train-images", "-1"},       {"test-images", "-1"},    {"validation", "-1"},
+      {"crop-padding", "-1"},   {"crop-padding", "33"},       {"network", "resnet21"},  {"dropout", "1"},
+      {"dropout", "-0.1"},      {"dropout", "nan"},           {"learning-rate", "0"},   {"learning-rate", "inf"},
+      {"momentum", "-0.1"},     {"momentum", "nan"},          {"weight-decay", "-1"},   {"weight-decay", "inf"},
+      {"strategy", "params_3"}, {"strategy", "5:0.1, 3:0.1"}, {"reselect-every", "-1"}, {"threshold", "nan"},
+      {"random-fraction", "0"}, {"random-fraction", "1.5"},   {"threads", "-1"},        {"random-types", "conv,conv"},
+      {"evaluation-batch", "0"}};
+  for (const auto& [name, text] : bad) {
+    const std::string error = error_with(name, text);
+    EXPECT_EQ(error.rfind(std::string("--") + name + ": ", 0), 0u) << name << " " << text << " gave " << error;
+    EXPECT_EQ(error.find('\n'), std::string::npos);
+  }
+}
+
+TEST(Settings, CombinationsThatDoNotGoTogether) {
+  RunSettings settings;
+  settings.train_images = 100;
+  settings.validation = 100;
+  EXPECT_EQ(error_of(settings), "--validation: expected fewer than the 100 of --train-images, got 100");
+  settings = {};
+  settings.nesterov = true;
+  settings.momentum = 0;
+  EXPECT_EQ(error_of(settings), "--nesterov: expected a --momentum above 0 with it");
+  settings = {};
+  settings.strategy = "params_1";
+  settings.epochs = 3;
+  EXPECT_EQ(error_of(settings), "--epochs: the strategy's 4 phases need one epoch each at least, got 3");
+  settings = {};
+  settings.selection = SelectionMethod::kRandom;
+  settings.random_types = {LayerType::kRelu};
+  EXPECT_NE(error_of(settings).find("--placement backprop"), std::string::npos);
+  settings.placement = Placement::kBackprop;
+  EXPECT_EQ(error_of(settings), "(none)");
+  settings.reselect_every = 2;
+  EXPECT_EQ(error_of(settings).rfind("--reselect-every: ", 0), 0u);
+}
+
+TEST(Settings, StepStrategyDividesTheRateForTheLastFifth) {
+  RunSettings settings;
+  settings.learning_rate = 0.2;
+  settings.epochs = 10;
+  EXPECT_EQ(settings.resolved_strategy(), (Strategy{{{8, 0.2, false, 1}, {10, 0.02, false, 1}}}));
+  settings.epochs = 0;
+  EXPECT_EQ(settings.resolved_strategy().epochs(), 30);
+  EXPECT_EQ(settings.resolved_strategy().phases.front().end_epoch, 24);
+  settings.epochs = 1;
+  EXPECT_EQ(settings.resolved_strategy(), (Strategy{{{1, 0.2, false, 1}}}));
+  settings.epochs = 2;
+  EXPECT_EQ(settings.resolved_strategy(), (Strategy{{{1, 0.2, false, 1}, {2, 0.02, false, 1}}}));
+}
+
+TEST(Settings, PresetsScaleToTheEpochs) {
+  RunSettings settings;
+  settings.strategy = "params_1";
+  settings.reselect_every = 5;
+  Strategy expected = params_1();
+  expected.reselect_every = 5;
+  EXPECT_EQ(settings.resolved_strategy(), expected);
+  settings.epochs = 30;
+  EXPECT_EQ(settings.resolved_strategy(),
+            (Strategy{{{10, 0.1, false, 1}, {20, 0.1, true, 2}, {26, 0.01, true, 2}, {30, 0.01, false, 1}}, 5}));
+}
+
+TEST(Settings, OptimizerOptionsCarryEverySetting) {
+  const RunSettings settings = unusual_settings();
+  const OptimizerOptions options = settings.optimizer_options();
+  EXPECT_EQ(options.sgd.momentum, static_cast<float>(settings.momentum));
+  EXPECT_EQ(options.sgd.weight_decay, static_cast<float>(settings.weight_decay));
+  EXPECT_TRUE(options.sgd.nesterov);
+  EXPECT_EQ(options.sgd.granularity, Granularity::kNeuron);
+  EXPECT_EQ(options.strategy, settings.resolved_strategy());
+  EXPECT_EQ(options.selection.method, SelectionMethod::kNone);
+  EXPECT_EQ(options.selection.measure, kG);
+  EXPECT_EQ(options.selection.selection_case, SelectionCase::kTwoSided);
+  EXPECT_EQ(options.selection.threshold, settings.threshold);
+  EXPECT_EQ(options.selection.fraction, settings.random_fraction);
+  EXPECT_EQ(options.selection.types, settings.random_types);
+  EXPECT_EQ(options.selection.seed, settings.seed);
+  EXPECT_EQ(options.placement, Placement::kBackprop);
+}
+
+TEST(Settings, RunsShareTheirEpochsBeforeTheFirstAmplification) {
+  RunSettings a;
+  a.strategy = "params_1";
+  RunSettings b = a;
+  EXPECT_EQ(shared_epochs(a, b), 50);
+  b.measure = kG;
+  b.selection_case = SelectionCase::kTwoSided;
+  b.threshold = 2.5;
+  b.granularity = Granularity::kNeuron;
+  b.run_folder = "elsewhere";
+  EXPECT_EQ(shared_epochs(a, b), 50);
+  b.selection = SelectionMethod::kRandom;
+  b.placement = Placement::kBackprop;
+  EXPECT_EQ(shared_epochs(a, b), 50);
+  a.selection = SelectionMethod::kNone;
+  EXPECT_EQ(shared_epochs(a, b), 50);
+  b = a;
+  EXPECT_EQ(shared_epochs(a, b), 150);  // neither ever amplifies
+  b.strategy = "30:0.1, 150:0.01:2";
+  EXPECT_EQ(shared_epochs(a, b), 30);
+  b.strategy = "150:0.2";
+  EXPECT_EQ(shared_epochs(a, b), 0);
+  for (const Setting& setting : setting_table()) {
+    const std::set<std::string_view> of_later_epochs = {"strategy", "learning-rate", "reselect-every", "run-folder"};
+    if (setting.group == "Amplification" || of_later_epochs.contains(setting.name)) continue;
+    RunSettings other = a;
+    assign_setting(other, setting, setting_text(unusual_settings(), setting));
+    EXPECT_LT(shared_epochs(a, other), 150) << setting.name;
+  }
+}
+
+}  // namespace
+}  // namespace gradamp

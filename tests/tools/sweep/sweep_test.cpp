@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT
+// A sweep's file and what follows from it. What becomes of the runs is tested by sweep_test.py.
+#include "gradamp/tools/sweep/sweep.h"
+
+#include <map>
+#include <set>
+#include <sstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "gradamp/core/error.h"
+
+namespace gradamp {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+std::vector<SweepCell> cells_of(const std::string& text, const std::vector<SweepOverride>& overrides = {}) {
+  std::istringstream stream(text);
+  return read_sweep(stream, "s.toml", overrides);
+}
+
+std::string error_of(const std::string& text, const std::vector<SweepOverride>& overrides = {}) {
+  try {
+    cells_of(text, overrides);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "(none)";
+}
+
+std::vector<std::string> names_of(const std::vector<SweepCell>& cells) {
+  std::vector<std::string> names;
+  for (const SweepCell& cell : cells) names.push_back(cell.name);
+  return names;
+}
+
+TEST(Sweep, EveryCombinationIsACell) {
+  const std::vector<SweepCell> cells = cells_of(R"(
+    network = [resnet8, resnet20]   # an axis
+    strategy = params_1             # fixed
+    batch-size = 64
+    [original]
+    [random]
+    random-fraction = 0.25
+    [amplified]
+    measure = [g, g-prime]
+    threshold = 0.7:0.9:0.1
+    batch-size = 32
+  )");
+  ASSERT_EQ(cells.size(), 2u + 2u + 2u * 2u * 3u);
+  EXPECT_EQ(cells[0].name, "original_resnet8");
+  EXPECT_EQ(cells[0].settings.network, "resnet8");
+  EXPECT_EQ(cells[0].settings.strategy, "params_1");
+  EXPECT_EQ(cells[0].settings.batch_size, 64);
+  EXPECT_EQ(cells[0].settings.selection, SelectionMethod::kNone);
+  EXPECT_EQ(cells[3].name, "random_resnet20");
+  EXPECT_EQ(cells[3].settings.selection, SelectionMethod::kRandom);
+  EXPECT_EQ(cells[3].settings.random_fraction, 0.25);
+  EXPECT_EQ(cells[4].name, "amplified_resnet8_g_threshold-0.7");
+  EXPECT_EQ(cells[9].name, "amplified_resnet8_g-prime_threshold-0.9");
+  EXPECT_EQ(cells[10].name, "amplified_resnet20_g_threshold-0.7");
+  EXPECT_EQ(cells[9].settings.selection, SelectionMethod::kMeasure);
+  EXPECT_EQ(cells[9].settings.measure, kGPrime);
+  EXPECT_EQ(cells[9].settings.threshold, 0.9);  // not 0.7 + 2 * 0.1
+  EXPECT_EQ(cells[9].settings.batch_size, 32);  // the heading's own
+  EXPECT_EQ(cells[9].name_of_beginning, "beginning_resnet8");
+}
+
+TEST(Sweep, RangesHaveBothEnds) {
+  const auto seeds = [](const std::string& range) { return names_of(cells_of("[original]\nseed = " + range)); };
+  EXPECT_THAT(seeds("3:5"), ElementsAre("original_seed-3", "original_seed-4", "original_seed-5"));
+  EXPECT_THAT(seeds("1:5:2"), ElementsAre("original_seed-1", "original_seed-3", "original_seed-5"));
+  EXPECT_THAT(seeds("[7, 1:2]"), ElementsAre("original_seed-7", "original_seed-1", "original_seed-2"));
+  EXPECT_THAT(seeds("4:4"), ElementsAre("original"));
+  EXPECT_THAT(seeds("10000000000:10000000001"), ElementsAre("original_seed-10000000000", "original_seed-10000000001"));
+  EXPECT_EQ(cells_of("strategy = params_1\n[amplified]\nthreshold = 0.7:2.5:0.1").size(), 19u);
+  EXPECT_EQ(cells_of("strategy = params_1\n[amplified]\nthreshold = 1:3:0.25").back().settings.threshold, 3.0);
+}
+
+TEST(Sweep, WhatMakesNoDifferenceToACellMakesNoCells) {
+  const std::vector<SweepCell> cells =
+      cells_of("strategy = params_1\nthreshold = [1, 2]\nmeasure = g\n[original]\n[random]\n[amplified]");
+  EXPECT_THAT(names_of(cells), ElementsAre("original", "random", "amplified_threshold-1", "amplified_threshold-2"));
+}
+
+TEST(Sweep, SettingsWithColonsAndCommasAreNoRanges) {
+  const std::vector<SweepCell> cells =
+      cells_of("[random]\nstrategy = ['2:0.1, 4:0.1:2', params_1]\nepochs = 8\nrandom-types = 'conv,bn'");
+  ASSERT_EQ(cells.size(), 2u);
+  EXPECT_EQ(cells[0].settings.strategy, "2:0.1, 4:0.1:2");
+  EXPECT_EQ(cells[1].settings.random_types, (std::vector<LayerType>{LayerType::kConv, LayerType::kBatchNorm}));
+  EXPECT_EQ(cells[0].name, "random_strategy-2-0.1--4-0.1-2");
+}
+
+TEST(Sweep, OverridesHoldForEveryCell) {
+  const std::vector<SweepCell> cells = cells_of("strategy = params_1\nseed = 1:3\n[original]\n[random]\nseed = 1:2",
+                                                {{"seed", "9", "--seed"}, {"epochs", "8", "--epochs"}});
+  EXPECT_THAT(names_of(cells), ElementsAre("original", "random"));
+  for (const SweepCell& cell : cells) {
+    EXPECT_EQ(cell.settings.seed, 9u);
+    EXPECT_EQ(cell.settings.epochs, 8);
+  }
+}
+
+TEST(Sweep, BadFilesAreRefusedWithTheirLine) {
+  EXPECT_EQ(error_of("[original]\nepoch = 3"), "s.toml:2: unknown key 'epoch'; did you mean 'epochs'?");
+  EXPECT_EQ(error_of("[original]\nseed = []"), "s.toml:2: seed: expected a value at least, got an empty list");
+  EXPECT_EQ(error_of("[amplified]\nthreshold = [1, high]"), "s.toml:2: threshold: expected a number, got 'high'");
+  EXPECT_EQ(error_of("[amplified]\nthreshold = 1:x"), "s.toml:2: expected a range from:to:step of numbers, got '1:x'");
+  EXPECT_EQ(error_of("[amplified]\nthreshold = 2:1"), "s.toml:2: expected a range that rises, got '2:1'");
+  EXPECT_EQ(error_of("[amplified]\nthreshold = 1:2:0"), "s.toml:2: expected a step above 0, got the range '1:2:0'");
+  EXPECT_EQ(error_of("[amplified]\nthreshold = 1:2:3:4"), "s.toml:2: expected a range from:to:step, got '1:2:3:4'");
+  EXPECT_THAT(error_of("[amplified]\nthreshold = 0:1:1e-9"), HasSubstr("more than"));
+  EXPECT_THAT(error_of("[original]\nseed = 1:2:0.5"), HasSubstr("s.toml:2: seed: expected a whole number"));
+  EXPECT_EQ(error_of("[amplified]\nthreshold = 0.5:1.2"),
+            "s.toml:2: expected a range whose steps of 1 end at 1.2, got '0.5:1.2', which ends at 0.5");
+  EXPECT_EQ(error_of("[original]\nthreshold = 1"), "s.toml:2: threshold makes no difference to cells of [original]");
+  EXPECT_EQ(error_of("[random]\nmeasure = g"), "s.toml:2: measure makes no difference to cells of [random]");
+  EXPECT_THAT(error_of("[amplified]\nthreshold = 1"),
+              HasSubstr("in the cell amplified: --strategy: over 30 epochs 'step' "
+                        "amplifies nothing"));
+  EXPECT_THAT(error_of("epochs = 4\nstrategy = params_1\n[amplified]"), HasSubstr("amplifies nothing"));
+  EXPECT_EQ(error_of("epochs = 4\nstrategy = params_1\n[random]"), "(none)");
+  EXPECT_THAT(error_of("strategy = params_1\nlearning-rate = [1, 2]\n[original]"),
+              HasSubstr("of the strategy step only"));
+  EXPECT_EQ(error_of("[amplified]\nthreshold = [1, 1.0]"), "s.toml:2: threshold: got 1 twice");
+  EXPECT_THAT(error_of("seed = 1:2\n[original]\nnetwork = [resnet8, resnet9]"),
+              StartsWith("s.toml:3: in the cell original_seed-1_resnet9: --network: expected one of"));
+  EXPECT_EQ(error_of("[original]\nrun-folder = x"), "s.toml:2: run-folder: a cell's folder lies in the sweep's");
+  EXPECT_THAT(error_of("[original]\nselection = none"), HasSubstr("the headings [original]"));
+  EXPECT_THAT(error_of("[originals]\nseed = 1"), HasSubstr("s.toml:1: unknown heading [originals]"));
+  EXPECT_THAT(error_of("seed = 1"), HasSubstr("expected cells under one of the headings"));
+  EXPECT_THAT(error_of("[original]\nseed = 1\nseed = 2"), HasSubstr("'seed' stands in line 2 already"));
+  EXPECT_THAT(error_of("[original]", {{"selection", "none", "--selection"}}), HasSubstr("the headings"));
+}
+
+TEST(Sweep, RunsThatBeginAlikeShareTheirBeginning) {
+  const std::vector<SweepCell> cells = cells_of(R"(
+    network = [resnet8, resnet20]
+    strategy = params_1
+    seed = 1:2
+    [original]
+    [random]
+    [amplified]
+    threshold = [1, 2]
+  )");
+  const std::vector<SharedBeginning> beginnings = shared_beginnings(cells);
+  ASSERT_EQ(beginnings.size(), 4u);  // one a network and seed
+  std::set<std::size_t> places;
+  for (const SharedBeginning& beginning : beginnings) {
+    EXPECT_EQ(beginning.epochs, 50);
+    EXPECT_EQ(beginning.settings.selection, SelectionMethod::kNone);
+    EXPECT_EQ(beginning.cells.size(), 4u);
+    for (const std::size_t cell : beginning.cells) {
+      EXPECT_EQ(cells[cell].name_of_beginning, beginning.name);
+      EXPECT_GE(shared_epochs(beginning.settings, cells[cell].settings), 50);
+      places.insert(cell);
+    }
+  }
+  EXPECT_EQ(places.size(), cells.size());
+  EXPECT_EQ(beginnings[0].name, "beginning_resnet8_seed-1");
+}
+
+TEST(Sweep, BeginningsThatDifferHaveNamesThatDiffer) {
+  const std::vector<SharedBeginning> beginnings = shared_beginnings(cells_of(R"(
+    strategy = params_1
+    batch-size = 64
+    [original]
+    [random]
+    [amplified]
+    batch-size = 32
+    threshold = [1, 2]
+  )"));
+  ASSERT_EQ(beginnings.size(), 2u);
+  EXPECT_NE(beginnings[0].settings.batch_size, beginnings[1].settings.batch_size);
+  EXPECT_NE(beginnings[0].name, beginnings[1].name);
+}
+
+// What a beginning is must not depend on how its cells go on: a sweep may get more of them.
+TEST(Sweep, ABeginningIsTheSameWhicheverCellComesFirst) {
+  const auto beginning_of = [](const std::string& cells) {
+    const std::vector<SharedBeginning> beginnings = shared_beginnings(cells_of("strategy = params_1\n" + cells));
+    EXPECT_EQ(beginnings.size(), 1u);
+    return to_json(beginnings.at(0).settings);
+  };
+  const nlohmann::json expected = beginning_of("[amplified]\nthreshold = [1, 2]");
+  EXPECT_EQ(beginning_of("[amplified]\nthreshold = [0.5, 1, 2]\nmeasure = [g, g-prime]"), expected);
+  EXPECT_EQ(beginning_of("[random]\n[amplified]\nreselect-every = 2"), expected);
+}
+
+TEST(Sweep, NothingIsSharedWhereNothingIsAlike) {
+  EXPECT_TRUE(shared_beginnings(cells_of("seed = 1:3\nstrategy = params_1\n[amplified]")).empty());
+  EXPECT_TRUE(shared_beginnings(cells_of("strategy = 10:0.1:2\n[amplified]\nthreshold = [1, 2]")).empty());
+  EXPECT_TRUE(shared_beginnings(cells_of("seed = 1:3\n[original]")).empty());
+}
+
+TEST(Sweep, AnOriginalJoinsTheLongestBeginning) {
+  const std::vector<SweepCell> cells = cells_of(R"(
+    epochs = 150
+    [original]
+    strategy = params_1
+    [amplified]
+    strategy = [params_1, '30:0.1, 100:0.1:2, 150:0.01']
+    threshold = [1, 2]
+  )");
+  const std::vector<SharedBeginning> beginnings = shared_beginnings(cells);
+  ASSERT_EQ(beginnings.size(), 2u);
+  std::map<int, std::size_t> cells_by_epochs;
+  for (const SharedBeginning& beginning : beginnings) cells_by_epochs[beginning.epochs] = beginning.cells.size();
+  EXPECT_EQ(cells_by_epochs, (std::map<int, std::size_t>{{30, 2}, {50, 3}}));
+}
+
+/// [IGA] sections 4 and 5: 10 originals a network; 19 or 9 thresholds, two measures, two cases.
+TEST(Sweep, PresetsAreThePapersExperiments) {
+  const std::map<std::string, std::size_t> expected = {
+      {"cifar10", 3 * (10 + 1 + 2 * 2 * 19)},        {"cifar10-deep", 2 * (10 + 1 + 2 * 2 * 9)},
+      {"cifar100", 3 * (10 + 1 + 2 * 2 * 19)},       {"cifar100-deep", 2 * (10 + 1 + 2 * 2 * 9)},
+      {"reselection", 3 * (10 + 1 + 3 * 19)},        {"cifar10-small", 2 * 2 * (1 + 1 + 2 * 2 * 3)},
+      {"cifar10-deep-small", 2 * 2 * (1 + 1 + 12)},  {"cifar100-small", 2 * 2 * (1 + 1 + 12)},
+      {"cifar100-deep-small", 2 * 2 * (1 + 1 + 12)}, {"reselection-small", 2 * 2 * (1 + 1 + 3 * 3)}};
+  std::map<std::string, std::size_t> counts;
+  for (const std::string& name : sweep_preset_names()) {
+    const std::vector<SweepCell> cells = cells_of(sweep_preset(name));
+    counts[name] = cells.size();
+    EXPECT_EQ(cells[0].settings.resolved_strategy().epochs(), name.ends_with("-small") ? 10 : 150) << name;
+    EXPECT_FALSE(shared_beginnings(cells).empty()) << name;
+  }
+  EXPECT_EQ(counts, expected);
+  EXPECT_THROW(sweep_preset("cifar11"), Error);
+}
+
+}  // namespace
+}  // namespace gradamp

@@ -1,0 +1,86 @@
+# What others build on: gradamp::engine and gradamp::program, their installation, the CMake package, pkg-config's file and
+# CPack's packages.
+
+# gradamp_package_library(NAME FILE PARTS...): the library gradamp::NAME of the objects of our libraries PARTS.
+function(gradamp_package_library name file)
+  set(objects)
+  foreach(part IN LISTS ARGN)
+    list(APPEND objects $<TARGET_OBJECTS:gradamp_${part}>)
+  endforeach()
+  add_library(gradamp_${name} ${objects})
+  add_library(gradamp::${name} ALIAS gradamp_${name})
+  set_target_properties(gradamp_${name} PROPERTIES LINKER_LANGUAGE CXX EXPORT_NAME ${name} OUTPUT_NAME ${file}
+                        VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+  if(BUILD_SHARED_LIBS)
+    target_link_options(gradamp_${name} PRIVATE -Wl,--version-script,${PROJECT_SOURCE_DIR}/tools/package/exports.map)
+  endif()
+endfunction()
+
+set(parts core cpu emulation emulated kernels layers data optim training nets)
+if(GRADAMP_CUDA)
+  list(APPEND parts cuda)
+endif()
+gradamp_package_library(engine gradamp ${parts})
+target_link_libraries(gradamp_engine PUBLIC gradamp_headers
+                      PRIVATE DNNL::dnnl OpenMP::OpenMP_CXX $<$<BOOL:${GRADAMP_CUDA}>:CUDA::cudart_static>
+                              ${CMAKE_DL_LIBS})
+if(GRADAMP_PROGRAM)
+  gradamp_package_library(program gradamp_program download tools)
+  target_link_libraries(gradamp_program PUBLIC gradamp_engine
+                        PRIVATE CURL::libcurl LibArchive::LibArchive OpenSSL::Crypto)
+endif()
+
+if(NOT GRADAMP_INSTALL)
+  return()
+endif()
+
+include(CMakePackageConfigHelpers)
+set(package ${CMAKE_INSTALL_LIBDIR}/cmake/gradamp)
+install(TARGETS gradamp_headers gradamp_engine EXPORT gradampEngineTargets)
+install(EXPORT gradampEngineTargets NAMESPACE gradamp:: DESTINATION ${package})
+if(GRADAMP_PROGRAM)
+  install(TARGETS gradamp_program EXPORT gradampProgramTargets)
+  install(EXPORT gradampProgramTargets NAMESPACE gradamp:: DESTINATION ${package})
+  install(TARGETS gradamp)
+  install(DIRECTORY tools/report DESTINATION ${CMAKE_INSTALL_DATADIR}/gradamp FILES_MATCHING PATTERN *.py)
+endif()
+
+# Headers: all but those of a backend's own, and of the program its one function.
+foreach(folder core layers data optim nets)
+  install(DIRECTORY ${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/gradamp FILES_MATCHING PATTERN *.h)
+endforeach()
+install(DIRECTORY kernels/cuda kernels/emulation DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/gradamp/kernels
+        FILES_MATCHING PATTERN *.h)
+install(FILES kernels/backends.h kernels/self_check.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/gradamp/kernels)
+install(FILES tools/program/run_program.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/gradamp/tools/program)
+
+configure_package_config_file(tools/package/gradampConfig.cmake.in gradampConfig.cmake INSTALL_DESTINATION ${package})
+write_basic_package_version_file(gradampConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/gradampConfig.cmake ${PROJECT_BINARY_DIR}/gradampConfigVersion.cmake
+              tools/package/gradampKernels.cmake DESTINATION ${package})
+set(private_libraries "-ldnnl -fopenmp -ldl")
+if(GRADAMP_CUDA)
+  string(APPEND private_libraries " -L${CUDAToolkit_LIBRARY_DIR} -lcudart_static -lrt -lpthread")
+endif()
+configure_file(tools/package/gradamp.pc.in gradamp.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/gradamp.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES README.md LICENSE CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+# ---- cpack ----
+
+set(CPACK_GENERATOR DEB TGZ)
+set(CPACK_PACKAGE_CONTACT "the gradamp project")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
+set(CPACK_RESOURCE_FILE_LICENSE ${PROJECT_SOURCE_DIR}/LICENSE)
+set(CPACK_RESOURCE_FILE_README ${PROJECT_SOURCE_DIR}/README.md)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_VERBATIM_VARIABLES ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION science)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "python3-matplotlib")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libfmt-dev, libdnnl-dev")
+set(CPACK_PRE_BUILD_SCRIPTS ${PROJECT_SOURCE_DIR}/tools/package/check_portable.cmake)
+set(CPACK_GRADAMP_NATIVE ${GRADAMP_NATIVE})
+include(CPack)

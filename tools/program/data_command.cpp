@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <iostream>
+#include <vector>
+
+#include <unistd.h>
+
+#include "gradamp/core/error.h"
+#include "gradamp/data/cifar/cifar.h"
+#include "gradamp/data/download/fetch_cifar.h"
+#include "gradamp/data/made.h"
+#include "gradamp/tools/program/commands.h"
+#include "gradamp/tools/run/cache_folder.h"
+#include "gradamp/tools/run/console.h"
+
+namespace gradamp {
+namespace {
+
+/// How much of a download is there: on a terminal a line that is overwritten, elsewhere a line every 30 seconds.
+class DownloadDisplay {
+ public:
+  DownloadDisplay() : options_(process_console_options(false)), last_(options_.clock()) {}
+  ~DownloadDisplay() {
+    if (shown_) std::cerr << "\r\x1b[K" << std::flush;
+  }
+  DownloadDisplay(const DownloadDisplay&) = delete;
+  DownloadDisplay& operator=(const DownloadDisplay&) = delete;
+
+  void show(std::int64_t done, std::int64_t total) {
+    const double now = options_.clock();
+    if (now - last_ < (options_.bar ? 0.2 : 30.0)) return;
+    last_ = now;
+    std::string line = fmt::format("{:.1f} MB", static_cast<double>(done) / 1e6);
+    if (total > 0) line += fmt::format(" of {:.1f} MB", static_cast<double>(total) / 1e6);
+    if (options_.bar) {
+      std::cerr << "\r" << line << "\x1b[K" << std::flush;
+      shown_ = true;
+    } else {
+      std::cerr << line << std::endl;
+    }
+  }
+
+ private:
+  ConsoleOptions options_;
+  double last_;
+  bool shown_ = false;
+};
+
+void print_split(const Dataset& dataset) {
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(dataset.classes), 0);
+  for (std::int32_t label : dataset.labels) ++counts[static_cast<std::size_t>(label)];
+  const auto [least, most] = std::minmax_element(counts.begin(), counts.end());
+  std::cout << fmt::format("{} {}: {} images in {} classes, {} to {} of each\n", dataset.name, dataset.split,
+                           dataset.count, dataset.classes, *least, *most);
+}
+
+}  // namespace
+
+int run_fetch(const FetchCommand& command) {
+  FetchOptions options;
+  options.dataset = command.dataset;
+  options.version = command.python ? CifarVersion::kPython : CifarVersion::kBinary;
+  options.url = command.url;
+  options.md5 = command.md5;
+  options.destination = command.destination.empty() ? cache_folder() : std::filesystem::path(command.destination);
+  std::filesystem::path folder;
+  {
+    DownloadDisplay display;
+    options.download.progress = [&](std::int64_t done, std::int64_t total) { display.show(done, total); };
+    folder = fetch_cifar(options);
+  }
+  std::cout << fmt::format("{} is in {}\nnext: gradamp train --dataset {}{}\n", command.dataset, folder.string(),
+                           command.dataset,
+                           command.destination.empty() ? "" : " --data " + shell_word(folder.string()));
+  return 0;
+}
+
+int run_make(const MakeCommand& command) {
+  const Dataset train = make_dataset(command.seed, "train", command.train_images);
+  const Dataset test = make_dataset(command.seed, "test", command.test_images);
+  write_cifar10_layout(command.destination, train, test);
+  std::cout << fmt::format("{} training and {} test images are in {}\n", train.count, test.count, command.destination);
+  return 0;
+}
+
+int run_verify(const VerifyCommand& command) {
+  for (const char* split : {"train", "test"}) {
+    if (command.dataset == "cifar10") {
+      Cifar10Options options;
+      if (command.train_images) options.layout.train_records = *command.train_images / 5;
+      options.layout.test_records = command.test_images.value_or(options.layout.test_records);
+      print_split(load_cifar10(command.path, split, options));
+    } else {
+      Cifar100Options options;
+      options.layout.train_records = command.train_images.value_or(options.layout.train_records);
+      options.layout.test_records = command.test_images.value_or(options.layout.test_records);
+      print_split(load_cifar100(command.path, split, options));
+    }
+  }
+  return 0;
+}
+
+}  // namespace gradamp

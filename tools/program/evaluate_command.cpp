@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+#include <filesystem>
+#include <iostream>
+
+#include "gradamp/tools/program/commands.h"
+#include "gradamp/tools/run/run_folder.h"
+#include "gradamp/tools/run/training.h"
+
+namespace gradamp {
+
+int run_evaluate(const EvaluateCommand& command) {
+  RunSettings settings = command.settings;
+  std::filesystem::path weights = command.weights;
+  if (!command.run.empty()) {
+    const RunFolder run = RunFolder::open(command.run, real_file_system());
+    settings = command.apply_to(run.settings());
+    weights = run.checkpoint();
+  }
+  find_data(settings);
+  const Evaluations evaluations = evaluate(settings, weights, command.outputs);
+  for (const std::string& note : evaluations.notes) std::cerr << note << "\n";
+  const auto print = [&](const char* part, const Evaluation& evaluation) {
+    std::cout << fmt::format("{} on {}{}: loss {:.4f}, accuracy {:.2f}% of {} images\n", settings.network,
+                             settings.dataset, part, evaluation.loss, 100 * evaluation.accuracy, evaluation.images);
+  };
+  print("", evaluations.test);
+  if (evaluations.validation) print(" (validation part)", *evaluations.validation);
+  return 0;
+}
+
+}  // namespace gradamp

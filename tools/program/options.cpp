@@ -1,0 +1,513 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/tools/program/options.h"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <cstddef>
+#include <fstream>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+
+#include "gradamp/core/version.h"
+#include "gradamp/tools/program/help_formatter.h"
+#include "gradamp/tools/settings/config_file.h"
+#include "gradamp/tools/settings/setting_table.h"
+
+namespace gradamp {
+namespace {
+
+template <typename... Args>
+[[noreturn]] void fail_usage(fmt::format_string<Args...> format, Args&&... args) {
+  throw UsageError(fmt::format(format, std::forward<Args>(args)...));
+}
+
+/// A setting's value from one source, and what to call it in a message ("--epochs", "run.toml:3: epochs").
+struct Assignment {
+  const Setting* setting;
+  std::string text;
+  std::string source;
+};
+
+void assign(RunSettings& settings, const Assignment& assignment) {
+  try {
+    assign_setting(settings, *assignment.setting, assignment.text);
+  } catch (const Error& error) {
+    fail_usage("{}: {}", assignment.source, error.what());
+  }
+}
+
+/// Names where a value that is out of range came from, unless that is the command line.
+RunSettings validated(const RunSettings& settings, const std::vector<Assignment>& assignments = {}) {
+  try {
+    settings.validate();
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    std::string source;
+    for (const Assignment& assignment : assignments)
+      if (message.starts_with(fmt::format("--{}:", assignment.setting->name))) source = assignment.source;
+    throw UsageError(source.empty() || source.starts_with("--") ? message : message + " (" + source + ")");
+  }
+  return settings;
+}
+
+std::vector<Assignment> from_environment(const Environment& environment) {
+  std::vector<Assignment> assignments;
+  for (const Setting& setting : setting_table()) {
+    const std::string variable = setting.variable();
+    const char* text = environment(variable.c_str());
+    if (text != nullptr && *text != '\0') assignments.push_back({&setting, text, variable});
+  }
+  return assignments;
+}
+
+std::vector<Assignment> from_file(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) fail_usage("--config: cannot open '{}'", path);
+  std::vector<std::string> keys, headings;
+  for (const Setting& setting : setting_table()) {
+    keys.emplace_back(setting.name);
+    std::string heading(setting.group);
+    std::transform(heading.begin(), heading.end(), heading.begin(), [](unsigned char c) { return std::tolower(c); });
+    if (headings.empty() || headings.back() != heading) headings.push_back(heading);
+  }
+  Config file_content;
+  try {
+    file_content = read_config(file, path, headings);
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
+  if (file.bad() || !file.eof()) fail_usage("--config: cannot read '{}'", path);
+  std::vector<Assignment> assignments;
+  for (const ConfigEntry& entry : file_content.entries) {
+    const Setting* setting = find_setting(entry.key);
+    if (setting == nullptr) {
+      const std::string near = nearest_word(entry.key, keys);
+      fail_usage("{}:{}: unknown key '{}'{}", path, entry.line, entry.key,
+                 near.empty() ? "; `gradamp train --help` lists them" : "; did you mean '" + near + "'?");
+    }
+    assignments.push_back({setting, entry.value, fmt::format("{}:{}: {}", path, entry.line, entry.key)});
+  }
+  return assignments;
+}
+
+/// Options that set settings; knows afterwards which of them were given.
+class SettingOptions {
+ public:
+  /// For the settings that `wanted` names, or for all where it names none.
+  SettingOptions(CLI::App& command, std::span<const std::string_view> wanted) {
+    const RunSettings defaults;
+    for (const Setting& setting : setting_table()) {
+      if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), setting.name) == wanted.end()) continue;
+      const std::string name(setting.name), help(setting.help);
+      CLI::Option* option = nullptr;
+      if (setting.is_switch()) {
+        option = command.add_flag("--" + name + ",!--no-" + name, help);
+      } else {
+        option = command.add_option("--" + name, help)->option_text(std::string(setting.unit))->type_size(1);
+      }
+      const std::string value = setting_text(defaults, setting);
+      option->default_str(setting.is_switch() ? (value == "true" ? "on" : "off") : value);
+      option->group(std::string(setting.group))->take_last();
+      options_.emplace_back(&setting, option);
+    }
+  }
+
+  /// What was given on the command line.
+  std::vector<Assignment> given() const {
+    std::vector<Assignment> assignments;
+    for (const auto& [setting, option] : options_)
+      if (option->count() > 0)
+        assignments.push_back({setting, option->results().back(), "--" + std::string(setting->name)});
+    return assignments;
+  }
+
+  RunSettings resolve(const std::string& config, const Environment& environment) const {
+    std::vector<Assignment> assignments;  // the last one of a setting holds
+    if (!config.empty()) assignments = from_file(config);
+    for (Assignment& assignment : from_environment(environment)) assignments.push_back(std::move(assignment));
+    for (Assignment& assignment : given()) assignments.push_back(std::move(assignment));
+    RunSettings settings;
+    for (const Assignment& assignment : assignments) assign(settings, assignment);
+    return validated(settings, assignments);
+  }
+
+ private:
+  std::vector<std::pair<const Setting*, CLI::Option*>> options_;
+};
+
+/// The commands and what their options fill.
+struct Program {
+  CLI::App app{
+      "gradamp trains CIFAR networks with intelligent gradient amplification: layers whose gradients point "
+      "steadily one way are updated by more."};
+  CLI::App *train = nullptr, *evaluate = nullptr, *sweep = nullptr, *report = nullptr, *data = nullptr, *info = nullptr;
+  CLI::App *fetch = nullptr, *make = nullptr, *verify = nullptr;
+  std::unique_ptr<SettingOptions> train_settings, evaluate_settings, sweep_settings;
+  std::string config;
+  bool version = false;
+  TrainCommand train_command;
+  EvaluateCommand evaluate_command;
+  SweepCommand sweep_command;
+  std::string gpus;
+  ReportCommand report_command;
+  FetchCommand fetch_command;
+  std::string kind = "binary";
+  MakeCommand make_command;
+  VerifyCommand verify_command;
+  InfoCommand info_command;
+};
+
+CLI::Option* add_text(CLI::App& command, const char* name, std::string& value, const char* unit, const char* help,
+                      const char* group) {
+  CLI::Option* option = command.add_option(name, value, help)->option_text(unit)->group(group)->take_last();
+  if (!value.empty()) option->default_str(value);
+  return option;
+}
+
+/// `T`: an integer type or an optional one.
+template <typename T>
+CLI::Option* add_number(CLI::App& command, const char* name, T& value, const char* unit, const char* help) {
+  const auto whole = [](const std::string& text) -> std::string {  // CLI11 would take -1 for an unsigned number
+    typename decltype(std::optional(T{}))::value_type number{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error == std::errc() && end == text.data() + text.size()) return "";
+    return fmt::format("expected a whole number in range, got '{}'", text);
+  };
+  return command.add_option(name, value, help)->option_text(unit)->take_last()->check(whole);
+}
+
+void add_train(Program& program) {
+  CLI::App& train = *program.train;
+  program.train_settings = std::make_unique<SettingOptions>(train, std::span<const std::string_view>());
+  add_text(train, "--config", program.config, "FILE", "settings as lines `key = value` (TOML or INI)", "Run");
+  add_text(train, "--resume", program.train_command.resume, "FOLDER",
+           "go on with the run in this folder, with its own settings", "Run");
+  add_text(train, "--branch", program.train_command.branch, "FOLDER",
+           "take the epochs that this run has in common with the run in this folder from there", "Run");
+  add_number(train, "--until", program.train_command.last_epoch, "EPOCH", "end after this epoch; --resume goes on")
+      ->group("Run");
+  train.add_flag("--quiet", program.train_command.quiet, "print the summary only")->group("Run");
+  train.footer(
+      "Every setting is also an environment variable (GRADAMP_BATCH_SIZE) and a key of the file given with --config "
+      "(batch-size = 128; a switch is true or false). The command line wins over the environment, that over the file. "
+      "A switch is turned off with --no-NAME. SIGINT, SIGTERM and SIGUSR1 finish the step, save and end the run with "
+      "exit code 130, 143 or 138; a second SIGINT ends it at once.");
+}
+
+void add_evaluate(Program& program) {
+  CLI::App& evaluate = *program.evaluate;
+  EvaluateCommand& command = program.evaluate_command;
+  add_text(evaluate, "--run", command.run, "FOLDER", "evaluate the last checkpoint of this run, with its settings",
+           "What to evaluate");
+  add_text(evaluate, "--weights", command.weights, "FILE",
+           "evaluate this safetensors file, ours or PyTorch's, on --network and --dataset", "What to evaluate");
+  add_text(evaluate, "--outputs", command.outputs, "FILE",
+           "write what the network gives for the test images, before the softmax, as safetensors", "What to evaluate");
+  static constexpr std::string_view kNames[] = {"dataset",     "data",       "partial-data", "train-images",
+                                                "test-images", "validation", "network",      "data-seed",
+                                                "device",      "precision",  "threads",      "evaluation-batch"};
+  program.evaluate_settings = std::make_unique<SettingOptions>(evaluate, kNames);
+  add_text(evaluate, "--config", program.config, "FILE", "settings as for train", "Run");
+  evaluate.footer(
+      "With --run, what is given on the command line changes the run's settings; the environment does not. Images are "
+      "normalised by the training images' mean and deviation, so those are read too.");
+}
+
+void add_sweep(Program& program) {
+  CLI::App& sweep = *program.sweep;
+  SweepCommand& command = program.sweep_command;
+  std::string presets;
+  for (const std::string& name : sweep_preset_names()) presets += (presets.empty() ? "" : ", ") + name;
+  sweep.add_option("file", command.file, "the sweep's file, or a preset: " + presets);
+  add_text(sweep, "--folder", command.folder, "FOLDER", "for the sweep's files; without it, sweeps/NAME", "Sweep");
+  add_number(sweep, "--jobs", command.jobs, "RUNS", "that are trained at a time; without it, 1 or one a GPU of --gpus")
+      ->group("Sweep");
+  add_text(sweep, "--gpus", program.gpus, "NUMBER,...",
+           "GPUs to deal the runs out to, as CUDA_VISIBLE_DEVICES has them", "Sweep");
+  sweep.add_flag("--dry-run", command.dry_run, "list the cells and estimate the time from a measured step")
+      ->group("Sweep");
+  sweep.add_flag("--status", command.status, "say how far the sweep is")->group("Sweep");
+  add_number(sweep, "--only", command.only, "NUMBER",
+             "train this run of the sweep alone, numbered as --status lists them")
+      ->group("Sweep");
+  sweep.add_flag("--slurm", command.slurm, "submit the sweep to Slurm as job arrays, a task a run")->group("Sweep");
+  add_text(sweep, "--sbatch", command.sbatch, "OPTIONS",
+           "of sbatch for --slurm: '--partition=gpu --gres=gpu:1 --time=60'", "Sweep");
+  sweep.add_flag("--print", command.print, "print the sweep's file, to be changed")->group("Sweep");
+  sweep.add_flag("--quiet", command.quiet, "print the summary only")->group("Sweep");
+  program.sweep_settings = std::make_unique<SettingOptions>(sweep, std::span<const std::string_view>());
+  sweep.footer(
+      "A sweep's file has settings as lines `key = value`; a value may be a list [a, b] or a range from:to:step, and "
+      "every combination is a run. The headings [original], [random] and [amplified] make runs without amplification, "
+      "with a random selection of layers, and with one by a measure. A setting given on the command line or in the "
+      "environment holds for all runs. What a sweep that was broken off has finished is not done again.");
+}
+
+void add_report(Program& program) {
+  CLI::App& report = *program.report;
+  report.add_option("folder", program.report_command.folders, "runs, sweeps, or folders above them");
+  add_text(report, "--out", program.report_command.destination, "FOLDER",
+           "to write to; without it, `report` in the first folder", "Options");
+  report.footer(
+      "Writes report.html, a page with everything that needs no network, its tables as Markdown and CSV, and its "
+      "figures "
+      "as PNG and SVG. Needs Python 3 with matplotlib; GRADAMP_PYTHON can name one.");
+}
+
+void add_data(Program& program) {
+  CLI::App& data = *program.data;
+  program.fetch = data.add_subcommand("fetch", "Download CIFAR, check it and unpack it.");
+  add_text(*program.fetch, "--dataset", program.fetch_command.dataset, "NAME", "cifar10 or cifar100", "Options");
+  add_text(*program.fetch, "--dest", program.fetch_command.destination, "FOLDER",
+           "for the folder with its files; without it, the cache, where train looks", "Options");
+  add_text(*program.fetch, "--url", program.fetch_command.url, "ADDRESS",
+           "of the .tar.gz; without it, GRADAMP_CIFAR10_URL or GRADAMP_CIFAR100_URL, else the author's server",
+           "Options");
+  add_text(*program.fetch, "--kind", program.kind, "binary|python", "which of the author's two archives it is",
+           "Options");
+  add_text(*program.fetch, "--md5", program.fetch_command.md5, "DIGITS",
+           "of the archive; without it, what its author gives", "Options");
+
+  program.make = data.add_subcommand("make", "Draw the made dataset into files in CIFAR-10's layout.");
+  add_text(*program.make, "--dest", program.make_command.destination, "FOLDER", "new or empty (required)", "Options");
+  add_number(*program.make, "--seed", program.make_command.seed, "NUMBER", "what is drawn depends on it alone");
+  add_number(*program.make, "--train", program.make_command.train_images, "IMAGES",
+             "in five files; readers of CIFAR-10, train among them, expect the default");
+  add_number(*program.make, "--test", program.make_command.test_images, "IMAGES", "likewise");
+
+  program.verify = data.add_subcommand("verify", "Read a dataset's files strictly and say what is in them.");
+  program.verify->add_option("path", program.verify_command.path, "folder or archive");
+  add_text(*program.verify, "--dataset", program.verify_command.dataset, "NAME", "cifar10 or cifar100", "Options");
+  add_number(*program.verify, "--train", program.verify_command.train_images, "IMAGES",
+             "to expect for training, where not 50000");
+  add_number(*program.verify, "--test", program.verify_command.test_images, "IMAGES",
+             "to expect for testing, where not 10000");
+}
+
+void add_info(Program& program) {
+  CLI::App& info = *program.info;
+  add_number(info, "--threads", program.info_command.threads, "THREADS", "of the CPU; 0: as train does");
+  info.add_flag("--check", program.info_command.check,
+                "check that the GPU computes what the kernels expect, and print one line per part");
+  add_text(info, "--device", program.info_command.device, "DEVICE", "to check: cuda or emulated", "Options");
+  info.footer(
+      "Training and evaluation run this check by themselves before they first use a GPU with its driver and this "
+      "build.");
+}
+
+void build(Program& program, int columns) {
+  CLI::App& app = program.app;
+  app.name("gradamp");
+  app.formatter(std::make_shared<HelpFormatter>(columns));
+  app.get_formatter()->label("OPTIONS", "options");
+  app.get_formatter()->label("SUBCOMMAND", "command");
+  app.option_defaults()->always_capture_default();
+  app.allow_extras();  // named by check_leftovers
+  app.set_help_flag("-h,--help", "print this help");
+  app.add_flag("--version", program.version, "print the version");
+  app.footer("`gradamp COMMAND --help` explains a command.");
+  program.train = app.add_subcommand("train", "Train a network, or go on with a run that was broken off.");
+  program.evaluate = app.add_subcommand("evaluate", "Loss and accuracy of trained weights on the test images.");
+  program.sweep = app.add_subcommand("sweep", "Train many runs that answer one question.");
+  program.report = app.add_subcommand("report", "Tables and figures of runs, on one page.");
+  program.data = app.add_subcommand("data", "Fetch, make and verify datasets.");
+  program.info = app.add_subcommand("info", "Version, devices, networks and datasets of this build.");
+  add_train(program);
+  add_evaluate(program);
+  add_sweep(program);
+  add_report(program);
+  add_data(program);
+  add_info(program);
+  for (CLI::App* command : {program.train, program.evaluate, program.sweep, program.report, program.data, program.info,
+                            program.fetch, program.make, program.verify})
+    command->group("Commands");
+}
+
+std::vector<std::string> option_names(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command.get_options())
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  return names;
+}
+
+std::vector<std::string> command_names(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::App* below : command.get_subcommands({})) names.push_back(below->get_name());
+  return names;
+}
+
+/// "gradamp data fetch"
+std::string full_name(const CLI::App& command) {
+  const std::string above = command.get_parent() == nullptr ? "" : full_name(*command.get_parent()) + " ";
+  return above + command.get_name();
+}
+
+/// Error for the first argument that `command` knows nothing of, and for a command that is missing.
+void check_leftovers(const CLI::App& command) {
+  const std::vector<std::string> commands = command_names(command);
+  const std::vector<std::string> rest = command.remaining();
+  if (!rest.empty()) {
+    const std::string word = rest.front().substr(0, rest.front().find('='));
+    const bool is_option = word.starts_with('-');
+    const std::vector<std::string> known = is_option ? option_names(command) : commands;
+    const std::string near = nearest_word(word, known);
+    fail_usage("{} '{}'; {}", is_option ? "unknown option" : (commands.empty() ? "unexpected" : "unknown command"),
+               word, near.empty() ? "see `" + full_name(command) + " --help`" : "did you mean '" + near + "'?");
+  }
+  if (!commands.empty() && command.get_subcommands().empty()) {
+    std::string list;
+    for (const std::string& name : commands) list += (list.empty() ? "" : ", ") + name;
+    fail_usage("expected a command ({}); see `{} --help`", list, full_name(command));
+  }
+  const std::vector<CLI::App*> given = command.get_subcommands();
+  if (given.size() > 1) fail_usage("expected one command, got {} and {}", given[0]->get_name(), given[1]->get_name());
+  for (const CLI::App* below : given) check_leftovers(*below);
+}
+
+/// CLI11's message in one line and in our words.
+std::string message_of(const CLI::ParseError& error) {
+  std::string message = error.what();
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ArgumentMismatch))
+    return message.substr(0, message.find(':')) + ": expected a value";
+  return message;
+}
+
+TrainCommand finish_train(Program& program, const Environment& environment) {
+  TrainCommand& command = program.train_command;
+  const std::vector<Assignment> given = program.train_settings->given();
+  if (program.train->count("--until") > 0 && command.last_epoch < 1)
+    fail_usage("--until: expected an epoch from 1 on, got {}", command.last_epoch);
+  if (program.train->count("--branch") > 0 && command.branch.empty()) fail_usage("--branch: expected a run's folder");
+  if (program.train->count("--resume") == 0) {
+    command.settings = program.train_settings->resolve(program.config, environment);
+    return command;
+  }
+  if (command.resume.empty()) fail_usage("--resume: expected a run's folder");
+  if (!command.branch.empty()) fail_usage("--branch cannot be given with --resume: a run begins but once");
+  if (!program.config.empty() || !given.empty())
+    fail_usage("{} cannot be given with --resume: a run goes on with its own settings",
+               given.empty() ? "--config" : given.front().source);
+  return command;
+}
+
+EvaluateCommand finish_evaluate(Program& program, const Environment& environment) {
+  EvaluateCommand& command = program.evaluate_command;
+  if (command.run.empty() == command.weights.empty()) fail_usage("expected one of --run FOLDER and --weights FILE");
+  if (command.run.empty()) {
+    command.settings = program.evaluate_settings->resolve(program.config, environment);
+    return command;
+  }
+  if (!program.config.empty()) fail_usage("--config cannot be given with --run, which has its own settings");
+  RunSettings scratch;
+  for (const Assignment& assignment : program.evaluate_settings->given()) {
+    assign(scratch, assignment);
+    command.changes.emplace_back(assignment.setting->name, assignment.text);
+  }
+  return command;
+}
+
+SweepCommand finish_sweep(Program& program, const Environment& environment) {
+  SweepCommand& command = program.sweep_command;
+  if (command.file.empty()) fail_usage("expected a sweep's file or the name of a preset; see `gradamp sweep --help`");
+  if (command.jobs < 1) fail_usage("--jobs: expected at least 1, got {}", command.jobs);
+  if (command.slurm && (command.only || program.sweep->count("--jobs") > 0 || !program.gpus.empty()))
+    fail_usage("--only, --jobs and --gpus cannot be given with --slurm: each of its tasks is one run");
+  if (!command.sbatch.empty() && !command.slurm) fail_usage("--sbatch: expected --slurm with it");
+  std::vector<Assignment> assignments = from_environment(environment);
+  for (Assignment& assignment : program.sweep_settings->given()) assignments.push_back(std::move(assignment));
+  for (const Assignment& assignment : assignments) {
+    RunSettings scratch;
+    assign(scratch, assignment);
+    command.overrides.push_back({std::string(assignment.setting->name), assignment.text, assignment.source});
+  }
+  for (std::size_t begin = 0; begin < program.gpus.size();) {
+    const std::size_t end = std::min(program.gpus.find(',', begin), program.gpus.size());
+    command.gpus.push_back(program.gpus.substr(begin, end - begin));
+    if (command.gpus.back().empty()) fail_usage("--gpus: expected numbers separated by commas, got '{}'", program.gpus);
+    begin = end + 1;
+  }
+  if (program.sweep->count("--jobs") == 0) command.jobs = std::max(1, static_cast<int>(command.gpus.size()));
+  return command;
+}
+
+ReportCommand finish_report(Program& program) {
+  if (program.report_command.folders.empty()) fail_usage("expected the folder of a run or a sweep");
+  return program.report_command;
+}
+
+void check_dataset_name(const std::string& name) {
+  if (name != "cifar10" && name != "cifar100") fail_usage("--dataset: expected cifar10 or cifar100, got '{}'", name);
+}
+
+FetchCommand finish_fetch(Program& program) {
+  check_dataset_name(program.fetch_command.dataset);
+  if (program.kind != "binary" && program.kind != "python")
+    fail_usage("--kind: expected binary or python, got '{}'", program.kind);
+  program.fetch_command.python = program.kind == "python";
+  return program.fetch_command;
+}
+
+MakeCommand finish_make(Program& program) {
+  const MakeCommand& command = program.make_command;
+  if (command.destination.empty()) fail_usage("--dest: expected a new or empty folder to write to");
+  if (command.train_images < 5 || command.train_images % 5 != 0)
+    fail_usage("--train: expected a multiple of 5, got {}", command.train_images);
+  if (command.test_images < 1) fail_usage("--test: expected at least 1, got {}", command.test_images);
+  return command;
+}
+
+VerifyCommand finish_verify(Program& program) {
+  const VerifyCommand& command = program.verify_command;
+  check_dataset_name(command.dataset);
+  if (command.path.empty()) fail_usage("expected the folder or archive to verify");
+  if (command.train_images.value_or(5) < 1 || (command.dataset == "cifar10" && command.train_images.value_or(5) % 5))
+    fail_usage("--train: expected a multiple of 5 (cifar10) of at least 1, got {}", *command.train_images);
+  if (command.test_images.value_or(1) < 1) fail_usage("--test: expected at least 1, got {}", *command.test_images);
+  return command;
+}
+
+InfoCommand finish_info(Program& program) {
+  const InfoCommand& command = program.info_command;
+  if (command.threads < 0) fail_usage("--threads: expected at least 0, got {}", command.threads);
+  if (command.device != "cuda" && command.device != "emulated")
+    fail_usage("--device: expected cuda or emulated, got '{}'", command.device);
+  if (!command.check && program.info->count("--device") > 0) fail_usage("--device: expected --check with it");
+  return command;
+}
+
+}  // namespace
+
+RunSettings EvaluateCommand::apply_to(RunSettings stored) const {
+  for (const auto& [name, text] : changes) assign_setting(stored, *find_setting(name), text);
+  return validated(stored);
+}
+
+Command parse_command_line(const std::vector<std::string>& arguments, const Environment& environment, int columns) {
+  Program program;
+  build(program, columns);
+  try {
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 takes them
+    program.app.parse(reversed);
+  } catch (const CLI::CallForHelp&) {
+    return ShowText{program.app.help() + "\n"};
+  } catch (const CLI::ParseError& error) {
+    throw UsageError(message_of(error));
+  }
+  if (program.version) return ShowText{"gradamp " GRADAMP_VERSION "\n"};
+  check_leftovers(program.app);
+  if (program.train->parsed()) return finish_train(program, environment);
+  if (program.evaluate->parsed()) return finish_evaluate(program, environment);
+  if (program.sweep->parsed()) return finish_sweep(program, environment);
+  if (program.report->parsed()) return finish_report(program);
+  if (program.fetch->parsed()) return finish_fetch(program);
+  if (program.make->parsed()) return finish_make(program);
+  if (program.verify->parsed()) return finish_verify(program);
+  return finish_info(program);
+}
+
+}  // namespace gradamp

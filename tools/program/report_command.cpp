@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// `gradamp report`: hands over to tools/report/report.py, by a Python that has matplotlib.
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <vector>
+
+#include <unistd.h>
+
+#include "gradamp/core/error.h"
+#include "gradamp/tools/program/commands.h"
+#include "gradamp/tools/run/console.h"
+
+namespace gradamp {
+namespace {
+
+bool has_matplotlib(const std::string& python) {
+  const std::string command = shell_word(python) + " -c 'import matplotlib' >/dev/null 2>&1";
+  return std::system(command.c_str()) == 0;
+}
+
+/// GRADAMP_PYTHON; else the first on PATH or Debian's that has matplotlib; else the first on PATH, which says what it
+/// lacks.
+std::string choose_python() {
+  if (const char* given = std::getenv("GRADAMP_PYTHON"); given != nullptr && *given != '\0') return given;
+  for (const char* python : {"python3", "/usr/bin/python3"})
+    if (has_matplotlib(python)) return python;
+  return "python3";
+}
+
+/// The report's script: where the environment says, beside the installed program (PREFIX/bin, PREFIX/share/gradamp), or
+/// in the sources.
+std::filesystem::path find_script() {
+  const std::filesystem::path name = "report/report.py";
+  if (const char* given = std::getenv("GRADAMP_SCRIPTS")) {
+    check(std::filesystem::exists(given / name), "{} is not there; GRADAMP_SCRIPTS can name the sources' folder tools",
+          (given / name).string());
+    return given / name;
+  }
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  const std::filesystem::path prefix = program.parent_path().parent_path();
+  for (const std::filesystem::path& folder :
+       {prefix / "share/gradamp", std::filesystem::path(GRADAMP_INSTALLED_SCRIPTS),
+        std::filesystem::path(GRADAMP_SCRIPTS)})
+    if (std::filesystem::exists(folder / name, error)) return folder / name;
+  fail("{} is neither in {} nor in {}; GRADAMP_SCRIPTS can name the sources' folder tools", name.string(),
+       (prefix / "share/gradamp").string(), GRADAMP_SCRIPTS);
+}
+
+}  // namespace
+
+int run_report(const ReportCommand& command) {
+  const std::filesystem::path script = find_script();
+  std::vector<std::string> words = {choose_python(), script.string()};
+  if (!command.destination.empty()) words.push_back("--out=" + command.destination);
+  words.push_back("--");
+  words.insert(words.end(), command.folders.begin(), command.folders.end());
+  std::vector<char*> pointers;
+  for (std::string& word : words) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  ::execvp(pointers[0], pointers.data());
+  fail("{} cannot be run: {}; reports need Python 3 with matplotlib (GRADAMP_PYTHON can name it)", words[0],
+       std::strerror(errno));
+}
+
+}  // namespace gradamp

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/tools/program/run_program.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <new>
+#include <string>
+#include <type_traits>
+#include <variant>
+#include <vector>
+
+#include <unistd.h>
+
+#include "gradamp/data/download/archive.h"
+#include "gradamp/tools/program/commands.h"
+#include "gradamp/tools/run/console.h"
+
+namespace gradamp {
+namespace {
+
+constexpr int kMostHelpColumns = 110, kLeastHelpColumns = 60, kHelpColumns = 100;
+
+int help_columns() {
+  const int columns = terminal_columns(STDOUT_FILENO);
+  return columns == 0 ? kHelpColumns : std::clamp(columns, kLeastHelpColumns, kMostHelpColumns);
+}
+
+int run_command(const Command& command) {
+  const auto run = [](const auto& chosen) {
+    using Chosen = std::decay_t<decltype(chosen)>;
+    if constexpr (std::is_same_v<Chosen, TrainCommand>) return run_train(chosen);
+    if constexpr (std::is_same_v<Chosen, EvaluateCommand>) return run_evaluate(chosen);
+    if constexpr (std::is_same_v<Chosen, SweepCommand>) return run_sweep_command(chosen);
+    if constexpr (std::is_same_v<Chosen, ReportCommand>) return run_report(chosen);
+    if constexpr (std::is_same_v<Chosen, FetchCommand>) return run_fetch(chosen);
+    if constexpr (std::is_same_v<Chosen, MakeCommand>) return run_make(chosen);
+    if constexpr (std::is_same_v<Chosen, VerifyCommand>) return run_verify(chosen);
+    if constexpr (std::is_same_v<Chosen, InfoCommand>) return run_info(chosen);
+    if constexpr (std::is_same_v<Chosen, ShowText>) std::cout << chosen.text;
+    return 0;
+  };
+  return std::visit(run, command);
+}
+
+int report(const char* message, int exit_code) {
+  std::string line = message;
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  std::cerr << "gradamp: " << line << std::endl;
+  return exit_code;
+}
+
+}  // namespace
+
+int run_program(int argc, char** argv) {
+  try {
+    use_libarchive();
+    const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+    const auto environment = [](const char* name) -> const char* { return std::getenv(name); };
+    const int exit_code = run_command(parse_command_line(arguments, environment, help_columns()));
+    if (!std::cout.flush() && exit_code == 0) return report("cannot write to standard output", kExitFailure);
+    return exit_code;
+  } catch (const UsageError& error) {
+    return report(error.what(), kExitUsage);
+  } catch (const std::bad_alloc&) {
+    return report("out of memory; a smaller --batch-size or network needs less", kExitFailure);
+  } catch (const std::exception& error) {
+    return report(error.what(), kExitFailure);
+  }
+}
+
+}  // namespace gradamp

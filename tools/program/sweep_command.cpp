@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <fstream>
+#include <iostream>
+#include <set>
+#include <sstream>
+#include <tuple>
+
+#include "gradamp/core/error.h"
+#include "gradamp/tools/program/commands.h"
+#include "gradamp/tools/program/signals.h"
+#include "gradamp/tools/run/training_data.h"
+#include "gradamp/tools/sweep/slurm.h"
+#include "gradamp/tools/sweep/sweep_console.h"
+#include "gradamp/tools/sweep/sweep_estimate.h"
+
+namespace gradamp {
+namespace {
+
+/// The text of a sweep's file, or of a preset where there is no such file.
+std::string sweep_text(const std::string& file) {
+  const std::vector<std::string> presets = sweep_preset_names();
+  const bool preset = std::find(presets.begin(), presets.end(), file) != presets.end();
+  if (preset && (!std::filesystem::exists(file) || std::filesystem::is_directory(file))) return sweep_preset(file);
+  if (!std::filesystem::exists(file))
+    throw UsageError(fmt::format("'{}' is neither a file nor a preset; see `gradamp sweep --help`", file));
+  std::ifstream stream(file);
+  std::ostringstream text;
+  text << stream.rdbuf();
+  check(stream.good() && !std::filesystem::is_directory(file), "{}: cannot be read", file);
+  return text.str();
+}
+
+std::vector<SweepCell> read_cells(const SweepCommand& command, const std::string& text) {
+  std::istringstream stream(text);
+  try {
+    return read_sweep(stream, command.file, command.overrides);
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
+}
+
+/// As train does for a run; and reads every dataset once, so that a bad one is told before anything begins.
+void find_data_of(std::vector<SweepCell>& cells) {
+  std::set<std::tuple<std::string, std::string, std::int64_t, std::int64_t, std::int64_t, bool>> seen;
+  for (SweepCell& cell : cells) {
+    RunSettings& settings = cell.settings;
+    find_data(settings);
+    const bool is_new = seen.emplace(settings.dataset, settings.data, settings.train_images, settings.test_images,
+                                     settings.validation, settings.partial_data)
+                            .second;
+    if (is_new && settings.dataset != "made") check_training_data(settings);
+  }
+}
+
+void show(const SweepCommand& command, const SweepFolder& folder) {
+  const std::vector<JobReport> reports = folder.reports();
+  std::cout << format_jobs(folder, reports);
+  if (!command.dry_run) {
+    std::cout << format_summary(folder, reports);
+    try {
+      folder.check_settings();
+    } catch (const Error& error) {
+      std::cerr << fmt::format("gradamp: warning: {}\n", error.what());
+    }
+    return;
+  }
+  std::cout << std::flush;  // measuring takes a while
+  const auto left = std::count_if(reports.begin(), reports.end(),
+                                  [](const JobReport& report) { return report.state != JobState::kDone; });
+  const int beside_each_other = std::clamp(static_cast<int>(left), 1, command.jobs);
+  const double seconds = estimate_seconds(folder, reports, command.jobs) / beside_each_other;
+  std::cout << fmt::format("about {} for what is left, {} at a time, by a step measured on this machine\n",
+                           format_duration(seconds), command.jobs);
+}
+
+/// The exit code.
+int train_cells(const SweepCommand& command, const SweepFolder& folder) {
+  const StopSignals signals;
+  std::vector<JobReport> reports;
+  {
+    const bool quiet = command.quiet || command.only.has_value();  // of one run there is nothing to count
+    SweepConsole console(folder, command.jobs, std::cout, std::cerr, process_console_options(quiet));
+    SweepOptions options;
+    options.jobs = command.jobs;
+    options.gpus = command.gpus;
+    if (command.only) options.only = static_cast<std::size_t>(*command.only);
+    options.stop = &signals.stop();
+    options.observer = &console;
+    reports = run_sweep(folder, options);
+  }
+  if (signals.received() != 0) {
+    std::cerr << fmt::format("gradamp: stopped by {}; what was under way is saved. Go on with the same command\n",
+                             signal_name(signals.received()))
+              << std::flush;
+    return 128 + signals.received();
+  }
+  if (command.only) {
+    const auto only = static_cast<std::size_t>(*command.only);
+    std::cout << format_job(folder.jobs()[only], reports[only]) << std::endl;
+    return reports[only].state == JobState::kDone ? 0 : kExitFailure;
+  }
+  std::cout << format_summary(folder, reports);
+  const CellCounts counts = count_cells(folder.jobs(), reports);
+  return counts.done == counts.cells ? 0 : kExitFailure;
+}
+
+}  // namespace
+
+int run_sweep_command(const SweepCommand& command) {
+  const std::string text = sweep_text(command.file);
+  if (command.print) {
+    std::cout << text;
+    return 0;
+  }
+  std::vector<SweepCell> cells = read_cells(command, text);
+  if (!command.status) find_data_of(cells);
+  const std::filesystem::path path = std::filesystem::absolute(
+      command.folder.empty() ? std::filesystem::path("sweeps") / std::filesystem::path(command.file).stem()
+                             : std::filesystem::path(command.folder));
+  const SweepFolder folder(path.lexically_normal(), cells);
+  if (command.only)
+    check(*command.only >= 0 && static_cast<std::size_t>(*command.only) < folder.jobs().size(),
+          "--only: expected the number of one of the sweep's {} runs, got {}", folder.jobs().size(), *command.only);
+  if (!command.status) folder.check_settings();
+  if (command.status || command.dry_run) {
+    show(command, folder);
+    return 0;
+  }
+  folder.write(text);
+  if (command.slurm) {
+    submit_to_slurm(folder, {text, command.overrides, command.sbatch});
+    return 0;
+  }
+  return train_cells(command, folder);
+}
+
+}  // namespace gradamp

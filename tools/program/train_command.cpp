@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <iostream>
+#include <optional>
+#include <string>
+#include <system_error>
+
+#include <fmt/chrono.h>
+
+#include "gradamp/core/error.h"
+#include "gradamp/data/registry/datasets.h"
+#include "gradamp/tools/program/commands.h"
+#include "gradamp/tools/program/signals.h"
+#include "gradamp/tools/run/cache_folder.h"
+#include "gradamp/tools/run/console.h"
+#include "gradamp/tools/run/training.h"
+
+namespace gradamp {
+
+void find_data(RunSettings& settings) {
+  if (!settings.weights.empty()) settings.weights = std::filesystem::absolute(settings.weights).lexically_normal();
+  const DatasetSource& source = dataset_source(settings.dataset);
+  if (!source.is_read) return;
+  if (!settings.data.empty()) {
+    settings.data = std::filesystem::absolute(settings.data).lexically_normal().string();
+    return;
+  }
+  for (const std::string& name : source.cache_folders) {
+    const std::filesystem::path folder = cache_folder() / name;
+    if (!std::filesystem::is_directory(folder)) continue;
+    settings.data = folder.string();
+    return;
+  }
+  const std::string in_cache =
+      source.cache_folders.empty() ? "" : fmt::format(" and {} has none", cache_folder().string());
+  fail("--dataset {}: no --data is given{}; {}give its folder or archive with --data", settings.dataset, in_cache,
+       source.how_to_get.empty() ? "" : source.how_to_get + ", or ");
+}
+
+namespace {
+
+/// A new folder runs/NETWORK-DATASET-DATE-TIME, removed again by the destructor where it stayed empty. Jobs that start
+/// in the same second get a folder each.
+class NewRunFolder {
+ public:
+  explicit NewRunFolder(const RunSettings& settings) {
+    const std::time_t now = std::time(nullptr);
+    std::tm local{};
+    localtime_r(&now, &local);
+    const std::string name = fmt::format("{}-{}-{:%Y%m%d-%H%M%S}", settings.network, settings.dataset, local);
+    std::error_code error;
+    std::filesystem::create_directories(kRuns, error);
+    for (int attempt = 1; !error; ++attempt) {
+      path_ = std::filesystem::path(kRuns) / (attempt == 1 ? name : fmt::format("{}-{}", name, attempt));
+      if (std::filesystem::create_directory(path_, error)) return;
+    }
+    fail("the run's folder {} cannot be made: {}; choose another with --run-folder",
+         (std::filesystem::path(kRuns) / name).string(), error.message());
+  }
+  ~NewRunFolder() {
+    std::error_code not_empty;
+    std::filesystem::remove(path_, not_empty);
+    std::filesystem::remove(kRuns, not_empty);
+  }
+  NewRunFolder(const NewRunFolder&) = delete;
+  NewRunFolder& operator=(const NewRunFolder&) = delete;
+
+  std::string path() const { return path_.string(); }
+
+ private:
+  static constexpr const char* kRuns = "runs";
+  std::filesystem::path path_;
+};
+
+}  // namespace
+
+int run_train(const TrainCommand& command) {
+  RunSettings settings = command.settings;
+  if (command.resume.empty()) find_data(settings);
+  std::optional<NewRunFolder> new_folder;
+  if (command.resume.empty() && settings.run_folder.empty()) settings.run_folder = new_folder.emplace(settings).path();
+  const StopSignals signals;
+  TrainingOutcome outcome;
+  {
+    Console console(std::cout, std::cerr, process_console_options(command.quiet));
+    TrainingControl control;
+    control.stop = &signals.stop();
+    control.observer = &console;
+    control.last_epoch = command.last_epoch;
+    if (!command.resume.empty()) {
+      outcome = resume(command.resume, control);
+    } else if (!command.branch.empty()) {
+      outcome = branch(settings, command.branch, control);
+    } else {
+      outcome = train(settings, control);
+    }
+    if (outcome.completed) console.on_finish(outcome);
+  }
+  if (outcome.completed) return 0;
+  const std::string go_on = "go on with: gradamp train --resume " + shell_word(outcome.run_folder.string());
+  if (signals.received() == 0) {
+    std::cerr << fmt::format("gradamp: ended after epoch {} as asked; {}\n", outcome.last.epoch, go_on) << std::flush;
+    return 0;
+  }
+  std::cerr << fmt::format("gradamp: stopped by {} in epoch {}; the run is saved, {}\n",
+                           signal_name(signals.received()), outcome.last.epoch + 1, go_on)
+            << std::flush;
+  return 128 + signals.received();
+}
+
+}  // namespace gradamp

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/tools/run/console.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <cstdlib>
+#include <string_view>
+#include <utility>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "gradamp/core/error.h"
+
+namespace gradamp {
+namespace {
+
+constexpr double kRedrawSeconds = 0.1;
+constexpr double kPlainSeconds = 30;
+constexpr std::size_t kMostRows = 20;  // a table of more layers shows the selected ones and the extremes
+constexpr std::size_t kExtremes = 3;
+constexpr std::size_t kMostSelectedRows = 12;
+constexpr int kMostNames = 4;
+
+constexpr const char* kBold = "\x1b[1m";
+constexpr const char* kPlain = "\x1b[0m";
+
+std::string percent(double fraction) { return fmt::format("{:.2f}%", 100 * fraction); }
+
+std::string epoch_number(int epoch, int epochs) {
+  return fmt::format("{:>{}}/{}", epoch, std::to_string(epochs).size(), epochs);
+}
+
+std::string rate(double images_per_second) {
+  return images_per_second < 9.95 ? fmt::format("{:.1f} images/s", images_per_second)
+                                  : fmt::format("{:.0f} images/s", images_per_second);
+}
+
+/// "1:02:03 left"
+std::string time_left(double seconds) {
+  if (!(seconds >= 0) || seconds > 1e7) return "? left";
+  const auto whole = static_cast<long>(std::lround(seconds));
+  if (whole < 3600) return fmt::format("{}:{:02} left", whole / 60, whole % 60);
+  return fmt::format("{}:{:02}:{:02} left", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
+/// Parts of a line, joined by two spaces. A part of higher number goes first where the line is too long.
+struct LinePart {
+  std::string text;
+  int importance;  // 0: stays
+};
+
+std::string join_parts(std::vector<LinePart> parts, int columns) {
+  while (true) {
+    std::string line;
+    for (const LinePart& part : parts)
+      if (!part.text.empty()) line += (line.empty() ? "" : "  ") + part.text;
+    if (columns <= 0 || line.size() <= static_cast<std::size_t>(columns)) return line;
+    const auto least = std::max_element(
+        parts.begin(), parts.end(), [](const LinePart& a, const LinePart& b) { return a.importance < b.importance; });
+    if (least == parts.end() || least->importance == 0) return line.substr(0, static_cast<std::size_t>(columns));
+    parts.erase(least);
+  }
+}
+
+std::string draw_bar(double fraction, int columns) {
+  const int cells = columns - 2;
+  const int filled = std::clamp(static_cast<int>(std::lround(fraction * cells)), 0, cells);
+  std::string bar(static_cast<std::size_t>(filled), '=');
+  if (filled > 0 && filled < cells) bar.back() = '>';
+  bar.resize(static_cast<std::size_t>(cells), ' ');
+  return "[" + bar + "]";
+}
+
+std::string optional_number(const std::optional<double>& value, const char* sign) {
+  if (!value) return "-";
+  return *sign == '+' ? fmt::format("{:+.3f}", *value) : fmt::format("{:.4f}", *value);
+}
+
+std::string selected_names(const std::vector<LayerReport>& layers) {
+  std::string names;
+  int count = 0;
+  for (const LayerReport& layer : layers) {
+    if (!layer.selected) continue;
+    if (++count <= kMostNames) names += (names.empty() ? "" : ", ") + layer.name;
+  }
+  if (count > kMostNames) names += fmt::format(" and {} more", count - kMostNames);
+  return names;
+}
+
+std::size_t count_selected(const std::vector<LayerReport>& layers) {
+  return static_cast<std::size_t>(
+      std::count_if(layers.begin(), layers.end(), [](const LayerReport& layer) { return layer.selected; }));
+}
+
+/// Whether each of the layers, sorted by G', is shown.
+std::vector<bool> rows_to_show(const std::vector<LayerReport>& layers) {
+  std::vector<bool> shown(layers.size(), layers.size() <= kMostRows);
+  std::size_t selected = 0;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (layers[i].selected && selected++ < kMostSelectedRows) shown[i] = true;
+    if (i < kExtremes || i + kExtremes >= layers.size()) shown[i] = true;
+  }
+  return shown;
+}
+
+bool environment_has(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0';
+}
+
+}  // namespace
+
+ConsoleOptions process_console_options(bool quiet) {
+  const char* terminal = std::getenv("TERM");
+  const bool dumb = terminal == nullptr || std::string_view(terminal) == "dumb";
+  ConsoleOptions options;
+  options.quiet = quiet;
+  options.bar = isatty(STDERR_FILENO) != 0 && !dumb;
+  options.colour = isatty(STDOUT_FILENO) != 0 && !dumb && !environment_has("NO_COLOR");
+  options.result_columns = [] { return terminal_columns(STDOUT_FILENO); };
+  options.progress_columns = [] { return terminal_columns(STDERR_FILENO); };
+  options.clock = [] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  };
+  return options;
+}
+
+int terminal_columns(int descriptor) {
+  winsize size{};
+  return ioctl(descriptor, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+std::string shell_word(const std::string& text) {
+  constexpr std::string_view kSafe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,:=+@%";
+  if (!text.empty() && text.find_first_not_of(kSafe) == std::string::npos) return text;
+  std::string quoted = "'";
+  for (char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
+std::string format_duration(double seconds) {
+  if (seconds < 59.95) return fmt::format("{:.1f} s", seconds);
+  const auto whole = static_cast<long>(std::lround(seconds));
+  if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+  const long minutes = std::lround(seconds / 60);
+  return fmt::format("{} h {:02} min", minutes / 60, minutes % 60);
+}
+
+std::string format_progress(const StepProgress& progress, int columns, bool bar) {
+  const double fraction = progress.images_per_epoch > 0
+                              ? static_cast<double>(progress.images) / static_cast<double>(progress.images_per_epoch)
+                              : 0;
+  const std::string epoch = "epoch " + epoch_number(progress.epoch, progress.epochs);
+  std::vector<LinePart> parts{{epoch, 0},
+                              {fmt::format("{:3.0f}%", std::floor(100 * fraction)), 1},
+                              {fmt::format("loss {:.4f}", progress.loss), 3},
+                              {"acc " + percent(progress.accuracy), 2},
+                              {rate(progress.images_per_second), 5},
+                              {time_left(progress.seconds_left), 4}};
+  const std::string line = join_parts(parts, columns);
+  constexpr int kLeastBar = 10, kMostBar = 32;
+  const int room = columns <= 0 ? kMostBar : columns - static_cast<int>(line.size()) - 2;
+  if (!bar || room < kLeastBar) return line;
+  return epoch + "  " + draw_bar(fraction, std::min(room, kMostBar)) + line.substr(epoch.size());
+}
+
+std::string format_epoch(const EpochSummary& summary, int columns) {
+  std::string mark;
+  if (summary.analyzed) mark = "analysed";
+  if (summary.amplified) mark += mark.empty() ? "amplified" : ", amplified";
+  return join_parts({{"epoch " + epoch_number(summary.epoch, summary.epochs), 0},
+                     {fmt::format("lr {:g}", summary.learning_rate), 2},
+                     {fmt::format("train loss {:.4f} acc {}", summary.train_loss, percent(summary.train_accuracy)), 4},
+                     {fmt::format("test loss {:.4f} acc {}", summary.test_loss, percent(summary.test_accuracy)), 0},
+                     {summary.validation_accuracy ? "validation acc " + percent(*summary.validation_accuracy) : "", 3},
+                     {rate(summary.images_per_second), 5},
+                     {format_duration(summary.seconds), 3},
+                     {mark, 1}},
+                    columns);
+}
+
+std::string format_selection(const SelectionSummary& summary) {
+  std::vector<LayerReport> layers = summary.layers;
+  const std::size_t selected = count_selected(layers);
+  const bool measured = std::any_of(layers.begin(), layers.end(), [](const LayerReport& l) { return l.g_prime; });
+  if (!measured) {
+    return fmt::format("drawn for epoch {}: {} of {} layers are amplified: {}\n", summary.epoch, selected,
+                       layers.size(), selected_names(layers));
+  }
+  std::string text = fmt::format("selected after epoch {}: {} of {} layers (*); noise floor of G and G' {:.4f}\n",
+                                 summary.epoch, selected, layers.size(), summary.noise_floor);
+  std::stable_sort(layers.begin(), layers.end(),
+                   [](const LayerReport& a, const LayerReport& b) { return a.g_prime > b.g_prime; });
+  const std::vector<bool> shown = rows_to_show(layers);
+  std::size_t width = 5;
+  for (std::size_t i = 0; i < layers.size(); ++i)
+    if (shown[i]) width = std::max(width, layers[i].name.size());
+  const auto row = [&](const char* mark, const auto&... cells) {
+    text += fmt::format("  {} {:<{}}  {:<6}  {:>7}  {:>10}  {:>7}  {:>10}\n", mark, cells...);
+  };
+  row(" ", "layer", width, "type", "G'", "normalised", "G", "normalised");
+  std::size_t hidden = 0;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const LayerReport& layer = layers[i];
+    if (!shown[i]) {
+      ++hidden;
+      continue;
+    }
+    row(layer.selected ? "*" : " ", layer.name, width, name_of(layer.type), optional_number(layer.g_prime, ""),
+        optional_number(layer.normalized_g_prime, "+"), optional_number(layer.g, ""),
+        optional_number(layer.normalized_g, "+"));
+  }
+  if (hidden > 0) text += fmt::format("    {} more layers are in layers.jsonl\n", hidden);
+  return text;
+}
+
+std::string format_outcome(const TrainingOutcome& outcome) {
+  const EpochSummary& last = outcome.last;
+  const std::string folder = shell_word(outcome.run_folder.string());
+  std::string text = fmt::format("finished {} epoch{} in {}\n", last.epoch, last.epoch == 1 ? "" : "s",
+                                 format_duration(outcome.seconds));
+  text += fmt::format("  test accuracy  {} (epoch {}), best {} (epoch {})\n", percent(last.test_accuracy), last.epoch,
+                      percent(outcome.best_accuracy), outcome.best_epoch);
+  if (last.validation_accuracy) text += fmt::format("  validation     {}\n", percent(*last.validation_accuracy));
+  if (outcome.selections.empty())
+    text += "  selected       nothing: the strategy has no amplifying phase, or --selection none\n";
+  for (const SelectionSummary& selection : outcome.selections) {
+    const std::size_t count = count_selected(selection.layers);
+    const bool drawn = selection.noise_floor == 0;
+    text += fmt::format("  {}  {} {}: {} of {} layers{}{}\n",
+                        &selection == &outcome.selections.front() ? "selected     " : "             ",
+                        drawn ? "from epoch" : "after epoch", selection.epoch, count, selection.layers.size(),
+                        count > 0 ? ": " : "", selected_names(selection.layers));
+  }
+  text += fmt::format("  run folder     {}\n", outcome.run_folder.string());
+  text += fmt::format("next: gradamp evaluate --run {}\n", folder);
+  if (outcome.selections.empty())
+    text += fmt::format("      gradamp train --strategy params_1 --epochs {}  (with amplification)\n",
+                        std::max(last.epoch, 8));
+  return text;
+}
+
+Console::Console(std::ostream& results, std::ostream& progress, ConsoleOptions options)
+    : results_(results), progress_(progress), options_(std::move(options)), last_progress_(options_.clock()) {}
+
+Console::~Console() { clear_bar(); }
+
+void Console::clear_bar() {
+  if (!bar_shown_) return;
+  progress_ << "\r\x1b[K" << std::flush;
+  bar_shown_ = false;
+}
+
+void Console::print(const std::string& line) {
+  clear_bar();
+  results_ << line << std::flush;
+}
+
+void Console::on_start(const std::vector<std::string>& description) {
+  if (options_.quiet) return;
+  for (const std::string& line : description) print(line + "\n");
+}
+
+void Console::on_step(const StepProgress& progress) {
+  if (options_.quiet) return;
+  const double now = options_.clock();
+  const bool due = now - last_progress_ >= (options_.bar ? kRedrawSeconds : kPlainSeconds);
+  if (!due) return;
+  last_progress_ = now;
+  if (!options_.bar) {
+    progress_ << format_progress(progress, 0, false) << std::endl;
+    return;
+  }
+  // A line as wide as the terminal would make some of them scroll.
+  const int columns = options_.progress_columns();
+  progress_ << "\r" << format_progress(progress, columns > 1 ? columns - 1 : 79, true) << "\x1b[K" << std::flush;
+  bar_shown_ = true;
+}
+
+void Console::on_epoch(const EpochSummary& summary) {
+  if (options_.quiet) return;
+  if (!options_.bar) last_progress_ = options_.clock();
+  print(format_epoch(summary, options_.result_columns()) + "\n");
+}
+
+void Console::on_selection(const SelectionSummary& summary) {
+  if (options_.quiet) return;
+  std::string text = format_selection(summary);
+  if (options_.colour) {
+    const std::size_t end = text.find('\n');
+    text = kBold + text.substr(0, end) + kPlain + text.substr(end);
+  }
+  print(text);
+}
+
+void Console::on_finish(const TrainingOutcome& outcome) { print(format_outcome(outcome)); }
+
+}  // namespace gradamp

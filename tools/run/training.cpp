@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/tools/run/training.h"
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "gradamp/data/files/safetensors.h"
+#include "gradamp/kernels/backends.h"
+#include "gradamp/nets/networks.h"
+#include "gradamp/optim/training/trainer.h"
+#include "gradamp/tools/run/run_checkpoint.h"
+#include "gradamp/tools/run/run_folder.h"
+#include "gradamp/tools/run/self_check.h"
+#include "gradamp/tools/run/training_data.h"
+
+namespace gradamp {
+namespace {
+
+FileSystem& file_system_of(const TrainingControl& control) {
+  return control.file_system ? *control.file_system : real_file_system();
+}
+
+/// Where "auto" is: the GPU where there is one that this build can use.
+Device resolve_device(const std::string& name) {
+  if (name != "auto") return parse_device(name);
+  for (const DeviceStatus& status : device_statuses())
+    if (status.device.kind == DeviceKind::kCuda && status.available) return status.device;
+  return Device{DeviceKind::kCpu};
+}
+
+/// Adds to `notes` what a self-check of the device says. Error if it disagrees.
+std::unique_ptr<Backend> make_run_backend(const RunSettings& settings, std::vector<std::string>& notes) {
+  BackendOptions options;
+  options.threads = settings.threads;
+  options.precision = settings.precision;
+  const Device device = resolve_device(settings.device);
+  for (std::string& note : require_self_check(device, settings.precision)) notes.push_back(std::move(note));
+  return make_backend(device, options);
+}
+
+std::shared_ptr<Module> make_run_network(Backend& backend, const RunSettings& settings, int classes,
+                                         const StepState& state) {
+  return make_network(settings.network, backend, NetworkOptions{classes, static_cast<float>(settings.dropout), state});
+}
+
+/// A run in memory: the device, the data, the network and its trainer, and its folder's logs.
+class Run {
+ public:
+  /// `fresh`: no checkpoint will replace the weights, so settings.weights are read.
+  Run(const RunSettings& settings, const TrainingControl& control, bool fresh)
+      : settings_(settings),
+        control_(control),
+        backend_(make_run_backend(settings, notes_)),
+        strategy_(settings.resolved_strategy()) {
+    TrainingData data = load_training_data(*backend_, settings);
+    const StepState state = make_step_state(*backend_, settings.seed);
+    network_ = make_run_network(*backend_, settings, data.train.classes, state);
+    initialize(*network_, settings.initialization, settings.seed);
+    if (fresh && !settings.weights.empty()) load_weights(settings.weights, *network_, file_system());
+    trainer_.emplace(*network_, state, std::move(data), options(), callbacks());
+  }
+
+  std::string backend_description() const { return backend_->description(); }
+
+  std::vector<std::string> description() const {
+    const TrainingData& data = trainer_->data();
+    std::vector<std::string> lines = {"device    " + backend_->description()};
+    lines.insert(lines.end(), notes_.begin(), notes_.end());
+    lines.push_back("training  " + data.train.description);
+    lines.push_back("testing   " + data.test.description +
+                    (data.validation ? "; " + data.validation->description : ""));
+    lines.push_back(
+        fmt::format("network   {}, {} parameters", settings_.network, trainer_->optimizer().arena().parameter_count()));
+    lines.push_back(fmt::format("strategy  {} ({} epochs)", to_string(strategy_), strategy_.epochs()));
+    for (std::string& warning : strategy_warnings()) lines.push_back(std::move(warning));
+    return lines;
+  }
+
+  /// Trains on to the end, or until stopped. `folder`'s logs end where the run is.
+  TrainingOutcome train(const RunFolder& folder) {
+    folder_ = &folder;
+    bool whole = false;
+    try {
+      whole = trainer_->run(control_.last_epoch);
+    } catch (const NotFinite& error) {
+      const bool saved = std::filesystem::exists(folder.checkpoint());
+      fail("{}; nothing was saved since. {}", error.what(),
+           saved ? "The last good checkpoint is " + folder.checkpoint().string() : "There is no checkpoint yet");
+    }
+    if (!whole) save(folder);
+    TrainingOutcome outcome = folder.read_outcome();
+    outcome.completed = whole && outcome.last.epoch == strategy_.epochs();
+    folder.write_summary(outcome);
+    return outcome;
+  }
+
+  void restore(const RunFolder& folder) {
+    const CheckpointFile file(folder.checkpoint(), file_system());
+    check(file.settings() == checkpoint_settings(settings_),
+          "{} was saved with other settings than its run's config.json has; restore that file",
+          folder.checkpoint().string());
+    trainer_->load(file);
+  }
+
+  /// To where the run in `trunk` is, as if this one had come so far.
+  void load_beginning_of(const RunFolder& trunk) {
+    const CheckpointFile file(trunk.checkpoint(), file_system());
+    check_beginning(file, settings_);
+    trainer_->load_beginning(file);
+  }
+
+  /// Writes to `folder` what this run would have left there by now, after load_beginning_of.
+  void take_over(const RunFolder& trunk, const RunFolder& folder) {
+    folder.copy_epochs(trunk, position().epoch);
+    save(folder);
+  }
+
+  const CheckpointPosition& position() const { return trainer_->position(); }
+  bool finished() const { return trainer_->finished(); }
+
+ private:
+  FileSystem& file_system() const { return file_system_of(control_); }
+
+  TrainerOptions options() const {
+    return {settings_.batch_size, settings_.evaluation_batch, settings_.optimizer_options(), control_.stop,
+            checkpoint_settings(settings_)};
+  }
+
+  TrainerCallbacks callbacks() {
+    TrainerCallbacks callbacks;
+    callbacks.on_step = [this](const StepProgress& progress) {
+      if (control_.observer) control_.observer->on_step(progress);
+    };
+    callbacks.on_selection = [this](const SelectionSummary& summary) {
+      folder_->append(summary);
+      if (control_.observer) control_.observer->on_selection(summary);
+    };
+    callbacks.on_epoch = [this](const EpochSummary& summary) {
+      folder_->append(summary);
+      save(*folder_);
+      if (control_.observer) control_.observer->on_epoch(summary);
+    };
+    return callbacks;
+  }
+
+  void save(const RunFolder& folder) { trainer_->save(folder.checkpoint(), file_system()); }
+
+  /// Of phases that analyse and select to no effect.
+  std::vector<std::string> strategy_warnings() const {
+    std::vector<std::string> warnings;
+    if (settings_.selection != SelectionMethod::kMeasure) return warnings;
+    int first = 1;
+    bool analyzes = false;
+    for (const Phase& phase : strategy_.phases) {
+      analyzes = analyzes || phase.amplify;
+      if (phase.amplify && phase.end_epoch == first)
+        warnings.push_back(fmt::format(
+            "warning   the phase of epoch {} amplifies nothing: its first epoch is analysed, and it has no other",
+            first));
+      first = phase.end_epoch + 1;
+    }
+    if (analyzes && trainer_->steps_per_epoch() == 1)
+      warnings.push_back("warning   an epoch is a single step, after which G and G' are 1 for every layer");
+    return warnings;
+  }
+
+  RunSettings settings_;
+  TrainingControl control_;
+  std::vector<std::string> notes_;  // of the device's self-check
+  std::unique_ptr<Backend> backend_;
+  Strategy strategy_;
+  std::shared_ptr<Module> network_;
+  std::optional<Trainer> trainer_;
+  const RunFolder* folder_ = nullptr;  // of train()
+};
+
+/// Checked, with what follows from the machine and the strategy put in place.
+RunSettings resolved(const RunSettings& given) {
+  given.validate();
+  check(!given.run_folder.empty(), "expected a run folder");
+  RunSettings settings = given;
+  settings.epochs = given.resolved_strategy().epochs();
+  settings.device = to_string(resolve_device(given.device));
+  return settings;
+}
+
+}  // namespace
+
+TrainingOutcome train(const RunSettings& given, const TrainingControl& control) {
+  const RunSettings settings = resolved(given);
+  Run run(settings, control, true);
+  const RunFolder folder =
+      RunFolder::create(settings.run_folder, settings, run.backend_description(), file_system_of(control));
+  if (control.observer) control.observer->on_start(run.description());
+  return run.train(folder);
+}
+
+TrainingOutcome branch(const RunSettings& given, const std::filesystem::path& trunk, const TrainingControl& control) {
+  const RunSettings settings = resolved(given);
+  const RunFolder beginning = RunFolder::open(trunk, file_system_of(control));
+  check(std::filesystem::exists(beginning.checkpoint()), "{} has no checkpoint to branch from yet", trunk.string());
+  Run run(settings, control, false);
+  check(run.backend_description() == beginning.backend_description(),
+        "{} began on '{}' and this run is on '{}': expected the same, so that it is the same to the bit",
+        trunk.string(), beginning.backend_description(), run.backend_description());
+  run.load_beginning_of(beginning);
+  const RunFolder folder =
+      RunFolder::create(settings.run_folder, settings, run.backend_description(), file_system_of(control));
+  run.take_over(beginning, folder);
+  if (control.observer) {
+    std::vector<std::string> description = run.description();
+    description.push_back(fmt::format("branched  after epoch {} of {}", run.position().epoch, trunk.string()));
+    control.observer->on_start(description);
+  }
+  return run.train(folder);
+}
+
+TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingControl& control) {
+  const RunFolder folder = RunFolder::open(run_folder, file_system_of(control));
+  const bool has_checkpoint = std::filesystem::exists(folder.checkpoint());
+  Run run(folder.settings(), control, !has_checkpoint);
+  std::vector<std::string> description = run.description();
+  if (run.backend_description() != folder.backend_description()) {
+    description.push_back("warning   the run began on '" + folder.backend_description() +
+                          "': from here on it will not be the same to the bit");
+  }
+  if (has_checkpoint) run.restore(folder);
+  const CheckpointPosition position = run.position();
+  description.push_back(fmt::format("resumed   {} epoch {}", position.epoch_finished ? "after" : "in", position.epoch));
+  const int finished = position.epoch_finished ? position.epoch : position.epoch - 1;
+  // A random selection is made, and logged, at the start of an epoch, a measured one at its end.
+  folder.trim_logs(finished, folder.settings().selection == SelectionMethod::kRandom ? position.epoch : finished);
+  if (run.finished()) {
+    TrainingOutcome outcome = folder.read_outcome();
+    outcome.completed = true;
+    folder.write_summary(outcome);
+    return outcome;
+  }
+  if (control.observer) control.observer->on_start(description);
+  return run.train(folder);
+}
+
+Evaluations evaluate(const RunSettings& settings, const std::filesystem::path& weights,
+                     const std::filesystem::path& outputs) {
+  std::vector<std::string> notes;
+  const std::unique_ptr<Backend> backend = make_run_backend(settings, notes);
+  const TrainingData data = load_training_data(*backend, settings);
+  const std::shared_ptr<Module> network =
+      make_run_network(*backend, settings, data.train.classes, make_step_state(*backend, 0));
+  load_weights(weights, *network, real_file_system());
+  const auto evaluator = [&](const DeviceDataset& images) {
+    return Evaluator(*network, images, data.test_gather, settings.evaluation_batch);
+  };
+  Evaluator test = evaluator(data.test);
+  Evaluations evaluations{test.run(), std::nullopt, std::move(notes)};
+  if (data.validation) evaluations.validation = evaluator(*data.validation).run();
+  if (!outputs.empty()) {
+    const std::vector<float> values = test.outputs();
+    write_safetensors(
+        outputs, {{"outputs", DType::kF32, {data.test.count, data.test.classes}, std::as_bytes(std::span(values))}}, {},
+        Keep::kNothing, real_file_system());
+  }
+  return evaluations;
+}
+
+}  // namespace gradamp

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/tools/run/training_data.h"
+
+#include <tuple>
+
+#include "gradamp/data/registry/datasets.h"
+
+namespace gradamp {
+namespace {
+
+Dataset load_split(const RunSettings& settings, const std::string& split) {
+  const std::int64_t wanted = split == "train" ? settings.train_images : settings.test_images;
+  DatasetChoice choice;
+  choice.name = settings.dataset;
+  choice.path = settings.data;
+  choice.seed = settings.data_seed;
+  choice.allow_partial = settings.partial_data;
+  (split == "train" ? choice.train_images : choice.test_images) = wanted;
+  return load_dataset(choice, split);
+}
+
+/// The images of a run, on the host.
+struct HostData {
+  Dataset train, test;
+  std::optional<Dataset> validation;
+};
+
+HostData load_host_data(const RunSettings& settings) {
+  HostData data{load_split(settings, "train"), load_split(settings, "test"), std::nullopt};
+  if (settings.validation > 0) {
+    check(settings.validation < data.train.count, "--validation: expected fewer than the {} training images, got {}",
+          data.train.count, settings.validation);
+    std::tie(data.train, data.validation) = split_off_last(data.train, settings.validation);
+  }
+  return data;
+}
+
+}  // namespace
+
+void check_training_data(const RunSettings& settings) { load_host_data(settings); }
+
+TrainingData load_training_data(Backend& backend, const RunSettings& settings) {
+  const HostData host = load_host_data(settings);
+  return upload_training_data(backend, host.train, host.test, {settings.augment, settings.crop_padding, settings.flip},
+                              host.validation);
+}
+
+}  // namespace gradamp

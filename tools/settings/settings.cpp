@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/tools/settings/settings.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <type_traits>
+
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include "gradamp/core/device.h"
+#include "gradamp/core/error.h"
+#include "gradamp/data/registry/datasets.h"
+#include "gradamp/nets/networks.h"
+#include "gradamp/tools/settings/setting_table.h"
+
+namespace gradamp {
+namespace {
+
+constexpr int kStepEpochs = 30;
+constexpr int kMostThreads = 1024;
+
+void expect_at_least(const char* option, std::int64_t least, std::int64_t value) {
+  check(value >= least, "--{}: expected at least {}, got {}", option, least, value);
+}
+
+/// Calls `read` and puts the option in front of its error.
+template <typename Read>
+auto for_option(const char* option, Read read) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    std::string_view message = error.what();
+    const std::string prefix = fmt::format("{}: ", option);
+    if (message.starts_with(prefix)) message.remove_prefix(prefix.size());
+    fail("--{}: {}", option, message);
+  }
+}
+
+void validate_data(const RunSettings& settings) {
+  const std::vector<std::string> datasets = dataset_names();
+  check(std::find(datasets.begin(), datasets.end(), settings.dataset) != datasets.end(),
+        "--dataset: expected one of {}, got '{}'", fmt::join(datasets, ", "), settings.dataset);
+  check(dataset_source(settings.dataset).is_read || settings.data.empty(),
+        "--data: the {} dataset is drawn, not read; choose a --dataset that '{}' holds", settings.dataset,
+        settings.data);
+  expect_at_least("train-images", 0, settings.train_images);
+  expect_at_least("test-images", 0, settings.test_images);
+  expect_at_least("validation", 0, settings.validation);
+  check(settings.train_images == 0 || settings.validation < settings.train_images,
+        "--validation: expected fewer than the {} of --train-images, got {}", settings.train_images,
+        settings.validation);
+  check(settings.crop_padding >= 0 && settings.crop_padding <= kImageSide, "--crop-padding: expected 0 to {}, got {}",
+        kImageSide, settings.crop_padding);
+}
+
+void validate_network(const RunSettings& settings) {
+  std::vector<std::string> names;
+  for (const NetworkInfo& info : networks()) names.push_back(info.name);
+  check(std::find(names.begin(), names.end(), settings.network) != names.end(),
+        "--network: expected one of {}, got '{}'", fmt::join(names, ", "), settings.network);
+  check(settings.dropout >= 0 && settings.dropout < 1, "--dropout: expected a probability in [0, 1), got {}",
+        settings.dropout);
+}
+
+void validate_training(const RunSettings& settings) {
+  expect_at_least("epochs", 0, settings.epochs);
+  expect_at_least("batch-size", 1, settings.batch_size);
+  check(settings.batch_size <= std::numeric_limits<std::int32_t>::max(), "--batch-size: expected at most {}, got {}",
+        std::numeric_limits<std::int32_t>::max(), settings.batch_size);
+  check(std::isfinite(settings.learning_rate) && settings.learning_rate > 0,
+        "--learning-rate: expected a number above 0, got {}", settings.learning_rate);
+  check(settings.momentum >= 0 && settings.momentum < 1, "--momentum: expected a number in [0, 1), got {}",
+        settings.momentum);
+  check(!settings.nesterov || settings.momentum > 0, "--nesterov: expected a --momentum above 0 with it");
+  check(std::isfinite(settings.weight_decay) && settings.weight_decay >= 0,
+        "--weight-decay: expected a number of at least 0, got {}", settings.weight_decay);
+  expect_at_least("reselect-every", 0, settings.reselect_every);
+  settings.resolved_strategy();
+}
+
+void validate_amplification(const RunSettings& settings) {
+  check(std::isfinite(settings.threshold), "--threshold: expected a finite number, got {}", settings.threshold);
+  check(settings.random_fraction > 0 && settings.random_fraction <= 1,
+        "--random-fraction: expected a number above 0 and at most 1, got {}", settings.random_fraction);
+  const std::vector<LayerType>& types = settings.random_types;
+  check(!types.empty(), "--random-types: expected one of conv, bn, relu, linear at least");
+  for (LayerType type : types)
+    check(std::count(types.begin(), types.end(), type) == 1, "--random-types: got {} twice", name_of(type));
+  if (settings.selection != SelectionMethod::kRandom) return;
+  check(settings.placement == Placement::kBackprop ||
+            std::find(types.begin(), types.end(), LayerType::kRelu) == types.end(),
+        "--random-types: relu has no weights to update; give --placement backprop with it");
+  check(settings.reselect_every == 0,
+        "--reselect-every: a random selection is made once a phase; expected 0 with --selection random, got {}",
+        settings.reselect_every);
+}
+
+void validate_run(const RunSettings& settings) {
+  if (settings.device != "auto") {
+    const Device device = for_option("device", [&] { return parse_device(settings.device); });
+    check(device.kind != DeviceKind::kCpu || settings.precision == Precision::kF32,
+          "--precision: the device cpu computes in f32 only, got {}", name_of(settings.precision));
+  }
+  check(settings.threads >= 0 && settings.threads <= kMostThreads, "--threads: expected 0 to {}, got {}", kMostThreads,
+        settings.threads);
+  expect_at_least("evaluation-batch", 1, settings.evaluation_batch);
+}
+
+/// Settings that are text on the command line but have a type of their own in JSON.
+template <typename T>
+constexpr bool kJsonHasType =
+    std::is_same_v<T, bool> || std::is_integral_v<T> || std::is_floating_point_v<T> || std::is_same_v<T, std::string>;
+
+template <typename T>
+T integer_from_json(const nlohmann::json& value) {
+  check(value.is_number_integer(), "expected a whole number, got {}", value.dump());
+  const bool fits = value.is_number_unsigned() ? std::in_range<T>(value.get<std::uint64_t>())
+                                               : std::in_range<T>(value.get<std::int64_t>());
+  check(fits, "expected a whole number from {} to {}, got {}", std::numeric_limits<T>::min(),
+        std::numeric_limits<T>::max(), value.dump());
+  return value.get<T>();
+}
+
+void read_json(RunSettings& settings, const Setting& setting, const nlohmann::json& value) {
+  const auto read = [&]<typename T>(SettingMember<T> member) {
+    if constexpr (std::is_same_v<T, bool>) {
+      check(value.is_boolean(), "expected true or false, got {}", value.dump());
+      settings.*member = value.get<bool>();
+    } else if constexpr (std::is_integral_v<T>) {
+      settings.*member = integer_from_json<T>(value);
+    } else if constexpr (std::is_floating_point_v<T>) {
+      check(value.is_number(), "expected a number, got {}", value.dump());
+      settings.*member = value.get<T>();
+    } else {
+      check(value.is_string(), "expected a text, got {}", value.dump());
+      assign_setting(settings, setting, value.get<std::string>());
+    }
+  };
+  std::visit(read, setting.member);
+}
+
+}  // namespace
+
+void RunSettings::validate() const {
+  validate_data(*this);
+  validate_network(*this);
+  validate_training(*this);
+  validate_amplification(*this);
+  validate_run(*this);
+}
+
+Strategy RunSettings::resolved_strategy() const {
+  Strategy resolved;
+  if (strategy == "step") {
+    const int length = epochs == 0 ? kStepEpochs : epochs;
+    const int first = std::max(1, static_cast<int>(std::int64_t{length} * 4 / 5));
+    resolved.phases.push_back({.end_epoch = first, .learning_rate = learning_rate});
+    if (first < length) resolved.phases.push_back({.end_epoch = length, .learning_rate = learning_rate / 10});
+  } else {
+    resolved = for_option("strategy", [&] { return parse_strategy(strategy); });
+    if (epochs > 0 && epochs != resolved.epochs()) {
+      check(epochs >= static_cast<int>(resolved.phases.size()),
+            "--epochs: the strategy's {} phases need one epoch each at least, got {}", resolved.phases.size(), epochs);
+      resolved = resolved.scale_to(epochs);
+    }
+  }
+  resolved.reselect_every = reselect_every;
+  return resolved;
+}
+
+OptimizerOptions RunSettings::optimizer_options() const {
+  OptimizerOptions options;
+  options.sgd.momentum = static_cast<float>(momentum);
+  options.sgd.weight_decay = static_cast<float>(weight_decay);
+  options.sgd.nesterov = nesterov;
+  options.sgd.granularity = granularity;
+  options.strategy = resolved_strategy();
+  options.selection.method = selection;
+  options.selection.measure = measure;
+  options.selection.selection_case = selection_case;
+  options.selection.threshold = threshold;
+  options.selection.fraction = random_fraction;
+  options.selection.types = random_types;
+  options.selection.seed = seed;
+  options.placement = placement;
+  return options;
+}
+
+int shared_epochs(const RunSettings& a, const RunSettings& b) {
+  const auto lasting = [](RunSettings settings) {  // what matters from the first step on
+    const RunSettings defaults;
+    settings.epochs = defaults.epochs;
+    settings.learning_rate = defaults.learning_rate;
+    settings.strategy = defaults.strategy;
+    settings.reselect_every = defaults.reselect_every;
+    settings.selection = defaults.selection;
+    settings.measure = defaults.measure;
+    settings.selection_case = defaults.selection_case;
+    settings.threshold = defaults.threshold;
+    settings.granularity = defaults.granularity;
+    settings.placement = defaults.placement;
+    settings.random_fraction = defaults.random_fraction;
+    settings.random_types = defaults.random_types;
+    settings.run_folder = defaults.run_folder;
+    return to_json(settings);
+  };
+  if (lasting(a) != lasting(b)) return 0;
+  const OptimizerOptions first = a.optimizer_options(), second = b.optimizer_options();
+  const int epochs = std::min(first.strategy.epochs(), second.strategy.epochs());
+  for (int epoch = 1; epoch <= epochs; ++epoch) {
+    const EpochPlan x = plan_epoch(first, epoch), y = plan_epoch(second, epoch);
+    const bool plain = !x.analyzed && !x.amplified && !y.analyzed && !y.amplified;
+    if (!plain || x.learning_rate != y.learning_rate) return epoch - 1;
+  }
+  return epochs;
+}
+
+nlohmann::json to_json(const RunSettings& settings) {
+  nlohmann::json json = nlohmann::json::object();
+  for (const Setting& setting : setting_table()) {
+    const auto write = [&]<typename T>(SettingMember<T> member) {
+      if constexpr (kJsonHasType<T>) {
+        json[setting.json_key()] = settings.*member;
+      } else {
+        json[setting.json_key()] = setting_text(settings, setting);
+      }
+    };
+    std::visit(write, setting.member);
+  }
+  return json;
+}
+
+RunSettings settings_from_json(const nlohmann::json& json) {
+  check(json.is_object(), "settings: expected an object with a value for every setting, got {}", json.type_name());
+  RunSettings settings;
+  std::vector<std::string> known;
+  for (const Setting& setting : setting_table()) {
+    const std::string& key = known.emplace_back(setting.json_key());
+    const auto found = json.find(key);
+    check(found != json.end(), "settings: '{}' is missing", key);
+    try {
+      read_json(settings, setting, *found);
+    } catch (const Error& error) {
+      fail("settings: {}: {}", key, error.what());
+    }
+  }
+  for (const auto& [key, value] : json.items())
+    check(std::find(known.begin(), known.end(), key) != known.end(), "settings: unknown setting '{}'", key);
+  return settings;
+}
+
+}  // namespace gradamp

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/tools/sweep/child_process.h"
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <string_view>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "gradamp/core/error.h"
+
+extern char** environ;
+
+namespace gradamp {
+namespace {
+
+constexpr int kCannotStart = 127;
+
+/// A file descriptor that is closed with the object.
+class Descriptor {
+ public:
+  explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
+  ~Descriptor() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return descriptor_; }
+
+ private:
+  int descriptor_;
+};
+
+std::vector<std::string> environment_of(const ProcessRequest& request) {
+  std::vector<std::string> variables;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const std::string_view text = *variable;
+    const std::string name(text.substr(0, text.find('=')));
+    if (name.starts_with("GRADAMP_") || request.environment.contains(name)) continue;
+    variables.emplace_back(text);
+  }
+  for (const auto& [name, value] : request.environment) variables.push_back(name + "=" + value);
+  return variables;
+}
+
+std::vector<char*> pointers_to(std::vector<std::string>& texts) {
+  std::vector<char*> pointers;
+  for (std::string& text : texts) pointers.push_back(text.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+/// In the child, between fork and exec: system calls only.
+[[noreturn]] void become(char* const* arguments, char* const* environment, int log, pid_t parent) {
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGHUP}) {  // the parent's handlers would swallow them until exec
+    struct sigaction action = {};
+    if (::sigaction(signal, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) ::signal(signal, SIG_DFL);
+  }
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (::getppid() != parent) ::_exit(kCannotStart);  // it has died already
+  ::setpgid(0, 0);  // a terminal's Control-C reaches the parent alone, which passes on what it wants
+  const int nothing = ::open("/dev/null", O_RDONLY);
+  ::dup2(nothing, STDIN_FILENO);
+  ::dup2(log, STDOUT_FILENO);  // the copies share the lock, and outlive the descriptor that is closed by exec
+  ::dup2(log, STDERR_FILENO);
+  ::execve("/proc/self/exe", arguments, environment);
+  ::_exit(kCannotStart);
+}
+
+}  // namespace
+
+std::optional<ChildProcess> ChildProcess::start(const ProcessRequest& request) {
+  const Descriptor log(::open(request.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+  check(log.get() >= 0, "cannot write {}: {}", request.log.string(), std::strerror(errno));
+  if (::flock(log.get(), LOCK_EX | LOCK_NB) != 0) {
+    check(errno == EWOULDBLOCK, "cannot lock {}: {}", request.log.string(), std::strerror(errno));
+    return std::nullopt;
+  }
+  const std::optional<std::vector<std::string>> asked = request.arguments();
+  if (!asked) return std::nullopt;
+  check(::ftruncate(log.get(), 0) == 0, "cannot write {}: {}", request.log.string(), std::strerror(errno));
+  std::vector<std::string> arguments = *asked, environment = environment_of(request);
+  arguments.insert(arguments.begin(), "gradamp");
+  const std::vector<char*> argument_pointers = pointers_to(arguments), variable_pointers = pointers_to(environment);
+  const pid_t parent = ::getpid(), child = ::fork();
+  check(child >= 0, "cannot start a process: {}", std::strerror(errno));
+  if (child == 0) become(argument_pointers.data(), variable_pointers.data(), log.get(), parent);
+  return ChildProcess(child);
+}
+
+bool ChildProcess::is_at_work(const std::filesystem::path& log) {
+  const Descriptor descriptor(::open(log.c_str(), O_RDONLY | O_CLOEXEC));
+  return descriptor.get() >= 0 && ::flock(descriptor.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
+std::optional<int> ChildProcess::exit_code() {
+  int status = 0;
+  const pid_t ended = ::waitpid(process_, &status, WNOHANG);
+  if (ended == 0 || (ended < 0 && errno == EINTR)) return std::nullopt;
+  check(ended == process_, "lost sight of process {}: {}", process_, std::strerror(errno));
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+void ChildProcess::send(int signal) const { ::kill(process_, signal); }
+
+}  // namespace gradamp

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/tools/sweep/sweep.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <map>
+#include <set>
+#include <type_traits>
+
+#include <fmt/ranges.h>
+
+#include "gradamp/core/error.h"
+#include "gradamp/tools/settings/config_file.h"
+#include "gradamp/tools/settings/setting_table.h"
+
+namespace gradamp {
+namespace {
+
+constexpr std::size_t kMostCells = 100000;
+
+struct Kind {
+  const char* heading;
+  SelectionMethod selection;
+};
+constexpr Kind kKinds[] = {{"original", SelectionMethod::kNone},
+                           {"random", SelectionMethod::kRandom},
+                           {"amplified", SelectionMethod::kMeasure}};
+
+/// A setting and the values that it takes, one in each cell.
+struct Axis {
+  const Setting* setting;
+  std::string source;  // "sweep.toml:3"
+  std::vector<std::string> values;
+};
+
+bool is_number(const Setting& setting) {
+  return std::visit(
+      []<typename T>(SettingMember<T>) {
+        return std::is_floating_point_v<T> || (std::is_integral_v<T> && !std::is_same_v<T, bool>);
+      },
+      setting.member);
+}
+
+double read_bound(std::string_view text, std::string_view range) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  check(error == std::errc() && end == text.data() + text.size() && std::isfinite(value),
+        "expected a range from:to:step of numbers, got '{}'", range);
+  return value;
+}
+
+/// "0.7:0.9:0.1": 0.7, 0.8, 0.9. The last value may miss `to` by rounding.
+std::vector<std::string> expand_range(std::string_view range) {
+  std::vector<double> bounds;
+  for (std::size_t begin = 0; begin <= range.size();) {
+    const std::size_t end = std::min(range.find(':', begin), range.size());
+    bounds.push_back(read_bound(range.substr(begin, end - begin), range));
+    begin = end + 1;
+  }
+  check(bounds.size() <= 3, "expected a range from:to:step, got '{}'", range);
+  const double from = bounds[0], to = bounds[1], step = bounds.size() == 3 ? bounds[2] : 1;
+  check(step > 0, "expected a step above 0, got the range '{}'", range);
+  check(from <= to, "expected a range that rises, got '{}'", range);
+  const double steps = std::floor((to - from) / step + 1e-9);
+  check(steps < static_cast<double>(kMostCells), "the range '{}' has more than {} values", range, kMostCells);
+  const double last = from + steps * step;
+  check(std::abs(last - to) <= 1e-9 * std::max(1.0, std::abs(to)),
+        "expected a range whose steps of {} end at {}, got '{}', which ends at {:.10g}", step, to, range, last);
+  std::vector<std::string> values;
+  for (int i = 0; i <= static_cast<int>(steps); ++i) {
+    const double value = from + i * step;
+    const bool whole = value == std::floor(value) && std::abs(value) < 1e15;
+    values.push_back(whole ? fmt::format("{:.0f}", value) : fmt::format("{:.10g}", value));  // 0.9, not 0.7 + 2 * 0.1
+  }
+  return values;
+}
+
+const Setting& setting_of(const std::string& key) {
+  std::vector<std::string> names;
+  for (const Setting& setting : setting_table()) names.emplace_back(setting.name);
+  const Setting* setting = find_setting(key);
+  if (setting == nullptr) {
+    const std::string near = nearest_word(key, names);
+    fail("unknown key '{}'{}", key,
+         near.empty() ? "; `gradamp train --help` lists them" : "; did you mean '" + near + "'?");
+  }
+  check(key != "run-folder", "run-folder: a cell's folder lies in the sweep's");
+  check(key != "selection", "selection: the headings [original], [random] and [amplified] say so");
+  return *setting;
+}
+
+/// The values of an entry, each one that the setting takes.
+Axis read_axis(const ConfigEntry& entry, const std::string& file) {
+  const Setting* setting = &setting_of(entry.key);
+  Axis axis{setting, fmt::format("{}:{}", file, entry.line), {}};
+  for (const std::string& element : entry.elements) {
+    if (is_number(*setting) && element.find(':') != element.npos) {
+      for (std::string& value : expand_range(element)) axis.values.push_back(std::move(value));
+    } else {
+      axis.values.push_back(element);
+    }
+  }
+  check(!axis.values.empty(), "{}: expected a value at least, got an empty list", entry.key);
+  std::set<std::string> seen;
+  for (std::string& value : axis.values) {
+    RunSettings scratch;
+    try {
+      assign_setting(scratch, *setting, value);
+    } catch (const Error& error) {
+      fail("{}: {}", entry.key, error.what());
+    }
+    value = setting_text(scratch, *setting);  // "1.0" and "1" are one value
+    check(seen.insert(value).second, "{}: got {} twice", entry.key, value);
+  }
+  return axis;
+}
+
+/// What a value adds to a cell's name: texts stand for themselves, numbers need their key.
+std::string name_part(const Setting& setting, const std::string& value) {
+  const bool text = !value.empty() && std::isalpha(static_cast<unsigned char>(value.front())) && !setting.is_switch();
+  std::string part = text ? value : fmt::format("{}-{}", setting.name, value);
+  for (char& c : part)
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '-' && c != '+') c = '-';
+  return part;
+}
+
+/// Counts through all combinations, the last axis fastest; calls `body` with the values' places.
+template <typename Body>
+void for_each_combination(const std::vector<Axis>& axes, const Body& body) {
+  std::vector<std::size_t> places(axes.size(), 0);
+  for (bool more = true; more;) {
+    body(places);
+    more = false;
+    for (std::size_t i = axes.size(); i-- > 0 && !more;) {
+      more = ++places[i] < axes[i].values.size();
+      if (!more) places[i] = 0;
+    }
+  }
+}
+
+/// Whether a setting changes anything in runs of this kind.
+bool matters(const Setting& setting, SelectionMethod selection) {
+  const bool of_amplification = setting.group == "Amplification" || setting.name == "reselect-every";
+  if (selection == SelectionMethod::kMeasure || !of_amplification) return true;
+  return selection == SelectionMethod::kRandom && (setting.name.starts_with("random-") || setting.name == "placement");
+}
+
+/// Error for a cell whose settings are each in order and together are not what a sweep can be meant to have.
+void check_cell(const SweepCell& cell, const std::vector<Axis>& axes) {
+  const RunSettings& settings = cell.settings;
+  settings.validate();
+  for (const Axis& axis : axes)
+    check(axis.setting->name != "learning-rate" || axis.values.size() == 1 || settings.strategy == "step",
+          "--learning-rate: it is of the strategy step only, and several make no difference to {}", settings.strategy);
+  if (settings.selection == SelectionMethod::kNone) return;
+  const OptimizerOptions options = settings.optimizer_options();
+  bool amplifies = false;
+  for (int epoch = 1; epoch <= options.strategy.epochs(); ++epoch)
+    amplifies = amplifies || plan_epoch(options, epoch).amplified;
+  check(
+      amplifies,
+      "--strategy: over {} epochs '{}' amplifies nothing: expected a phase with a factor, and with layers selected by "
+      "a measure two epochs in it at least, of which the first is analysed",
+      options.strategy.epochs(), settings.strategy);
+}
+
+/// Adds the cells of one kind.
+void add_cells(const std::string& file, const std::string& kind, const RunSettings& base, const std::vector<Axis>& axes,
+               std::vector<SweepCell>& cells) {
+  for_each_combination(axes, [&](const std::vector<std::size_t>& places) {
+    check(cells.size() < kMostCells, "{}: more than {} cells", file, kMostCells);
+    SweepCell cell{kind, "beginning", base};
+    for (std::size_t i = 0; i < axes.size(); ++i) {
+      const std::string& value = axes[i].values[places[i]];
+      assign_setting(cell.settings, *axes[i].setting, value);
+      if (axes[i].values.size() == 1) continue;
+      const std::string part = "_" + name_part(*axes[i].setting, value);
+      cell.name += part;
+      if (axes[i].setting->group != "Amplification" && axes[i].setting->name != "reselect-every")
+        cell.name_of_beginning += part;
+    }
+    try {
+      check_cell(cell, axes);
+    } catch (const Error& error) {
+      const std::string message = error.what();
+      std::string where = file;
+      for (const Axis& axis : axes)
+        if (message.starts_with(fmt::format("--{}:", axis.setting->name))) where = axis.source;
+      fail("{}: in the cell {}: {}", where, cell.name, message);
+    }
+    cells.push_back(std::move(cell));
+  });
+}
+
+/// `axes` with those of a heading, which replace axes of the same setting.
+std::vector<Axis> joined(std::vector<Axis> axes, const std::vector<Axis>& own) {
+  for (const Axis& axis : own) {
+    const auto same = std::find_if(axes.begin(), axes.end(), [&](const Axis& a) { return a.setting == axis.setting; });
+    if (same == axes.end()) {
+      axes.push_back(axis);
+    } else {
+      *same = axis;
+    }
+  }
+  return axes;
+}
+
+}  // namespace
+
+std::vector<SweepCell> read_sweep(std::istream& file, const std::string& name,
+                                  const std::vector<SweepOverride>& overrides) {
+  std::vector<std::string> headings;
+  for (const Kind& kind : kKinds) headings.emplace_back(kind.heading);
+  const Config config = read_config(file, name, headings, KeyScope::kHeading);
+  check(file.eof(), "{}: cannot be read", name);
+  std::map<std::string, std::vector<Axis>> axes;  // by heading
+  for (const ConfigEntry& entry : config.entries) {
+    try {
+      axes[entry.heading].push_back(read_axis(entry, name));
+    } catch (const Error& error) {
+      fail("{}:{}: {}", name, entry.line, error.what());
+    }
+  }
+  std::vector<Axis> fixed;
+  for (const SweepOverride& given : overrides) fixed.push_back({&setting_of(given.key), given.source, {given.value}});
+  check(!config.headings.empty(), "{}: expected cells under one of the headings [{}] at least", name,
+        fmt::join(headings, "], ["));
+  std::vector<SweepCell> cells;
+  for (const Kind& kind : kKinds) {
+    if (std::find(config.headings.begin(), config.headings.end(), kind.heading) == config.headings.end()) continue;
+    RunSettings base;
+    base.selection = kind.selection;
+    for (const Axis& axis : axes[kind.heading])
+      check(matters(*axis.setting, kind.selection), "{}: {} makes no difference to cells of [{}]", axis.source,
+            axis.setting->name, kind.heading);
+    std::vector<Axis> own = joined(joined(axes[""], axes[kind.heading]), fixed);
+    std::erase_if(own, [&](const Axis& axis) { return !matters(*axis.setting, kind.selection); });
+    add_cells(name, kind.heading, base, own, cells);
+  }
+  std::set<std::string> names;
+  for (const SweepCell& cell : cells)
+    check(names.insert(cell.name).second, "{}: two cells are called {}", name, cell.name);
+  return cells;
+}
+
+std::vector<SharedBeginning> shared_beginnings(const std::vector<SweepCell>& cells) {
+  std::vector<SharedBeginning> beginnings;
+  const auto unamplified = [](RunSettings settings) {  // and nothing left of how it would be amplified
+    const RunSettings defaults;
+    for (const Setting& setting : setting_table())
+      if (setting.group == "Amplification") assign_setting(settings, setting, setting_text(defaults, setting));
+    settings.reselect_every = 0;
+    settings.selection = SelectionMethod::kNone;
+    return settings;
+  };
+  // Cells that amplify decide how long a beginning is; the originals join the one that is of most use to them.
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    const RunSettings& settings = cells[i].settings;
+    const RunSettings plain = unamplified(settings);
+    const int epochs = shared_epochs(plain, settings);
+    if (settings.selection == SelectionMethod::kNone || epochs == 0) continue;
+    const auto found = std::find_if(beginnings.begin(), beginnings.end(), [&](const SharedBeginning& beginning) {
+      return beginning.epochs == epochs && shared_epochs(beginning.settings, plain) >= epochs;
+    });
+    SharedBeginning& beginning = found != beginnings.end() ? *found : beginnings.emplace_back();
+    if (beginning.cells.empty()) {
+      beginning.name = cells[i].name_of_beginning;
+      beginning.settings = plain;
+      beginning.epochs = epochs;
+    }
+    beginning.cells.push_back(i);
+  }
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    if (cells[i].settings.selection != SelectionMethod::kNone) continue;
+    SharedBeginning* longest = nullptr;
+    for (SharedBeginning& beginning : beginnings) {
+      const bool fits = shared_epochs(beginning.settings, cells[i].settings) >= beginning.epochs;
+      if (fits && (longest == nullptr || beginning.epochs > longest->epochs)) longest = &beginning;
+    }
+    if (longest != nullptr) longest->cells.push_back(i);
+  }
+  std::erase_if(beginnings, [](const SharedBeginning& beginning) { return beginning.cells.size() < 2; });
+  std::map<std::string, int> names;  // what only the kinds differ in is not in them
+  for (SharedBeginning& beginning : beginnings)
+    if (const int count = ++names[beginning.name]; count > 1) beginning.name += fmt::format("_{}", count);
+  return beginnings;
+}
+
+}  // namespace gradamp

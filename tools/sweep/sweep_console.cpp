@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/tools/sweep/sweep_console.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <utility>
+
+namespace gradamp {
+namespace {
+
+constexpr double kPlainSeconds = 30;
+
+std::string percent(double fraction) { return fmt::format("{:.2f}%", 100 * fraction); }
+
+/// What is left by the times of the epochs so far; none before the first.
+std::optional<double> seconds_left(const std::vector<SweepJob>& jobs, const std::vector<JobReport>& reports,
+                                   int jobs_at_a_time) {
+  std::map<std::string, std::pair<double, int>> by_network;  // sum of seconds an epoch, and of how many runs
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    if (reports[i].seconds_of_epoch == 0) continue;
+    auto& [sum, count] = by_network[jobs[i].settings.network];
+    sum += reports[i].seconds_of_epoch;
+    ++count;
+  }
+  double seconds = 0;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    const JobState state = reports[i].state;
+    if (state == JobState::kDone || state == JobState::kFailed) continue;
+    const auto found = by_network.find(jobs[i].settings.network);
+    if (found == by_network.end()) return std::nullopt;
+    const int begun = jobs[i].beginning ? jobs[*jobs[i].beginning].epochs : 0;
+    seconds += (jobs[i].epochs - std::max(begun, reports[i].epochs_done)) * found->second.first / found->second.second;
+  }
+  return seconds / jobs_at_a_time;
+}
+
+}  // namespace
+
+CellCounts count_cells(const std::vector<SweepJob>& jobs, const std::vector<JobReport>& reports) {
+  CellCounts counts;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    if (!jobs[i].is_cell) continue;
+    ++counts.cells;
+    counts.done += reports[i].state == JobState::kDone ? 1 : 0;
+    counts.failed += reports[i].state == JobState::kFailed ? 1 : 0;
+  }
+  return counts;
+}
+
+std::string format_job(const SweepJob& job, const JobReport& report) {
+  std::string line = fmt::format("{}  {}  {}/{}", job.name, name_of(report.state), report.epochs_done, job.epochs);
+  if (report.test_accuracy) line += "  " + percent(*report.test_accuracy);
+  if (!report.failure.empty()) line += "  " + report.failure;
+  return line;
+}
+
+std::string format_jobs(const SweepFolder& folder, const std::vector<JobReport>& reports) {
+  const std::vector<SweepJob>& jobs = folder.jobs();
+  std::size_t width = 0;
+  for (const SweepJob& job : jobs) width = std::max(width, job.name.size());
+  const std::size_t digits = std::to_string(jobs.size()).size();
+  std::string text;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    text += fmt::format("{:>{}}  {:<{}}  {:<10}  {:>3}/{} epochs", i, digits, jobs[i].name, width,
+                        name_of(reports[i].state), reports[i].epochs_done, jobs[i].epochs);
+    if (reports[i].test_accuracy) text += "  " + percent(*reports[i].test_accuracy);
+    if (jobs[i].beginning) text += fmt::format("  after {}", jobs[*jobs[i].beginning].name);
+    if (!reports[i].failure.empty()) text += "  " + reports[i].failure;
+    text += "\n";
+  }
+  return text;
+}
+
+std::string format_summary(const SweepFolder& folder, const std::vector<JobReport>& reports) {
+  const CellCounts counts = count_cells(folder.jobs(), reports);
+  std::string text = fmt::format("{} of {} cells are done, {} failed; {}\n", counts.done, counts.cells, counts.failed,
+                                 folder.path().string());
+  for (std::size_t i = 0; i < reports.size(); ++i)
+    if (reports[i].state == JobState::kFailed)
+      text += fmt::format("  {}: {}\n", folder.jobs()[i].name, reports[i].failure);
+  const int left = counts.cells - counts.done - counts.failed;
+  if (left > 0)
+    text += fmt::format("  {} are waiting, at work or broken off; the same command goes on with them\n", left);
+  return text;
+}
+
+std::string format_sweep_progress(const SweepFolder& folder, const std::vector<JobReport>& reports,
+                                  int jobs_at_a_time) {
+  const std::vector<SweepJob>& jobs = folder.jobs();
+  const CellCounts counts = count_cells(jobs, reports);
+  std::string line = fmt::format("{}/{} cells", counts.done, counts.cells);
+  if (counts.failed > 0) line += fmt::format("  {} failed", counts.failed);
+  if (const auto left = seconds_left(jobs, reports, jobs_at_a_time))
+    line += "  about " + format_duration(*left) + " left";
+  for (std::size_t i = 0; i < jobs.size(); ++i)
+    if (reports[i].state == JobState::kAtWork)
+      line += fmt::format("  {} {}/{}", jobs[i].name, reports[i].epochs_done, jobs[i].epochs);
+  return line;
+}
+
+SweepConsole::SweepConsole(const SweepFolder& folder, int jobs_at_a_time, std::ostream& results, std::ostream& progress,
+                           ConsoleOptions options)
+    : folder_(folder),
+      jobs_at_a_time_(jobs_at_a_time),
+      results_(results),
+      progress_(progress),
+      options_(std::move(options)),
+      last_progress_(options_.clock() - kPlainSeconds) {}
+
+SweepConsole::~SweepConsole() { clear(); }
+
+void SweepConsole::clear() {
+  if (shown_) progress_ << "\r\x1b[K" << std::flush;
+  shown_ = false;
+}
+
+void SweepConsole::on_end(const SweepJob& job, const JobReport& report) {
+  if (options_.quiet) return;
+  clear();
+  results_ << format_job(job, report) << std::endl;
+}
+
+void SweepConsole::on_progress(const std::vector<JobReport>& reports) {
+  if (options_.quiet) return;
+  const double now = options_.clock();
+  if (!options_.bar && now - last_progress_ < kPlainSeconds) return;
+  last_progress_ = now;
+  std::string line = format_sweep_progress(folder_, reports, jobs_at_a_time_);
+  const int columns = options_.progress_columns();
+  if (options_.bar && columns > 1 && line.size() >= static_cast<std::size_t>(columns))
+    line.resize(static_cast<std::size_t>(columns) - 1);  // a longer one would make the terminal scroll
+  clear();
+  progress_ << line << (options_.bar ? "" : "\n") << std::flush;
+  shown_ = options_.bar;
+}
+
+}  // namespace gradamp

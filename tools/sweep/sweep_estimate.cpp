@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/tools/sweep/sweep_estimate.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <tuple>
+
+#include "gradamp/core/error.h"
+#include "gradamp/data/registry/datasets.h"
+#include "gradamp/tools/run/training.h"
+#include "gradamp/tools/sweep/sweep_runner.h"
+
+namespace gradamp {
+namespace {
+
+/// Hears the speed of a short training, its warm-up apart.
+class SpeedObserver : public TrainingObserver {
+ public:
+  void on_epoch(const EpochSummary& summary) override { last_ = summary; }
+  const EpochSummary& last() const { return last_; }
+
+ private:
+  EpochSummary last_;
+};
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string path = (std::filesystem::temp_directory_path() / "gradamp-XXXXXX").string();
+    check(::mkdtemp(path.data()) != nullptr, "no temporary folder {} can be made", path);
+    path_ = path;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// Seconds of an image in training and in evaluation.
+struct ImageTimes {
+  double training, evaluation;
+};
+
+/// Measured by two steps and a batch of evaluation, after as many to warm up.
+ImageTimes measure_image_times(RunSettings settings) {
+  const TemporaryFolder folder;
+  settings.run_folder = (folder.path() / "run").string();
+  settings.dataset = "made";
+  settings.data.clear();
+  settings.weights.clear();
+  settings.train_images = 2 * settings.batch_size;
+  settings.validation = 0;
+  settings.test_images = std::min<std::int64_t>(settings.evaluation_batch, 500);
+  settings.selection = SelectionMethod::kNone;
+  settings.strategy = "step";
+  settings.epochs = 2;
+  settings.reselect_every = 0;
+  SpeedObserver observer;
+  TrainingControl control;
+  control.observer = &observer;
+  train(settings, control);
+  const double training = 1 / observer.last().images_per_second;
+  const double evaluation = observer.last().seconds - training * static_cast<double>(settings.train_images);
+  return {training, std::max(0.0, evaluation) / static_cast<double>(settings.test_images)};
+}
+
+/// Of a dataset whose settings leave the number open.
+std::int64_t images_of(const RunSettings& settings, bool training) {
+  const DatasetSource& source = dataset_source(settings.dataset);
+  const std::int64_t all = training ? source.train_images : source.test_images;
+  const std::int64_t wanted = training ? settings.train_images : settings.test_images;
+  return wanted == 0 ? all : wanted;
+}
+
+double epoch_seconds(const RunSettings& settings, const ImageTimes& times) {
+  const auto trained = static_cast<double>(images_of(settings, true) - settings.validation);
+  const auto evaluated = static_cast<double>(images_of(settings, false) + settings.validation);
+  return trained * times.training + evaluated * times.evaluation;
+}
+
+}  // namespace
+
+double estimate_seconds(const SweepFolder& folder, const std::vector<JobReport>& reports, int jobs_at_a_time) {
+  const std::vector<SweepJob>& jobs = folder.jobs();
+  using Key = std::tuple<std::string, std::int64_t, Precision, std::string, int>;
+  std::map<Key, ImageTimes> measured;
+  double seconds = 0;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    RunSettings settings = jobs[i].settings;
+    if (settings.threads == 0) settings.threads = threads_of_job(jobs_at_a_time);
+    const int begun = jobs[i].beginning ? jobs[*jobs[i].beginning].epochs : 0;
+    const int left = jobs[i].epochs - std::max(begun, reports[i].epochs_done);
+    if (left <= 0) continue;
+    const Key key{settings.network, settings.batch_size, settings.precision, settings.device, settings.threads};
+    if (!measured.contains(key)) measured.emplace(key, measure_image_times(settings));
+    seconds += left * epoch_seconds(settings, measured.at(key));
+  }
+  return seconds;
+}
+
+}  // namespace gradamp

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/tools/sweep/sweep_folder.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "gradamp/core/error.h"
+#include "gradamp/data/files/durable_file.h"
+#include "gradamp/tools/run/run_folder.h"
+#include "gradamp/tools/settings/setting_table.h"
+#include "gradamp/tools/sweep/child_process.h"
+
+namespace gradamp {
+namespace {
+
+void write_text(const std::filesystem::path& path, const std::string& text) {
+  const std::array parts = {std::as_bytes(std::span(text))};
+  write_durably(path, parts, Keep::kNothing);
+}
+
+/// Holds the lock of a sweep's folder: several sweeps may write to it.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::filesystem::path& folder) {
+    const std::string path = (folder / "lock").string();
+    descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    check(descriptor_ >= 0, "{} cannot be made: {}", path, std::strerror(errno));
+    while (::flock(descriptor_, LOCK_EX) != 0) {
+      if (errno == EINTR) continue;
+      ::close(descriptor_);
+      fail("{} cannot be locked: {}", path, std::strerror(errno));
+    }
+  }
+  ~FolderLock() { ::close(descriptor_); }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
+void make_folder(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  check(!error, "the sweep's folder {} cannot be made: {}", path.string(), error.message());
+}
+
+/// Settings that may differ between a cell and its run: where and by how many threads it is trained is decided when it
+/// begins.
+bool is_decided_late(const Setting& setting) {
+  return setting.name == "run-folder" || setting.name == "device" || setting.name == "threads";
+}
+
+bool has_run(const SweepJob& job) {
+  return std::filesystem::exists(std::filesystem::path(job.settings.run_folder) / "config.json");
+}
+
+/// Whether there is something in its folder to go on from.
+bool has_checkpoint(const SweepJob& job) {
+  const std::filesystem::path checkpoint = std::filesystem::path(job.settings.run_folder) / "checkpoint.safetensors";
+  return std::filesystem::exists(checkpoint) || std::filesystem::exists(previous_of(checkpoint));
+}
+
+RunFolder open_run(const SweepJob& job) { return RunFolder::open(job.settings.run_folder, real_file_system()); }
+
+/// Whether the run that was begun as a beginning is as good as the one that it would be now.
+bool is_same_beginning(const SweepJob& job, RunSettings stored) {
+  stored.device = job.settings.device;
+  stored.threads = job.settings.threads;
+  return shared_epochs(stored, job.settings) >= job.epochs;
+}
+
+}  // namespace
+
+const char* name_of(JobState state) {
+  switch (state) {
+    case JobState::kWaiting: return "waiting";
+    case JobState::kAtWork: return "at work";
+    case JobState::kBrokenOff: return "broken off";
+    case JobState::kFailed: return "failed";
+    case JobState::kDone: return "done";
+  }
+  return "?";
+}
+
+SweepFolder::SweepFolder(std::filesystem::path path, const std::vector<SweepCell>& cells) : path_(std::move(path)) {
+  const auto add = [&](const std::string& name, const char* folder, const RunSettings& settings, int epochs) {
+    SweepJob& job = jobs_.emplace_back();
+    job.name = name;
+    job.settings = settings;
+    job.settings.epochs = settings.resolved_strategy().epochs();
+    job.settings.run_folder = (path_ / folder / name).string();
+    job.epochs = epochs;
+    job.log = path_ / "logs" / (name + ".log");
+    job.failure = path_ / "failures" / (name + ".txt");
+  };
+  const std::vector<SharedBeginning> beginnings = shared_beginnings(cells);
+  for (const SharedBeginning& beginning : beginnings) {
+    add(beginning.name, "beginnings", beginning.settings, beginning.epochs);
+    jobs_.back().is_cell = false;
+  }
+  for (const SweepCell& cell : cells)
+    add(cell.name, "cells", cell.settings, cell.settings.resolved_strategy().epochs());
+  for (std::size_t i = 0; i < beginnings.size(); ++i)
+    for (const std::size_t cell : beginnings[i].cells) jobs_[beginnings.size() + cell].beginning = i;
+}
+
+void SweepFolder::check_settings() const {
+  for (const SweepJob& job : jobs_) {
+    if (!has_run(job) || !has_checkpoint(job)) continue;  // or it is begun anew
+    const RunSettings stored = open_run(job).settings();
+    if (!job.is_cell && is_same_beginning(job, stored)) continue;
+    for (const Setting& setting : setting_table()) {
+      if (is_decided_late(setting)) continue;
+      const std::string before = setting_text(stored, setting), now = setting_text(job.settings, setting);
+      check(before == now, "{} was begun with {} = {}, and now it is to be {}; name another --folder",
+            job.settings.run_folder, setting.name, before, now);
+    }
+  }
+}
+
+JobReport SweepFolder::report(const SweepJob& job) const {
+  try {
+    return read_report(job);
+  } catch (const std::exception& error) {  // a damaged file: Error, or the JSON library's
+    JobReport report;
+    report.state = JobState::kFailed;
+    report.failure = error.what();
+    return report;
+  }
+}
+
+JobReport SweepFolder::read_report(const SweepJob& job) const {
+  JobReport report;
+  if (has_run(job)) {
+    const TrainingOutcome outcome = open_run(job).read_outcome();
+    report.epochs_done = outcome.last.epoch;
+    if (outcome.last.epoch > 0) {
+      report.seconds_of_epoch = outcome.last.seconds;
+      report.test_accuracy = outcome.last.test_accuracy;
+    }
+    report.state = JobState::kBrokenOff;
+  }
+  if (ChildProcess::is_at_work(job.log)) {
+    report.state = JobState::kAtWork;
+  } else if (is_done(job)) {
+    report.state = JobState::kDone;
+  } else if (std::ifstream file(job.failure); std::getline(file, report.failure)) {
+    report.state = JobState::kFailed;
+  }
+  return report;
+}
+
+bool SweepFolder::is_done(const SweepJob& job) const {
+  return has_run(job) && open_run(job).summarized_epochs() >= job.epochs;
+}
+
+bool SweepFolder::needs_beginning(const SweepJob& job) const { return job.beginning && !has_checkpoint(job); }
+
+bool SweepFolder::is_needed(std::size_t job) const {
+  if (jobs_[job].is_cell) return true;
+  return std::any_of(jobs_.begin(), jobs_.end(), [&](const SweepJob& cell) {
+    return cell.beginning == job && needs_beginning(cell) && !is_done(cell);
+  });
+}
+
+std::vector<JobReport> SweepFolder::reports() const {
+  std::vector<JobReport> reports;
+  for (const SweepJob& job : jobs_) reports.push_back(report(job));
+  return reports;
+}
+
+void SweepFolder::write(const std::string& text) const {
+  for (const char* folder : {"cells", "beginnings", "logs", "failures"}) make_folder(path_ / folder);
+  const FolderLock lock(path_);
+  write_text(path_ / "sweep.toml", text);
+}
+
+void SweepFolder::write_failure(const SweepJob& job, const std::string& reason) const {
+  const FolderLock lock(path_);
+  std::error_code error;
+  if (reason.empty()) {
+    std::filesystem::remove(job.failure, error);
+  } else {
+    write_text(job.failure, reason + "\n");
+  }
+}
+
+std::vector<std::string> SweepFolder::arguments(const SweepJob& job, int threads) const {
+  std::vector<std::string> arguments = {"train"};
+  if (!has_checkpoint(job)) std::filesystem::remove_all(job.settings.run_folder);
+  if (has_run(job)) {
+    arguments.push_back("--resume=" + job.settings.run_folder);
+  } else {
+    RunSettings settings = job.settings;
+    if (settings.threads == 0) settings.threads = threads;
+    if (job.beginning) {
+      const SweepJob& beginning = jobs_[*job.beginning];
+      const RunSettings stored = open_run(beginning).settings();
+      settings.device = stored.device;
+      settings.threads = stored.threads;
+      arguments.push_back("--branch=" + beginning.settings.run_folder);
+    }
+    const RunSettings defaults;
+    for (const Setting& setting : setting_table()) {
+      const std::string text = setting_text(settings, setting);
+      if (text == setting_text(defaults, setting)) continue;
+      const std::string name(setting.name);
+      arguments.push_back(setting.is_switch() ? (text == "true" ? "--" : "--no-") + name : "--" + name + "=" + text);
+    }
+  }
+  if (!job.is_cell) arguments.push_back("--until=" + std::to_string(job.epochs));
+  return arguments;
+}
+
+std::string failure_reason(const std::filesystem::path& log, int exit_code) {
+  std::string reason, line;
+  std::ifstream file(log);
+  while (std::getline(file, line))
+    if (line.starts_with("gradamp: ")) reason = line.substr(9);
+  if (exit_code > 128)
+    return fmt::format("ended by signal {} ({}); see {}", exit_code - 128, ::strsignal(exit_code - 128), log.string());
+  return reason.empty() ? fmt::format("ended with exit code {}; see {}", exit_code, log.string()) : reason;
+}
+
+}  // namespace gradamp

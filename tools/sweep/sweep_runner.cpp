@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/tools/sweep/sweep_runner.h"
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <thread>
+
+#include <sched.h>
+
+#include "gradamp/tools/sweep/child_process.h"
+
+namespace gradamp {
+namespace {
+
+constexpr std::chrono::milliseconds kPoll{100};
+constexpr int kPollsPerProgress = 10;
+
+bool is_stop(int exit_code) {
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGHUP})
+    if (exit_code == 128 + signal) return true;
+  return false;
+}
+
+class SweepRunner {
+ public:
+  SweepRunner(const SweepFolder& folder, const SweepOptions& options)
+      : folder_(folder),
+        options_(options),
+        slots_(static_cast<std::size_t>(options.jobs)),
+        reports_(folder.reports()),
+        tried_(reports_.size()) {
+    for (std::size_t i = 0; i < tried_.size(); ++i) {
+      tried_[i] = !is_wanted(i);
+      if (tried_[i] || reports_[i].state != JobState::kFailed) continue;
+      folder.write_failure(jobs()[i], "");  // it is tried again
+      reports_[i] = folder.report(jobs()[i]);
+    }
+  }
+
+  std::vector<JobReport> run() {
+    for (int poll = 0;; ++poll) {
+      collect();
+      if (stopping()) {
+        stop_children();
+        if (at_work() == 0) break;
+      } else {
+        start_jobs();
+        if (at_work() == 0 && !others_at_work()) break;
+      }
+      if (poll % kPollsPerProgress == 0) tell_progress();
+      std::this_thread::sleep_for(kPoll);
+    }
+    tell_progress();
+    return reports_;
+  }
+
+ private:
+  struct Slot {
+    std::optional<ChildProcess> child;
+    std::size_t job = 0;
+  };
+
+  const std::vector<SweepJob>& jobs() const { return folder_.jobs(); }
+  bool is_wanted(std::size_t index) const {
+    if (!options_.only) return folder_.is_needed(index);
+    const SweepJob& only = jobs()[*options_.only];
+    return index == *options_.only || (index == only.beginning && folder_.needs_beginning(only));
+  }
+  bool stopping() const { return options_.stop != nullptr && options_.stop->load(); }
+  std::ptrdiff_t at_work() const {
+    return std::count_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.child.has_value(); });
+  }
+
+  /// Takes note of the children that have ended.
+  void collect() {
+    for (Slot& slot : slots_) {
+      if (!slot.child) continue;
+      const std::optional<int> code = slot.child->exit_code();
+      if (!code) continue;
+      slot.child.reset();
+      const SweepJob& job = jobs()[slot.job];
+      folder_.write_failure(job, *code == 0 || is_stop(*code) ? "" : failure_reason(job.log, *code));
+      end(slot.job);
+    }
+  }
+
+  void end(std::size_t index) {
+    reports_[index] = folder_.report(jobs()[index]);
+    if (options_.observer) options_.observer->on_end(jobs()[index], reports_[index]);
+  }
+
+  void stop_children() {
+    if (stopped_) return;
+    stopped_ = true;
+    for (const Slot& slot : slots_)
+      if (slot.child) slot.child->send(SIGTERM);
+  }
+
+  void start_jobs() {
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+      if (slots_[i].child) continue;
+      const std::optional<std::size_t> next = next_job();
+      if (!next) return;
+      start(slots_[i], i, *next);
+    }
+  }
+
+  /// The first one that can begin. Of those whose beginning has failed, takes note.
+  std::optional<std::size_t> next_job() {
+    for (std::size_t i = 0; i < jobs().size(); ++i) {
+      const JobState own = reports_[i].state;
+      if (tried_[i] || own == JobState::kDone || own == JobState::kAtWork) continue;
+      if (const std::optional<std::size_t> beginning = jobs()[i].beginning; folder_.needs_beginning(jobs()[i])) {
+        const JobState state = reports_[*beginning].state;
+        if (state == JobState::kFailed && tried_[*beginning]) {
+          tried_[i] = true;
+          folder_.write_failure(
+              jobs()[i], fmt::format("its {} failed: {}", jobs()[*beginning].name, reports_[*beginning].failure));
+          end(i);
+          continue;
+        }
+        if (state != JobState::kDone) continue;
+      }
+      return i;
+    }
+    return std::nullopt;
+  }
+
+  void start(Slot& slot, std::size_t place, std::size_t index) {
+    const SweepJob& job = jobs()[index];
+    tried_[index] = true;
+    try {
+      ProcessRequest request;
+      request.arguments = [&]() -> std::optional<std::vector<std::string>> {
+        if (folder_.is_done(job)) return std::nullopt;  // another process has done it since
+        folder_.write_failure(job, "");
+        return folder_.arguments(job, threads_of_job(options_.jobs));
+      };
+      request.log = job.log;
+      // Runs beside each other must not wait busily (README, "Performance").
+      if (options_.jobs > 1 && std::getenv("OMP_WAIT_POLICY") == nullptr)
+        request.environment["OMP_WAIT_POLICY"] = "passive";
+      if (!options_.gpus.empty())
+        request.environment["CUDA_VISIBLE_DEVICES"] = options_.gpus[place % options_.gpus.size()];
+      slot.child = ChildProcess::start(request);
+    } catch (const Error& error) {
+      folder_.write_failure(job, error.what());
+      return end(index);
+    }
+    slot.job = index;
+    reports_[index].state = JobState::kAtWork;
+    if (!slot.child) tried_[index] = false;  // another process is at it, or has done it
+  }
+
+  bool is_of_others(std::size_t index) const { return !tried_[index] && reports_[index].state == JobState::kAtWork; }
+
+  bool others_at_work() const {
+    for (std::size_t i = 0; i < jobs().size(); ++i)
+      if (is_of_others(i)) return true;
+    return false;
+  }
+
+  void tell_progress() {
+    for (const Slot& slot : slots_)
+      if (slot.child) reports_[slot.job] = folder_.report(jobs()[slot.job]);
+    for (std::size_t i = 0; i < jobs().size(); ++i)
+      if (is_of_others(i)) reports_[i] = folder_.report(jobs()[i]);
+    if (options_.observer) options_.observer->on_progress(reports_);
+  }
+
+  const SweepFolder& folder_;
+  const SweepOptions& options_;
+  std::vector<Slot> slots_;
+  std::vector<JobReport> reports_;
+  std::vector<bool> tried_;  // in this sweep, or not wanted
+  bool stopped_ = false;
+};
+
+}  // namespace
+
+std::vector<JobReport> run_sweep(const SweepFolder& folder, const SweepOptions& options) {
+  return SweepRunner(folder, options).run();
+}
+
+int threads_of_job(int jobs) {
+  const auto number = [](const char* variable) {
+    const char* given = std::getenv(variable);
+    return given == nullptr ? 0 : std::atoi(given);
+  };
+  if (const int threads = number("OMP_NUM_THREADS"); threads > 0) return threads;
+  cpu_set_t processors;
+  int available = ::sched_getaffinity(0, sizeof processors, &processors) == 0 ? CPU_COUNT(&processors) : 1;
+  if (const int given = number("SLURM_CPUS_ON_NODE"); given > 0) available = std::min(available, given);
+  return std::max(1, available / jobs);
+}
+
+}  // namespace gradamp

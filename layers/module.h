@@ -137,7 +137,8 @@ class Module {
 class Layer : public Module {
  public:
   virtual LayerType type() const = 0;
-  /// Set by the optimizer for placement `backprop`.
+  /// Set by the optimizer for placement `backprop`: a layer's forward returns grad_scale().apply(y), or the placement
+  /// has no effect on it.
   void set_grad_scale(GradScale scale) { grad_scale_ = std::move(scale); }
   const GradScale& grad_scale() const { return grad_scale_; }
 

@@ -126,11 +126,15 @@ void Optimizer::list_candidates(Module& network) {
           name_of(candidate.type));
     if (wanted) candidates_.push_back(candidate);
   }
-  std::string known;
+  std::string known, wanted_types = random ? "" : "those with parameters";
+  if (random)
+    for (const LayerType& type : selection.types)
+      wanted_types += (wanted_types.empty() ? "" : ", ") + std::string(name_of(type));
   for (const NamedLayer& named : named_layers(network))
     if (known.find(name_of(named.layer->type())) == std::string::npos)
       known += (known.empty() ? "" : ", ") + std::string(name_of(named.layer->type()));
-  check(!candidates_.empty(), "the network has no layer of the types to select from; it has {}", known);
+  check(!candidates_.empty(), "the network has no layer of the types to select from ({}); it has {}", wanted_types,
+        known);
 }
 
 void Optimizer::scale_gradients(bool on) {

@@ -78,6 +78,8 @@ Dataset load_dataset(const DatasetChoice& choice, const std::string& split) {
         source.how_to_get.empty() ? "" : "; ", source.how_to_get);
   Dataset dataset = source.load(choice, split, limit);
   check_dataset(dataset);
+  check(dataset.count >= limit, "dataset {} ({}): expected {} images, it has {}", choice.name, split, limit,
+        dataset.count);
   if (limit == 0 || limit == dataset.count) return dataset;
   return first_images(dataset, limit);
 }

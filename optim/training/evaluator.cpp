@@ -7,6 +7,14 @@
 
 namespace gradamp {
 
+const Variable& checked_logits(const Variable& logits, std::int64_t images, int classes) {
+  check(logits.defined() && logits.shape() == Shape{images, classes},
+        "expected logits of shape {} from the network, for {} images of {} classes, got {}",
+        (Shape{images, classes}).to_string(), images, classes,
+        logits.defined() ? logits.shape().to_string() : "an undefined variable");
+  return logits;
+}
+
 Evaluator::Evaluator(Module& network, const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size)
     : network_(network),
       data_(data),
@@ -18,7 +26,8 @@ Evaluator::Evaluator(Module& network, const DeviceDataset& data, const GatherPar
 void Evaluator::evaluate_batch(std::int64_t count) const {
   const NoGrad no_grad;
   const Batch batch = gather_batch(data_.images, data_.labels, order_, count, state_, gather_);
-  softmax_cross_entropy(network_.forward(Variable(batch.images), Mode::kEvaluation), batch.labels, state_);
+  const Variable logits = network_.forward(Variable(batch.images), Mode::kEvaluation);
+  softmax_cross_entropy(checked_logits(logits, count, data_.classes), batch.labels, state_);
   order_.backend().advance_step(state_, count);
 }
 

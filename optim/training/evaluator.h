@@ -13,6 +13,9 @@
 
 namespace gradamp {
 
+/// `logits`, what a network gave for `images` images. Error unless there is one for each image and class.
+const Variable& checked_logits(const Variable& logits, std::int64_t images, int classes);
+
 /// Mean loss and accuracy of weights on a dataset.
 struct Evaluation {
   double loss = 0, accuracy = 0;

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "gradamp/core/operations.h"
+#include "gradamp/optim/training/evaluator.h"
 
 namespace gradamp {
 namespace {
@@ -52,8 +53,9 @@ void TrainingSteps::compute(std::int64_t count) const {
   const Batch batch = gather_batch(data_.images, data_.labels, order_, count, state_, gather_);
   optimizer_.begin_step();
   // The logits' handle goes before the backward, so that their graph is released as it is walked.
-  const Variable loss =
-      softmax_cross_entropy(network_.forward(Variable(batch.images), Mode::kTraining), batch.labels, state_);
+  const Variable loss = softmax_cross_entropy(
+      checked_logits(network_.forward(Variable(batch.images), Mode::kTraining), count, data_.classes), batch.labels,
+      state_);
   loss.backward();
   optimizer_.step();
   backend_.advance_step(state_, count);

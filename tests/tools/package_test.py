@@ -145,7 +145,19 @@ class PackageTest(Installed):
         environment = {**os.environ, "PKG_CONFIG_PATH": str(next(self.prefix.rglob("gradamp.pc")).parent)}
         version = re.search(r'GRADAMP_VERSION "(.*)"', (ROOT / "core" / "version.h").read_text())[1]
         self.assertEqual(run("pkg-config", "--modversion", "gradamp", env=environment).strip(), version)
-        self.assertIn("-lgradamp", run("pkg-config", "--libs", "gradamp", env=environment))
+        flags = run("pkg-config", "--cflags", "--libs", "gradamp", env=environment)
+        self.assertIn("-lgradamp", flags)
+        self.assertNotIn("/usr/local/include", flags)  # but where it is
+        command = f"{compiler} '{EXAMPLES}/own_kernel/main.cpp' -c -o '{self.folder}/kernel.o' {flags}"
+        subprocess.run(command, shell=True, check=True)
+        command = f"{compiler} '{EXAMPLES}/own_loop/main.cpp' -o '{self.folder}/loop' {flags}"
+        subprocess.run(command, shell=True, check=True)
+        self.assertIn("epoch 5 of 5: ", run(self.folder / "loop", cwd=self.folder))
+
+    def test_an_unknown_component_is_named(self):
+        source = self.project("unknown", "int main() {}\n", "find_package(gradamp REQUIRED COMPONENTS trainer)")
+        with self.assertRaisesRegex(AssertionError, r"gradamp has no component trainer: there are engine and\s+program"):
+            configure(source, source / "build", f"-DCMAKE_PREFIX_PATH={self.prefix}")
 
     def test_another_version_is_refused(self):
         source = self.project("later", "int main() {}\n", "find_package(gradamp 99 REQUIRED)")

@@ -194,6 +194,19 @@ TEST(TrainerTest, EverythingIsOnOneDevice) {
               testing::ThrowsMessage<Error>(HasSubstr("on one device, got several")));
 }
 
+TEST(TrainerTest, ANetworkHasAnOutputForEachClass) {
+  const auto backend = make_backend({});
+  const StepState state = make_step_state(*backend, 1);
+  Sequential network;
+  network.append(std::make_shared<Flatten>());
+  network.append(std::make_shared<Linear>(*backend, 3072, 7));
+  Trainer trainer(network, state, small_data(*backend), options_for("1:0.1"));
+  EXPECT_THAT([&] { trainer.run(); }, testing::ThrowsMessage<Error>(
+                                          HasSubstr("expected logits of shape [16, 10] from the network, for 16 images "
+                                                    "of 10 classes, got [16, 7]")));
+  EXPECT_THAT([&] { trainer.evaluate(); }, testing::ThrowsMessage<Error>(HasSubstr("got [20, 7]")));
+}
+
 TEST(TrainerTest, OptionsOutOfRangeAreRefused) {
   for (const auto& [name, change] : std::vector<std::pair<const char*, void (*)(TrainerOptions&)>>{
            {"expected steps of 1 or more images, got 0", [](TrainerOptions& options) { options.batch_size = 0; }},

@@ -21,20 +21,21 @@ Node::Node(std::uint64_t number, std::vector<Variable> of, std::function<void(co
     : sequence(number), inputs(std::move(of)), backward(std::move(function)) {}
 
 Node::~Node() {
-  // The first node that this thread releases lets go one after another what it and all others put here.
-  thread_local std::vector<Variable>* waiting = nullptr;
-  if (waiting) {
-    for (Variable& input : inputs) waiting->push_back(std::move(input));
+  // Destroying an input can destroy its node. Nested destructors only queue their inputs; the outermost one releases
+  // them in a loop.
+  thread_local std::vector<Variable>* queue_of_outermost = nullptr;
+  if (queue_of_outermost) {
+    for (Variable& input : inputs) queue_of_outermost->push_back(std::move(input));
     return;
   }
-  std::vector<Variable> released = std::move(inputs);
-  waiting = &released;
-  backward = nullptr;  // holds variables as well, whose nodes come here
-  while (!released.empty()) {
-    const Variable last = std::move(released.back());
-    released.pop_back();
+  std::vector<Variable> queue = std::move(inputs);
+  queue_of_outermost = &queue;
+  backward = nullptr;  // holds variables as well
+  while (!queue.empty()) {
+    const Variable last = std::move(queue.back());
+    queue.pop_back();
   }
-  waiting = nullptr;
+  queue_of_outermost = nullptr;
 }
 
 NoGrad::NoGrad() : previous_(recording) { recording = false; }
@@ -52,7 +53,7 @@ Variable Variable::parameter(Tensor value, Tensor grad) {
 }
 
 void Variable::stop_gradient() const {
-  check(state_->is_leaf, "expected a parameter, got a result, whose gradient others may need");
+  check(state_->is_leaf, "expected a parameter, got the result of an operation");
   state_->requires_grad = false;
   state_->grad = {};
   state_->has_grad = false;

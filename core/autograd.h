@@ -33,7 +33,7 @@ class Variable {
   bool requires_grad() const { return state_ && state_->requires_grad; }
   /// Whether a gradient has come since the last clear_grad().
   bool has_grad() const { return state_->has_grad; }
-  /// A leaf takes part as a constant from now on. Error for a result.
+  /// Makes this leaf a constant: it receives no gradient any more. Error for the result of an operation.
   void stop_gradient() const;
   /// Forgets the gradient; a leaf's memory stays.
   void clear_grad() const;
@@ -90,7 +90,7 @@ struct Node {
   std::function<void(const Tensor& grad_output)> backward;
 
   Node(std::uint64_t number, std::vector<Variable> of, std::function<void(const Tensor& grad_output)> function);
-  /// Graphs may have millions of nodes: what it is made of is released without recursion.
+  /// Releases the graph behind it without recursion, since graphs may have millions of nodes.
   ~Node();
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Numerics versions: what a run was computed with, where the same settings do not give the same bits in every release.
+// Numerics versions: the same settings give the same bits in all releases that have the same version for a device.
 #pragma once
 
 #include <string>
@@ -18,11 +18,8 @@ constexpr int numerics_version(DeviceKind kind) {
   return 0;
 }
 
-/// The last release in which such a device had this version, "0.1.0"; empty: none is known.
-std::string last_release_with(DeviceKind kind, int version);
-
-/// Error that names the release to use, unless this program computes such a device's bits as `version` did. `what`: of
-/// what the version is, "runs/1/checkpoint.safetensors".
+/// Error that names the release to use, unless `version` is this program's for such a device. `what` has the version:
+/// "runs/1/checkpoint.safetensors".
 void check_numerics(const std::string& what, DeviceKind kind, int version);
 
 }  // namespace gradamp

@@ -35,22 +35,33 @@ void check_dtype(const char* operation, const char* what, const Tensor& tensor, 
         name_of(tensor.dtype()));
 }
 
-/// Error unless `x` and what is defined of `others` has elements and is on one device.
-void check_inputs(const char* operation, const Variable& x, std::initializer_list<Variable> others = {},
-                  std::initializer_list<Tensor> tensors = {}) {
-  check(x.defined(), "{}: expected an input, got an undefined variable", operation);
-  const auto check_input = [&](const Tensor& tensor) {
-    check(tensor.count() > 0, "{}: expected tensors with elements, got shape {}", operation,
-          tensor.shape().to_string());
-    check(&tensor.backend() == &x.backend(), "{}: expected tensors of one backend, got some of {} and of {}{}",
-          operation, to_string(x.backend().device()), to_string(tensor.backend().device()),
-          tensor.backend().device() == x.backend().device() ? ", which are two backends" : "");
+/// A tensor that an operation reads, by its name in messages; null if it is undefined.
+struct Input {
+  const char* name;
+  const Tensor* tensor;
+
+  Input(const char* of, const Tensor& value) : name(of), tensor(value.defined() ? &value : nullptr) {}
+  Input(const char* of, const Variable& value) : name(of), tensor(value.defined() ? &value.value() : nullptr) {}
+};
+
+/// Error unless all of `required` are defined, and they and the defined ones of `optional` have elements and are on one
+/// backend.
+void check_inputs(const char* operation, std::initializer_list<Input> required,
+                  std::initializer_list<Input> optional = {}) {
+  const Tensor* first = required.begin()->tensor;
+  const auto check_input = [&](const Input& input) {
+    check(input.tensor->count() > 0, "{}: expected {} with elements, got shape {}", operation, input.name,
+          input.tensor->shape().to_string());
+    const Backend &expected = first->backend(), &got = input.tensor->backend();
+    check(&got == &expected, "{}: expected {} on the backend of {} ({}), got another one ({})", operation, input.name,
+          required.begin()->name, to_string(expected.device()), to_string(got.device()));
   };
-  check_input(x.value());
-  for (const Variable& other : others)
-    if (other.defined()) check_input(other.value());
-  for (const Tensor& tensor : tensors)
-    if (tensor.defined()) check_input(tensor);
+  for (const Input& input : required) {
+    check(input.tensor != nullptr, "{}: expected {}, got an undefined tensor", operation, input.name);
+    check_input(input);
+  }
+  for (const Input& input : optional)
+    if (input.tensor) check_input(input);
 }
 
 Tensor empty_like(const Variable& x, const Shape& shape) {
@@ -60,8 +71,7 @@ Tensor empty_like(const Variable& x, const Shape& shape) {
 }  // namespace
 
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dParams& params) {
-  check_inputs("conv2d", x, {weight, bias});
-  check(weight.defined(), "conv2d: expected a weight, got an undefined variable");
+  check_inputs("conv2d", {{"input", x}, {"weight", weight}}, {{"bias", bias}});
   check_rank("conv2d", "input", x.value(), 4);
   check_rank("conv2d", "weight", weight.value(), 4);
   const Shape& in = x.shape();
@@ -93,9 +103,13 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
 
 Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchNormParams& params, bool training,
                     const Variable& residual) {
-  check_inputs("batch_norm", x, {state.gamma, state.beta, residual}, {state.running_mean, state.running_var});
-  check(state.gamma.defined() && state.beta.defined() && state.running_mean.defined() && state.running_var.defined(),
-        "batch_norm: expected gamma, beta and running statistics, got undefined ones");
+  check_inputs("batch_norm",
+               {{"input", x},
+                {"gamma", state.gamma},
+                {"beta", state.beta},
+                {"running mean", state.running_mean},
+                {"running variance", state.running_var}},
+               {{"residual", residual}});
   const Shape& shape = x.shape();
   check(shape.rank() >= 2, "batch_norm: expected an input of 2 dimensions or more, got shape {}", shape.to_string());
   const Shape channels = {shape[shape.rank() - 1]};
@@ -151,7 +165,7 @@ Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchN
 }
 
 Variable relu(const Variable& x) {
-  check_inputs("relu", x);
+  check_inputs("relu", {{"input", x}});
   Tensor y = empty_like(x, x.shape());
   x.backend().relu_forward(x.value(), y);
   return make_result(y, {x}, [x, y](const Tensor& grad_y) {
@@ -160,8 +174,7 @@ Variable relu(const Variable& x) {
 }
 
 Variable add(const Variable& a, const Variable& b) {
-  check_inputs("add", a, {b});
-  check(b.defined(), "add: expected a second operand, got an undefined variable");
+  check_inputs("add", {{"first operand", a}, {"second operand", b}});
   check_shape("add", "second operand", b.value(), a.shape());
   check_dtype("add", "second operand", b.value(), a.value().dtype());
   Tensor sum = empty_like(a, a.shape());
@@ -173,7 +186,7 @@ Variable add(const Variable& a, const Variable& b) {
 }
 
 Variable scale_grad(const Variable& x, const Tensor& factors, std::int64_t index) {
-  check_inputs("scale_grad", x, {}, {factors});
+  check_inputs("scale_grad", {{"input", x}, {"factors", factors}});
   check(index >= 0 && index < factors.count(), "scale_grad: expected an index below {}, got {}", factors.count(),
         index);
   Variable y = make_result(x.value(), {x}, [x, factors, index](const Tensor& grad_y) {
@@ -184,7 +197,7 @@ Variable scale_grad(const Variable& x, const Tensor& factors, std::int64_t index
 }
 
 Variable max_pool2d(const Variable& x, const Pool2dParams& params) {
-  check_inputs("max_pool2d", x);
+  check_inputs("max_pool2d", {{"input", x}});
   check_rank("max_pool2d", "input", x.value(), 4);
   const Shape shape = pooled_shape("max_pool2d", x.shape(), params);
   Tensor y = empty_like(x, shape);
@@ -196,7 +209,7 @@ Variable max_pool2d(const Variable& x, const Pool2dParams& params) {
 }
 
 Variable avg_pool2d(const Variable& x, const Pool2dParams& params) {
-  check_inputs("avg_pool2d", x);
+  check_inputs("avg_pool2d", {{"input", x}});
   check_rank("avg_pool2d", "input", x.value(), 4);
   Tensor y = empty_like(x, pooled_shape("avg_pool2d", x.shape(), params));
   x.backend().avg_pool2d_forward(x.value(), params, y);
@@ -206,7 +219,7 @@ Variable avg_pool2d(const Variable& x, const Pool2dParams& params) {
 }
 
 Variable global_avg_pool(const Variable& x) {
-  check_inputs("global_avg_pool", x);
+  check_inputs("global_avg_pool", {{"input", x}});
   check_rank("global_avg_pool", "input", x.value(), 4);
   Tensor y = empty_like(x, {x.shape()[0], x.shape()[3]});
   x.backend().global_avg_pool_forward(x.value(), y);
@@ -216,7 +229,7 @@ Variable global_avg_pool(const Variable& x) {
 }
 
 Variable shortcut(const Variable& x, std::int64_t channels) {
-  check_inputs("shortcut", x);
+  check_inputs("shortcut", {{"input", x}});
   check_rank("shortcut", "input", x.value(), 4);
   const Shape& in = x.shape();
   check(channels >= in[3] && (channels - in[3]) % 2 == 0,
@@ -229,7 +242,7 @@ Variable shortcut(const Variable& x, std::int64_t channels) {
 }
 
 Variable flatten(const Variable& x) {
-  check_inputs("flatten", x);
+  check_inputs("flatten", {{"input", x}});
   check(x.shape().rank() >= 1, "flatten: expected an input of 1 dimension or more, got a scalar");
   const std::int64_t batch = x.shape()[0];
   const Shape flat = {batch, x.shape().count() / batch};
@@ -237,7 +250,7 @@ Variable flatten(const Variable& x) {
 }
 
 Variable cast(const Variable& x, DType dtype) {
-  check_inputs("cast", x);
+  check_inputs("cast", {{"input", x}});
   const auto castable = [](DType type) { return type == DType::kF32 || type == DType::kBF16; };
   check(castable(x.value().dtype()) && castable(dtype), "cast: expected f32 or bf16, got {} to {}",
         name_of(x.value().dtype()), name_of(dtype));
@@ -250,8 +263,7 @@ Variable cast(const Variable& x, DType dtype) {
 }
 
 Variable linear(const Variable& input, const Variable& weight, const Variable& bias) {
-  check_inputs("linear", input, {weight, bias});
-  check(weight.defined(), "linear: expected a weight, got an undefined variable");
+  check_inputs("linear", {{"input", input}, {"weight", weight}}, {{"bias", bias}});
   check_rank("linear", "input", input.value(), 2);
   const Variable x = cast(input, DType::kF32);
   check_rank("linear", "weight", weight.value(), 2);
@@ -269,8 +281,7 @@ Variable linear(const Variable& input, const Variable& weight, const Variable& b
 }
 
 Variable dropout(const Variable& x, const DropoutParams& params, const StepState& state) {
-  check_inputs("dropout", x, {}, {state.counters});
-  check(state.counters.defined(), "dropout: expected the run's StepState, got an undefined one");
+  check_inputs("dropout", {{"input", x}, {"the run's StepState", state.counters}});
   check(params.probability >= 0.0f && params.probability < 1.0f,
         "dropout: expected a probability of at least 0 and less than 1, got {}", params.probability);
   Tensor y = empty_like(x, x.shape());
@@ -281,9 +292,10 @@ Variable dropout(const Variable& x, const DropoutParams& params, const StepState
 }
 
 Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, const StepState& state) {
-  check_inputs("softmax_cross_entropy", logits, {}, {labels, state.counters, state.metrics});
-  check(state.counters.defined() && state.metrics.defined(),
-        "softmax_cross_entropy: expected the run's StepState, got an undefined one");
+  check_inputs("softmax_cross_entropy", {{"logits", logits},
+                                         {"labels", labels},
+                                         {"the run's StepState", state.counters},
+                                         {"the run's StepState", state.metrics}});
   check_rank("softmax_cross_entropy", "logits", logits.value(), 2);
   check_dtype("softmax_cross_entropy", "logits", logits.value(), DType::kF32);
   check_shape("softmax_cross_entropy", "labels", labels, {logits.shape()[0]});
@@ -299,8 +311,8 @@ Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, con
 
 Batch gather_batch(const Tensor& images, const Tensor& labels, const Tensor& order, std::int64_t count,
                    const StepState& state, const GatherParams& params) {
-  check_inputs("gather_batch", Variable(images), {}, {labels, order, state.counters});
-  check(state.counters.defined(), "gather_batch: expected the run's StepState, got an undefined one");
+  check_inputs("gather_batch",
+               {{"images", images}, {"labels", labels}, {"order", order}, {"the run's StepState", state.counters}});
   check_rank("gather_batch", "images", images, 4);
   check(images.dtype() == DType::kU8 && images.shape()[3] == 3,
         "gather_batch: expected images of u8 with 3 channels, got {} of shape {}", name_of(images.dtype()),

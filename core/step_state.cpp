@@ -18,8 +18,8 @@ void StepState::begin_epoch(int epoch) const {
   metrics.fill_zero();
 }
 
-std::int64_t StepState::counter(StepCounter place) const {
-  return counters.to_host<std::int64_t>()[static_cast<std::size_t>(place)];
+std::int64_t StepState::counter(StepCounter index) const {
+  return counters.to_host<std::int64_t>()[static_cast<std::size_t>(index)];
 }
 
 StepState make_step_state(Backend& backend, std::uint64_t seed) {

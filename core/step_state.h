@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// StepState: where a run is, in device memory.
+// StepState: the position of a run, in device memory.
 #pragma once
 
 #include <cstdint>
 
-#include "gradamp/core/step_places.h"
+#include "gradamp/core/step_counters.h"
 #include "gradamp/core/tensor.h"
 
 namespace gradamp {
@@ -17,13 +17,13 @@ struct StepState {
   Tensor metrics;        // f64 (kStepMetricCount)
   Tensor learning_rate;  // f32 (1)
 
-  /// The position is the beginning of `epoch` (from 1), and the sums of the epoch are zero. Not inside a recording.
+  /// Sets the position to the beginning of `epoch` (from 1) and the epoch's sums to zero. Not inside a recording.
   void begin_epoch(int epoch) const;
-  /// One of the counters. Waits for the device.
-  std::int64_t counter(StepCounter place) const;
+  /// Reads one of the counters; waits for the device.
+  std::int64_t counter(StepCounter index) const;
 };
 
-/// Of a run that begins: counters with the seed, zeros elsewhere.
+/// The state before a run's first step: the seed, and zeros elsewhere.
 StepState make_step_state(Backend& backend, std::uint64_t seed);
 
 }  // namespace gradamp

@@ -10,7 +10,6 @@
 #include "gradamp/core/philox.h"
 
 namespace gradamp {
-
 namespace {
 
 GatherParams normalization(const ChannelStatistics& statistics) {
@@ -39,9 +38,12 @@ DeviceDataset upload(Backend& backend, const Dataset& dataset) {
 
 TrainingData upload_training_data(Backend& backend, const Dataset& train, const Dataset& test,
                                   const Augmentation& augmentation, const std::optional<Dataset>& validation) {
-  for (const Dataset* other : {&test, validation ? &*validation : &test})
-    check(other->classes == train.classes, "expected {} images of the {} classes of the {} images, got {} classes",
-          other->split, train.classes, train.split, other->classes);
+  const auto check_classes = [&](const Dataset& other) {
+    check(other.classes == train.classes, "expected {} images of the {} classes of the {} images, got {} classes",
+          other.split, train.classes, train.split, other.classes);
+  };
+  check_classes(test);
+  if (validation) check_classes(*validation);
   TrainingData data;
   data.test_gather = normalization(channel_statistics(train));
   data.train_gather = data.test_gather;

@@ -21,13 +21,13 @@ struct DeviceDataset {
   Tensor labels;  // i32 (count)
 };
 
-/// Copies a dataset to the device. Error for what check_dataset refuses, a label out of range among it.
+/// Copies a dataset to the device. Error if check_dataset refuses it, for example for a label out of range.
 DeviceDataset upload(Backend& backend, const Dataset& dataset);
 
 /// Random crops and flips of the training images (K. He et al., "Deep residual learning", 2016, section 4.2).
 struct Augmentation {
   bool enabled = true;
-  int padding = 4;   // pixels: an image is cropped at random out of itself with so many zeros around it
+  int padding = 4;   // zero pixels added on each side, before a random crop of the image's own size
   bool flip = true;  // horizontally, half of the images
 };
 
@@ -39,8 +39,8 @@ struct TrainingData {
   GatherParams test_gather;
 };
 
-/// Copies the datasets to the device. Their images are normalised by the training images' channel statistics. Error for
-/// what check_dataset refuses, or where the datasets have different classes.
+/// Copies the datasets to the device. Their images are normalized by the training images' channel statistics. Error if
+/// check_dataset refuses one, or if they have different numbers of classes.
 TrainingData upload_training_data(Backend& backend, const Dataset& train, const Dataset& test,
                                   const Augmentation& augmentation = {},
                                   const std::optional<Dataset>& validation = std::nullopt);

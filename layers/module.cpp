@@ -32,9 +32,15 @@ void Module::check_new_name(const std::string& name) const {
   check(!is_known, "the module has a parameter, buffer or module '{}' already; give this one another name", name);
 }
 
+std::vector<NamedParameter> Module::own_trained_parameters() const {
+  std::vector<NamedParameter> trained;
+  for (const NamedParameter& parameter : parameters_)
+    if (parameter.variable.requires_grad()) trained.push_back(parameter);
+  return trained;
+}
+
 void Module::freeze() {
   for_each([](const std::string&, Module& module) {
-    module.is_frozen_ = true;
     for (const NamedParameter& parameter : module.parameters_) parameter.variable.stop_gradient();
   });
 }

@@ -95,7 +95,6 @@ class Module {
   /// and are never selected. Checkpoints have them still. (Running statistics of batch norms are updated as before.)
   /// Call it before an optimizer is made.
   void freeze();
-  bool is_frozen() const { return is_frozen_; }
 
   /// What `parameter`, one of this module's own, begins with, drawn from `random`; nothing: by the rule of
   /// layers/initialization.h.
@@ -106,6 +105,8 @@ class Module {
   }
 
   const std::vector<NamedParameter>& own_parameters() const { return parameters_; }
+  /// Those of own_parameters() that receive gradients: none in a frozen module.
+  std::vector<NamedParameter> own_trained_parameters() const;
   const std::vector<NamedBuffer>& own_buffers() const { return buffers_; }
 
  protected:
@@ -126,7 +127,6 @@ class Module {
                       const std::function<void(const std::string& name, Module& module)>& visit);
   void check_new_name(const std::string& name) const;
 
-  bool is_frozen_ = false;
   std::vector<NamedParameter> parameters_;
   std::vector<NamedBuffer> buffers_;
   std::vector<std::pair<std::string, std::shared_ptr<Module>>> children_;

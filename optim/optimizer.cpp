@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <span>
+
+#include <fmt/ranges.h>
 
 #include "gradamp/core/error.h"
 #include "gradamp/core/random_selection.h"
@@ -115,8 +118,8 @@ void Optimizer::list_candidates(Module& network) {
   std::size_t in_arena = 0, without_parameters = 0;
   for (const NamedLayer& named : named_layers(network)) {
     Candidate candidate{named.name, named.layer->type(), named.layer, 0, 0};
-    const bool has_parameters = !named.layer->own_parameters().empty();
-    if (has_parameters && named.layer->is_frozen()) continue;
+    const bool has_parameters = !named.layer->own_trained_parameters().empty();
+    if (!has_parameters && !named.layer->own_parameters().empty()) continue;  // frozen
     candidate.index = has_parameters ? in_arena++ : arena_.layers().size() + without_parameters++;
     if (has_parameters) candidate.count = arena_.layers()[candidate.index].range.count;
     const bool wanted =
@@ -126,15 +129,13 @@ void Optimizer::list_candidates(Module& network) {
           name_of(candidate.type));
     if (wanted) candidates_.push_back(candidate);
   }
-  std::string known, wanted_types = random ? "" : "those with parameters";
-  if (random)
-    for (const LayerType& type : selection.types)
-      wanted_types += (wanted_types.empty() ? "" : ", ") + std::string(name_of(type));
-  for (const NamedLayer& named : named_layers(network))
-    if (known.find(name_of(named.layer->type())) == std::string::npos)
-      known += (known.empty() ? "" : ", ") + std::string(name_of(named.layer->type()));
-  check(!candidates_.empty(), "the network has no layer of the types to select from ({}); it has {}", wanted_types,
-        known);
+  if (!candidates_.empty()) return;
+  check(random, "the network has no layer with trained parameters to select from");
+  std::set<std::string> wanted, present;
+  for (const LayerType& type : selection.types) wanted.insert(name_of(type));
+  for (const NamedLayer& named : named_layers(network)) present.insert(name_of(named.layer->type()));
+  fail("the network has no layer of the types to select from ({}); it has {}", fmt::join(wanted, ", "),
+       fmt::join(present, ", "));
 }
 
 void Optimizer::scale_gradients(bool on) {

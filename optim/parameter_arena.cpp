@@ -14,7 +14,7 @@ std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
 
 /// Lays out one layer from element `begin` of the arena on.
 ArenaLayer lay_out(const NamedLayer& named, std::int64_t begin) {
-  const std::vector<NamedParameter>& own = named.layer->own_parameters();
+  const std::vector<NamedParameter> own = named.layer->own_trained_parameters();
   ArenaLayer layer{
       .name = named.name, .type = named.layer->type(), .layer = named.layer, .range = {}, .parameters = {}};
   std::int64_t end = begin;
@@ -48,7 +48,7 @@ ParameterArena::ParameterArena(Module& network) {
   std::vector<LayerRange> ranges;
   std::set<std::string> placed;
   for (const NamedLayer& named : named_layers(network)) {
-    if (named.layer->own_parameters().empty() || named.layer->is_frozen()) continue;
+    if (named.layer->own_trained_parameters().empty()) continue;
     ArenaLayer layer = lay_out(named, length);
     layer.range.neuron_begin = neurons;
     neurons += layer.range.neurons;

@@ -27,7 +27,7 @@ struct SelectionOptions {
 
   // kRandom.
   double fraction = 0.5;  // of the layers of these types
-  std::vector<LayerType> types = {LayerType::kConv};
+  std::vector<LayerType> types{1, LayerType::kConv};
   std::uint64_t seed = 0;
 
   /// Error where an option that the method uses is out of range.

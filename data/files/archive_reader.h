@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Who reads archives. The engine needs no library for them: a program that has one says so.
+// How archives are read: the engine has no library for that, so a program that has one registers it here.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +16,11 @@ namespace gradamp {
 using ArchiveReader = std::function<std::map<std::string, std::vector<std::uint8_t>>(
     const std::filesystem::path& archive, const std::function<bool(const std::string&)>& wanted)>;
 
-/// Of this process. gradamp::program has one that uses libarchive (data/download/archive.h). Call it before any thread
-/// reads an archive.
+/// Sets this process's reader; run_program sets one that uses libarchive (data/download/archive.h). Call it before any
+/// thread reads an archive.
 void set_archive_reader(ArchiveReader reader);
 
-/// Error that asks for a folder in place of `archive` where no reader was set.
+/// Error that asks for a folder in place of `archive` if no reader was set.
 std::map<std::string, std::vector<std::uint8_t>> read_with_archive_reader(
     const std::filesystem::path& archive, const std::function<bool(const std::string&)>& wanted);
 

@@ -333,7 +333,7 @@ void CudaBackend::gather_batch(const Tensor& images, const Tensor& labels, const
                  .images = images.data<std::uint8_t>(),
                  .labels = labels.data<std::int32_t>(),
                  .order = order.data<std::int32_t>(),
-                 .places = order.count(),
+                 .order_count = order.count(),
                  .counters = state.counters.data<std::int64_t>(),
                  .x = x.raw_data(),
                  .batch_labels = batch_labels.data<std::int32_t>()});

@@ -6,7 +6,7 @@
 
 #include "gradamp/core/dtype.h"
 #include "gradamp/core/operation_params.h"
-#include "gradamp/core/step_places.h"
+#include "gradamp/core/step_counters.h"
 #include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {

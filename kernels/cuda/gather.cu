@@ -38,7 +38,7 @@ __global__ void __launch_bounds__(kThreads)
     gather_kernel(GatherParams params, Normalization normalization, GatherTensors tensors) {
   const std::int64_t position = tensors.counters[kPosition] + blockIdx.x;
   // Beyond the end of the epoch there is no image: a label that is no class has the loss mark the step.
-  const bool is_there = position < tensors.places;
+  const bool is_there = position < tensors.order_count;
   const std::int32_t index = is_there ? tensors.order[position] : 0;
   if (threadIdx.x == 0) tensors.batch_labels[blockIdx.x] = is_there ? tensors.labels[index] : -1;
   const Augmentation moved = draw(params, tensors.counters, position);

@@ -5,7 +5,7 @@
 
 #include "gradamp/core/dtype.h"
 #include "gradamp/core/operation_params.h"
-#include "gradamp/core/step_places.h"
+#include "gradamp/core/step_counters.h"
 #include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {
@@ -16,7 +16,7 @@ struct GatherTensors {
   int batch, height, width;
   const std::uint8_t* images;
   const std::int32_t *labels, *order;
-  std::int64_t places;  // elements of order
+  std::int64_t order_count;  // elements of order
   const std::int64_t* counters;
   void* x;
   std::int32_t* batch_labels;

@@ -3,7 +3,7 @@
 // warp per row, and double precision, which is free at this size.
 #include "gradamp/kernels/cuda/loss.h"
 
-#include "gradamp/core/step_places.h"
+#include "gradamp/core/step_counters.h"
 #include "gradamp/kernels/cuda/reduce.h"
 
 namespace gradamp::GRADAMP_GPU {

@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "gradamp/core/amplification.h"
-#include "gradamp/core/step_places.h"
+#include "gradamp/core/step_counters.h"
 #include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {

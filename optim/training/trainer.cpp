@@ -11,8 +11,8 @@
 namespace gradamp {
 namespace {
 
-/// On a GPU, where a look takes a little of its time.
-constexpr std::int64_t kStepsPerLook = 8;
+/// On a GPU, whose time a poll takes a little of.
+constexpr std::int64_t kStepsPerPoll = 8;
 
 class Stopwatch {
  public:
@@ -48,12 +48,12 @@ TrainerOptions resolved(TrainerOptions options, const TrainingData& data) {
   return options;
 }
 
-/// All of one device.
-TrainingData checked(TrainingData data, const Module& network, const StepState& state) {
+/// The data. Error unless all is on one device.
+TrainingData checked(TrainingData data, Module& network, const StepState& state) {
   const Backend* backend = &state.counters.backend();
   bool same = &data.train.images.backend() == backend && &data.test.images.backend() == backend &&
               (!data.validation || &data.validation->images.backend() == backend);
-  for (const NamedParameter& parameter : const_cast<Module&>(network).named_parameters())
+  for (const NamedParameter& parameter : network.named_parameters())
     same = same && &parameter.variable.value().backend() == backend;
   check(same,
         "expected the network, its StepState and the data on one device, got several: make all of them with the "
@@ -102,32 +102,32 @@ bool Trainer::run(int last_epoch) {
 void Trainer::begin_epoch(int epoch) {
   state_.begin_epoch(epoch);
   position_ = {epoch, false};
-  tell(optimizer_.begin_epoch(epoch));
+  report_selection(optimizer_.begin_epoch(epoch));
 }
 
-/// The rest of the epoch; false where it was stopped. The host asks for the steps and waits only at the end.
+/// Trains the rest of the epoch; false if it was stopped. The host issues the steps and waits only at the end.
 bool Trainer::train_epoch(int epoch) {
   const Stopwatch watch;
   steps_.begin_epoch(epoch);
   const std::int64_t first = state_.counter(kPosition), count = data_.train.count;
   const bool is_gpu = data_.train.images.backend().device().kind == DeviceKind::kCuda;
-  const std::int64_t interval = is_gpu ? kStepsPerLook : 1;
+  const std::int64_t interval = is_gpu ? kStepsPerPoll : 1;
   std::int64_t done = first;
   for (std::int64_t step = 1; done < count; ++step) {
     if (options_.stop && options_.stop->load()) break;
     const std::int64_t images = std::min(options_.batch_size, count - done);
     steps_.run(images);
     done += images;
-    if (step % interval == 0 || done == count) steps_.look();
-    hear(epoch, first, watch.seconds(), false);
+    if (step % interval == 0 || done == count) steps_.poll();
+    drain_reports(epoch, first, watch.seconds(), false);
   }
-  if (done < count) steps_.look();
-  hear(epoch, first, watch.seconds(), true);
+  if (done < count) steps_.poll();
+  drain_reports(epoch, first, watch.seconds(), true);
   return done == count;
 }
 
 /// Takes the reports that have arrived, or waits for all of them.
-void Trainer::hear(int epoch, std::int64_t first, double seconds, bool wait) {
+void Trainer::drain_reports(int epoch, std::int64_t first, double seconds, bool wait) {
   const Stopwatch watch;
   while (const std::optional<StepReport> report = steps_.next_report(wait)) {
     if (report->first_bad_step != 0) {
@@ -152,7 +152,7 @@ StepProgress Trainer::progress(int epoch, const StepReport& report) const {
           left / images_per_second_};
 }
 
-void Trainer::tell(const std::optional<EpochRecord>& record) const {
+void Trainer::report_selection(const std::optional<EpochRecord>& record) const {
   if (!record || !callbacks_.on_selection) return;
   const std::int64_t iterations = steps_per_epoch() * record->window_epochs();
   callbacks_.on_selection({record->epoch(), iterations > 0 ? noise_floor(iterations) : 0.0, record->read()});
@@ -160,7 +160,7 @@ void Trainer::tell(const std::optional<EpochRecord>& record) const {
 
 void Trainer::finish_epoch(int epoch, double seconds) {
   const Stopwatch watch;
-  tell(optimizer_.end_epoch());
+  report_selection(optimizer_.end_epoch());
   const Evaluation test = evaluator_.run();
   const std::vector<double> metrics = state_.metrics.to_host<double>();
   const EpochPlan plan = optimizer_.plan(epoch);
@@ -203,14 +203,20 @@ void Trainer::load(const CheckpointFile& file) {
   check(file.settings() == options_.settings,
         "{} was saved with other settings than this run's: expected '{}', got '{}'", file.path().string(),
         options_.settings, file.settings());
-  file.restore(checkpoint_state());
-  position_ = file.position();
-  is_broken_ = false;
+  restore(file, &CheckpointFile::restore);
 }
 
-void Trainer::load_beginning(const CheckpointFile& file) {
-  file.restore_beginning(checkpoint_state());
+void Trainer::load_beginning(const CheckpointFile& file) { restore(file, &CheckpointFile::restore_beginning); }
+
+void Trainer::restore(const CheckpointFile& file, RestoreFunction function) {
+  try {
+    (file.*function)(checkpoint_state());
+  } catch (...) {
+    optimizer_.resume_epoch(position_.epoch, position_.epoch_finished);  // it was prepared for the file's epoch
+    throw;
+  }
   position_ = file.position();
+  is_broken_ = false;
 }
 
 }  // namespace gradamp

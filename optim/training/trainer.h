@@ -35,15 +35,15 @@ struct TrainerOptions {
   std::int64_t batch_size = 128;        // images; an epoch's last batch may be smaller
   std::int64_t evaluation_batch = 500;  // images; changes speed and memory only
   OptimizerOptions optimizer;           // with the strategy, which says how many epochs there are
-  /// Looked at after each step: once it is true, the step under way is finished and run() returns.
+  /// Checked before each step: once it is true, run() returns after the steps that were issued.
   const std::atomic<bool>* stop = nullptr;
   /// What determines the numbers, written to checkpoints and compared when one is loaded. Empty: these options, the
   /// augmentation and the sizes of the data as text; that network and images are the same is up to the caller.
   std::string settings;
 };
 
-/// Functions that hear how a run goes, each where it is set. They are called by the thread that called run(), and may
-/// call save() and evaluate().
+/// Functions that are called while run() trains, each if it is set, by the thread that called run(). They may call
+/// save() and evaluate().
 struct TrainerCallbacks {
   std::function<void(const StepProgress&)> on_step;  // on a GPU about every eighth step
   std::function<void(const SelectionSummary&)> on_selection;
@@ -89,16 +89,17 @@ class Trainer {
   /// Writes everything that the steps to come depend on: `path` whole or not at all; the file before is kept as
   /// `path`.previous. Error after NotFinite, until load().
   void save(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
-  /// Goes on from a checkpoint, bit for bit as if the run had never been broken off. Error, with nothing changed, where
-  /// it is damaged or of other settings or another network.
+  /// Resumes from a checkpoint, bit for bit as if the run had never been interrupted. Error, with nothing changed, if
+  /// it is damaged, or of other settings, another network or another numerics version.
   void load(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
   void load(const CheckpointFile& file);
   /// The same from a run that has selected nothing yet, whatever its settings: the caller knows that it began as this
   /// one.
   void load_beginning(const CheckpointFile& file);
 
-  /// On the test images, or where there are some and it is asked for, on the validation images.
+  /// On the test images.
   Evaluation evaluate() { return evaluator_.run(); }
+  /// On the validation images; nothing if the data have none.
   std::optional<Evaluation> evaluate_validation();
 
   const Optimizer& optimizer() const { return optimizer_; }
@@ -108,9 +109,11 @@ class Trainer {
   void begin_epoch(int epoch);
   bool train_epoch(int epoch);
   void finish_epoch(int epoch, double seconds);
-  void hear(int epoch, std::int64_t first, double seconds, bool wait);
-  void tell(const std::optional<EpochRecord>& record) const;
+  void drain_reports(int epoch, std::int64_t first, double seconds, bool wait);
+  void report_selection(const std::optional<EpochRecord>& record) const;
   StepProgress progress(int epoch, const StepReport& report) const;
+  using RestoreFunction = void (CheckpointFile::*)(const CheckpointState&) const;
+  void restore(const CheckpointFile& file, RestoreFunction function);
   CheckpointState checkpoint_state() { return {network_, optimizer_, state_}; }
 
   Module& network_;

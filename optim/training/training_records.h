@@ -31,7 +31,7 @@ struct EpochSummary {
   bool analyzed = false, amplified = false;
 };
 
-/// G, G' and the selection of every layer: at the end of an epoch that was analysed, or at the beginning of one whose
+/// G, G' and the selection of every layer: at the end of an epoch that was analyzed, or at the beginning of one whose
 /// layers are drawn at random.
 struct SelectionSummary {
   int epoch = 0;

@@ -33,6 +33,7 @@ TrainingSteps::TrainingSteps(const DeviceDataset& data, const GatherParams& gath
 }
 
 void TrainingSteps::begin_epoch(int epoch) {
+  polls_.clear();
   write_order(order_, static_cast<std::uint64_t>(state_.counter(kSeed)), epoch);
 }
 
@@ -90,18 +91,18 @@ std::int64_t TrainingSteps::largest_batch() {
   }
 }
 
-void TrainingSteps::look() {
-  looks_.push_back({backend_.start_read(state_.counters), backend_.start_read(state_.metrics)});
+void TrainingSteps::poll() {
+  polls_.push_back({backend_.start_read(state_.counters), backend_.start_read(state_.metrics)});
 }
 
 std::optional<StepReport> TrainingSteps::next_report(bool wait) {
-  if (looks_.empty()) return std::nullopt;
-  const Look& next = looks_.front();
+  if (polls_.empty()) return std::nullopt;
+  const Poll& next = polls_.front();
   if (!wait && !(next.counters->ready() && next.metrics->ready())) return std::nullopt;
   const std::span<const std::byte> counters = next.counters->bytes(), metrics = next.metrics->bytes();
   const StepReport report{element<std::int64_t>(counters, kPosition), element<double>(metrics, kLossSum),
                           element<double>(metrics, kCorrect), element<std::int64_t>(counters, kFirstBadStep)};
-  looks_.pop_front();
+  polls_.pop_front();
   return report;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// TrainingSteps: the steps of an epoch on the device, recorded once and replayed, and what the host hears of them
+// TrainingSteps: the steps of an epoch on the device, recorded once and replayed, and what they report to the host
 // without waiting.
 #pragma once
 
@@ -15,7 +15,7 @@
 
 namespace gradamp {
 
-/// What the device had done when the host looked.
+/// What the device had done when it was polled.
 struct StepReport {
   std::int64_t position = 0;         // images of the epoch done
   double loss_sum = 0, correct = 0;  // over these images
@@ -29,19 +29,20 @@ class TrainingSteps {
   TrainingSteps(const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size, const StepState& state,
                 Module& network, Optimizer& optimizer);
 
-  /// Before an epoch's first step, or the first one after a resumption: draws its order.
+  /// Before an epoch's first step, or the first one after a resumption: draws its order, and drops reports of the steps
+  /// before that nobody took.
   void begin_epoch(int epoch);
   /// Asks the device for a step of `count` images; does not wait. OutOfMemory where its memory does not
   /// suffice, with a batch size that would fit.
   void run(std::int64_t count);
 
-  /// Begins to look at what has been asked for so far; the reports come in this order.
-  void look();
+  /// Begins to read the counters and metrics after the steps issued so far; the reports arrive in this order.
+  void poll();
   /// The next report, where it has arrived, or with `wait` where there is one at all.
   std::optional<StepReport> next_report(bool wait);
 
  private:
-  struct Look {
+  struct Poll {
     std::unique_ptr<PendingRead> counters, metrics;
   };
 
@@ -59,7 +60,7 @@ class TrainingSteps {
   Tensor order_;
   /// By the images of a step and its kind (Optimizer::step_kind).
   std::map<std::pair<std::int64_t, int>, std::unique_ptr<Recording>> steps_;
-  std::deque<Look> looks_;
+  std::deque<Poll> polls_;
 };
 
 }  // namespace gradamp

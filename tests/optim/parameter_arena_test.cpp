@@ -190,6 +190,16 @@ TEST_P(ParameterArenaTest, LeavesFrozenLayersAlone) {
   EXPECT_EQ(arena.parameter_count(), 3 * 2 + 2);
 }
 
+TEST_P(ParameterArenaTest, LeavesASingleFrozenParameterAlone) {
+  Sequential network;
+  const auto linear = network.append(std::make_shared<Linear>(backend(), 2, 3));
+  linear->own_parameters()[0].variable.stop_gradient();
+  const ParameterArena arena(network);
+  ASSERT_EQ(arena.layers().at(0).parameters.size(), 1u);
+  EXPECT_EQ(arena.layers()[0].parameters[0].name, "0.bias");
+  EXPECT_EQ(arena.layers()[0].range.neurons, 3);
+}
+
 INSTANTIATE_TEST_SUITE_P(Devices, ParameterArenaTest, ::testing::ValuesIn(test::devices()), test::device_name);
 
 }  // namespace

@@ -58,14 +58,14 @@ class Installed(unittest.TestCase):
             f"cmake_minimum_required(VERSION 3.25)\nproject({name} LANGUAGES CXX)\n{cmake}\n")
         return folder
 
-    def build_example(self, name, prefix=None):
+    def build_example(self, name, *options, prefix=None):
         """Configured and built outside the tree; its folder."""
         source = self.folder / f"{name} sources"
         shutil.rmtree(source, ignore_errors=True)
         shutil.copytree(EXAMPLES / name, source)
         folder = self.folder / f"{name} build"
         shutil.rmtree(folder, ignore_errors=True)
-        configure(source, folder, f"-DCMAKE_PREFIX_PATH={prefix or self.prefix}", "-DCMAKE_BUILD_TYPE=Release")
+        configure(source, folder, f"-DCMAKE_PREFIX_PATH={prefix or self.prefix}", "-DCMAKE_BUILD_TYPE=Release", *options)
         run("cmake", "--build", folder)
         self.assert_no_flags_of_ours(folder, source)
         return folder
@@ -126,6 +126,15 @@ class PackageTest(Installed):
     def test_a_kernel(self):
         self.assertEqual(run(self.build_example("own_kernel") / "own_kernel"), "y = 7, gradient = 6\n")
 
+    def test_a_kernel_for_gpus_too(self):
+        compiler_of_cuda = re.search(r"^CMAKE_CUDA_COMPILER:\w+=(.+)$", (build / "CMakeCache.txt").read_text(), re.MULTILINE)
+        if compiler_of_cuda is None:
+            self.skipTest("this build has no CUDA compiler")
+        folder = self.build_example("own_kernel", "-DOWN_CUDA=ON", f"-DCMAKE_CUDA_COMPILER={compiler_of_cuda[1]}",
+                                    "-DCMAKE_CUDA_ARCHITECTURES=90")
+        self.assertEqual(run(folder / "own_kernel"), "y = 7, gradient = 6\n")
+        self.assertIn("own::cuda::scaled(", run("nm", "-C", folder / "own_kernel"))
+
     def test_the_headers_have_no_warnings(self):
         headers = sorted(path.relative_to(self.prefix / "include").as_posix()
                          for path in (self.prefix / "include" / "gradamp").rglob("*.h"))
@@ -143,7 +152,9 @@ class PackageTest(Installed):
         if shutil.which("pkg-config") is None:
             self.fail("expected the program pkg-config")
         environment = {**os.environ, "PKG_CONFIG_PATH": str(next(self.prefix.rglob("gradamp.pc")).parent)}
-        version = re.search(r'GRADAMP_VERSION "(.*)"', (ROOT / "core" / "version.h").read_text())[1]
+        version = ".".join(re.findall(r"GRADAMP_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", (ROOT / "core/version.h").read_text()))
+        self.assertEqual(re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)[1], version)
+        self.assertIn(f"gradamp {version}\n", run(self.prefix / "bin" / "gradamp", "--version"))
         self.assertEqual(run("pkg-config", "--modversion", "gradamp", env=environment).strip(), version)
         flags = run("pkg-config", "--cflags", "--libs", "gradamp", env=environment)
         self.assertIn("-lgradamp", flags)
@@ -153,6 +164,18 @@ class PackageTest(Installed):
         command = f"{compiler} '{EXAMPLES}/own_loop/main.cpp' -o '{self.folder}/loop' {flags}"
         subprocess.run(command, shell=True, check=True)
         self.assertIn("epoch 5 of 5: ", run(self.folder / "loop", cwd=self.folder))
+
+    def test_a_missing_library_of_the_program_is_named(self):
+        for components, refused in [("COMPONENTS program", True), ("", False)]:
+            source = self.project("without", "int main() {}\n", f"find_package(gradamp REQUIRED {components})\n"
+                                  "if(TARGET gradamp::program)\n  message(FATAL_ERROR there)\nendif()")
+            shutil.rmtree(source / "build", ignore_errors=True)
+            options = [f"-DCMAKE_PREFIX_PATH={self.prefix}", "-DCMAKE_DISABLE_FIND_PACKAGE_CURL=ON"]
+            if refused:
+                with self.assertRaisesRegex(AssertionError, r"gradamp::program needs CURL, which was not found: install it"):
+                    configure(source, source / "build", *options)
+            else:
+                self.assertIn("gradamp::program needs CURL", configure(source, source / "build", *options))
 
     def test_an_unknown_component_is_named(self):
         source = self.project("unknown", "int main() {}\n", "find_package(gradamp REQUIRED COMPONENTS trainer)")
@@ -172,6 +195,19 @@ class PackageTest(Installed):
                   env={key: value for key, value in os.environ.items() if key != "GRADAMP_SCRIPTS"} |
                   {"GRADAMP_PYTHON": shutil.which("echo")})
         self.assertIn(str(moved / "share" / "gradamp" / "report" / "report.py"), out)
+
+    def test_fetched_by_another_project(self):
+        folder = self.project("fetched", "int main() {}\n", f"""include(FetchContent)
+FetchContent_Declare(gradamp SOURCE_DIR {ROOT})
+set(GRADAMP_PROGRAM OFF CACHE BOOL "")
+FetchContent_MakeAvailable(gradamp)
+add_executable(fetched main.cpp)
+gradamp_add_kernels(fetched {EXAMPLES}/own_kernel/scaled.cu)""")
+        configure(folder, folder / "build")
+
+    def test_the_program_is_needed_by_the_tests(self):
+        with self.assertRaisesRegex(AssertionError, r"Tests and benchmarks need GRADAMP_PROGRAM"):
+            configure(ROOT, self.folder / "engine alone", "-DGRADAMP_PROGRAM=OFF")
 
     def test_inside_another_project(self):
         """Only the libraries are there, without flags for what is linked to them."""
@@ -207,9 +243,9 @@ class LongTest(Installed):
         others = [line for line in symbols if "gradamp" not in line.split(maxsplit=2)[-1]]
         self.assertEqual(others, [])
         for name in ("own_loop", "own_kernel"):
-            program = self.build_example(name, prefix) / name
+            program = self.build_example(name, prefix=prefix) / name
             run(program, cwd=program.parent)
-        self.assert_the_network_trains(self.build_example("own_network", prefix) / "own_network")
+        self.assert_the_network_trains(self.build_example("own_network", prefix=prefix) / "own_network")
 
 
 class CompilerTest(unittest.TestCase):

@@ -1,14 +1,21 @@
-# gradamp_add_kernels(TARGET FILES.cu...): CUDA kernels of one's own in TARGET, which is linked to gradamp::engine. Each
-# file is compiled for the device emulated by the C++ compiler, and if the project has the language CUDA, for the device
-# cuda by its compiler, too. The files include <gradamp/kernels/cuda/cuda.h> and define what they have in namespaces that
-# end with GRADAMP_GPU, which is `emulated` in the one case and `cuda` in the other.
-function(gradamp_add_kernels target)
+# gradamp_emulation_options(VARIABLE): the options with which the C++ compiler compiles a kernel file for the emulator.
+function(gradamp_emulation_options variable)
   # `#pragma unroll`; vectors are read from arrays; a stack has one page of guard; messages name the line. Products and
   # sums are not contracted, so that the bits do not depend on this processor's instructions.
   set(options -Wno-unknown-pragmas -fno-strict-aliasing -fstack-clash-protection -g -ffp-contract=off)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     list(APPEND options -gdwarf-4)  # what binutils' addr2line understands
   endif()
+  set(${variable} ${options} PARENT_SCOPE)
+endfunction()
+
+# gradamp_add_kernels(TARGET FILES.cu...): CUDA kernels of your own in TARGET, which is linked to gradamp::engine. The C++
+# compiler compiles each file for the device emulated. If the project has the language CUDA, its compiler compiles the
+# file for the device cuda, too, and TARGET has the definition OWN_KERNELS_CUDA. The files include
+# <gradamp/kernels/cuda/cuda.h> and put their code into namespaces that end with GRADAMP_GPU, which is `emulated` in the
+# one case and `cuda` in the other.
+function(gradamp_add_kernels target)
+  gradamp_emulation_options(options)
   foreach(file IN LISTS ARGN)
     get_filename_component(path ${file} ABSOLUTE)
     get_filename_component(folder ${path} DIRECTORY)
@@ -19,7 +26,9 @@ function(gradamp_add_kernels target)
                                                        COMPILE_DEFINITIONS GRADAMP_EMULATION INCLUDE_DIRECTORIES ${folder})
     target_sources(${target} PRIVATE ${emulated})
     if(CMAKE_CUDA_COMPILER)
+      set_source_files_properties(${path} PROPERTIES LANGUAGE CUDA COMPILE_OPTIONS -std=c++20)
       target_sources(${target} PRIVATE ${path})
+      target_compile_definitions(${target} PRIVATE OWN_KERNELS_CUDA)
     endif()
   endforeach()
   target_link_libraries(${target} PRIVATE gradamp::engine)

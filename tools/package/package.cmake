@@ -72,6 +72,10 @@ configure_file(tools/package/gradamp.pc.in gradamp.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/gradamp.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(FILES README.md LICENSE CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
+if(NOT PROJECT_IS_TOP_LEVEL)
+  return()
+endif()
+
 # ---- cpack ----
 
 set(CPACK_GENERATOR DEB TGZ)

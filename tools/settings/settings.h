@@ -52,7 +52,7 @@ struct RunSettings {
   Granularity granularity = Granularity::kWeight;
   Placement placement = Placement::kUpdate;
   double random_fraction = 0.5;  // of the layers of random_types
-  std::vector<LayerType> random_types = {LayerType::kConv};
+  std::vector<LayerType> random_types{1, LayerType::kConv};
 
   // The run.
   std::uint64_t seed = 1;       // of weights, order, augmentation, dropout and random selection

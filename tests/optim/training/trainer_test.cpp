@@ -123,6 +123,48 @@ TEST_P(TrainerTest, StoppedSavedAndLoadedEqualsUnbroken) {
   EXPECT_EQ(resumed.checkpoint(folder / "resumed"), unbroken.checkpoint(folder / "unbroken"));
 }
 
+TEST_P(TrainerTest, ACheckpointThatDoesNotFitChangesNothing) {
+  const ScratchFolder folder;
+  const auto backend = make_backend(Device{GetParam()});
+  const StepState state = make_step_state(*backend, 7);
+  Sequential other;  // of other extents than OwnRun's
+  other.append(std::make_shared<Flatten>());
+  other.append(std::make_shared<Linear>(*backend, 3072, 10));
+  Trainer another(other, state, small_data(*backend), options_for("1:0.1, 3:0.1:2, 4:0.05"));
+  EXPECT_TRUE(another.run(1));
+  another.save(folder / "another");
+
+  OwnRun unbroken(GetParam());
+  EXPECT_TRUE(unbroken.trainer.run());
+  std::atomic<bool> stop = false;
+  TrainerOptions options = options_for("1:0.1, 3:0.1:2, 4:0.05");
+  options.stop = &stop;
+  TrainerCallbacks callbacks;
+  callbacks.on_step = [&](const StepProgress& step) { stop = step.epoch == 2 && step.images == 16; };
+  OwnRun run(GetParam(), options, callbacks);
+  EXPECT_FALSE(run.trainer.run());  // in an analyzed epoch
+  EXPECT_THAT([&] { run.trainer.load(folder / "another"); }, testing::Throws<Error>());
+  EXPECT_EQ(run.trainer.position().epoch, 2);
+  stop = false;
+  EXPECT_TRUE(run.trainer.run());
+  EXPECT_EQ(run.checkpoint(folder / "run"), unbroken.checkpoint(folder / "unbroken"));
+}
+
+TEST_P(TrainerTest, ReportsThatNobodyTookAreDroppedWithTheirEpoch) {
+  const auto backend = make_backend(Device{GetParam()});
+  const StepState state = make_step_state(*backend, 7);
+  const auto network = small_network(*backend, state);
+  const TrainingData data = small_data(*backend);
+  Optimizer optimizer(*network, state, options_for("1:0.1").optimizer);
+  TrainingSteps steps(data.train, data.train_gather, 16, state, *network, optimizer);
+  steps.begin_epoch(1);
+  steps.poll();
+  EXPECT_TRUE(steps.next_report(true).has_value());
+  steps.poll();
+  steps.begin_epoch(1);
+  EXPECT_FALSE(steps.next_report(true).has_value());
+}
+
 TEST_P(TrainerTest, ANumberThatIsNotFiniteEndsTheRun) {
   OwnRun run(GetParam(), options_for("2:1e38"));
   try {
@@ -164,11 +206,11 @@ TEST_P(TrainerTest, ACheckpointOfOtherNumericsIsRefusedWithTheReleaseToUse) {
   } else {
     EXPECT_THAT([&] { again.trainer.load(folder / "before"); },
                 testing::ThrowsMessage<Error>(AllOf(HasSubstr("before has numerics version 1 of the device emulated"),
-                                                    HasSubstr("go on with it by release 0.1.0"))));
+                                                    HasSubstr("resume it with release 0.1.0"))));
   }
   EXPECT_THAT([&] { again.trainer.load(folder / "later"); },
               testing::ThrowsMessage<Error>(AllOf(HasSubstr("has numerics version 7 of the device " + device),
-                                                  HasSubstr("by the release that began it"))));
+                                                  HasSubstr("with the release that began it"))));
 }
 
 TEST_P(TrainerTest, ACheckpointOfOtherOptionsIsRefused) {
@@ -184,7 +226,7 @@ TEST_P(TrainerTest, ACheckpointOfOtherOptionsIsRefused) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, TrainerTest, testing::Values(DeviceKind::kCpu, DeviceKind::kEmulated),
-                         [](const auto& info) { return to_string(Device{info.param}); });
+                         [](const auto& row) { return to_string(Device{row.param}); });
 
 TEST(TrainerTest, EverythingIsOnOneDevice) {
   const auto cpu = make_backend(Device{DeviceKind::kCpu}), emulated = make_backend(Device{DeviceKind::kEmulated});

@@ -10,12 +10,12 @@
 
 using namespace gradamp;
 
-/// y = a x + b; x f32 on the device emulated, or with OWN_CUDA also on cuda.
+/// y = a x + b; x f32 on the device emulated, or cuda if the project has the language CUDA.
 Variable scaled(const Variable& x, float a, float b) {
   const auto launch = [](const Tensor& in, float factor, float summand, const Tensor& out) {
     Backend& backend = in.backend();
     auto* function = own::emulated::scaled;
-#ifdef OWN_CUDA
+#ifdef OWN_KERNELS_CUDA
     if (backend.device().kind == DeviceKind::kCuda) function = own::cuda::scaled;
 #endif
     function(backend.native_stream(), out.count(), factor, in.data<float>(), summand, out.data<float>());
@@ -27,8 +27,8 @@ Variable scaled(const Variable& x, float a, float b) {
   });
 }
 
-int main() {
-  const auto backend = make_backend(Device{DeviceKind::kEmulated});
+int main(int argc, char** argv) {
+  const auto backend = make_backend(parse_device(argc > 1 ? argv[1] : "emulated"));
   const Tensor twos = Tensor::from_host(*backend, {1000}, std::vector<float>(1000, 2.0f));
   const Variable x = Variable::parameter(twos, Tensor::zeros(*backend, {1000}));
   const Variable y = scaled(x, 3.0f, 1.0f);

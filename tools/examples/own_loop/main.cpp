@@ -2,7 +2,6 @@
 // The engine as a library: data, an operation, a layer and a training loop of one's own, in float32 on the CPU.
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
 
 #include <gradamp/core/operations.h>
 #include <gradamp/kernels/backends.h>
@@ -69,7 +68,7 @@ int main() {
 
   TrainerOptions options;
   options.batch_size = 32;
-  options.optimizer.strategy = parse_strategy("2:0.05, 4:0.05:2, 5:0.01");  // epochs 3 and 4 analyse, then amplify
+  options.optimizer.strategy = parse_strategy("2:0.05, 4:0.05:2, 5:0.01");  // epoch 3 is analyzed, epoch 4 amplified
   TrainerCallbacks callbacks;
   callbacks.on_epoch = [](const EpochSummary& epoch) {
     std::printf("epoch %d of %d: loss %.4f, test accuracy %.1f%%\n", epoch.epoch, epoch.epochs, epoch.train_loss,

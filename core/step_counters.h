@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// What is where in a StepState, for host and device code alike.
+// The indices of a StepState's tensors, for host and device code alike.
 #pragma once
 
 namespace gradamp {
 
-/// Places in StepState::counters.
+/// Indices in StepState::counters.
 enum StepCounter : int {
   kSeed,          // of every random number of the run
   kEpoch,         // counted from 1
@@ -14,7 +14,7 @@ enum StepCounter : int {
   kStepCounterCount,
 };
 
-/// Places in StepState::metrics.
+/// Indices in StepState::metrics.
 enum StepMetric : int {
   kLossSum,  // sum over the images of this epoch
   kCorrect,  // images whose largest logit was their label's

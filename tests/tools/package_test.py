@@ -126,15 +126,6 @@ class PackageTest(Installed):
     def test_a_kernel(self):
         self.assertEqual(run(self.build_example("own_kernel") / "own_kernel"), "y = 7, gradient = 6\n")
 
-    def test_a_kernel_for_gpus_too(self):
-        compiler_of_cuda = re.search(r"^CMAKE_CUDA_COMPILER:\w+=(.+)$", (build / "CMakeCache.txt").read_text(), re.MULTILINE)
-        if compiler_of_cuda is None:
-            self.skipTest("this build has no CUDA compiler")
-        folder = self.build_example("own_kernel", "-DOWN_CUDA=ON", f"-DCMAKE_CUDA_COMPILER={compiler_of_cuda[1]}",
-                                    "-DCMAKE_CUDA_ARCHITECTURES=90")
-        self.assertEqual(run(folder / "own_kernel"), "y = 7, gradient = 6\n")
-        self.assertIn("own::cuda::scaled(", run("nm", "-C", folder / "own_kernel"))
-
     def test_the_headers_have_no_warnings(self):
         headers = sorted(path.relative_to(self.prefix / "include").as_posix()
                          for path in (self.prefix / "include" / "gradamp").rglob("*.h"))
@@ -216,6 +207,17 @@ gradamp_add_kernels(fetched {EXAMPLES}/own_kernel/scaled.cu)""")
         self.assertIn("gradamp_engine", targets)
         self.assertNotRegex(targets, r"core_tests|convolution_bench|gradamp_tools")
         self.assert_no_flags_of_ours(tree / "build", tree / "main.cpp")
+
+
+class CudaTest(Installed):
+    """With a build that has found nvcc."""
+
+    def test_a_kernel_for_gpus_too(self):
+        nvcc = re.search(r"^GRADAMP_NVCC:FILEPATH=(.+)$", (build / "CMakeCache.txt").read_text(), re.MULTILINE)[1]
+        folder = self.build_example("own_kernel", "-DOWN_CUDA=ON", f"-DCMAKE_CUDA_COMPILER={nvcc}",
+                                    "-DCMAKE_CUDA_ARCHITECTURES=90")
+        self.assertEqual(run(folder / "own_kernel"), "y = 7, gradient = 6\n")
+        self.assertIn("own::cuda::scaled(", run("nm", "-C", folder / "own_kernel"))
 
 
 class LongTest(Installed):

@@ -10,19 +10,12 @@
 
 #include "gradamp/bench/bench_support.h"
 #include "gradamp/bench/convolution_problem.h"
+#include "gradamp/tests/core/error_of.h"
 
 namespace gradamp::bench {
 namespace {
 
-template <typename Action>
-std::string error_of(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
+using test::error_of;
 
 TEST(Verification, SeesAWrongValue) {
   const std::vector<double> expected = {1, 2, 3, 4};

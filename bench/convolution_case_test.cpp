@@ -2,30 +2,22 @@
 // A convolution's verification accepts what is right and sees what is wrong, statistics and moments included.
 #include <algorithm>
 #include <cmath>
-#include <functional>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "gradamp/bench/convolution_case.h"
 #include "gradamp/bench/f16.h"
+#include "gradamp/tests/core/error_of.h"
 
 namespace gradamp::bench {
 namespace {
 
+using test::error_of;
 using ::testing::HasSubstr;
 
 constexpr TimingOptions kOnce{0, 1, 1, 0, 0, 1};
 const ConvolutionShape kShape{2, 8, 4, 8, 3, {1, 1}};
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 TEST(Fp16, IsItsDefinition) {
   EXPECT_EQ(to_f16_exactly(1.0f), 0x3c00);

@@ -8,10 +8,12 @@
 
 #include "gradamp/bench/optimizer_layers.h"
 #include "gradamp/bench/optimizer_problem.h"
+#include "gradamp/tests/core/error_of.h"
 
 namespace gradamp::bench {
 namespace {
 
+using test::error_of;
 using ::testing::HasSubstr;
 
 std::int64_t elements(const std::vector<LayerRange>& layers) {
@@ -69,15 +71,6 @@ TEST(LayerTables, QuickOnesAreSmall) {
 }
 
 // ---- The references ----
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 class AtomicReferenceTest : public ::testing::TestWithParam<const char*> {
  protected:

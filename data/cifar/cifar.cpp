@@ -27,7 +27,7 @@ namespace fs = std::filesystem;
 using Bytes = std::vector<std::uint8_t>;
 
 constexpr std::int64_t kPlane = kImageSide * kImageSide;
-constexpr std::uintmax_t kMostFileBytes = std::uintmax_t{1} << 30;  // ten times the longest file
+constexpr std::uintmax_t kMaxFileBytes = std::uintmax_t{1} << 30;  // ten times the longest file
 
 /// The files of one version of one dataset.
 struct Version {
@@ -87,7 +87,7 @@ std::optional<Bytes> read_file(const fs::path& path) {
   if (!fs::is_regular_file(path, error)) return std::nullopt;
   const std::uintmax_t size = fs::file_size(path, error);
   check(!error, "cannot read {}: {}", path.string(), error.message());
-  check(size <= kMostFileBytes, "{}: {} bytes, longer than any file of CIFAR", path.string(), size);
+  check(size <= kMaxFileBytes, "{}: {} bytes, longer than any file of CIFAR", path.string(), size);
   std::ifstream file(path, std::ios::binary);
   check(file.is_open(), "cannot open {}: {}", path.string(), std::strerror(errno));
   Bytes bytes(size);

@@ -52,7 +52,7 @@ std::string safe_path(const std::filesystem::path& archive_path, archive_entry* 
 
 /// Calls `visit` for every regular file; what it returns (if anything) is called with the file's content, in pieces.
 using Sink = std::function<void(const void*, std::size_t)>;
-void walk_archive(const std::filesystem::path& path, std::int64_t most_bytes,
+void walk_archive(const std::filesystem::path& path, std::int64_t max_bytes,
                   const std::function<void(const std::string&)>& on_folder,
                   const std::function<Sink(const std::string&)>& on_file) {
   const ArchiveHandle handle = open_archive(path);
@@ -79,8 +79,8 @@ void walk_archive(const std::filesystem::path& path, std::int64_t most_bytes,
     la_ssize_t got = 0;
     while ((got = archive_read_data(handle.get(), buffer.data(), buffer.size())) > 0) {
       total += got;
-      check(total <= most_bytes, "{}: unpacks to more than {} bytes, which no archive of this kind does", path.string(),
-            most_bytes);
+      check(total <= max_bytes, "{}: unpacks to more than {} bytes, which no archive of this kind does", path.string(),
+            max_bytes);
       if (sink) sink(buffer.data(), static_cast<std::size_t>(got));
     }
     if (got < 0) fail_reading(path, handle.get());
@@ -100,10 +100,10 @@ void make_folder(const std::filesystem::path& folder) {
 
 std::map<std::string, std::vector<std::uint8_t>> read_archive(const std::filesystem::path& path,
                                                               const std::function<bool(const std::string&)>& wanted,
-                                                              std::int64_t most_bytes) {
+                                                              std::int64_t max_bytes) {
   std::map<std::string, std::vector<std::uint8_t>> files;
   walk_archive(
-      path, most_bytes, [](const std::string&) {},
+      path, max_bytes, [](const std::string&) {},
       [&](const std::string& name) -> Sink {
         if (!wanted(name)) return {};
         std::vector<std::uint8_t>& content = files[name];  // a map's elements stay where they are
@@ -115,7 +115,7 @@ std::map<std::string, std::vector<std::uint8_t>> read_archive(const std::filesys
   return files;
 }
 
-void extract_archive(const std::filesystem::path& path, const std::filesystem::path& folder, std::int64_t most_bytes) {
+void extract_archive(const std::filesystem::path& path, const std::filesystem::path& folder, std::int64_t max_bytes) {
   std::ofstream file;
   std::filesystem::path target;
   const auto close = [&] {
@@ -124,7 +124,7 @@ void extract_archive(const std::filesystem::path& path, const std::filesystem::p
     check(!file.fail(), "cannot write {}: {}", target.string(), std::strerror(errno));
   };
   walk_archive(
-      path, most_bytes, [&](const std::string& name) { make_folder(folder / name); },
+      path, max_bytes, [&](const std::string& name) { make_folder(folder / name); },
       [&](const std::string& name) -> Sink {
         close();
         target = folder / name;

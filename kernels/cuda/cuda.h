@@ -120,24 +120,25 @@ void launch(void (*kernel)(P...), const Launch& shape, A&&... arguments) {
 
 // (The emulator's __ldg and __stcs accept any memory; CUDA's do not accept shared memory.)
 template <typename V>
-[[gnu::always_inline]] inline V load_vector(const void* address, emulation::Site site = emulation::Site::here()) {
-  return __ldg(static_cast<const V*>(address), site);
+[[gnu::always_inline]] inline V load_vector(const void* address,
+                                            emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  return __ldg(static_cast<const V*>(address), location);
 }
 template <typename V>
-[[gnu::always_inline]] inline void store_vector(void* address, const V& value,
-                                                emulation::Site site = emulation::Site::here()) {
-  __stcs(static_cast<V*>(address), value, site);
+[[gnu::always_inline]] inline void store_vector(
+    void* address, const V& value, emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  __stcs(static_cast<V*>(address), value, location);
 }
 /// For values that are used once: the caches evict them first.
 template <typename V>
-[[gnu::always_inline]] inline V load_vector_streaming(const void* address,
-                                                      emulation::Site site = emulation::Site::here()) {
-  return load_vector<V>(address, site);
+[[gnu::always_inline]] inline V load_vector_streaming(
+    const void* address, emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  return load_vector<V>(address, location);
 }
 template <typename V>
-[[gnu::always_inline]] inline void store_vector_streaming(void* address, const V& value,
-                                                          emulation::Site site = emulation::Site::here()) {
-  store_vector(address, value, site);
+[[gnu::always_inline]] inline void store_vector_streaming(
+    void* address, const V& value, emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  store_vector(address, value, location);
 }
 
 #elif defined(__CUDACC__)

@@ -2,7 +2,7 @@
 // The twin of ptx.h, which says what each wrapper does: the same wrappers in the same order, by the emulator. Kernel
 // files include ptx.h.
 //
-// `site` is the source location that the emulator's messages name; callers leave it out.
+// `location` is the source location that the emulator's messages name; callers leave it out.
 #pragma once
 
 #include <cstdint>
@@ -20,30 +20,31 @@ __device__ __forceinline__ std::uint32_t to_tf32(float value) {
 template <int MT, int NT>
 __device__ __forceinline__ void mma_tile_bf16(float (&d)[MT][NT][4], const std::uint32_t (&a)[MT][4],
                                               const std::uint32_t (&b)[NT][2],
-                                              emulation::Site site = emulation::Site::here()) {
-  emulation::mma(emulation::MmaType::kBF16, {&d[0][0][0], &a[0][0], &b[0][0], MT, NT}, site);
+                                              emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  emulation::mma(emulation::MmaType::kBF16, {&d[0][0][0], &a[0][0], &b[0][0], MT, NT}, location);
 }
 
 template <int MT, int NT>
 __device__ __forceinline__ void mma_tile_tf32(float (&d)[MT][NT][4], const std::uint32_t (&a)[MT][4],
                                               const std::uint32_t (&b)[NT][2],
-                                              emulation::Site site = emulation::Site::here()) {
-  emulation::mma(emulation::MmaType::kTF32, {&d[0][0][0], &a[0][0], &b[0][0], MT, NT}, site);
+                                              emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  emulation::mma(emulation::MmaType::kTF32, {&d[0][0][0], &a[0][0], &b[0][0], MT, NT}, location);
 }
 
 __device__ __forceinline__ void ldmatrix_x4(std::uint32_t (&registers)[4], const void* row,
-                                            emulation::Site site = emulation::Site::here()) {
-  emulation::ldmatrix(registers, row, 4, false, site);
+                                            emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  emulation::ldmatrix(registers, row, 4, false, location);
 }
 
-__device__ __forceinline__ void ldmatrix_x4_trans(std::uint32_t (&registers)[4], const void* row,
-                                                  emulation::Site site = emulation::Site::here()) {
-  emulation::ldmatrix(registers, row, 4, true, site);
+__device__ __forceinline__ void ldmatrix_x4_trans(
+    std::uint32_t (&registers)[4], const void* row,
+    emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  emulation::ldmatrix(registers, row, 4, true, location);
 }
 
 __device__ __forceinline__ void cp_async_16(void* shared, const void* global, bool valid,
-                                            emulation::Site site = emulation::Site::here()) {
-  emulation::begin_async_copy(shared, global, 16, valid, site);
+                                            emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  emulation::begin_async_copy(shared, global, 16, valid, location);
 }
 
 __device__ __forceinline__ void cp_async_commit() { emulation::commit_async_copies(); }

@@ -5,15 +5,15 @@
 
 #include "gradamp/kernels/emulation/access_observer.h"
 #include "gradamp/kernels/emulation/block_runner.h"
-#include "gradamp/kernels/emulation/memory_words.h"
+#include "gradamp/kernels/emulation/memory_intrinsics.h"
 
 namespace gradamp::emulation {
 
-void begin_async_copy(void* target, const void* source, std::size_t bytes, bool valid, const Site& site) {
-  check_aligned(target, bytes, site);
-  if (valid) check_aligned(source, bytes, site);
+void begin_async_copy(void* target, const void* source, std::size_t bytes, bool valid, const SourceLocation& location) {
+  check_aligned(target, bytes, location);
+  if (valid) check_aligned(source, bytes, location);
   if (!running_block->shared().contains(target))
-    fail_thread("cp.async at " + to_string(site) + ": the target is not in shared memory");
+    fail_thread("cp.async at " + to_string(location) + ": the target is not in shared memory");
   if (access_observer) {
     const void* code = __builtin_return_address(0);
     if (valid) access_observer->read(*running_thread, source, bytes, code);

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "gradamp/kernels/emulation/site.h"
+#include "gradamp/kernels/emulation/source_location.h"
 
 namespace gradamp::emulation {
 
@@ -25,7 +25,7 @@ struct AsyncCopies {
 
 /// `bytes` is 4, 8 or 16, and what both addresses are multiples of. Where not `valid`, zeros arrive and nothing is
 /// read.
-void begin_async_copy(void* target, const void* source, std::size_t bytes, bool valid, const Site& site);
+void begin_async_copy(void* target, const void* source, std::size_t bytes, bool valid, const SourceLocation& location);
 /// Closes the group of the copies issued since the last commit.
 void commit_async_copies();
 /// Lands the thread's copies but those of its last `groups` groups.

@@ -18,15 +18,15 @@ std::string place_of(const Thread& thread) {
   switch (thread.state) {
     case ThreadState::kRunnable: return "can run";
     case ThreadState::kReturned: return "returned";
-    case ThreadState::kAtBarrier: return "wait in __syncthreads at " + to_string(thread.site);
+    case ThreadState::kAtBarrier: return "wait in __syncthreads at " + to_string(thread.location);
     case ThreadState::kInCollective:
-      return fmt::format("wait in {} at {}", thread.operation->name, to_string(thread.site));
+      return fmt::format("wait in {} at {}", thread.operation->name, to_string(thread.location));
   }
   return "?";
 }
 
-bool same_place(const Thread& a, const Thread& b) {
-  return a.state == b.state && (a.state == ThreadState::kReturned || emulation::same_place(a.site, b.site));
+bool same_location(const Thread& a, const Thread& b) {
+  return a.state == b.state && (a.state == ThreadState::kReturned || emulation::same_location(a.location, b.location));
 }
 
 }  // namespace
@@ -38,13 +38,13 @@ void BlockRunner::fail(const std::string& what) {
 }
 
 void BlockRunner::report_not_in_mask(const Thread& thread, std::uint32_t mask) {
-  fail(fmt::format("{} at {}: lane {} is not in its own mask {:#010x}", thread.operation->name, to_string(thread.site),
-                   thread.lane, mask));
+  fail(fmt::format("{} at {}: lane {} is not in its own mask {:#010x}", thread.operation->name,
+                   to_string(thread.location), thread.lane, mask));
 }
 
 void BlockRunner::report_returned_lane(const Thread& thread, std::uint32_t mask, unsigned lane) {
   fail(fmt::format("{} at {}: the mask {:#010x} names lane {}, which has returned", thread.operation->name,
-                   to_string(thread.site), mask, lane));
+                   to_string(thread.location), mask, lane));
 }
 
 void BlockRunner::report_different_operations(unsigned warp_index, unsigned lane, unsigned other) {
@@ -53,22 +53,22 @@ void BlockRunner::report_different_operations(unsigned warp_index, unsigned lane
   const Thread& peer = threads_[warp_index * kWarpSize + other];
   fail(fmt::format(
       "lane {} came to {} at {} with the mask {:#010x}, but lane {} of its warp waits in {} at {} with {:#010x}", lane,
-      self.operation->name, to_string(self.site), warp.mask[lane], other, peer.operation->name, to_string(peer.site),
-      warp.mask[other]));
+      self.operation->name, to_string(self.location), warp.mask[lane], other, peer.operation->name,
+      to_string(peer.location), warp.mask[other]));
 }
 
-void BlockRunner::report_different_barriers(const Site& site) {
-  fail(fmt::format("came to __syncthreads at {}, but {} waits in the one at {}", to_string(site),
-                   name_of(threads_[barrier_.first]), to_string(barrier_.site)));
+void BlockRunner::report_different_barriers(const SourceLocation& location) {
+  fail(fmt::format("came to __syncthreads at {}, but {} waits in the one at {}", to_string(location),
+                   name_of(threads_[barrier_.first]), to_string(barrier_.location)));
 }
 
-void BlockRunner::report_returned_before_barrier(const Site& site) {
-  fail(fmt::format("waits in __syncthreads at {}, but {} of the block's {} threads have returned", to_string(site),
+void BlockRunner::report_returned_before_barrier(const SourceLocation& location) {
+  fail(fmt::format("waits in __syncthreads at {}, but {} of the block's {} threads have returned", to_string(location),
                    threads_.size() - live_, threads_.size()));
 }
 
 void BlockRunner::report_awaited_return(const std::string& where, const Thread& waiting) {
-  fail(fmt::format("returned, but {} waits for it in {} at {}", name_of(waiting), where, to_string(waiting.site)));
+  fail(fmt::format("returned, but {} waits for it in {} at {}", name_of(waiting), where, to_string(waiting.location)));
 }
 
 // Nobody can run, and not everybody has returned. Neighbours at the same place are told of together.
@@ -76,7 +76,8 @@ void BlockRunner::report_deadlock() {
   constexpr std::size_t kLongEnough = 1000;
   std::string message = "no thread can go on";
   for (auto first = threads_.begin(); first != threads_.end();) {
-    const auto end = std::find_if(first, threads_.end(), [&](const Thread& next) { return !same_place(*first, next); });
+    const auto end =
+        std::find_if(first, threads_.end(), [&](const Thread& next) { return !same_location(*first, next); });
     if (message.size() > kLongEnough) {
       message += "; and so on";
       break;

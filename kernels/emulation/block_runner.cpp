@@ -11,8 +11,8 @@
 
 #include "gradamp/core/error.h"
 #include "gradamp/kernels/emulation/access_observer.h"
-#include "gradamp/kernels/emulation/device_words.h"
-#include "gradamp/kernels/emulation/shared_words.h"
+#include "gradamp/kernels/emulation/device_intrinsics.h"
+#include "gradamp/kernels/emulation/shared_intrinsics.h"
 
 namespace gradamp::emulation {
 namespace {
@@ -23,7 +23,7 @@ unsigned lowest(std::uint32_t bits) { return static_cast<unsigned>(std::countr_z
 
 const WarpOperation kSyncWarp{"__syncwarp", false, nullptr};
 
-bool same_place(const Site& a, const Site& b) {
+bool same_location(const SourceLocation& a, const SourceLocation& b) {
   return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
 }
 
@@ -245,16 +245,16 @@ inline void BlockRunner::let_others_run(Thread& self) {
 
 // ---- __syncthreads ----
 
-int BlockRunner::join_block_barrier(bool predicate, const Site& site) {
+int BlockRunner::join_block_barrier(bool predicate, const SourceLocation& location) {
   Thread& self = *running_thread;
   if (barrier_.arrived == 0) {
-    barrier_.site = site;
+    barrier_.location = location;
     barrier_.first = self.rank;
-  } else if (!same_place(barrier_.site, site)) {
-    report_different_barriers(site);
+  } else if (!same_location(barrier_.location, location)) {
+    report_different_barriers(location);
   }
-  if (live_ != threads_.size() && !allow_early_exit_) report_returned_before_barrier(site);
-  self.site = site;
+  if (live_ != threads_.size() && !allow_early_exit_) report_returned_before_barrier(location);
+  self.location = location;
   barrier_.votes += predicate ? 1 : 0;
   const unsigned serial = barrier_.serial;
   if (++barrier_.arrived == live_) {
@@ -278,11 +278,11 @@ void BlockRunner::release_barrier() {
 // ---- warp collectives ----
 
 void BlockRunner::join_warp_operation(const WarpOperation& operation, std::uint32_t mask, void* payload,
-                                      const Site& site) {
+                                      const SourceLocation& location) {
   Thread& self = *running_thread;
   Warp& warp = warps_[self.warp];
   const unsigned lane = self.lane;
-  self.site = site;
+  self.location = location;
   self.operation = &operation;
   if (!(mask & lane_bit(lane))) report_not_in_mask(self, mask);
   if (const std::uint32_t returned = mask & warp.present & ~warp.live; returned != 0 && !allow_early_exit_)
@@ -324,17 +324,20 @@ inline void BlockRunner::require_same(unsigned warp_index, unsigned lane, unsign
   const Warp& warp = warps_[warp_index];
   const Thread* threads = &threads_[warp_index * kWarpSize];
   if (warp.operation[other] != warp.operation[lane] || warp.mask[other] != warp.mask[lane] ||
-      (warp.operation[lane]->aligned && !same_place(threads[lane].site, threads[other].site)))
+      (warp.operation[lane]->aligned && !same_location(threads[lane].location, threads[other].location)))
     report_different_operations(warp_index, lane, other);
 }
 
-// ---- scheduler.h and shared_words.h, for the running thread ----
+// ---- scheduler.h and shared_intrinsics.h, for the running thread ----
 
-void join_warp_operation(const WarpOperation& operation, std::uint32_t mask, void* payload, const Site& site) {
-  running_block->join_warp_operation(operation, mask, payload, site);
+void join_warp_operation(const WarpOperation& operation, std::uint32_t mask, void* payload,
+                         const SourceLocation& location) {
+  running_block->join_warp_operation(operation, mask, payload, location);
 }
 
-int join_block_barrier(bool predicate, const Site& site) { return running_block->join_block_barrier(predicate, site); }
+int join_block_barrier(bool predicate, const SourceLocation& location) {
+  return running_block->join_block_barrier(predicate, location);
+}
 
 unsigned lane() { return running_thread->lane; }
 
@@ -344,8 +347,8 @@ void fail_thread(const std::string& what) {
 }
 
 void place_shared_array(SharedSlot& slot, const char* name, std::size_t bytes, std::size_t alignment,
-                        const Site& site) {
-  slot = {current_block_serial, running_block->shared().add_array(name, bytes, alignment, site)};
+                        const SourceLocation& location) {
+  slot = {current_block_serial, running_block->shared().add_array(name, bytes, alignment, location)};
 }
 
 void* dynamic_shared() { return running_block->shared().dynamic(); }

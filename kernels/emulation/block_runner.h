@@ -19,7 +19,7 @@
 #include "gradamp/kernels/emulation/grid.h"
 #include "gradamp/kernels/emulation/scheduler.h"
 #include "gradamp/kernels/emulation/shared_memory.h"
-#include "gradamp/kernels/emulation/site.h"
+#include "gradamp/kernels/emulation/source_location.h"
 #include "gradamp/kernels/emulation/vector_types.h"
 
 namespace gradamp::emulation {
@@ -38,7 +38,7 @@ struct alignas(64) Thread {
   ThreadState state = ThreadState::kReturned;
   Fiber* fiber = nullptr;  // none while it has not begun
   // Where it waits, and at which collective.
-  Site site;
+  SourceLocation location;
   const WarpOperation* operation = nullptr;
 };
 
@@ -58,8 +58,9 @@ class BlockRunner {
   void run(const emulated::uint3& block, const KernelCall& kernel);
 
   // For the running thread; see scheduler.h.
-  void join_warp_operation(const WarpOperation& operation, std::uint32_t mask, void* payload, const Site& site);
-  int join_block_barrier(bool predicate, const Site& site);
+  void join_warp_operation(const WarpOperation& operation, std::uint32_t mask, void* payload,
+                           const SourceLocation& location);
+  int join_block_barrier(bool predicate, const SourceLocation& location);
   [[noreturn]] void fail(const std::string& what);
 
   SharedMemory& shared() { return shared_; }
@@ -79,7 +80,7 @@ class BlockRunner {
     void* payload[kWarpSize];
   };
   struct Barrier {
-    Site site;
+    SourceLocation location;
     unsigned arrived = 0;
     unsigned first = 0;  // the rank that came first
     int votes = 0;
@@ -114,8 +115,8 @@ class BlockRunner {
   [[noreturn]] void report_not_in_mask(const Thread& thread, std::uint32_t mask);
   [[noreturn]] void report_returned_lane(const Thread& thread, std::uint32_t mask, unsigned lane);
   [[noreturn]] void report_different_operations(unsigned warp, unsigned lane, unsigned other);
-  [[noreturn]] void report_different_barriers(const Site& site);
-  [[noreturn]] void report_returned_before_barrier(const Site& site);
+  [[noreturn]] void report_different_barriers(const SourceLocation& location);
+  [[noreturn]] void report_returned_before_barrier(const SourceLocation& location);
   [[noreturn]] void report_awaited_return(const std::string& where, const Thread& waiting);
   [[noreturn]] void report_deadlock();
 
@@ -147,6 +148,6 @@ inline constinit thread_local BlockRunner* running_block = nullptr;
 inline std::uint32_t lane_bit(unsigned lane) { return std::uint32_t{1} << lane; }
 
 /// Whether two collectives stand at one place in the code.
-bool same_place(const Site& a, const Site& b);
+bool same_location(const SourceLocation& a, const SourceLocation& b);
 
 }  // namespace gradamp::emulation

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "gradamp/kernels/emulation/counters.h"
-#include "gradamp/kernels/emulation/site.h"
+#include "gradamp/kernels/emulation/source_location.h"
 
 namespace gradamp::emulation {
 namespace {
@@ -30,9 +30,9 @@ void count_launch(std::uint64_t blocks_run) {
 void count_wait() { ++waits; }
 void count_graph_launch() { ++graph_launches; }
 
-std::string to_string(const Site& site) {
-  const char* slash = std::strrchr(site.file, '/');
-  return fmt::format("{}:{}", slash ? slash + 1 : site.file, site.line);
+std::string to_string(const SourceLocation& location) {
+  const char* slash = std::strrchr(location.file, '/');
+  return fmt::format("{}:{}", slash ? slash + 1 : location.file, location.line);
 }
 
 }  // namespace gradamp::emulation

@@ -76,7 +76,7 @@ void run_blocks(const GridShape& shape, const KernelCall& kernel) {
 void check_shape(const GridShape& shape) {
   const LaunchShape launch{shape.grid, shape.block, shape.dynamic_shared_bytes};
   if (const auto refused = refusal(config().limits, shape.facts, launch))
-    fail("kernel launched at {}: {}", to_string(shape.site), refused->reason);
+    fail("kernel launched at {}: {}", to_string(shape.location), refused->reason);
 }
 
 void run_grid(const GridShape& shape, const KernelCall& kernel) {
@@ -86,7 +86,7 @@ void run_grid(const GridShape& shape, const KernelCall& kernel) {
     if (access_observer) access_observer->launch_ends();
     DeviceMemory::instance().check_surroundings();
   } catch (const std::exception& error) {
-    fail("kernel launched at {}: {}", to_string(shape.site), error.what());
+    fail("kernel launched at {}: {}", to_string(shape.location), error.what());
   }
   count_launch(count_of(shape.grid));
 }

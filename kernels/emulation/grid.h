@@ -5,7 +5,7 @@
 #include <cstddef>
 
 #include "gradamp/kernels/emulation/launch_rules.h"
-#include "gradamp/kernels/emulation/site.h"
+#include "gradamp/kernels/emulation/source_location.h"
 #include "gradamp/kernels/emulation/vector_types.h"
 
 namespace gradamp::emulation {
@@ -13,7 +13,7 @@ namespace gradamp::emulation {
 struct GridShape {
   emulated::dim3 grid, block;
   std::size_t dynamic_shared_bytes = 0;
-  Site site;
+  SourceLocation location;
   const void* kernel = nullptr;  // its address; null: nothing is to be learned of it
   KernelFacts facts = {};        // of the kernel, as they were at the launch
 };

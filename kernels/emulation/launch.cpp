@@ -8,16 +8,16 @@
 
 namespace gradamp::emulation {
 
-void check_pointer_argument(const void* argument, int position, const Site& site) {
+void check_pointer_argument(const void* argument, int position, const SourceLocation& location) {
   if (!argument) return;
   const DeviceMemory& memory = DeviceMemory::instance();
   check(memory.contains(argument, 0, MemoryKind::kDevice) || memory.contains(argument, 0, MemoryKind::kPinned),
         "kernel launched at {}: argument {} is {}, which is not in memory that cudaMalloc gave or still gives",
-        to_string(site), position, argument);
+        to_string(location), position, argument);
 }
 
-std::string name_of_argument(int position, const Site& site) {
-  return fmt::format("argument {} of the kernel launched at {}", position, to_string(site));
+std::string name_of_argument(int position, const SourceLocation& location) {
+  return fmt::format("argument {} of the kernel launched at {}", position, to_string(location));
 }
 
 }  // namespace gradamp::emulation

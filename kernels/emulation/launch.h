@@ -12,11 +12,11 @@
 
 namespace gradamp::emulation {
 
-/// The launch at `site` fails where argument `position` points to memory that is not the device's.
-void check_pointer_argument(const void* argument, int position, const Site& site);
+/// The launch at `location` fails where argument `position` points to memory that is not the device's.
+void check_pointer_argument(const void* argument, int position, const SourceLocation& location);
 
 /// "argument 2 of the kernel launched at gather.cu:70"
-std::string name_of_argument(int position, const Site& site);
+std::string name_of_argument(int position, const SourceLocation& location);
 
 /// The arguments are kept by value, as CUDA keeps them: a graph replays the launch with them.
 template <typename... P>
@@ -32,7 +32,7 @@ void launch_kernel(void (*kernel)(P...), GridShape shape, Stream* stream, const 
   if (const auto graph = graph_of_capture(stream)) {
     int position = 0;
     const auto name_argument = [&]<typename T>(const T& argument) {
-      name_memory(*graph, &argument, sizeof argument, name_of_argument(++position, shape.site));
+      name_memory(*graph, &argument, sizeof argument, name_of_argument(++position, shape.location));
     };
     std::apply([&](const auto&... argument) { (name_argument(argument), ...); }, arguments);
   }
@@ -40,7 +40,7 @@ void launch_kernel(void (*kernel)(P...), GridShape shape, Stream* stream, const 
     int position = 0;
     const auto check_argument = [&]<typename T>(const T& argument) {
       ++position;
-      if constexpr (std::is_pointer_v<T>) check_pointer_argument(argument, position, shape.site);
+      if constexpr (std::is_pointer_v<T>) check_pointer_argument(argument, position, shape.location);
     };
     std::apply([&](const auto&... argument) { (check_argument(argument), ...); }, call.arguments);
     run_grid(shape, {[](const void* data) {

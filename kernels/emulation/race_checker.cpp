@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 
 #include "gradamp/core/error.h"
-#include "gradamp/kernels/emulation/device_words.h"
+#include "gradamp/kernels/emulation/device_intrinsics.h"
 #include "gradamp/kernels/emulation/symbolizer.h"
 
 namespace gradamp::emulation {

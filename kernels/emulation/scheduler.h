@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string>
 
-#include "gradamp/kernels/emulation/site.h"
+#include "gradamp/kernels/emulation/source_location.h"
 
 namespace gradamp::emulation {
 
@@ -24,20 +24,21 @@ struct WarpOperation {
 extern const WarpOperation kSyncWarp;
 
 /// Waits until all the lanes of `mask` have come to the same operation and one of them has run it.
-void join_warp_operation(const WarpOperation& operation, std::uint32_t mask, void* payload, const Site& site);
+void join_warp_operation(const WarpOperation& operation, std::uint32_t mask, void* payload,
+                         const SourceLocation& location);
 
 /// The same for operations written as a type P with `static void run(P* const*, std::uint32_t lanes)`,
 /// `static constexpr const char* kName` and `static constexpr bool kAligned`.
 template <typename P>
-void join_warp_operation(std::uint32_t mask, P& payload, const Site& site) {
+void join_warp_operation(std::uint32_t mask, P& payload, const SourceLocation& location) {
   static constexpr WarpOperation kOperation{P::kName, P::kAligned, [](void* const* payloads, std::uint32_t lanes) {
                                               P::run(reinterpret_cast<P* const*>(payloads), lanes);
                                             }};
-  join_warp_operation(kOperation, mask, &payload, site);
+  join_warp_operation(kOperation, mask, &payload, location);
 }
 
 /// Waits until every thread of the block is here; returns how many came with a `predicate` that holds.
-int join_block_barrier(bool predicate, const Site& site);
+int join_block_barrier(bool predicate, const SourceLocation& location);
 
 /// The running thread's place in its warp.
 unsigned lane();

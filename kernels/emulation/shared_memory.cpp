@@ -8,7 +8,7 @@
 #include "gradamp/kernels/emulation/config.h"
 #include "gradamp/kernels/emulation/poison.h"
 #include "gradamp/kernels/emulation/scheduler.h"
-#include "gradamp/kernels/emulation/shared_words.h"
+#include "gradamp/kernels/emulation/shared_intrinsics.h"
 
 namespace gradamp::emulation {
 namespace {
@@ -51,13 +51,14 @@ void SharedMemory::begin_block() {
   arrays_.clear();
 }
 
-void* SharedMemory::add_array(const char* name, std::size_t bytes, std::size_t alignment, const Site& site) {
+void* SharedMemory::add_array(const char* name, std::size_t bytes, std::size_t alignment,
+                              const SourceLocation& location) {
   kernel_.static_shared = round_up(kernel_.static_shared, alignment) + bytes;
   if (const auto refused = shared_memory_refusal(config().limits, kernel_, dynamic_bytes_))
-    fail_thread(fmt::format("SHARED({}) at {}: {}", name, to_string(site), refused->reason));
+    fail_thread(fmt::format("SHARED({}) at {}: {}", name, to_string(location), refused->reason));
   if (arrays_.size() == kMaxArrays) fail_thread(fmt::format("more than {} SHARED arrays in a kernel", kMaxArrays));
   const std::size_t offset = round_up(static_used_, alignment);
-  arrays_.push_back({name, offset, bytes, site});
+  arrays_.push_back({name, offset, bytes, location});
   static_used_ = offset + bytes + kRedzone;
   unpoison(static_pages_.begin() + offset, bytes);
   return static_pages_.begin() + offset;
@@ -74,7 +75,7 @@ std::string SharedMemory::damage() const {
     const std::size_t next = i + 1 < arrays_.size() ? arrays_[i + 1].offset : static_used_;
     if (!holds_only_nan(static_pages_.begin() + array.offset + array.bytes, static_pages_.begin() + next))
       return fmt::format("something was written just past the end of SHARED({}) at {}, which has {} bytes", array.name,
-                         to_string(array.site), array.bytes);
+                         to_string(array.location), array.bytes);
   }
   const Range range = dynamic_with_redzones();
   if (!holds_only_nan(dynamic_ + dynamic_bytes_, range.end))

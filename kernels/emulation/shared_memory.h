@@ -10,7 +10,7 @@
 
 #include "gradamp/kernels/emulation/guarded_pages.h"
 #include "gradamp/kernels/emulation/launch_rules.h"
-#include "gradamp/kernels/emulation/site.h"
+#include "gradamp/kernels/emulation/source_location.h"
 
 namespace gradamp::emulation {
 
@@ -25,7 +25,7 @@ class SharedMemory {
   /// Forgets the last block's arrays and fills everything with NaN.
   void begin_block();
   /// A new array of this block. The thread fails if the device would have refused the launch for it.
-  void* add_array(const char* name, std::size_t bytes, std::size_t alignment, const Site& site);
+  void* add_array(const char* name, std::size_t bytes, std::size_t alignment, const SourceLocation& location);
   /// Where the arrays are: kStaticCapacity bytes.
   const char* static_memory() const { return static_pages_.begin(); }
   char* dynamic() const { return dynamic_; }
@@ -43,7 +43,7 @@ class SharedMemory {
   struct Array {
     const char* name;
     std::size_t offset, bytes;
-    Site site;
+    SourceLocation location;
   };
 
   struct Range {

@@ -7,7 +7,7 @@
 
 #include "gradamp/kernels/emulation/access_observer.h"
 #include "gradamp/kernels/emulation/block_runner.h"
-#include "gradamp/kernels/emulation/memory_words.h"
+#include "gradamp/kernels/emulation/memory_intrinsics.h"
 
 namespace gradamp::emulation {
 namespace {
@@ -137,9 +137,9 @@ struct Mma {
 };
 
 template <MmaType kType>
-void join_mma(const MmaFragments& fragments, const Site& site) {
+void join_mma(const MmaFragments& fragments, const SourceLocation& location) {
   Mma<kType> payload{fragments};
-  join_warp_operation(kWholeWarp, payload, site);
+  join_warp_operation(kWholeWarp, payload, location);
 }
 
 // ---- ldmatrix ----
@@ -184,30 +184,31 @@ struct Ldmatrix {
 };
 
 template <bool kTransposed>
-void join_ldmatrix(const Ldmatrix<kTransposed>& lane, const Site& site) {
+void join_ldmatrix(const Ldmatrix<kTransposed>& lane, const SourceLocation& location) {
   Ldmatrix<kTransposed> payload = lane;
-  join_warp_operation(kWholeWarp, payload, site);
+  join_warp_operation(kWholeWarp, payload, location);
 }
 
 }  // namespace
 
-void mma(MmaType type, const MmaFragments& fragments, const Site& site) {
+void mma(MmaType type, const MmaFragments& fragments, const SourceLocation& location) {
   if (fragments.row_tiles > kMaxTiles || fragments.column_tiles > kMaxTiles)
     fail_thread("mma: more tiles than the emulator has room for");
   if (type == MmaType::kBF16)
-    join_mma<MmaType::kBF16>(fragments, site);
+    join_mma<MmaType::kBF16>(fragments, location);
   else
-    join_mma<MmaType::kTF32>(fragments, site);
+    join_mma<MmaType::kTF32>(fragments, location);
 }
 
-void ldmatrix(std::uint32_t* registers, const void* row, int matrices, bool transposed, const Site& site) {
+void ldmatrix(std::uint32_t* registers, const void* row, int matrices, bool transposed,
+              const SourceLocation& location) {
   const void* code = __builtin_return_address(0);
   const auto* bytes = static_cast<const char*>(row);
-  if (lane() < 8 * static_cast<unsigned>(matrices)) check_aligned(row, 16, site);
+  if (lane() < 8 * static_cast<unsigned>(matrices)) check_aligned(row, 16, location);
   if (transposed)
-    join_ldmatrix<true>({registers, bytes, matrices, code}, site);
+    join_ldmatrix<true>({registers, bytes, matrices, code}, location);
   else
-    join_ldmatrix<false>({registers, bytes, matrices, code}, site);
+    join_ldmatrix<false>({registers, bytes, matrices, code}, location);
 }
 
 }  // namespace gradamp::emulation

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "gradamp/kernels/emulation/site.h"
+#include "gradamp/kernels/emulation/source_location.h"
 
 namespace gradamp::emulation {
 
@@ -19,9 +19,9 @@ struct MmaFragments {
   int row_tiles, column_tiles;
 };
 
-void mma(MmaType type, const MmaFragments& fragments, const Site& site);
+void mma(MmaType type, const MmaFragments& fragments, const SourceLocation& location);
 
 /// `matrices` is 1, 2 or 4; lane 8 m + r gives the address of row r of matrix m.
-void ldmatrix(std::uint32_t* registers, const void* row, int matrices, bool transposed, const Site& site);
+void ldmatrix(std::uint32_t* registers, const void* row, int matrices, bool transposed, const SourceLocation& location);
 
 }  // namespace gradamp::emulation

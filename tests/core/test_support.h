@@ -19,6 +19,7 @@
 #include "gradamp/core/bf16.h"
 #include "gradamp/core/philox.h"
 #include "gradamp/kernels/backends.h"
+#include "gradamp/tests/core/error_of.h"
 
 namespace gradamp::test {
 
@@ -125,17 +126,6 @@ inline std::vector<std::uint32_t> bits_of(const Tensor& tensor) {
   std::vector<std::uint32_t> bits(static_cast<std::size_t>(tensor.count()));
   tensor.copy_bytes_to_host(std::as_writable_bytes(std::span(bits)));
   return bits;
-}
-
-/// The message of the Error that `action` throws, "" where it throws none.
-template <typename Action>
-std::string error_of(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 /// A test that runs on each of devices().

@@ -27,7 +27,7 @@ Dataset numbered_dataset(std::int64_t count) {
   return dataset;
 }
 
-TEST(Dataset, statistics_agree_with_two_passes) {
+TEST(Dataset, StatisticsAgreeWithTwoPasses) {
   const Dataset dataset = numbered_dataset(5);
   const ChannelStatistics statistics = channel_statistics(dataset);
   for (std::size_t c = 0; c < 3; ++c) {
@@ -42,7 +42,7 @@ TEST(Dataset, statistics_agree_with_two_passes) {
   EXPECT_THROW(channel_statistics(Dataset{}), Error);
 }
 
-TEST(Dataset, takes_the_first_and_splits_off_the_last) {
+TEST(Dataset, TakesTheFirstAndSplitsOffTheLast) {
   const Dataset dataset = numbered_dataset(5);
   const Dataset first = first_images(dataset, 2);
   check_dataset(first);
@@ -60,17 +60,17 @@ TEST(Dataset, takes_the_first_and_splits_off_the_last) {
   for (const std::int64_t count : {-1, 0, 5}) EXPECT_THROW(split_off_last(dataset, count), Error) << count;
 }
 
-TEST(Dataset, check_names_what_is_wrong) {
+TEST(Dataset, CheckNamesWhatIsWrong) {
   Dataset dataset = numbered_dataset(2);
   dataset.labels[1] = 2;
-  EXPECT_THAT(message_of([&] { check_dataset(dataset); }), HasSubstr("image 1 has the label 2, expected 0 to 1"));
+  EXPECT_THAT(test::error_of([&] { check_dataset(dataset); }), HasSubstr("image 1 has the label 2, expected 0 to 1"));
   dataset.labels.pop_back();
-  EXPECT_THAT(message_of([&] { check_dataset(dataset); }), HasSubstr("expected 2 labels, got 1"));
+  EXPECT_THAT(test::error_of([&] { check_dataset(dataset); }), HasSubstr("expected 2 labels, got 1"));
   dataset.images.pop_back();
-  EXPECT_THAT(message_of([&] { check_dataset(dataset); }), HasSubstr("expected 6144 bytes"));
+  EXPECT_THAT(test::error_of([&] { check_dataset(dataset); }), HasSubstr("expected 6144 bytes"));
 }
 
-TEST(Catalog, draws_the_made_dataset) {
+TEST(Catalog, DrawsTheMadeDataset) {
   DatasetChoice choice;
   choice.seed = 3;
   choice.train_images = 20;
@@ -81,21 +81,21 @@ TEST(Catalog, draws_the_made_dataset) {
   EXPECT_EQ(load_dataset(choice, "test").count, kMadeTestImages);
 }
 
-TEST(Catalog, refuses_what_it_cannot_load) {
+TEST(Catalog, RefusesWhatItCannotLoad) {
   DatasetChoice choice;
   choice.name = "imagenet";
-  EXPECT_THAT(message_of([&] { load_dataset(choice, "train"); }),
+  EXPECT_THAT(test::error_of([&] { load_dataset(choice, "train"); }),
               HasSubstr("made, cifar10, cifar100, cifar100-coarse"));
   choice.name = "cifar10";
-  EXPECT_THAT(message_of([&] { load_dataset(choice, "train"); }), HasSubstr("gradamp data fetch"));
+  EXPECT_THAT(test::error_of([&] { load_dataset(choice, "train"); }), HasSubstr("gradamp data fetch"));
   choice.path = "/nowhere/at/all";
   for (const char* name : {"cifar10", "cifar100", "cifar100-coarse"}) {
     choice.name = name;
-    EXPECT_THAT(message_of([&] { load_dataset(choice, "train"); }), HasSubstr("/nowhere/at/all"));
+    EXPECT_THAT(test::error_of([&] { load_dataset(choice, "train"); }), HasSubstr("/nowhere/at/all"));
   }
   choice.name = "made";
   choice.train_images = -1;
-  EXPECT_THAT(message_of([&] { load_dataset(choice, "train"); }), HasSubstr("got -1"));
+  EXPECT_THAT(test::error_of([&] { load_dataset(choice, "train"); }), HasSubstr("got -1"));
 }
 
 TEST(Catalog, OnesOwnDatasetIsKnownByItsName) {
@@ -117,13 +117,13 @@ TEST(Catalog, OnesOwnDatasetIsKnownByItsName) {
   choice.train_images = 2;
   EXPECT_EQ(load_dataset(choice, "train").count, 2);
   choice.path = "bad";
-  EXPECT_THAT(message_of([&] { load_dataset(choice, "train"); }), HasSubstr("image 0 has the label 99"));
-  EXPECT_THAT(message_of([&] { register_dataset(own); }), HasSubstr("there is a dataset 'own' already"));
+  EXPECT_THAT(test::error_of([&] { load_dataset(choice, "train"); }), HasSubstr("image 0 has the label 99"));
+  EXPECT_THAT(test::error_of([&] { register_dataset(own); }), HasSubstr("there is a dataset 'own' already"));
   own.name = "a b";
-  EXPECT_THAT(message_of([&] { register_dataset(own); }), HasSubstr("got 'a b'"));
+  EXPECT_THAT(test::error_of([&] { register_dataset(own); }), HasSubstr("got 'a b'"));
   own = {};
   own.name = "empty";
-  EXPECT_THAT(message_of([&] { register_dataset(own); }), HasSubstr("expected a function that loads it"));
+  EXPECT_THAT(test::error_of([&] { register_dataset(own); }), HasSubstr("expected a function that loads it"));
 }
 
 }  // namespace

@@ -18,7 +18,7 @@
 namespace gradamp {
 namespace {
 
-TEST(MadeDataset, has_the_promised_shape_and_balance) {
+TEST(MadeDataset, HasThePromisedShapeAndBalance) {
   const Dataset dataset = make_dataset(1, "train", 205);
   check_dataset(dataset);
   EXPECT_EQ(dataset.count, 205);
@@ -31,14 +31,14 @@ TEST(MadeDataset, has_the_promised_shape_and_balance) {
   }
 }
 
-TEST(MadeDataset, an_image_depends_on_seed_split_and_position_alone) {
+TEST(MadeDataset, AnImageDependsOnSeedSplitAndPositionAlone) {
   const Dataset many = make_dataset(7, "train", 60), few = make_dataset(7, "train", 33);
   EXPECT_TRUE(std::equal(few.images.begin(), few.images.end(), many.images.begin()));
   EXPECT_TRUE(std::equal(few.labels.begin(), few.labels.end(), many.labels.begin()));
   EXPECT_NE(make_dataset(8, "train", 60).images, many.images);
 }
 
-TEST(MadeDataset, no_two_images_of_train_and_test_are_the_same) {
+TEST(MadeDataset, NoTwoImagesOfTrainAndTestAreTheSame) {
   std::set<std::string> seen;
   for (const char* split : {"train", "test"}) {
     const Dataset dataset = make_dataset(1, split, 500);
@@ -51,7 +51,7 @@ TEST(MadeDataset, no_two_images_of_train_and_test_are_the_same) {
 
 // Integers throughout: the bytes are the same under every compiler, on every machine. Where drawing is changed on
 // purpose, runs on the made dataset no longer compare with earlier ones; then these sums change, too.
-TEST(MadeDataset, the_bytes_are_the_recorded_ones) {
+TEST(MadeDataset, TheBytesAreTheRecordedOnes) {
   const auto sum = [](const char* split) {
     const Dataset dataset = make_dataset(1, split, 100);
     Md5 md5;
@@ -62,7 +62,7 @@ TEST(MadeDataset, the_bytes_are_the_recorded_ones) {
   EXPECT_EQ(sum("test"), "3394f49788d69b5fa8a6cc3f88f0a299");
 }
 
-TEST(MadeDataset, refuses_other_splits_and_counts) {
+TEST(MadeDataset, RefusesOtherSplitsAndCounts) {
   EXPECT_THROW(make_dataset(1, "validation", 10), Error);
   EXPECT_THROW(make_dataset(1, "train", 0), Error);
   EXPECT_THROW(make_dataset(1, "train", (1 << 24) + 1), Error);
@@ -126,7 +126,7 @@ Dataset linear_dataset(const std::string& split, std::int64_t count) {
   return dataset;
 }
 
-TEST(MadeDataset, a_linear_model_stays_below_60_percent) {
+TEST(MadeDataset, ALinearModelStaysBelow60Percent) {
   // The same model does learn what is linear, so the bound below means something.
   EXPECT_GT(linear_accuracy(linear_dataset("train", 1000), linear_dataset("test", 300)), 0.9);
   EXPECT_LT(linear_accuracy(make_dataset(1, "train", 3000), make_dataset(1, "test", 1000)), 0.6);

@@ -15,7 +15,7 @@ namespace {
 using test::SmallNet;
 using ::testing::ElementsAre;
 
-/// The formulas of METHOD.md section 2 and 1, element by element.
+/// The formulas of optim/README.md, element by element.
 struct Reference {
   std::vector<double> weights, momentum, signed_weight, absolute_weight, signed_neuron, absolute_neuron;
 

@@ -10,10 +10,12 @@
 #include <gtest/gtest.h>
 
 #include "gradamp/core/error.h"
+#include "gradamp/tests/core/error_of.h"
 
 namespace gradamp {
 namespace {
 
+using test::error_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -30,16 +32,6 @@ std::vector<int> ends(const Strategy& strategy) {
   std::vector<int> result;
   for (const Phase& phase : strategy.phases) result.push_back(phase.end_epoch);
   return result;
-}
-
-template <typename Action>
-std::string error_of(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 TEST(StrategyTest, Params1IsThePapers) {

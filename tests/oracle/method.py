@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""METHOD.md, sections 1 and 2, in float64: over a made-up epoch, over a real one, and with the placement `backprop`."""
+"""The method (optim/README.md) in float64: over a made-up epoch, over a real one, and with the placement `backprop`."""
 
 from dataclasses import dataclass
 

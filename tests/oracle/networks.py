@@ -15,7 +15,7 @@ from torch.nn import functional
 
 import philox
 
-PARAMETER_COUNTS = {  # for 10 classes: METHOD.md section 4, and the usual counts of the small ones
+PARAMETER_COUNTS = {  # for 10 classes: the paper's, and the usual counts of the small ones
     "vgg19": 20_040_522,
     "resnet18": 11_173_962,
     "resnet34": 21_282_122,
@@ -170,7 +170,7 @@ LAYER_TYPES = {nn.Conv2d: "conv", nn.BatchNorm2d: "bn", nn.Linear: "linear"}
 
 
 def layers(network):
-    """METHOD.md's layers: (name, type, module) of every module with parameters of its own, in order."""
+    """The layers of optim/README.md: (name, type, module) of every module with parameters of its own, in order."""
     return [
         (name, LAYER_TYPES[type(module)], module)
         for name, module in network.named_modules()

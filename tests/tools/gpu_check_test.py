@@ -137,8 +137,8 @@ class Pretence:
         for name in TEST_PROGRAMS:
             self.script(self.build / "tests" / name, TESTS)
         words = self.build / "tests" / "kernels" / "emulation"
-        self.script(words / "gpu" / "cuda_words_gpu_tests", INSTRUCTIONS)
-        self.script(words / "cuda_words_tests", INSTRUCTIONS)
+        self.script(words / "gpu" / "cuda_intrinsics_gpu_tests", INSTRUCTIONS)
+        self.script(words / "cuda_intrinsics_tests", INSTRUCTIONS)
         self.script(self.build / "bench" / "convolution_bench", BENCHMARK)
         self.script(self.build / "bench" / "kernel_bench", KERNELS)
         self.script(self.build / "bench" / "optimizer_bench", OPTIMIZER)
@@ -262,7 +262,7 @@ class GpuCheckTest(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertRegex(printed, r"failed +device .*this build has code for 8.0")
         self.pretence.script(
-            self.pretence.build / "tests" / "kernels" / "emulation" / "gpu" / "cuda_words_gpu_tests", "exit 0"
+            self.pretence.build / "tests" / "kernels" / "emulation" / "gpu" / "cuda_intrinsics_gpu_tests", "exit 0"
         )
         code, printed = self.pretence.run("instructions")
         self.assertEqual(code, 1)
@@ -630,7 +630,7 @@ class PackTest(unittest.TestCase):
             "README.txt",
             "pack.tsv",
             "programs/gradamp",
-            "programs/bin/cuda_words_gpu_tests",
+            "programs/bin/cuda_intrinsics_gpu_tests",
             "tools/gpu_check.sh",
             "tools/gpu_check/shards.py",
             "tools/gpu_check/gpu_report.py",
@@ -725,7 +725,7 @@ class PackTest(unittest.TestCase):
             calls = self.pretence.calls().splitlines()
             self.assertIn("-DGRADAMP_NATIVE=OFF", calls)
             self.assertIn(f"-DCMAKE_CUDA_ARCHITECTURES={expected}", calls)
-            for name in ("gradamp", "cuda_words_gpu_tests", "cuda_words_tests", *TEST_PROGRAMS):
+            for name in ("gradamp", "cuda_intrinsics_gpu_tests", "cuda_intrinsics_tests", *TEST_PROGRAMS):
                 self.assertIn(name, calls)  # a target
             (self.pretence.path / "calls").unlink()
             shutil.rmtree(root / "build-pack")

@@ -50,9 +50,9 @@ part_build() {
 }
 
 part_instructions() {
-  local program=cuda_words_gpu_tests
+  local program=cuda_intrinsics_gpu_tests
   if is_emulated; then
-    program=cuda_words_tests
+    program=cuda_intrinsics_tests
   elif find_command gradamp; then
     step_note=yes
     step device 60 "$python" "$root/tools/gpu_check/machine.py" usable "${command[@]}" || true # says why all else fails

@@ -3,9 +3,9 @@
 # Sourced by tools/gpu_check.sh and by the programs of a pack, with `root` set: where the programs are and how they are
 # started. A pack brings its own loader and C library, so that the machine's may be older or missing.
 
-# What gpu_check.sh runs. cuda_words_tests is the emulator's twin of cuda_words_gpu_tests.
+# What gpu_check.sh runs. cuda_intrinsics_tests is the emulator's twin of cuda_intrinsics_gpu_tests.
 test_programs="core_tests kernels_tests layers_tests nets_tests optim_tests"
-all_programs="gradamp training_step convolution_bench kernel_bench optimizer_bench cuda_words_gpu_tests cuda_words_tests
+all_programs="gradamp training_step convolution_bench kernel_bench optimizer_bench cuda_intrinsics_gpu_tests cuda_intrinsics_tests
               $test_programs"
 
 is_pack() { [ -f "$root/pack.tsv" ]; }

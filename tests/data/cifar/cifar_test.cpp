@@ -11,6 +11,7 @@
 
 #include "gradamp/data/download/archive.h"
 #include "gradamp/data/files/archive_reader.h"
+#include "gradamp/tests/core/error_of.h"
 #include "gradamp/tests/data/cifar/cifar_files.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
 
@@ -95,14 +96,14 @@ class CifarTest : public testing::Test {
   ScratchFolder scratch_;
 };
 
-TEST_F(CifarTest, reads_the_binary_version_from_its_folder_and_the_one_above) {
+TEST_F(CifarTest, ReadsTheBinaryVersionFromItsFolderAndTheOneAbove) {
   expect_tiny10(binary10());
   expect_tiny10(scratch_.path());
   expect_tiny100(binary100());
   expect_tiny100(scratch_.path());
 }
 
-TEST_F(CifarTest, reads_the_python_version_of_both_pythons) {
+TEST_F(CifarTest, ReadsThePythonVersionOfBothPythons) {
   for (const bool python3 : {false, true}) {
     expect_tiny10(save("cifar-10-batches-py", tiny_cifar10_python(python3)));
     expect_tiny10(scratch_.path());
@@ -111,14 +112,14 @@ TEST_F(CifarTest, reads_the_python_version_of_both_pythons) {
   }
 }
 
-TEST_F(CifarTest, an_archive_needs_a_reader) {
+TEST_F(CifarTest, AnArchiveNeedsAReader) {
   set_archive_reader(nullptr);
   write_text(scratch_ / "archive.tar.gz", archive_of_files("cifar-10-batches-bin", tiny_cifar10_binary()));
-  EXPECT_THAT(message_of([&] { load_cifar10(scratch_ / "archive.tar.gz", "train", tiny10()); }),
+  EXPECT_THAT(test::error_of([&] { load_cifar10(scratch_ / "archive.tar.gz", "train", tiny10()); }),
               AllOf(HasSubstr("archive.tar.gz: expected a folder"), HasSubstr("unpack it with tar -xzf")));
 }
 
-TEST_F(CifarTest, reads_archives_of_both_versions) {
+TEST_F(CifarTest, ReadsArchivesOfBothVersions) {
   use_libarchive();
   const auto archived = [&](const std::string& folder, const Files& files) {
     write_text(scratch_ / "archive.tar.gz", archive_of_files(folder, files));
@@ -130,110 +131,112 @@ TEST_F(CifarTest, reads_archives_of_both_versions) {
   expect_tiny100(archived("cifar-100-python", tiny_cifar100_python(false)));
   Files broken = tiny_cifar10_binary();
   broken["data_batch_3.bin"].pop_back();
-  EXPECT_THAT(message_of([&] { load_cifar10(archived("any", broken), "train", tiny10()); }),
+  EXPECT_THAT(test::error_of([&] { load_cifar10(archived("any", broken), "train", tiny10()); }),
               AllOf(HasSubstr("archive.tar.gz/data_batch_3.bin"), HasSubstr("9219 bytes"), HasSubstr("9218")));
-  EXPECT_THAT(message_of([&] { load_cifar10(archived("any", tiny_cifar100_binary()), "train", tiny10()); }),
+  EXPECT_THAT(test::error_of([&] { load_cifar10(archived("any", tiny_cifar100_binary()), "train", tiny10()); }),
               AllOf(HasSubstr("archive.tar.gz"), HasSubstr("no CIFAR-10 in it")));
 }
 
-TEST_F(CifarTest, official_counts_are_the_default) {
+TEST_F(CifarTest, OfficialCountsAreTheDefault) {
   binary10();
   EXPECT_THAT(
-      message_of([&] { load_cifar10(scratch_.path(), "test"); }),
+      test::error_of([&] { load_cifar10(scratch_.path(), "test"); }),
       AllOf(HasSubstr("test_batch.bin"), HasSubstr("30730000 bytes (10000 records of 3073)"), HasSubstr("got 6146")));
   binary100();
-  EXPECT_THAT(message_of([&] { load_cifar100(scratch_.path(), "train"); }),
+  EXPECT_THAT(test::error_of([&] { load_cifar100(scratch_.path(), "train"); }),
               HasSubstr("153700000 bytes (50000 records of 3074)"));
-  EXPECT_THAT(message_of([&] { load_cifar100(scratch_.path(), "test"); }), HasSubstr("30740000 bytes"));
+  EXPECT_THAT(test::error_of([&] { load_cifar100(scratch_.path(), "test"); }), HasSubstr("30740000 bytes"));
 }
 
-TEST_F(CifarTest, refuses_short_and_long_files) {
+TEST_F(CifarTest, RefusesShortAndLongFiles) {
   const std::string record(3073, '\0');
   for (const std::string& more : {std::string("x"), record}) {
     const fs::path folder = binary10([&](Files& files) { files["data_batch_5.bin"] += more; });
-    EXPECT_THAT(message_of([&] { load_cifar10(folder, "train", tiny10()); }),
+    EXPECT_THAT(test::error_of([&] { load_cifar10(folder, "train", tiny10()); }),
                 AllOf(HasSubstr("data_batch_5.bin"), HasSubstr("expected 9219 bytes (3 records of 3073)"),
                       HasSubstr(fmt::format("got {}", 9219 + more.size()))));
-    EXPECT_EQ(message_of([&] { load_cifar10(folder, "test", tiny10()); }), "");
+    EXPECT_EQ(test::error_of([&] { load_cifar10(folder, "test", tiny10()); }), "");
   }
   for (const std::size_t size : {0, 1, 9218, 3073}) {
     const fs::path folder = binary10([&](Files& files) { files["data_batch_2.bin"].resize(size); });
-    EXPECT_THAT(message_of([&] { load_cifar10(folder, "train", tiny10(true)); }),
+    EXPECT_THAT(test::error_of([&] { load_cifar10(folder, "train", tiny10(true)); }),
                 AllOf(HasSubstr("data_batch_2.bin"), HasSubstr(fmt::format("got {} (", size))));
   }
 }
 
-TEST_F(CifarTest, refuses_missing_files) {
+TEST_F(CifarTest, RefusesMissingFiles) {
   for (const char* file : {"data_batch_1.bin", "data_batch_4.bin", "batches.meta.txt"}) {
     const fs::path folder = binary10([&](Files& files) { files.erase(file); });
-    EXPECT_THAT(message_of([&] { load_cifar10(folder, "train", tiny10()); }),
+    EXPECT_THAT(test::error_of([&] { load_cifar10(folder, "train", tiny10()); }),
                 AllOf(HasSubstr(file), HasSubstr("missing")));
   }
   const fs::path folder = binary100([](Files& files) { files.erase("coarse_label_names.txt"); });
-  EXPECT_EQ(message_of([&] { load_cifar100(folder, "train", tiny100(false)); }), "");
-  EXPECT_THAT(message_of([&] { load_cifar100(folder, "train", tiny100(true)); }), HasSubstr("coarse_label_names.txt"));
+  EXPECT_EQ(test::error_of([&] { load_cifar100(folder, "train", tiny100(false)); }), "");
+  EXPECT_THAT(test::error_of([&] { load_cifar100(folder, "train", tiny100(true)); }),
+              HasSubstr("coarse_label_names.txt"));
 }
 
-TEST_F(CifarTest, refuses_labels_out_of_range) {
+TEST_F(CifarTest, RefusesLabelsOutOfRange) {
   const fs::path ten = binary10([](Files& files) { files["test_batch.bin"][3073] = 10; });
-  EXPECT_THAT(message_of([&] { load_cifar10(ten, "test", tiny10()); }),
+  EXPECT_THAT(test::error_of([&] { load_cifar10(ten, "test", tiny10()); }),
               AllOf(HasSubstr("test_batch.bin"), HasSubstr("record 1 has the label 10, expected 0 to 9")));
   const fs::path coarse = binary100([](Files& files) { files["train.bin"][0] = 20; });
-  EXPECT_THAT(message_of([&] { load_cifar100(coarse, "train", tiny100()); }),
+  EXPECT_THAT(test::error_of([&] { load_cifar100(coarse, "train", tiny100()); }),
               HasSubstr("record 0 has the coarse label 20, expected 0 to 19"));
   const fs::path fine = binary100([](Files& files) { files["train.bin"][3074 * 2 + 1] = 100; });
-  EXPECT_THAT(message_of([&] { load_cifar100(fine, "train", tiny100(true)); }),
+  EXPECT_THAT(test::error_of([&] { load_cifar100(fine, "train", tiny100(true)); }),
               HasSubstr("record 2 has the fine label 100, expected 0 to 99"));
 }
 
-TEST_F(CifarTest, refuses_a_class_with_two_superclasses) {
+TEST_F(CifarTest, RefusesAClassWithTwoSuperclasses) {
   const fs::path folder = binary100([](Files& files) {
     std::string& train = files["train.bin"];
     train[3074 + 1] = train[1];
     train[3074] = static_cast<char>((train[0] + 1) % 20);
   });
-  EXPECT_THAT(message_of([&] { load_cifar100(folder, "train", tiny100()); }),
+  EXPECT_THAT(test::error_of([&] { load_cifar100(folder, "train", tiny100()); }),
               AllOf(HasSubstr("train.bin: record 1"), HasSubstr("coarse label")));
 }
 
-TEST_F(CifarTest, refuses_the_wrong_number_of_class_names) {
+TEST_F(CifarTest, RefusesTheWrongNumberOfClassNames) {
   const fs::path folder = binary10([](Files& files) { files["batches.meta.txt"] = "one\ntwo\n"; });
-  EXPECT_THAT(message_of([&] { load_cifar10(folder, "test", tiny10()); }),
+  EXPECT_THAT(test::error_of([&] { load_cifar10(folder, "test", tiny10()); }),
               HasSubstr("batches.meta.txt: expected the names of 10 classes, got 2"));
 }
 
-TEST_F(CifarTest, takes_a_part_where_that_is_allowed) {
+TEST_F(CifarTest, TakesAPartWhereThatIsAllowed) {
   const fs::path ten = binary10([](Files& files) {
     files.erase("data_batch_2.bin");
     files.erase("data_batch_5.bin");
   });
-  EXPECT_NE(message_of([&] { load_cifar10(ten, "train", tiny10()); }), "");
+  EXPECT_NE(test::error_of([&] { load_cifar10(ten, "train", tiny10()); }), "");
   const Dataset some = load_cifar10(ten, "train", tiny10(true));
   EXPECT_EQ(some.count, 3 * kTinyTrain);
   expect_file(some, kTinyTrain, 3, kTinyTrain, [](int i) { return tiny_label(3, i); });
   const fs::path none = binary10([](Files& files) { files.erase("data_batch_1.bin"); });
-  EXPECT_THAT(message_of([&] { load_cifar10(none, "train", tiny10(true)); }), HasSubstr("data_batch_1.bin: missing"));
+  EXPECT_THAT(test::error_of([&] { load_cifar10(none, "train", tiny10(true)); }),
+              HasSubstr("data_batch_1.bin: missing"));
 
   const fs::path hundred = binary100([](Files& files) { files["train.bin"].resize(2 * 3074); });
-  EXPECT_NE(message_of([&] { load_cifar100(hundred, "train", tiny100()); }), "");
+  EXPECT_NE(test::error_of([&] { load_cifar100(hundred, "train", tiny100()); }), "");
   EXPECT_EQ(load_cifar100(hundred, "train", tiny100(false, true)).count, 2);
   for (const std::size_t size : {0, 2 * 3074 + 1, 4 * 3074}) {
     const fs::path bad = binary100([&](Files& files) { files["train.bin"].resize(size); });
-    EXPECT_THAT(message_of([&] { load_cifar100(bad, "train", tiny100(false, true)); }),
+    EXPECT_THAT(test::error_of([&] { load_cifar100(bad, "train", tiny100(false, true)); }),
                 HasSubstr("at most 9222 bytes"));
   }
   const fs::path test = binary100([](Files& files) { files["test.bin"].resize(3074); });
-  EXPECT_NE(message_of([&] { load_cifar100(test, "test", tiny100(false, true)); }), "");
+  EXPECT_NE(test::error_of([&] { load_cifar100(test, "test", tiny100(false, true)); }), "");
 }
 
-TEST_F(CifarTest, refuses_python_files_that_are_not_whole) {
+TEST_F(CifarTest, RefusesPythonFilesThatAreNotWhole) {
   const auto with = [&](const std::string& batch) {
     return save("cifar-10-batches-py", tiny_cifar10_python(false),
                 [&](Files& files) { files["data_batch_2"] = batch; });
   };
   const auto message = [&](const std::string& batch) {
     const fs::path folder = with(batch);
-    return message_of([&] { load_cifar10(folder, "train", tiny10()); });
+    return test::error_of([&] { load_cifar10(folder, "train", tiny10()); });
   };
   EXPECT_THAT(message(tiny_batch_pickle(false, 2, kTinyTrain - 1, false)),
               AllOf(HasSubstr("data_batch_2"), HasSubstr("3 records of 3072 bytes, got the shape (2, 3072)")));
@@ -248,12 +251,12 @@ TEST_F(CifarTest, refuses_python_files_that_are_not_whole) {
   expect_tiny10(with(tiny_batch_pickle(false, 2, kTinyTrain, false, true)));  // columns first, but whole
 }
 
-TEST_F(CifarTest, names_a_path_without_cifar) {
-  EXPECT_THAT(message_of([&] { load_cifar10(scratch_ / "nowhere", "train"); }),
+TEST_F(CifarTest, NamesAPathWithoutCifar) {
+  EXPECT_THAT(test::error_of([&] { load_cifar10(scratch_ / "nowhere", "train"); }),
               AllOf(HasSubstr("nowhere"), HasSubstr("gradamp data fetch --dataset cifar10")));
-  EXPECT_THAT(message_of([&] { load_cifar100(scratch_.path(), "train"); }),
+  EXPECT_THAT(test::error_of([&] { load_cifar100(scratch_.path(), "train"); }),
               AllOf(HasSubstr("no CIFAR-100"), HasSubstr("train.bin")));
-  EXPECT_THAT(message_of([&] { load_cifar10(scratch_.path(), "valid"); }), HasSubstr("train or test, got 'valid'"));
+  EXPECT_THAT(test::error_of([&] { load_cifar10(scratch_.path(), "valid"); }), HasSubstr("train or test, got 'valid'"));
 }
 
 /// A dataset of CIFAR-10's shape with the pixels of the tiny files.
@@ -270,7 +273,7 @@ Dataset tiny_dataset(const std::string& split, int file, int count) {
   return dataset;
 }
 
-TEST_F(CifarTest, writes_the_binary_layout) {
+TEST_F(CifarTest, WritesTheBinaryLayout) {
   const Dataset train = tiny_dataset("train", 1, 10), test = tiny_dataset("test", 6, 3);
   const fs::path folder = scratch_ / "deep/made";
   fs::create_directories(folder);  // an empty folder may be there
@@ -286,23 +289,23 @@ TEST_F(CifarTest, writes_the_binary_layout) {
   EXPECT_EQ(load_cifar10(folder, "test", options).images, test.images);
 }
 
-TEST_F(CifarTest, writes_over_nothing_and_nothing_in_part) {
+TEST_F(CifarTest, WritesOverNothingAndNothingInPart) {
   const Dataset train = tiny_dataset("train", 1, 10), test = tiny_dataset("test", 6, 3);
   write_text(scratch_ / "taken/precious", "x");
-  EXPECT_THAT(message_of([&] { write_cifar10_layout(scratch_ / "taken", train, test); }),
+  EXPECT_THAT(test::error_of([&] { write_cifar10_layout(scratch_ / "taken", train, test); }),
               HasSubstr("not an empty folder"));
   EXPECT_EQ(text_of(scratch_ / "taken/precious"), "x");
-  EXPECT_THAT(message_of([&] { write_cifar10_layout(scratch_ / "taken/precious", train, test); }),
+  EXPECT_THAT(test::error_of([&] { write_cifar10_layout(scratch_ / "taken/precious", train, test); }),
               HasSubstr("not an empty folder"));
-  EXPECT_THAT(message_of([&] { write_cifar10_layout(scratch_ / "new", tiny_dataset("train", 1, 9), test); }),
+  EXPECT_THAT(test::error_of([&] { write_cifar10_layout(scratch_ / "new", tiny_dataset("train", 1, 9), test); }),
               HasSubstr("multiple of 5"));
   Dataset hundred = train;
   hundred.classes = 100;
   hundred.class_names = name_list("fine", 100);
-  EXPECT_THAT(message_of([&] { write_cifar10_layout(scratch_ / "new", hundred, test); }), HasSubstr("10 classes"));
+  EXPECT_THAT(test::error_of([&] { write_cifar10_layout(scratch_ / "new", hundred, test); }), HasSubstr("10 classes"));
   Dataset bad = train;
   bad.labels[4] = 10;
-  EXPECT_THAT(message_of([&] { write_cifar10_layout(scratch_ / "new", bad, test); }),
+  EXPECT_THAT(test::error_of([&] { write_cifar10_layout(scratch_ / "new", bad, test); }),
               HasSubstr("image 4 has the label 10"));
   EXPECT_EQ(scratch_.names(), (std::set<std::string>{"taken"}));
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "gradamp/tests/core/error_of.h"
 #include "gradamp/tests/data/cifar/cifar_files.h"
 
 namespace gradamp {
@@ -25,7 +26,7 @@ const PickledArray& array_at(const PickledDict& dict, const std::string& key) {
 }
 
 // {'a': 1, 'b': 'x', 'c': [], 'd': None, 'e': -5}, as Python 3 prints pickle.dumps(..., 2) and (..., 4).
-TEST(Pickle, reads_what_python_wrote) {
+TEST(Pickle, ReadsWhatPythonWrote) {
   const std::string protocol2 =
       "\x80\x02}q\0(X\1\0\0\0aq\1K\1X\1\0\0\0bq\2X\1\0\0\0xq\3X\1\0\0\0cq\4]"
       "q\5X\1\0\0\0dq\6NX\1\0\0\0eq\7J\xfb\xff\xff\xffu."s;
@@ -43,7 +44,7 @@ TEST(Pickle, reads_what_python_wrote) {
   }
 }
 
-TEST(Pickle, reads_arrays_of_both_pythons_and_orders) {
+TEST(Pickle, ReadsArraysOfBothPythonsAndOrders) {
   for (const bool python3 : {false, true}) {
     for (const bool column_major : {false, true}) {
       PickleWriter pickle(python3);
@@ -56,7 +57,7 @@ TEST(Pickle, reads_arrays_of_both_pythons_and_orders) {
   }
 }
 
-TEST(Pickle, runs_nothing) {
+TEST(Pickle, RunsNothing) {
   const std::vector<std::string> programs{
       "\x80\x02"
       "cos\nsystem\nX\4\0\0\0\x74rueq\1\x85R."s,
@@ -64,34 +65,34 @@ TEST(Pickle, runs_nothing) {
       "c__builtin__\neval\n."s,
       "\x80\x02}X\1\0\0\0acposix\nsystem\ns."s};
   for (const std::string& program : programs) {
-    EXPECT_THAT(message_of([&] { read(program); }), AllOf(HasSubstr("some/file"), HasSubstr("nothing was run")))
+    EXPECT_THAT(test::error_of([&] { read(program); }), AllOf(HasSubstr("some/file"), HasSubstr("nothing was run")))
         << program;
   }
   // Instructions outside the subset: INST, OBJ, NEWOBJ, PERSID, EXT1, the text forms of protocol 0.
   for (const char instruction : {'i', 'o', '\x81', 'P', '\x82', 'I', 'S', 'd', 'l', 'p', 'g', 'V', 'F', 'G'}) {
-    EXPECT_THAT(message_of([&] { read(std::string("\x80\x02}") + instruction + "x\ny\n."); }),
+    EXPECT_THAT(test::error_of([&] { read(std::string("\x80\x02}") + instruction + "x\ny\n."); }),
                 HasSubstr("is not followed"))
         << instruction;
   }
 }
 
-TEST(Pickle, refuses_other_types_of_arrays) {
+TEST(Pickle, RefusesOtherTypesOfArrays) {
   PickleWriter good(false);
   good.text("data");
   good.array(1, 4, "abcd");
   std::string pickle = good.finish();
   pickle.replace(pickle.find("u1"), 2, "i4");
-  EXPECT_THAT(message_of([&] { read(pickle); }), HasSubstr("unsigned bytes"));
+  EXPECT_THAT(test::error_of([&] { read(pickle); }), HasSubstr("unsigned bytes"));
 }
 
-TEST(Pickle, refuses_an_array_whose_bytes_do_not_fit_its_shape) {
+TEST(Pickle, RefusesAnArrayWhoseBytesDoNotFitItsShape) {
   PickleWriter writer(false);
   writer.text("data");
   writer.array(2, 3, "abcde");
-  EXPECT_THAT(message_of([&] { read(writer.finish()); }), HasSubstr("6 bytes as its shape says, got 5"));
+  EXPECT_THAT(test::error_of([&] { read(writer.finish()); }), HasSubstr("6 bytes as its shape says, got 5"));
 }
 
-TEST(Pickle, refuses_a_file_cut_short_or_changed_anywhere) {
+TEST(Pickle, RefusesAFileCutShortOrChangedAnywhere) {
   for (const bool python3 : {false, true}) {
     PickleWriter writer(python3);
     writer.text("labels");
@@ -99,37 +100,37 @@ TEST(Pickle, refuses_a_file_cut_short_or_changed_anywhere) {
     writer.text("data");
     writer.array(2, 3, "\x01\xa0\x7f\xff\x80\xc3");
     const std::string whole = writer.finish();
-    ASSERT_EQ(message_of([&] { read(whole); }), "");
+    ASSERT_EQ(test::error_of([&] { read(whole); }), "");
     for (std::size_t size = 0; size < whole.size(); ++size) {
-      EXPECT_THAT(message_of([&] { read(whole.substr(0, size)); }), HasSubstr("cut short")) << size;
+      EXPECT_THAT(test::error_of([&] { read(whole.substr(0, size)); }), HasSubstr("cut short")) << size;
     }
-    EXPECT_THAT(message_of([&] { read(whole + "x"); }), HasSubstr("after its end"));
+    EXPECT_THAT(test::error_of([&] { read(whole + "x"); }), HasSubstr("after its end"));
     // Any other byte anywhere gives a message or a dictionary, nothing worse.
     for (std::size_t at = 0; at < whole.size(); ++at) {
       for (int other = 0; other < 256; other += 5) {
         std::string changed = whole;
         changed[at] = static_cast<char>(other);
-        const std::string message = message_of([&] { read(changed); });
+        const std::string message = test::error_of([&] { read(changed); });
         EXPECT_TRUE(message.empty() || message.starts_with("some/file")) << message;
       }
     }
   }
 }
 
-TEST(Pickle, refuses_what_refers_to_itself_or_nests) {
+TEST(Pickle, RefusesWhatRefersToItselfOrNests) {
   for (const std::string& pickle : {"\x80\x02]q\1h\1a."s, "\x80\x02}q\1X\1\0\0\0ah\1s."s,
                                     "\x80\x02"
                                     "K\1\x85\x85\x85."s,
                                     "\x80\x02]\x85."s, "\x80\x02}]]as."s}) {
-    EXPECT_THAT(message_of([&] { read(pickle); }), HasSubstr("some/file"));
+    EXPECT_THAT(test::error_of([&] { read(pickle); }), HasSubstr("some/file"));
   }
 }
 
-TEST(Pickle, refuses_other_contents_and_protocols) {
-  EXPECT_THAT(message_of([] { read("\x80\x02]."); }), HasSubstr("expected a dictionary"));
-  EXPECT_THAT(message_of([] { read("\x80\x05}."); }), HasSubstr("protocol 5"));
-  EXPECT_THAT(message_of([] { read("\x80\x02}h\x07."); }), HasSubstr("not defined"));
-  EXPECT_THAT(message_of([] { read("\x80\x02}(X\1\0\0\0aK\1X\1\0\0\0aK\2u."s); }), HasSubstr("twice"));
+TEST(Pickle, RefusesOtherContentsAndProtocols) {
+  EXPECT_THAT(test::error_of([] { read("\x80\x02]."); }), HasSubstr("expected a dictionary"));
+  EXPECT_THAT(test::error_of([] { read("\x80\x05}."); }), HasSubstr("protocol 5"));
+  EXPECT_THAT(test::error_of([] { read("\x80\x02}h\x07."); }), HasSubstr("not defined"));
+  EXPECT_THAT(test::error_of([] { read("\x80\x02}(X\1\0\0\0aK\1X\1\0\0\0aK\2u."s); }), HasSubstr("twice"));
 }
 
 }  // namespace

@@ -6,13 +6,13 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <exception>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "gradamp/tests/core/error_of.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
 
 namespace gradamp {
@@ -85,17 +85,6 @@ inline std::string make_gzip(const std::string& content) {
 inline void write_text(const std::filesystem::path& path, const std::string& text) {
   std::filesystem::create_directories(path.parent_path());
   put_text(path, text);
-}
-
-/// The message of the Error that a call throws; empty where it throws none.
-template <typename Call>
-std::string message_of(Call&& call) {
-  try {
-    call();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
 }
 
 }  // namespace gradamp

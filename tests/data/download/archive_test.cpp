@@ -37,7 +37,7 @@ const std::string kLong = [] {
   return text;
 }();
 
-TEST_F(ArchiveTest, unpacks_files_and_folders) {
+TEST_F(ArchiveTest, UnpacksFilesAndFolders) {
   const fs::path archive = save(
       make_gzip(make_tar({{"top/", "", '5', ""}, {"top/long", kLong}, {"./top/deep/er/empty", ""}, {"plain", "12"}})));
   extract_archive(archive, folder());
@@ -46,7 +46,7 @@ TEST_F(ArchiveTest, unpacks_files_and_folders) {
   EXPECT_EQ(text_of(folder() / "plain"), "12");
 }
 
-TEST_F(ArchiveTest, reads_the_wanted_files_into_memory) {
+TEST_F(ArchiveTest, ReadsTheWantedFilesIntoMemory) {
   const fs::path archive = save(make_gzip(make_tar({{"top/long", kLong}, {"top/other", "no"}})));
   const auto files = read_archive(archive, [](const std::string& path) { return path == "top/long"; });
   ASSERT_EQ(files.size(), 1u);
@@ -54,22 +54,23 @@ TEST_F(ArchiveTest, reads_the_wanted_files_into_memory) {
   EXPECT_EQ(std::string(bytes.begin(), bytes.end()), kLong);
 }
 
-TEST_F(ArchiveTest, reads_a_tar_that_is_not_compressed) {
+TEST_F(ArchiveTest, ReadsATarThatIsNotCompressed) {
   extract_archive(save(make_tar({{"plain", "12"}})), folder());
   EXPECT_EQ(text_of(folder() / "plain"), "12");
 }
 
-TEST_F(ArchiveTest, refuses_paths_that_lead_out) {
+TEST_F(ArchiveTest, RefusesPathsThatLeadOut) {
   const std::vector<TarEntry> bad{
       {"../outside", "x"},         {"top/../../outside", "x"},       {"/outside", "x"},
       {"../outside", "", '5', ""}, {"link", "", '2', "/etc/passwd"}, {"link", "", '1', "inside"},
       {"pipe", "", '6', ""}};
   for (const TarEntry& entry : bad) {
     const fs::path archive = save(make_gzip(make_tar({{"inside", "fine"}, entry, {"after", "x"}})));
-    EXPECT_THAT(message_of([&] { extract_archive(archive, folder()); }),
+    EXPECT_THAT(test::error_of([&] { extract_archive(archive, folder()); }),
                 AllOf(HasSubstr("a.tar.gz"), HasSubstr("nothing of it is used")))
         << entry.path << " " << entry.type;
-    EXPECT_NE(message_of([&] { read_archive(archive, [](const std::string&) { return true; }); }), "") << entry.path;
+    EXPECT_NE(test::error_of([&] { read_archive(archive, [](const std::string&) { return true; }); }), "")
+        << entry.path;
     EXPECT_FALSE(fs::exists(scratch_.path() / "outside")) << entry.path;
     EXPECT_FALSE(fs::is_symlink(folder() / "link"));
     EXPECT_FALSE(fs::exists(folder() / "after")) << entry.path;
@@ -77,43 +78,44 @@ TEST_F(ArchiveTest, refuses_paths_that_lead_out) {
   }
 }
 
-TEST_F(ArchiveTest, refuses_to_write_over_a_file) {
+TEST_F(ArchiveTest, RefusesToWriteOverAFile) {
   write_text(folder() / "plain", "good");
-  EXPECT_THAT(message_of([&] {
+  EXPECT_THAT(test::error_of([&] {
                 extract_archive(save(make_gzip(make_tar({{"plain", "bad"}}))), folder());
               }),
               HasSubstr("already exists"));
   EXPECT_EQ(text_of(folder() / "plain"), "good");
 }
 
-TEST_F(ArchiveTest, refuses_a_file_twice) {
-  EXPECT_THAT(message_of([&] {
+TEST_F(ArchiveTest, RefusesAFileTwice) {
+  EXPECT_THAT(test::error_of([&] {
                 extract_archive(save(make_gzip(make_tar({{"a", "1"}, {"./a", "2"}}))), folder());
               }),
               HasSubstr("twice"));
 }
 
-TEST_F(ArchiveTest, refuses_more_content_than_expected) {
+TEST_F(ArchiveTest, RefusesMoreContentThanExpected) {
   const fs::path archive = save(make_gzip(make_tar({{"long", kLong}})));
   const auto size = static_cast<std::int64_t>(kLong.size());
-  EXPECT_THAT(message_of([&] { extract_archive(archive, folder(), size - 1); }), HasSubstr("more than 299999 bytes"));
+  EXPECT_THAT(test::error_of([&] { extract_archive(archive, folder(), size - 1); }),
+              HasSubstr("more than 299999 bytes"));
   fs::remove_all(folder());
-  EXPECT_EQ(message_of([&] { extract_archive(archive, folder(), size); }), "");
+  EXPECT_EQ(test::error_of([&] { extract_archive(archive, folder(), size); }), "");
 }
 
-TEST_F(ArchiveTest, refuses_what_is_damaged_or_no_archive) {
+TEST_F(ArchiveTest, RefusesWhatIsDamagedOrNoArchive) {
   const std::string whole = make_gzip(make_tar({{"long", kLong}}));
   for (const std::string& bytes : {std::string(), std::string("not an archive at all"), whole.substr(0, 100),
                                    whole.substr(0, whole.size() / 2), make_gzip(std::string(1024, '\0'))}) {
-    EXPECT_THAT(message_of([&] { extract_archive(save(bytes), folder()); }), HasSubstr("a.tar.gz")) << bytes.size();
+    EXPECT_THAT(test::error_of([&] { extract_archive(save(bytes), folder()); }), HasSubstr("a.tar.gz")) << bytes.size();
     fs::remove_all(folder());
   }
-  EXPECT_THAT(message_of([&] { extract_archive(scratch_.path() / "none.tar.gz", folder()); }),
+  EXPECT_THAT(test::error_of([&] { extract_archive(scratch_.path() / "none.tar.gz", folder()); }),
               HasSubstr("none.tar.gz"));
 }
 
-TEST_F(ArchiveTest, refuses_a_file_where_a_folder_is_needed) {
-  EXPECT_THAT(message_of([&] {
+TEST_F(ArchiveTest, RefusesAFileWhereAFolderIsNeeded) {
+  EXPECT_THAT(test::error_of([&] {
                 extract_archive(save(make_gzip(make_tar({{"a", "1"}, {"a/b", "2"}}))), folder());
               }),
               HasSubstr("cannot create"));

@@ -21,7 +21,7 @@ std::string md5_of(const std::string& text) {
 }
 
 // The test suite of RFC 1321, appendix A.5.
-TEST(Md5, gives_the_sums_of_the_rfc) {
+TEST(Md5, GivesTheSumsOfTheRfc) {
   EXPECT_EQ(md5_of(""), "d41d8cd98f00b204e9800998ecf8427e");
   EXPECT_EQ(md5_of("a"), "0cc175b9c0f1b6a831c399e269772661");
   EXPECT_EQ(md5_of("message digest"), "f96b697d7cb7938d525a2f31aaf161d0");
@@ -29,7 +29,7 @@ TEST(Md5, gives_the_sums_of_the_rfc) {
             "57edf4a22be3c955ac49da2e2107b67a");
 }
 
-TEST(Md5, does_not_depend_on_the_pieces) {
+TEST(Md5, DoesNotDependOnThePieces) {
   const std::string text(200000, 'x');
   Md5 md5;
   for (std::size_t at = 0; at < text.size(); at += 777)
@@ -37,7 +37,7 @@ TEST(Md5, does_not_depend_on_the_pieces) {
   EXPECT_EQ(md5.finish(), md5_of(text));
 }
 
-TEST(Md5, reads_files_longer_than_its_buffer) {
+TEST(Md5, ReadsFilesLongerThanItsBuffer) {
   const ScratchFolder scratch;
   std::string text;
   for (int i = 0; i < 200000; ++i) text += static_cast<char>(i * 31 % 251);
@@ -45,8 +45,8 @@ TEST(Md5, reads_files_longer_than_its_buffer) {
   EXPECT_EQ(md5_of_file(scratch.path() / "file"), md5_of(text));
 }
 
-TEST(Md5, names_a_missing_file) {
-  EXPECT_THAT(message_of([] { md5_of_file("/nowhere/at/all"); }), HasSubstr("/nowhere/at/all"));
+TEST(Md5, NamesAMissingFile) {
+  EXPECT_THAT(test::error_of([] { md5_of_file("/nowhere/at/all"); }), HasSubstr("/nowhere/at/all"));
 }
 
 }  // namespace

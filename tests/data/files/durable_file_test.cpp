@@ -7,19 +7,20 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <functional>
 #include <set>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "gradamp/core/error.h"
+#include "gradamp/tests/core/error_of.h"
 #include "gradamp/tests/data/files/failing_file_system.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
 
 namespace gradamp {
 namespace {
 
+using test::error_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Names = std::set<std::string>;
@@ -31,15 +32,6 @@ void save(const std::filesystem::path& path, std::string_view text, Keep keep,
   const std::array<std::span<const std::byte>, 3> parts{bytes.first(text.size() / 2), bytes.first(0),
                                                         bytes.subspan(text.size() / 2)};
   write_durably(path, parts, keep, file_system);
-}
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "(no error)";
 }
 
 TEST(WriteDurably, WritesThePartsAndReplacesWhatWasThere) {

@@ -19,12 +19,14 @@
 
 #include "gradamp/core/error.h"
 #include "gradamp/data/files/crc32c.h"
+#include "gradamp/tests/core/error_of.h"
 #include "gradamp/tests/data/files/failing_file_system.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
 
 namespace gradamp {
 namespace {
 
+using test::error_of;
 using namespace std::string_literals;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -56,15 +58,6 @@ const std::string kSecondRecord =
     "\xcd\x0d\x1a\x41"s;
 
 std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "(no error)";
-}
 
 void create(const std::filesystem::path& path, FileSystem& file_system) { EventFile::create(path, 1.5, file_system); }
 

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -18,12 +17,14 @@
 #include <vector>
 
 #include "gradamp/core/error.h"
+#include "gradamp/tests/core/error_of.h"
 #include "gradamp/tests/data/files/failing_file_system.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
 
 namespace gradamp {
 namespace {
 
+using test::error_of;
 using ::testing::HasSubstr;
 using Metadata = std::map<std::string, std::string>;
 
@@ -83,15 +84,6 @@ std::string file_of(std::string header, const std::string& data, bool pad = true
   std::string file(8, '\0');
   std::memcpy(file.data(), &length, 8);
   return file + header + data;
-}
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "(no error)";
 }
 
 std::string error_reading(const std::string& contents) {

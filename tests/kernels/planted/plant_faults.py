@@ -27,11 +27,11 @@ FAULTS = {
          "    for (auto& row : d)\n"
          "      for (auto& tile : row) std::swap(tile[0], tile[1]);\n"
          "  }"),
-        (r"emulation::ldmatrix\(registers, row, 4, true, site\)",
-         "emulation::ldmatrix(registers, row, 4, planted_fault != PlantedFault::kTransposeLost, site)"),
-        (r"emulation::begin_async_copy\(shared, global, 16, valid, site\)",
+        (r"emulation::ldmatrix\(registers, row, 4, true, location\)",
+         "emulation::ldmatrix(registers, row, 4, planted_fault != PlantedFault::kTransposeLost, location)"),
+        (r"emulation::begin_async_copy\(shared, global, 16, valid, location\)",
          "if (valid || planted_fault != PlantedFault::kZerosLost)\n"
-         "    emulation::begin_async_copy(shared, global, 16, valid, site)"),
+         "    emulation::begin_async_copy(shared, global, 16, valid, location)"),
         # One group too many may be on its way.
         (r"emulation::wait_async_copies\(N\)",
          "emulation::wait_async_copies(planted_fault == PlantedFault::kWaitLost ? N + 1 : N)"),

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT
-#include "gradamp/tests/kernels/emulation/words_kernels.h"
+#include "gradamp/tests/kernels/emulation/intrinsics_kernels.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {
 
 constexpr unsigned kWholeWarp = 0xFFFFFFFFu;
 
-__global__ void places_kernel(Place* places) {
+__global__ void places_kernel(ThreadPosition* positions) {
   const int thread = (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
   const int block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
   const int block_threads = blockDim.x * blockDim.y * blockDim.z;
-  Place& place = places[block * block_threads + thread];
-  place = {{int(threadIdx.x), int(threadIdx.y), int(threadIdx.z)},
-           {int(blockIdx.x), int(blockIdx.y), int(blockIdx.z)},
-           {int(blockDim.x), int(blockDim.y), int(blockDim.z)},
-           {int(gridDim.x), int(gridDim.y), int(gridDim.z)}};
+  ThreadPosition& position = positions[block * block_threads + thread];
+  position = {{int(threadIdx.x), int(threadIdx.y), int(threadIdx.z)},
+              {int(blockIdx.x), int(blockIdx.y), int(blockIdx.z)},
+              {int(blockDim.x), int(blockDim.y), int(blockDim.z)},
+              {int(gridDim.x), int(gridDim.y), int(gridDim.z)}};
 }
 
 __global__ void mirror_kernel(int rounds, int* output) {
@@ -163,7 +163,9 @@ __global__ void last_block_sum_kernel(int* partial, unsigned* counter, int* outp
 
 }  // namespace
 
-void run_places(dim3 grid, dim3 block, Place* places) { launch(places_kernel, {grid, block}, places); }
+void run_thread_positions(dim3 grid, dim3 block, ThreadPosition* positions) {
+  launch(places_kernel, {grid, block}, positions);
+}
 
 void run_mirror(int threads, int rounds, int* output) { launch(mirror_kernel, {1, dim3(threads)}, rounds, output); }
 

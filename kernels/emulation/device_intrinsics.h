@@ -8,7 +8,7 @@
 #include <type_traits>
 
 #include "gradamp/kernels/emulation/scheduler.h"
-#include "gradamp/kernels/emulation/site.h"
+#include "gradamp/kernels/emulation/source_location.h"
 #include "gradamp/kernels/emulation/vector_types.h"
 
 namespace gradamp::emulation {
@@ -73,10 +73,10 @@ struct LaneGroup {
 };
 
 template <ShuffleKind kKind, typename T>
-T shuffle(unsigned mask, T value, unsigned source, const Site& site) {
+T shuffle(unsigned mask, T value, unsigned source, const SourceLocation& location) {
   static_assert(std::is_trivially_copyable_v<T>);
   Shuffle<T, kKind> payload{value, source};
-  join_warp_operation(mask, payload, site);
+  join_warp_operation(mask, payload, location);
   return payload.result;
 }
 
@@ -91,72 +91,75 @@ inline constinit thread_local dim3 blockDim{};
 inline constinit thread_local dim3 gridDim{};
 inline constexpr int warpSize = 32;
 
-inline void __syncthreads(emulation::Site site = emulation::Site::here()) {
-  emulation::join_block_barrier(false, site);
+inline void __syncthreads(emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  emulation::join_block_barrier(false, location);
 }
-inline int __syncthreads_count(int predicate, emulation::Site site = emulation::Site::here()) {
-  return emulation::join_block_barrier(predicate != 0, site);
+inline int __syncthreads_count(int predicate, emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  return emulation::join_block_barrier(predicate != 0, location);
 }
-inline int __syncthreads_or(int predicate, emulation::Site site = emulation::Site::here()) {
-  return emulation::join_block_barrier(predicate != 0, site) > 0;
+inline int __syncthreads_or(int predicate, emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  return emulation::join_block_barrier(predicate != 0, location) > 0;
 }
-inline int __syncthreads_and(int predicate, emulation::Site site = emulation::Site::here()) {
-  return emulation::join_block_barrier(predicate == 0, site) == 0;
+inline int __syncthreads_and(int predicate, emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  return emulation::join_block_barrier(predicate == 0, location) == 0;
 }
-inline void __syncwarp(unsigned mask = 0xFFFFFFFFu, emulation::Site site = emulation::Site::here()) {
-  emulation::join_warp_operation(emulation::kSyncWarp, mask, nullptr, site);
+inline void __syncwarp(unsigned mask = 0xFFFFFFFFu,
+                       emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  emulation::join_warp_operation(emulation::kSyncWarp, mask, nullptr, location);
 }
 
-/// Fences order nothing here, where one thread runs at a time and sees what was written; the race checker hears of
-/// them.
+/// Fences order nothing here, where one thread runs at a time and sees what was written; the race checker is
+/// told of them.
 inline void __threadfence() { emulation::thread_fence(); }
-inline void __threadfence_block() {}
 
-inline unsigned __ballot_sync(unsigned mask, int predicate, emulation::Site site = emulation::Site::here()) {
+inline unsigned __ballot_sync(unsigned mask, int predicate,
+                              emulation::SourceLocation location = emulation::SourceLocation::here()) {
   emulation::Ballot payload{predicate != 0};
-  emulation::join_warp_operation(mask, payload, site);
+  emulation::join_warp_operation(mask, payload, location);
   return payload.votes;
 }
-inline int __any_sync(unsigned mask, int predicate, emulation::Site site = emulation::Site::here()) {
-  return __ballot_sync(mask, predicate != 0, site) != 0;
+inline int __any_sync(unsigned mask, int predicate,
+                      emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  return __ballot_sync(mask, predicate != 0, location) != 0;
 }
-inline int __all_sync(unsigned mask, int predicate, emulation::Site site = emulation::Site::here()) {
-  return __ballot_sync(mask, predicate == 0, site) == 0;
+inline int __all_sync(unsigned mask, int predicate,
+                      emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  return __ballot_sync(mask, predicate == 0, location) == 0;
 }
 
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int source, int width = warpSize,
-              emulation::Site site = emulation::Site::here()) {
+              emulation::SourceLocation location = emulation::SourceLocation::here()) {
   const emulation::LaneGroup group(width);
   return emulation::shuffle<emulation::ShuffleKind::kIndex>(
-      mask, value, group.first + (static_cast<unsigned>(source) & (group.width - 1)), site);
+      mask, value, group.first + (static_cast<unsigned>(source) & (group.width - 1)), location);
 }
 
 /// A lane of a lower group may be read, one of a higher group not: the lane then gets its own value.
 template <typename T>
 T __shfl_xor_sync(unsigned mask, T value, int bits, int width = warpSize,
-                  emulation::Site site = emulation::Site::here()) {
+                  emulation::SourceLocation location = emulation::SourceLocation::here()) {
   const emulation::LaneGroup group(width);
   const unsigned other = emulation::lane() ^ static_cast<unsigned>(bits);
   return emulation::shuffle<emulation::ShuffleKind::kXor>(
-      mask, value, other < group.first + group.width ? other : emulation::lane(), site);
+      mask, value, other < group.first + group.width ? other : emulation::lane(), location);
 }
 
 template <typename T>
 T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = warpSize,
-                   emulation::Site site = emulation::Site::here()) {
+                   emulation::SourceLocation location = emulation::SourceLocation::here()) {
   const emulation::LaneGroup group(width);
   const unsigned other = emulation::lane() + delta;
   return emulation::shuffle<emulation::ShuffleKind::kDown>(
-      mask, value, other < group.first + group.width ? other : emulation::lane(), site);
+      mask, value, other < group.first + group.width ? other : emulation::lane(), location);
 }
 
 template <typename T>
 T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = warpSize,
-                 emulation::Site site = emulation::Site::here()) {
+                 emulation::SourceLocation location = emulation::SourceLocation::here()) {
   const emulation::LaneGroup group(width);
   return emulation::shuffle<emulation::ShuffleKind::kUp>(
-      mask, value, emulation::lane() >= group.first + delta ? emulation::lane() - delta : emulation::lane(), site);
+      mask, value, emulation::lane() >= group.first + delta ? emulation::lane() - delta : emulation::lane(), location);
 }
 
 }  // namespace gradamp::emulated

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "gradamp/kernels/emulation/site.h"
+#include "gradamp/kernels/emulation/source_location.h"
 
 namespace gradamp::emulation {
 
@@ -22,15 +22,16 @@ struct SharedSlot {
 inline constinit thread_local std::uint32_t current_block_serial = 0;
 
 /// Gives the slot its array in the current block. Called by the block's first thread that comes to the declaration.
-void place_shared_array(SharedSlot& slot, const char* name, std::size_t bytes, std::size_t alignment, const Site& site);
+void place_shared_array(SharedSlot& slot, const char* name, std::size_t bytes, std::size_t alignment,
+                        const SourceLocation& location);
 void* dynamic_shared();
 
 template <typename T>
-T& shared_array(SharedSlot& slot, const char* name, Site site = Site::here()) {
+T& shared_array(SharedSlot& slot, const char* name, SourceLocation location = SourceLocation::here()) {
   static_assert(std::is_trivially_default_constructible_v<std::remove_all_extents_t<T>>,
                 "nothing constructs what is in shared memory");
   if (slot.block != current_block_serial) [[unlikely]]
-    place_shared_array(slot, name, sizeof(T), alignof(T) > kSharedAlignment ? alignof(T) : kSharedAlignment, site);
+    place_shared_array(slot, name, sizeof(T), alignof(T) > kSharedAlignment ? alignof(T) : kSharedAlignment, location);
   return *static_cast<T*>(slot.array);
 }
 

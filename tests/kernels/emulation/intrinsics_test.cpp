@@ -12,7 +12,7 @@
 
 #include "gradamp/tests/kernels/emulation/device_array.h"
 #include "gradamp/tests/kernels/emulation/every_order.h"
-#include "gradamp/tests/kernels/emulation/words_kernels.h"
+#include "gradamp/tests/kernels/emulation/intrinsics_kernels.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {
@@ -21,18 +21,18 @@ using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::ElementsAreArray;
 
-TEST(Places, AreCountedFromX) {
+TEST(ThreadPositions, AreCountedFromX) {
   const dim3 grid(3, 2, 2), block(5, 4, 2);
   in_every_order([&] {
-    DeviceArray<Place> places(12 * 40);
-    run_places(grid, block, places.data());
+    DeviceArray<ThreadPosition> positions(12 * 40);
+    run_thread_positions(grid, block, positions.data());
     int number = 0;
-    for (const Place& place : places.host()) {
+    for (const ThreadPosition& position : positions.host()) {
       const int thread = number % 40, in_grid = number / 40;
-      EXPECT_THAT(place.thread, ElementsAre(thread % 5, thread / 5 % 4, thread / 20));
-      EXPECT_THAT(place.block, ElementsAre(in_grid % 3, in_grid / 3 % 2, in_grid / 6));
-      EXPECT_THAT(place.block_size, ElementsAre(5, 4, 2));
-      EXPECT_THAT(place.grid_size, ElementsAre(3, 2, 2));
+      EXPECT_THAT(position.thread, ElementsAre(thread % 5, thread / 5 % 4, thread / 20));
+      EXPECT_THAT(position.block, ElementsAre(in_grid % 3, in_grid / 3 % 2, in_grid / 6));
+      EXPECT_THAT(position.block_size, ElementsAre(5, 4, 2));
+      EXPECT_THAT(position.grid_size, ElementsAre(3, 2, 2));
       ++number;
     }
   });

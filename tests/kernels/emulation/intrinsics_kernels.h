@@ -9,11 +9,11 @@
 
 namespace gradamp::GRADAMP_GPU {
 
-struct Place {
+struct ThreadPosition {
   int thread[3], block[3], block_size[3], grid_size[3];
 };
-/// places[i] for the i-th thread of the grid.
-void run_places(dim3 grid, dim3 block, Place* places);
+/// positions[i] for the i-th thread of the grid.
+void run_thread_positions(dim3 grid, dim3 block, ThreadPosition* positions);
 
 /// Each thread writes to shared memory and reads its mirror image's value, a few times: output[i] = rounds * (n - 1 -
 /// i).
@@ -51,7 +51,7 @@ void run_atomics(AtomicResults* results, unsigned* old_add, unsigned* old_exchan
 /// Copies with accesses of 4, 8 or 16 bytes, streaming or not.
 void run_vector_copy(int bytes_at_once, bool streaming, const std::byte* source, std::byte* target, int bytes);
 
-/// Every value through the words that compute; see words_test.cpp for what they are held against.
+/// Every value through the words that compute; see intrinsics_test.cpp for what they are held against.
 struct MathResults {
   int popc, clz, ffs, mulhi, float_bits;
   unsigned umulhi;

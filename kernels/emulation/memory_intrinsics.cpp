@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "gradamp/kernels/emulation/memory_words.h"
+#include "gradamp/kernels/emulation/memory_intrinsics.h"
 
 #include <fmt/format.h>
 
@@ -8,9 +8,9 @@
 
 namespace gradamp::emulation {
 
-void fail_misaligned(const void* address, std::size_t bytes, const Site& site) {
-  fail_thread(fmt::format("access of {} bytes at {}: the address {} is not a multiple of that", bytes, to_string(site),
-                          address));
+void fail_misaligned(const void* address, std::size_t bytes, const SourceLocation& location) {
+  fail_thread(fmt::format("access of {} bytes at {}: the address {} is not a multiple of that", bytes,
+                          to_string(location), address));
 }
 
 void thread_fence() {

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+// The words of CUDA's device code that touch memory: atomics, and loads and stores with a cache hint. They are inlined
+// always, so that the instructions are the kernel's, whose lines the race checker names.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "gradamp/kernels/emulation/bfloat16.h"
+#include "gradamp/kernels/emulation/scheduler.h"
+#include "gradamp/kernels/emulation/source_location.h"
+#include "gradamp/kernels/emulation/vector_types.h"
+
+namespace gradamp::emulation {
+
+[[noreturn]] void fail_misaligned(const void* address, std::size_t bytes, const SourceLocation& location);
+
+/// The launch fails where `address` is not a multiple of `bytes`, as an access of that width needs it.
+inline void check_aligned(const void* address, std::size_t bytes,
+                          const SourceLocation& location = SourceLocation::here()) {
+  if (reinterpret_cast<std::uintptr_t>(address) % bytes != 0) [[unlikely]]
+    fail_misaligned(address, bytes, location);
+}
+
+/// The thread's access to one value that other blocks may change at the same time.
+template <typename T>
+[[gnu::always_inline]] inline std::atomic_ref<T> atomic_access(T* address, const SourceLocation& location) {
+  check_aligned(address, sizeof(T), location);
+  return std::atomic_ref<T>(*address);
+}
+
+/// Replaces *address by change(*address); returns what was there.
+template <typename T, typename Change>
+[[gnu::always_inline]] inline T update_atomically(T* address, Change change, const SourceLocation& location) {
+  const std::atomic_ref<T> value = atomic_access(address, location);
+  T old = value.load(std::memory_order_relaxed);
+  while (!value.compare_exchange_weak(old, change(old), std::memory_order_relaxed)) {
+  }
+  return old;
+}
+
+}  // namespace gradamp::emulation
+
+namespace gradamp::emulated {
+
+// std::type_identity_t: the type is the pointer's, and the value is converted to it, as CUDA's overloads do.
+
+template <typename T>
+[[gnu::always_inline]] inline T atomicAdd(T* address, std::type_identity_t<T> value,
+                                          emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  return emulation::atomic_access(address, location).fetch_add(value, std::memory_order_relaxed);
+}
+template <typename T>
+[[gnu::always_inline]] inline T atomicSub(T* address, std::type_identity_t<T> value,
+                                          emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  return emulation::atomic_access(address, location).fetch_sub(value, std::memory_order_relaxed);
+}
+template <typename T>
+[[gnu::always_inline]] inline T atomicOr(T* address, std::type_identity_t<T> value,
+                                         emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  return emulation::atomic_access(address, location).fetch_or(value, std::memory_order_relaxed);
+}
+template <typename T>
+[[gnu::always_inline]] inline T atomicAnd(T* address, std::type_identity_t<T> value,
+                                          emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  return emulation::atomic_access(address, location).fetch_and(value, std::memory_order_relaxed);
+}
+template <typename T>
+[[gnu::always_inline]] inline T atomicXor(T* address, std::type_identity_t<T> value,
+                                          emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  return emulation::atomic_access(address, location).fetch_xor(value, std::memory_order_relaxed);
+}
+template <typename T>
+[[gnu::always_inline]] inline T atomicExch(T* address, std::type_identity_t<T> value,
+                                           emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  return emulation::atomic_access(address, location).exchange(value, std::memory_order_relaxed);
+}
+template <typename T>
+[[gnu::always_inline]] inline T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T> value,
+                                          emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  emulation::atomic_access(address, location).compare_exchange_strong(expected, value, std::memory_order_relaxed);
+  return expected;
+}
+template <typename T>
+[[gnu::always_inline]] inline T atomicMin(T* address, std::type_identity_t<T> value,
+                                          emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  return emulation::update_atomically(
+      address, [=](T old) { return value < old ? value : old; }, location);
+}
+template <typename T>
+[[gnu::always_inline]] inline T atomicMax(T* address, std::type_identity_t<T> value,
+                                          emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  return emulation::update_atomically(
+      address, [=](T old) { return old < value ? value : old; }, location);
+}
+/// Counts up to `limit` and then begins at 0 again.
+[[gnu::always_inline]] inline unsigned atomicInc(
+    unsigned* address, unsigned limit, emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  return emulation::update_atomically(
+      address, [=](unsigned old) { return old >= limit ? 0 : old + 1; }, location);
+}
+
+// Hints to the cache mean nothing here; what CUDA needs aligned is checked.
+
+template <typename T>
+[[gnu::always_inline]] inline T __ldg(const T* address,
+                                      emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  emulation::check_aligned(address, sizeof(T), location);
+  return *address;
+}
+template <typename T>
+[[gnu::always_inline]] inline T __ldcs(const T* address,
+                                       emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  return __ldg(address, location);
+}
+template <typename T>
+[[gnu::always_inline]] inline T __ldcg(const T* address,
+                                       emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  return __ldg(address, location);
+}
+template <typename T>
+[[gnu::always_inline]] inline void __stcs(T* address, std::type_identity_t<T> value,
+                                          emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  emulation::check_aligned(address, sizeof(T), location);
+  *address = value;
+}
+
+}  // namespace gradamp::emulated

@@ -6,8 +6,6 @@
 #include <unordered_map>
 #include <utility>
 
-#include <omp.h>
-
 #include "gradamp/kernels/cpu/cpu_backend.h"
 #include "gradamp/kernels/cpu/onednn.h"
 
@@ -173,7 +171,7 @@ ConvolutionPrimitive OneDnn::make_convolution(ConvolutionKind kind, const Convol
 }
 
 const ConvolutionPrimitive& OneDnn::convolution(ConvolutionKind kind, const ConvolutionShape& shape) {
-  const auto key = std::make_pair(kind, shape);
+  const auto key = std::make_tuple(kind, shape, omp_get_max_threads());
   const auto found = convolutions_.find(key);
   return found != convolutions_.end() ? found->second
                                       : convolutions_.emplace(key, make_convolution(kind, shape)).first->second;
@@ -181,8 +179,7 @@ const ConvolutionPrimitive& OneDnn::convolution(ConvolutionKind kind, const Conv
 
 void CpuBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) {
   const Tensor &x = tensors.x, &weight = tensors.weight, &bias = tensors.bias, &y = tensors.y;
-  omp_set_num_threads(threads_);
-  with_onednn("conv2d_forward", [&] {
+  with_onednn("conv2d_forward", threads_, [&] {
     const auto kind = bias.defined() ? ConvolutionKind::kForwardBias : ConvolutionKind::kForward;
     const ConvolutionRun run(*onednn_, allocator_, kind, shape_of(x.shape(), weight.shape(), y.shape(), params));
     std::unordered_map<int, memory> arguments{
@@ -194,8 +191,7 @@ void CpuBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParams
 
 void CpuBackend::conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
                                        const Tensor& grad_x) {
-  omp_set_num_threads(threads_);
-  with_onednn("conv2d_backward_input", [&] {
+  with_onednn("conv2d_backward_input", threads_, [&] {
     const ConvolutionRun run(*onednn_, allocator_, ConvolutionKind::kBackwardInput,
                              shape_of(grad_x.shape(), weight.shape(), grad_y.shape(), params));
     run.execute({{DNNL_ARG_DIFF_DST, run.dst(grad_y)},
@@ -206,8 +202,7 @@ void CpuBackend::conv2d_backward_input(const Tensor& grad_y, const Tensor& weigh
 
 void CpuBackend::conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, const Conv2dParams& params,
                                         const Tensor& grad_weight) {
-  omp_set_num_threads(threads_);
-  with_onednn("conv2d_backward_filter", [&] {
+  with_onednn("conv2d_backward_filter", threads_, [&] {
     const ConvolutionRun run(*onednn_, allocator_, ConvolutionKind::kBackwardFilter,
                              shape_of(x.shape(), grad_weight.shape(), grad_y.shape(), params));
     run.execute({{DNNL_ARG_SRC, run.src(x)},

@@ -8,8 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include <omp.h>
-
 #include "gradamp/kernels/cpu/onednn.h"
 
 namespace gradamp {
@@ -61,9 +59,11 @@ class FinishedRead final : public PendingRead {
 }  // namespace
 
 CpuBackend::CpuBackend(int threads)
-    : threads_(threads > 0 ? threads : omp_get_max_threads()),
+    : threads_(OpenMpTeam(threads > 0 ? threads : omp_get_max_threads()).size()),
       allocator_(std::make_unique<HostMemory>(), kCached),
-      onednn_(std::make_unique<OneDnn>()) {}
+      onednn_(std::make_unique<OneDnn>()) {
+  limit_spinning();
+}
 
 CpuBackend::~CpuBackend() = default;
 

@@ -2,8 +2,6 @@
 // Linear layers by oneDNN's row-major matrix product.
 #include <vector>
 
-#include <omp.h>
-
 #include "gradamp/kernels/cpu/cpu_backend.h"
 #include "gradamp/kernels/cpu/onednn.h"
 #include "gradamp/kernels/cpu/parallel.h"
@@ -14,10 +12,10 @@ namespace {
 /// c (m, n) = op(a) op(b) with op(a) (m, k) and op(b) (k, n), all row-major and dense.
 void matmul(const char* operation, int threads, bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n,
             std::int64_t k, const Tensor& a, const Tensor& b, const Tensor& c) {
-  omp_set_num_threads(threads);
-  const dnnl_status_t status =
-      dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.0f, a.data<float>(), transpose_a ? m : k,
-                 b.data<float>(), transpose_b ? k : n, 0.0f, c.data<float>(), n);
+  const dnnl_status_t status = with_onednn(operation, threads, [&] {
+    return dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.0f, a.data<float>(),
+                      transpose_a ? m : k, b.data<float>(), transpose_b ? k : n, 0.0f, c.data<float>(), n);
+  });
   check(status == dnnl_success, "{}: oneDNN's matrix product reports status {}", operation, static_cast<int>(status));
 }
 

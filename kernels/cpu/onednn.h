@@ -4,11 +4,12 @@
 
 #include <cstdint>
 #include <map>
-#include <utility>
+#include <tuple>
 
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include "gradamp/core/error.h"
+#include "gradamp/kernels/cpu/openmp.h"
 
 namespace gradamp {
 
@@ -34,7 +35,7 @@ class OneDnn {
  public:
   OneDnn() : engine(dnnl::engine::kind::cpu, 0), stream(engine) {}
 
-  /// The primitive for this shape, made at its first use.
+  /// The primitive for this shape and number of threads, made at its first use. Call it within with_onednn.
   const ConvolutionPrimitive& convolution(ConvolutionKind kind, const ConvolutionShape& shape);
 
   dnnl::engine engine;
@@ -43,12 +44,13 @@ class OneDnn {
  private:
   ConvolutionPrimitive make_convolution(ConvolutionKind kind, const ConvolutionShape& shape) const;
 
-  std::map<std::pair<ConvolutionKind, ConvolutionShape>, ConvolutionPrimitive> convolutions_;
+  std::map<std::tuple<ConvolutionKind, ConvolutionShape, int>, ConvolutionPrimitive> convolutions_;
 };
 
-/// Runs `body` and turns oneDNN's exceptions into Error with the name of the operation.
+/// Runs `body` on up to `threads` threads and turns oneDNN's exceptions into Error with the name of the operation.
 template <typename Body>
-auto with_onednn(const char* operation, const Body& body) {
+auto with_onednn(const char* operation, int threads, const Body& body) {
+  const OpenMpTeam team(threads);
   try {
     return body();
   } catch (const dnnl::error& error) {

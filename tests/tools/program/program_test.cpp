@@ -186,5 +186,31 @@ TEST_F(Program, EvaluatesARunAsItWasTrained) {
                "checkpoint.safetensors");
 }
 
+double number_after(const std::string& text, const std::string& words) {
+  const std::size_t begin = text.find(words);
+  return begin == std::string::npos ? -1 : std::strtod(text.c_str() + begin + words.size(), nullptr);
+}
+
+TEST_F(Program, OpenMpsVariablesChangeNoNumber) {
+  const std::string train =
+      "train --device cpu --network resnet8 --train-images 40 --test-images 30 --batch-size 20 "
+      "--epochs 1 --run-folder ";
+  const Finished plain = run(train + "r", "OMP_NUM_THREADS=3");
+  ASSERT_EQ(plain.exit_code, 0) << plain.err;
+  EXPECT_THAT(plain.out, HasSubstr("cpu: 3 threads"));
+  const double loss = number_after(run("evaluate --run r").out, ": loss ");
+  int number = 0;
+  for (const char* variable :
+       {"OMP_THREAD_LIMIT=1", "OMP_THREAD_LIMIT=2", "OMP_MAX_ACTIVE_LEVELS=0", "OMP_DYNAMIC=true"}) {
+    SCOPED_TRACE(variable);
+    const std::string variables = fmt::format("OMP_NUM_THREADS=3 {} timeout 60", variable);
+    EXPECT_NEAR(number_after(run("evaluate --run r", variables).out, ": loss "), loss, 1e-4);
+    const Finished trained = run(fmt::format("{}r{}", train, ++number), variables);
+    EXPECT_EQ(trained.exit_code, 0) << trained.err;
+    EXPECT_NEAR(number_after(trained.out, "train loss "), number_after(plain.out, "train loss "), 1e-3);
+  }
+  EXPECT_THAT(run("info", "OMP_NUM_THREADS=3 OMP_THREAD_LIMIT=2").out, HasSubstr("2 threads"));
+}
+
 }  // namespace
 }  // namespace gradamp

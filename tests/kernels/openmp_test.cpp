@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+// The CPU backend as a guest: it computes with the threads that OpenMP gives, and leaves the caller's settings alone.
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include "gradamp/core/operations.h"
+#include "gradamp/tests/core/test_support.h"
+
+namespace gradamp {
+namespace {
+
+using namespace test;
+
+/// Outputs and gradients of a convolution and a linear layer, which oneDNN computes.
+struct Results {
+  std::vector<float> y, grad_x, grad_filter, logits, grad_weight;
+};
+
+Results compute(Backend& backend) {
+  const Shape image = {5, 9, 9, 24}, filter = {40, 3, 3, 24}, weight = {7, 9 * 9 * 40};
+  Variable x = parameter_of(backend, image, normal_values(image.count(), 1));
+  Variable w = parameter_of(backend, filter, normal_values(filter.count(), 2));
+  Variable m = parameter_of(backend, weight, normal_values(weight.count(), 3));
+  const Variable y = conv2d(x, w, {}, {1, 1});
+  const Variable logits = linear(flatten(y), m, {});
+  logits.backward(normal_tensor(backend, logits.shape(), 4));
+  return {y.value().to_host<float>(), x.grad().to_host<float>(), w.grad().to_host<float>(),
+          logits.value().to_host<float>(), m.grad().to_host<float>()};
+}
+
+void expect_near(const std::vector<float>& got, const std::vector<float>& expected) {
+  ASSERT_EQ(got.size(), expected.size());
+  double difference = 0, norm = 0;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    difference += std::pow(double(got[i]) - double(expected[i]), 2);
+    norm += std::pow(double(expected[i]), 2);
+  }
+  EXPECT_LE(std::sqrt(difference), 1e-5 * std::sqrt(norm));  // sums in another order
+}
+
+void expect_near(const Results& got, const Results& expected) {
+  expect_near(got.y, expected.y);
+  expect_near(got.grad_x, expected.grad_x);
+  expect_near(got.grad_filter, expected.grad_filter);
+  expect_near(got.logits, expected.logits);
+  expect_near(got.grad_weight, expected.grad_weight);
+}
+
+Results on_one_thread() { return compute(*make_backend({DeviceKind::kCpu}, BackendOptions{1})); }
+
+TEST(OpenMp, InsideAParallelRegionOneThreadComputes) {
+  const Results expected = on_one_thread();
+  const auto backend = make_backend({DeviceKind::kCpu}, BackendOptions{4});
+  compute(*backend);  // primitives of four threads exist
+  Results got;
+#pragma omp parallel num_threads(2)
+  {
+#pragma omp single
+    got = compute(*backend);
+  }
+  expect_near(got, expected);
+}
+
+TEST(OpenMp, DynamicTeams) {
+  const Results expected = on_one_thread();
+  omp_set_dynamic(1);
+  const Results got = compute(*make_backend({DeviceKind::kCpu}, BackendOptions{64}));
+  EXPECT_NE(omp_get_dynamic(), 0);
+  omp_set_dynamic(0);
+  expect_near(got, expected);
+}
+
+TEST(OpenMp, WithoutActiveLevels) {
+  const Results expected = on_one_thread();
+  const auto backend = make_backend({DeviceKind::kCpu}, BackendOptions{4});
+  compute(*backend);
+  const int levels = omp_get_max_active_levels();
+  omp_set_max_active_levels(0);
+  const Results got = compute(*backend);
+  omp_set_max_active_levels(levels);
+  expect_near(got, expected);
+}
+
+TEST(OpenMp, TheCallersNumberOfThreadsStays) {
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(7);
+  compute(*make_backend({DeviceKind::kCpu}, BackendOptions{2}));
+  EXPECT_EQ(omp_get_max_threads(), 7);
+  omp_set_num_threads(before);
+}
+
+}  // namespace
+}  // namespace gradamp

@@ -133,7 +133,9 @@ __global__ void math_kernel(float value, float other, int bits, MathResults* res
   result->float_bits = __float_as_int(value);
   result->back_from_bits = __uint_as_float(__float_as_uint(value));
   result->rsqrt = rsqrtf(fabsf(value));
+  result->exp = std::exp(value);
   result->exp_fast = __expf(value);
+  result->erfc = std::erfc(value);
   result->fma = __fmaf_rn(value, other, value);
   result->reciprocal = __frcp_rn(value);
   result->product = __fmul_rn(value, other);

@@ -55,7 +55,7 @@ void run_vector_copy(int bytes_at_once, bool streaming, const std::byte* source,
 struct MathResults {
   int popc, clz, ffs, mulhi, float_bits;
   unsigned umulhi;
-  float back_from_bits, rsqrt, exp_fast, fma, reciprocal, product, smaller, larger;
+  float back_from_bits, rsqrt, exp, exp_fast, erfc, fma, reciprocal, product, smaller, larger;
   bool is_finite, is_nan;
   int smaller_int, larger_int;
 };

@@ -286,7 +286,14 @@ TEST(Math, FloatingPoint) {
   EXPECT_EQ(result.larger, 3.0f);
   EXPECT_TRUE(result.is_finite);
   EXPECT_FALSE(result.is_nan);
+  for (const float value : {-100.0f, -9.5f, -2.25f, -0.125f, 0.0f, 0.375f, 1.5f, 8.75f, 80.0f, 100.0f}) {
+    const MathResults at_value = math(value, 1, 0);
+    EXPECT_FLOAT_EQ(at_value.exp, static_cast<float>(std::exp(double{value}))) << value;
+    EXPECT_FLOAT_EQ(at_value.erfc, static_cast<float>(std::erfc(double{value}))) << value;
+  }
   const float nan = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_TRUE(std::isnan(math(nan, 3, 0).exp));
+  EXPECT_TRUE(std::isnan(math(nan, 3, 0).erfc));
   EXPECT_EQ(math(nan, 3, 0).smaller, 3.0f);  // of a NaN and a number the number
   EXPECT_EQ(math(nan, 3, 0).larger, 3.0f);
   EXPECT_TRUE(math(nan, 3, 0).is_nan);

@@ -73,6 +73,26 @@ inline std::uint32_t to_tf32(float value) {
   return (std::isinf(value) ? bits : bits + 0x1000u) & 0xFFFFE000u;
 }
 
+/// cvt.sat: clamped to [0, 1]; a NaN becomes 0.
+inline float saturate(float value) { return value > 0 ? std::fmin(value, 1.0f) : 0.0f; }
+
+/// .ftz: a subnormal number becomes a zero of its sign.
+inline float flushed(float value) {
+  return std::fpclassify(value) == FP_SUBNORMAL ? std::copysign(0.0f, value) : value;
+}
+
+/// fma.rm.f32: the largest float that is not above a b + c.
+inline float fma_down(float a, float b, float c) {
+  const double product = double{a} * b;  // exact: 48 bits
+  const double sum = product + c;
+  // The sum's rounding error (D. E. Knuth's TwoSum), also exact.
+  const double addend = sum - product;
+  const double error = (product - (sum - addend)) + (double{c} - addend);
+  const auto nearest = static_cast<float>(sum);
+  const bool is_above = nearest > sum || (nearest == sum && error < 0);
+  return is_above ? std::nextafter(nearest, -INFINITY) : nearest;
+}
+
 /// bfi.b32: the low `length` bits of `value` at `position` of `base`.
 inline std::uint32_t insert_bits(std::uint32_t value, std::uint32_t base, std::uint32_t position,
                                  std::uint32_t length) {

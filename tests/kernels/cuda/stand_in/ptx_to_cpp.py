@@ -250,6 +250,8 @@ def convert(kernel, parts, operands):
         "cvt.rn.bf16.f32": lambda: f"to_bf16({kernel.value(source, 'f32')})",
         "cvt.f32.bf16": lambda: f"uint32_t({kernel.value(source, 'b16')}) << 16",  # the bits
         "cvt.rna.tf32.f32": lambda: f"to_tf32({kernel.value(source, 'f32')})",
+        "cvt.sat.f32.f32": lambda: f"__builtin_bit_cast(uint32_t, saturate({kernel.value(source, 'f32')}))",
+        "cvt.rzi.f32.f32": lambda: f"__builtin_bit_cast(uint32_t, std::trunc({kernel.value(source, 'f32')}))",
     }.get(".".join(parts))
     if special:
         return assign(target, special())
@@ -319,6 +321,11 @@ def fused_multiply_add(kernel, parts, operands):
                                f"({', '.join(kernel.values(operands[1:], parts[-1]))})", parts[-1])
 
 
+@instruction("fma.rm.f32")
+def fused_multiply_add_down(kernel, parts, operands):
+    return assign(operands[0], f"fma_down({', '.join(kernel.values(operands[1:], 'f32'))})", "f32")
+
+
 @instruction("div", "rem")
 def divide(kernel, parts, operands):
     kind = parts[-1]
@@ -339,6 +346,11 @@ def approximate_reciprocal(kernel, parts, operands):
     return assign(operands[0], f"__builtin_bit_cast(uint64_t, 1 / {kernel.value(operands[1], 'f64')}) >> 32 << 32")
 
 
+@instruction("rcp.approx.ftz.f32")
+def approximate_reciprocal_f32(kernel, parts, operands):
+    return assign(operands[0], f"flushed(1.0f / flushed({kernel.value(operands[1], 'f32')}))", "f32")
+
+
 @instruction("sqrt.rn.f32", "sqrt.rn.f64")
 def square_root(kernel, parts, operands):
     return assign(operands[0], f"std::sqrt({kernel.value(operands[1], parts[-1])})", parts[-1])
@@ -347,6 +359,11 @@ def square_root(kernel, parts, operands):
 @instruction("ex2.approx.f32")
 def power_of_two(kernel, parts, operands):
     return assign(operands[0], f"std::exp2({kernel.value(operands[1], 'f32')})", "f32")
+
+
+@instruction("ex2.approx.ftz.f32")
+def power_of_two_flushed(kernel, parts, operands):
+    return assign(operands[0], f"flushed(std::exp2(flushed({kernel.value(operands[1], 'f32')})))", "f32")
 
 
 @instruction("rsqrt.approx.f32")
@@ -361,6 +378,12 @@ def extremum(kernel, parts, operands):
     if kind[0] == "f":
         return assign(operands[0], f"std::f{parts[0]}({arguments})", kind) if parts[1] == kind else None
     return assign(operands[0], f"std::{parts[0]}<{CPP_TYPES[kind]}>({arguments})")
+
+
+@instruction("copysign")
+def copy_sign(kernel, parts, operands):
+    sign, magnitude = kernel.values(operands[1:], parts[-1])
+    return assign(operands[0], f"std::copysign({magnitude}, {sign})", parts[-1])
 
 
 @instruction("abs")

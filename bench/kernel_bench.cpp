@@ -110,6 +110,31 @@ Kernel make_add(const Bench& bench, const Shape& shape, int sets) {
       [](const auto& x) { return x[0] + x[1]; });
 }
 
+Kernel make_mul(const Bench& bench, const Shape& shape, int sets) {
+  return elementwise<2>(
+      bench, shape, sets, [&bench](const std::vector<Tensor>& t) { bench.backend().mul(t[0], t[1], t[2]); },
+      [](const auto& x) { return x[0] * x[1]; });
+}
+
+Kernel make_sigmoid(const Bench& bench, const Shape& shape, int sets) {
+  return elementwise<1>(
+      bench, shape, sets,
+      [&bench](const std::vector<Tensor>& t) { bench.backend().unary_forward(UnaryFunction::kSigmoid, t[0], t[1]); },
+      [](const auto& x) { return 1 / (1 + std::exp(-x[0])); });
+}
+
+Kernel make_sigmoid_backward(const Bench& bench, const Shape& shape, int sets) {
+  return elementwise<2>(
+      bench, shape, sets,
+      [&bench](const std::vector<Tensor>& t) {
+        bench.backend().unary_backward(UnaryFunction::kSigmoid, t[0], t[1], t[2]);
+      },
+      [](const auto& x) {
+        const double y = 1 / (1 + std::exp(-x[1]));
+        return x[0] * y * (1 - y);
+      });
+}
+
 Kernel make_scale(const Bench& bench, const Shape& shape, int sets) {
   const Tensor half = Tensor::from_host(bench.backend(), {1}, std::vector<float>{0.5f});
   return elementwise<1>(
@@ -565,6 +590,9 @@ const std::vector<Entry>& entries() {
       {"relu", 2, 0, make_relu},
       {"relu_backward", 3, 0, make_relu_backward},
       {"add", 3, 0, make_add},
+      {"mul", 3, 0, make_mul},
+      {"sigmoid", 2, 0, make_sigmoid},
+      {"sigmoid_backward", 3, 0, make_sigmoid_backward},
       {"batch_norm_relu_with_moments", 2, 0, forward({.moments = true})},
       {"batch_norm_residual_relu_with_moments", 3, 0, forward({.residual = true, .moments = true})},
       {"batch_norm_relu", 3, 0, forward({})},

@@ -21,6 +21,7 @@
 #include "gradamp/core/operation_params.h"
 #include "gradamp/core/step_state.h"
 #include "gradamp/core/tensor.h"
+#include "gradamp/core/unary_functions.h"
 
 namespace gradamp {
 
@@ -156,6 +157,12 @@ class Backend {
   virtual void relu_backward(const Tensor& grad_y, const Tensor& y, const Tensor& grad_x) = 0;
   /// sum = a + b, elementwise; `sum` may be `a`.
   virtual void add(const Tensor& a, const Tensor& b, const Tensor& sum) = 0;
+  /// product = a * b, elementwise.
+  virtual void mul(const Tensor& a, const Tensor& b, const Tensor& product) = 0;
+  /// y = f(x), elementwise. Computed in f32.
+  virtual void unary_forward(UnaryFunction function, const Tensor& x, const Tensor& y) = 0;
+  /// grad_x = f'(x) grad_y. It reads x because in bf16 y would have too few digits for the derivative.
+  virtual void unary_backward(UnaryFunction function, const Tensor& grad_y, const Tensor& x, const Tensor& grad_x) = 0;
   /// y = scale[index] * x; `scale` is f32 on the device.
   virtual void scale(const Tensor& x, const Tensor& scale, std::int64_t index, const Tensor& y) = 0;
 

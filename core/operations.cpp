@@ -64,8 +64,24 @@ void check_inputs(const char* operation, std::initializer_list<Input> required,
     if (input.tensor) check_input(input);
 }
 
+void check_floating(const char* operation, const char* what, const Tensor& tensor) {
+  check(tensor.dtype() == DType::kF32 || tensor.dtype() == DType::kBF16, "{}: expected {} of f32 or bf16, got {}",
+        operation, what, name_of(tensor.dtype()));
+}
+
 Tensor empty_like(const Variable& x, const Shape& shape) {
   return Tensor::empty(x.backend(), shape, x.value().dtype());
+}
+
+/// The operation of that name: `function` of every element.
+Variable unary(const char* operation, UnaryFunction function, const Variable& x) {
+  check_inputs(operation, {{"input", x}});
+  check_floating(operation, "input", x.value());
+  Tensor y = empty_like(x, x.shape());
+  x.backend().unary_forward(function, x.value(), y);
+  return make_result(y, {x}, [x, function](const Tensor& grad_y) {
+    x.receive_grad_from([&](const Tensor& out) { grad_y.backend().unary_backward(function, grad_y, x.value(), out); });
+  });
 }
 
 }  // namespace
@@ -184,6 +200,22 @@ Variable add(const Variable& a, const Variable& b) {
     b.receive_grad(grad_sum);
   });
 }
+
+Variable mul(const Variable& a, const Variable& b) {
+  check_inputs("mul", {{"first operand", a}, {"second operand", b}});
+  check_floating("mul", "first operand", a.value());
+  check_shape("mul", "second operand", b.value(), a.shape());
+  check_dtype("mul", "second operand", b.value(), a.value().dtype());
+  Tensor product = empty_like(a, a.shape());
+  a.backend().mul(a.value(), b.value(), product);
+  return make_result(product, {a, b}, [a, b](const Tensor& grad_product) {
+    Backend& backend = grad_product.backend();
+    a.receive_grad_from([&](const Tensor& out) { backend.mul(grad_product, b.value(), out); });
+    b.receive_grad_from([&](const Tensor& out) { backend.mul(grad_product, a.value(), out); });
+  });
+}
+
+Variable sigmoid(const Variable& x) { return unary("sigmoid", UnaryFunction::kSigmoid, x); }
 
 Variable scale_grad(const Variable& x, const Tensor& factors, std::int64_t index) {
   check_inputs("scale_grad", {{"input", x}, {"factors", factors}});

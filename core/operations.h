@@ -27,6 +27,10 @@ Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchN
 Variable relu(const Variable& x);
 /// a + b of one shape.
 Variable add(const Variable& a, const Variable& b);
+/// The elementwise product a * b, both of one shape and type.
+Variable mul(const Variable& a, const Variable& b);
+/// 1 / (1 + e^-x), elementwise.
+Variable sigmoid(const Variable& x);
 /// x itself; its gradient is multiplied by factors[index] on the way back ([GA], placement `backprop`).
 Variable scale_grad(const Variable& x, const Tensor& factors, std::int64_t index);
 

@@ -6,11 +6,7 @@
 
 #include <cstdint>
 
-#if defined(__CUDACC__)
-#define GRADAMP_HOST_DEVICE __host__ __device__
-#else
-#define GRADAMP_HOST_DEVICE
-#endif
+#include "gradamp/core/host_device.h"
 
 namespace gradamp {
 

@@ -35,6 +35,37 @@ void CpuBackend::add(const Tensor& a, const Tensor& b, const Tensor& sum) {
   });
 }
 
+void CpuBackend::mul(const Tensor& a, const Tensor& b, const Tensor& product) {
+  const float* left = a.data<float>();
+  const float* right = b.data<float>();
+  float* out = product.data<float>();
+  parallel_ranges(threads_, a.count(), kElementwiseGrain, [=](std::int64_t begin, std::int64_t end) {
+#pragma omp simd
+    for (std::int64_t i = begin; i < end; ++i) out[i] = left[i] * right[i];
+  });
+}
+
+void CpuBackend::unary_forward(UnaryFunction function, const Tensor& x, const Tensor& y) {
+  const float* in = x.data<float>();
+  float* out = y.data<float>();
+  with_function(function, [&](auto f) {
+    parallel_ranges(threads_, x.count(), kElementwiseGrain, [=](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) out[i] = f.value(in[i]);
+    });
+  });
+}
+
+void CpuBackend::unary_backward(UnaryFunction function, const Tensor& grad_y, const Tensor& x, const Tensor& grad_x) {
+  const float* grad = grad_y.data<float>();
+  const float* in = x.data<float>();
+  float* out = grad_x.data<float>();
+  with_function(function, [&](auto f) {
+    parallel_ranges(threads_, x.count(), kElementwiseGrain, [=](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) out[i] = f.derivative(in[i]) * grad[i];
+    });
+  });
+}
+
 void CpuBackend::scale(const Tensor& x, const Tensor& scale, std::int64_t index, const Tensor& y) {
   const float* in = x.data<float>();
   const float factor = scale.data<float>()[index];

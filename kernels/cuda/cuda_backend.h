@@ -56,6 +56,9 @@ class CudaBackend final : public Backend {
   void relu_forward(const Tensor& x, const Tensor& y) override;
   void relu_backward(const Tensor& grad_y, const Tensor& y, const Tensor& grad_x) override;
   void add(const Tensor& a, const Tensor& b, const Tensor& sum) override;
+  void mul(const Tensor& a, const Tensor& b, const Tensor& product) override;
+  void unary_forward(UnaryFunction function, const Tensor& x, const Tensor& y) override;
+  void unary_backward(UnaryFunction function, const Tensor& grad_y, const Tensor& x, const Tensor& grad_x) override;
   void scale(const Tensor& x, const Tensor& scale, std::int64_t index, const Tensor& y) override;
 
   void max_pool2d_forward(const Tensor& x, const Pool2dParams& params, const Tensor& y, const Tensor& argmax) override;

@@ -107,6 +107,18 @@ void CudaBackend::add(const Tensor& a, const Tensor& b, const Tensor& sum) {
   launch_add(stream(), a.dtype(), a.count(), a.raw_data(), b.raw_data(), sum.raw_data());
 }
 
+void CudaBackend::mul(const Tensor& a, const Tensor& b, const Tensor& product) {
+  launch_mul(stream(), a.dtype(), a.count(), a.raw_data(), b.raw_data(), product.raw_data());
+}
+
+void CudaBackend::unary_forward(UnaryFunction function, const Tensor& x, const Tensor& y) {
+  launch_unary(stream(), function, x.dtype(), x.count(), x.raw_data(), y.raw_data());
+}
+
+void CudaBackend::unary_backward(UnaryFunction function, const Tensor& grad_y, const Tensor& x, const Tensor& grad_x) {
+  launch_unary_backward(stream(), function, x.dtype(), x.count(), grad_y.raw_data(), x.raw_data(), grad_x.raw_data());
+}
+
 void CudaBackend::scale(const Tensor& x, const Tensor& scale, std::int64_t index, const Tensor& y) {
   launch_scale(stream(), x.dtype(), x.count(), x.raw_data(), scale.data<float>() + index, y.raw_data());
 }

@@ -59,6 +59,17 @@ struct ReluBackward {
 struct Add {
   __device__ float operator()(float a, float b) const { return a + b; }
 };
+struct Mul {
+  __device__ float operator()(float a, float b) const { return a * b; }
+};
+template <typename Function>
+struct Value {
+  __device__ float operator()(float x) const { return Function::value(x); }
+};
+template <typename Function>
+struct ValueBackward {
+  __device__ float operator()(float grad_y, float x) const { return Function::derivative(x) * grad_y; }
+};
 struct Scale {
   const float* factor;
   __device__ float operator()(float x) const { return __ldg(factor) * x; }
@@ -132,6 +143,33 @@ void launch_add(cudaStream_t stream, DType type, std::int64_t count, const void*
   with_type(type, [&](auto zero) {
     using T = decltype(zero);
     launch_map(stream, count, Add{}, static_cast<T*>(sum), static_cast<const T*>(a), static_cast<const T*>(b));
+  });
+}
+
+void launch_mul(cudaStream_t stream, DType type, std::int64_t count, const void* a, const void* b, void* product) {
+  with_type(type, [&](auto zero) {
+    using T = decltype(zero);
+    launch_map(stream, count, Mul{}, static_cast<T*>(product), static_cast<const T*>(a), static_cast<const T*>(b));
+  });
+}
+
+void launch_unary(cudaStream_t stream, UnaryFunction function, DType type, std::int64_t count, const void* x, void* y) {
+  with_function(function, [&](auto f) {
+    with_type(type, [&](auto zero) {
+      using T = decltype(zero);
+      launch_map(stream, count, Value<decltype(f)>{}, static_cast<T*>(y), static_cast<const T*>(x));
+    });
+  });
+}
+
+void launch_unary_backward(cudaStream_t stream, UnaryFunction function, DType type, std::int64_t count,
+                           const void* grad_y, const void* x, void* grad_x) {
+  with_function(function, [&](auto f) {
+    with_type(type, [&](auto zero) {
+      using T = decltype(zero);
+      launch_map(stream, count, ValueBackward<decltype(f)>{}, static_cast<T*>(grad_x), static_cast<const T*>(grad_y),
+                 static_cast<const T*>(x));
+    });
   });
 }
 

@@ -7,6 +7,7 @@
 #include "gradamp/core/dtype.h"
 #include "gradamp/core/operation_params.h"
 #include "gradamp/core/step_counters.h"
+#include "gradamp/core/unary_functions.h"
 #include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {
@@ -18,6 +19,13 @@ void launch_relu_backward(cudaStream_t stream, DType type, std::int64_t count, c
                           void* grad_x);
 /// sum = a + b; `sum` may be `a`.
 void launch_add(cudaStream_t stream, DType type, std::int64_t count, const void* a, const void* b, void* sum);
+/// product = a * b.
+void launch_mul(cudaStream_t stream, DType type, std::int64_t count, const void* a, const void* b, void* product);
+/// y = f(x).
+void launch_unary(cudaStream_t stream, UnaryFunction function, DType type, std::int64_t count, const void* x, void* y);
+/// grad_x = f'(x) grad_y.
+void launch_unary_backward(cudaStream_t stream, UnaryFunction function, DType type, std::int64_t count,
+                           const void* grad_y, const void* x, void* grad_x);
 /// y = *factor * x.
 void launch_scale(cudaStream_t stream, DType type, std::int64_t count, const void* x, const float* factor, void* y);
 /// y = x, converted to another type.

@@ -103,6 +103,10 @@ TEST_P(OperationsTest, ShapeOperationsRefuse) {
               add(variable({2, 3}), variable({3, 2}));
             }),
             "add: expected second operand of shape [2, 3], got [3, 2]");
+  EXPECT_EQ(error_of([&] {
+              mul(variable({2, 3}), variable({3, 2}));
+            }),
+            "mul: expected second operand of shape [2, 3], got [3, 2]");
   EXPECT_EQ(error_of([&] { flatten(variable({})); }),
             "flatten: expected an input of 1 dimension or more, got a scalar");
   EXPECT_EQ(error_of([&] {
@@ -120,6 +124,14 @@ TEST_P(OperationsTest, ShapeOperationsRefuse) {
   const Tensor factors = Tensor::zeros(backend(), {3});
   EXPECT_EQ(error_of([&] { scale_grad(variable({2}), factors, 3); }), "scale_grad: expected an index below 3, got 3");
   EXPECT_NE(error_of([&] { scale_grad(variable({2}), factors, -1); }), "");
+}
+
+TEST_P(OperationsTest, ElementTypesAreRefused) {
+  const Variable f32 = variable({6}), i32{integers({6})};
+  const Variable bf16(Tensor::zeros(backend(), {6}, DType::kBF16));
+  EXPECT_EQ(error_of([&] { mul(i32, i32); }), "mul: expected first operand of f32 or bf16, got i32");
+  EXPECT_EQ(error_of([&] { mul(f32, bf16); }), "mul: expected second operand of f32, got bf16");
+  EXPECT_EQ(error_of([&] { sigmoid(i32); }), "sigmoid: expected input of f32 or bf16, got i32");
 }
 
 TEST_P(OperationsTest, LinearRefuses) {
@@ -201,6 +213,10 @@ std::vector<std::pair<std::string, std::function<void()>>> operations(const Vari
            [=] {
              add(x, zeros({2, 4, 4, 3}));
            }},
+          {"mul",
+           [=] {
+             mul(x, zeros({2, 4, 4, 3}));
+           }},
           {"scale_grad", [=] { scale_grad(x, vector, 0); }},
           {"linear",
            [=] {
@@ -230,7 +246,9 @@ TEST_P(OperationsTest, TensorsOfTwoBackendsAreRefused) {
 TEST_P(OperationsTest, UndefinedInputsAreRefused) {
   for (const auto& [name, operation] : operations({}, variable({1}))) {
     if (name == "gather_batch") continue;  // takes tensors
-    const char* what = name == "add" ? "first operand" : name == "softmax_cross_entropy" ? "logits" : "input";
+    const char* what = name == "add" || name == "mul"    ? "first operand"
+                       : name == "softmax_cross_entropy" ? "logits"
+                                                         : "input";
     EXPECT_EQ(error_of(operation), name + ": expected " + what + ", got an undefined tensor");
   }
   const Variable x = variable({2, 4, 4, 3});
@@ -243,6 +261,7 @@ TEST_P(OperationsTest, EmptyTensorsAreRefused) {
   const Variable x = variable({0, 4, 4, 3});
   for (const auto& [name, operation] :
        std::vector<std::pair<std::string, std::function<void()>>>{{"relu", [&] { relu(x); }},
+                                                                  {"sigmoid", [&] { sigmoid(x); }},
                                                                   {"max_pool2d", [&] { max_pool2d(x, {}); }},
                                                                   {"avg_pool2d", [&] { avg_pool2d(x, {}); }},
                                                                   {"global_avg_pool", [&] { global_avg_pool(x); }},

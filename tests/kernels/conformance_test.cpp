@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -238,6 +239,19 @@ class Conformance : public ::testing::TestWithParam<std::tuple<TestDevice, std::
 TEST_P(Conformance, AgreesWithTheReference) {
   for_each_case(operation_, [&](const OperationCase& operation_case) {
     check_case(*backend_, operation_case, device_.options.precision);
+  });
+}
+
+// A loss that is not finite stops a run: no operation may hide a NaN on its way.
+TEST_P(Conformance, ANaNOfTheFirstElementIsInTheOutput) {
+  bool is_first = true;  // (in later cases of dropout the element can be a dropped one)
+  for_each_case(operation_, [&](const OperationCase& operation_case) {
+    if (!std::exchange(is_first, false)) return;
+    Values values = input_values(operation_case);
+    values[0][0] = NAN;
+    const Shape y_shape = operation_case.forward(arrays_of(operation_case, values)).shape;
+    const std::vector<float> y = floats(compute(*backend_, operation_case, values, y_shape, false).y);
+    EXPECT_TRUE(std::any_of(y.begin(), y.end(), [](float value) { return std::isnan(value); }));
   });
 }
 

@@ -271,6 +271,18 @@ void add_elementwise_cases(Cases& cases) {
     add_case.step = step;
     cases.push_back(add_case);
 
+    OperationCase mul_case;
+    mul_case.operation = "mul";
+    mul_case.name = join(shape);
+    mul_case.inputs = {{shape}, {shape}};
+    mul_case.compute = [](const Variables& in) { return mul(in[0], in[1]); };
+    mul_case.forward = [](const Arrays& in) { return reference::mul(in[0], in[1]); };
+    mul_case.backward = [](const Arrays& in, const Array& grad) {
+      return Arrays{reference::mul(grad, in[1]), reference::mul(grad, in[0])};
+    };
+    mul_case.step = step;
+    cases.push_back(mul_case);
+
     OperationCase scale_case;
     scale_case.operation = "scale_grad";
     scale_case.name = join(shape);
@@ -314,6 +326,50 @@ void add_elementwise_cases(Cases& cases) {
       dropout_case.step = step;
       cases.push_back(dropout_case);
     }
+  }
+}
+
+// Elementwise functions of core/unary_functions.h.
+
+struct UnaryRow {
+  const char* operation;
+  Variable (*compute)(const Variable& x);
+  double (*reference)(double x);
+};
+
+const UnaryRow kUnaryRows[] = {
+    {"sigmoid", sigmoid, [](double x) { return 1 / (1 + std::exp(-x)); }},
+};
+
+OperationCase unary_case(const UnaryRow& row, const Shape& shape, Fill fill) {
+  OperationCase result;
+  result.operation = row.operation;
+  result.name = join(shape) + (fill == Fill::kHuge ? " huge" : "");
+  result.inputs = {{shape, fill}};
+  result.compute = [row](const Variables& in) { return row.compute(in[0]); };
+  result.forward = [row](const Arrays& in) {
+    Array y = in[0];
+    for (double& value : y.values) value = row.reference(value);
+    return y;
+  };
+  // Central differences of the one element that an output depends on: exact to about 1e-9.
+  result.backward = [row](const Arrays& in, const Array& grad_y) {
+    Array grad_x = grad_y;
+    for (std::int64_t i = 0; i < grad_x.shape.count(); ++i) {
+      const double x = in[0].at(i), step = 1e-6 * std::max(1.0, std::abs(x));
+      grad_x.at(i) *= (row.reference(x + step) - row.reference(x - step)) / (2 * step);
+    }
+    return Arrays{grad_x};
+  };
+  result.step = fill == Fill::kNormal && shape.count() <= 315 ? kStep : 0;
+  return result;
+}
+
+void add_unary_cases(Cases& cases) {
+  for (const UnaryRow& row : kUnaryRows) {
+    for (const Shape& shape : {Shape{3, 5, 7, 3}, Shape{1, 3}, Shape{130}, Shape{1, 5, 7, 64}, kLarge})
+      cases.push_back(unary_case(row, shape, Fill::kNormal));
+    cases.push_back(unary_case(row, {3, 5, 7, 8}, Fill::kHuge));
   }
 }
 
@@ -488,6 +544,7 @@ const std::vector<OperationCase>& operation_cases() {
     add_batch_norm_cases(cases);
     add_batch_norm_of_conv_cases(cases);
     add_elementwise_cases(cases);
+    add_unary_cases(cases);
     add_pool_cases(cases);
     add_shape_cases(cases);
     add_linear_cases(cases);

@@ -173,6 +173,12 @@ Array add(const Array& a, const Array& b) {
   return sum;
 }
 
+Array mul(const Array& a, const Array& b) {
+  Array product = a;
+  for (std::int64_t i = 0; i < a.shape.count(); ++i) product.at(i) *= b.at(i);
+  return product;
+}
+
 Array max_pool2d(const Array& x, const Pool2dParams& params) {
   Array y(pooled_shape(x.shape, params));
   for_each_window(y.shape, params, [&](auto i, auto n, auto c, auto h0, auto w0) {

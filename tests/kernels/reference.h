@@ -50,6 +50,8 @@ Array relu(const Array& x);
 /// Every value to 8 significant bits, the nearest, the even one of two; normal numbers only.
 Array round_to_bf16(const Array& x);
 Array add(const Array& a, const Array& b);
+/// The elementwise product.
+Array mul(const Array& a, const Array& b);
 
 /// Of several maxima the first in the window counts.
 Array max_pool2d(const Array& x, const Pool2dParams& params);

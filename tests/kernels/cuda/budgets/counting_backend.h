@@ -80,6 +80,11 @@ class CountingBackend final : public Backend {
     count({grad_y, y, grad_x});
   }
   void add(const Tensor& a, const Tensor& b, const Tensor& sum) override { count({a, b, sum}); }
+  void mul(const Tensor& a, const Tensor& b, const Tensor& product) override { count({a, b, product}); }
+  void unary_forward(UnaryFunction, const Tensor& x, const Tensor& y) override { count({x, y}); }
+  void unary_backward(UnaryFunction, const Tensor& grad_y, const Tensor& x, const Tensor& grad_x) override {
+    count({grad_y, x, grad_x});
+  }
   void scale(const Tensor& x, const Tensor&, std::int64_t, const Tensor& y) override { count({x, y}); }
 
   void max_pool2d_forward(const Tensor& x, const Pool2dParams&, const Tensor& y, const Tensor& argmax) override {

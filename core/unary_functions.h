@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// Elementwise functions of one variable, written once for all backends: f and its derivative in f32. A function is an
+// enumerator, a struct and a case of with_function.
+#pragma once
+
+#include <cmath>
+
+#include "gradamp/core/host_device.h"
+
+namespace gradamp {
+
+enum class UnaryFunction { kSigmoid };
+
+struct Sigmoid {
+  /// 1 / (1 + e^-x). If e^-x overflows, the result is 0.
+  static GRADAMP_HOST_DEVICE float value(float x) { return 1.0f / (1.0f + std::exp(-x)); }
+  /// e^-|x| / (1 + e^-|x|)^2. It equals value (1 - value), which loses all digits of a value near 1.
+  static GRADAMP_HOST_DEVICE float derivative(float x) {
+    const float power = std::exp(-std::fabs(x));
+    return power / ((1.0f + power) * (1.0f + power));
+  }
+};
+
+/// Calls `body` with an object of the function's struct.
+template <typename Body>
+void with_function(UnaryFunction function, const Body& body) {
+  switch (function) {
+    case UnaryFunction::kSigmoid: return body(Sigmoid{});
+  }
+}
+
+}  // namespace gradamp

@@ -135,6 +135,26 @@ Kernel make_sigmoid_backward(const Bench& bench, const Shape& shape, int sets) {
       });
 }
 
+/// Over the channels of each pixel.
+Kernel make_softmax(const Bench& bench, const Shape& shape, int sets) {
+  const auto all = std::make_shared<Sets>(random_sets(bench, sets, {shape, shape}));
+  Kernel kernel;
+  kernel.call = [&bench, all](int set) { bench.backend().softmax_forward(at(all, set)[0], at(all, set)[1]); };
+  kernel.verify = [all, call = kernel.call] {
+    const std::vector<float> x = host_values(at(all, 0)[0]);
+    const std::int64_t channels = at(all, 0)[0].shape()[3];
+    verify_at_indices(
+        "softmax", at(all, 0)[1], [&] { call(0); },
+        [&](std::int64_t index) {
+          const auto power = [&](std::int64_t i) { return std::exp(double{x[static_cast<std::size_t>(i)]}); };
+          double total = 0;
+          for (std::int64_t c = 0; c < channels; ++c) total += power(index / channels * channels + c);
+          return power(index) / total;
+        });
+  };
+  return kernel;
+}
+
 Kernel make_scale(const Bench& bench, const Shape& shape, int sets) {
   const Tensor half = Tensor::from_host(bench.backend(), {1}, std::vector<float>{0.5f});
   return elementwise<1>(
@@ -486,7 +506,7 @@ std::vector<std::int32_t> random_labels(std::int64_t count, std::uint32_t bound,
 }
 
 /// `rows` of `classes` logits: the loss, and its gradient where it is largest and smallest.
-Kernel make_softmax(const Bench& bench, std::int64_t rows, std::int64_t classes) {
+Kernel make_cross_entropy(const Bench& bench, std::int64_t rows, std::int64_t classes) {
   Backend& backend = bench.backend();
   const Tensor logits = random_tensor(backend, {rows, classes}, DType::kF32, 1);
   const std::vector<std::int32_t> host_labels = random_labels(rows, static_cast<std::uint32_t>(classes), 2);
@@ -593,6 +613,7 @@ const std::vector<Entry>& entries() {
       {"mul", 3, 0, make_mul},
       {"sigmoid", 2, 0, make_sigmoid},
       {"sigmoid_backward", 3, 0, make_sigmoid_backward},
+      {"softmax", 2, 0, make_softmax},
       {"batch_norm_relu_with_moments", 2, 0, forward({.moments = true})},
       {"batch_norm_residual_relu_with_moments", 3, 0, forward({.residual = true, .moments = true})},
       {"batch_norm_relu", 3, 0, forward({})},
@@ -646,7 +667,7 @@ void add_others(const Bench& bench, std::int64_t batch) {
   for (const auto& [rows, classes] : {std::pair<std::int64_t, std::int64_t>{batch, 10}, {64 * batch, 100}}) {
     add_benchmark(
         fmt::format("softmax_cross_entropy/{}x{}", rows, classes), bench, [&bench, rows = rows, classes = classes] {
-          return measure(bench, make_softmax(bench, rows, classes), 1, 8.0 * static_cast<double>(rows * classes));
+          return measure(bench, make_cross_entropy(bench, rows, classes), 1, 8.0 * static_cast<double>(rows * classes));
         });
   }
   const std::int64_t images = bench.quick() ? 2 * batch : std::max<std::int64_t>(50'000, 64 * batch);

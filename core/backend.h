@@ -166,6 +166,10 @@ class Backend {
   /// y = scale[index] * x; `scale` is f32 on the device.
   virtual void scale(const Tensor& x, const Tensor& scale, std::int64_t index, const Tensor& y) = 0;
 
+  /// Over the last dimension of x (..., C): y = e^x / (sum of e^x).
+  virtual void softmax_forward(const Tensor& x, const Tensor& y) = 0;
+  virtual void softmax_backward(const Tensor& grad_y, const Tensor& y, const Tensor& grad_x) = 0;
+
   // Pooling over square windows. `argmax` is i32 like y: the place h * W + w of the maximum, the first where several.
   virtual void max_pool2d_forward(const Tensor& x, const Pool2dParams& params, const Tensor& y,
                                   const Tensor& argmax) = 0;

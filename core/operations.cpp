@@ -217,6 +217,17 @@ Variable mul(const Variable& a, const Variable& b) {
 
 Variable sigmoid(const Variable& x) { return unary("sigmoid", UnaryFunction::kSigmoid, x); }
 
+Variable softmax(const Variable& x) {
+  check_inputs("softmax", {{"input", x}});
+  check_floating("softmax", "input", x.value());
+  check(x.shape().rank() >= 1, "softmax: expected an input of 1 dimension or more, got a scalar");
+  Tensor y = empty_like(x, x.shape());
+  x.backend().softmax_forward(x.value(), y);
+  return make_result(y, {x}, [x, y](const Tensor& grad_y) {
+    x.receive_grad_from([&](const Tensor& out) { grad_y.backend().softmax_backward(grad_y, y, out); });
+  });
+}
+
 Variable scale_grad(const Variable& x, const Tensor& factors, std::int64_t index) {
   check_inputs("scale_grad", {{"input", x}, {"factors", factors}});
   check(index >= 0 && index < factors.count(), "scale_grad: expected an index below {}, got {}", factors.count(),

@@ -31,6 +31,8 @@ Variable add(const Variable& a, const Variable& b);
 Variable mul(const Variable& a, const Variable& b);
 /// 1 / (1 + e^-x), elementwise.
 Variable sigmoid(const Variable& x);
+/// Over the last dimension of x (..., C): e^x / (sum of e^x).
+Variable softmax(const Variable& x);
 /// x itself; its gradient is multiplied by factors[index] on the way back ([GA], placement `backprop`).
 Variable scale_grad(const Variable& x, const Tensor& factors, std::int64_t index);
 

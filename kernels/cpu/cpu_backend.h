@@ -55,6 +55,9 @@ class CpuBackend final : public Backend {
   void unary_backward(UnaryFunction function, const Tensor& grad_y, const Tensor& x, const Tensor& grad_x) override;
   void scale(const Tensor& x, const Tensor& scale, std::int64_t index, const Tensor& y) override;
 
+  void softmax_forward(const Tensor& x, const Tensor& y) override;
+  void softmax_backward(const Tensor& grad_y, const Tensor& y, const Tensor& grad_x) override;
+
   void max_pool2d_forward(const Tensor& x, const Pool2dParams& params, const Tensor& y, const Tensor& argmax) override;
   void max_pool2d_backward(const Tensor& grad_y, const Tensor& argmax, const Pool2dParams& params,
                            const Tensor& grad_x) override;

@@ -10,6 +10,7 @@
 #include "gradamp/kernels/cuda/linear.h"
 #include "gradamp/kernels/cuda/loss.h"
 #include "gradamp/kernels/cuda/pooling.h"
+#include "gradamp/kernels/cuda/softmax.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {
@@ -46,9 +47,11 @@ Precision precision_of(DType type, Precision precision) {
   return precision == Precision::kTF32 ? Precision::kTF32 : Precision::kF32;
 }
 
+std::int64_t last_extent(const Tensor& x) { return x.shape()[x.shape().rank() - 1]; }
+
 /// Views (..., C) as rows of C channels.
 Rows rows_of(const Tensor& x) {
-  const std::int64_t channels = x.shape()[x.shape().rank() - 1];
+  const std::int64_t channels = last_extent(x);
   check(channels <= std::int64_t{kMaxCompletionCounters} * 32, "expected at most {} channels for the device, got {}",
         kMaxCompletionCounters * 32, channels);
   return {x.count() / channels, static_cast<int>(channels)};
@@ -132,6 +135,19 @@ void CudaBackend::dropout_forward(const Tensor& x, const DropoutParams& params, 
 void CudaBackend::dropout_backward(const Tensor& grad_y, const DropoutParams& params, const StepState& state,
                                    const Tensor& grad_x) {
   dropout_forward(grad_y, params, state, grad_x);
+}
+
+// ---- Softmax ----
+
+void CudaBackend::softmax_forward(const Tensor& x, const Tensor& y) {
+  const int channels = extent(last_extent(x));
+  launch_softmax(stream(), x.dtype(), x.count() / channels, channels, x.raw_data(), y.raw_data());
+}
+
+void CudaBackend::softmax_backward(const Tensor& grad_y, const Tensor& y, const Tensor& grad_x) {
+  const int channels = extent(last_extent(y));
+  launch_softmax_backward(stream(), y.dtype(), y.count() / channels, channels, grad_y.raw_data(), y.raw_data(),
+                          grad_x.raw_data());
 }
 
 // ---- Convolution ----

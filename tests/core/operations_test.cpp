@@ -107,6 +107,8 @@ TEST_P(OperationsTest, ShapeOperationsRefuse) {
               mul(variable({2, 3}), variable({3, 2}));
             }),
             "mul: expected second operand of shape [2, 3], got [3, 2]");
+  EXPECT_EQ(error_of([&] { softmax(variable({})); }),
+            "softmax: expected an input of 1 dimension or more, got a scalar");
   EXPECT_EQ(error_of([&] { flatten(variable({})); }),
             "flatten: expected an input of 1 dimension or more, got a scalar");
   EXPECT_EQ(error_of([&] {
@@ -132,6 +134,7 @@ TEST_P(OperationsTest, ElementTypesAreRefused) {
   EXPECT_EQ(error_of([&] { mul(i32, i32); }), "mul: expected first operand of f32 or bf16, got i32");
   EXPECT_EQ(error_of([&] { mul(f32, bf16); }), "mul: expected second operand of f32, got bf16");
   EXPECT_EQ(error_of([&] { sigmoid(i32); }), "sigmoid: expected input of f32 or bf16, got i32");
+  EXPECT_EQ(error_of([&] { softmax(i32); }), "softmax: expected input of f32 or bf16, got i32");
 }
 
 TEST_P(OperationsTest, LinearRefuses) {
@@ -262,6 +265,7 @@ TEST_P(OperationsTest, EmptyTensorsAreRefused) {
   for (const auto& [name, operation] :
        std::vector<std::pair<std::string, std::function<void()>>>{{"relu", [&] { relu(x); }},
                                                                   {"sigmoid", [&] { sigmoid(x); }},
+                                                                  {"softmax", [&] { softmax(x); }},
                                                                   {"max_pool2d", [&] { max_pool2d(x, {}); }},
                                                                   {"avg_pool2d", [&] { avg_pool2d(x, {}); }},
                                                                   {"global_avg_pool", [&] { global_avg_pool(x); }},

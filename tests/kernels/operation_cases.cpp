@@ -373,6 +373,30 @@ void add_unary_cases(Cases& cases) {
   }
 }
 
+// Softmax.
+
+void add_softmax_cases(Cases& cases) {
+  for (const Shape& shape : {Shape{3, 10}, Shape{7, 3}, Shape{5}, Shape{1, 1}, Shape{2, 3, 33}, Shape{3, 5, 7, 3},
+                             Shape{9, 130}, Shape{130, 31}, Shape{1, 1000}, Shape{2, 5, 3, 64}}) {
+    for (const Fill fill : {Fill::kNormal, Fill::kHuge}) {
+      OperationCase result;
+      result.operation = "softmax";
+      result.name = join(shape) + (fill == Fill::kHuge ? " huge" : "");
+      result.inputs = {{shape, fill}};
+      result.compute = [](const Variables& in) { return softmax(in[0]); };
+      result.forward = [](const Arrays& in) { return reference::softmax(in[0]); };
+      result.backward = [](const Arrays& in, const Array& grad_y) {
+        return Arrays{reference::softmax_backward(in[0], grad_y)};
+      };
+      // Of huge numbers a share is 1 and the others are below f32's range: no gradient is left to compare.
+      result.has_backward = fill != Fill::kHuge;
+      result.is_derivative = result.has_backward;
+      result.step = fill == Fill::kNormal && shape.count() <= 315 ? kStep : 0;
+      cases.push_back(result);
+    }
+  }
+}
+
 // Pooling and reshaping.
 
 OperationCase pool_case(bool maximum, const Shape& shape, const Pool2dParams& params, Fill fill = Fill::kSpaced) {
@@ -545,6 +569,7 @@ const std::vector<OperationCase>& operation_cases() {
     add_batch_norm_of_conv_cases(cases);
     add_elementwise_cases(cases);
     add_unary_cases(cases);
+    add_softmax_cases(cases);
     add_pool_cases(cases);
     add_shape_cases(cases);
     add_linear_cases(cases);

@@ -179,6 +179,29 @@ Array mul(const Array& a, const Array& b) {
   return product;
 }
 
+Array softmax(const Array& x) {
+  const std::int64_t channels = x.shape[x.shape.rank() - 1];
+  Array y(x.shape);
+  for (std::int64_t row = 0; row < x.shape.count(); row += channels) {
+    double largest = x.at(row), total = 0;
+    for (std::int64_t i = row; i < row + channels; ++i) largest = std::fmax(largest, x.at(i));
+    for (std::int64_t i = row; i < row + channels; ++i) total += std::exp(x.at(i) - largest);
+    for (std::int64_t i = row; i < row + channels; ++i) y.at(i) = std::exp(x.at(i) - largest) / total;
+  }
+  return y;
+}
+
+Array softmax_backward(const Array& x, const Array& grad_y) {
+  const std::int64_t channels = x.shape[x.shape.rank() - 1];
+  const Array y = softmax(x);
+  Array grad_x(x.shape);
+  for (std::int64_t row = 0; row < x.shape.count(); row += channels)
+    for (std::int64_t i = row; i < row + channels; ++i)
+      for (std::int64_t j = row; j < row + channels; ++j)
+        grad_x.at(i) += grad_y.at(j) * y.at(j) * ((i == j ? 1.0 : 0.0) - y.at(i));
+  return grad_x;
+}
+
 Array max_pool2d(const Array& x, const Pool2dParams& params) {
   Array y(pooled_shape(x.shape, params));
   for_each_window(y.shape, params, [&](auto i, auto n, auto c, auto h0, auto w0) {

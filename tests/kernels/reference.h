@@ -53,6 +53,10 @@ Array add(const Array& a, const Array& b);
 /// The elementwise product.
 Array mul(const Array& a, const Array& b);
 
+/// Over the last dimension; the backward takes the forward's input.
+Array softmax(const Array& x);
+Array softmax_backward(const Array& x, const Array& grad_y);
+
 /// Of several maxima the first in the window counts.
 Array max_pool2d(const Array& x, const Pool2dParams& params);
 Array max_pool2d_backward(const Array& x, const Array& grad_y, const Pool2dParams& params);

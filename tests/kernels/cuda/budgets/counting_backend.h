@@ -87,6 +87,11 @@ class CountingBackend final : public Backend {
   }
   void scale(const Tensor& x, const Tensor&, std::int64_t, const Tensor& y) override { count({x, y}); }
 
+  void softmax_forward(const Tensor& x, const Tensor& y) override { count({x, y}); }
+  void softmax_backward(const Tensor& grad_y, const Tensor& y, const Tensor& grad_x) override {
+    count({grad_y, y, grad_x});
+  }
+
   void max_pool2d_forward(const Tensor& x, const Pool2dParams&, const Tensor& y, const Tensor& argmax) override {
     count({x, y, argmax});
   }

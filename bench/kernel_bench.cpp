@@ -155,6 +155,29 @@ Kernel make_softmax(const Bench& bench, const Shape& shape, int sets) {
   return kernel;
 }
 
+/// The second half of a concatenation of two: the stride of its target is twice that of its source.
+Kernel make_copy_channels(const Bench& bench, const Shape& shape, int sets) {
+  const std::int64_t channels = shape[3];
+  const auto all =
+      std::make_shared<Sets>(random_sets(bench, sets, {shape, {shape[0], shape[1], shape[2], 2 * channels}}));
+  Kernel kernel;
+  kernel.call = [&bench, all, channels](int set) {
+    bench.backend().copy_channels(at(all, set)[0], 0, at(all, set)[1], channels, channels);
+  };
+  kernel.verify = [all, channels, call = kernel.call] {
+    const Tensor &from = at(all, 0)[0], &to = at(all, 0)[1];
+    std::vector<float> expected = host_values(to);
+    const std::vector<float> part = host_values(from);
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      const std::size_t width = static_cast<std::size_t>(channels), row = i / width;
+      expected[(2 * row + 1) * width + i % width] = part[i];
+    }
+    call(0);
+    check(host_values(to) == expected, "copy_channels: other elements than expected");
+  };
+  return kernel;
+}
+
 Kernel make_scale(const Bench& bench, const Shape& shape, int sets) {
   const Tensor half = Tensor::from_host(bench.backend(), {1}, std::vector<float>{0.5f});
   return elementwise<1>(
@@ -614,6 +637,7 @@ const std::vector<Entry>& entries() {
       {"sigmoid", 2, 0, make_sigmoid},
       {"sigmoid_backward", 3, 0, make_sigmoid_backward},
       {"softmax", 2, 0, make_softmax},
+      {"copy_channels", 2, 0, make_copy_channels},
       {"batch_norm_relu_with_moments", 2, 0, forward({.moments = true})},
       {"batch_norm_residual_relu_with_moments", 3, 0, forward({.residual = true, .moments = true})},
       {"batch_norm_relu", 3, 0, forward({})},

@@ -170,6 +170,11 @@ class Backend {
   virtual void softmax_forward(const Tensor& x, const Tensor& y) = 0;
   virtual void softmax_backward(const Tensor& grad_y, const Tensor& y, const Tensor& grad_x) = 0;
 
+  /// to[..., to_channel + c] = from[..., from_channel + c] for 0 <= c < channels, in tensors (..., C) and (..., C') of
+  /// one type; other elements of `to` stay. For concatenation, forward and backward.
+  virtual void copy_channels(const Tensor& from, std::int64_t from_channel, const Tensor& to, std::int64_t to_channel,
+                             std::int64_t channels) = 0;
+
   // Pooling over square windows. `argmax` is i32 like y: the place h * W + w of the maximum, the first where several.
   virtual void max_pool2d_forward(const Tensor& x, const Pool2dParams& params, const Tensor& y,
                                   const Tensor& argmax) = 0;

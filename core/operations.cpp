@@ -73,6 +73,34 @@ Tensor empty_like(const Variable& x, const Shape& shape) {
   return Tensor::empty(x.backend(), shape, x.value().dtype());
 }
 
+std::int64_t last_extent(const Shape& shape) { return shape[shape.rank() - 1]; }
+
+/// `shape` with another last extent.
+Shape with_last_extent(const Shape& shape, std::int64_t extent) {
+  Shape result;
+  for (int i = 0; i + 1 < shape.rank(); ++i) result.push_back(shape[i]);
+  result.push_back(extent);
+  return result;
+}
+
+/// The result's shape. Error unless the inputs can be concatenated.
+Shape concatenated_shape(const std::vector<Variable>& inputs) {
+  check(!inputs.empty(), "concat: expected at least one input, got none");
+  std::int64_t channels = 0;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const std::string name = fmt::format("input {}", i);
+    check_inputs("concat", {{"input 0", inputs[0]}, {name.c_str(), inputs[i]}});
+    const Tensor &first = inputs[0].value(), &input = inputs[i].value();
+    check_floating("concat", "input 0", first);
+    check(first.shape().rank() >= 1, "concat: expected inputs of 1 dimension or more, got a scalar");
+    check_rank("concat", name.c_str(), input, first.shape().rank());
+    check_shape("concat", name.c_str(), input, with_last_extent(first.shape(), last_extent(input.shape())));
+    check_dtype("concat", name.c_str(), input, first.dtype());
+    channels += last_extent(input.shape());
+  }
+  return with_last_extent(inputs[0].shape(), channels);
+}
+
 /// The operation of that name: `function` of every element.
 Variable unary(const char* operation, UnaryFunction function, const Variable& x) {
   check_inputs(operation, {{"input", x}});
@@ -225,6 +253,27 @@ Variable softmax(const Variable& x) {
   x.backend().softmax_forward(x.value(), y);
   return make_result(y, {x}, [x, y](const Tensor& grad_y) {
     x.receive_grad_from([&](const Tensor& out) { grad_y.backend().softmax_backward(grad_y, y, out); });
+  });
+}
+
+Variable concat(const std::vector<Variable>& inputs) {
+  const Shape shape = concatenated_shape(inputs);
+  const Variable& first = inputs.front();
+  Tensor y = empty_like(first, shape);
+  std::int64_t channel = 0;
+  for (const Variable& input : inputs) {
+    const std::int64_t channels = last_extent(input.shape());
+    first.backend().copy_channels(input.value(), 0, y, channel, channels);
+    channel += channels;
+  }
+  return make_result(y, inputs, [inputs](const Tensor& grad_y) {
+    std::int64_t begin = 0;
+    for (const Variable& input : inputs) {
+      const std::int64_t channels = last_extent(input.shape());
+      input.receive_grad_from(
+          [&](const Tensor& out) { grad_y.backend().copy_channels(grad_y, begin, out, 0, channels); });
+      begin += channels;
+    }
   });
 }
 

@@ -5,6 +5,8 @@
 // A result has the type of x, f32 or bf16, where nothing else is said. Parameters are f32; so are their gradients.
 #pragma once
 
+#include <vector>
+
 #include "gradamp/core/autograd.h"
 #include "gradamp/core/backend.h"
 
@@ -33,6 +35,9 @@ Variable mul(const Variable& a, const Variable& b);
 Variable sigmoid(const Variable& x);
 /// Over the last dimension of x (..., C): e^x / (sum of e^x).
 Variable softmax(const Variable& x);
+/// One or more tensors side by side: (..., C1), (..., C2), ... of one type give (..., C1 + C2 + ...). These are the
+/// channels of images (N, H, W, C) and the features of (N, C).
+Variable concat(const std::vector<Variable>& inputs);
 /// x itself; its gradient is multiplied by factors[index] on the way back ([GA], placement `backprop`).
 Variable scale_grad(const Variable& x, const Tensor& factors, std::int64_t index);
 

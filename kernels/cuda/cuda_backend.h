@@ -63,6 +63,8 @@ class CudaBackend final : public Backend {
 
   void softmax_forward(const Tensor& x, const Tensor& y) override;
   void softmax_backward(const Tensor& grad_y, const Tensor& y, const Tensor& grad_x) override;
+  void copy_channels(const Tensor& from, std::int64_t from_channel, const Tensor& to, std::int64_t to_channel,
+                     std::int64_t channels) override;
 
   void max_pool2d_forward(const Tensor& x, const Pool2dParams& params, const Tensor& y, const Tensor& argmax) override;
   void max_pool2d_backward(const Tensor& grad_y, const Tensor& argmax, const Pool2dParams& params,

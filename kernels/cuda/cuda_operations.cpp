@@ -4,6 +4,7 @@
 
 #include "gradamp/kernels/cuda/arena_pointers.h"
 #include "gradamp/kernels/cuda/batch_norm.h"
+#include "gradamp/kernels/cuda/channel_copy.h"
 #include "gradamp/kernels/cuda/cuda_backend.h"
 #include "gradamp/kernels/cuda/elementwise.h"
 #include "gradamp/kernels/cuda/gather.h"
@@ -137,7 +138,7 @@ void CudaBackend::dropout_backward(const Tensor& grad_y, const DropoutParams& pa
   dropout_forward(grad_y, params, state, grad_x);
 }
 
-// ---- Softmax ----
+// ---- Channels ----
 
 void CudaBackend::softmax_forward(const Tensor& x, const Tensor& y) {
   const int channels = extent(last_extent(x));
@@ -148,6 +149,15 @@ void CudaBackend::softmax_backward(const Tensor& grad_y, const Tensor& y, const 
   const int channels = extent(last_extent(y));
   launch_softmax_backward(stream(), y.dtype(), y.count() / channels, channels, grad_y.raw_data(), y.raw_data(),
                           grad_x.raw_data());
+}
+
+void CudaBackend::copy_channels(const Tensor& from, std::int64_t from_channel, const Tensor& to,
+                                std::int64_t to_channel, std::int64_t channels) {
+  extent(from.count());
+  extent(to.count());
+  const int from_channels = extent(last_extent(from)), to_channels = extent(last_extent(to));
+  launch_channel_copy(stream(), from.dtype(), extent(from.count() / from_channels), extent(channels), from.raw_data(),
+                      {from_channels, extent(from_channel)}, to.raw_data(), {to_channels, extent(to_channel)});
 }
 
 // ---- Convolution ----

@@ -128,6 +128,26 @@ TEST_P(OperationsTest, ShapeOperationsRefuse) {
   EXPECT_NE(error_of([&] { scale_grad(variable({2}), factors, -1); }), "");
 }
 
+TEST_P(OperationsTest, ConcatRefuses) {
+  const Variable x = variable({2, 4, 4, 3});
+  EXPECT_EQ(error_of([&] { concat({}); }), "concat: expected at least one input, got none");
+  EXPECT_EQ(error_of([&] { concat({variable({})}); }), "concat: expected inputs of 1 dimension or more, got a scalar");
+  EXPECT_EQ(error_of([&] { concat({x, variable({2, 4, 4, 5})}); }), "");
+  EXPECT_EQ(error_of([&] {
+              concat({x, x, variable({2, 4, 5, 3})});
+            }),
+            "concat: expected input 2 of shape [2, 4, 4, 3], got [2, 4, 5, 3]");
+  EXPECT_EQ(error_of([&] {
+              concat({x, variable({2, 3})});
+            }),
+            "concat: expected input 1 of 4 dimensions, got shape [2, 3]");
+  EXPECT_EQ(error_of([&] { concat({x, x, {}}); }), "concat: expected input 2, got an undefined tensor");
+  EXPECT_EQ(error_of([&] {
+              concat({x, variable({2, 4, 4, 0})});
+            }),
+            "concat: expected input 1 with elements, got shape [2, 4, 4, 0]");
+}
+
 TEST_P(OperationsTest, ElementTypesAreRefused) {
   const Variable f32 = variable({6}), i32{integers({6})};
   const Variable bf16(Tensor::zeros(backend(), {6}, DType::kBF16));
@@ -135,6 +155,8 @@ TEST_P(OperationsTest, ElementTypesAreRefused) {
   EXPECT_EQ(error_of([&] { mul(f32, bf16); }), "mul: expected second operand of f32, got bf16");
   EXPECT_EQ(error_of([&] { sigmoid(i32); }), "sigmoid: expected input of f32 or bf16, got i32");
   EXPECT_EQ(error_of([&] { softmax(i32); }), "softmax: expected input of f32 or bf16, got i32");
+  EXPECT_EQ(error_of([&] { concat({i32, i32}); }), "concat: expected input 0 of f32 or bf16, got i32");
+  EXPECT_EQ(error_of([&] { concat({f32, bf16}); }), "concat: expected input 1 of f32, got bf16");
 }
 
 TEST_P(OperationsTest, LinearRefuses) {
@@ -220,6 +242,10 @@ std::vector<std::pair<std::string, std::function<void()>>> operations(const Vari
            [=] {
              mul(x, zeros({2, 4, 4, 3}));
            }},
+          {"concat",
+           [=] {
+             concat({x, zeros({2, 4, 4, 5})});
+           }},
           {"scale_grad", [=] { scale_grad(x, vector, 0); }},
           {"linear",
            [=] {
@@ -250,6 +276,7 @@ TEST_P(OperationsTest, UndefinedInputsAreRefused) {
   for (const auto& [name, operation] : operations({}, variable({1}))) {
     if (name == "gather_batch") continue;  // takes tensors
     const char* what = name == "add" || name == "mul"    ? "first operand"
+                       : name == "concat"                ? "input 0"
                        : name == "softmax_cross_entropy" ? "logits"
                                                          : "input";
     EXPECT_EQ(error_of(operation), name + ": expected " + what + ", got an undefined tensor");

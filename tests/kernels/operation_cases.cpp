@@ -397,6 +397,47 @@ void add_softmax_cases(Cases& cases) {
   }
 }
 
+// Concatenation.
+
+void add_concat_cases(Cases& cases) {
+  const std::vector<Shape> table[] = {
+      {{2, 5, 7, 3}, {2, 5, 7, 8}},
+      {{3, 10}, {3, 1}, {3, 5}},
+      {{5}, {3}},
+      {{7, 3, 4}},
+      {{1, 2, 3, 1}, {1, 2, 3, 1}, {1, 2, 3, 1}, {1, 2, 3, 1}},
+      // Vectors: channels of which all are multiples of 8, and the rest of an 8.
+      {{2, 5, 7, 16}, {2, 5, 7, 64}, {2, 5, 7, 8}},
+      {{3, 9, 6, 8}, {3, 9, 6, 12}},
+      {{3, 33, 31, 8}, {3, 33, 31, 4}},
+      {{70, 130}, {70, 254}},
+  };
+  for (const std::vector<Shape>& shapes : table) {
+    OperationCase result;
+    result.operation = "concat";
+    std::int64_t count = 0;
+    for (const Shape& shape : shapes) {
+      result.name += (count == 0 ? "" : " and ") + join(shape);
+      result.inputs.push_back({shape});
+      count += shape.count();
+    }
+    result.compute = [](const Variables& in) { return concat(in); };
+    result.forward = [](const Arrays& in) { return reference::concat(in); };
+    result.backward = [](const Arrays& in, const Array& grad_y) { return reference::concat_backward(in, grad_y); };
+    result.step = count <= 1000 ? kStep : 0;
+    cases.push_back(result);
+  }
+
+  OperationCase twice;
+  twice.operation = "concat";
+  twice.name = "the same twice";
+  twice.inputs = {{{3, 5}}};
+  twice.compute = [](const Variables& in) { return concat({in[0], in[0]}); };
+  twice.forward = [](const Arrays& in) { return reference::concat({in[0], in[0]}); };
+  twice.step = kStep;
+  cases.push_back(twice);
+}
+
 // Pooling and reshaping.
 
 OperationCase pool_case(bool maximum, const Shape& shape, const Pool2dParams& params, Fill fill = Fill::kSpaced) {
@@ -570,6 +611,7 @@ const std::vector<OperationCase>& operation_cases() {
     add_elementwise_cases(cases);
     add_unary_cases(cases);
     add_softmax_cases(cases);
+    add_concat_cases(cases);
     add_pool_cases(cases);
     add_shape_cases(cases);
     add_linear_cases(cases);

@@ -202,6 +202,36 @@ Array softmax_backward(const Array& x, const Array& grad_y) {
   return grad_x;
 }
 
+Array concat(const Arrays& inputs) {
+  Shape shape;
+  for (int i = 0; i + 1 < inputs[0].shape.rank(); ++i) shape.push_back(inputs[0].shape[i]);
+  const std::int64_t rows = shape.count();
+  std::int64_t channels = 0;
+  for (const Array& input : inputs) channels += input.shape.count() / rows;
+  shape.push_back(channels);
+  Array y(shape);
+  std::int64_t index = 0;
+  for (std::int64_t row = 0; row < rows; ++row)
+    for (const Array& input : inputs) {
+      const std::int64_t own = input.shape.count() / rows;
+      for (std::int64_t c = 0; c < own; ++c) y.at(index++) = input.at(row * own + c);
+    }
+  return y;
+}
+
+Arrays concat_backward(const Arrays& inputs, const Array& grad_y) {
+  const std::int64_t rows = grad_y.shape.count() / grad_y.shape[grad_y.shape.rank() - 1];
+  Arrays grads;
+  for (const Array& input : inputs) grads.emplace_back(input.shape);
+  std::int64_t index = 0;
+  for (std::int64_t row = 0; row < rows; ++row)
+    for (Array& grad : grads) {
+      const std::int64_t own = grad.shape.count() / rows;
+      for (std::int64_t c = 0; c < own; ++c) grad.at(row * own + c) = grad_y.at(index++);
+    }
+  return grads;
+}
+
 Array max_pool2d(const Array& x, const Pool2dParams& params) {
   Array y(pooled_shape(x.shape, params));
   for_each_window(y.shape, params, [&](auto i, auto n, auto c, auto h0, auto w0) {

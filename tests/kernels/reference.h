@@ -57,6 +57,10 @@ Array mul(const Array& a, const Array& b);
 Array softmax(const Array& x);
 Array softmax_backward(const Array& x, const Array& grad_y);
 
+/// Side by side along the last dimension.
+Array concat(const Arrays& inputs);
+Arrays concat_backward(const Arrays& inputs, const Array& grad_y);
+
 /// Of several maxima the first in the window counts.
 Array max_pool2d(const Array& x, const Pool2dParams& params);
 Array max_pool2d_backward(const Array& x, const Array& grad_y, const Pool2dParams& params);

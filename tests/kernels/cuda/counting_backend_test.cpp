@@ -39,6 +39,14 @@ TEST(CountingBackend, OptimizerStepWithStatistics) {
   EXPECT_EQ(backend.bytes(), kCount * (9 * 4 + 2) + 3 * 4);  // and two sums read and written
 }
 
+TEST(CountingBackend, ConcatenationReadsAndWritesItsParts) {
+  CountingBackend backend(DType::kBF16);
+  const Variable a(Tensor::empty(backend, {6, 5}, DType::kBF16)), b(Tensor::empty(backend, {6, 3}, DType::kBF16));
+  concat({a, b});
+  EXPECT_EQ(backend.bytes(), 2u * 2 * 6 * (5 + 3));
+  EXPECT_EQ(backend.operations(), 2u);
+}
+
 TEST(CountingBackend, GatherReadsOneBytePerElement) {
   CountingBackend backend(DType::kF32);
   const Tensor images = Tensor::empty(backend, {1000, 32, 32, 3}, DType::kU8);

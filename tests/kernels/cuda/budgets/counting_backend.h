@@ -91,6 +91,10 @@ class CountingBackend final : public Backend {
   void softmax_backward(const Tensor& grad_y, const Tensor& y, const Tensor& grad_x) override {
     count({grad_y, y, grad_x});
   }
+  void copy_channels(const Tensor& from, std::int64_t, const Tensor&, std::int64_t, std::int64_t channels) override {
+    const std::int64_t rows = from.count() / from.shape()[from.shape().rank() - 1];
+    count_bytes(2 * static_cast<std::size_t>(rows * channels) * size_of(from.dtype()));
+  }
 
   void max_pool2d_forward(const Tensor& x, const Pool2dParams&, const Tensor& y, const Tensor& argmax) override {
     count({x, y, argmax});

@@ -245,6 +245,8 @@ Variable mul(const Variable& a, const Variable& b) {
 
 Variable sigmoid(const Variable& x) { return unary("sigmoid", UnaryFunction::kSigmoid, x); }
 
+Variable gelu(const Variable& x) { return unary("gelu", UnaryFunction::kGelu, x); }
+
 Variable softmax(const Variable& x) {
   check_inputs("softmax", {{"input", x}});
   check_floating("softmax", "input", x.value());

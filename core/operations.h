@@ -33,6 +33,8 @@ Variable add(const Variable& a, const Variable& b);
 Variable mul(const Variable& a, const Variable& b);
 /// 1 / (1 + e^-x), elementwise.
 Variable sigmoid(const Variable& x);
+/// x Phi(x), elementwise, with the normal distribution function Phi(x) = (1 + erf(x / sqrt(2))) / 2: PyTorch's default.
+Variable gelu(const Variable& x);
 /// Over the last dimension of x (..., C): e^x / (sum of e^x).
 Variable softmax(const Variable& x);
 /// One or more tensors side by side: (..., C1), (..., C2), ... of one type give (..., C1 + C2 + ...). These are the

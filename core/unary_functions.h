@@ -9,7 +9,7 @@
 
 namespace gradamp {
 
-enum class UnaryFunction { kSigmoid };
+enum class UnaryFunction { kSigmoid, kGelu };
 
 struct Sigmoid {
   /// 1 / (1 + e^-x). If e^-x overflows, the result is 0.
@@ -21,11 +21,26 @@ struct Sigmoid {
   }
 };
 
+/// x Phi(x), with Phi the standard normal distribution function: D. Hendrycks, K. Gimpel, "Gaussian error linear
+/// units", 2016. The exact form by the error function, not the one by tanh.
+struct Gelu {
+  static GRADAMP_HOST_DEVICE float value(float x) { return x * distribution(x); }
+  /// Phi(x) + x Phi'(x).
+  static GRADAMP_HOST_DEVICE float derivative(float x) {
+    return distribution(x) + x * (0.3989422804f * std::exp(-0.5f * x * x));  // 1 / sqrt(2 pi)
+  }
+
+ private:
+  /// Phi(x) = erfc(-x / sqrt(2)) / 2. It equals (1 + erf(x / sqrt(2))) / 2, which loses all digits of a value near 0.
+  static GRADAMP_HOST_DEVICE float distribution(float x) { return 0.5f * std::erfc(-0.7071067812f * x); }
+};
+
 /// Calls `body` with an object of the function's struct.
 template <typename Body>
 void with_function(UnaryFunction function, const Body& body) {
   switch (function) {
     case UnaryFunction::kSigmoid: return body(Sigmoid{});
+    case UnaryFunction::kGelu: return body(Gelu{});
   }
 }
 

@@ -154,6 +154,7 @@ TEST_P(OperationsTest, ElementTypesAreRefused) {
   EXPECT_EQ(error_of([&] { mul(i32, i32); }), "mul: expected first operand of f32 or bf16, got i32");
   EXPECT_EQ(error_of([&] { mul(f32, bf16); }), "mul: expected second operand of f32, got bf16");
   EXPECT_EQ(error_of([&] { sigmoid(i32); }), "sigmoid: expected input of f32 or bf16, got i32");
+  EXPECT_EQ(error_of([&] { gelu(i32); }), "gelu: expected input of f32 or bf16, got i32");
   EXPECT_EQ(error_of([&] { softmax(i32); }), "softmax: expected input of f32 or bf16, got i32");
   EXPECT_EQ(error_of([&] { concat({i32, i32}); }), "concat: expected input 0 of f32 or bf16, got i32");
   EXPECT_EQ(error_of([&] { concat({f32, bf16}); }), "concat: expected input 1 of f32, got bf16");
@@ -292,6 +293,7 @@ TEST_P(OperationsTest, EmptyTensorsAreRefused) {
   for (const auto& [name, operation] :
        std::vector<std::pair<std::string, std::function<void()>>>{{"relu", [&] { relu(x); }},
                                                                   {"sigmoid", [&] { sigmoid(x); }},
+                                                                  {"gelu", [&] { gelu(x); }},
                                                                   {"softmax", [&] { softmax(x); }},
                                                                   {"max_pool2d", [&] { max_pool2d(x, {}); }},
                                                                   {"avg_pool2d", [&] { avg_pool2d(x, {}); }},

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <ostream>
 #include <string>
 
@@ -29,10 +30,17 @@ struct UnaryRow {
 
 double sigmoid_derivative(double x) { return std::exp(-x) / std::pow(1 + std::exp(-x), 2); }
 
+double normal_density(double x) { return std::exp(-x * x / 2) / std::sqrt(2 * std::numbers::pi); }
+double normal_distribution(double x) { return std::erfc(-x / std::numbers::sqrt2) / 2; }
+
 const UnaryRow kRows[] = {
     {"sigmoid", UnaryFunction::kSigmoid, -87, 87, [](double x) { return 1 / (1 + std::exp(-x)); }, sigmoid_derivative,
      sigmoid_derivative, [](double) { return 0.0; }, [](float x) { return x < 0 ? 0.0f : 1.0f; },
      [](float) { return 0.0f; }},
+    {"gelu", UnaryFunction::kGelu, -12.5, 12.5, [](double x) { return x * normal_distribution(x); },
+     [](double x) { return normal_distribution(x) + x * normal_density(x); },
+     [](double x) { return normal_distribution(x) + std::abs(x) * normal_density(x); }, [](double x) { return x * x; },
+     [](float x) { return x < 0 ? 0.0f : x; }, [](float x) { return x < 0 ? 0.0f : 1.0f; }},
 };
 
 class UnaryFunctionTest : public ::testing::TestWithParam<UnaryRow> {};

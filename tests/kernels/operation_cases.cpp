@@ -339,6 +339,7 @@ struct UnaryRow {
 
 const UnaryRow kUnaryRows[] = {
     {"sigmoid", sigmoid, [](double x) { return 1 / (1 + std::exp(-x)); }},
+    {"gelu", gelu, [](double x) { return x * std::erfc(-x / std::sqrt(2.0)) / 2; }},
 };
 
 OperationCase unary_case(const UnaryRow& row, const Shape& shape, Fill fill) {

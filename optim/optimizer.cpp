@@ -12,6 +12,7 @@
 #include "gradamp/core/error.h"
 #include "gradamp/core/random_selection.h"
 #include "gradamp/layers/layers.h"
+#include "gradamp/optim/choices.h"
 
 namespace gradamp {
 namespace {
@@ -48,6 +49,26 @@ void check_dropouts(Module& network) {
 }
 
 }  // namespace
+
+std::vector<std::pair<std::string, std::string>> named_values(const OptimizerOptions& options) {
+  const SelectionOptions& selection = options.selection;
+  std::vector<std::string> types;
+  for (const LayerType& type : selection.types) types.emplace_back(name_of(type));
+  return {{"strategy", to_string(options.strategy)},
+          {"reselect_every", fmt::format("{}", options.strategy.reselect_every)},
+          {"momentum", fmt::format("{}", options.sgd.momentum)},
+          {"weight_decay", fmt::format("{}", options.sgd.weight_decay)},
+          {"nesterov", fmt::format("{}", options.sgd.nesterov)},
+          {"granularity", choice_name(options.sgd.granularity)},
+          {"placement", choice_name(options.placement)},
+          {"selection", choice_name(selection.method)},
+          {"measure", choice_name(selection.measure)},
+          {"case", choice_name(selection.selection_case)},
+          {"threshold", fmt::format("{}", selection.threshold)},
+          {"random_fraction", fmt::format("{}", selection.fraction)},
+          {"random_types", fmt::format("{}", fmt::join(types, ","))},
+          {"selection_seed", fmt::format("{}", selection.seed)}};
+}
 
 EpochPlan plan_epoch(const OptimizerOptions& options, int epoch) {
   EpochPlan plan = options.strategy.plan(epoch);

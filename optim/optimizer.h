@@ -25,12 +25,19 @@ namespace gradamp {
 /// that everything upstream sees it too and layers without parameters can be selected ([GA]).
 enum class Placement { kUpdate, kBackprop };
 
-struct OptimizerOptions {
+/// Options that the settings of a run (tools/settings) have with the same name, type and default: they inherit these.
+struct OptimizerValues {
+  Placement placement = Placement::kUpdate;
+};
+
+struct OptimizerOptions : OptimizerValues {
   SgdParams sgd;  // `accumulate` is the optimizer's own
   Strategy strategy;
   SelectionOptions selection;
-  Placement placement = Placement::kUpdate;
 };
+
+/// A name and a value for every option, to be stored in checkpoints and compared.
+std::vector<std::pair<std::string, std::string>> named_values(const OptimizerOptions& options);
 
 /// The strategy's plan under the options' selection method: nothing is analysed unless layers are selected by a
 /// measure, and a random selection amplifies its phases from their first epoch on. Error unless the strategy has the

@@ -6,6 +6,9 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
 #include "gradamp/core/error.h"
 
 namespace gradamp {
@@ -22,24 +25,39 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-/// What determines the numbers, as text.
+/// What determines the numbers, as a JSON object.
 std::string describe(const TrainerOptions& options, const TrainingData& data) {
-  const OptimizerOptions& optimizer = options.optimizer;
-  const SelectionOptions& selection = optimizer.selection;
-  std::string types;
-  for (const LayerType type : selection.types) types += fmt::format(" {}", name_of(type));
   const GatherParams& gather = data.train_gather;
-  const std::string augmentation =
-      gather.augment ? fmt::format("padding {}, flip {}", gather.padding, gather.flip) : "none";
-  return fmt::format(
-      "{} images of {} classes, augmentation {}; batch size {}; strategy {}; reselect every {}; momentum {}; weight "
-      "decay {}; nesterov {}; granularity {}; "
-      "selection {} by measure {}, case {}, threshold {}, random fraction {} of{}, seed {}; placement {}",
-      data.train.count, data.train.classes, augmentation, options.batch_size, to_string(optimizer.strategy),
-      optimizer.strategy.reselect_every, optimizer.sgd.momentum, optimizer.sgd.weight_decay, optimizer.sgd.nesterov,
-      static_cast<int>(optimizer.sgd.granularity), static_cast<int>(selection.method),
-      static_cast<int>(selection.measure), static_cast<int>(selection.selection_case), selection.threshold,
-      selection.fraction, types, selection.seed, static_cast<int>(optimizer.placement));
+  nlohmann::json values = {{"images", data.train.count},
+                           {"classes", data.train.classes},
+                           {"augment", gather.augment},
+                           {"batch_size", options.batch_size}};
+  if (gather.augment) values.update({{"crop_padding", gather.padding}, {"flip", gather.flip}});
+  for (const auto& [name, value] : named_values(options.optimizer)) values[name] = value;
+  return values.dump();
+}
+
+/// "expected seed 1, flip true, got seed 2, flip false": what differs between two JSON objects; of other texts the
+/// whole.
+std::string describe_difference(const std::string& expected, const std::string& got) {
+  const nlohmann::json before = nlohmann::json::parse(expected, nullptr, false);
+  const nlohmann::json now = nlohmann::json::parse(got, nullptr, false);
+  if (!before.is_object() || !now.is_object()) return fmt::format("expected '{}', got '{}'", expected, got);
+  nlohmann::json names = before;
+  names.update(now);
+  std::vector<std::string> ours, theirs;
+  const auto text = [](const nlohmann::json& values, const std::string& name) {
+    const auto found = values.find(name);
+    if (found == values.end()) return "no " + name;
+    return name + " " + (found->is_string() ? found->get<std::string>() : found->dump());
+  };
+  for (const auto& [name, value] : names.items()) {
+    const std::string one = text(before, name), other = text(now, name);
+    if (one == other) continue;
+    ours.push_back(one);
+    theirs.push_back(other);
+  }
+  return fmt::format("expected {}, got {}", fmt::join(ours, ", "), fmt::join(theirs, ", "));
 }
 
 TrainerOptions resolved(TrainerOptions options, const TrainingData& data) {
@@ -201,10 +219,12 @@ void Trainer::load(const std::filesystem::path& path, FileSystem& file_system) {
 
 void Trainer::load(const CheckpointFile& file) {
   check(file.settings() == options_.settings,
-        "{} was saved with other settings than this run's: expected '{}', got '{}'", file.path().string(),
-        options_.settings, file.settings());
-  restore(file, &CheckpointFile::restore);
+        "{} was saved with other settings: {}; give the Trainer the settings of the checkpoint, or begin a new run",
+        file.path().string(), describe_difference(file.settings(), options_.settings));
+  load_compared(file);
 }
+
+void Trainer::load_compared(const CheckpointFile& file) { restore(file, &CheckpointFile::restore); }
 
 void Trainer::load_beginning(const CheckpointFile& file) { restore(file, &CheckpointFile::restore_beginning); }
 

@@ -37,8 +37,9 @@ struct TrainerOptions {
   OptimizerOptions optimizer;           // with the strategy, which says how many epochs there are
   /// Checked before each step: once it is true, run() returns after the steps that were issued.
   const std::atomic<bool>* stop = nullptr;
-  /// What determines the numbers, written to checkpoints and compared when one is loaded. Empty: these options, the
-  /// augmentation and the sizes of the data as text; that network and images are the same is up to the caller.
+  /// What determines the numbers, written to checkpoints and compared when one is loaded; of a JSON object the message
+  /// names the values that differ. Empty: these options, the augmentation and the sizes of the data as a JSON object;
+  /// that network and images are the same is up to the caller.
   std::string settings;
 };
 
@@ -93,6 +94,8 @@ class Trainer {
   /// it is damaged, or of other settings, another network or another numerics version.
   void load(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
   void load(const CheckpointFile& file);
+  /// The same, whatever the settings in the file: the caller has compared them.
+  void load_compared(const CheckpointFile& file);
   /// The same from a run that has selected nothing yet, whatever its settings: the caller knows that it began as this
   /// one.
   void load_beginning(const CheckpointFile& file);

@@ -10,6 +10,7 @@ import json
 import math
 import pathlib
 import re
+import shutil
 import sys
 import tempfile
 import unittest
@@ -289,6 +290,17 @@ class ReadingTest(Case):
         self.original(0.91, 1, weight_decay=0.001)
         collection = self.collect()
         self.assertEqual((len(collection.completed), len(collection.repeated)), (2, 2))
+
+    def test_the_kind_of_a_setting_decides_whether_it_is_a_difference(self):
+        for kind, count in (("speed", 1), ("output", 1), ("schedule", 1), ("measured", 1), ("training", 2), ("new", 2)):
+            for value in (1, 2):
+                run = self.run_folder(0.9, selection="none", invented=value, train_images=len(kind))
+                config = json.loads((run / "config.json").read_text())
+                config["kinds"] = report_runs.FIRST_KINDS | {"invented": kind}
+                (run / "config.json").write_text(json.dumps(config))
+            runs = [run for run in self.collect().completed if run.settings["train_images"] == len(kind)]
+            self.assertEqual(len(runs), count, kind)
+            shutil.rmtree(self.folder / "cells")
 
     def test_damaged_files_are_one_line_each(self):
         def text(name, content):

@@ -265,8 +265,11 @@ class Failures(SweepCase):
         self.file("s.toml", FILE.replace("batch-size = 20", "batch-size = 25"))
         done = self.gradamp("sweep", "s.toml")
         self.assertEqual(done.returncode, 1)
-        self.assertIn("was begun with batch-size = 20, and now it is to be 25; name another --folder", done.stderr)
+        self.assertIn("was begun with other settings: expected --batch-size 20, got --batch-size 25; name another "
+                      "--folder", done.stderr)
         self.assertEqual(self.checkpoints("sweeps/s"), before)
+        self.file("s.toml", FILE + "\n")
+        self.sweep("--evaluation-batch", "7", "--threads", "2")  # what changes the speed only is no difference
 
     def test_a_full_disk_is_told_and_gone_on_from(self):
         disk = self.folder / "disk"

@@ -94,20 +94,26 @@ std::vector<Assignment> from_file(const std::string& path) {
   return assignments;
 }
 
+/// What --help says: the meaning, and which numbers are good where not all are.
+std::string help_of(const Setting& setting) {
+  const std::string range = setting.range_text();
+  return std::string(setting.help) + (range.empty() ? "" : "; " + range);
+}
+
 /// Options that set settings; knows afterwards which of them were given.
 class SettingOptions {
  public:
-  /// For the settings that `wanted` names, or for all where it names none.
-  SettingOptions(CLI::App& command, std::span<const std::string_view> wanted) {
+  /// For the settings of the kinds `wanted`, or for all if it is empty.
+  explicit SettingOptions(CLI::App& command, SettingKinds wanted = {}) {
     const RunSettings defaults;
     for (const Setting& setting : setting_table()) {
-      if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), setting.name) == wanted.end()) continue;
-      const std::string name(setting.name), help(setting.help);
+      if (wanted.size() > 0 && !setting.is_one_of(wanted)) continue;
+      const std::string name(setting.name), help = help_of(setting);
       CLI::Option* option = nullptr;
       if (setting.is_switch()) {
         option = command.add_flag("--" + name + ",!--no-" + name, help);
       } else {
-        option = command.add_option("--" + name, help)->option_text(std::string(setting.unit))->type_size(1);
+        option = command.add_option("--" + name, help)->option_text(setting.unit())->type_size(1);
       }
       const std::string value = setting_text(defaults, setting);
       option->default_str(setting.is_switch() ? (value == "true" ? "on" : "off") : value);
@@ -182,10 +188,10 @@ CLI::Option* add_number(CLI::App& command, const char* name, T& value, const cha
 
 void add_train(Program& program) {
   CLI::App& train = *program.train;
-  program.train_settings = std::make_unique<SettingOptions>(train, std::span<const std::string_view>());
+  program.train_settings = std::make_unique<SettingOptions>(train);
   add_text(train, "--config", program.config, "FILE", "settings as lines `key = value` (TOML or INI)", "Run");
   add_text(train, "--resume", program.train_command.resume, "FOLDER",
-           "go on with the run in this folder, with its own settings", "Run");
+           "go on with the run in this folder, with its own settings: others that are given must be the same", "Run");
   add_text(train, "--branch", program.train_command.branch, "FOLDER",
            "take the epochs that this run has in common with the run in this folder from there", "Run");
   add_number(train, "--until", program.train_command.last_epoch, "EPOCH", "end after this epoch; --resume goes on")
@@ -207,10 +213,9 @@ void add_evaluate(Program& program) {
            "evaluate this safetensors file, ours or PyTorch's, on --network and --dataset", "What to evaluate");
   add_text(evaluate, "--outputs", command.outputs, "FILE",
            "write what the network gives for the test images, before the softmax, as safetensors", "What to evaluate");
-  static constexpr std::string_view kNames[] = {"dataset",     "data",       "partial-data", "train-images",
-                                                "test-images", "validation", "network",      "data-seed",
-                                                "device",      "precision",  "threads",      "evaluation-batch"};
-  program.evaluate_settings = std::make_unique<SettingOptions>(evaluate, kNames);
+  static constexpr SettingKinds kKinds = {SettingKind::kImages, SettingKind::kSource, SettingKind::kModel,
+                                          SettingKind::kDevice, SettingKind::kSpeed};
+  program.evaluate_settings = std::make_unique<SettingOptions>(evaluate, kKinds);
   add_text(evaluate, "--config", program.config, "FILE", "settings as for train", "Run");
   evaluate.footer(
       "With --run, what is given on the command line changes the run's settings; the environment does not. Images are "
@@ -239,7 +244,7 @@ void add_sweep(Program& program) {
            "of sbatch for --slurm: '--partition=gpu --gres=gpu:1 --time=60'", "Sweep");
   sweep.add_flag("--print", command.print, "print the sweep's file, to be changed")->group("Sweep");
   sweep.add_flag("--quiet", command.quiet, "print the summary only")->group("Sweep");
-  program.sweep_settings = std::make_unique<SettingOptions>(sweep, std::span<const std::string_view>());
+  program.sweep_settings = std::make_unique<SettingOptions>(sweep);
   sweep.footer(
       "A sweep's file has settings as lines `key = value`; a value may be a list [a, b] or a range from:to:step, and "
       "every combination is a run. The headings [original], [random] and [amplified] make runs without amplification, "
@@ -377,9 +382,17 @@ std::string message_of(const CLI::ParseError& error) {
   return message;
 }
 
+/// UsageError for a value that its setting does not take.
+void add_changes(const std::vector<Assignment>& assignments, SettingChanges& command) {
+  RunSettings scratch;
+  for (const Assignment& assignment : assignments) {
+    assign(scratch, assignment);
+    command.changes.emplace_back(assignment.setting->name, assignment.text);
+  }
+}
+
 TrainCommand finish_train(Program& program, const Environment& environment) {
   TrainCommand& command = program.train_command;
-  const std::vector<Assignment> given = program.train_settings->given();
   if (program.train->count("--until") > 0 && command.last_epoch < 1)
     fail_usage("--until: expected an epoch from 1 on, got {}", command.last_epoch);
   if (program.train->count("--branch") > 0 && command.branch.empty()) fail_usage("--branch: expected a run's folder");
@@ -389,9 +402,8 @@ TrainCommand finish_train(Program& program, const Environment& environment) {
   }
   if (command.resume.empty()) fail_usage("--resume: expected a run's folder");
   if (!command.branch.empty()) fail_usage("--branch cannot be given with --resume: a run begins but once");
-  if (!program.config.empty() || !given.empty())
-    fail_usage("{} cannot be given with --resume: a run goes on with its own settings",
-               given.empty() ? "--config" : given.front().source);
+  if (!program.config.empty()) add_changes(from_file(program.config), command);
+  add_changes(program.train_settings->given(), command);
   return command;
 }
 
@@ -403,11 +415,7 @@ EvaluateCommand finish_evaluate(Program& program, const Environment& environment
     return command;
   }
   if (!program.config.empty()) fail_usage("--config cannot be given with --run, which has its own settings");
-  RunSettings scratch;
-  for (const Assignment& assignment : program.evaluate_settings->given()) {
-    assign(scratch, assignment);
-    command.changes.emplace_back(assignment.setting->name, assignment.text);
-  }
+  add_changes(program.evaluate_settings->given(), command);
   return command;
 }
 
@@ -482,7 +490,7 @@ InfoCommand finish_info(Program& program) {
 
 }  // namespace
 
-RunSettings EvaluateCommand::apply_to(RunSettings stored) const {
+RunSettings SettingChanges::apply_to(RunSettings stored) const {
   for (const auto& [name, text] : changes) assign_setting(stored, *find_setting(name), text);
   return validated(stored);
 }

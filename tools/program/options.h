@@ -28,23 +28,27 @@ struct ShowText {
   std::string text;
 };
 
-struct TrainCommand {
+/// Settings for a run that has its own, as (name, value): those of the command line and of --config.
+struct SettingChanges {
+  std::vector<std::pair<std::string, std::string>> changes;
+
+  /// `stored` with the changes, validated.
+  RunSettings apply_to(RunSettings stored) const;
+};
+
+struct TrainCommand : SettingChanges {
   RunSettings settings;  // validated
-  std::string resume;    // a run's folder to go on with; `settings` are then not used
+  std::string resume;    // a run's folder to resume; `settings` are then not used, and `changes` must change nothing
   std::string branch;    // a run's folder to begin with
   int last_epoch = 0;    // to end after; 0: the strategy's last
   bool quiet = false;
 };
 
-struct EvaluateCommand {
-  std::string weights;                                       // a safetensors file, or:
-  std::string run;                                           // a run's folder, whose checkpoint and settings are taken
-  std::string outputs;                                       // a file for the network's outputs, or empty
-  RunSettings settings;                                      // without a run: validated
-  std::vector<std::pair<std::string, std::string>> changes;  // with a run: settings given on the command line
-
-  /// `stored` with `changes`, validated.
-  RunSettings apply_to(RunSettings stored) const;
+struct EvaluateCommand : SettingChanges {
+  std::string weights;   // a safetensors file, or:
+  std::string run;       // a run's folder, whose checkpoint and settings are taken
+  std::string outputs;   // a file for the network's outputs, or empty
+  RunSettings settings;  // without a run: validated; with one `changes`
 };
 
 struct FetchCommand {

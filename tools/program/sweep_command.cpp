@@ -4,12 +4,12 @@
 #include <iostream>
 #include <set>
 #include <sstream>
-#include <tuple>
 
 #include "gradamp/core/error.h"
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/program/signals.h"
 #include "gradamp/tools/run/training_data.h"
+#include "gradamp/tools/settings/setting_table.h"
 #include "gradamp/tools/sweep/slurm.h"
 #include "gradamp/tools/sweep/sweep_console.h"
 #include "gradamp/tools/sweep/sweep_estimate.h"
@@ -42,13 +42,11 @@ std::vector<SweepCell> read_cells(const SweepCommand& command, const std::string
 
 /// As train does for a run; and reads every dataset once, so that a bad one is told before anything begins.
 void find_data_of(std::vector<SweepCell>& cells) {
-  std::set<std::tuple<std::string, std::string, std::int64_t, std::int64_t, std::int64_t, bool>> seen;
+  std::set<std::string> seen;
   for (SweepCell& cell : cells) {
     RunSettings& settings = cell.settings;
     find_data(settings);
-    const bool is_new = seen.emplace(settings.dataset, settings.data, settings.train_images, settings.test_images,
-                                     settings.validation, settings.partial_data)
-                            .second;
+    const bool is_new = seen.insert(settings_key(settings, {SettingKind::kImages, SettingKind::kSource})).second;
     if (is_new && settings.dataset != "made") check_training_data(settings);
   }
 }

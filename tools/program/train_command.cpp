@@ -15,18 +15,26 @@
 #include "gradamp/tools/program/signals.h"
 #include "gradamp/tools/run/cache_folder.h"
 #include "gradamp/tools/run/console.h"
+#include "gradamp/tools/run/run_folder.h"
 #include "gradamp/tools/run/training.h"
+#include "gradamp/tools/settings/setting_table.h"
 
 namespace gradamp {
 
+namespace {
+
+/// The paths of what is read.
+void make_absolute(RunSettings& settings) {
+  for (std::string* const path : {&settings.weights, &settings.data})
+    if (!path->empty()) *path = std::filesystem::absolute(*path).lexically_normal().string();
+}
+
+}  // namespace
+
 void find_data(RunSettings& settings) {
-  if (!settings.weights.empty()) settings.weights = std::filesystem::absolute(settings.weights).lexically_normal();
+  make_absolute(settings);
   const DatasetSource& source = dataset_source(settings.dataset);
-  if (!source.is_read) return;
-  if (!settings.data.empty()) {
-    settings.data = std::filesystem::absolute(settings.data).lexically_normal().string();
-    return;
-  }
+  if (!source.is_read || !settings.data.empty()) return;
   for (const std::string& name : source.cache_folders) {
     const std::filesystem::path folder = cache_folder() / name;
     if (!std::filesystem::is_directory(folder)) continue;
@@ -74,11 +82,26 @@ class NewRunFolder {
   std::filesystem::path path_;
 };
 
+/// UsageError that names the settings given beside --resume that are not the run's own.
+void check_resumed_settings(const TrainCommand& command) {
+  if (command.changes.empty()) return;
+  const RunSettings stored = RunFolder::open(command.resume, real_file_system()).settings();
+  RunSettings given = command.apply_to(stored);
+  if (given.device == "auto") given.device = stored.device;  // these are resolved when a run begins
+  if (given.epochs == 0) given.epochs = stored.epochs;
+  make_absolute(given);
+  const std::string differences = describe_differences(stored, given);
+  if (differences.empty()) return;
+  throw UsageError(fmt::format("the run in {} goes on with its own settings: {}; leave them out, or begin a new run",
+                               command.resume, differences));
+}
+
 }  // namespace
 
 int run_train(const TrainCommand& command) {
   RunSettings settings = command.settings;
   if (command.resume.empty()) find_data(settings);
+  if (!command.resume.empty()) check_resumed_settings(command);
   std::optional<NewRunFolder> new_folder;
   if (command.resume.empty() && settings.run_folder.empty()) settings.run_folder = new_folder.emplace(settings).path();
   const StopSignals signals;

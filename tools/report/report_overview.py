@@ -87,7 +87,7 @@ def what_was_run(collection):
 
 def settings_of(runs):
     """(equal, varying): {key: value} of the settings that all runs have alike, {key: values} of the others."""
-    keys = {key: None for run in runs for key in sorted(run.settings) if key != "run_folder"}
+    keys = {key: None for run in runs for key in sorted(run.without("output"))}
     values = {key: ordered(run.settings.get(key) for run in runs) for key in keys}
     equal = {key: found[0] for key, found in values.items() if len(found) == 1}
     return equal, {key: found for key, found in values.items() if len(found) > 1}

@@ -8,14 +8,33 @@ import math
 import os
 import pathlib
 
-# What changes where and how fast a run computes, and not what: no difference between runs by these.
-NEUTRAL = ("run_folder", "threads", "evaluation_batch", "data")
-# What matters where layers are selected only; the original, without amplification, is the same for all of them.
-AMPLIFICATION = ("granularity", "placement", "reselect_every")
-SELECTION = ("selection", "measure", "case", "threshold", "random_fraction", "random_types")
+# config.json has the kind of every setting (tools/settings/README.md). No difference between runs:
+NEUTRAL = ("source", "speed", "output")
+# These matter if layers are selected; without amplification runs are the same for all of them.
+AMPLIFICATION = ("amplification", "measured", "random")
 # Resolved into the epochs' learning rates.
-SCHEDULE = ("strategy", "epochs", "learning_rate")
-NEEDED = ("network", "dataset", "seed", *SELECTION)
+SCHEDULE = ("schedule",)
+# The columns of the tables, and what a cell is chosen from (Run.column, Run.choice).
+AXES = ("selection", "measure", "case", "threshold", "random_fraction", "random_types")
+# The kinds of the settings of release 0.1.0, whose config.json lacks them.
+FIRST_KINDS = {
+    setting: kind
+    for kind, settings in {
+        "images": "dataset partial_data train_images test_images validation data_seed",
+        "source": "data",
+        "model": "network precision",
+        "training": "augment crop_padding flip init dropout weights batch_size momentum nesterov weight_decay seed",
+        "schedule": "epochs learning_rate strategy",
+        "amplification": "selection placement",
+        "measured": "measure case threshold granularity reselect_every",
+        "random": "random_fraction random_types",
+        "device": "device",
+        "speed": "threads evaluation_batch",
+        "output": "run_folder",
+    }.items()
+    for setting in settings.split()
+}
+NEEDED = ("network", "dataset", "seed", *AXES)
 NUMBERS = ("learning_rate", "train_accuracy", "test_accuracy", "seconds")
 
 
@@ -38,6 +57,11 @@ class Run:
     backend: str
     epochs: list
     layers: list
+    kinds: dict = dataclasses.field(default_factory=lambda: FIRST_KINDS)
+
+    def without(self, *kinds):
+        """Its settings but those of the kinds."""
+        return {key: value for key, value in self.settings.items() if self.kinds.get(key) not in kinds}
 
     @property
     def network(self):
@@ -92,11 +116,18 @@ class Run:
     @functools.cached_property
     def identity(self):
         """What makes two runs the same experiment with the same seed."""
-        base = {k: v for k, v in self.settings.items() if k not in NEUTRAL + AMPLIFICATION + SELECTION + SCHEDULE}
-        choice = self.choice
-        if self.column != "original":
-            base |= {key: self.settings.get(key) for key in (*AMPLIFICATION, "strategy")}
-        return (self.column, choice, self.learning_rates, json.dumps(base, sort_keys=True))
+        base = self.without(*NEUTRAL, *AMPLIFICATION, *SCHEDULE)
+        return (self.column, self.choice, self.learning_rates, json.dumps([base, self.way], sort_keys=True))
+
+    @functools.cached_property
+    def way(self):
+        """The settings that say how layers are amplified, beside column and choice: those that make a difference to its
+        column. Empty in the original."""
+        if self.column == "original":
+            return {}
+        used = ("amplification", "random" if self.column == "random" else "measured")
+        way = {key: value for key, value in self.settings.items() if self.kinds.get(key) in used and key not in AXES}
+        return way | {"strategy": self.settings.get("strategy")}
 
 
 @dataclasses.dataclass
@@ -181,7 +212,10 @@ def read_run(path):
         raise DamagedError(f"{path / 'summary.json'}: its test_accuracy is not that of the last line of metrics.jsonl")
     if settings.get("validation") and epochs[-1]["validation_accuracy"] is None:
         raise IncompleteError("of an older version, which evaluated the validation images in place of the test images")
-    run = Run(path, settings, str(config.get("version")), str(config.get("backend")), epochs, [])
+    kinds = config.get("kinds", FIRST_KINDS)
+    if not isinstance(kinds, dict):
+        raise DamagedError(f"{path / 'config.json'}: expected an object with the kinds of settings")
+    run = Run(path, settings, str(config.get("version")), str(config.get("backend")), epochs, [], kinds)
     if run.column not in ("original", "random"):
         run.layers = read_lines(path / "layers.jsonl", read_layer)
     return run

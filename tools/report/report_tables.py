@@ -82,13 +82,18 @@ def network_order(network):
 
 def base_key(run):
     """Equal for runs whose originals are the same."""
-    left_out = report_runs.NEUTRAL + report_runs.AMPLIFICATION + report_runs.SELECTION + report_runs.SCHEDULE
-    base = {key: value for key, value in run.settings.items() if key not in (*left_out, "seed")}
+    base = run.without(*report_runs.NEUTRAL, *report_runs.AMPLIFICATION, *report_runs.SCHEDULE)
+    base.pop("seed", None)
     return (json.dumps(base, sort_keys=True), run.learning_rates)
 
 
-def amplification_key(run, keys):
-    return json.dumps([run.settings.get(key) for key in keys])
+def way_key(way):
+    return json.dumps(way, sort_keys=True)
+
+
+def drawn_key(run):
+    """Of a measured run: the key of the random selections that amplify at the same places in the same phases."""
+    return way_key({key: value for key, value in run.way.items() if run.kinds.get(key) != "measured"})
 
 
 def rows_of_base(runs):
@@ -97,13 +102,13 @@ def rows_of_base(runs):
     measured, drawn = {}, {}
     for run in runs:
         if run.column in MEASURED:
-            measured.setdefault(amplification_key(run, (*report_runs.AMPLIFICATION, "strategy")), []).append(run)
+            measured.setdefault(way_key(run.way), []).append(run)
         elif run.column == "random":
-            drawn.setdefault(amplification_key(run, ("placement", "strategy")), []).append(run)
+            drawn.setdefault(way_key(run.way), []).append(run)
     originals = [run for run in runs if run.column == "original"]
     rows, placed = [], set()
     for members in measured.values():
-        key = amplification_key(members[0], ("placement", "strategy"))
+        key = drawn_key(members[0])
         placed.add(key)
         rows.append(members + drawn.get(key, []) + originals)
     rows += [members + originals for key, members in drawn.items() if key not in placed]
@@ -116,12 +121,13 @@ def make_row(members):
         columns.setdefault(run.column, {}).setdefault(run.choice, []).append(run)
     columns = {c: dict(sorted(columns[c].items(), key=lambda item: item[0] or 0)) for c in COLUMNS if c in columns}
     first = members[0]
-    left_out = report_runs.NEUTRAL + report_runs.SELECTION + ("seed", "network", "dataset")
-    settings = {key: value for key, value in first.settings.items() if key not in left_out}
+    left_out = (*report_runs.AXES, "seed", "network", "dataset")
+    unused = {"original": report_runs.AMPLIFICATION, "random": ("measured",)}.get(first.column, ())
+    settings = {
+        key: value for key, value in first.without(*report_runs.NEUTRAL, *unused).items() if key not in left_out
+    }
     if settings.get("strategy") != "step":
         settings.pop("learning_rate", None)
-    if first.column == "original":
-        settings = {key: value for key, value in settings.items() if key not in report_runs.AMPLIFICATION}
     return Row(first.dataset, first.network, first.network, settings, columns)
 
 

@@ -4,28 +4,59 @@
 #include <nlohmann/json.hpp>
 
 #include "gradamp/core/error.h"
+#include "gradamp/tools/settings/setting_table.h"
 
 namespace gradamp {
 
+namespace {
+
+/// What a branch does not compare setting by setting: the plans of the epochs tell how far both runs are the same.
+constexpr SettingKinds kByPlan = {SettingKind::kSchedule, SettingKind::kAmplification, SettingKind::kMeasured,
+                                  SettingKind::kRandom, SettingKind::kOutput};
+
+RunSettings settings_of(const CheckpointFile& file) {
+  try {
+    return settings_from_json(nlohmann::json::parse(file.settings(), nullptr, false));
+  } catch (const Error& error) {
+    fail("{} is no checkpoint of a run of this program: {}", file.path().string(), error.what());
+  }
+}
+
+}  // namespace
+
 std::string checkpoint_settings(const RunSettings& settings) {
   RunSettings determining = settings;
-  determining.run_folder.clear();
+  copy_settings(RunSettings(), determining, {SettingKind::kOutput});
   return to_json(determining).dump();
+}
+
+void check_same_settings(const CheckpointFile& file, const RunSettings& settings) {
+  const std::string differences = describe_differences(settings_of(file), settings, {SettingKind::kOutput});
+  check(differences.empty(),
+        "{} was saved with other settings than its run's config.json has: {}; restore that config.json",
+        file.path().string(), differences);
 }
 
 void check_beginning(const CheckpointFile& file, const RunSettings& settings) {
   check(file.position().epoch_finished, "{}: expected the end of an epoch, got a checkpoint inside epoch {}",
         file.path().string(), file.position().epoch);
-  const RunSettings other = settings_from_json(nlohmann::json::parse(file.settings()));
+  const RunSettings other = settings_of(file);
   const int shared = shared_epochs(other, settings);
+  if (file.position().epoch <= shared) return;
+  const std::string differences = describe_differences(other, settings, kByPlan);
+  check(differences.empty(),
+        "{} is of a run that has no epoch in common with this one: {}; only schedule and "
+        "amplification may differ",
+        file.path().string(), differences);
+  const std::string later = describe_differences(other, settings, {SettingKind::kOutput});
   check(shared > 0,
-        "{} is of a run that has nothing in common with this one: expected the same settings but for the amplification "
-        "(data, network, seed, batch size, threads, ...) and the same learning rate in the first epoch",
-        file.path().string());
-  check(file.position().epoch <= shared,
-        "{} is {} epochs into a run that has only its first {} in common with this one; branch from a run with the "
-        "same settings but for the amplification that was ended --until {}",
-        file.path().string(), file.position().epoch, shared, shared);
+        "{} is of a run that has no epoch in common with this one: {}; the learning rate of the first "
+        "epoch must be equal, and neither run may measure or amplify in it",
+        file.path().string(), later);
+  fail(
+      "{} is {} epochs into a run that has only its first {} in common with this one: {}; branch from a run that was "
+      "ended with --until {}",
+      file.path().string(), file.position().epoch, shared, later, shared);
 }
 
 }  // namespace gradamp

@@ -9,11 +9,14 @@
 
 namespace gradamp {
 
-/// The settings that determine the numbers, as a checkpoint has them: not where the run's folder is.
+/// The settings that determine the numbers, as a checkpoint has them: not where files are written.
 std::string checkpoint_settings(const RunSettings& settings);
 
+/// Error that names the differences unless `file` was saved with `settings`, those of its run's folder.
+void check_same_settings(const CheckpointFile& file, const RunSettings& settings);
+
 /// Error unless `file` stands at the end of an epoch which its run has in common (shared_epochs) with one of
-/// `settings`.
+/// `settings`. It names the settings that differ.
 void check_beginning(const CheckpointFile& file, const RunSettings& settings);
 
 }  // namespace gradamp

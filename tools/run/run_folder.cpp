@@ -122,7 +122,8 @@ RunFolder RunFolder::create(const std::filesystem::path& path, const RunSettings
                        {"version", GRADAMP_VERSION},
                        {"backend", backend_description},
                        {"numerics", numerics_version(parse_device(settings.device).kind)},
-                       {"settings", to_json(settings)}};
+                       {"settings", to_json(settings)},
+                       {"kinds", setting_kinds()}};
   write_text(path / "config.json", config.dump(2) + "\n", file_system);
   return folder;
 }

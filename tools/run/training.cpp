@@ -97,10 +97,8 @@ class Run {
 
   void restore(const RunFolder& folder) {
     const CheckpointFile file(folder.checkpoint(), file_system());
-    check(file.settings() == checkpoint_settings(settings_),
-          "{} was saved with other settings than its run's config.json has; restore that file",
-          folder.checkpoint().string());
-    trainer_->load(file);
+    check_same_settings(file, settings_);
+    trainer_->load_compared(file);
   }
 
   /// To where the run in `trunk` is, as if this one had come so far.

@@ -4,58 +4,25 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <numeric>
 #include <type_traits>
 
+#include <fmt/ranges.h>
+
 #include "gradamp/core/error.h"
+#include "gradamp/data/dataset.h"
+#include "gradamp/optim/choices.h"
 
 namespace gradamp {
 namespace {
 
 template <typename T>
-struct Choice {
-  std::string_view name;
-  T value;
-};
-
-template <typename T>
-constexpr std::array<Choice<T>, 0> kChoices{};
-template <>
-constexpr std::array kChoices<Initialization>{Choice<Initialization>{"pytorch", Initialization::kPyTorch},
-                                              Choice<Initialization>{"he-normal", Initialization::kHeNormal}};
-template <>
-constexpr std::array kChoices<SelectionMethod>{Choice<SelectionMethod>{"measure", SelectionMethod::kMeasure},
-                                               Choice<SelectionMethod>{"random", SelectionMethod::kRandom},
-                                               Choice<SelectionMethod>{"none", SelectionMethod::kNone}};
-template <>
-constexpr std::array kChoices<LayerMeasure>{Choice<LayerMeasure>{"g", kG}, Choice<LayerMeasure>{"g-prime", kGPrime}};
-template <>
-constexpr std::array kChoices<SelectionCase>{Choice<SelectionCase>{"1", SelectionCase::kOneSided},
-                                             Choice<SelectionCase>{"2", SelectionCase::kTwoSided}};
-template <>
-constexpr std::array kChoices<Granularity>{Choice<Granularity>{"weight", Granularity::kWeight},
-                                           Choice<Granularity>{"neuron", Granularity::kNeuron}};
-template <>
-constexpr std::array kChoices<Placement>{Choice<Placement>{"update", Placement::kUpdate},
-                                         Choice<Placement>{"backprop", Placement::kBackprop}};
-template <>
-constexpr std::array kChoices<Precision>{Choice<Precision>{"f32", Precision::kF32},
-                                         Choice<Precision>{"tf32", Precision::kTF32},
-                                         Choice<Precision>{"bf16", Precision::kBF16}};
-
-template <typename T>
 void read_value(T& value, std::string_view text) {
   if constexpr (std::is_enum_v<T>) {
-    const auto found = std::find_if(kChoices<T>.begin(), kChoices<T>.end(),
-                                    [&](const Choice<T>& choice) { return choice.name == text; });
-    if (found == kChoices<T>.end()) {
-      std::string names;
-      for (const Choice<T>& choice : kChoices<T>) names += (names.empty() ? "" : ", ") + std::string(choice.name);
-      fail("expected one of {}, got '{}'", names, text);
-    }
-    value = found->value;
+    value = choice_of<T>(text);
   } else {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     const bool whole = end == text.data() + text.size() && !text.empty();
@@ -96,9 +63,7 @@ void read_value(std::vector<LayerType>& value, std::string_view text) {
 template <typename T>
 std::string text_of(const T& value) {
   if constexpr (std::is_enum_v<T>) {
-    for (const Choice<T>& choice : kChoices<T>)
-      if (choice.value == value) return std::string(choice.name);
-    fail("a setting has a value without a name: {}", static_cast<int>(value));
+    return choice_name(value);
   } else {
     return fmt::format("{}", value);
   }
@@ -113,78 +78,85 @@ std::string text_of(const std::vector<LayerType>& types) {
   return text;
 }
 
+constexpr double kUnlimited = std::numeric_limits<double>::infinity();
+constexpr SettingRange kAtLeast0{0, kUnlimited}, kAtLeast1{1, kUnlimited};
+constexpr SettingRange kAbove0{.min = 0, .max = kUnlimited, .excludes_min = true};
+constexpr SettingRange kBelow1{.min = 0, .max = 1, .excludes_max = true};
+constexpr SettingRange kFraction{.min = 0, .max = 1, .excludes_min = true};
+constexpr double kMaxBatch = std::numeric_limits<std::int32_t>::max(), kMaxThreads = 1024;
+
 // clang-format off
 const std::array kTable{
-    Setting{"dataset", "Data", "NAME", "what to train on: made (drawn by the program), cifar10, cifar100 or cifar100-coarse",
+    Setting{"dataset", "Data", SettingKind::kImages, "NAME", "what to train on: made (drawn by the program), cifar10, cifar100 or cifar100-coarse",
             &RunSettings::dataset},
-    Setting{"data", "Data", "PATH", "folder or archive of CIFAR; without it, where `gradamp data fetch` puts it",
+    Setting{"data", "Data", SettingKind::kSource, "PATH", "folder or archive of CIFAR; without it, where `gradamp data fetch` puts it",
             &RunSettings::data},
-    Setting{"partial-data", "Data", "", "train on a part of CIFAR: CIFAR-10 without some of data_batch_2 to 5, CIFAR-100 with fewer records",
+    Setting{"partial-data", "Data", SettingKind::kImages, "", "train on a part of CIFAR: CIFAR-10 without some of data_batch_2 to 5, CIFAR-100 with fewer records",
             &RunSettings::partial_data},
-    Setting{"train-images", "Data", "IMAGES", "train on the first so many; 0: all (made: 10000)",
-            &RunSettings::train_images},
-    Setting{"test-images", "Data", "IMAGES", "test on the first so many; 0: all (made: 2000)",
-            &RunSettings::test_images},
-    Setting{"validation", "Data", "IMAGES",
+    Setting{"train-images", "Data", SettingKind::kImages, "IMAGES", "train on the first so many; 0: all (made: 10000)",
+            &RunSettings::train_images, kAtLeast0},
+    Setting{"test-images", "Data", SettingKind::kImages, "IMAGES", "test on the first so many; 0: all (made: 2000)",
+            &RunSettings::test_images, kAtLeast0},
+    Setting{"validation", "Data", SettingKind::kImages, "IMAGES",
             "hold so many back from the end of the training images and evaluate on them as well",
-            &RunSettings::validation},
-    Setting{"data-seed", "Data", "NUMBER", "of the made dataset", &RunSettings::data_seed},
-    Setting{"augment", "Data", "", "crop and flip the training images at random", &RunSettings::augment},
-    Setting{"crop-padding", "Data", "PIXELS", "zeros around an image that is cropped", &RunSettings::crop_padding},
-    Setting{"flip", "Data", "", "flip half of the augmented images left to right", &RunSettings::flip},
+            &RunSettings::validation, kAtLeast0},
+    Setting{"data-seed", "Data", SettingKind::kImages, "NUMBER", "of the made dataset", &RunSettings::data_seed},
+    Setting{"augment", "Data", SettingKind::kTraining, "", "crop and flip the training images at random", &RunSettings::augment},
+    Setting{"crop-padding", "Data", SettingKind::kTraining, "PIXELS", "zeros around an image that is cropped", &RunSettings::crop_padding, {0, kImageSide}},
+    Setting{"flip", "Data", SettingKind::kTraining, "", "flip half of the augmented images left to right", &RunSettings::flip},
 
-    Setting{"network", "Network", "NAME", "what to train; `gradamp info` lists the networks", &RunSettings::network},
-    Setting{"init", "Network", "pytorch|he-normal", "distribution of the initial weights",
+    Setting{"network", "Network", SettingKind::kModel, "NAME", "what to train; `gradamp info` lists the networks", &RunSettings::network},
+    Setting{"init", "Network", SettingKind::kTraining, "", "distribution of the initial weights",
             &RunSettings::initialization},
-    Setting{"dropout", "Network", "PROBABILITY", "of a zero before the classifier", &RunSettings::dropout},
-    Setting{"weights", "Network", "FILE", "safetensors file to start from; without it, drawn from the seed",
+    Setting{"dropout", "Network", SettingKind::kTraining, "PROBABILITY", "of a zero before the classifier", &RunSettings::dropout, kBelow1},
+    Setting{"weights", "Network", SettingKind::kTraining, "FILE", "safetensors file to start from; without it, drawn from the seed",
             &RunSettings::weights},
 
-    Setting{"epochs", "Training", "EPOCHS", "length of the run; phases are scaled to it; 0: the strategy's own (step: 30)",
-            &RunSettings::epochs},
-    Setting{"batch-size", "Training", "IMAGES", "images in a step", &RunSettings::batch_size},
-    Setting{"learning-rate", "Training", "RATE", "of the strategy step; the other strategies bring their own",
-            &RunSettings::learning_rate},
-    Setting{"momentum", "Training", "NUMBER", "of SGD, in [0, 1)", &RunSettings::momentum},
-    Setting{"nesterov", "Training", "", "Nesterov's form of the momentum", &RunSettings::nesterov},
-    Setting{"weight-decay", "Training", "NUMBER", "added to the gradient, times the weight; never amplified",
-            &RunSettings::weight_decay},
-    Setting{"strategy", "Training", "PHASES",
+    Setting{"epochs", "Training", SettingKind::kSchedule, "EPOCHS", "length of the run; phases are scaled to it; 0: the strategy's own (step: 30)",
+            &RunSettings::epochs, kAtLeast0},
+    Setting{"batch-size", "Training", SettingKind::kTraining, "IMAGES", "images in a step", &RunSettings::batch_size, {1, kMaxBatch}},
+    Setting{"learning-rate", "Training", SettingKind::kSchedule, "RATE", "of the strategy step; the other strategies bring their own",
+            &RunSettings::learning_rate, kAbove0},
+    Setting{"momentum", "Training", SettingKind::kTraining, "NUMBER", "of SGD", &RunSettings::momentum, kBelow1},
+    Setting{"nesterov", "Training", SettingKind::kTraining, "", "Nesterov's form of the momentum", &RunSettings::nesterov},
+    Setting{"weight-decay", "Training", SettingKind::kTraining, "NUMBER", "added to the gradient, times the weight; never amplified",
+            &RunSettings::weight_decay, kAtLeast0},
+    Setting{"strategy", "Training", SettingKind::kSchedule, "PHASES",
             "step (the learning rate, a tenth of it for the last fifth, no amplification), params_1, params_2, or phases "
             "END_EPOCH:LEARNING_RATE[:FACTOR] such as '3:0.1, 10:0.1:2, 12:0.01'; those with a factor amplify",
             &RunSettings::strategy},
-    Setting{"reselect-every", "Training", "EPOCHS", "select again so often within a phase; 0: once a phase",
-            &RunSettings::reselect_every},
+    Setting{"reselect-every", "Training", SettingKind::kMeasured, "EPOCHS", "select again so often within a phase; 0: once a phase",
+            &RunSettings::reselect_every, kAtLeast0},
 
-    Setting{"selection", "Amplification", "measure|random|none", "how layers are selected in amplifying phases",
+    Setting{"selection", "Amplification", SettingKind::kAmplification, "", "how layers are selected in amplifying phases",
             &RunSettings::selection},
-    Setting{"measure", "Amplification", "g|g-prime", "of how steadily a layer's gradients point one way",
+    Setting{"measure", "Amplification", SettingKind::kMeasured, "", "of how steadily a layer's gradients point one way",
             &RunSettings::measure},
-    Setting{"case", "Amplification", "1|2",
+    Setting{"case", "Amplification", SettingKind::kMeasured, "",
             "select where the normalised measure is above the threshold (1), or its absolute value is (2)",
             &RunSettings::selection_case},
-    Setting{"threshold", "Amplification", "DEVIATIONS", "of the normalised measure", &RunSettings::threshold},
-    Setting{"granularity", "Amplification", "weight|neuron", "whether gradients are summed for each weight or neuron",
+    Setting{"threshold", "Amplification", SettingKind::kMeasured, "DEVIATIONS", "of the normalised measure", &RunSettings::threshold},
+    Setting{"granularity", "Amplification", SettingKind::kMeasured, "", "whether gradients are summed for each weight or neuron",
             &RunSettings::granularity},
-    Setting{"placement", "Amplification", "update|backprop",
+    Setting{"placement", "Amplification", SettingKind::kAmplification, "",
             "amplify a layer's update, or the gradient that flows back through it", &RunSettings::placement},
-    Setting{"random-fraction", "Amplification", "FRACTION", "of the layers of the types below, for --selection random",
-            &RunSettings::random_fraction},
-    Setting{"random-types", "Amplification", "TYPE,...", "conv, bn, relu (with --placement backprop) and linear",
+    Setting{"random-fraction", "Amplification", SettingKind::kRandom, "FRACTION", "of the layers of the types below, for --selection random",
+            &RunSettings::random_fraction, kFraction},
+    Setting{"random-types", "Amplification", SettingKind::kRandom, "TYPE,...", "conv, bn, relu (with --placement backprop) and linear",
             &RunSettings::random_types},
 
-    Setting{"seed", "Run", "NUMBER", "of initial weights, order, augmentation, dropout and random selection",
+    Setting{"seed", "Run", SettingKind::kTraining, "NUMBER", "of initial weights, order, augmentation, dropout and random selection",
             &RunSettings::seed},
-    Setting{"device", "Run", "NAME",
+    Setting{"device", "Run", SettingKind::kDevice, "NAME",
             "cpu, cuda, emulated (the CUDA kernels on the CPU, slowly), or auto: cuda where there is a GPU, else cpu",
             &RunSettings::device},
-    Setting{"precision", "Run", "f32|tf32|bf16",
+    Setting{"precision", "Run", SettingKind::kModel, "",
             "of convolutions and, for bf16, of activations; the device cpu has f32 only", &RunSettings::precision},
-    Setting{"threads", "Run", "THREADS", "of the CPU; 0: OMP_NUM_THREADS, else every core", &RunSettings::threads},
-    Setting{"run-folder", "Run", "FOLDER", "for the run's files; without it, runs/NETWORK-DATASET-DATE-TIME",
+    Setting{"threads", "Run", SettingKind::kSpeed, "THREADS", "of the CPU; 0: OMP_NUM_THREADS, else every core", &RunSettings::threads, {0, kMaxThreads}},
+    Setting{"run-folder", "Run", SettingKind::kOutput, "FOLDER", "for the run's files; without it, runs/NETWORK-DATASET-DATE-TIME",
             &RunSettings::run_folder},
-    Setting{"evaluation-batch", "Run", "IMAGES", "images evaluated at once; changes speed and memory only",
-            &RunSettings::evaluation_batch},
+    Setting{"evaluation-batch", "Run", SettingKind::kSpeed, "IMAGES", "images evaluated at once; changes speed and memory only",
+            &RunSettings::evaluation_batch, kAtLeast1},
 };
 // clang-format on
 
@@ -206,6 +178,35 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+std::string_view name_of(SettingKind kind) {
+  switch (kind) {
+    case SettingKind::kImages: return "images";
+    case SettingKind::kSource: return "source";
+    case SettingKind::kModel: return "model";
+    case SettingKind::kTraining: return "training";
+    case SettingKind::kSchedule: return "schedule";
+    case SettingKind::kAmplification: return "amplification";
+    case SettingKind::kMeasured: return "measured";
+    case SettingKind::kRandom: return "random";
+    case SettingKind::kDevice: return "device";
+    case SettingKind::kSpeed: return "speed";
+    case SettingKind::kOutput: return "output";
+  }
+  fail("expected a kind of setting, got {}", static_cast<int>(kind));
+}
+
+bool SettingRange::contains(double value) const {
+  if (!std::isfinite(value)) return false;
+  return (excludes_min ? value > min : value >= min) && (excludes_max ? value < max : value <= max);
+}
+
+bool Setting::is_number() const {
+  return std::visit([]<typename T>(SettingMember<T>) { return std::is_arithmetic_v<T> && !std::is_same_v<T, bool>; },
+                    member);
+}
+
+bool Setting::is_one_of(SettingKinds kinds) const { return std::find(kinds.begin(), kinds.end(), kind) != kinds.end(); }
+
 std::string Setting::json_key() const {
   std::string key(name);
   std::replace(key.begin(), key.end(), '-', '_');
@@ -217,6 +218,26 @@ std::string Setting::variable() const {
   for (char& c : variable)
     if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
   return variable;
+}
+
+std::string Setting::unit() const {
+  return std::visit(
+      [&]<typename T>(SettingMember<T>) {
+        if constexpr (std::is_enum_v<T>) return choice_names<T>("|");
+        return std::string(unit_name);
+      },
+      member);
+}
+
+std::string Setting::range_text() const {
+  if (!is_number()) return "";
+  const bool real = std::holds_alternative<SettingMember<double>>(member);
+  const bool has_min = std::isfinite(range.min), has_max = std::isfinite(range.max);
+  if (!has_min && !has_max) return real ? "a finite number" : "";
+  if (!real) return has_max ? fmt::format("{} to {:.0f}", range.min, range.max) : fmt::format("at least {}", range.min);
+  if (!has_max) return fmt::format("a number {} {}", range.excludes_min ? "above" : "of at least", range.min);
+  return fmt::format("a number in {}{}, {}{}", range.excludes_min ? '(' : '[', range.min, range.max,
+                     range.excludes_max ? ')' : ']');
 }
 
 std::span<const Setting> setting_table() { return kTable; }
@@ -232,6 +253,53 @@ std::string setting_text(const RunSettings& settings, const Setting& setting) {
 
 void assign_setting(RunSettings& settings, const Setting& setting, std::string_view text) {
   std::visit([&](auto member) { read_value(settings.*member, text); }, setting.member);
+}
+
+void check_range(const RunSettings& settings, const Setting& setting) {
+  const auto check_number = [&]<typename T>(SettingMember<T> at) {
+    if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>)
+      check(setting.range.contains(static_cast<double>(settings.*at)), "--{}: expected {}, got {}", setting.name,
+            setting.range_text(), settings.*at);
+  };
+  std::visit(check_number, setting.member);
+}
+
+void copy_settings(const RunSettings& from, RunSettings& to, SettingKinds kinds) {
+  for (const Setting& setting : kTable)
+    if (setting.is_one_of(kinds)) std::visit([&](auto at) { to.*at = from.*at; }, setting.member);
+}
+
+std::string settings_key(const RunSettings& settings, SettingKinds kinds) {
+  std::string key;
+  for (const Setting& setting : kTable)
+    if (setting.is_one_of(kinds)) key += setting_text(settings, setting) + '\n';
+  return key;
+}
+
+bool makes_difference(SettingKind kind, SelectionMethod method) {
+  switch (kind) {
+    case SettingKind::kAmplification: return method != SelectionMethod::kNone;
+    case SettingKind::kMeasured: return method == SelectionMethod::kMeasure;
+    case SettingKind::kRandom: return method == SelectionMethod::kRandom;
+    default: return true;
+  }
+}
+
+std::string describe_differences(const RunSettings& expected, const RunSettings& got, SettingKinds except) {
+  const auto option = [](const Setting& setting, const std::string& value) {
+    if (setting.is_switch()) return fmt::format("--{}{}", value == "true" ? "" : "no-", setting.name);
+    return fmt::format("--{} {}", setting.name, value.empty() ? "(empty)" : value);
+  };
+  std::vector<std::string> before, now;
+  for (const Setting& setting : kTable) {
+    const std::string one = setting_text(expected, setting), other = setting_text(got, setting);
+    if (one == other || setting.is_one_of(except)) continue;
+    if (!makes_difference(setting.kind, expected.selection) && !makes_difference(setting.kind, got.selection)) continue;
+    before.push_back(option(setting, one));
+    now.push_back(option(setting, other));
+  }
+  if (before.empty()) return "";
+  return fmt::format("expected {}, got {}", fmt::join(before, ", "), fmt::join(now, ", "));
 }
 
 std::string nearest_word(std::string_view word, std::span<const std::string> candidates) {

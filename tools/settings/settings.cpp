@@ -19,11 +19,6 @@ namespace gradamp {
 namespace {
 
 constexpr int kStepEpochs = 30;
-constexpr int kMostThreads = 1024;
-
-void expect_at_least(const char* option, std::int64_t least, std::int64_t value) {
-  check(value >= least, "--{}: expected at least {}, got {}", option, least, value);
-}
 
 /// Calls `read` and puts the option in front of its error.
 template <typename Read>
@@ -45,14 +40,9 @@ void validate_data(const RunSettings& settings) {
   check(dataset_source(settings.dataset).is_read || settings.data.empty(),
         "--data: the {} dataset is drawn, not read; choose a --dataset that '{}' holds", settings.dataset,
         settings.data);
-  expect_at_least("train-images", 0, settings.train_images);
-  expect_at_least("test-images", 0, settings.test_images);
-  expect_at_least("validation", 0, settings.validation);
   check(settings.train_images == 0 || settings.validation < settings.train_images,
         "--validation: expected fewer than the {} of --train-images, got {}", settings.train_images,
         settings.validation);
-  check(settings.crop_padding >= 0 && settings.crop_padding <= kImageSide, "--crop-padding: expected 0 to {}, got {}",
-        kImageSide, settings.crop_padding);
 }
 
 void validate_network(const RunSettings& settings) {
@@ -60,30 +50,14 @@ void validate_network(const RunSettings& settings) {
   for (const NetworkInfo& info : networks()) names.push_back(info.name);
   check(std::find(names.begin(), names.end(), settings.network) != names.end(),
         "--network: expected one of {}, got '{}'", fmt::join(names, ", "), settings.network);
-  check(settings.dropout >= 0 && settings.dropout < 1, "--dropout: expected a probability in [0, 1), got {}",
-        settings.dropout);
 }
 
 void validate_training(const RunSettings& settings) {
-  expect_at_least("epochs", 0, settings.epochs);
-  expect_at_least("batch-size", 1, settings.batch_size);
-  check(settings.batch_size <= std::numeric_limits<std::int32_t>::max(), "--batch-size: expected at most {}, got {}",
-        std::numeric_limits<std::int32_t>::max(), settings.batch_size);
-  check(std::isfinite(settings.learning_rate) && settings.learning_rate > 0,
-        "--learning-rate: expected a number above 0, got {}", settings.learning_rate);
-  check(settings.momentum >= 0 && settings.momentum < 1, "--momentum: expected a number in [0, 1), got {}",
-        settings.momentum);
   check(!settings.nesterov || settings.momentum > 0, "--nesterov: expected a --momentum above 0 with it");
-  check(std::isfinite(settings.weight_decay) && settings.weight_decay >= 0,
-        "--weight-decay: expected a number of at least 0, got {}", settings.weight_decay);
-  expect_at_least("reselect-every", 0, settings.reselect_every);
   settings.resolved_strategy();
 }
 
 void validate_amplification(const RunSettings& settings) {
-  check(std::isfinite(settings.threshold), "--threshold: expected a finite number, got {}", settings.threshold);
-  check(settings.random_fraction > 0 && settings.random_fraction <= 1,
-        "--random-fraction: expected a number above 0 and at most 1, got {}", settings.random_fraction);
   const std::vector<LayerType>& types = settings.random_types;
   check(!types.empty(), "--random-types: expected one of conv, bn, relu, linear at least");
   for (LayerType type : types)
@@ -103,9 +77,6 @@ void validate_run(const RunSettings& settings) {
     check(device.kind != DeviceKind::kCpu || settings.precision == Precision::kF32,
           "--precision: the device cpu computes in f32 only, got {}", name_of(settings.precision));
   }
-  check(settings.threads >= 0 && settings.threads <= kMostThreads, "--threads: expected 0 to {}, got {}", kMostThreads,
-        settings.threads);
-  expect_at_least("evaluation-batch", 1, settings.evaluation_batch);
 }
 
 /// Settings that are text on the command line but have a type of their own in JSON.
@@ -144,6 +115,7 @@ void read_json(RunSettings& settings, const Setting& setting, const nlohmann::js
 }  // namespace
 
 void RunSettings::validate() const {
+  for (const Setting& setting : setting_table()) check_range(*this, setting);
   validate_data(*this);
   validate_network(*this);
   validate_training(*this);
@@ -184,29 +156,17 @@ OptimizerOptions RunSettings::optimizer_options() const {
   options.selection.fraction = random_fraction;
   options.selection.types = random_types;
   options.selection.seed = seed;
-  options.placement = placement;
+  static_cast<OptimizerValues&>(options) = *this;
   return options;
 }
 
 int shared_epochs(const RunSettings& a, const RunSettings& b) {
-  const auto lasting = [](RunSettings settings) {  // what matters from the first step on
-    const RunSettings defaults;
-    settings.epochs = defaults.epochs;
-    settings.learning_rate = defaults.learning_rate;
-    settings.strategy = defaults.strategy;
-    settings.reselect_every = defaults.reselect_every;
-    settings.selection = defaults.selection;
-    settings.measure = defaults.measure;
-    settings.selection_case = defaults.selection_case;
-    settings.threshold = defaults.threshold;
-    settings.granularity = defaults.granularity;
-    settings.placement = defaults.placement;
-    settings.random_fraction = defaults.random_fraction;
-    settings.random_types = defaults.random_types;
-    settings.run_folder = defaults.run_folder;
-    return to_json(settings);
-  };
-  if (lasting(a) != lasting(b)) return 0;
+  // Schedule and amplification are compared by the epochs' plans below; where files are written changes nothing.
+  RunSettings other = b;
+  copy_settings(a, other,
+                {SettingKind::kSchedule, SettingKind::kAmplification, SettingKind::kMeasured, SettingKind::kRandom,
+                 SettingKind::kOutput});
+  if (to_json(a) != to_json(other)) return 0;
   const OptimizerOptions first = a.optimizer_options(), second = b.optimizer_options();
   const int epochs = std::min(first.strategy.epochs(), second.strategy.epochs());
   for (int epoch = 1; epoch <= epochs; ++epoch) {
@@ -232,6 +192,12 @@ nlohmann::json to_json(const RunSettings& settings) {
   return json;
 }
 
+nlohmann::json setting_kinds() {
+  nlohmann::json kinds = nlohmann::json::object();
+  for (const Setting& setting : setting_table()) kinds[setting.json_key()] = name_of(setting.kind);
+  return kinds;
+}
+
 RunSettings settings_from_json(const nlohmann::json& json) {
   check(json.is_object(), "settings: expected an object with a value for every setting, got {}", json.type_name());
   RunSettings settings;
@@ -239,6 +205,7 @@ RunSettings settings_from_json(const nlohmann::json& json) {
   for (const Setting& setting : setting_table()) {
     const std::string& key = known.emplace_back(setting.json_key());
     const auto found = json.find(key);
+    if (found == json.end() && setting.since != kFirstRelease) continue;  // an older file: the default is what it had
     check(found != json.end(), "settings: '{}' is missing", key);
     try {
       read_json(settings, setting, *found);

@@ -15,7 +15,7 @@
 
 namespace gradamp {
 
-struct RunSettings {
+struct RunSettings : OptimizerValues {
   // Data.
   std::string dataset = "made";   // made, cifar10, cifar100, cifar100-coarse
   std::string data;               // folder or archive; not for the made dataset
@@ -44,13 +44,12 @@ struct RunSettings {
   std::string strategy = "step";  // step, params_1, params_2, or phases (optim/strategy.h)
   int reselect_every = 0;         // epochs; 0: select once a phase
 
-  // Amplification.
+  // Amplification; and OptimizerValues.
   SelectionMethod selection = SelectionMethod::kMeasure;
   LayerMeasure measure = kGPrime;
   SelectionCase selection_case = SelectionCase::kOneSided;
   double threshold = 1.0;
   Granularity granularity = Granularity::kWeight;
-  Placement placement = Placement::kUpdate;
   double random_fraction = 0.5;  // of the layers of random_types
   std::vector<LayerType> random_types{1, LayerType::kConv};
 
@@ -75,7 +74,11 @@ struct RunSettings {
 int shared_epochs(const RunSettings& a, const RunSettings& b);
 
 nlohmann::json to_json(const RunSettings& settings);
-/// Reads what to_json writes; an unknown or missing key, or a value of the wrong type, is an Error that names it.
+/// The kind of every setting, by the keys of to_json: "batch_size": "training".
+nlohmann::json setting_kinds();
+/// Reads what to_json writes, in this release or an earlier one: a setting that is newer than the first release may be
+/// missing and then has its default. An unknown or missing key, or a value of the wrong type, is an Error that names
+/// it.
 RunSettings settings_from_json(const nlohmann::json& json);
 
 }  // namespace gradamp

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <map>
 #include <set>
-#include <type_traits>
 
 #include <fmt/ranges.h>
 
@@ -33,14 +32,6 @@ struct Axis {
   std::string source;  // "sweep.toml:3"
   std::vector<std::string> values;
 };
-
-bool is_number(const Setting& setting) {
-  return std::visit(
-      []<typename T>(SettingMember<T>) {
-        return std::is_floating_point_v<T> || (std::is_integral_v<T> && !std::is_same_v<T, bool>);
-      },
-      setting.member);
-}
 
 double read_bound(std::string_view text, std::string_view range) {
   double value = 0;
@@ -95,7 +86,7 @@ Axis read_axis(const ConfigEntry& entry, const std::string& file) {
   const Setting* setting = &setting_of(entry.key);
   Axis axis{setting, fmt::format("{}:{}", file, entry.line), {}};
   for (const std::string& element : entry.elements) {
-    if (is_number(*setting) && element.find(':') != element.npos) {
+    if (setting->is_number() && element.find(':') != element.npos) {
       for (std::string& value : expand_range(element)) axis.values.push_back(std::move(value));
     } else {
       axis.values.push_back(element);
@@ -139,12 +130,8 @@ void for_each_combination(const std::vector<Axis>& axes, const Body& body) {
   }
 }
 
-/// Whether a setting changes anything in runs of this kind.
-bool matters(const Setting& setting, SelectionMethod selection) {
-  const bool of_amplification = setting.group == "Amplification" || setting.name == "reselect-every";
-  if (selection == SelectionMethod::kMeasure || !of_amplification) return true;
-  return selection == SelectionMethod::kRandom && (setting.name.starts_with("random-") || setting.name == "placement");
-}
+/// What a beginning leaves open: its cells decide it when they amplify.
+constexpr SettingKinds kOfAmplification = {SettingKind::kAmplification, SettingKind::kMeasured, SettingKind::kRandom};
 
 /// Error for a cell whose settings are each in order and together are not what a sweep can be meant to have.
 void check_cell(const SweepCell& cell, const std::vector<Axis>& axes) {
@@ -177,8 +164,7 @@ void add_cells(const std::string& file, const std::string& kind, const RunSettin
       if (axes[i].values.size() == 1) continue;
       const std::string part = "_" + name_part(*axes[i].setting, value);
       cell.name += part;
-      if (axes[i].setting->group != "Amplification" && axes[i].setting->name != "reselect-every")
-        cell.name_of_beginning += part;
+      if (!axes[i].setting->is_one_of(kOfAmplification)) cell.name_of_beginning += part;
     }
     try {
       check_cell(cell, axes);
@@ -232,10 +218,10 @@ std::vector<SweepCell> read_sweep(std::istream& file, const std::string& name,
     RunSettings base;
     base.selection = kind.selection;
     for (const Axis& axis : axes[kind.heading])
-      check(matters(*axis.setting, kind.selection), "{}: {} makes no difference to cells of [{}]", axis.source,
-            axis.setting->name, kind.heading);
+      check(makes_difference(axis.setting->kind, kind.selection), "{}: {} makes no difference to cells of [{}]",
+            axis.source, axis.setting->name, kind.heading);
     std::vector<Axis> own = joined(joined(axes[""], axes[kind.heading]), fixed);
-    std::erase_if(own, [&](const Axis& axis) { return !matters(*axis.setting, kind.selection); });
+    std::erase_if(own, [&](const Axis& axis) { return !makes_difference(axis.setting->kind, kind.selection); });
     add_cells(name, kind.heading, base, own, cells);
   }
   std::set<std::string> names;
@@ -247,10 +233,7 @@ std::vector<SweepCell> read_sweep(std::istream& file, const std::string& name,
 std::vector<SharedBeginning> shared_beginnings(const std::vector<SweepCell>& cells) {
   std::vector<SharedBeginning> beginnings;
   const auto unamplified = [](RunSettings settings) {  // and nothing left of how it would be amplified
-    const RunSettings defaults;
-    for (const Setting& setting : setting_table())
-      if (setting.group == "Amplification") assign_setting(settings, setting, setting_text(defaults, setting));
-    settings.reselect_every = 0;
+    copy_settings(RunSettings(), settings, kOfAmplification);
     settings.selection = SelectionMethod::kNone;
     return settings;
   };

@@ -4,11 +4,12 @@
 #include <algorithm>
 #include <cstdlib>
 #include <map>
-#include <tuple>
+#include <utility>
 
 #include "gradamp/core/error.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/run/training.h"
+#include "gradamp/tools/settings/setting_table.h"
 #include "gradamp/tools/sweep/sweep_runner.h"
 
 namespace gradamp {
@@ -52,16 +53,14 @@ struct ImageTimes {
 ImageTimes measure_image_times(RunSettings settings) {
   const TemporaryFolder folder;
   settings.run_folder = (folder.path() / "run").string();
-  settings.dataset = "made";
-  settings.data.clear();
+  copy_settings(RunSettings(), settings,
+                {SettingKind::kImages, SettingKind::kSource, SettingKind::kSchedule, SettingKind::kAmplification,
+                 SettingKind::kMeasured, SettingKind::kRandom});
   settings.weights.clear();
   settings.train_images = 2 * settings.batch_size;
-  settings.validation = 0;
   settings.test_images = std::min<std::int64_t>(settings.evaluation_batch, 500);
   settings.selection = SelectionMethod::kNone;
-  settings.strategy = "step";
   settings.epochs = 2;
-  settings.reselect_every = 0;
   SpeedObserver observer;
   TrainingControl control;
   control.observer = &observer;
@@ -89,8 +88,7 @@ double epoch_seconds(const RunSettings& settings, const ImageTimes& times) {
 
 double estimate_seconds(const SweepFolder& folder, const std::vector<JobReport>& reports, int jobs_at_a_time) {
   const std::vector<SweepJob>& jobs = folder.jobs();
-  using Key = std::tuple<std::string, std::int64_t, Precision, std::string, int>;
-  std::map<Key, ImageTimes> measured;
+  std::map<std::pair<std::string, std::int64_t>, ImageTimes> measured;  // by what decides the time of a step
   double seconds = 0;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     RunSettings settings = jobs[i].settings;
@@ -98,7 +96,8 @@ double estimate_seconds(const SweepFolder& folder, const std::vector<JobReport>&
     const int begun = jobs[i].beginning ? jobs[*jobs[i].beginning].epochs : 0;
     const int left = jobs[i].epochs - std::max(begun, reports[i].epochs_done);
     if (left <= 0) continue;
-    const Key key{settings.network, settings.batch_size, settings.precision, settings.device, settings.threads};
+    const std::pair key{settings_key(settings, {SettingKind::kModel, SettingKind::kDevice, SettingKind::kSpeed}),
+                        settings.batch_size};
     if (!measured.contains(key)) measured.emplace(key, measure_image_times(settings));
     seconds += left * epoch_seconds(settings, measured.at(key));
   }

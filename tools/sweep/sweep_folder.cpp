@@ -52,11 +52,9 @@ void make_folder(const std::filesystem::path& path) {
   check(!error, "the sweep's folder {} cannot be made: {}", path.string(), error.message());
 }
 
-/// Settings that may differ between a cell and its run: where and by how many threads it is trained is decided when it
-/// begins.
-bool is_decided_late(const Setting& setting) {
-  return setting.name == "run-folder" || setting.name == "device" || setting.name == "threads";
-}
+/// Settings that may differ between a cell and its run: what decides where, how fast and into which folder it is
+/// trained is chosen when it begins.
+constexpr SettingKinds kOfMachine = {SettingKind::kDevice, SettingKind::kSpeed, SettingKind::kOutput};
 
 bool has_run(const SweepJob& job) {
   return std::filesystem::exists(std::filesystem::path(job.settings.run_folder) / "config.json");
@@ -72,8 +70,7 @@ RunFolder open_run(const SweepJob& job) { return RunFolder::open(job.settings.ru
 
 /// Whether the run that was begun as a beginning is as good as the one that it would be now.
 bool is_same_beginning(const SweepJob& job, RunSettings stored) {
-  stored.device = job.settings.device;
-  stored.threads = job.settings.threads;
+  copy_settings(job.settings, stored, kOfMachine);
   return shared_epochs(stored, job.settings) >= job.epochs;
 }
 
@@ -117,12 +114,9 @@ void SweepFolder::check_settings() const {
     if (!has_run(job) || !has_checkpoint(job)) continue;  // or it is begun anew
     const RunSettings stored = open_run(job).settings();
     if (!job.is_cell && is_same_beginning(job, stored)) continue;
-    for (const Setting& setting : setting_table()) {
-      if (is_decided_late(setting)) continue;
-      const std::string before = setting_text(stored, setting), now = setting_text(job.settings, setting);
-      check(before == now, "{} was begun with {} = {}, and now it is to be {}; name another --folder",
-            job.settings.run_folder, setting.name, before, now);
-    }
+    const std::string differences = describe_differences(stored, job.settings, kOfMachine);
+    check(differences.empty(), "{} was begun with other settings: {}; name another --folder", job.settings.run_folder,
+          differences);
   }
 }
 
@@ -204,8 +198,7 @@ std::vector<std::string> SweepFolder::arguments(const SweepJob& job, int threads
     if (job.beginning) {
       const SweepJob& beginning = jobs_[*job.beginning];
       const RunSettings stored = open_run(beginning).settings();
-      settings.device = stored.device;
-      settings.threads = stored.threads;
+      copy_settings(stored, settings, {SettingKind::kDevice, SettingKind::kSpeed});
       arguments.push_back("--branch=" + beginning.settings.run_folder);
     }
     const RunSettings defaults;

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "gradamp/tests/data/files/scratch_folder.h"
+#include "gradamp/tests/tools/settings/other_value.h"
 #include "gradamp/tools/program/signals.h"
 #include "gradamp/tools/settings/config_file.h"
 #include "gradamp/tools/settings/setting_table.h"
@@ -80,9 +81,11 @@ TEST(Options, HelpShowsEverySettingWithItsUnitAndDefault) {
       value = value == "true" ? "on" : "off";
       EXPECT_THAT(text, HasSubstr("  --[no-]" + std::string(setting.name) + " ")) << text;
     } else {
-      EXPECT_THAT(words, HasSubstr(" --" + std::string(setting.name) + " " + std::string(setting.unit) + " "));
+      EXPECT_THAT(words, HasSubstr(" --" + std::string(setting.name) + " " + setting.unit() + " "));
     }
-    const std::string entry = unwrapped(std::string(setting.help)) + (value.empty() ? "" : "[default: " + value + "]");
+    const std::string range = setting.range_text().empty() ? "" : "; " + setting.range_text();
+    const std::string entry =
+        unwrapped(std::string(setting.help) + range) + (value.empty() ? "" : "[default: " + value + "]");
     EXPECT_THAT(words, HasSubstr(entry)) << setting.name;
   }
   for (const char* group : {"Data:", "Network:", "Training:", "Amplification:", "Run:"})
@@ -111,49 +114,32 @@ TEST(Options, NoOptionsGiveTheDefaults) {
 }
 
 TEST(Options, EverySettingComesFromEverySource) {
-  const std::map<std::string, std::string> values{{"dataset", "cifar10"},
+  // Those whose value must fit others; test::other_value chooses the rest.
+  const std::map<std::string, std::string> chosen{{"dataset", "cifar10"},
                                                   {"data", "/my data/cifar"},
-                                                  {"partial-data", "true"},
                                                   {"train-images", "1000"},
-                                                  {"test-images", "200"},
-                                                  {"validation", "50"},
-                                                  {"data-seed", "7"},
-                                                  {"augment", "false"},
-                                                  {"crop-padding", "2"},
-                                                  {"flip", "false"},
                                                   {"network", "resnet8"},
-                                                  {"init", "he-normal"},
-                                                  {"dropout", "0.2"},
                                                   {"weights", "a.safetensors"},
                                                   {"epochs", "12"},
-                                                  {"batch-size", "64"},
-                                                  {"learning-rate", "0.05"},
-                                                  {"momentum", "0.8"},
-                                                  {"nesterov", "true"},
-                                                  {"weight-decay", "0.001"},
                                                   {"strategy", "3:0.1, 10:0.1:2, 12:0.01"},
                                                   {"reselect-every", "0"},
                                                   {"selection", "random"},
-                                                  {"measure", "g"},
-                                                  {"case", "2"},
-                                                  {"threshold", "-0.5"},
-                                                  {"granularity", "neuron"},
                                                   {"placement", "backprop"},
-                                                  {"random-fraction", "0.3"},
                                                   {"random-types", "bn,relu"},
                                                   {"seed", "12345678901234567890"},
                                                   {"device", "emulated"},
-                                                  {"precision", "tf32"},
-                                                  {"threads", "2"},
-                                                  {"run-folder", "runs/a"},
-                                                  {"evaluation-batch", "100"}};
+                                                  {"run-folder", "runs/a"}};
+  std::map<std::string, std::string> values;
+  for (const Setting& setting : setting_table()) {
+    const auto found = chosen.find(std::string(setting.name));
+    values[std::string(setting.name)] = found == chosen.end() ? test::other_value(setting) : found->second;
+  }
   ScratchFolder folder;
   Variables variables;
   std::vector<std::string> arguments;
   std::string file;
   for (const Setting& setting : setting_table()) {
     const std::string name(setting.name);
-    ASSERT_TRUE(values.contains(name)) << name;
     const std::string& value = values.at(name);
     variables[setting.variable()] = value;
     file += name + " = \"" + value + "\"\n";
@@ -266,7 +252,7 @@ TEST(Options, WrongUsageSaysWhatToDo) {
   EXPECT_EQ(usage_error({"train", "extra"}), "unexpected 'extra'; see `gradamp train --help`");
   EXPECT_EQ(usage_error({"train", "--epochs"}), "--epochs: expected a value");
   EXPECT_EQ(usage_error({"train", "--epochs", "3x"}), "--epochs: expected a whole number, got '3x'");
-  EXPECT_EQ(usage_error({"train", "--batch-size", "0"}), "--batch-size: expected at least 1, got 0");
+  EXPECT_EQ(usage_error({"train", "--batch-size", "0"}), "--batch-size: expected 1 to 2147483647, got 0");
   EXPECT_EQ(usage_error({"train", "--measure", "G"}), "--measure: expected one of g, g-prime, got 'G'");
   EXPECT_EQ(usage_error({"train", "--augment=maybe"}).rfind("--augment", 0), 0u);
 }
@@ -277,16 +263,22 @@ TEST(Options, LaterOptionsWin) {
   EXPECT_TRUE(train_settings({"--no-augment", "--augment"}).augment);
 }
 
-TEST(Options, ResumeGoesWithNoSetting) {
+TEST_F(ConfigFile, ResumeTakesSettingsToCompareWithTheRuns) {
   const auto command = parse_as<TrainCommand>({"train", "--resume", "runs/a", "--quiet"}, {{"GRADAMP_EPOCHS", "x"}});
   EXPECT_EQ(command.resume, "runs/a");
   EXPECT_TRUE(command.quiet);
-  EXPECT_EQ(usage_error({"train", "--resume", "runs/a", "--epochs", "3"}),
-            "--epochs cannot be given with --resume: a run goes on with its own settings");
-  EXPECT_EQ(usage_error({"train", "--resume", "runs/a", "--no-flip"}),
-            "--flip cannot be given with --resume: a run goes on with its own settings");
-  EXPECT_EQ(usage_error({"train", "--resume", "runs/a", "--config", "b"}),
-            "--config cannot be given with --resume: a run goes on with its own settings");
+  EXPECT_TRUE(command.changes.empty());
+  const auto given = parse_as<TrainCommand>(
+      {"train", "--resume", "runs/a", "--epochs", "3", "--no-flip", "--config", write("seed = 7\nepochs = 4\n")});
+  RunSettings stored;
+  stored.batch_size = 32;
+  const RunSettings changed = given.apply_to(stored);
+  EXPECT_EQ(changed.epochs, 3);
+  EXPECT_FALSE(changed.flip);
+  EXPECT_EQ(changed.seed, 7u);
+  EXPECT_EQ(changed.batch_size, 32);
+  EXPECT_EQ(usage_error({"train", "--resume", "runs/a", "--epochs", "x"}),
+            "--epochs: expected a whole number, got 'x'");
 }
 
 TEST(Options, EvaluateTakesWeightsOrARun) {

@@ -84,7 +84,7 @@ TEST_F(Program, ChecksTheEmulatedDevice) {
 TEST_F(Program, WrongUsageExitsWithTwo) {
   expect_error(run(""), 2, "expected a command");
   expect_error(run("train --epoch 3"), 2, "unknown option '--epoch'; did you mean '--epochs'?");
-  expect_error(run("train --batch-size 0"), 2, "--batch-size: expected at least 1, got 0");
+  expect_error(run("train --batch-size 0"), 2, "--batch-size: expected 1 to 2147483647, got 0");
   expect_error(run("train", "GRADAMP_CASE=3"), 2, "GRADAMP_CASE: expected one of 1, 2, got '3'");
   expect_error(run("train --config missing.toml"), 2, "--config: cannot open 'missing.toml'");
   put_text(folder_ / "bad.toml", "epoch = 3\n");
@@ -164,6 +164,20 @@ TEST_F(Program, EveryRunGetsAFolderOfItsOwn) {
     ++folders;
   }
   EXPECT_EQ(folders, 2);
+}
+
+TEST_F(Program, ResumesWithTheRunsOwnSettings) {
+  const std::string settings = "--network resnet8 --train-images 20 --test-images 10 --batch-size 20 --device auto";
+  ASSERT_EQ(run("train " + settings + " --epochs 2 --until 1 --run-folder r").exit_code, 0);
+  const Finished refused = run("train --resume r --seed 2 --batch-size 20 --no-flip");
+  expect_error(refused, 2,
+               "the run in r goes on with its own settings: expected --flip, --seed 1, got --no-flip, --seed 2; leave "
+               "them out, or begin a new run");
+  expect_error(run("train --resume r --run-folder elsewhere"), 2,
+               "expected --run-folder r, got --run-folder elsewhere");
+  const Finished resumed = run("train --resume r --run-folder r " + settings);
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_THAT(resumed.out, HasSubstr("finished 2 epochs in "));
 }
 
 TEST_F(Program, EvaluatesARunAsItWasTrained) {

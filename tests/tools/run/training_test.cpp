@@ -17,6 +17,7 @@ namespace gradamp {
 namespace {
 
 using namespace test;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr int kStepsPerEpoch = 4;
@@ -247,10 +248,16 @@ TEST(Training, ABranchOfARunThatIsNotItsBeginningIsRefused) {
     EXPECT_FALSE(fs::exists(folder / "branch"));
     return text;
   };
-  EXPECT_THAT(message([](RunSettings& settings) { settings.seed = 2; }), HasSubstr("nothing in common"));
-  EXPECT_THAT(message([](RunSettings& settings) { settings.batch_size = 15; }), HasSubstr("nothing in common"));
+  EXPECT_THAT(message([](RunSettings& settings) { settings.seed = 2; }),
+              HasSubstr("no epoch in common with this one: expected --seed 1, got --seed 2; only schedule and"));
+  EXPECT_THAT(message([](RunSettings& settings) { settings.batch_size = 15; }),
+              HasSubstr("expected --batch-size 16, got --batch-size 15; only"));
+  EXPECT_THAT(
+      message([](RunSettings& settings) { settings.strategy = "2:0.1, 4:0.05:2"; }),
+      AllOf(HasSubstr("no epoch in common"), HasSubstr("; the learning rate of the first epoch must be equal")));
   EXPECT_THAT(message([](RunSettings& settings) { settings.strategy = "1:0.05, 4:0.05:2"; }),
-              HasSubstr("only its first 1 in common"));
+              AllOf(HasSubstr("only its first 1 in common with this one: expected --strategy 2:0.05, 4:0.05:2, "),
+                    HasSubstr("got --strategy 1:0.05, 4:0.05:2"), HasSubstr("ended with --until 1")));
   fs::remove(folder / "trunk/checkpoint.safetensors");
   EXPECT_THAT(message([](RunSettings&) {}), HasSubstr("no checkpoint"));
 }
@@ -297,6 +304,34 @@ TEST(Training, ADamagedCheckpointIsRefusedAndThePreviousNamed) {
   const std::string message = error_in_child(folder.path(), [&] { resume(run, {}); });
   EXPECT_THAT(message, HasSubstr((run / "checkpoint.safetensors").string()));
   EXPECT_THAT(message, HasSubstr("checkpoint.safetensors.previous"));
+}
+
+/// Changes a run's config.json.
+void edit_config(const fs::path& run, const std::function<void(nlohmann::json&)>& change) {
+  nlohmann::json config = nlohmann::json::parse(text_of(run / "config.json"));
+  change(config);
+  put_text(run / "config.json", config.dump());
+}
+
+TEST(Training, ARunOfAnEarlierReleaseIsResumed) {
+  const ScratchFolder folder;
+  ASSERT_EQ(train_in_child(small_run(folder / "unbroken")), 0);
+  stop_after(small_run(folder / "run"), kStepsPerEpoch + 1);
+  edit_config(folder / "run", [](nlohmann::json& config) { config.erase("kinds"); });
+  ASSERT_EQ(resume_in_child(folder / "run"), 0);
+  expect_equal_runs(folder / "run", folder / "unbroken", kEpochs);
+}
+
+TEST(Training, ARunWhoseSettingsWereEditedIsRefusedWithTheirNames) {
+  const ScratchFolder folder;
+  stop_after(small_run(folder / "run"), kStepsPerEpoch + 1);
+  edit_config(folder / "run", [](nlohmann::json& config) {
+    config["settings"]["seed"] = 3;
+    config["settings"]["nesterov"] = true;
+  });
+  EXPECT_THAT(error_in_child(folder.path(), [&] { resume(folder / "run", {}); }),
+              HasSubstr("checkpoint.safetensors was saved with other settings than its run's config.json has: expected "
+                        "--no-nesterov, --seed 1, got --nesterov, --seed 3; restore that config.json"));
 }
 
 TEST(Training, AFolderWithARunIsNotOverwritten) {

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gradamp/core/error.h"
+#include "gradamp/tests/tools/settings/other_value.h"
 #include "gradamp/tools/settings/setting_table.h"
 
 namespace gradamp {
@@ -21,6 +22,8 @@ std::string error_of(const RunSettings& settings) {
   }
   return "(none)";
 }
+
+using test::other_value;
 
 /// The error after one setting is changed.
 std::string error_with(std::string_view name, std::string_view text) {
@@ -77,6 +80,9 @@ RunSettings unusual_settings() {
   s.threads = 3;
   s.run_folder = "runs/x";
   s.evaluation_batch = 11;
+  for (const Setting& setting : setting_table()) {  // those that need no choice of a value
+    if (setting_text(s, setting) == setting_text({}, setting)) assign_setting(s, setting, other_value(setting));
+  }
   return s;
 }
 
@@ -141,6 +147,57 @@ TEST(Settings, JsonIsReadStrictly) {
             "settings: expected an object with a value for every setting, got array");
 }
 
+/// A file of the first release has neither kinds nor the settings that came later.
+TEST(Settings, JsonOfTheFirstReleaseIsRead) {
+  nlohmann::json json = to_json(unusual_settings());
+  for (const Setting& setting : setting_table())
+    if (setting.since != kFirstRelease) json.erase(setting.json_key());
+  EXPECT_EQ(json.size(), 36u);
+  const RunSettings read = settings_from_json(json);
+  RunSettings expected = unusual_settings();
+  for (const Setting& setting : setting_table())
+    if (setting.since != kFirstRelease) assign_setting(expected, setting, setting_text({}, setting));
+  EXPECT_EQ(to_json(read), to_json(expected));
+}
+
+TEST(Settings, KindsAreWrittenForEverySetting) {
+  const nlohmann::json kinds = setting_kinds(), values = to_json({});
+  EXPECT_EQ(kinds.size(), values.size());
+  for (const auto& [key, value] : values.items()) EXPECT_TRUE(kinds.contains(key)) << key;
+  EXPECT_EQ(kinds.at("batch_size"), "training");
+  EXPECT_EQ(kinds.at("run_folder"), "output");
+  EXPECT_EQ(kinds.at("reselect_every"), "measured");
+}
+
+TEST(Settings, DifferencesAreNamedWithBothValues) {
+  RunSettings one, other;
+  one.selection = other.selection = SelectionMethod::kRandom;
+  EXPECT_EQ(describe_differences(one, other), "");
+  other.seed = 2;
+  other.flip = false;
+  other.data = "/a";
+  other.threads = 3;
+  other.threshold = 7;  // makes no difference to a random selection
+  EXPECT_EQ(describe_differences(one, other),
+            "expected --data (empty), --flip, --seed 1, --threads 0, got --data /a, --no-flip, --seed 2, --threads 3");
+  EXPECT_EQ(describe_differences(one, other, {SettingKind::kSpeed, SettingKind::kSource}),
+            "expected --flip, --seed 1, got --no-flip, --seed 2");
+  copy_settings(one, other, {SettingKind::kTraining, SettingKind::kSource});
+  EXPECT_EQ(describe_differences(one, other), "expected --threads 0, got --threads 3");
+  EXPECT_EQ(settings_key(one, {SettingKind::kTraining}), settings_key(other, {SettingKind::kTraining}));
+  EXPECT_NE(settings_key(one, {SettingKind::kSpeed}), settings_key(other, {SettingKind::kSpeed}));
+  one.selection = SelectionMethod::kMeasure;
+  EXPECT_EQ(describe_differences(one, other, {SettingKind::kSpeed}),
+            "expected --selection measure, --threshold 1, got --selection random, --threshold 7");
+}
+
+TEST(Settings, ChoicesAreTheUnit) {
+  EXPECT_EQ(find_setting("selection")->unit(), "measure|random|none");
+  EXPECT_EQ(find_setting("precision")->unit(), "f32|tf32|bf16");
+  EXPECT_EQ(find_setting("epochs")->unit(), "EPOCHS");
+  EXPECT_EQ(find_setting("flip")->unit(), "");
+}
+
 TEST(Settings, NamesAreUniqueAndKebabCase) {
   std::set<std::string_view> names;
   for (const Setting& setting : setting_table()) {
@@ -154,8 +211,12 @@ TEST(Settings, NamesAreUniqueAndKebabCase) {
 }
 
 TEST(Settings, RangeErrorsNameTheOption) {
-  EXPECT_EQ(error_with("batch-size", "0"), "--batch-size: expected at least 1, got 0");
-  EXPECT_EQ(error_with("batch-size", "3000000000"), "--batch-size: expected at most 2147483647, got 3000000000");
+  EXPECT_EQ(error_with("batch-size", "0"), "--batch-size: expected 1 to 2147483647, got 0");
+  EXPECT_EQ(error_with("batch-size", "3000000000"), "--batch-size: expected 1 to 2147483647, got 3000000000");
+  EXPECT_EQ(error_with("random-fraction", "0"), "--random-fraction: expected a number in (0, 1], got 0");
+  EXPECT_EQ(error_with("learning-rate", "0"), "--learning-rate: expected a number above 0, got 0");
+  EXPECT_EQ(error_with("weight-decay", "-1"), "--weight-decay: expected a number of at least 0, got -1");
+  EXPECT_EQ(error_with("threshold", "inf"), "--threshold: expected a finite number, got inf");
   EXPECT_EQ(error_with("dataset", "mnist"),
             "--dataset: expected one of made, cifar10, cifar100, cifar100-coarse, got 'mnist'");
   EXPECT_EQ(error_with("epochs", "-1"), "--epochs: expected at least 0, got -1");
@@ -266,8 +327,9 @@ TEST(Settings, RunsShareTheirEpochsBeforeTheFirstAmplification) {
   b.strategy = "150:0.2";
   EXPECT_EQ(shared_epochs(a, b), 0);
   for (const Setting& setting : setting_table()) {
-    const std::set<std::string_view> of_later_epochs = {"strategy", "learning-rate", "reselect-every", "run-folder"};
-    if (setting.group == "Amplification" || of_later_epochs.contains(setting.name)) continue;
+    if (setting.is_one_of({SettingKind::kSchedule, SettingKind::kAmplification, SettingKind::kMeasured,
+                           SettingKind::kRandom, SettingKind::kOutput}))
+      continue;
     RunSettings other = a;
     assign_setting(other, setting, setting_text(unusual_settings(), setting));
     EXPECT_LT(shared_epochs(a, other), 150) << setting.name;

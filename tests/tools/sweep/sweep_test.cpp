@@ -83,9 +83,11 @@ TEST(Sweep, RangesHaveBothEnds) {
 }
 
 TEST(Sweep, WhatMakesNoDifferenceToACellMakesNoCells) {
-  const std::vector<SweepCell> cells =
-      cells_of("strategy = params_1\nthreshold = [1, 2]\nmeasure = g\n[original]\n[random]\n[amplified]");
+  const std::vector<SweepCell> cells = cells_of(
+      "strategy = params_1\nthreshold = [1, 2]\nmeasure = g\nrandom-types = bn\n[original]\n[random]\n[amplified]");
   EXPECT_THAT(names_of(cells), ElementsAre("original", "random", "amplified_threshold-1", "amplified_threshold-2"));
+  EXPECT_EQ(cells[1].settings.random_types, (std::vector<LayerType>{LayerType::kBatchNorm}));
+  EXPECT_EQ(cells[2].settings.random_types, RunSettings().random_types);
 }
 
 TEST(Sweep, SettingsWithColonsAndCommasAreNoRanges) {
@@ -120,6 +122,8 @@ TEST(Sweep, BadFilesAreRefusedWithTheirLine) {
   EXPECT_EQ(error_of("[amplified]\nthreshold = 0.5:1.2"),
             "s.toml:2: expected a range whose steps of 1 end at 1.2, got '0.5:1.2', which ends at 0.5");
   EXPECT_EQ(error_of("[original]\nthreshold = 1"), "s.toml:2: threshold makes no difference to cells of [original]");
+  EXPECT_EQ(error_of("[amplified]\nrandom-fraction = 0.2"),
+            "s.toml:2: random-fraction makes no difference to cells of [amplified]");
   EXPECT_EQ(error_of("[random]\nmeasure = g"), "s.toml:2: measure makes no difference to cells of [random]");
   EXPECT_THAT(error_of("[amplified]\nthreshold = 1"),
               HasSubstr("in the cell amplified: --strategy: over 30 epochs 'step' "

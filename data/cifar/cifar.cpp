@@ -15,6 +15,7 @@
 
 #include <fmt/ranges.h>
 
+#include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 #include "gradamp/data/cifar/pickle.h"
 #include "gradamp/data/files/archive_reader.h"
@@ -45,7 +46,7 @@ struct Version {
 
 struct Family {
   std::string title;
-  std::string fetch_name;  // as `gradamp data fetch` calls it
+  std::string fetch_name;  // as the command `data fetch` calls it
   std::array<Version, 2> versions;
 };
 
@@ -146,13 +147,13 @@ std::optional<Source> archive_source(const Family& family, const fs::path& path,
 Source open_source(const Family& family, const fs::path& path, const std::string& split) {
   check(split == "train" || split == "test", "{}: expected the split train or test, got '{}'", family.title, split);
   std::error_code error;
-  check(fs::exists(path, error), "{}: no such folder or archive; `gradamp data fetch --dataset {}` downloads {}",
-        path.string(), family.fetch_name, family.title);
+  check(fs::exists(path, error), "{}: no such folder or archive; `{} data fetch --dataset {}` downloads {}",
+        path.string(), command_name(), family.fetch_name, family.title);
   const bool is_folder = fs::is_directory(path, error);
   std::optional<Source> source = is_folder ? folder_source(family, path) : archive_source(family, path, split);
-  check(source.has_value(), "{}: no {} in it; expected {} or {} there; `gradamp data fetch --dataset {}` downloads it",
+  check(source.has_value(), "{}: no {} in it; expected {} or {} there; `{} data fetch --dataset {}` downloads it",
         path.string(), family.title, family.versions[0].files(split)[0], family.versions[1].files(split)[0],
-        family.fetch_name);
+        command_name(), family.fetch_name);
   return std::move(*source);
 }
 

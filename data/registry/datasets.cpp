@@ -6,6 +6,7 @@
 
 #include <fmt/ranges.h>
 
+#include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 #include "gradamp/data/cifar/cifar.h"
 
@@ -31,8 +32,8 @@ Dataset load_hundred(const DatasetChoice& choice, const std::string& split, std:
   return load_cifar100(choice.path, split, options);
 }
 
-const char* const kFetchTen = "`gradamp data fetch --dataset cifar10` downloads it";
-const char* const kFetchHundred = "`gradamp data fetch --dataset cifar100` downloads it";
+const char* const kFetchTen = "`{program} data fetch --dataset cifar10` downloads it";
+const char* const kFetchHundred = "`{program} data fetch --dataset cifar100` downloads it";
 
 std::vector<DatasetSource>& sources() {
   const std::vector<std::string> ten = {"cifar-10-batches-bin", "cifar-10-batches-py"};
@@ -60,6 +61,13 @@ const DatasetSource& dataset_source(const std::string& name) {
   fail("unknown dataset '{}'; there are {}", name, fmt::join(dataset_names(), ", "));
 }
 
+std::string how_to_get(const DatasetSource& source) {
+  constexpr std::string_view kProgram = "{program}";
+  std::string text = source.how_to_get;
+  if (const std::size_t at = text.find(kProgram); at != text.npos) text.replace(at, kProgram.size(), command_name());
+  return text;
+}
+
 void register_dataset(DatasetSource source) {
   constexpr std::string_view kOf = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
   check(!source.name.empty() && source.name.find_first_not_of(kOf) == std::string::npos,
@@ -75,7 +83,7 @@ Dataset load_dataset(const DatasetChoice& choice, const std::string& split) {
   const std::int64_t limit = split == "train" ? choice.train_images : choice.test_images;
   check(limit >= 0, "expected 0 (all) or more images of the split {}, got {}", split, limit);
   check(!source.is_read || !choice.path.empty(), "{}: expected the path of its folder or archive{}{}", choice.name,
-        source.how_to_get.empty() ? "" : "; ", source.how_to_get);
+        source.how_to_get.empty() ? "" : "; ", how_to_get(source));
   Dataset dataset = source.load(choice, split, limit);
   check_dataset(dataset);
   check(dataset.count >= limit, "dataset {} ({}): expected {} images, it has {}", choice.name, split, limit,

@@ -30,7 +30,8 @@ struct DatasetSource {
   bool is_read = false;                            // from a path; otherwise it is drawn, and takes none
   /// Below the cache folder, where it is looked for if no path is given.
   std::vector<std::string> cache_folders;
-  std::string how_to_get;  // where there is none: "`gradamp data fetch --dataset cifar10` downloads it"
+  std::string how_to_get;  // where there is none: "`{program} data fetch --dataset cifar10` downloads it", where
+                           // {program} stands for command_name()
   /// The split "train" or "test": `images` of its first images or more, 0 for all.
   std::function<Dataset(const DatasetChoice& choice, const std::string& split, std::int64_t images)> load;
 };
@@ -40,6 +41,8 @@ std::vector<std::string> dataset_names();
 
 /// Error that lists the names for one that is not among them.
 const DatasetSource& dataset_source(const std::string& name);
+/// `source.how_to_get` with the program's name.
+std::string how_to_get(const DatasetSource& source);
 
 /// Adds a dataset of one's own: from then on load_dataset and the whole program know it by its name. Call it before
 /// run_program, from one thread. Error where the name is another one's or no such name, or `load` is missing.

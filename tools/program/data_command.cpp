@@ -8,6 +8,7 @@
 
 #include <unistd.h>
 
+#include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 #include "gradamp/data/cifar/cifar.h"
 #include "gradamp/data/download/fetch_cifar.h"
@@ -72,8 +73,8 @@ int run_fetch(const FetchCommand& command) {
     options.download.progress = [&](std::int64_t done, std::int64_t total) { display.show(done, total); };
     folder = fetch_cifar(options);
   }
-  std::cout << fmt::format("{} is in {}\nnext: gradamp train --dataset {}{}\n", command.dataset, folder.string(),
-                           command.dataset,
+  std::cout << fmt::format("{} is in {}\nnext: {} train --dataset {}{}\n", command.dataset, folder.string(),
+                           command_name(), command.dataset,
                            command.destination.empty() ? "" : " --data " + shell_word(folder.string()));
   return 0;
 }

@@ -12,6 +12,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "gradamp/core/command_name.h"
 #include "gradamp/core/version.h"
 #include "gradamp/tools/program/help_formatter.h"
 #include "gradamp/tools/settings/config_file.h"
@@ -86,8 +87,9 @@ std::vector<Assignment> from_file(const std::string& path) {
     const Setting* setting = find_setting(entry.key);
     if (setting == nullptr) {
       const std::string near = nearest_word(entry.key, keys);
-      fail_usage("{}:{}: unknown key '{}'{}", path, entry.line, entry.key,
-                 near.empty() ? "; `gradamp train --help` lists them" : "; did you mean '" + near + "'?");
+      fail_usage(
+          "{}:{}: unknown key '{}'{}", path, entry.line, entry.key,
+          near.empty() ? "; `" + command_name() + " train --help` lists them" : "; did you mean '" + near + "'?");
     }
     assignments.push_back({setting, entry.value, fmt::format("{}:{}: {}", path, entry.line, entry.key)});
   }
@@ -97,7 +99,7 @@ std::vector<Assignment> from_file(const std::string& path) {
 /// What --help says: the meaning, and which numbers are good where not all are.
 std::string help_of(const Setting& setting) {
   const std::string range = setting.range_text();
-  return std::string(setting.help) + (range.empty() ? "" : "; " + range);
+  return setting.help_text(command_name()) + (range.empty() ? "" : "; " + range);
 }
 
 /// Options that set settings; knows afterwards which of them were given.
@@ -148,7 +150,7 @@ class SettingOptions {
 /// The commands and what their options fill.
 struct Program {
   CLI::App app{
-      "gradamp trains CIFAR networks with intelligent gradient amplification: layers whose gradients point "
+      "Trains CIFAR networks with intelligent gradient amplification: layers whose gradients point "
       "steadily one way are updated by more."};
   CLI::App *train = nullptr, *evaluate = nullptr, *sweep = nullptr, *report = nullptr, *data = nullptr, *info = nullptr;
   CLI::App *fetch = nullptr, *make = nullptr, *verify = nullptr;
@@ -306,7 +308,7 @@ void add_info(Program& program) {
 
 void build(Program& program, int columns) {
   CLI::App& app = program.app;
-  app.name("gradamp");
+  app.name(command_name());
   app.formatter(std::make_shared<HelpFormatter>(columns));
   app.get_formatter()->label("OPTIONS", "options");
   app.get_formatter()->label("SUBCOMMAND", "command");
@@ -314,7 +316,7 @@ void build(Program& program, int columns) {
   app.allow_extras();  // named by check_leftovers
   app.set_help_flag("-h,--help", "print this help");
   app.add_flag("--version", program.version, "print the version");
-  app.footer("`gradamp COMMAND --help` explains a command.");
+  app.footer("`" + command_name() + " COMMAND --help` explains a command.");
   program.train = app.add_subcommand("train", "Train a network, or go on with a run that was broken off.");
   program.evaluate = app.add_subcommand("evaluate", "Loss and accuracy of trained weights on the test images.");
   program.sweep = app.add_subcommand("sweep", "Train many runs that answer one question.");
@@ -421,7 +423,8 @@ EvaluateCommand finish_evaluate(Program& program, const Environment& environment
 
 SweepCommand finish_sweep(Program& program, const Environment& environment) {
   SweepCommand& command = program.sweep_command;
-  if (command.file.empty()) fail_usage("expected a sweep's file or the name of a preset; see `gradamp sweep --help`");
+  if (command.file.empty())
+    fail_usage("expected a sweep's file or the name of a preset; see `{} sweep --help`", command_name());
   if (command.jobs < 1) fail_usage("--jobs: expected at least 1, got {}", command.jobs);
   if (command.slurm && (command.only || program.sweep->count("--jobs") > 0 || !program.gpus.empty()))
     fail_usage("--only, --jobs and --gpus cannot be given with --slurm: each of its tasks is one run");

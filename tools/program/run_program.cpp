@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <new>
 #include <string>
@@ -13,6 +14,7 @@
 
 #include <unistd.h>
 
+#include "gradamp/core/command_name.h"
 #include "gradamp/data/download/archive.h"
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/run/console.h"
@@ -47,13 +49,14 @@ int run_command(const Command& command) {
 int report(const char* message, int exit_code) {
   std::string line = message;
   std::replace(line.begin(), line.end(), '\n', ' ');
-  std::cerr << "gradamp: " << line << std::endl;
+  std::cerr << command_name() << ": " << line << std::endl;
   return exit_code;
 }
 
 }  // namespace
 
 int run_program(int argc, char** argv) {
+  if (argc > 0) set_command_name(std::filesystem::path(argv[0]).filename().string());
   try {
     use_libarchive();
     const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);

@@ -4,8 +4,9 @@
 
 namespace gradamp {
 
-/// The program `gradamp` with these arguments; what main() is to return: 0, 1 for an error (a line `gradamp: ...` on
-/// standard error), 2 for arguments that are not understood, 128 + the signal for a run that a signal stopped.
+/// The program `gradamp` with these arguments, under the name in argv[0], which its messages and hints have; what
+/// main() is to return: 0, 1 for an error (a line `NAME: ...` on standard error), 2 for arguments that are not
+/// understood, 128 + the signal for a run that a signal stopped.
 int run_program(int argc, char** argv);
 
 }  // namespace gradamp

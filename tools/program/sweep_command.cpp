@@ -5,6 +5,7 @@
 #include <set>
 #include <sstream>
 
+#include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/program/signals.h"
@@ -23,7 +24,7 @@ std::string sweep_text(const std::string& file) {
   const bool preset = std::find(presets.begin(), presets.end(), file) != presets.end();
   if (preset && (!std::filesystem::exists(file) || std::filesystem::is_directory(file))) return sweep_preset(file);
   if (!std::filesystem::exists(file))
-    throw UsageError(fmt::format("'{}' is neither a file nor a preset; see `gradamp sweep --help`", file));
+    throw UsageError(fmt::format("'{}' is neither a file nor a preset; see `{} sweep --help`", file, command_name()));
   std::ifstream stream(file);
   std::ostringstream text;
   text << stream.rdbuf();
@@ -59,7 +60,7 @@ void show(const SweepCommand& command, const SweepFolder& folder) {
     try {
       folder.check_settings();
     } catch (const Error& error) {
-      std::cerr << fmt::format("gradamp: warning: {}\n", error.what());
+      std::cerr << fmt::format("{}: warning: {}\n", command_name(), error.what());
     }
     return;
   }
@@ -88,8 +89,8 @@ int train_cells(const SweepCommand& command, const SweepFolder& folder) {
     reports = run_sweep(folder, options);
   }
   if (signals.received() != 0) {
-    std::cerr << fmt::format("gradamp: stopped by {}; what was under way is saved. Go on with the same command\n",
-                             signal_name(signals.received()))
+    std::cerr << fmt::format("{}: stopped by {}; what was under way is saved. Go on with the same command\n",
+                             command_name(), signal_name(signals.received()))
               << std::flush;
     return 128 + signals.received();
   }

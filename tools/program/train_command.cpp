@@ -9,6 +9,7 @@
 
 #include <fmt/chrono.h>
 
+#include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/program/commands.h"
@@ -44,7 +45,7 @@ void find_data(RunSettings& settings) {
   const std::string in_cache =
       source.cache_folders.empty() ? "" : fmt::format(" and {} has none", cache_folder().string());
   fail("--dataset {}: no --data is given{}; {}give its folder or archive with --data", settings.dataset, in_cache,
-       source.how_to_get.empty() ? "" : source.how_to_get + ", or ");
+       source.how_to_get.empty() ? "" : how_to_get(source) + ", or ");
 }
 
 namespace {
@@ -122,12 +123,14 @@ int run_train(const TrainCommand& command) {
     if (outcome.completed) console.on_finish(outcome);
   }
   if (outcome.completed) return 0;
-  const std::string go_on = "go on with: gradamp train --resume " + shell_word(outcome.run_folder.string());
+  const std::string go_on =
+      "go on with: " + command_name() + " train --resume " + shell_word(outcome.run_folder.string());
   if (signals.received() == 0) {
-    std::cerr << fmt::format("gradamp: ended after epoch {} as asked; {}\n", outcome.last.epoch, go_on) << std::flush;
+    std::cerr << fmt::format("{}: ended after epoch {} as asked; {}\n", command_name(), outcome.last.epoch, go_on)
+              << std::flush;
     return 0;
   }
-  std::cerr << fmt::format("gradamp: stopped by {} in epoch {}; the run is saved, {}\n",
+  std::cerr << fmt::format("{}: stopped by {} in epoch {}; the run is saved, {}\n", command_name(),
                            signal_name(signals.received()), outcome.last.epoch + 1, go_on)
             << std::flush;
   return 128 + signals.received();

@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 
 namespace gradamp {
@@ -236,9 +237,9 @@ std::string format_outcome(const TrainingOutcome& outcome) {
                         count > 0 ? ": " : "", selected_names(selection.layers));
   }
   text += fmt::format("  run folder     {}\n", outcome.run_folder.string());
-  text += fmt::format("next: gradamp evaluate --run {}\n", folder);
+  text += fmt::format("next: {} evaluate --run {}\n", command_name(), folder);
   if (outcome.selections.empty())
-    text += fmt::format("      gradamp train --strategy params_1 --epochs {}  (with amplification)\n",
+    text += fmt::format("      {} train --strategy params_1 --epochs {}  (with amplification)\n", command_name(),
                         std::max(last.epoch, 8));
   return text;
 }

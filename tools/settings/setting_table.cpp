@@ -89,7 +89,7 @@ constexpr double kMaxBatch = std::numeric_limits<std::int32_t>::max(), kMaxThrea
 const std::array kTable{
     Setting{"dataset", "Data", SettingKind::kImages, "NAME", "what to train on: made (drawn by the program), cifar10, cifar100 or cifar100-coarse",
             &RunSettings::dataset},
-    Setting{"data", "Data", SettingKind::kSource, "PATH", "folder or archive of CIFAR; without it, where `gradamp data fetch` puts it",
+    Setting{"data", "Data", SettingKind::kSource, "PATH", "folder or archive of CIFAR; without it, where `{program} data fetch` puts it",
             &RunSettings::data},
     Setting{"partial-data", "Data", SettingKind::kImages, "", "train on a part of CIFAR: CIFAR-10 without some of data_batch_2 to 5, CIFAR-100 with fewer records",
             &RunSettings::partial_data},
@@ -105,7 +105,7 @@ const std::array kTable{
     Setting{"crop-padding", "Data", SettingKind::kTraining, "PIXELS", "zeros around an image that is cropped", &RunSettings::crop_padding, {0, kImageSide}},
     Setting{"flip", "Data", SettingKind::kTraining, "", "flip half of the augmented images left to right", &RunSettings::flip},
 
-    Setting{"network", "Network", SettingKind::kModel, "NAME", "what to train; `gradamp info` lists the networks", &RunSettings::network},
+    Setting{"network", "Network", SettingKind::kModel, "NAME", "what to train; `{program} info` lists the networks", &RunSettings::network},
     Setting{"init", "Network", SettingKind::kTraining, "", "distribution of the initial weights",
             &RunSettings::initialization},
     Setting{"dropout", "Network", SettingKind::kTraining, "PROBABILITY", "of a zero before the classifier", &RunSettings::dropout, kBelow1},
@@ -218,6 +218,13 @@ std::string Setting::variable() const {
   for (char& c : variable)
     if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
   return variable;
+}
+
+std::string Setting::help_text(std::string_view program) const {
+  constexpr std::string_view kProgram = "{program}";
+  std::string text(help);
+  if (const std::size_t at = text.find(kProgram); at != text.npos) text.replace(at, kProgram.size(), program);
+  return text;
 }
 
 std::string Setting::unit() const {

@@ -57,7 +57,7 @@ struct Setting {
   std::string_view group;  // the heading in --help
   SettingKind kind;
   std::string_view unit_name;  // "IMAGES", "FILE"; empty for a switch and for choices, see unit()
-  std::string_view help;
+  std::string_view help;       // with {program} for the name of the program
   std::variant<SettingMember<bool>, SettingMember<int>, SettingMember<std::int64_t>, SettingMember<std::uint64_t>,
                SettingMember<double>, SettingMember<std::string>, SettingMember<Initialization>,
                SettingMember<SelectionMethod>, SettingMember<LayerMeasure>, SettingMember<SelectionCase>,
@@ -74,6 +74,8 @@ struct Setting {
   std::string json_key() const;
   /// "GRADAMP_BATCH_SIZE", in the environment.
   std::string variable() const;
+  /// The meaning, for a program of this name.
+  std::string help_text(std::string_view program) const;
   /// "IMAGES"; of choices "update|backprop"; of a switch empty.
   std::string unit() const;
   /// The numbers that it takes: "at least 1", "0 to 32", "a number in [0, 1)"; empty if it is no number or any is good.

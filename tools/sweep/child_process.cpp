@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 
 extern char** environ;
@@ -86,7 +87,7 @@ std::optional<ChildProcess> ChildProcess::start(const ProcessRequest& request) {
   if (!asked) return std::nullopt;
   check(::ftruncate(log.get(), 0) == 0, "cannot write {}: {}", request.log.string(), std::strerror(errno));
   std::vector<std::string> arguments = *asked, environment = environment_of(request);
-  arguments.insert(arguments.begin(), "gradamp");
+  arguments.insert(arguments.begin(), command_name());  // whose messages begin with it
   const std::vector<char*> argument_pointers = pointers_to(arguments), variable_pointers = pointers_to(environment);
   const pid_t parent = ::getpid(), child = ::fork();
   check(child >= 0, "cannot start a process: {}", std::strerror(errno));

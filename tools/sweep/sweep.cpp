@@ -9,6 +9,7 @@
 
 #include <fmt/ranges.h>
 
+#include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 #include "gradamp/tools/settings/config_file.h"
 #include "gradamp/tools/settings/setting_table.h"
@@ -74,7 +75,7 @@ const Setting& setting_of(const std::string& key) {
   if (setting == nullptr) {
     const std::string near = nearest_word(key, names);
     fail("unknown key '{}'{}", key,
-         near.empty() ? "; `gradamp train --help` lists them" : "; did you mean '" + near + "'?");
+         near.empty() ? "; `" + command_name() + " train --help` lists them" : "; did you mean '" + near + "'?");
   }
   check(key != "run-folder", "run-folder: a cell's folder lies in the sweep's");
   check(key != "selection", "selection: the headings [original], [random] and [amplified] say so");

@@ -11,6 +11,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 #include "gradamp/data/files/durable_file.h"
 #include "gradamp/tools/run/run_folder.h"
@@ -214,10 +215,11 @@ std::vector<std::string> SweepFolder::arguments(const SweepJob& job, int threads
 }
 
 std::string failure_reason(const std::filesystem::path& log, int exit_code) {
+  const std::string prefix = command_name() + ": ";
   std::string reason, line;
   std::ifstream file(log);
   while (std::getline(file, line))
-    if (line.starts_with("gradamp: ")) reason = line.substr(9);
+    if (line.starts_with(prefix)) reason = line.substr(prefix.size());
   if (exit_code > 128)
     return fmt::format("ended by signal {} ({}); see {}", exit_code - 128, ::strsignal(exit_code - 128), log.string());
   return reason.empty() ? fmt::format("ended with exit code {}; see {}", exit_code, log.string()) : reason;

@@ -85,7 +85,7 @@ TEST(Options, HelpShowsEverySettingWithItsUnitAndDefault) {
     }
     const std::string range = setting.range_text().empty() ? "" : "; " + setting.range_text();
     const std::string entry =
-        unwrapped(std::string(setting.help) + range) + (value.empty() ? "" : "[default: " + value + "]");
+        unwrapped(setting.help_text("gradamp") + range) + (value.empty() ? "" : "[default: " + value + "]");
     EXPECT_THAT(words, HasSubstr(entry)) << setting.name;
   }
   for (const char* group : {"Data:", "Network:", "Training:", "Amplification:", "Run:"})

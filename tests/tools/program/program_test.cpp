@@ -26,10 +26,11 @@ struct Finished {
 class Program : public testing::Test {
  protected:
   /// `arguments` as in a shell; the environment has nothing but `variables` and an empty cache.
-  Finished run(const std::string& arguments, const std::string& variables = "") const {
+  Finished run(const std::string& arguments, const std::string& variables = "",
+               const std::string& program = GRADAMP_PROGRAM) const {
     const std::string command =
         fmt::format("cd {} && env -i HOME={} XDG_CACHE_HOME={} OMP_NUM_THREADS=1 {} {} {} >out 2>err </dev/null",
-                    path_of(""), path_of("home"), path_of("cache"), variables, shell_word(GRADAMP_PROGRAM), arguments);
+                    path_of(""), path_of("home"), path_of("cache"), variables, shell_word(program), arguments);
     const int status = std::system(command.c_str());
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text_of(folder_ / "out"), text_of(folder_ / "err")};
   }
@@ -100,6 +101,32 @@ TEST_F(Program, FailureExitsWithOne) {
   expect_error(run("evaluate --weights nowhere --test-images 10 --train-images 10"), 1, "nowhere");
   expect_error(run("data verify nowhere"), 1, "nowhere");
   EXPECT_FALSE(std::filesystem::exists(folder_ / "runs"));
+}
+
+/// A program built on run_program has a name of its own.
+TEST_F(Program, HintsHaveTheNameItWasCalledBy) {
+  std::filesystem::create_symlink(GRADAMP_PROGRAM, folder_ / "mine");
+  const auto mine = [&](const std::string& arguments) {
+    const Finished finished = run(arguments, "", "./mine");
+    EXPECT_THAT(finished.out + finished.err, testing::Not(HasSubstr("gradamp"))) << arguments;
+    return finished;
+  };
+  for (const char* arguments : {"--help", "train --help", "evaluate --help", "data --help"})
+    EXPECT_THAT(mine(arguments).out, HasSubstr("Usage: mine")) << arguments;
+  EXPECT_THAT(mine("train --dataset cifar10 --data nowhere").err,
+              testing::AllOf(StartsWith("mine: "), HasSubstr("`mine data fetch --dataset cifar10`")));
+  EXPECT_THAT(mine("data fetch --url file:///nothing").err, StartsWith("mine: "));
+  EXPECT_THAT(mine("sweep").err, HasSubstr("see `mine sweep --help`"));
+  put_text(folder_ / "s.toml", "zzzzzzzz = 1\n");
+  EXPECT_THAT(mine("train --config s.toml").err, HasSubstr("`mine train --help` lists them"));
+  EXPECT_THAT(mine("sweep s.toml").err, HasSubstr("`mine train --help` lists them"));
+  const std::string small = "--network resnet8 --train-images 20 --test-images 10 --batch-size 20 --epochs 2";
+  EXPECT_THAT(
+      mine("train --run-folder r --until 1 " + small).err,
+      testing::AllOf(StartsWith("mine: ended after epoch 1"), HasSubstr("go on with: mine train --resume r\n")));
+  EXPECT_THAT(mine("train --resume r").out, HasSubstr("next: mine evaluate --run r\n      mine train --strategy "));
+  put_text(folder_ / "s.toml", "learning-rate = 1e30\n[original]\n");
+  EXPECT_THAT(mine("sweep s.toml " + small).out, HasSubstr("original: the loss or a gradient is not finite"));
 }
 
 TEST_F(Program, OutputThatCannotBeWrittenIsAFailure) {

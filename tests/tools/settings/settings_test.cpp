@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "gradamp/tools/settings/settings.h"
 
+#include <cmath>
 #include <set>
 #include <string>
 

@@ -291,6 +291,11 @@ class ReadingTest(Case):
         collection = self.collect()
         self.assertEqual((len(collection.completed), len(collection.repeated)), (2, 2))
 
+    def test_the_kinds_of_the_first_release_are_those_of_the_page(self):
+        page = (pathlib.Path(__file__).parents[2] / "tools" / "settings" / "README.md").read_text(encoding="utf-8")
+        rows = re.findall(r"^\| `--([a-z-]+)` .*\| ([a-z]+) \| 0\.1\.0 \|", page, re.MULTILINE)
+        self.assertEqual({name.replace("-", "_"): kind for name, kind in rows}, report_runs.FIRST_KINDS)
+
     def test_the_kind_of_a_setting_decides_whether_it_is_a_difference(self):
         for kind, count in (("speed", 1), ("output", 1), ("schedule", 1), ("measured", 1), ("training", 2), ("new", 2)):
             for value in (1, 2):

@@ -15,6 +15,7 @@
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/run/cache_folder.h"
 #include "gradamp/tools/run/self_check.h"
+#include "gradamp/tools/settings/settings_page.h"
 
 namespace gradamp {
 namespace {
@@ -70,6 +71,10 @@ int run_info(const InfoCommand& command) {
   options.threads = command.threads;
   if (command.check) {
     run_check(parse_device(command.device), options);
+    return 0;
+  }
+  if (command.settings) {
+    std::cout << settings_page();
     return 0;
   }
   const std::unique_ptr<Backend> backend = make_backend(Device{}, options);

@@ -300,6 +300,7 @@ void add_info(Program& program) {
   add_number(info, "--threads", program.info_command.threads, "THREADS", "of the CPU; 0: as train does");
   info.add_flag("--check", program.info_command.check,
                 "check that the GPU computes what the kernels expect, and print one line per part");
+  info.add_flag("--settings", program.info_command.settings, "print the page of all settings, as Markdown");
   add_text(info, "--device", program.info_command.device, "DEVICE", "to check: cuda or emulated", "Options");
   info.footer(
       "Training and evaluation run this check by themselves before they first use a GPU with its driver and this "
@@ -488,6 +489,7 @@ InfoCommand finish_info(Program& program) {
   if (command.device != "cuda" && command.device != "emulated")
     fail_usage("--device: expected cuda or emulated, got '{}'", command.device);
   if (!command.check && program.info->count("--device") > 0) fail_usage("--device: expected --check with it");
+  if (command.check && command.settings) fail_usage("expected one of --check and --settings, got both");
   return command;
 }
 

@@ -89,6 +89,7 @@ struct ReportCommand {
 struct InfoCommand {
   int threads = 0;
   bool check = false;           // run the self-check of `device`
+  bool settings = false;        // print the page of all settings
   std::string device = "cuda";  // or emulated
 };
 

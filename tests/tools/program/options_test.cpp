@@ -328,6 +328,8 @@ TEST(Options, DataCommands) {
   EXPECT_EQ(usage_error({"info", "--threads", "x"}), "--threads: expected a whole number in range, got 'x'");
   EXPECT_EQ(usage_error({"info", "--check", "--device", "cpu"}), "--device: expected cuda or emulated, got 'cpu'");
   EXPECT_EQ(usage_error({"info", "--device", "emulated"}), "--device: expected --check with it");
+  EXPECT_TRUE(parse_as<InfoCommand>({"info", "--settings"}).settings);
+  EXPECT_EQ(usage_error({"info", "--settings", "--check"}), "expected one of --check and --settings, got both");
 }
 
 TEST(Options, NearestWord) {

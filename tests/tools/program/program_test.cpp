@@ -11,6 +11,7 @@
 #include "gradamp/nets/networks.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
 #include "gradamp/tools/run/console.h"
+#include "gradamp/tools/settings/settings_page.h"
 
 namespace gradamp {
 namespace {
@@ -68,6 +69,12 @@ TEST_F(Program, Info) {
     EXPECT_THAT(finished.out, HasSubstr(part));
   for (const NetworkInfo& network : networks()) EXPECT_THAT(finished.out, HasSubstr("\n  " + network.name + " "));
   EXPECT_EQ(finished.out.find('\x1b'), std::string::npos);
+}
+
+TEST_F(Program, PrintsThePageOfSettings) {
+  const Finished finished = run("info --settings");
+  EXPECT_EQ(finished.exit_code, 0);
+  EXPECT_EQ(finished.out, settings_page());
 }
 
 TEST_F(Program, ChecksTheEmulatedDevice) {

@@ -238,6 +238,23 @@ TEST(Settings, RangeErrorsNameTheOption) {
   }
 }
 
+TEST(Settings, NumbersOutsideTheirRangeAreRefused) {
+  int checked = 0;
+  const auto expect_refused = [&](const Setting& setting, double value) {
+    const std::string text = fmt::format("{}", value);
+    EXPECT_EQ(error_with(setting.name, text),
+              fmt::format("--{}: expected {}, got {}", setting.name, setting.range_text(), text));
+    ++checked;
+  };
+  for (const Setting& setting : setting_table()) {
+    if (std::isfinite(setting.range.min))
+      expect_refused(setting, setting.range.excludes_min ? setting.range.min : setting.range.min - 1);
+    if (std::isfinite(setting.range.max) && setting.range.max < 1e9)
+      expect_refused(setting, setting.range.excludes_max ? setting.range.max : setting.range.max + 1);
+  }
+  EXPECT_GE(checked, 18);
+}
+
 TEST(Settings, CombinationsThatDoNotGoTogether) {
   RunSettings settings;
   settings.train_images = 100;

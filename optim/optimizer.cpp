@@ -26,6 +26,7 @@ OptimizerOptions validated(OptimizerOptions options) {
   check(sgd.weight_decay >= 0 && std::isfinite(sgd.weight_decay), "expected a weight decay of at least 0, got {}",
         sgd.weight_decay);
   check(!sgd.nesterov || sgd.momentum > 0, "Nesterov's method needs a momentum above 0");
+  check(options.warmup_epochs >= 0, "expected a warm-up of 0 or more epochs, got {}", options.warmup_epochs);
   options.strategy.validate();
   options.selection.validate();
   if (options.selection.method == SelectionMethod::kRandom) {
@@ -56,6 +57,7 @@ std::vector<std::pair<std::string, std::string>> named_values(const OptimizerOpt
   for (const LayerType& type : selection.types) types.emplace_back(name_of(type));
   return {{"strategy", to_string(options.strategy)},
           {"reselect_every", fmt::format("{}", options.strategy.reselect_every)},
+          {"warmup_epochs", fmt::format("{}", options.warmup_epochs)},
           {"momentum", fmt::format("{}", options.sgd.momentum)},
           {"weight_decay", fmt::format("{}", options.sgd.weight_decay)},
           {"nesterov", fmt::format("{}", options.sgd.nesterov)},
@@ -72,6 +74,7 @@ std::vector<std::pair<std::string, std::string>> named_values(const OptimizerOpt
 
 EpochPlan plan_epoch(const OptimizerOptions& options, int epoch) {
   EpochPlan plan = options.strategy.plan(epoch);
+  if (epoch <= options.warmup_epochs) plan.learning_rate *= epoch / (options.warmup_epochs + 1.0);
   const SelectionMethod method = options.selection.method;
   if (method == SelectionMethod::kMeasure) return plan;
   const Phase& phase = options.strategy.phases[static_cast<std::size_t>(plan.phase)];

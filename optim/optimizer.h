@@ -28,6 +28,9 @@ enum class Placement { kUpdate, kBackprop };
 /// Options that the settings of a run (tools/settings) have with the same name, type and default: they inherit these.
 struct OptimizerValues {
   Placement placement = Placement::kUpdate;
+  /// W epochs of linear warm-up: the learning rate of epoch e <= W is e / (W + 1) of the strategy's. 0: none. P. Goyal
+  /// et al., "Accurate, large minibatch SGD: training ImageNet in 1 hour", 2017, section 2.2, by epochs.
+  int warmup_epochs = 0;
 };
 
 struct OptimizerOptions : OptimizerValues {
@@ -39,9 +42,9 @@ struct OptimizerOptions : OptimizerValues {
 /// A name and a value for every option, to be stored in checkpoints and compared.
 std::vector<std::pair<std::string, std::string>> named_values(const OptimizerOptions& options);
 
-/// The strategy's plan under the options' selection method: nothing is analysed unless layers are selected by a
-/// measure, and a random selection amplifies its phases from their first epoch on. Error unless the strategy has the
-/// epoch.
+/// The strategy's plan under the options' warm-up and selection method: nothing is analysed unless layers are selected
+/// by a measure, and a random selection amplifies its phases from their first epoch on. Error unless the strategy has
+/// the epoch.
 EpochPlan plan_epoch(const OptimizerOptions& options, int epoch);
 
 /// One layer at a selection, for the log.

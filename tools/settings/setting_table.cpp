@@ -117,6 +117,8 @@ const std::array kTable{
     Setting{"batch-size", "Training", SettingKind::kTraining, "IMAGES", "images in a step", &RunSettings::batch_size, {1, kMaxBatch}},
     Setting{"learning-rate", "Training", SettingKind::kSchedule, "RATE", "of the strategy step; the other strategies bring their own",
             &RunSettings::learning_rate, kAbove0},
+    Setting{"warmup", "Training", SettingKind::kSchedule, "EPOCHS", "let the learning rate rise linearly, epoch by epoch, to the strategy's; 0: no warm-up",
+            &RunSettings::warmup_epochs, kAtLeast0, "0.2.0"},
     Setting{"momentum", "Training", SettingKind::kTraining, "NUMBER", "of SGD", &RunSettings::momentum, kBelow1},
     Setting{"nesterov", "Training", SettingKind::kTraining, "", "Nesterov's form of the momentum", &RunSettings::nesterov},
     Setting{"weight-decay", "Training", SettingKind::kTraining, "NUMBER", "added to the gradient, times the weight; never amplified",

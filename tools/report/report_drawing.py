@@ -90,9 +90,9 @@ def legend_below(figure, axes):
 
 def panel_grid(columns):
     """(rows, columns, {column: place}) of panels: measures below each other, cases side by side."""
-    measures = [m for m in ("g", "g-prime") if any(c.rpartition("-")[0] == m for c in columns)]
-    cases = [k for k in ("1", "2") if any(c.rpartition("-")[2] == k for c in columns)]
-    places = {c: (measures.index(c.rpartition("-")[0]), cases.index(c.rpartition("-")[2])) for c in columns}
+    parts = {column: column.rpartition("-")[::2] for column in MEASURED if column in columns}
+    measures, cases = (sorted({part[i] for part in parts.values()}) for i in (0, 1))
+    places = {column: (measures.index(measure), cases.index(case)) for column, (measure, case) in parts.items()}
     return len(measures), len(cases), places
 
 

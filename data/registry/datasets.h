@@ -36,7 +36,7 @@ struct DatasetSource {
   std::function<Dataset(const DatasetChoice& choice, const std::string& split, std::int64_t images)> load;
 };
 
-/// "made", "cifar10", "cifar100", "cifar100-coarse", and those that were registered.
+/// Every dataset's name, in the order of the table, then those that were registered.
 std::vector<std::string> dataset_names();
 
 /// Error that lists the names for one that is not among them.

@@ -10,10 +10,12 @@
 #include <span>
 #include <utility>
 
+#include <fmt/ranges.h>
 #include <CLI/CLI.hpp>
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/version.h"
+#include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/program/help_formatter.h"
 #include "gradamp/tools/settings/config_file.h"
 #include "gradamp/tools/settings/setting_table.h"
@@ -96,10 +98,16 @@ std::vector<Assignment> from_file(const std::string& path) {
   return assignments;
 }
 
-/// What --help says: the meaning, and which numbers are good where not all are.
+/// What --help says: the meaning, and which numbers are good if not all are. The datasets' names are the registry's, with
+/// those of the program's own.
 std::string help_of(const Setting& setting) {
   const std::string range = setting.range_text();
-  return setting.help_text(command_name()) + (range.empty() ? "" : "; " + range);
+  const std::string help = setting.help_text(command_name()) + (range.empty() ? "" : "; " + range);
+  if (setting.name != "dataset") return help;
+  std::vector<std::string> names;
+  for (const std::string& name : dataset_names())
+    names.push_back(dataset_source(name).is_read ? name : name + " (drawn by the program)");
+  return fmt::format("{}: {}", help, fmt::join(names, ", "));
 }
 
 /// Options that set settings; knows afterwards which of them were given.

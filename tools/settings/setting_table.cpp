@@ -87,7 +87,7 @@ constexpr double kMaxBatch = std::numeric_limits<std::int32_t>::max(), kMaxThrea
 
 // clang-format off
 const std::array kTable{
-    Setting{"dataset", "Data", SettingKind::kImages, "NAME", "what to train on: made (drawn by the program), cifar10, cifar100 or cifar100-coarse",
+    Setting{"dataset", "Data", SettingKind::kImages, "NAME", "what to train on",
             &RunSettings::dataset},
     Setting{"data", "Data", SettingKind::kSource, "PATH", "folder or archive of CIFAR; without it, where `{program} data fetch` puts it",
             &RunSettings::data},

@@ -17,8 +17,8 @@ namespace gradamp {
 
 struct RunSettings : OptimizerValues {
   // Data.
-  std::string dataset = "made";   // made, cifar10, cifar100, cifar100-coarse
-  std::string data;               // folder or archive; not for the made dataset
+  std::string dataset = "made";   // one of dataset_names()
+  std::string data;               // folder or archive; empty for a dataset that is drawn
   bool partial_data = false;      // fewer records than the official files
   std::int64_t train_images = 0;  // the first so many; 0: all (made: 10000)
   std::int64_t test_images = 0;   // the first so many; 0: all (made: 2000)

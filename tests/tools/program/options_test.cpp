@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "gradamp/data/registry/datasets.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
 #include "gradamp/tests/tools/settings/other_value.h"
 #include "gradamp/tools/program/signals.h"
@@ -83,11 +84,14 @@ TEST(Options, HelpShowsEverySettingWithItsUnitAndDefault) {
     } else {
       EXPECT_THAT(words, HasSubstr(" --" + std::string(setting.name) + " " + setting.unit() + " "));
     }
+    if (setting.name == "dataset") continue;  // has the datasets' names, too
     const std::string range = setting.range_text().empty() ? "" : "; " + setting.range_text();
     const std::string entry =
         unwrapped(setting.help_text("gradamp") + range) + (value.empty() ? "" : "[default: " + value + "]");
     EXPECT_THAT(words, HasSubstr(entry)) << setting.name;
   }
+  for (const std::string& dataset : dataset_names()) EXPECT_THAT(words, HasSubstr(" " + dataset)) << dataset;
+  EXPECT_THAT(words, HasSubstr("what to train on: made (drawn by the program), cifar10, "));
   for (const char* group : {"Data:", "Network:", "Training:", "Amplification:", "Run:"})
     EXPECT_THAT(text, HasSubstr(std::string("\n\n") + group + "\n"));
 }

@@ -5,10 +5,12 @@
 #include <set>
 #include <string>
 
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "gradamp/core/error.h"
+#include "gradamp/data/registry/datasets.h"
 #include "gradamp/tests/tools/settings/other_value.h"
 #include "gradamp/tools/settings/setting_table.h"
 
@@ -219,13 +221,13 @@ TEST(Settings, RangeErrorsNameTheOption) {
   EXPECT_EQ(error_with("weight-decay", "-1"), "--weight-decay: expected a number of at least 0, got -1");
   EXPECT_EQ(error_with("threshold", "inf"), "--threshold: expected a finite number, got inf");
   EXPECT_EQ(error_with("dataset", "mnist"),
-            "--dataset: expected one of made, cifar10, cifar100, cifar100-coarse, got 'mnist'");
+            fmt::format("--dataset: expected one of {}, got 'mnist'", fmt::join(dataset_names(), ", ")));
   EXPECT_EQ(error_with("epochs", "-1"), "--epochs: expected at least 0, got -1");
   EXPECT_EQ(error_with("momentum", "1"), "--momentum: expected a number in [0, 1), got 1");
   EXPECT_EQ(error_with("device", "gpu"), "--device: expected a device (cpu, cuda or emulated), got 'gpu'");
   const char* bad[][2] = {
       {"data", "/somewhere"},   {"train-images", "-1"},       {"test-images", "-1"},    {"validation", "-1"},
-      {"crop-padding", "-1"},   {"crop-padding", "33"},       {"network", "resnet21"},  {"dropout", "1"},
+      {"crop-padding", "-1"},   {"crop-padding", "16385"},    {"network", "resnet21"},  {"dropout", "1"},
       {"dropout", "-0.1"},      {"dropout", "nan"},           {"learning-rate", "0"},   {"learning-rate", "inf"},
       {"momentum", "-0.1"},     {"momentum", "nan"},          {"weight-decay", "-1"},   {"weight-decay", "inf"},
       {"strategy", "params_3"}, {"strategy", "5:0.1, 3:0.1"}, {"reselect-every", "-1"}, {"threshold", "nan"},

@@ -208,8 +208,8 @@ class Backend {
   virtual void softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const StepState& state,
                                      const Tensor& loss, const Tensor& grad_logits) = 0;
 
-  /// Images order[position ...] of `images` u8 (M, H, W, 3), cropped, flipped and normalised into x (N, H, W, 3), and
-  /// their labels into batch_labels i32 (N). Does not move the position.
+  /// Images order[position ...] of `images` u8 or f32 (M, H, W, C), cropped, flipped and normalized into x
+  /// (N, H, W, C), and their labels into batch_labels i32 (N). Does not move the position.
   virtual void gather_batch(const Tensor& images, const Tensor& labels, const Tensor& order, const StepState& state,
                             const GatherParams& params, const Tensor& x, const Tensor& batch_labels) = 0;
   /// Moves state.counters on by a step of `images` images.

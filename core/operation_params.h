@@ -7,6 +7,11 @@
 
 namespace gradamp {
 
+/// The most channels that an image can have.
+inline constexpr int kMaxImageChannels = 4;
+/// The most pixels of an image's height and width. An image then has at most 2^30 elements, which an int can count.
+inline constexpr int kMaxImageExtent = 16384;
+
 /// Stride and zero padding, in pixels, the same in both directions.
 struct Conv2dParams {
   int stride = 1;
@@ -30,10 +35,11 @@ struct BatchNormParams {
 
 struct GatherParams {
   bool augment = false;
-  int padding = 4;                     // of the random crop: zeros around the image, in pixels
-  bool flip = true;                    // horizontally, every other image on average
-  std::array<float, 3> mean{};         // in [0, 1], as a pixel / 255
-  std::array<float, 3> inverse_std{};  // 1 / deviation of the same
+  int padding = 4;   // of the random crop: zeros around the image, in pixels
+  bool flip = true;  // horizontally, every other image on average
+  /// Per channel, of a pixel's value: for u8 images the byte / 255, for f32 images the value itself.
+  std::array<float, kMaxImageChannels> mean{};
+  std::array<float, kMaxImageChannels> inverse_std{};  // 1 / standard deviation
 };
 
 struct DropoutParams {

@@ -408,14 +408,18 @@ Batch gather_batch(const Tensor& images, const Tensor& labels, const Tensor& ord
   check_inputs("gather_batch",
                {{"images", images}, {"labels", labels}, {"order", order}, {"the run's StepState", state.counters}});
   check_rank("gather_batch", "images", images, 4);
-  check(images.dtype() == DType::kU8 && images.shape()[3] == 3,
-        "gather_batch: expected images of u8 with 3 channels, got {} of shape {}", name_of(images.dtype()),
-        images.shape().to_string());
-  check_shape("gather_batch", "labels", labels, {images.shape()[0]});
+  const Shape& shape = images.shape();
+  check((images.dtype() == DType::kU8 || images.dtype() == DType::kF32) && shape[3] <= kMaxImageChannels,
+        "gather_batch: expected images of u8 or f32 with 1 to {} channels, got {} of shape {}", kMaxImageChannels,
+        name_of(images.dtype()), shape.to_string());
+  check(shape[1] <= kMaxImageExtent && shape[2] <= kMaxImageExtent,
+        "gather_batch: expected images of at most {} pixels in height and width, got shape {}", kMaxImageExtent,
+        shape.to_string());
+  check_shape("gather_batch", "labels", labels, {shape[0]});
   check(count >= 1 && count <= order.count(), "gather_batch: expected 1 to {} images, got {}", order.count(), count);
   check(params.padding >= 0, "gather_batch: expected padding >= 0, got {}", params.padding);
   Backend& backend = images.backend();
-  Batch batch{Tensor::empty(backend, {count, images.shape()[1], images.shape()[2], 3}, backend.activation_dtype()),
+  Batch batch{Tensor::empty(backend, {count, shape[1], shape[2], shape[3]}, backend.activation_dtype()),
               Tensor::empty(backend, {count}, DType::kI32)};
   backend.gather_batch(images, labels, order, state, params, batch.images, batch.labels);
   return batch;

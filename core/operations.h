@@ -66,10 +66,11 @@ Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, con
 
 /// A batch and its labels.
 struct Batch {
-  Tensor images;  // (N, H, W, 3) of the backend's activation type
+  Tensor images;  // (N, H, W, C) of the backend's activation type
   Tensor labels;  // i32 (N)
 };
-/// The `count` images at order[position ...]; images u8 (M, H, W, 3), labels i32 (M), order i32.
+/// The `count` images at order[position ...]; images u8 or f32 (M, H, W, C), labels i32 (M), order i32. Error unless C
+/// is 1 to kMaxImageChannels, and H and W are at most kMaxImageExtent.
 Batch gather_batch(const Tensor& images, const Tensor& labels, const Tensor& order, std::int64_t count,
                    const StepState& state, const GatherParams& params);
 

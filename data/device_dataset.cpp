@@ -2,6 +2,7 @@
 #include "gradamp/data/device_dataset.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <span>
 #include <utility>
@@ -12,13 +13,27 @@
 namespace gradamp {
 namespace {
 
-GatherParams normalization(const ChannelStatistics& statistics) {
+/// What a channel is divided by. An f32 value is rounded by up to 6e-8 of its size: a deviation not far above that is
+/// one of rounding errors. Below 1e-30 the reciprocal would come near f32's largest number.
+double divisor(double deviation, double mean, DType pixel_type) {
+  if (pixel_type == DType::kU8) return std::max(deviation, 1e-3);
+  return deviation <= std::max(1e-6 * std::abs(mean), 1e-30) ? 1.0 : deviation;
+}
+
+GatherParams normalization(const Dataset& train) {
+  const ChannelStatistics statistics = channel_statistics(train);
   GatherParams params;
-  for (std::size_t c = 0; c < 3; ++c) {
+  for (std::size_t c = 0; c < static_cast<std::size_t>(train.channels); ++c) {
     params.mean[c] = static_cast<float>(statistics.mean[c]);
-    params.inverse_std[c] = static_cast<float>(1.0 / std::max(statistics.deviation[c], 1e-3));
+    params.inverse_std[c] =
+        static_cast<float>(1.0 / divisor(statistics.deviation[c], statistics.mean[c], train.pixel_type()));
   }
   return params;
+}
+
+Tensor upload_images(Backend& backend, const Dataset& dataset) {
+  if (dataset.pixel_type() == DType::kF32) return Tensor::from_host(backend, dataset.shape(), dataset.f32_images);
+  return Tensor::from_host(backend, dataset.shape(), dataset.images);
 }
 
 }  // namespace
@@ -26,26 +41,22 @@ GatherParams normalization(const ChannelStatistics& statistics) {
 DeviceDataset upload(Backend& backend, const Dataset& dataset) {
   check_dataset(dataset);
   DeviceDataset on_device;
-  on_device.description =
-      fmt::format("{} {}, {} images, {} classes", dataset.name, dataset.split, dataset.count, dataset.classes);
+  on_device.description = fmt::format("{} {}, {} images of {}x{}x{}, {} classes", dataset.name, dataset.split,
+                                      dataset.count, dataset.height, dataset.width, dataset.channels, dataset.classes);
   on_device.count = dataset.count;
   on_device.classes = dataset.classes;
-  on_device.images =
-      Tensor::from_host(backend, {dataset.count, kImageSide, kImageSide, kImageChannels}, dataset.images);
+  on_device.images = upload_images(backend, dataset);
   on_device.labels = Tensor::from_host(backend, {dataset.count}, dataset.labels);
   return on_device;
 }
 
 TrainingData upload_training_data(Backend& backend, const Dataset& train, const Dataset& test,
                                   const Augmentation& augmentation, const std::optional<Dataset>& validation) {
-  const auto check_classes = [&](const Dataset& other) {
-    check(other.classes == train.classes, "expected {} images of the {} classes of the {} images, got {} classes",
-          other.split, train.classes, train.split, other.classes);
-  };
-  check_classes(test);
-  if (validation) check_classes(*validation);
+  check_dataset(train);
+  check_splits_agree(train, test);
+  if (validation) check_splits_agree(train, *validation);
   TrainingData data;
-  data.test_gather = normalization(channel_statistics(train));
+  data.test_gather = normalization(train);
   data.train_gather = data.test_gather;
   data.train_gather.augment = augmentation.enabled;
   data.train_gather.padding = augmentation.padding;

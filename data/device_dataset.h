@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A dataset on the device as bytes, and the order in which an epoch sees it.
+// A dataset on the device, and the order in which an epoch sees it.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +14,10 @@ namespace gradamp {
 
 /// One split on the device.
 struct DeviceDataset {
-  std::string description;  // "cifar10 train, 50000 images, 10 classes"
+  std::string description;  // "cifar10 train, 50000 images of 32x32x3, 10 classes"
   std::int64_t count = 0;
   int classes = 0;
-  Tensor images;  // u8 (count, 32, 32, 3)
+  Tensor images;  // u8 or f32 (count, height, width, channels)
   Tensor labels;  // i32 (count)
 };
 
@@ -39,8 +39,9 @@ struct TrainingData {
   GatherParams test_gather;
 };
 
-/// Copies the datasets to the device. Their images are normalized by the training images' channel statistics. Error if
-/// check_dataset refuses one, or if they have different numbers of classes.
+/// Copies the datasets to the device. Their images are normalized by the training images' channel statistics. A channel
+/// of one value becomes 0: its standard deviation is taken as at least 1e-3 (u8), or as 1 if it is at most 1e-6 of the
+/// mean's size (f32). Error if check_dataset refuses one, or check_splits_agree two.
 TrainingData upload_training_data(Backend& backend, const Dataset& train, const Dataset& test,
                                   const Augmentation& augmentation = {},
                                   const std::optional<Dataset>& validation = std::nullopt);

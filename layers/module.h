@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -81,6 +82,10 @@ class Module {
   Module& operator=(const Module&) = delete;
 
   virtual Variable forward(const Variable& x, Mode mode) = 0;
+
+  /// The least height and width, in pixels, of the images that this network can be trained on, in batches of one image
+  /// too; 1: any. Trainer and Evaluator refuse smaller images.
+  virtual std::int64_t min_image_size() const { return 1; }
 
   /// Calls `visit(name, module)` for this module and all below it, parents first, in order of registration; names are
   /// dotted paths such as "layer1.0.conv1", "" for this one. A module that stands in several places is visited once,

@@ -45,6 +45,44 @@ std::vector<StateTensor> all_tensors(Module& network) {
   return tensors;
 }
 
+using EntriesByName = std::map<std::string, const StateEntry*>;
+
+EntriesByName entries_by_name(const std::vector<StateEntry>& entries) {
+  EntriesByName by_name;
+  for (const StateEntry& entry : entries) {
+    if (!entry.name.ends_with("num_batches_tracked")) by_name[entry.name] = &entry;
+  }
+  return by_name;
+}
+
+/// What follows from two filters, (K, C, R, S), that differ in their input channels alone; else "".
+std::string channel_advice(const Shape& saved, const Shape& expected) {
+  if (saved.rank() != 4 || expected.rank() != 4) return "";
+  if (Shape{saved[0], expected[1], saved[2], saved[3]} != expected) return "";
+  return fmt::format(
+      ": its input has {} channels, this network's has {}; if it is the first convolution, the weights "
+      "are for images of {} channels",
+      saved[1], expected[1], saved[1]);
+}
+
+void check_entries(const std::vector<StateTensor>& tensors, const EntriesByName& by_name) {
+  for (const StateTensor& named : tensors) {
+    const auto found = by_name.find(named.name);
+    check(found != by_name.end(), "the weights lack '{}'; are they of another network?", named.name);
+    const Shape& saved = found->second->shape;
+    const Shape expected = named.shape();
+    check(saved == expected, "the weights' '{}' has shape {}, expected {}{}", named.name, saved.to_string(),
+          expected.to_string(), channel_advice(saved, expected));
+    check(static_cast<std::int64_t>(found->second->values.size()) == expected.count(),
+          "the weights' '{}' has {} values, expected {}", named.name, found->second->values.size(), expected.count());
+  }
+  for (const auto& [name, entry] : by_name) {
+    const bool known =
+        std::any_of(tensors.begin(), tensors.end(), [&](const auto& named) { return named.name == name; });
+    check(known, "the weights hold '{}', which this network does not have", name);
+  }
+}
+
 }  // namespace
 
 Shape pytorch_shape(const Shape& shape) {
@@ -69,26 +107,14 @@ std::vector<StateEntry> state_dict(Module& network) {
   return entries;
 }
 
+void check_state_dict(Module& network, const std::vector<StateEntry>& entries) {
+  check_entries(all_tensors(network), entries_by_name(entries));
+}
+
 void load_state_dict(Module& network, const std::vector<StateEntry>& entries) {
-  std::map<std::string, const StateEntry*> by_name;
-  for (const StateEntry& entry : entries) {
-    if (!entry.name.ends_with("num_batches_tracked")) by_name[entry.name] = &entry;
-  }
+  const EntriesByName by_name = entries_by_name(entries);
   const std::vector<StateTensor> tensors = all_tensors(network);
-  for (const StateTensor& named : tensors) {
-    const auto found = by_name.find(named.name);
-    check(found != by_name.end(), "the weights lack '{}'; are they of another network?", named.name);
-    const Shape expected = named.shape();
-    check(found->second->shape == expected, "the weights' '{}' has shape {}, expected {}", named.name,
-          found->second->shape.to_string(), expected.to_string());
-    check(static_cast<std::int64_t>(found->second->values.size()) == expected.count(),
-          "the weights' '{}' has {} values, expected {}", named.name, found->second->values.size(), expected.count());
-  }
-  for (const auto& [name, entry] : by_name) {
-    const bool known =
-        std::any_of(tensors.begin(), tensors.end(), [&](const auto& named) { return named.name == name; });
-    check(known, "the weights hold '{}', which this network does not have", name);
-  }
+  check_entries(tensors, by_name);
   for (const StateTensor& named : tensors) {
     const std::vector<float>& saved = by_name.at(named.name)->values;
     const std::vector<float> values = named.is_filter ? from_pytorch_layout(named.tensor.shape(), saved) : saved;

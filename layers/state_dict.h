@@ -22,6 +22,8 @@ std::vector<StateEntry> state_dict(Module& network);
 /// Takes every parameter and running statistic from `entries`. Error that names the entry where one is missing, is not
 /// the network's, or has another shape; the network is then unchanged. PyTorch's num_batches_tracked are ignored.
 void load_state_dict(Module& network, const std::vector<StateEntry>& entries);
+/// Error if load_state_dict would refuse `entries`.
+void check_state_dict(Module& network, const std::vector<StateEntry>& entries);
 
 /// A filter to and from PyTorch's layout: rank 4 is reordered, the rest stays as it is.
 Shape pytorch_shape(const Shape& shape);

@@ -70,6 +70,7 @@ void register_network(NetworkInfo info, NetworkMaker make) {
 
 std::shared_ptr<Module> make_network(const std::string& name, Backend& backend, const NetworkOptions& options) {
   check(options.classes >= 2, "expected at least 2 classes, got {}", options.classes);
+  check(options.in_channels >= 1, "expected images of at least 1 channel, got {}", options.in_channels);
   std::string known;
   for (const Entry& entry : entries()) {
     if (entry.info.name == name) return entry.make(backend, options);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The networks of the experiments, for 32x32 colour images, under the parameter names of their well-known PyTorch
+// The networks of the experiments, designed for 32x32 images, under the parameter names of their well-known PyTorch
 // versions.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -18,6 +19,8 @@ struct NetworkOptions {
   float dropout = 0.0f;
   /// The run's state: dropout's random numbers depend on it.
   StepState state;
+  /// Channels of the images.
+  std::int64_t in_channels = 3;
 };
 
 struct NetworkInfo {
@@ -42,7 +45,8 @@ void register_network(NetworkInfo info, NetworkMaker make);
 ///   vgg19                            K. Simonyan, A. Zisserman 2015, with batch norm after each convolution
 ///   resnet18, -34, -50, -101         K. He et al. 2016 with a 3x3 stem, stages of 64, 128, 256, 512 channels
 ///   resnet8, -20, -32, -56, -110     K. He et al. 2016 section 4.2: 16, 32, 64 channels, shortcuts without parameters
-/// Input (N, 32, 32, 3), output logits (N, classes).
+/// Input (N, H, W, options.in_channels) with H and W at least min_image_size(), output logits (N, classes). Error
+/// unless there are 2 classes and 1 channel or more.
 std::shared_ptr<Module> make_network(const std::string& name, Backend& backend, const NetworkOptions& options = {});
 
 }  // namespace gradamp

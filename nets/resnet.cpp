@@ -63,7 +63,7 @@ class ResidualBlock final : public Module {
 
 ResNet::ResNet(Backend& backend, const ResNetShape& shape, const NetworkOptions& options) {
   std::int64_t channels = shape.channels.front();
-  conv1_ = add_module("conv1", std::make_shared<Conv2d>(backend, 3, channels, 3, Conv2dParams{1, 1}));
+  conv1_ = add_module("conv1", std::make_shared<Conv2d>(backend, options.in_channels, channels, 3, Conv2dParams{1, 1}));
   bn1_ = add_module("bn1", std::make_shared<BatchNorm>(backend, channels));
   relu_ = add_module("relu1", std::make_shared<ReLU>());
   for (std::size_t i = 0; i < shape.channels.size(); ++i) {

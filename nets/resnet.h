@@ -32,6 +32,9 @@ class ResNet final : public Module {
  public:
   ResNet(Backend& backend, const ResNetShape& shape, const NetworkOptions& options);
   Variable forward(const Variable& x, Mode mode) override;
+  /// Each stage but the first halves the image, rounded up. More than one pixel is left at the end, so that a batch
+  /// norm has more than one value per channel.
+  std::int64_t min_image_size() const override { return (std::int64_t{1} << (stages_.size() - 1)) + 1; }
 
  private:
   std::shared_ptr<Conv2d> conv1_;

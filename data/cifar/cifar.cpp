@@ -372,6 +372,10 @@ void write_cifar10_layout(const fs::path& folder, const Dataset& train, const Da
   check_dataset(test);
   check(train.classes == 10 && test.class_names == train.class_names,
         "CIFAR-10's layout: expected the same 10 classes in both splits, got {} and {}", train.classes, test.classes);
+  check_splits_agree(train, test);
+  check(train.shape() == Shape{train.count, kImageSide, kImageSide, kImageChannels} && train.pixel_type() == DType::kU8,
+        "CIFAR-10's layout: expected images of 32x32x3 u8, got {}x{}x{} {}", train.height, train.width, train.channels,
+        name_of(train.pixel_type()));
   check(train.count > 0 && train.count % 5 == 0 && test.count > 0,
         "CIFAR-10's layout: expected a multiple of 5 training images and some test images, got {} and {}", train.count,
         test.count);

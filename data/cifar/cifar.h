@@ -45,8 +45,8 @@ Dataset load_cifar100(const std::filesystem::path& path, const std::string& spli
 /// Writes a dataset of ten classes as CIFAR-10's binary files into `folder`: the training images in five files of equal
 /// length, the test images, and batches.meta.txt. The files are made in `<folder>.partial` and renamed when all are
 /// written. load_cifar10 reads them back with the layout {train.count / 5, test.count}.
-/// Throws Error where the folder exists and is not empty, the training images are no multiple of five, or writing
-/// fails.
+/// Error if the images are not 32x32x3 u8, the training images are no multiple of five, the folder exists and is not
+/// empty, or writing fails.
 void write_cifar10_layout(const std::filesystem::path& folder, const Dataset& train, const Dataset& test);
 
 }  // namespace gradamp

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A batch from the training set's bytes: pick, crop, flip, normalise.
+// A batch from a dataset's pixels: pick, crop, flip, normalize.
 #include <array>
 
 #include "gradamp/core/philox.h"
@@ -24,17 +24,69 @@ Augmentation draw(const GatherParams& params, std::uint64_t seed, std::uint32_t 
           std::int64_t{uniform_below(random.word[1], span)} - params.padding, params.flip && (random.word[2] & 1) != 0};
 }
 
-/// The normalised value of every byte, by channel.
-using NormalTable = std::array<std::array<float, 256>, 3>;
+/// A pixel's normalized value, by channel.
+template <typename Pixel>
+class Normalizer;
 
-NormalTable normal_table(const GatherParams& params) {
-  NormalTable table;
-  for (std::size_t c = 0; c < 3; ++c) {
-    for (std::size_t value = 0; value < 256; ++value) {
-      table[c][value] = (static_cast<float>(value) / 255.0f - params.mean[c]) * params.inverse_std[c];
+template <>
+class Normalizer<float> {
+ public:
+  explicit Normalizer(const GatherParams& params) : params_(params) {}
+  float operator()(std::size_t c, float value) const { return (value - params_.mean[c]) * params_.inverse_std[c]; }
+
+ private:
+  GatherParams params_;
+};
+
+/// Of every byte the value is computed once.
+template <>
+class Normalizer<std::uint8_t> {
+ public:
+  explicit Normalizer(const GatherParams& params) {
+    const Normalizer<float> normalize(params);
+    for (std::size_t c = 0; c < table_.size(); ++c) {
+      for (std::size_t value = 0; value < 256; ++value) {
+        table_[c][value] = normalize(c, static_cast<float>(value) / 255.0f);
+      }
     }
   }
-  return table;
+  float operator()(std::size_t c, std::uint8_t value) const { return table_[c][value]; }
+
+ private:
+  std::array<std::array<float, 256>, kMaxImageChannels> table_;
+};
+
+/// The extents of an image in pixels.
+struct Extents {
+  std::int64_t height, width;
+};
+
+/// Writes one image, (H, W, kChannels), moved and normalized, to `out`.
+template <std::int64_t kChannels, typename Pixel>
+void gather_image(const Pixel* image, const Extents& extents, const Augmentation& moved,
+                  const Normalizer<Pixel>& normalize, float* out) {
+  const auto [height, width] = extents;
+  for (std::int64_t h = 0; h < height; ++h) {
+    for (std::int64_t w = 0; w < width; ++w) {
+      const std::int64_t row = h + moved.dy, column = (moved.flip ? width - 1 - w : w) + moved.dx;
+      const bool inside = row >= 0 && row < height && column >= 0 && column < width;
+      for (std::int64_t c = 0; c < kChannels; ++c) {
+        const Pixel value = inside ? image[(row * width + column) * kChannels + c] : Pixel{0};
+        *out++ = normalize(static_cast<std::size_t>(c), value);
+      }
+    }
+  }
+}
+
+/// gather_image for a number of channels that is known at run time.
+template <typename Pixel>
+auto gather_function(std::int64_t channels) {
+  switch (channels) {
+    case 1: return gather_image<1, Pixel>;
+    case 2: return gather_image<2, Pixel>;
+    case 3: return gather_image<3, Pixel>;
+    default: return gather_image<kMaxImageChannels, Pixel>;
+  }
 }
 
 }  // namespace
@@ -45,27 +97,25 @@ void CpuBackend::gather_batch(const Tensor& images, const Tensor& labels, const 
   const auto seed = static_cast<std::uint64_t>(counters[kSeed]);
   const auto epoch = static_cast<std::uint32_t>(counters[kEpoch]);
   const std::int64_t position = counters[kPosition];
-  const std::int64_t height = x.shape()[1], width = x.shape()[2];
-  const NormalTable normal = normal_table(params);
-  parallel_for(threads_, x.shape()[0], [&](std::int64_t n) {
-    // Beyond the end of the epoch there is no image: a label that is no class has the loss mark the step.
-    const bool is_there = position + n < order.count();
-    const std::int32_t index = is_there ? order.data<std::int32_t>()[position + n] : 0;
-    batch_labels.data<std::int32_t>()[n] = is_there ? labels.data<std::int32_t>()[index] : -1;
-    const Augmentation moved = draw(params, seed, epoch, static_cast<std::uint64_t>(position + n));
-    const std::uint8_t* image = images.data<std::uint8_t>() + index * height * width * 3;
-    float* out = x.data<float>() + n * height * width * 3;
-    for (std::int64_t h = 0; h < height; ++h) {
-      for (std::int64_t w = 0; w < width; ++w) {
-        const std::int64_t row = h + moved.dy, column = (moved.flip ? width - 1 - w : w) + moved.dx;
-        const bool inside = row >= 0 && row < height && column >= 0 && column < width;
-        for (std::int64_t c = 0; c < 3; ++c) {
-          const std::uint8_t value = inside ? image[(row * width + column) * 3 + c] : std::uint8_t{0};
-          *out++ = normal[static_cast<std::size_t>(c)][value];
-        }
-      }
-    }
-  });
+  const Extents extents{x.shape()[1], x.shape()[2]};
+  const std::int64_t elements = extents.height * extents.width * x.shape()[3];
+  const auto gather = [&]<typename Pixel>(const Pixel* pixels) {
+    const Normalizer<Pixel> normalize(params);
+    const auto gather_one = gather_function<Pixel>(x.shape()[3]);
+    parallel_for(threads_, x.shape()[0], [&](std::int64_t n) {
+      // Beyond the end of the epoch there is no image: a label that is no class has the loss mark the step.
+      const bool is_there = position + n < order.count();
+      const std::int32_t index = is_there ? order.data<std::int32_t>()[position + n] : 0;
+      batch_labels.data<std::int32_t>()[n] = is_there ? labels.data<std::int32_t>()[index] : -1;
+      const Augmentation moved = draw(params, seed, epoch, static_cast<std::uint64_t>(position + n));
+      gather_one(pixels + index * elements, extents, moved, normalize, x.data<float>() + n * elements);
+    });
+  };
+  if (images.dtype() == DType::kF32) {
+    gather(images.data<float>());
+  } else {
+    gather(images.data<std::uint8_t>());
+  }
 }
 
 }  // namespace gradamp

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Makes a batch from the training set's bytes: pick, crop, flip, normalize. One block per image.
+// Makes a batch from a dataset's pixels: pick, crop, flip, normalize. One block per image.
 #include "gradamp/kernels/cuda/gather.h"
+
+#include <type_traits>
 
 #include "gradamp/core/philox.h"
 #include "gradamp/kernels/cuda/dispatch.h"
@@ -28,35 +30,60 @@ __device__ Augmentation draw(const GatherParams& params, const std::int64_t* cou
           params.flip && (random.word[2] & 1) != 0};
 }
 
-/// GatherParams as plain arrays.
+/// GatherParams as plain arrays, no longer than needed: each element costs instructions.
+template <int kChannels>
 struct Normalization {
-  float mean[3], inverse_std[3];
+  float mean[kChannels], inverse_std[kChannels];
 };
 
-template <int N, typename T>
+/// The value that is normalized, of a byte and of an f32 pixel.
+__device__ float pixel_value(int byte) { return static_cast<float>(byte) / 255.0f; }
+__device__ float pixel_value(float value) { return value; }
+
+/// Each thread writes N adjacent elements of x at a time. The channels are a constant, since both divisions by them
+/// would otherwise take longer than the rest.
+template <int N, int kChannels, typename Pixel, typename T>
 __global__ void __launch_bounds__(kThreads)
-    gather_kernel(GatherParams params, Normalization normalization, GatherTensors tensors) {
+    gather_kernel(GatherParams params, Normalization<kChannels> normalization, GatherTensors tensors) {
   const std::int64_t position = tensors.counters[kPosition] + blockIdx.x;
   // Beyond the end of the epoch there is no image: a label that is no class has the loss mark the step.
   const bool is_there = position < tensors.order_count;
   const std::int32_t index = is_there ? tensors.order[position] : 0;
   if (threadIdx.x == 0) tensors.batch_labels[blockIdx.x] = is_there ? tensors.labels[index] : -1;
   const Augmentation moved = draw(params, tensors.counters, position);
-  const int elements = tensors.height * tensors.width * 3;
-  const std::uint8_t* image = tensors.images + std::int64_t{index} * elements;
+  const int elements = tensors.height * tensors.width * kChannels;
+  const Pixel* image = static_cast<const Pixel*>(tensors.images) + std::int64_t{index} * elements;
   T* x = static_cast<T*>(tensors.x) + std::int64_t{blockIdx.x} * elements;
   for (int first = static_cast<int>(threadIdx.x) * N; first < elements; first += kThreads * N) {
     float values[N];
 #pragma unroll
     for (int i = 0; i < N; ++i) {
-      const int pixel = (first + i) / 3, c = (first + i) % 3;
+      const int pixel = (first + i) / kChannels, c = (first + i) % kChannels;
       const int h = pixel / tensors.width, w = pixel % tensors.width;
       const int row = h + moved.dy, column = (moved.flip ? tensors.width - 1 - w : w) + moved.dx;
       const bool inside = row >= 0 && row < tensors.height && column >= 0 && column < tensors.width;
-      const int byte = inside ? image[(row * tensors.width + column) * 3 + c] : 0;
-      values[i] = (static_cast<float>(byte) / 255.0f - normalization.mean[c]) * normalization.inverse_std[c];
+      const auto value = inside ? image[(row * tensors.width + column) * kChannels + c] : 0;  // an int or a float
+      values[i] = (pixel_value(value) - normalization.mean[c]) * normalization.inverse_std[c];
     }
     store<N>(x + first, values);
+  }
+}
+
+/// Calls `body` with the number of channels as a constant and a zero of the pixels' type.
+template <typename Body>
+void with_pixels(int channels, DType type, const Body& body) {
+  const auto with_channels = [&](auto constant) {
+    if (type == DType::kF32) {
+      body(constant, 0.0f);
+    } else {
+      body(constant, std::uint8_t{0});
+    }
+  };
+  switch (channels) {
+    case 1: return with_channels(std::integral_constant<int, 1>{});
+    case 2: return with_channels(std::integral_constant<int, 2>{});
+    case 3: return with_channels(std::integral_constant<int, 3>{});
+    default: return with_channels(std::integral_constant<int, kMaxImageChannels>{});
   }
 }
 
@@ -68,15 +95,17 @@ __global__ void advance_step_kernel(std::int64_t* counters, std::int64_t images)
 }  // namespace
 
 void launch_gather(cudaStream_t stream, DType type, const GatherParams& params, const GatherTensors& tensors) {
-  Normalization normalization;
-  for (std::size_t c = 0; c < 3; ++c) {
-    normalization.mean[c] = params.mean[c];
-    normalization.inverse_std[c] = params.inverse_std[c];
-  }
-  with_vectors(type, tensors.height * tensors.width * 3, [&](auto zero, auto width) {
-    using T = decltype(zero);
-    launch(gather_kernel<decltype(width)::value, T>, {static_cast<unsigned>(tensors.batch), kThreads, 0, stream},
-           params, normalization, tensors);
+  with_pixels(tensors.channels, tensors.pixel_type, [&](auto channels, auto pixel) {
+    constexpr int kChannels = decltype(channels)::value;
+    Normalization<kChannels> normalization;
+    for (std::size_t c = 0; c < kChannels; ++c) {
+      normalization.mean[c] = params.mean[c];
+      normalization.inverse_std[c] = params.inverse_std[c];
+    }
+    with_vectors(type, tensors.height * tensors.width * kChannels, [&](auto zero, auto width) {
+      launch(gather_kernel<decltype(width)::value, kChannels, decltype(pixel), decltype(zero)>,
+             {static_cast<unsigned>(tensors.batch), kThreads, 0, stream}, params, normalization, tensors);
+    });
   });
 }
 

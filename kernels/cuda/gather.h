@@ -10,17 +10,20 @@
 
 namespace gradamp::GRADAMP_GPU {
 
-/// Crops, flips and normalizes the images order[position ...] of u8 (M, H, W, 3) into x (batch, H, W, 3), and copies
-/// their labels. `counters` are StepState's.
+/// Crops, flips and normalizes the images order[position ...] of `images` (M, H, W, C) into x (batch, H, W, C), and
+/// copies their labels. `counters` are StepState's.
 struct GatherTensors {
   int batch, height, width;
-  const std::uint8_t* images;
+  int channels;      // 1 to kMaxImageChannels
+  DType pixel_type;  // u8 or f32
+  const void* images;
   const std::int32_t *labels, *order;
   std::int64_t order_count;  // elements of order
   const std::int64_t* counters;
   void* x;
   std::int32_t* batch_labels;
 };
+/// `type`: of x.
 void launch_gather(cudaStream_t stream, DType type, const GatherParams& params, const GatherTensors& tensors);
 
 /// Advances the counters by one step of `images` images.

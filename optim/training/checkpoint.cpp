@@ -40,9 +40,11 @@ std::vector<StateEntry> weight_entries(const TensorFile& file, const std::filesy
   return entries;
 }
 
-void load_entries(const std::filesystem::path& path, Module& network, const TensorFile& file) {
+/// Calls `use`, load_state_dict or check_state_dict, and puts the path in front of its error.
+void with_entries(void (*use)(Module&, const std::vector<StateEntry>&), const std::filesystem::path& path,
+                  Module& network, const std::vector<StateEntry>& entries) {
   try {
-    load_state_dict(network, weight_entries(file, path));
+    use(network, entries);
   } catch (const Error& error) {
     fail("{}: {}", path.string(), error.what());
   }
@@ -123,20 +125,24 @@ void CheckpointFile::check_version(const CheckpointState& state) const {
   check_numerics(path_.string(), kind_of(state), std::atoi(text.c_str() + space + 1));
 }
 
-/// Copies the weights and `tensors` from the file, once all are known to be there.
+/// Copies the weights and `tensors` from the file, once all are known to be there. Weights that do not fit are named
+/// first: the sizes of the other tensors follow from theirs.
 void CheckpointFile::restore(const CheckpointState& state, const std::vector<NamedBuffer>& tensors) const {
+  const std::vector<StateEntry> entries = weight_entries(file_, path_);
+  with_entries(check_state_dict, path_, state.network, entries);
   for (const NamedBuffer& named : tensors) {
     const TensorView* saved = file_.find(named.name);
     check(saved != nullptr && saved->dtype == named.tensor.dtype() && saved->shape == named.tensor.shape(),
           "{}: expected '{}' as {} of shape {}", path_.string(), named.name, name_of(named.tensor.dtype()),
           named.tensor.shape().to_string());
   }
-  load_entries(path_, state.network, file_);
+  with_entries(load_state_dict, path_, state.network, entries);
   for (const NamedBuffer& named : tensors) named.tensor.copy_bytes_from_host(file_.find(named.name)->bytes);
 }
 
 void load_weights(const std::filesystem::path& path, Module& network, FileSystem& file_system) {
-  load_entries(path, network, read_safetensors(path, file_system));
+  const TensorFile file = read_safetensors(path, file_system);
+  with_entries(load_state_dict, path, network, weight_entries(file, path));
 }
 
 }  // namespace gradamp

@@ -15,13 +15,23 @@ const Variable& checked_logits(const Variable& logits, std::int64_t images, int 
   return logits;
 }
 
+void check_image_size(const Module& network, const DeviceDataset& data) {
+  const std::int64_t least = network.min_image_size(), height = data.images.shape()[1], width = data.images.shape()[2];
+  check(height >= least && width >= least,
+        "expected images of at least {}x{} pixels, which this network needs, got {}x{}; use larger images or another "
+        "network",
+        least, least, height, width);
+}
+
 Evaluator::Evaluator(Module& network, const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size)
     : network_(network),
       data_(data),
       gather_(gather),
       batch_size_(batch_size),
       state_(make_step_state(data.images.backend(), 0)),
-      order_(make_order(data.images.backend(), data.count, 0, 0)) {}
+      order_(make_order(data.images.backend(), data.count, 0, 0)) {
+  check_image_size(network, data);
+}
 
 void Evaluator::evaluate_batch(std::int64_t count) const {
   const NoGrad no_grad;

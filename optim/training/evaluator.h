@@ -16,6 +16,9 @@ namespace gradamp {
 /// `logits`, what a network gave for `images` images. Error unless there is one for each image and class.
 const Variable& checked_logits(const Variable& logits, std::int64_t images, int classes);
 
+/// Error unless the images of `data` are as large as `network` needs them (Module::min_image_size).
+void check_image_size(const Module& network, const DeviceDataset& data);
+
 /// Mean loss and accuracy of weights on a dataset.
 struct Evaluation {
   double loss = 0, accuracy = 0;
@@ -25,7 +28,7 @@ struct Evaluation {
 /// Evaluates a network on all of a dataset, again and again: what it asks of the device is recorded once.
 class Evaluator {
  public:
-  /// `network` and `data` must outlive it.
+  /// `network` and `data` must outlive it. Error if the images are too small for the network.
   Evaluator(Module& network, const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size);
   Evaluation run();
   /// What the network gives for every image, before the softmax: (images, classes), row by row.

@@ -28,7 +28,12 @@ class Stopwatch {
 /// What determines the numbers, as a JSON object.
 std::string describe(const TrainerOptions& options, const TrainingData& data) {
   const GatherParams& gather = data.train_gather;
+  const Shape& shape = data.train.images.shape();
   nlohmann::json values = {{"images", data.train.count},
+                           {"height", shape[1]},
+                           {"width", shape[2]},
+                           {"channels", shape[3]},
+                           {"pixels", name_of(data.train.images.dtype())},
                            {"classes", data.train.classes},
                            {"augment", gather.augment},
                            {"batch_size", options.batch_size}};
@@ -66,7 +71,7 @@ TrainerOptions resolved(TrainerOptions options, const TrainingData& data) {
   return options;
 }
 
-/// The data. Error unless all is on one device.
+/// The data. Error unless all is on one device and the images are large enough.
 TrainingData checked(TrainingData data, Module& network, const StepState& state) {
   const Backend* backend = &state.counters.backend();
   bool same = &data.train.images.backend() == backend && &data.test.images.backend() == backend &&
@@ -76,6 +81,7 @@ TrainingData checked(TrainingData data, Module& network, const StepState& state)
   check(same,
         "expected the network, its StepState and the data on one device, got several: make all of them with the "
         "same Backend");
+  check_image_size(network, data.train);
   return data;
 }
 

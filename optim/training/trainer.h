@@ -38,8 +38,8 @@ struct TrainerOptions {
   /// Checked before each step: once it is true, run() returns after the steps that were issued.
   const std::atomic<bool>* stop = nullptr;
   /// What determines the numbers, written to checkpoints and compared when one is loaded; of a JSON object the message
-  /// names the values that differ. Empty: these options, the augmentation and the sizes of the data as a JSON object;
-  /// that network and images are the same is up to the caller.
+  /// names the values that differ. Empty: these options, the augmentation, and the number and shape of the images as a
+  /// JSON object; that network and images are the same is up to the caller.
   std::string settings;
 };
 
@@ -69,7 +69,7 @@ class Trainer {
  public:
   /// `network` must outlive it and its weights be there already; its parameters move into the optimizer's arena.
   /// `state` is the one that the network's dropouts have. Error where an option is out of range, the options do not go
-  /// together, or network, state and data are not on one device.
+  /// together, network, state and data are not on one device, or the images are too small for the network.
   Trainer(Module& network, const StepState& state, TrainingData data, TrainerOptions options,
           TrainerCallbacks callbacks = {});
   Trainer(const Trainer&) = delete;

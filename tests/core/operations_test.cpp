@@ -208,10 +208,13 @@ TEST_P(OperationsTest, GatherBatchRefuses) {
   };
   const Tensor images = Tensor::zeros(backend(), {4, 6, 5, 3}, DType::kU8);
   EXPECT_EQ(error(images, {4}, 5, 4), "");
-  EXPECT_EQ(error(Tensor::zeros(backend(), {4, 6, 5, 3}), {4}, 2, 4),
-            "gather_batch: expected images of u8 with 3 channels, got f32 of shape [4, 6, 5, 3]");
-  EXPECT_EQ(error(Tensor::zeros(backend(), {4, 6, 5, 1}, DType::kU8), {4}, 2, 4),
-            "gather_batch: expected images of u8 with 3 channels, got u8 of shape [4, 6, 5, 1]");
+  EXPECT_EQ(error(Tensor::zeros(backend(), {4, 6, 5, 4}), {4}, 5, 4), "");
+  EXPECT_EQ(error(Tensor::zeros(backend(), {4, 6, 5, 3}, DType::kBF16), {4}, 2, 4),
+            "gather_batch: expected images of u8 or f32 with 1 to 4 channels, got bf16 of shape [4, 6, 5, 3]");
+  EXPECT_EQ(error(Tensor::zeros(backend(), {4, 6, 5, 5}, DType::kU8), {4}, 2, 4),
+            "gather_batch: expected images of u8 or f32 with 1 to 4 channels, got u8 of shape [4, 6, 5, 5]");
+  EXPECT_EQ(error(Tensor::zeros(backend(), {4, 2, 16385, 1}, DType::kU8), {4}, 2, 4),
+            "gather_batch: expected images of at most 16384 pixels in height and width, got shape [4, 2, 16385, 1]");
   EXPECT_EQ(error(Tensor::zeros(backend(), {4, 90}, DType::kU8), {4}, 2, 4),
             "gather_batch: expected images of 4 dimensions, got shape [4, 90]");
   EXPECT_EQ(error(images, {5}, 2, 4), "gather_batch: expected labels of shape [4], got [5]");

@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "gradamp/core/error.h"
 #include "gradamp/data/registry/datasets.h"
@@ -40,6 +42,112 @@ TEST(Dataset, StatisticsAgreeWithTwoPasses) {
     EXPECT_NEAR(statistics.deviation[c], std::sqrt(squares / pixels), 1e-12);
   }
   EXPECT_THROW(channel_statistics(Dataset{}), Error);
+}
+
+/// Images of 3x5 pixels, all values different.
+Dataset shaped_dataset(std::int64_t count, std::int64_t channels, bool f32) {
+  Dataset dataset{"own", "train", count, 2, {}, {}, {"even", "odd"}};
+  dataset.height = 3;
+  dataset.width = 5;
+  dataset.channels = channels;
+  for (std::int64_t i = 0; i < count; ++i) dataset.labels.push_back(static_cast<std::int32_t>(i % 2));
+  for (std::int64_t i = 0; i < count * 15 * channels; ++i) {
+    if (f32)
+      dataset.f32_images.push_back(1000.0f + 0.25f * static_cast<float>(i * i % 61));
+    else
+      dataset.images.push_back(static_cast<std::uint8_t>(i * 7 % 251));
+  }
+  return dataset;
+}
+
+TEST(Dataset, StatisticsOfEveryNumberOfChannelsAndOfF32) {
+  for (const std::int64_t channels : {1, 2, 3, 4}) {
+    for (const bool f32 : {false, true}) {
+      SCOPED_TRACE(testing::Message() << channels << (f32 ? " channels of f32" : " channels of u8"));
+      const Dataset dataset = shaped_dataset(4, channels, f32);
+      check_dataset(dataset);
+      const ChannelStatistics statistics = channel_statistics(dataset);
+      for (std::int64_t c = 0; c < channels; ++c) {
+        std::vector<double> values;
+        for (std::int64_t i = c; i < 4 * 15 * channels; i += channels) {
+          const auto at = static_cast<std::size_t>(i);
+          values.push_back(f32 ? static_cast<double>(dataset.f32_images[at]) : dataset.images[at] / 255.0);
+        }
+        double sum = 0, squares = 0;
+        for (const double value : values) sum += value;
+        for (const double value : values) squares += std::pow(value - sum / 60, 2);
+        const auto channel = static_cast<std::size_t>(c);
+        EXPECT_NEAR(statistics.mean[channel], sum / 60, 1e-12 * sum);
+        EXPECT_NEAR(statistics.deviation[channel], std::sqrt(squares / 60), 1e-12);
+      }
+      for (std::size_t c = static_cast<std::size_t>(channels); c < 4; ++c) EXPECT_EQ(statistics.mean[c], 0);
+    }
+  }
+}
+
+TEST(Dataset, PartsKeepTheShapeAndTheType) {
+  const Dataset bytes = shaped_dataset(5, 1, false), f32 = shaped_dataset(5, 2, true);
+  const auto [rest, held_out] = split_off_last(f32, 2);
+  EXPECT_EQ(rest.shape(), (Shape{3, 3, 5, 2}));
+  EXPECT_EQ(held_out.shape(), (Shape{2, 3, 5, 2}));
+  EXPECT_EQ(held_out.pixel_type(), DType::kF32);
+  EXPECT_EQ(held_out.f32_images, std::vector<float>(f32.f32_images.begin() + 3 * 30, f32.f32_images.end()));
+  const Dataset first = first_images(bytes, 2);
+  EXPECT_EQ(first.shape(), (Shape{2, 3, 5, 1}));
+  EXPECT_EQ(first.images, std::vector<std::uint8_t>(bytes.images.begin(), bytes.images.begin() + 2 * 15));
+  for (const Dataset& part : {rest, held_out, first}) check_dataset(part);
+}
+
+/// What check_dataset says of a dataset that `change` made wrong.
+std::string complaint(bool f32, const std::function<void(Dataset&)>& change) {
+  Dataset dataset = shaped_dataset(2, 2, f32);
+  change(dataset);
+  return test::error_of([&] { check_dataset(dataset); });
+}
+
+TEST(Dataset, CheckRefusesShapesThatDoNotFit) {
+  EXPECT_EQ(complaint(false, [](Dataset& d) { d.channels = 0; }),
+            "dataset own (train): expected images of 1 to 4 channels, got 0");
+  EXPECT_EQ(complaint(false, [](Dataset& d) { d.channels = 5; }),
+            "dataset own (train): expected images of 1 to 4 channels, got 5");
+  EXPECT_EQ(complaint(false, [](Dataset& d) { d.height = 0; }),
+            "dataset own (train): expected images with a height of 1 to 16384 pixels, got 0");
+  EXPECT_EQ(complaint(true, [](Dataset& d) { d.width = 16385; }),
+            "dataset own (train): expected images with a width of 1 to 16384 pixels, got 16385");
+  EXPECT_EQ(complaint(false, [](Dataset& d) { d.width = 4; }),
+            "dataset own (train): expected 48 bytes of images for 2 images of 3x4x2, got 60");
+  EXPECT_EQ(complaint(true, [](Dataset& d) { d.f32_images.pop_back(); }),
+            "dataset own (train): expected 60 f32 values of images for 2 images of 3x5x2, got 59");
+  EXPECT_EQ(complaint(true, [](Dataset& d) { d.images.resize(60); }),
+            "dataset own (train): expected images as bytes or as f32, got both; leave one empty");
+}
+
+TEST(Dataset, CheckRefusesPixelsThatAreNotFinite) {
+  EXPECT_EQ(complaint(true, [](Dataset& d) { d.f32_images[30 + 2 * 10 + 3 * 2 + 1] = NAN; }),
+            "dataset own (train): expected finite pixels, got nan in image 1, row 2, column 3, channel 1");
+  EXPECT_EQ(complaint(true, [](Dataset& d) { d.f32_images[0] = -INFINITY; }),
+            "dataset own (train): expected finite pixels, got -inf in image 0, row 0, column 0, channel 0");
+}
+
+TEST(Dataset, SplitsHaveImagesOfOneShapeAndType) {
+  const Dataset train = shaped_dataset(2, 2, false);
+  const auto complaint_of = [&](const std::function<void(Dataset&)>& change) {
+    Dataset test = train;
+    test.split = "test";
+    change(test);
+    return test::error_of([&] { check_splits_agree(train, test); });
+  };
+  EXPECT_EQ(complaint_of([](Dataset& d) { d.height = 5; }),
+            "expected test images of 3x5x2 u8 like the train images, got 5x5x2 u8");
+  EXPECT_EQ(complaint_of([](Dataset& d) { d.width = 3; }),
+            "expected test images of 3x5x2 u8 like the train images, got 3x3x2 u8");
+  EXPECT_EQ(complaint_of([](Dataset& d) { d.channels = 1; }),
+            "expected test images of 3x5x2 u8 like the train images, got 3x5x1 u8");
+  EXPECT_EQ(complaint_of([](Dataset& d) { d.f32_images.resize(60); }),
+            "expected test images of 3x5x2 u8 like the train images, got 3x5x2 f32");
+  EXPECT_EQ(complaint_of([](Dataset& d) { d.classes = 3; }),
+            "expected test images of the 2 classes of the train images, got 3 classes");
+  check_splits_agree(train, train);
 }
 
 TEST(Dataset, TakesTheFirstAndSplitsOffTheLast) {

@@ -37,7 +37,8 @@ class GatherTest : public DeviceTest {
     const reference::GatherPlace place{static_cast<std::uint64_t>(numbers.seed),
                                        static_cast<std::uint64_t>(numbers.epoch),
                                        static_cast<std::uint64_t>(numbers.position)};
-    const auto expected = reference::gather_images(pixels_, shape_, order_, count, place, params);
+    const reference::Array images(shape_, std::vector<double>(pixels_.begin(), pixels_.end()));
+    const auto expected = reference::gather_images(images, 255, order_, count, place, params);
     EXPECT_EQ(batch.images.shape(), expected.shape);
     EXPECT_TRUE(agrees(batch.images.to_host<float>(), expected.values, 1e-6));
     std::vector<std::int32_t> labels;

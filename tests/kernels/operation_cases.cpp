@@ -568,6 +568,66 @@ void add_loss_cases(Cases& cases) {
   }
 }
 
+// The batch of images.
+
+struct GatherSizes {
+  Shape images;  // (M, H, W, C)
+  int padding = 4;
+  bool augment = true, flip = true;
+};
+
+/// Of `images` in an order that has some twice; the batch begins inside it.
+OperationCase gather_case(const GatherSizes& sizes, DType pixel_type) {
+  constexpr std::int64_t kCount = 5;
+  const StepNumbers numbers{.seed = 0x1234567890, .epoch = 3, .position = 2};
+  const bool is_u8 = pixel_type == DType::kU8;
+  std::vector<std::int32_t> order(kCount + 3);
+  for (std::size_t i = 0; i < order.size(); ++i)
+    order[i] = static_cast<std::int32_t>((7 * i + 1) % static_cast<std::size_t>(sizes.images[0]));
+  const std::vector<std::int32_t> labels(static_cast<std::size_t>(sizes.images[0]), 1);
+  GatherParams params{sizes.augment, sizes.padding, sizes.flip, {0.5f, 0.25f, -0.75f, 0.375f}, {4, 3.5f, 0.25f, 2}};
+  OperationCase result;
+  result.operation = "gather_batch";
+  result.name = fmt::format("{} images {} padding {}{}{}", name_of(pixel_type), join(sizes.images), sizes.padding,
+                            sizes.augment ? " augmented" : "", sizes.flip ? " flip" : "");
+  result.inputs = {{sizes.images, is_u8 ? Fill::kBytes : Fill::kNormal, Role::kParameter}};
+  result.compute = [=](const Variables& in) {
+    Backend& backend = in[0].backend();
+    Tensor images = in[0].value();
+    if (is_u8) {
+      const std::vector<float> values = images.to_host<float>();
+      images = Tensor::from_host(backend, images.shape(), std::vector<std::uint8_t>(values.begin(), values.end()));
+    }
+    return Variable(gather_batch(images, Tensor::from_host(backend, {images.shape()[0]}, labels),
+                                 Tensor::from_host(backend, {static_cast<std::int64_t>(order.size())}, order), kCount,
+                                 make_step_state(backend, numbers), params)
+                        .images);
+  };
+  result.forward = [=](const Arrays& in) {
+    const reference::GatherPlace place{static_cast<std::uint64_t>(numbers.seed),
+                                       static_cast<std::uint64_t>(numbers.epoch),
+                                       static_cast<std::uint64_t>(numbers.position)};
+    return reference::gather_images(in[0], is_u8 ? 255 : 1, order, kCount, place, params);
+  };
+  result.has_backward = false;
+  result.is_derivative = false;
+  result.tolerance = 1e-6;  // of a quotient, a difference and a product
+  return result;
+}
+
+void add_gather_cases(Cases& cases) {
+  for (const DType pixel_type : {DType::kU8, DType::kF32}) {
+    for (const std::int64_t channels : {1, 2, 3, 4}) {
+      // Wide, high and both even, so that x is stored by elements and by vectors; a crop wholly outside of the image.
+      for (const GatherSizes& sizes :
+           {GatherSizes{{3, 5, 7, channels}}, GatherSizes{{2, 9, 4, channels}, 2, true, false},
+            GatherSizes{{4, 8, 16, channels}, 3}, GatherSizes{{3, 1, 3, channels}, 1},
+            GatherSizes{{3, 7, 5, channels}, 4, false}})
+        cases.push_back(gather_case(sizes, pixel_type));
+    }
+  }
+}
+
 std::vector<float> fill_values(const Input& input, std::uint32_t substream) {
   const std::int64_t count = input.shape.count();
   std::vector<float> values = normal_values(count, substream);
@@ -579,6 +639,10 @@ std::vector<float> fill_values(const Input& input, std::uint32_t substream) {
     }
     case Fill::kHuge: {
       for (float& value : values) value *= 10000;
+      return values;
+    }
+    case Fill::kBytes: {
+      for (float& value : values) value = std::clamp(std::round(128 + 80 * value), 0.0f, 255.0f);
       return values;
     }
     case Fill::kTies: {
@@ -617,6 +681,7 @@ const std::vector<OperationCase>& operation_cases() {
     add_shape_cases(cases);
     add_linear_cases(cases);
     add_loss_cases(cases);
+    add_gather_cases(cases);
     return cases;
   }();
   return all;

@@ -21,6 +21,7 @@ enum class Fill {
   kTies,       // -1, 0 or 1
   kLargeMean,  // mean 1000, deviation 1
   kHuge,       // mean 0, deviation 10000
+  kBytes,      // whole numbers from 0 to 255
 };
 
 /// What an input is to its operation: which of them are bf16 where activations are.

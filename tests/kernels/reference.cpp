@@ -350,9 +350,10 @@ std::int64_t correct_count(const Array& logits, const std::vector<std::int32_t>&
   return correct;
 }
 
-Array gather_images(const std::vector<std::uint8_t>& images, const Shape& shape, const std::vector<std::int32_t>& order,
-                    std::int64_t count, const GatherPlace& place, const GatherParams& params) {
-  Array x(Shape{count, shape[1], shape[2], 3});
+Array gather_images(const Array& images, double scale, const std::vector<std::int32_t>& order, std::int64_t count,
+                    const GatherPlace& place, const GatherParams& params) {
+  const Shape& shape = images.shape;
+  Array x(Shape{count, shape[1], shape[2], shape[3]});
   const auto range = static_cast<std::uint32_t>(2 * params.padding + 1);
   for (std::int64_t n = 0; n < count; ++n) {
     const std::uint64_t position = place.position + static_cast<std::uint64_t>(n);
@@ -368,15 +369,12 @@ Array gather_images(const std::vector<std::uint8_t>& images, const Shape& shape,
     const std::int64_t image = order[static_cast<std::size_t>(position)];
     for (std::int64_t h = 0; h < shape[1]; ++h)
       for (std::int64_t w = 0; w < shape[2]; ++w)
-        for (std::int64_t c = 0; c < 3; ++c) {
+        for (std::int64_t c = 0; c < shape[3]; ++c) {
           const std::int64_t row = h + dy, column = (flip ? shape[2] - 1 - w : w) + dx;
           double pixel = 0;  // around the image all is black
-          if (inside(shape, row, column)) {
-            const std::int64_t index = ((image * shape[1] + row) * shape[2] + column) * 3 + c;
-            pixel = images[static_cast<std::size_t>(index)];
-          }
+          if (inside(shape, row, column)) pixel = images.at(image, row, column, c);
           const auto channel = static_cast<std::size_t>(c);
-          x.at(n, h, w, c) = (pixel / 255 - static_cast<double>(params.mean[channel])) *
+          x.at(n, h, w, c) = (pixel / scale - static_cast<double>(params.mean[channel])) *
                              static_cast<double>(params.inverse_std[channel]);
         }
   }

@@ -86,8 +86,9 @@ std::int64_t correct_count(const Array& logits, const std::vector<std::int32_t>&
 struct GatherPlace {
   std::uint64_t seed = 0, epoch = 0, position = 0;
 };
-/// images (M, H, W, 3) as bytes; gives (count, H, W, 3).
-Array gather_images(const std::vector<std::uint8_t>& images, const Shape& shape, const std::vector<std::int32_t>& order,
-                    std::int64_t count, const GatherPlace& place, const GatherParams& params);
+/// images (M, H, W, C), whose values are divided by `scale` before they are normalized: 255 for bytes, 1 for f32. Gives
+/// (count, H, W, C).
+Array gather_images(const Array& images, double scale, const std::vector<std::int32_t>& order, std::int64_t count,
+                    const GatherPlace& place, const GatherParams& params);
 
 }  // namespace gradamp::reference

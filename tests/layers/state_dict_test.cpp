@@ -101,6 +101,11 @@ TEST_P(StateDictTest, RefusesWhatIsNotTheNetworksAndChangesNothing) {
               entries[0].shape = {2, 2, 2, 3};
             }),
             "the weights' '0.weight' has shape [2, 2, 2, 3], expected [2, 3, 2, 2]");
+  EXPECT_EQ(error([](auto& entries) {
+              entries[0].shape = {2, 1, 2, 2};
+            }),
+            "the weights' '0.weight' has shape [2, 1, 2, 2], expected [2, 3, 2, 2]: its input has 1 channels, this "
+            "network's has 3; if it is the first convolution, the weights are for images of 1 channels");
   EXPECT_EQ(error([](auto& entries) { entries[6].values.pop_back(); }),
             "the weights' '1.running_var' has 1 values, expected 2");
   EXPECT_EQ(error([](auto& entries) { entries[0].values.push_back(0); }),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "gradamp/nets/networks.h"
 
+#include <cmath>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -38,6 +40,57 @@ TEST(Networks, GiveLogitsForTheirClasses) {
     const Variable logits = network->forward(Variable(images), Mode::kEvaluation);
     EXPECT_EQ(logits.shape(), (Shape{2, 100})) << info.name;
   }
+}
+
+// By hand: two or three stages halve, rounded up, and leave two pixels; five poolings halve, rounded down, and leave
+// one.
+TEST(Networks, HaveALeastImageSize) {
+  const std::unique_ptr<Backend> backend = make_backend({});
+  for (const auto& [name, size] : std::vector<std::pair<const char*, std::int64_t>>{
+           {"resnet8", 5}, {"resnet110", 5}, {"resnet18", 9}, {"resnet101", 9}, {"vgg19", 32}})
+    EXPECT_EQ(make_network(name, *backend)->min_image_size(), size) << name;
+}
+
+/// Loss of a training step, forward and backward, of one image of this shape.
+float step_loss(const std::string& name, Backend& backend, const Shape& image) {
+  NetworkOptions options;
+  options.in_channels = image[3];
+  const std::shared_ptr<Module> network = make_network(name, backend, options);
+  initialize(*network, Initialization::kHeNormal, 1);
+  const std::vector<float> pixels(static_cast<std::size_t>(image.count()), 0.5f);
+  const Variable logits = network->forward(Variable(Tensor::from_host(backend, image, pixels)), Mode::kTraining);
+  EXPECT_EQ(logits.shape(), (Shape{1, 10})) << name;
+  const Tensor label = Tensor::from_host(backend, {1}, std::vector<std::int32_t>{3});
+  const Variable loss = softmax_cross_entropy(logits, label, make_step_state(backend, 1));
+  loss.backward();
+  return loss.value().to_host<float>()[0];
+}
+
+TEST(Networks, TrainOnImagesOfTheLeastSizeAndOfOtherShapes) {
+  const std::unique_ptr<Backend> backend = make_backend({});
+  for (const NetworkInfo& info : networks()) {
+    const std::int64_t least = make_network(info.name, *backend)->min_image_size();
+    EXPECT_TRUE(std::isfinite(step_loss(info.name, *backend, {1, least, least, 3}))) << info.name;
+    EXPECT_TRUE(std::isfinite(step_loss(info.name, *backend, {1, least + 3, 2 * least + 1, 1}))) << info.name;
+    EXPECT_THAT(
+        [&] {
+          step_loss(info.name, *backend, {1, least - 1, least - 1, 3});
+        },
+        testing::Throws<Error>())
+        << info.name << ": the least size is too large";
+  }
+}
+
+TEST(Networks, TheirFirstConvolutionHasTheImagesChannels) {
+  const std::unique_ptr<Backend> backend = make_backend({});
+  NetworkOptions options;
+  options.in_channels = 4;
+  const auto count = [&](const char* name) { return parameter_count(*make_network(name, *backend, options)); };
+  EXPECT_EQ(count("resnet20"), 269'722 + 16 * 3 * 3);
+  EXPECT_EQ(count("vgg19"), 20'040'522 + 64 * 3 * 3);
+  options.in_channels = 0;
+  EXPECT_THAT([&] { count("resnet8"); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("at least 1 channel, got 0")));
 }
 
 TEST(Networks, UnknownNamesAreRefusedWithTheKnownOnes) {

@@ -43,12 +43,14 @@ std::vector<SweepCell> read_cells(const SweepCommand& command, const std::string
 
 /// As train does for a run; and reads every dataset once, so that a bad one is told before anything begins.
 void find_data_of(std::vector<SweepCell>& cells) {
-  std::set<std::string> seen;
+  std::set<std::pair<std::string, int>> seen;
   for (SweepCell& cell : cells) {
     RunSettings& settings = cell.settings;
     find_data(settings);
-    const bool is_new = seen.insert(settings_key(settings, {SettingKind::kImages, SettingKind::kSource})).second;
-    if (is_new && settings.dataset != "made") check_training_data(settings);
+    const bool is_new = seen.emplace(settings_key(settings, {SettingKind::kImages, SettingKind::kSource}),
+                                     settings.augment ? settings.crop_padding : 0)
+                            .second;
+    if (is_new) check_training_data(settings);
   }
 }
 

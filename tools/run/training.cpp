@@ -39,9 +39,17 @@ std::unique_ptr<Backend> make_run_backend(const RunSettings& settings, std::vect
   return make_backend(device, options);
 }
 
-std::shared_ptr<Module> make_run_network(Backend& backend, const RunSettings& settings, int classes,
+/// The network for the images and classes of `data`. Error if they are too small for it.
+std::shared_ptr<Module> make_run_network(Backend& backend, const RunSettings& settings, const DeviceDataset& data,
                                          const StepState& state) {
-  return make_network(settings.network, backend, NetworkOptions{classes, static_cast<float>(settings.dropout), state});
+  const NetworkOptions options{data.classes, static_cast<float>(settings.dropout), state, data.images.shape()[3]};
+  std::shared_ptr<Module> network = make_network(settings.network, backend, options);
+  try {
+    check_image_size(*network, data);
+  } catch (const Error& error) {
+    fail("--network {} on --dataset {}: {}", settings.network, settings.dataset, error.what());
+  }
+  return network;
 }
 
 /// A run in memory: the device, the data, the network and its trainer, and its folder's logs.
@@ -55,7 +63,7 @@ class Run {
         strategy_(settings.resolved_strategy()) {
     TrainingData data = load_training_data(*backend_, settings);
     const StepState state = make_step_state(*backend_, settings.seed);
-    network_ = make_run_network(*backend_, settings, data.train.classes, state);
+    network_ = make_run_network(*backend_, settings, data.train, state);
     initialize(*network_, settings.initialization, settings.seed);
     if (fresh && !settings.weights.empty()) load_weights(settings.weights, *network_, file_system());
     trainer_.emplace(*network_, state, std::move(data), options(), callbacks());
@@ -245,7 +253,7 @@ Evaluations evaluate(const RunSettings& settings, const std::filesystem::path& w
   const std::unique_ptr<Backend> backend = make_run_backend(settings, notes);
   const TrainingData data = load_training_data(*backend, settings);
   const std::shared_ptr<Module> network =
-      make_run_network(*backend, settings, data.train.classes, make_step_state(*backend, 0));
+      make_run_network(*backend, settings, data.train, make_step_state(*backend, 0));
   load_weights(weights, *network, real_file_system());
   const auto evaluator = [&](const DeviceDataset& images) {
     return Evaluator(*network, images, data.test_gather, settings.evaluation_batch);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "gradamp/tools/run/training_data.h"
 
+#include <algorithm>
 #include <tuple>
 
 #include "gradamp/data/registry/datasets.h"
@@ -32,6 +33,11 @@ HostData load_host_data(const RunSettings& settings) {
           data.train.count, settings.validation);
     std::tie(data.train, data.validation) = split_off_last(data.train, settings.validation);
   }
+  check_splits_agree(data.train, data.test);
+  const std::int64_t most = std::min(data.train.height, data.train.width);
+  check(!settings.augment || settings.crop_padding <= most,
+        "--crop-padding: expected 0 to {} for images of {}x{} pixels, got {}", most, data.train.height,
+        data.train.width, settings.crop_padding);
   return data;
 }
 

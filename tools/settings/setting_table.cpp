@@ -102,7 +102,7 @@ const std::array kTable{
             &RunSettings::validation, kAtLeast0},
     Setting{"data-seed", "Data", SettingKind::kImages, "NUMBER", "of the made dataset", &RunSettings::data_seed},
     Setting{"augment", "Data", SettingKind::kTraining, "", "crop and flip the training images at random", &RunSettings::augment},
-    Setting{"crop-padding", "Data", SettingKind::kTraining, "PIXELS", "zeros around an image that is cropped", &RunSettings::crop_padding, {0, kImageSide}},
+    Setting{"crop-padding", "Data", SettingKind::kTraining, "PIXELS", "zeros around an image that is cropped", &RunSettings::crop_padding, {0, kMaxImageExtent}},
     Setting{"flip", "Data", SettingKind::kTraining, "", "flip half of the augmented images left to right", &RunSettings::flip},
 
     Setting{"network", "Network", SettingKind::kModel, "NAME", "what to train; `{program} info` lists the networks", &RunSettings::network},

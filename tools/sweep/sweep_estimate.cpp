@@ -49,16 +49,29 @@ struct ImageTimes {
   double training, evaluation;
 };
 
-/// Measured by two steps and a batch of evaluation, after as many to warm up.
+/// Of a dataset whose settings leave the number open.
+std::int64_t images_of(const RunSettings& settings, bool training) {
+  const DatasetSource& source = dataset_source(settings.dataset);
+  const std::int64_t all = training ? source.train_images : source.test_images;
+  const std::int64_t wanted = training ? settings.train_images : settings.test_images;
+  return wanted == 0 ? all : wanted;
+}
+
+/// Measured by two steps and a batch of evaluation of the run's own images, whose shape counts, after as many to warm
+/// up.
 ImageTimes measure_image_times(RunSettings settings) {
   const TemporaryFolder folder;
   settings.run_folder = (folder.path() / "run").string();
   copy_settings(RunSettings(), settings,
-                {SettingKind::kImages, SettingKind::kSource, SettingKind::kSchedule, SettingKind::kAmplification,
-                 SettingKind::kMeasured, SettingKind::kRandom});
+                {SettingKind::kSchedule, SettingKind::kAmplification, SettingKind::kMeasured, SettingKind::kRandom});
   settings.weights.clear();
-  settings.train_images = 2 * settings.batch_size;
-  settings.test_images = std::min<std::int64_t>(settings.evaluation_batch, 500);
+  const auto at_most_all = [&](std::int64_t images, bool training) {
+    const std::int64_t all = images_of(settings, training);
+    return all > 0 ? std::min(images, all) : images;
+  };
+  settings.train_images = at_most_all(2 * settings.batch_size, true);
+  settings.validation = 0;
+  settings.test_images = at_most_all(std::min<std::int64_t>(settings.evaluation_batch, 500), false);
   settings.selection = SelectionMethod::kNone;
   settings.epochs = 2;
   SpeedObserver observer;
@@ -68,14 +81,6 @@ ImageTimes measure_image_times(RunSettings settings) {
   const double training = 1 / observer.last().images_per_second;
   const double evaluation = observer.last().seconds - training * static_cast<double>(settings.train_images);
   return {training, std::max(0.0, evaluation) / static_cast<double>(settings.test_images)};
-}
-
-/// Of a dataset whose settings leave the number open.
-std::int64_t images_of(const RunSettings& settings, bool training) {
-  const DatasetSource& source = dataset_source(settings.dataset);
-  const std::int64_t all = training ? source.train_images : source.test_images;
-  const std::int64_t wanted = training ? settings.train_images : settings.test_images;
-  return wanted == 0 ? all : wanted;
 }
 
 double epoch_seconds(const RunSettings& settings, const ImageTimes& times) {
@@ -88,7 +93,8 @@ double epoch_seconds(const RunSettings& settings, const ImageTimes& times) {
 
 double estimate_seconds(const SweepFolder& folder, const std::vector<JobReport>& reports, int jobs_at_a_time) {
   const std::vector<SweepJob>& jobs = folder.jobs();
-  std::map<std::pair<std::string, std::int64_t>, ImageTimes> measured;  // by what decides the time of a step
+  using Key = std::tuple<std::string, std::string, std::int64_t>;  // what decides the time of a step
+  std::map<Key, ImageTimes> measured;
   double seconds = 0;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     RunSettings settings = jobs[i].settings;
@@ -96,8 +102,8 @@ double estimate_seconds(const SweepFolder& folder, const std::vector<JobReport>&
     const int begun = jobs[i].beginning ? jobs[*jobs[i].beginning].epochs : 0;
     const int left = jobs[i].epochs - std::max(begun, reports[i].epochs_done);
     if (left <= 0) continue;
-    const std::pair key{settings_key(settings, {SettingKind::kModel, SettingKind::kDevice, SettingKind::kSpeed}),
-                        settings.batch_size};
+    const Key key{settings_key(settings, {SettingKind::kModel, SettingKind::kDevice, SettingKind::kSpeed}),
+                  settings.dataset, settings.batch_size};
     if (!measured.contains(key)) measured.emplace(key, measure_image_times(settings));
     seconds += left * epoch_seconds(settings, measured.at(key));
   }

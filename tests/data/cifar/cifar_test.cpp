@@ -303,6 +303,14 @@ TEST_F(CifarTest, WritesOverNothingAndNothingInPart) {
   hundred.classes = 100;
   hundred.class_names = name_list("fine", 100);
   EXPECT_THAT(test::error_of([&] { write_cifar10_layout(scratch_ / "new", hundred, test); }), HasSubstr("10 classes"));
+  Dataset gray = train, gray_test = test;
+  gray.channels = gray_test.channels = 1;
+  gray.images.resize(10 * 32 * 32);
+  gray_test.images.resize(3 * 32 * 32);
+  EXPECT_THAT(test::error_of([&] { write_cifar10_layout(scratch_ / "new", gray, gray_test); }),
+              HasSubstr("expected images of 32x32x3 u8, got 32x32x1 u8"));
+  EXPECT_THAT(test::error_of([&] { write_cifar10_layout(scratch_ / "new", train, gray_test); }),
+              HasSubstr("expected test images of 32x32x3 u8"));
   Dataset bad = train;
   bad.labels[4] = 10;
   EXPECT_THAT(test::error_of([&] { write_cifar10_layout(scratch_ / "new", bad, test); }),

@@ -54,6 +54,9 @@ def vector(text):
 
 PRECISION = one_of("f32", "tf32", "bf16")
 TYPE = {"float": "f32", "__nv_bfloat16": "bf16"}.get
+# Of the gather, only the kernel for bytes of three channels is hot.
+CHANNELS = {"3": ""}.get
+PIXEL = {"unsigned char": ""}.get
 COPY = one_of("", "by elements")
 MASK = one_of("", "mask from x", "mask from y")
 
@@ -73,7 +76,7 @@ KERNELS = {
     "sgd_kernel": ("optimizer sgd", one_of("", "statistics"), one_of("", "nesterov"), one_of("", "bf16 copy")),
     "neuron_gradients_kernel": ("optimizer neuron gradients",),
     "layer_sums_kernel": ("selection layer sums",),
-    "gather_kernel": ("gather", vector, TYPE),
+    "gather_kernel": ("gather", vector, CHANNELS, PIXEL, TYPE),
     "max_pool_kernel": ("max pool", vector, TYPE),
     "max_pool_backward_kernel": ("max pool backward", vector, TYPE),
 }

@@ -47,13 +47,17 @@ TEST(CountingBackend, ConcatenationReadsAndWritesItsParts) {
   EXPECT_EQ(backend.operations(), 2u);
 }
 
-TEST(CountingBackend, GatherReadsOneBytePerElement) {
+TEST(CountingBackend, GatherReadsThePixelsOfTheBatch) {
   CountingBackend backend(DType::kF32);
   const Tensor images = Tensor::empty(backend, {1000, 32, 32, 3}, DType::kU8);
   const Tensor labels = Tensor::empty(backend, {1000}, DType::kI32);
   const Tensor x = Tensor::empty(backend, {8, 32, 32, 3});
   backend.gather_batch(images, labels, labels, {}, {}, x, Tensor::empty(backend, {8}, DType::kI32));
   EXPECT_EQ(backend.bytes(), 8u * 3072 * (1 + 4) + 8 * 4 * 3);  // index and label read, label written
+  backend.clear();
+  const Tensor f32_images = Tensor::empty(backend, {1000, 32, 32, 3});
+  backend.gather_batch(f32_images, labels, labels, {}, {}, x, Tensor::empty(backend, {8}, DType::kI32));
+  EXPECT_EQ(backend.bytes(), 8u * 3072 * (4 + 4) + 8 * 4 * 3);
 }
 
 }  // namespace

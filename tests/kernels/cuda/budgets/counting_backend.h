@@ -133,11 +133,11 @@ class CountingBackend final : public Backend {
                              const Tensor& grad_logits) override {
     count({logits, labels, state.metrics, state.metrics, loss, grad_logits});
   }
-  /// Of the images, only those of the batch are read: one byte per element of x. Likewise of order and labels.
-  void gather_batch(const Tensor&, const Tensor&, const Tensor&, const StepState&, const GatherParams&, const Tensor& x,
-                    const Tensor& batch_labels) override {
+  /// Of the images, only those of the batch are read: as many elements as x has. Likewise of order and labels.
+  void gather_batch(const Tensor& images, const Tensor&, const Tensor&, const StepState&, const GatherParams&,
+                    const Tensor& x, const Tensor& batch_labels) override {
     count({x, batch_labels, batch_labels, batch_labels});
-    bytes_ += static_cast<std::size_t>(x.count());
+    bytes_ += static_cast<std::size_t>(x.count()) * size_of(images.dtype());
   }
   void advance_step(const StepState& state, std::int64_t) override { count({state.counters, state.counters}); }
 

@@ -12,12 +12,12 @@ namespace gradamp {
 
 /// What a number is drawn for. Streams never overlap, whatever their indices.
 enum class RandomStream : std::uint32_t {
-  kInitialWeights = 1,  // substream: the parameter's position in the network
-  kOrder = 2,           // substream: epoch
-  kAugmentation = 3,    // substream: epoch; index: position in the epoch
-  kDropout = 4,         // substream: another number for each dropout
-  kSelection = 5,       // substream: epoch
-  kMadeDataset = 6,     // substream: the image
+  kInitialWeights = 1,    // substream: the parameter's position in the network
+  kOrder = 2,             // substream: epoch
+  kAugmentation = 3,      // substream: epoch; index: position in the epoch
+  kDropout = 4,           // substream: another number for each dropout
+  kSelection = 5,         // substream: epoch
+  kSyntheticDataset = 6,  // substream: the image
   kTest = 100,
 };
 

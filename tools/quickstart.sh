@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # From a fresh clone to a trained network: installs what is missing (Debian, Ubuntu), builds the program (about three
-# minutes on 2 cores, two more with the CUDA toolkit), and trains resnet8 on the made dataset with a short amplification
-# strategy (about one minute).
+# minutes on 2 cores, two more with the CUDA toolkit), and trains resnet8 on the synthetic dataset with a short
+# amplification strategy (about one minute).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/tools/packages.sh"
@@ -14,7 +14,7 @@ gradamp="$root/build/gradamp"
 
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}  # much faster where other programs use the machine too
 run="$root/runs/quickstart-$(date +%Y%m%d-%H%M%S)"
-"$gradamp" train --network resnet8 --dataset made --strategy params_1 --epochs 16 \
+"$gradamp" train --network resnet8 --dataset synthetic --strategy params_1 --epochs 16 \
   --measure g-prime --case 1 --threshold 1.0 --run-folder "$run"
 
 cat <<TEXT
@@ -22,7 +22,7 @@ cat <<TEXT
 What to run next, from $root:
   build/gradamp info                                          # networks, devices, versions
   build/gradamp train --help                                  # every setting, its default and unit
-  build/gradamp train --network resnet20 --epochs 10          # a network without amplification, on the made dataset
+  build/gradamp train --network resnet20 --epochs 10          # a network without amplification, on the synthetic dataset
   build/gradamp data fetch --dataset cifar10                  # the real CIFAR-10 (170 MB), then:
   build/gradamp train --network resnet20 --dataset cifar10 --strategy params_1 --epochs 15
 The run is in ${run#"$root"/}: metrics.jsonl (a line an epoch), layers.jsonl (G, G' and selection of every layer),

@@ -382,7 +382,7 @@ void write_cifar10_layout(const fs::path& folder, const Dataset& train, const Da
   std::error_code error;
   const bool free = !fs::exists(folder, error) || (fs::is_directory(folder, error) && fs::is_empty(folder, error));
   check(free, "{}: already there and not an empty folder; name another or remove it", folder.string());
-  const fs::path target = folder.has_filename() ? folder : folder.parent_path();  // "made/" is "made"
+  const fs::path target = folder.has_filename() ? folder : folder.parent_path();  // "shapes/" is "shapes"
   fs::path partial = target;
   partial += ".partial";
   fs::remove_all(partial, error);

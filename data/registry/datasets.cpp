@@ -13,9 +13,9 @@
 namespace gradamp {
 namespace {
 
-Dataset load_made(const DatasetChoice& choice, const std::string& split, std::int64_t images) {
-  const std::int64_t all = split == "train" ? kMadeTrainImages : kMadeTestImages;
-  return make_dataset(choice.seed, split, images == 0 ? all : images);
+Dataset load_synthetic(const DatasetChoice& choice, const std::string& split, std::int64_t images) {
+  const std::int64_t all = split == "train" ? kSyntheticTrainImages : kSyntheticTestImages;
+  return make_synthetic_dataset(choice.seed, split, images == 0 ? all : images);
 }
 
 Dataset load_ten(const DatasetChoice& choice, const std::string& split, std::int64_t) {
@@ -39,7 +39,7 @@ std::vector<DatasetSource>& sources() {
   const std::vector<std::string> ten = {"cifar-10-batches-bin", "cifar-10-batches-py"};
   const std::vector<std::string> hundred = {"cifar-100-binary", "cifar-100-python"};
   static std::vector<DatasetSource> all = {
-      {"made", kMadeTrainImages, kMadeTestImages, false, {}, "", load_made},
+      {"synthetic", kSyntheticTrainImages, kSyntheticTestImages, false, {}, "", load_synthetic},
       {"cifar10", 50000, 10000, true, ten, kFetchTen, load_ten},
       {"cifar100", 50000, 10000, true, hundred, kFetchHundred, load_hundred<false>},
       {"cifar100-coarse", 50000, 10000, true, hundred, kFetchHundred, load_hundred<true>},
@@ -55,9 +55,11 @@ std::vector<std::string> dataset_names() {
   return names;
 }
 
+std::string current_dataset_name(const std::string& name) { return name == "made" ? "synthetic" : name; }
+
 const DatasetSource& dataset_source(const std::string& name) {
   for (const DatasetSource& source : sources())
-    if (source.name == name) return source;
+    if (source.name == current_dataset_name(name)) return source;
   fail("unknown dataset '{}'; there are {}", name, fmt::join(dataset_names(), ", "));
 }
 
@@ -74,7 +76,8 @@ void register_dataset(DatasetSource source) {
         "expected a dataset's name of letters, digits, '-', '_' and '.', got '{}'", source.name);
   check(source.load != nullptr, "dataset '{}': expected a function that loads it, got none", source.name);
   for (const DatasetSource& other : sources())
-    check(other.name != source.name, "there is a dataset '{}' already; give yours another name", source.name);
+    check(other.name != current_dataset_name(source.name), "there is a dataset '{}' already; give yours another name",
+          source.name);
   sources().push_back(std::move(source));
 }
 

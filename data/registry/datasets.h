@@ -9,18 +9,18 @@
 #include <vector>
 
 #include "gradamp/data/dataset.h"
-#include "gradamp/data/made.h"
+#include "gradamp/data/synthetic.h"
 
 namespace gradamp {
 
 /// Which dataset, and how it is read or drawn.
 struct DatasetChoice {
-  std::string name = "made";      // one of dataset_names()
-  std::filesystem::path path;     // where its files are: a folder or an archive
-  std::uint64_t seed = 1;         // of a dataset that is drawn
-  std::int64_t train_images = 0;  // how many to take from the split's beginning; 0: all
-  std::int64_t test_images = 0;   // likewise
-  bool allow_partial = false;     // take what is there of the training files
+  std::string name = "synthetic";  // one of dataset_names()
+  std::filesystem::path path;      // where its files are: a folder or an archive
+  std::uint64_t seed = 1;          // of a dataset that is drawn
+  std::int64_t train_images = 0;   // how many to take from the split's beginning; 0: all
+  std::int64_t test_images = 0;    // likewise
+  bool allow_partial = false;      // take what is there of the training files
 };
 
 /// What there is to know of a dataset.
@@ -39,7 +39,12 @@ struct DatasetSource {
 /// Every dataset's name, in the order of the table, then those that were registered.
 std::vector<std::string> dataset_names();
 
-/// Error that lists the names for one that is not among them.
+/// The name that the dataset `name` has now: "synthetic" for "made", its name in release 0.1, which users have typed
+/// and runs have stored; any other name as it is.
+std::string current_dataset_name(const std::string& name);
+
+/// The dataset `name`, or the one that had this name earlier. Error that lists the names for one that is not among
+/// them.
 const DatasetSource& dataset_source(const std::string& name);
 /// `source.how_to_get` with the program's name.
 std::string how_to_get(const DatasetSource& source);

@@ -19,7 +19,7 @@ namespace {
 using testing::HasSubstr;
 
 Dataset numbered_dataset(std::int64_t count) {
-  Dataset dataset{"made", "train", count, 2, {}, {}, {"even", "odd"}};
+  Dataset dataset{"numbered", "train", count, 2, {}, {}, {"even", "odd"}};
   for (std::int64_t i = 0; i < count; ++i) {
     dataset.labels.push_back(static_cast<std::int32_t>(i % 2));
     for (std::int64_t b = 0; b < kImageBytes; ++b) {
@@ -178,22 +178,36 @@ TEST(Dataset, CheckNamesWhatIsWrong) {
   EXPECT_THAT(test::error_of([&] { check_dataset(dataset); }), HasSubstr("expected 6144 bytes"));
 }
 
-TEST(Catalog, DrawsTheMadeDataset) {
+TEST(Catalog, DrawsTheSyntheticDataset) {
   DatasetChoice choice;
   choice.seed = 3;
   choice.train_images = 20;
   choice.test_images = 10;
-  EXPECT_EQ(load_dataset(choice, "train").images, make_dataset(3, "train", 20).images);
-  EXPECT_EQ(load_dataset(choice, "test").images, make_dataset(3, "test", 10).images);
+  EXPECT_EQ(load_dataset(choice, "train").images, make_synthetic_dataset(3, "train", 20).images);
+  EXPECT_EQ(load_dataset(choice, "test").images, make_synthetic_dataset(3, "test", 10).images);
   choice.test_images = 0;
-  EXPECT_EQ(load_dataset(choice, "test").count, kMadeTestImages);
+  EXPECT_EQ(load_dataset(choice, "test").count, kSyntheticTestImages);
+}
+
+TEST(Catalog, KnowsTheSyntheticDatasetByItsEarlierName) {
+  EXPECT_EQ(current_dataset_name("made"), "synthetic");
+  EXPECT_EQ(current_dataset_name("cifar10"), "cifar10");
+  EXPECT_EQ(dataset_source("made").name, "synthetic");
+  DatasetChoice choice;
+  choice.name = "made";
+  choice.train_images = 20;
+  EXPECT_EQ(load_dataset(choice, "train").name, "synthetic");
+  DatasetSource own;
+  own.name = "made";
+  own.load = [](const DatasetChoice&, const std::string&, std::int64_t) { return Dataset{}; };
+  EXPECT_THAT(test::error_of([&] { register_dataset(own); }), HasSubstr("there is a dataset 'made' already"));
 }
 
 TEST(Catalog, RefusesWhatItCannotLoad) {
   DatasetChoice choice;
   choice.name = "imagenet";
   EXPECT_THAT(test::error_of([&] { load_dataset(choice, "train"); }),
-              HasSubstr("made, cifar10, cifar100, cifar100-coarse"));
+              HasSubstr("synthetic, cifar10, cifar100, cifar100-coarse"));
   choice.name = "cifar10";
   EXPECT_THAT(test::error_of([&] { load_dataset(choice, "train"); }), HasSubstr("gradamp data fetch"));
   choice.path = "/nowhere/at/all";
@@ -201,7 +215,7 @@ TEST(Catalog, RefusesWhatItCannotLoad) {
     choice.name = name;
     EXPECT_THAT(test::error_of([&] { load_dataset(choice, "train"); }), HasSubstr("/nowhere/at/all"));
   }
-  choice.name = "made";
+  choice.name = "synthetic";
   choice.train_images = -1;
   EXPECT_THAT(test::error_of([&] { load_dataset(choice, "train"); }), HasSubstr("got -1"));
 }

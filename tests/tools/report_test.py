@@ -512,7 +512,7 @@ class TablesTest(Case):
                 self.assertTrue(all(len(row) == 6 for row in dataset.values()))
         self.assertEqual(report_paper.figure(report_paper.ACCURACY, "cifar100", "resnet101", "g-prime-2"), 77.63)
         self.assertIsNone(report_paper.figure(report_paper.MINUTES, "cifar10", "resnet18", "random"))
-        self.assertIsNone(report_paper.figure(report_paper.ACCURACY, "made", "resnet18", "g-1"))
+        self.assertIsNone(report_paper.figure(report_paper.ACCURACY, "synthetic", "resnet18", "g-1"))
         self.assertEqual(report_paper.COLUMNS, tuple(report_tables.COLUMNS))
 
 
@@ -674,9 +674,17 @@ class ReportTest(Case):
         self.assert_says(text, report_text.NO_VALIDATION)
 
     def test_originals_alone(self):
-        self.original(0.9, 1, dataset="made", network="resnet8")
+        self.original(0.9, 1, dataset="synthetic", network="resnet8")
         self.assertEqual(self.call(self.folder)[0], 0)
         self.assertEqual(len(self.page()[1].sources), 1)  # the learning rate
+
+    def test_the_synthetic_datasets_earlier_name_is_known(self):
+        self.original(0.9, 1, dataset="synthetic", network="resnet8")
+        self.original(0.8, 2, dataset="made", network="resnet8")
+        self.assertEqual(self.call(self.folder)[0], 0)
+        text = self.page()[0]
+        self.assert_says(text, "2 completed runs of resnet8 on synthetic")
+        self.assertNotIn("on made", text)
 
     def test_many_layers_and_selections(self):
         layers = [(f"layer{n}.conv", "conv") for n in range(219)]

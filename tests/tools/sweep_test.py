@@ -287,6 +287,19 @@ class Failures(SweepCase):
         self.assertEqual(self.checkpoints("disk/s"), self.checkpoints("elsewhere"))
 
 
+class EarlierName(SweepCase):
+    def test_a_sweep_that_stored_the_datasets_earlier_name_goes_on(self):
+        """Release 0.1 called the synthetic dataset made."""
+        file = "network = resnet8\ntrain-images = 20\ntest-images = 20\nbatch-size = 20\nepochs = 2\n" \
+               "device = cpu\nthreads = 1\nseed = %s\n[original]\n"
+        self.file("s.toml", file % "1")
+        self.sweep()
+        (config,) = (self.folder / "sweeps/s/cells").glob("*/config.json")
+        config.write_text(config.read_text().replace('"dataset": "synthetic"', '"dataset": "made"'))
+        self.assertIn('"dataset": "made"', config.read_text())
+        self.assertIn("1 of 1 cells are done", self.sweep().stdout)
+
+
 class Shown(SweepCase):
     def test_a_dry_run_lists_and_estimates_and_makes_nothing(self):
         done = self.sweep("--dry-run")
@@ -298,7 +311,7 @@ class Shown(SweepCase):
     def test_presets_can_be_printed_and_changed(self):
         printed = self.gradamp("sweep", "cifar10-small", "--print")
         self.assertEqual(printed.returncode, 0)
-        self.file("own.toml", printed.stdout.replace("dataset = cifar10", "dataset = made"))
+        self.file("own.toml", printed.stdout.replace("dataset = cifar10", "dataset = synthetic"))
         status = self.gradamp("sweep", "own.toml", "--status")
         self.assertIn("0 of 56 cells are done", status.stdout)
 

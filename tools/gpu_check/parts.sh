@@ -74,7 +74,7 @@ part_tests() {
 
 # one_step RUN DEVICE PRECISION: a run of one plain training step.
 one_step() {
-  step "$1" 200 "${command[@]}" train --device "$2" --network resnet8 --precision "$3" --dataset made \
+  step "$1" 200 "${command[@]}" train --device "$2" --network resnet8 --precision "$3" --dataset synthetic \
     --train-images 8 --test-images 8 --batch-size 8 --strategy 1:0.05 --run-folder "$GPU_CHECK_REPORT/compared/$1"
 }
 
@@ -165,9 +165,9 @@ part_pytorch() {
 
 # train RUN NETWORK PRECISION: two plain epochs, one analyzed, one amplified.
 train() {
-  local options=(--dataset made)
+  local options=(--dataset synthetic)
   [ -z "$GPU_CHECK_DATA" ] || options=(--dataset cifar10 --data "$GPU_CHECK_DATA")
-  if is_quick; then options=(--dataset made --train-images 16 --test-images 8 --batch-size 8); fi
+  if is_quick; then options=(--dataset synthetic --train-images 16 --test-images 8 --batch-size 8); fi
   step "train-$1" 240 "${command[@]}" train --device "$GPU_CHECK_DEVICE" --network "$2" --precision "$3" \
     --strategy '2:0.05, 4:0.05:2' --run-folder "$GPU_CHECK_REPORT/runs/$1" "${options[@]}" || return 0
   step "check-$1" 20 "$python" "$root/tools/gpu_check/gpu_report.py" check-run "$GPU_CHECK_REPORT/runs/$1" || true

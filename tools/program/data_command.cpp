@@ -12,7 +12,7 @@
 #include "gradamp/core/error.h"
 #include "gradamp/data/cifar/cifar.h"
 #include "gradamp/data/download/fetch_cifar.h"
-#include "gradamp/data/made.h"
+#include "gradamp/data/synthetic.h"
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/run/cache_folder.h"
 #include "gradamp/tools/run/console.h"
@@ -80,8 +80,8 @@ int run_fetch(const FetchCommand& command) {
 }
 
 int run_make(const MakeCommand& command) {
-  const Dataset train = make_dataset(command.seed, "train", command.train_images);
-  const Dataset test = make_dataset(command.seed, "test", command.test_images);
+  const Dataset train = make_synthetic_dataset(command.seed, "train", command.train_images);
+  const Dataset test = make_synthetic_dataset(command.seed, "test", command.test_images);
   write_cifar10_layout(command.destination, train, test);
   std::cout << fmt::format("{} training and {} test images are in {}\n", train.count, test.count, command.destination);
   return 0;

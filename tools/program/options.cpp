@@ -98,8 +98,8 @@ std::vector<Assignment> from_file(const std::string& path) {
   return assignments;
 }
 
-/// What --help says: the meaning, and which numbers are good if not all are. The datasets' names are the registry's, with
-/// those of the program's own.
+/// What --help says: the meaning, and which numbers are good if not all are. The datasets' names are the registry's,
+/// with those of the program's own.
 std::string help_of(const Setting& setting) {
   const std::string range = setting.range_text();
   const std::string help = setting.help_text(command_name()) + (range.empty() ? "" : "; " + range);
@@ -148,6 +148,7 @@ class SettingOptions {
     for (Assignment& assignment : given()) assignments.push_back(std::move(assignment));
     RunSettings settings;
     for (const Assignment& assignment : assignments) assign(settings, assignment);
+    settings.dataset = current_dataset_name(settings.dataset);
     return validated(settings, assignments);
   }
 
@@ -287,7 +288,7 @@ void add_data(Program& program) {
   add_text(*program.fetch, "--md5", program.fetch_command.md5, "DIGITS",
            "of the archive; without it, what its author gives", "Options");
 
-  program.make = data.add_subcommand("make", "Draw the made dataset into files in CIFAR-10's layout.");
+  program.make = data.add_subcommand("make", "Draw the synthetic dataset into files in CIFAR-10's layout.");
   add_text(*program.make, "--dest", program.make_command.destination, "FOLDER", "new or empty (required)", "Options");
   add_number(*program.make, "--seed", program.make_command.seed, "NUMBER", "what is drawn depends on it alone");
   add_number(*program.make, "--train", program.make_command.train_images, "IMAGES",
@@ -505,6 +506,7 @@ InfoCommand finish_info(Program& program) {
 
 RunSettings SettingChanges::apply_to(RunSettings stored) const {
   for (const auto& [name, text] : changes) assign_setting(stored, *find_setting(name), text);
+  stored.dataset = current_dataset_name(stored.dataset);
   return validated(stored);
 }
 

@@ -69,7 +69,8 @@ class Run:
 
     @property
     def dataset(self):
-        return self.settings["dataset"]
+        name = self.settings["dataset"]
+        return "synthetic" if name == "made" else name  # its name in release 0.1
 
     @property
     def seed(self):

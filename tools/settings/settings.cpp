@@ -35,7 +35,7 @@ auto for_option(const char* option, Read read) {
 
 void validate_data(const RunSettings& settings) {
   const std::vector<std::string> datasets = dataset_names();
-  check(std::find(datasets.begin(), datasets.end(), settings.dataset) != datasets.end(),
+  check(std::find(datasets.begin(), datasets.end(), current_dataset_name(settings.dataset)) != datasets.end(),
         "--dataset: expected one of {}, got '{}'", fmt::join(datasets, ", "), settings.dataset);
   check(dataset_source(settings.dataset).is_read || settings.data.empty(),
         "--data: the {} dataset is drawn, not read; choose a --dataset that '{}' holds", settings.dataset,
@@ -162,11 +162,12 @@ OptimizerOptions RunSettings::optimizer_options() const {
 
 int shared_epochs(const RunSettings& a, const RunSettings& b) {
   // Schedule and amplification are compared by the epochs' plans below; where files are written changes nothing.
-  RunSettings other = b;
-  copy_settings(a, other,
+  RunSettings one = a, other = b;
+  for (RunSettings* settings : {&one, &other}) settings->dataset = current_dataset_name(settings->dataset);
+  copy_settings(one, other,
                 {SettingKind::kSchedule, SettingKind::kAmplification, SettingKind::kMeasured, SettingKind::kRandom,
                  SettingKind::kOutput});
-  if (to_json(a) != to_json(other)) return 0;
+  if (to_json(one) != to_json(other)) return 0;
   const OptimizerOptions first = a.optimizer_options(), second = b.optimizer_options();
   const int epochs = std::min(first.strategy.epochs(), second.strategy.epochs());
   for (int epoch = 1; epoch <= epochs; ++epoch) {

@@ -17,13 +17,14 @@ namespace gradamp {
 
 struct RunSettings : OptimizerValues {
   // Data.
-  std::string dataset = "made";   // one of dataset_names()
+  /// One of dataset_names(); in settings that a run of release 0.1 stored also "made", which is "synthetic".
+  std::string dataset = "synthetic";
   std::string data;               // folder or archive; empty for a dataset that is drawn
   bool partial_data = false;      // fewer records than the official files
-  std::int64_t train_images = 0;  // the first so many; 0: all (made: 10000)
-  std::int64_t test_images = 0;   // the first so many; 0: all (made: 2000)
+  std::int64_t train_images = 0;  // the first so many; 0: all (synthetic: 10000)
+  std::int64_t test_images = 0;   // the first so many; 0: all (synthetic: 2000)
   std::int64_t validation = 0;    // images held out from the end of the training set, and evaluated too
-  std::uint64_t data_seed = 1;    // of the made dataset
+  std::uint64_t data_seed = 1;    // of the synthetic dataset
   bool augment = true;            // random crop and flip
   int crop_padding = 4;           // pixels
   bool flip = true;               // horizontally, half of the images

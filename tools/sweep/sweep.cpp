@@ -11,6 +11,7 @@
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
+#include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/settings/config_file.h"
 #include "gradamp/tools/settings/setting_table.h"
 
@@ -103,7 +104,8 @@ Axis read_axis(const ConfigEntry& entry, const std::string& file) {
       fail("{}: {}", entry.key, error.what());
     }
     value = setting_text(scratch, *setting);  // "1.0" and "1" are one value
-    check(seen.insert(value).second, "{}: got {} twice", entry.key, value);
+    scratch.dataset = current_dataset_name(scratch.dataset);
+    check(seen.insert(setting_text(scratch, *setting)).second, "{}: got {} twice", entry.key, value);
   }
   return axis;
 }
@@ -167,6 +169,8 @@ void add_cells(const std::string& file, const std::string& kind, const RunSettin
       cell.name += part;
       if (!axes[i].setting->is_one_of(kOfAmplification)) cell.name_of_beginning += part;
     }
+    // The name keeps what the file says, so that a sweep of release 0.1 goes on with its folders.
+    cell.settings.dataset = current_dataset_name(cell.settings.dataset);
     try {
       check_cell(cell, axes);
     } catch (const Error& error) {

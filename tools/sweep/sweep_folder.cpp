@@ -14,6 +14,7 @@
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 #include "gradamp/data/files/durable_file.h"
+#include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/run/run_folder.h"
 #include "gradamp/tools/settings/setting_table.h"
 #include "gradamp/tools/sweep/child_process.h"
@@ -113,7 +114,8 @@ SweepFolder::SweepFolder(std::filesystem::path path, const std::vector<SweepCell
 void SweepFolder::check_settings() const {
   for (const SweepJob& job : jobs_) {
     if (!has_run(job) || !has_checkpoint(job)) continue;  // or it is begun anew
-    const RunSettings stored = open_run(job).settings();
+    RunSettings stored = open_run(job).settings();
+    stored.dataset = current_dataset_name(stored.dataset);
     if (!job.is_cell && is_same_beginning(job, stored)) continue;
     const std::string differences = describe_differences(stored, job.settings, kOfMachine);
     check(differences.empty(), "{} was begun with other settings: {}; name another --folder", job.settings.run_folder,

@@ -261,7 +261,7 @@ TEST_F(CifarTest, NamesAPathWithoutCifar) {
 
 /// A dataset of CIFAR-10's shape with the pixels of the tiny files.
 Dataset tiny_dataset(const std::string& split, int file, int count) {
-  Dataset dataset{"made", split, count, 10, {}, {}, name_list("class", 10)};
+  Dataset dataset{"tiny", split, count, 10, {}, {}, name_list("class", 10)};
   for (int i = 0; i < count; ++i) {
     dataset.labels.push_back(tiny_label(file, i));
     for (int y = 0; y < 32; ++y) {
@@ -275,14 +275,14 @@ Dataset tiny_dataset(const std::string& split, int file, int count) {
 
 TEST_F(CifarTest, WritesTheBinaryLayout) {
   const Dataset train = tiny_dataset("train", 1, 10), test = tiny_dataset("test", 6, 3);
-  const fs::path folder = scratch_ / "deep/made";
+  const fs::path folder = scratch_ / "deep/tiny";
   fs::create_directories(folder);  // an empty folder may be there
   write_cifar10_layout(folder, train, test);
   std::string expected;  // records 2 and 3, in the second file
   for (const int i : {2, 3}) expected += static_cast<char>(tiny_label(1, i)) + tiny_planes(1, i);
   EXPECT_EQ(text_of(folder / "data_batch_2.bin"), expected);
   EXPECT_EQ(text_of(folder / "batches.meta.txt"), numbered("class", 10));
-  EXPECT_FALSE(fs::exists(scratch_ / "deep/made.partial"));
+  EXPECT_FALSE(fs::exists(scratch_ / "deep/tiny.partial"));
   const Cifar10Options options{false, {2, 3}};
   EXPECT_EQ(load_cifar10(folder, "train", options).images, train.images);
   EXPECT_EQ(load_cifar10(folder, "train", options).labels, train.labels);

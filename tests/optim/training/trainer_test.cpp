@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "gradamp/data/made.h"
+#include "gradamp/data/synthetic.h"
 #include "gradamp/kernels/backends.h"
 #include "gradamp/layers/initialization.h"
 #include "gradamp/layers/layers.h"
@@ -40,7 +40,7 @@ std::shared_ptr<Sequential> small_network(Backend& backend, const StepState& sta
 }
 
 TrainingData small_data(Backend& backend) {
-  return upload_training_data(backend, make_dataset(1, "train", 40), make_dataset(1, "test", 20));
+  return upload_training_data(backend, make_synthetic_dataset(1, "train", 40), make_synthetic_dataset(1, "test", 20));
 }
 
 TrainerOptions options_for(const std::string& strategy) {
@@ -275,7 +275,7 @@ TEST(TrainerTest, OptionsOutOfRangeAreRefused) {
 
 TEST(UploadTrainingData, BadLabelsAndOtherClassesAreRefused) {
   const auto backend = make_backend({});
-  const Dataset train = make_dataset(1, "train", 20);
+  const Dataset train = make_synthetic_dataset(1, "train", 20);
   Dataset bad = train, other = train;
   bad.labels[3] = 10;
   EXPECT_THAT([&] { upload(*backend, bad); }, testing::ThrowsMessage<Error>(HasSubstr("10")));

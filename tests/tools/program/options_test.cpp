@@ -91,9 +91,19 @@ TEST(Options, HelpShowsEverySettingWithItsUnitAndDefault) {
     EXPECT_THAT(words, HasSubstr(entry)) << setting.name;
   }
   for (const std::string& dataset : dataset_names()) EXPECT_THAT(words, HasSubstr(" " + dataset)) << dataset;
-  EXPECT_THAT(words, HasSubstr("what to train on: made (drawn by the program), cifar10, "));
+  EXPECT_THAT(words, HasSubstr("what to train on: synthetic (drawn by the program), cifar10, "));
   for (const char* group : {"Data:", "Network:", "Training:", "Amplification:", "Run:"})
     EXPECT_THAT(text, HasSubstr(std::string("\n\n") + group + "\n"));
+}
+
+TEST_F(ConfigFile, TheSyntheticDatasetsEarlierNameIsKnown) {
+  const auto dataset_of = [](const Command& command) { return std::get<TrainCommand>(command).settings.dataset; };
+  EXPECT_EQ(dataset_of(parse({"train", "--dataset", "made"})), "synthetic");
+  EXPECT_EQ(dataset_of(parse({"train"}, {{"GRADAMP_DATASET", "made"}})), "synthetic");
+  EXPECT_EQ(dataset_of(parse({"train", "--config", write("dataset = made")})), "synthetic");
+  RunSettings stored;
+  stored.dataset = "made";
+  EXPECT_EQ(std::get<EvaluateCommand>(parse({"evaluate", "--run", "r"})).apply_to(stored).dataset, "synthetic");
 }
 
 TEST(Options, HelpFitsItsWidth) {
@@ -313,7 +323,8 @@ TEST(Options, DataCommands) {
   EXPECT_TRUE(fetch.python);
   EXPECT_EQ(fetch.url + fetch.md5 + fetch.destination, "umd");
   EXPECT_EQ(usage_error({"data", "fetch", "--kind", "zip"}), "--kind: expected binary or python, got 'zip'");
-  EXPECT_EQ(usage_error({"data", "fetch", "--dataset", "made"}), "--dataset: expected cifar10 or cifar100, got 'made'");
+  EXPECT_EQ(usage_error({"data", "fetch", "--dataset", "synthetic"}),
+            "--dataset: expected cifar10 or cifar100, got 'synthetic'");
 
   const auto make = parse_as<MakeCommand>({"data", "make", "--dest", "d", "--seed", "18446744073709551615"});
   EXPECT_EQ(make.seed, 18446744073709551615u);

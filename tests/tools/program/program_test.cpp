@@ -64,7 +64,7 @@ TEST_F(Program, Info) {
   const Finished finished = run("info");
   EXPECT_EQ(finished.exit_code, 0);
   EXPECT_EQ(finished.err, "");
-  for (const char* part : {"devices   cpu: 1 thread", "oneDNN", "compiler  ", "made, cifar10, cifar100",
+  for (const char* part : {"devices   cpu: 1 thread", "oneDNN", "compiler  ", "synthetic, cifar10, cifar100",
                            "resnet18    11,173,962", "vgg19       20,040,522"})
     EXPECT_THAT(finished.out, HasSubstr(part));
   for (const NetworkInfo& network : networks()) EXPECT_THAT(finished.out, HasSubstr("\n  " + network.name + " "));
@@ -190,7 +190,7 @@ TEST_F(Program, EveryRunGetsAFolderOfItsOwn) {
     const Finished trained = run(arguments);
     EXPECT_EQ(trained.exit_code, 0) << trained.err;
     EXPECT_THAT(trained.out, StartsWith("finished 1 epoch in "));
-    EXPECT_THAT(trained.out, HasSubstr("  run folder     runs/resnet8-made-20"));
+    EXPECT_THAT(trained.out, HasSubstr("  run folder     runs/resnet8-synthetic-20"));
   }
   int folders = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder_ / "runs")) {
@@ -224,7 +224,8 @@ TEST_F(Program, EvaluatesARunAsItWasTrained) {
 
   const Finished by_run = run("evaluate --run r");
   EXPECT_EQ(by_run.exit_code, 0) << by_run.err;
-  EXPECT_THAT(by_run.out, testing::MatchesRegex("resnet8 on made: loss [0-9.]+, accuracy [0-9.]+% of 30 images\n"));
+  EXPECT_THAT(by_run.out,
+              testing::MatchesRegex("resnet8 on synthetic: loss [0-9.]+, accuracy [0-9.]+% of 30 images\n"));
   const std::size_t test = trained.out.find("test loss ") + 10;
   EXPECT_THAT(by_run.out, HasSubstr("loss " + trained.out.substr(test, trained.out.find(' ', test) - test) + ","));
   EXPECT_EQ(run("evaluate --weights r/checkpoint.safetensors --network resnet8 --train-images 40 --test-images 30").out,

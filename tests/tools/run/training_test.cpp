@@ -262,6 +262,25 @@ TEST(Training, ABranchOfARunThatIsNotItsBeginningIsRefused) {
   EXPECT_THAT(message([](RunSettings&) {}), HasSubstr("no checkpoint"));
 }
 
+// Release 0.1 called the synthetic dataset "made", in config.json and in checkpoints.
+TEST(Training, ARunThatStoredTheDatasetsEarlierNameIsBranchedAndResumed) {
+  const ScratchFolder folder;
+  ASSERT_EQ(train_in_child(small_run(folder / "unbroken")), 0);
+  RunSettings settings = small_run(folder / "earlier");
+  settings.dataset = "made";
+  ASSERT_EQ(in_child([&] {
+              TrainingControl control;
+              control.last_epoch = 1;
+              train(settings, control);
+            }),
+            0);
+  ASSERT_THAT(text_of(folder / "earlier/config.json"), HasSubstr("\"dataset\": \"made\""));
+  ASSERT_EQ(in_child([&] { branch(small_run(folder / "branched"), folder / "earlier", {}); }), 0);
+  expect_equal_runs(folder / "branched", folder / "unbroken", kEpochs);
+  ASSERT_EQ(resume_in_child(folder / "earlier"), 0);
+  EXPECT_EQ(lines_of(folder / "earlier/metrics.jsonl"), lines_of(folder / "unbroken/metrics.jsonl"));
+}
+
 TEST(Training, NonFiniteLossStopsAndKeepsTheCheckpoint) {
   const ScratchFolder folder;
   RunSettings settings = small_run(folder / "good");

@@ -39,6 +39,17 @@ std::vector<std::string> names_of(const std::vector<SweepCell>& cells) {
   return names;
 }
 
+// Folders keep the names that they have.
+TEST(Sweep, TheSyntheticDatasetsEarlierNameIsKnown) {
+  const std::vector<SweepCell> cells = cells_of("dataset = made\nseed = [1, 2]\n[original]");
+  ASSERT_EQ(cells.size(), 2u);
+  EXPECT_EQ(cells[0].settings.dataset, "synthetic");
+  const std::vector<SweepCell> two = cells_of("dataset = [made, cifar10]\n[original]");
+  EXPECT_THAT(names_of(two), ElementsAre("original_made", "original_cifar10"));
+  EXPECT_EQ(two[0].settings.dataset, "synthetic");
+  EXPECT_EQ(error_of("dataset = [made, synthetic]\n[original]"), "s.toml:1: dataset: got synthetic twice");
+}
+
 TEST(Sweep, EveryCombinationIsACell) {
   const std::vector<SweepCell> cells = cells_of(R"(
     network = [resnet8, resnet20]   # an axis

@@ -65,7 +65,7 @@ class Training:
 
     def __init__(self, folder, network="resnet8", precision="f32", images=20, test_images=10, batch=8, options=()):
         self.folder = pathlib.Path(folder)
-        self.options = ["--dataset", "made", "--train-images", images, "--test-images", test_images, "--batch-size",
+        self.options = ["--dataset", "synthetic", "--train-images", images, "--test-images", test_images, "--batch-size",
                         batch, "--network", network, "--precision", precision, *options]
 
     def run(self, name, device="cuda", settings=None, limit=300, cache=None):

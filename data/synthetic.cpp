@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "gradamp/data/made.h"
+#include "gradamp/data/synthetic.h"
 
 #include <algorithm>
 #include <array>
@@ -258,35 +258,35 @@ void Drawing::store(std::uint8_t* image) {
 
 }  // namespace
 
-const std::vector<std::string>& made_class_names() {
+const std::vector<std::string>& synthetic_class_names() {
   static const std::vector<std::string> names{"circle", "square",   "triangle", "cross",        "ring",
                                               "star",   "crescent", "stripes",  "checkerboard", "dots"};
   return names;
 }
 
-Dataset make_dataset(std::uint64_t seed, const std::string& split, std::int64_t count) {
-  check(split == "train" || split == "test", "made dataset: expected the split train or test, got '{}'", split);
-  check(count >= 1 && count <= kMostImages, "made dataset: expected 1 to {} images, got {}", kMostImages, count);
+Dataset make_synthetic_dataset(std::uint64_t seed, const std::string& split, std::int64_t count) {
+  check(split == "train" || split == "test", "synthetic dataset: expected the split train or test, got '{}'", split);
+  check(count >= 1 && count <= kMostImages, "synthetic dataset: expected 1 to {} images, got {}", kMostImages, count);
   const std::uint32_t first = split == "test" ? kTestSubstreams : 0;
   Dataset dataset;
-  dataset.name = "made";
+  dataset.name = "synthetic";
   dataset.split = split;
   dataset.count = count;
   dataset.classes = kClasses;
-  dataset.class_names = made_class_names();
+  dataset.class_names = synthetic_class_names();
   dataset.images.resize(static_cast<std::size_t>(count * kImageBytes));
   dataset.labels.resize(static_cast<std::size_t>(count));
   std::array<std::int32_t, kClasses> order{};
   for (std::int64_t i = 0; i < count; ++i) {
     const auto slot = static_cast<std::size_t>(i % kClasses);
     if (slot == 0) {
-      PhiloxSequence random(seed, RandomStream::kMadeDataset,
+      PhiloxSequence random(seed, RandomStream::kSyntheticDataset,
                             kLabelSubstreams + first + static_cast<std::uint32_t>(i / kClasses));
       for (std::size_t c = 0; c < order.size(); ++c) order[c] = static_cast<std::int32_t>(c);
       for (std::uint32_t c = kClasses - 1; c > 0; --c) std::swap(order[c], order[random.below(c + 1)]);
     }
     dataset.labels[static_cast<std::size_t>(i)] = order[slot];
-    Drawing drawing(PhiloxSequence(seed, RandomStream::kMadeDataset, first + static_cast<std::uint32_t>(i)));
+    Drawing drawing(PhiloxSequence(seed, RandomStream::kSyntheticDataset, first + static_cast<std::uint32_t>(i)));
     drawing.draw(static_cast<Form>(order[slot]));
     drawing.store(dataset.images.data() + i * kImageBytes);
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "gradamp/data/made.h"
+#include "gradamp/data/synthetic.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -18,12 +18,12 @@
 namespace gradamp {
 namespace {
 
-TEST(MadeDataset, HasThePromisedShapeAndBalance) {
-  const Dataset dataset = make_dataset(1, "train", 205);
+TEST(SyntheticDataset, HasThePromisedShapeAndBalance) {
+  const Dataset dataset = make_synthetic_dataset(1, "train", 205);
   check_dataset(dataset);
   EXPECT_EQ(dataset.count, 205);
   EXPECT_EQ(dataset.classes, 10);
-  EXPECT_EQ(dataset.class_names, made_class_names());
+  EXPECT_EQ(dataset.class_names, synthetic_class_names());
   for (std::size_t ten = 0; ten < 200; ten += 10) {
     const std::set<std::int32_t> labels(dataset.labels.begin() + static_cast<std::ptrdiff_t>(ten),
                                         dataset.labels.begin() + static_cast<std::ptrdiff_t>(ten + 10));
@@ -31,17 +31,17 @@ TEST(MadeDataset, HasThePromisedShapeAndBalance) {
   }
 }
 
-TEST(MadeDataset, AnImageDependsOnSeedSplitAndPositionAlone) {
-  const Dataset many = make_dataset(7, "train", 60), few = make_dataset(7, "train", 33);
+TEST(SyntheticDataset, AnImageDependsOnSeedSplitAndPositionAlone) {
+  const Dataset many = make_synthetic_dataset(7, "train", 60), few = make_synthetic_dataset(7, "train", 33);
   EXPECT_TRUE(std::equal(few.images.begin(), few.images.end(), many.images.begin()));
   EXPECT_TRUE(std::equal(few.labels.begin(), few.labels.end(), many.labels.begin()));
-  EXPECT_NE(make_dataset(8, "train", 60).images, many.images);
+  EXPECT_NE(make_synthetic_dataset(8, "train", 60).images, many.images);
 }
 
-TEST(MadeDataset, NoTwoImagesOfTrainAndTestAreTheSame) {
+TEST(SyntheticDataset, NoTwoImagesOfTrainAndTestAreTheSame) {
   std::set<std::string> seen;
   for (const char* split : {"train", "test"}) {
-    const Dataset dataset = make_dataset(1, split, 500);
+    const Dataset dataset = make_synthetic_dataset(1, split, 500);
     for (std::int64_t i = 0; i < dataset.count; ++i) {
       const auto begin = dataset.images.begin() + i * kImageBytes;
       EXPECT_TRUE(seen.emplace(begin, begin + kImageBytes).second) << split << " " << i;
@@ -50,10 +50,10 @@ TEST(MadeDataset, NoTwoImagesOfTrainAndTestAreTheSame) {
 }
 
 // Integers throughout: the bytes are the same under every compiler, on every machine. Where drawing is changed on
-// purpose, runs on the made dataset no longer compare with earlier ones; then these sums change, too.
-TEST(MadeDataset, TheBytesAreTheRecordedOnes) {
+// purpose, runs on the synthetic dataset no longer compare with earlier ones; then these sums change, too.
+TEST(SyntheticDataset, TheBytesAreTheRecordedOnes) {
   const auto sum = [](const char* split) {
-    const Dataset dataset = make_dataset(1, split, 100);
+    const Dataset dataset = make_synthetic_dataset(1, split, 100);
     Md5 md5;
     md5.add(dataset.images.data(), dataset.images.size());
     return md5.finish();
@@ -62,10 +62,10 @@ TEST(MadeDataset, TheBytesAreTheRecordedOnes) {
   EXPECT_EQ(sum("test"), "3394f49788d69b5fa8a6cc3f88f0a299");
 }
 
-TEST(MadeDataset, RefusesOtherSplitsAndCounts) {
-  EXPECT_THROW(make_dataset(1, "validation", 10), Error);
-  EXPECT_THROW(make_dataset(1, "train", 0), Error);
-  EXPECT_THROW(make_dataset(1, "train", (1 << 24) + 1), Error);
+TEST(SyntheticDataset, RefusesOtherSplitsAndCounts) {
+  EXPECT_THROW(make_synthetic_dataset(1, "validation", 10), Error);
+  EXPECT_THROW(make_synthetic_dataset(1, "train", 0), Error);
+  EXPECT_THROW(make_synthetic_dataset(1, "train", (1 << 24) + 1), Error);
 }
 
 /// Softmax regression on normalised pixels by gradient descent in small batches; returns the test accuracy.
@@ -113,7 +113,7 @@ double linear_accuracy(const Dataset& train, const Dataset& test) {
 
 /// Noise whose upper left corner says the class by its brightness pattern: what a linear model can learn.
 Dataset linear_dataset(const std::string& split, std::int64_t count) {
-  Dataset dataset{"linear", split, count, 10, {}, {}, made_class_names()};
+  Dataset dataset{"linear", split, count, 10, {}, {}, synthetic_class_names()};
   PhiloxSequence random(1, RandomStream::kTest, split == "train" ? 0 : 1);
   for (std::int64_t i = 0; i < count; ++i) {
     const std::uint32_t label = random.below(10);
@@ -126,10 +126,10 @@ Dataset linear_dataset(const std::string& split, std::int64_t count) {
   return dataset;
 }
 
-TEST(MadeDataset, ALinearModelStaysBelow60Percent) {
+TEST(SyntheticDataset, ALinearModelStaysBelow60Percent) {
   // The same model does learn what is linear, so the bound below means something.
   EXPECT_GT(linear_accuracy(linear_dataset("train", 1000), linear_dataset("test", 300)), 0.9);
-  EXPECT_LT(linear_accuracy(make_dataset(1, "train", 3000), make_dataset(1, "test", 1000)), 0.6);
+  EXPECT_LT(linear_accuracy(make_synthetic_dataset(1, "train", 3000), make_synthetic_dataset(1, "test", 1000)), 0.6);
 }
 
 }  // namespace

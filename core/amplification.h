@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the optimizer's operations know of layers and their selection: plain numbers, for host and device code alike.
+// The parameters of the optimizer's operations: layers and their selection. Plain numbers, for host and device code.
 // [IGA] arXiv:2305.18445, [GA] its random selection.
 #pragma once
 
@@ -7,18 +7,19 @@
 
 namespace gradamp {
 
-/// One layer's place in the arena. Ranges begin at multiples of kArenaChunk elements; what lies between a layer's
-/// tensors and up to the next chunk is zero and stays zero.
+/// The range of one layer in the arena. Ranges begin at multiples of kArenaChunk elements. The padding between a
+/// layer's tensors and behind them is zero and stays zero.
 struct LayerRange {
   std::int64_t begin = 0;  // elements
   std::int64_t end = 0;    // padded to whole chunks
   std::int64_t count = 0;  // n, real elements
-  // The neuron view: weight rows and, where there is one, a bias element each. Offsets count from the arena's start.
+  // The neuron view: rows of the weight and, if there is a bias, one element of it per row. Offsets count from the
+  // arena's start.
   std::int64_t weight_offset = 0;
   std::int64_t row_length = 0;    // elements of a weight row
   std::int64_t bias_offset = -1;  // -1: none
   std::int64_t neurons = 0;
-  std::int64_t neuron_begin = 0;  // place in the neuron sums
+  std::int64_t neuron_begin = 0;  // index in the neuron sums
 };
 
 inline constexpr std::int64_t kArenaChunk = 256;
@@ -34,7 +35,7 @@ struct SgdParams {
   Granularity granularity = Granularity::kWeight;
 };
 
-/// Places in the rows of a measures tensor, f64 (kMeasureCount, layers).
+/// Row indices of a measures tensor, f64 (kMeasureCount, layers).
 enum LayerMeasure : int { kG, kGPrime, kNormalizedG, kNormalizedGPrime, kMeasureCount };
 
 enum class SelectionCase { kOneSided = 1, kTwoSided = 2 };
@@ -46,7 +47,7 @@ struct SelectionParams {
   float factor = 2.0f;
 };
 
-/// A random selection ([GA]): `count` layers of an epoch's draw (core/random_selection.h).
+/// A random selection ([GA]): draws `count` layers for an epoch (core/random_selection.h).
 struct RandomSelectionParams {
   std::uint64_t seed = 0;
   int epoch = 0;

@@ -104,7 +104,7 @@ void Variable::receive_grad(const Tensor& contribution) const {
     }
   } else if (state_->is_leaf || grad.is_unique()) {
     backend().add(grad, contribution, grad);
-  } else {  // somebody else reads the memory of the first contribution
+  } else {  // another handle shares the memory of the first contribution
     Tensor sum = Tensor::empty(backend(), shape(), value().dtype());
     backend().add(grad, contribution, sum);
     grad = sum;
@@ -132,7 +132,7 @@ void Variable::backward(const Tensor& seed) const {
   while (!pending.empty()) {
     const Variable variable = pending.top();
     pending.pop();
-    // A variable is pushed once for each node that reads it, and done at the first of them.
+    // A variable is pushed once per node that reads it, and processed on its first visit.
     const std::shared_ptr<Node> node = variable.state_->node;
     if (!node->backward) continue;
     if (variable.state_->has_grad) {

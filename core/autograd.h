@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Define-by-run differentiation: an operation on Variables computes its result and, where a gradient is needed,
-// records a Node with what its backward needs. backward() walks the nodes in reverse order of creation.
+// Define-by-run differentiation: an operation on Variables computes its result and, if a gradient is needed, records a
+// Node with what its backward needs. backward() walks the nodes in reverse order of creation.
 #pragma once
 
 #include <cstdint>
@@ -15,46 +15,47 @@ namespace gradamp {
 
 struct Node;
 
-/// A Tensor that knows how it came about. A handle: copies are the same variable.
+/// A Tensor with its history. A handle: copies are the same variable.
 class Variable {
  public:
   Variable() = default;
   /// A constant.
   explicit Variable(Tensor value);
-  /// A leaf whose gradient is written into `grad` (of the same shape), which stays where it is across steps.
+  /// A leaf whose gradient is written into `grad`, of the same shape. `grad` keeps its memory across steps.
   static Variable parameter(Tensor value, Tensor grad);
 
   bool defined() const { return state_ != nullptr; }
   const Tensor& value() const { return state_->value; }
   const Shape& shape() const { return state_->value.shape(); }
   Backend& backend() const { return state_->value.backend(); }
-  /// The gradient; undefined where none has come. Those of intermediate results are gone after backward().
+  /// The gradient; undefined if none has been received. backward() releases those of intermediate results.
   const Tensor& grad() const { return state_->grad; }
   bool requires_grad() const { return state_ && state_->requires_grad; }
-  /// Whether a gradient has come since the last clear_grad().
+  /// Whether a gradient has been received since the last clear_grad().
   bool has_grad() const { return state_->has_grad; }
-  /// Makes this leaf a constant: it receives no gradient any more. Error for the result of an operation.
+  /// Makes this leaf a constant: it receives no more gradients. Error for the result of an operation.
   void stop_gradient() const;
-  /// Forgets the gradient; a leaf's memory stays.
+  /// Marks the gradient as not received; a leaf keeps its gradient's memory.
   void clear_grad() const;
   /// Moves a leaf to other memory; its value is not copied. `copy`: memory for its value in a lower precision, which
-  /// whoever changes the value keeps up; undefined: none.
+  /// must be updated by whoever writes the value; undefined: none.
   void rebind(Tensor value, Tensor grad, Tensor copy = {}) const;
-  /// Writes value's copy anew, where there is one.
+  /// Updates the value's copy, if there is one.
   void refresh_copy() const;
   /// The value in `dtype`: itself, its copy, or a conversion made now.
   Tensor value_as(DType dtype) const;
 
-  /// What a convolution noted of this result for a batch norm behind it.
+  /// The moments that a convolution computed of this result for the batch norm behind it.
   const ChannelMoments& moments() const { return state_->moments; }
   void set_moments(ChannelMoments moments) const { state_->moments = std::move(moments); }
 
-  /// Where a backward writes its contribution before it hands it to receive_grad: a leaf's own memory for the first
-  /// one, else new memory.
+  /// The memory into which a backward writes its contribution before it calls receive_grad: a leaf's own gradient for
+  /// the first contribution, else new memory.
   Tensor grad_destination() const;
-  /// Adds `contribution` to the gradient, without a copy where it is the first. Does nothing where none is needed.
+  /// Adds `contribution` to the gradient. The first one is not copied if it is in grad_destination() or this is no
+  /// leaf. Does nothing if no gradient is needed.
   void receive_grad(const Tensor& contribution) const;
-  /// Both in one: `compute(out)` writes every element of `out`; it is not called where no gradient is needed.
+  /// Both in one: `compute(out)` must write every element of `out`. It is not called if no gradient is needed.
   template <typename Compute>
   void receive_grad_from(Compute compute) const {
     if (!requires_grad()) return;
@@ -63,8 +64,8 @@ class Variable {
     receive_grad(destination);
   }
 
-  /// Differentiates this scalar (or, with `seed`, the sum of seed * this) with respect to every leaf. The graph is
-  /// used up: what backward functions held is released as they are done.
+  /// Differentiates this scalar (or, with `seed`, the sum of seed * this) with respect to every leaf. Consumes the
+  /// graph: each node's backward function, and the memory that it holds, is released after its call.
   void backward(const Tensor& seed = {}) const;
 
  private:
@@ -85,24 +86,24 @@ class Variable {
 
 /// One recorded operation.
 struct Node {
-  std::uint64_t sequence = 0;  // grows with every node
+  std::uint64_t sequence = 0;  // creation order
   std::vector<Variable> inputs;
   std::function<void(const Tensor& grad_output)> backward;
 
   Node(std::uint64_t number, std::vector<Variable> of, std::function<void(const Tensor& grad_output)> function);
-  /// Releases the graph behind it without recursion, since graphs may have millions of nodes.
+  /// Releases its part of the graph without recursion, since graphs may have millions of nodes.
   ~Node();
 };
 
-/// Whether an operation on `inputs` records a node: one of them requires a gradient and no NoGrad lives.
+/// Whether an operation on `inputs` records a node: an input requires a gradient, and this thread has no NoGrad.
 bool records(const std::vector<Variable>& inputs);
 
-/// The result of an operation: a Variable, with a node where records(inputs).
-/// `backward` hands gradients to the inputs with receive_grad.
+/// The result of an operation: a Variable, with a node if records(inputs).
+/// `backward` passes gradients to the inputs with receive_grad.
 Variable make_result(Tensor value, std::vector<Variable> inputs,
                      std::function<void(const Tensor& grad_output)> backward);
 
-/// While one lives, this thread records nothing: for evaluation.
+/// While a NoGrad lives, its thread records nothing: for evaluation.
 class NoGrad {
  public:
   NoGrad();

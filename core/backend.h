@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Backend: the one list of operations that a device supplies.
+// Backend: the list of operations that a device supplies.
 //
 // The differentiable functions in core/operations.h and the optimizer in optim/ validate shapes and types once and
 // allocate the results; a backend does not check again. Every operation is asynchronous with the host unless it says
 // otherwise, gives the same bits every time, and never changes its inputs. Images are (N, H, W, C), filters
-// (K, R, S, C). Activations and their gradients are of the backend's activation type, all else is f32 unless noted.
+// (K, R, S, C). Activations and their gradients have the backend's activation type. All else is f32 unless noted.
 #pragma once
 
 #include <cstddef>
@@ -25,12 +25,12 @@
 
 namespace gradamp {
 
-/// Sums that a convolution takes of its output on the way, for the batch norm behind it: for every group of `rows`
-/// pixels and every channel the mean and the sum of squared deviations from it. T. F. Chan, G. H. Golub, R. J. LeVeque,
-/// "Updating formulae and a pairwise algorithm for computing sample variances", 1979, put the groups together.
+/// Moments of a convolution's output, computed with it for the batch norm behind it: for every group of `rows` pixels
+/// and every channel the mean and the sum of squared deviations from it. The groups are combined by T. F. Chan,
+/// G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979.
 struct ChannelMoments {
-  Tensor values;          // f32 (groups, 2, C); undefined: none were taken
-  std::int64_t rows = 0;  // of a group; the last may have fewer
+  Tensor values;          // f32 (groups, 2, C); undefined: not computed
+  std::int64_t rows = 0;  // pixels per group; the last may have fewer
 };
 
 /// The tensors of a convolution's forward: x (N, H, W, C), weight (K, R, S, C) in x's type.
@@ -38,13 +38,13 @@ struct Conv2dForward {
   Tensor x, weight;
   Tensor bias;             // f32 (K), or undefined
   Tensor y;                // out, (N, P, Q, K)
-  ChannelMoments moments;  // out, of y; where wanted
+  ChannelMoments moments;  // out, of y; undefined if not needed
 };
 
 /// The tensors of a batch norm's forward in training; all but x, residual and y have C elements.
 struct BatchNormForward {
   Tensor x;                // (..., C)
-  ChannelMoments moments;  // of x, where its convolution took them
+  ChannelMoments moments;  // of x, if its convolution computed them
   Tensor residual;         // like x, or undefined: added before the ReLU
   Tensor gamma, beta;
   Tensor running_mean;  // updated
@@ -62,33 +62,33 @@ struct BatchNormBackward {
   Tensor grad_x;         // out
   Tensor grad_gamma;     // out
   Tensor grad_beta;      // out
-  Tensor grad_residual;  // out, or undefined where nothing is wanted
+  Tensor grad_residual;  // out, or undefined if not needed
 };
 
-/// The flat arena: f32 tensors of one length each.
+/// The flat arena: f32 tensors of equal length.
 struct Arena {
   Tensor weights, gradients, momentum;
-  /// A copy of the weights in bf16 that the optimizer keeps up; undefined where activations are f32.
+  /// A copy of the weights in bf16, which the optimizer maintains; undefined if activations are f32.
   Tensor weights_bf16;
-  /// Signed and absolute sums, by weight (as long as the arena) or by neuron; undefined until statistics are wanted.
+  /// Signed and absolute sums, by weight (as long as the arena) or by neuron; undefined until statistics are enabled.
   Tensor signed_sums, absolute_sums;
   LayerTable layers;
 };
 
-/// Work that was recorded and can be run again and again: the same operations on the same memory.
+/// Recorded work that can be replayed: each replay runs the same operations on the same memory.
 class Recording {
  public:
   virtual ~Recording() = default;
   virtual void replay() = 0;
 };
 
-/// Device memory on its way to the host, as it was when the reading began.
+/// An asynchronous copy from the device to the host. It has the contents at the time when the read was issued.
 class PendingRead {
  public:
   virtual ~PendingRead() = default;
-  /// Whether it has arrived; never waits.
+  /// Whether the copy has completed; never waits.
   virtual bool ready() = 0;
-  /// Waits until it has.
+  /// Waits for the copy.
   virtual std::span<const std::byte> bytes() = 0;
 };
 
@@ -100,15 +100,14 @@ class Backend {
   Backend& operator=(const Backend&) = delete;
 
   virtual Device device() const = 0;
-  /// One line for a person: the device, its libraries and threads.
+  /// One line for the user: the device, its libraries and threads.
   virtual std::string description() const = 0;
 
-  /// For kernels of one's own: the stream that all work of this backend goes into, a cudaStream_t of the device cuda or
-  /// emulated. What is put there is done in order with the backend's operations, and recorded with them. Null on the
-  /// CPU.
+  /// For your own kernels: the stream of all work of this backend, a cudaStream_t of the device cuda or emulated. Work
+  /// that you put into it runs in order with the backend's operations and is recorded with them. Null on the CPU.
   virtual void* native_stream() const { return nullptr; }
 
-  // Memory. Allocations are aligned to 64 bytes at least and come from a cache; OutOfMemory where none is left.
+  // Memory. Allocations are aligned to at least 64 bytes and come from a cache; OutOfMemory if there is none left.
   virtual std::shared_ptr<void> allocate(std::size_t bytes) = 0;
   virtual void copy_to_device(void* destination, const void* source, std::size_t bytes) = 0;
   /// Waits for the device.
@@ -116,27 +115,27 @@ class Backend {
   virtual void fill_zero(void* destination, std::size_t bytes) = 0;
   virtual void synchronize() = 0;
   virtual MemoryUse memory_use() const = 0;
-  /// Gives what is kept for later, but for recordings that have been replayed, back to the system.
+  /// Returns cached memory to the system. Recordings that have been replayed keep theirs.
   virtual void release_unused_memory() = 0;
 
-  /// Begins to copy `source` to the host behind what was asked for so far; does not wait.
+  /// Begins to copy `source` to the host after the work issued so far; does not wait.
   virtual std::unique_ptr<PendingRead> start_read(const Tensor& source) = 0;
-  /// `work`, to be done at each replay. It must ask for the same operations on the same tensors each time, and neither
-  /// copy between host and device nor wait: a device may record it once and from then on replay what it asked for,
-  /// without calling it. Memory that it allocates and lets go is overwritten by the next replay of any recording.
+  /// Records `work`, which each replay runs. It must issue the same operations on the same tensors each time. It must
+  /// neither copy between host and device nor wait. A device may record the operations once and then replay them
+  /// without calling `work`. Memory that it allocates and releases is overwritten by the next replay of any recording.
   virtual std::unique_ptr<Recording> record(std::function<void()> work) = 0;
 
-  /// What activations are kept in: f32 or bf16.
+  /// The type of activations: f32 or bf16.
   virtual DType activation_dtype() const { return DType::kF32; }
 
-  /// Every element of an f32 tensor.
+  /// Sets every element of an f32 tensor.
   virtual void fill(const Tensor& tensor, float value) = 0;
-  /// From f32 or bf16 to f32 or bf16, to nearest even.
+  /// From f32 or bf16 to f32 or bf16, rounded to nearest, ties to even.
   virtual void cast(const Tensor& x, const Tensor& y) = 0;
 
   // Convolution.
   virtual void conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) = 0;
-  /// Memory for the moments of y, a convolution's output; undefined where the backend takes none on the way.
+  /// Memory for the moments of y, a convolution's output; undefined if the backend's convolutions compute none.
   virtual ChannelMoments make_moments(const Tensor& y) {
     (void)y;
     return {};
@@ -190,7 +189,7 @@ class Backend {
   virtual void shortcut_forward(const Tensor& x, const Tensor& y) = 0;
   virtual void shortcut_backward(const Tensor& grad_y, const Tensor& grad_x) = 0;
 
-  // Linear, in f32 always: y (N, K) = x (N, C) weight^T + bias, weight (K, C), bias (K) or undefined.
+  // Linear, always in f32: y (N, K) = x (N, C) weight^T + bias, weight (K, C), bias (K) or undefined.
   virtual void linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y) = 0;
   virtual void linear_backward_input(const Tensor& grad_y, const Tensor& weight, const Tensor& grad_x) = 0;
   virtual void linear_backward_weight(const Tensor& x, const Tensor& grad_y, const Tensor& grad_weight) = 0;
@@ -203,8 +202,8 @@ class Backend {
   virtual void dropout_backward(const Tensor& grad_y, const DropoutParams& params, const StepState& state,
                                 const Tensor& grad_x) = 0;
 
-  /// Mean loss (a scalar) over f32 logits (N, K) with labels i32 (N), and its gradient; adds to state.metrics and marks
-  /// state.counters[kFirstBadStep] where the loss is not finite.
+  /// Mean loss (a scalar) over f32 logits (N, K) with labels i32 (N), and its gradient. Adds to state.metrics. Marks
+  /// state.counters[kFirstBadStep] if the loss is not finite.
   virtual void softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const StepState& state,
                                      const Tensor& loss, const Tensor& grad_logits) = 0;
 
@@ -212,22 +211,22 @@ class Backend {
   /// (N, H, W, C), and their labels into batch_labels i32 (N). Does not move the position.
   virtual void gather_batch(const Tensor& images, const Tensor& labels, const Tensor& order, const StepState& state,
                             const GatherParams& params, const Tensor& x, const Tensor& batch_labels) = 0;
-  /// Moves state.counters on by a step of `images` images.
+  /// Advances state.counters by a step of `images` images.
   virtual void advance_step(const StepState& state, std::int64_t images) = 0;
 
   // The optimizer, over the whole arena.
   /// v = momentum v + (f g + weight_decay w); w -= lr v (Nesterov: w -= lr (f g + weight_decay w + momentum v)) with
-  /// the layer's factor f = factors[layer]; with `accumulate`, sums += g and |g| first ([IGA] 3.1-3.5). Where a
-  /// gradient is not finite nothing at all is changed and state.counters[kFirstBadStep] is marked; once it is marked,
-  /// nothing is changed any more.
+  /// the layer's factor f = factors[layer]. With `accumulate`, sums += g and |g| first ([IGA] 3.1-3.5). If a gradient
+  /// is not finite, marks state.counters[kFirstBadStep] and changes nothing else. Once the mark is set, no step changes
+  /// anything.
   virtual void sgd_step(const Arena& arena, const Tensor& factors, const StepState& state, const SgdParams& params) = 0;
-  /// G, G' and their normalised values of every layer ([IGA] eq. 4, 6, 7, 9) from the sums; f64 (kMeasureCount,
-  /// layers). Normalised values are 0 where the deviation over the layers is below 1e-12 of the largest value.
+  /// G, G' and their normalized values of every layer ([IGA] eq. 4, 6, 7, 9) from the sums; f64 (kMeasureCount,
+  /// layers). Normalized values are 0 if the standard deviation over the layers is at most 1e-12 of the largest value.
   virtual void measure_layers(const Arena& arena, Granularity granularity, const Tensor& measures) = 0;
-  /// factors[l] = params.factor where layer l of `measures` is selected ([IGA] 3.6), else 1.
+  /// factors[l] = params.factor if layer l of `measures` is selected ([IGA] 3.6), else 1.
   virtual void select_layers(const Tensor& measures, const SelectionParams& params, const Tensor& factors) = 0;
-  /// Draws params.count of `candidates`, i32 places in `factors`: params.factor for the drawn, 1 for the other
-  /// candidates ([GA]).
+  /// Draws params.count of `candidates`, i32 indices in `factors`, and sets their factors to params.factor, and those
+  /// of the other candidates to 1 ([GA]).
   virtual void select_random_layers(const Tensor& candidates, const RandomSelectionParams& params,
                                     const Tensor& factors) = 0;
 };

@@ -7,7 +7,7 @@
 
 namespace gradamp {
 
-/// The nearest bf16, the even one of two; a NaN stays one.
+/// Rounds to the nearest bf16, ties to even; a NaN stays a NaN.
 constexpr std::uint16_t to_bf16(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>((bits >> 16) | 0x40u);

@@ -21,7 +21,7 @@ std::size_t rounded(std::size_t bytes) {
   return std::max(unit, (bytes + unit - 1) / unit * unit);
 }
 
-/// The smallest free block of at least `size` and at most `limit`, or a null pointer; `size` becomes the block's.
+/// The smallest free block with `size` to `limit` bytes, or a null pointer; `size` becomes the block's.
 void* take(FreeBlocks& blocks, std::size_t& size, std::size_t limit) {
   const auto block = blocks.lower_bound(size);
   if (block == blocks.end() || block->first > limit) return nullptr;
@@ -50,16 +50,16 @@ OutOfMemory::OutOfMemory(std::size_t asked, const MemoryUse& use)
 
 struct CachingAllocator::Reservation::Blocks {
   FreeBlocks free;
-  bool closed = false;  // the reservation has gone
+  bool closed = false;  // the reservation no longer exists
 };
 
-/// Outlives the allocator for as long as a block is in use.
+/// Outlives the allocator while any block is in use.
 struct CachingAllocator::Pool {
   mutable std::mutex mutex;
   std::unique_ptr<MemorySource> source;
   bool cached;
   FreeBlocks free;
-  std::shared_ptr<Reservation::Blocks> open;  // the reservation that is open, if any
+  std::shared_ptr<Reservation::Blocks> open;  // those of the open reservation, if any
   MemoryUse use;
 
   Pool(std::unique_ptr<MemorySource> memory_source, bool is_cached)
@@ -74,7 +74,7 @@ struct CachingAllocator::Pool {
     free.clear();
   }
 
-  /// A free block of about `size`, which becomes the block's, or a null pointer.
+  /// A free block of about `size` bytes, or a null pointer; `size` becomes the block's.
   void* reuse(std::size_t& size) {
     if (!cached) return nullptr;
     const std::size_t limit = size + size / 8;
@@ -82,8 +82,8 @@ struct CachingAllocator::Pool {
     return memory ? memory : take(free, size, limit);
   }
 
-  /// A block from the source. When that fails, once more after giving back what the cache holds, and then any block of
-  /// the open reservation that is large enough: it lies idle otherwise.
+  /// A block from the source. If that fails, releases the cached blocks and tries again. Then takes any block of the
+  /// open reservation that is large enough, since it would be unused otherwise.
   void* grow(std::size_t& size) {
     void* memory = source->allocate(size);
     if (memory == nullptr) {

@@ -14,7 +14,7 @@ enum class DeviceKind {
   kEmulated,  // the CUDA kernels, run by a CPU
 };
 
-/// Where tensors live and operations run.
+/// The device on which tensors are stored and operations run.
 struct Device {
   DeviceKind kind = DeviceKind::kCpu;
   friend bool operator==(const Device&, const Device&) = default;
@@ -32,8 +32,8 @@ constexpr const char* name_of(DeviceKind kind) {
 
 inline std::string to_string(const Device& device) { return name_of(device.kind); }
 
-/// Reads what to_string writes; anything else is an Error. Whether this build and machine have the device is for
-/// make_backend (kernels/backends.h) to say.
+/// Parses what to_string writes; Error for anything else. make_backend (kernels/backends.h) checks whether this build
+/// and machine have the device.
 inline Device parse_device(std::string_view text) {
   for (const DeviceKind kind : {DeviceKind::kCpu, DeviceKind::kCuda, DeviceKind::kEmulated})
     if (text == name_of(kind)) return Device{kind};

@@ -35,8 +35,7 @@ constexpr const char* name_of(DType type) {
   return "?";
 }
 
-/// How exactly convolutions are computed, and what activations are kept in. Weights, statistics and the optimizer are
-/// f32 always.
+/// The precision of convolutions and the type of activations. Weights, statistics and the optimizer are always f32.
 enum class Precision {
   kF32,   // f32 products, f32 sums
   kTF32,  // operands rounded to 10 bits of mantissa, f32 sums

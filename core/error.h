@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The one exception type of the project. Its message is for the user: what was expected, what came, what to do.
+// The one exception type of the project. Its message is for the user: what was expected, what was got, what to do.
 #pragma once
 
 #include <stdexcept>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LayerTable: where each layer lies in the flat arena, on the host and on the device.
+// LayerTable: the range of each layer in the flat arena, on the host and on the device.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace gradamp {
 class LayerTable {
  public:
   LayerTable() = default;
-  /// Ranges follow each other without gaps from element 0 on, and so do their neurons.
+  /// Ranges must follow each other without gaps from element 0, and so must their neurons.
   LayerTable(Backend& backend, std::vector<LayerRange> ranges);
 
   const std::vector<LayerRange>& ranges() const { return ranges_; }
@@ -21,7 +21,7 @@ class LayerTable {
   std::int64_t neurons() const { return neuron_layers_.count(); }
 
   // On the device.
-  /// i64 (layers, 8): each LayerRange as it stands.
+  /// i64 (layers, 8): the members of each LayerRange, in order.
   const Tensor& device_ranges() const { return device_ranges_; }
   /// i32 (chunks of the arena): the layer that a chunk of kArenaChunk elements belongs to.
   const Tensor& chunk_layers() const { return chunk_layers_; }

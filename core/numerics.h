@@ -8,7 +8,7 @@
 
 namespace gradamp {
 
-/// Raised by one when a change alters the bits that a training on such a device gives; from 1.
+/// Increased by one when a change alters the bits of a training on this kind of device. The first version is 1.
 constexpr int numerics_version(DeviceKind kind) {
   switch (kind) {
     case DeviceKind::kCpu: return 1;
@@ -18,8 +18,8 @@ constexpr int numerics_version(DeviceKind kind) {
   return 0;
 }
 
-/// Error that names the release to use, unless `version` is this program's for such a device. `what` has the version:
-/// "runs/1/checkpoint.safetensors".
+/// Throws an Error that names the release to use, unless `version` is this program's version for this kind of device.
+/// `what` is the source of the version: "runs/1/checkpoint.safetensors".
 void check_numerics(const std::string& what, DeviceKind kind, int version);
 
 }  // namespace gradamp

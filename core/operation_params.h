@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The parameters of the operations: plain numbers, for host and device code alike.
+// The parameters of the operations: plain numbers, for host and device code.
 #pragma once
 
 #include <array>
@@ -29,7 +29,7 @@ struct BatchNormParams {
   float epsilon = 1e-5f;
   /// Weight of the new batch in the running statistics.
   float momentum = 0.1f;
-  /// Ends with max(0, ·).
+  /// Applies ReLU to the result.
   bool relu = false;
 };
 
@@ -43,8 +43,8 @@ struct GatherParams {
 };
 
 struct DropoutParams {
-  float probability = 0.5f;     // of a zero
-  std::uint32_t substream = 0;  // another one for each dropout of a network
+  float probability = 0.5f;     // that an element becomes zero
+  std::uint32_t substream = 0;  // each dropout of a network has its own
 };
 
 }  // namespace gradamp

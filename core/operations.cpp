@@ -35,7 +35,7 @@ void check_dtype(const char* operation, const char* what, const Tensor& tensor, 
         name_of(tensor.dtype()));
 }
 
-/// A tensor that an operation reads, by its name in messages; null if it is undefined.
+/// An input tensor with its name for messages; null if it is undefined.
 struct Input {
   const char* name;
   const Tensor* tensor;
@@ -44,8 +44,8 @@ struct Input {
   Input(const char* of, const Variable& value) : name(of), tensor(value.defined() ? &value.value() : nullptr) {}
 };
 
-/// Error unless all of `required` are defined, and they and the defined ones of `optional` have elements and are on one
-/// backend.
+/// Error unless all of `required` are defined, and all of them and the defined ones of `optional` are on one backend
+/// and not empty.
 void check_inputs(const char* operation, std::initializer_list<Input> required,
                   std::initializer_list<Input> optional = {}) {
   const Tensor* first = required.begin()->tensor;
@@ -129,7 +129,7 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
                         bias.defined() ? bias.value() : Tensor(),
                         empty_like(x, result),
                         {}};
-  // A batch norm behind it in training, and only there, needs the moments of y.
+  // Only a batch norm in training uses the moments of y.
   if (records({x, weight, bias})) forward.moments = x.backend().make_moments(forward.y);
   x.backend().conv2d_forward(forward, params);
   Variable y = make_result(forward.y, {x, weight, bias}, [x, weight, bias, params](const Tensor& grad_y) {
@@ -187,7 +187,7 @@ Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchN
   forward.mean = Tensor::empty(backend, channels);
   forward.inverse_std = Tensor::empty(backend, channels);
   backend.batch_norm_forward_training(forward, params);
-  // With a residual the ReLU's mask can only be read off y; without one it follows from x.
+  // With a residual the ReLU's mask can only be computed from y; without one it follows from x.
   const Tensor y = params.relu && residual.defined() ? forward.y : Tensor();
   return make_result(forward.y, {x, state.gamma, state.beta, residual},
                      [x, residual, gamma = state.gamma, beta = state.beta, mean = forward.mean,

@@ -2,7 +2,7 @@
 // The differentiable operations: each checks its arguments, computes through the Backend and records its backward.
 // A shape that does not fit is an Error such as "conv2d: expected input channels 64, got 32".
 //
-// A result has the type of x, f32 or bf16, where nothing else is said. Parameters are f32; so are their gradients.
+// A result has the type of x, f32 or bf16, unless noted. Parameters and their gradients are f32.
 #pragma once
 
 #include <vector>
@@ -16,7 +16,7 @@ namespace gradamp {
 /// P = (H + 2 padding - R) / stride + 1, rounded down, and Q likewise.
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dParams& params);
 
-/// What a batch norm keeps: gamma and beta are trained, the running statistics are updated in training. All (C).
+/// The state of a batch norm: gamma and beta are trained, training updates the running statistics. All (C).
 struct BatchNormState {
   Variable gamma, beta;
   Tensor running_mean, running_var;
@@ -27,7 +27,7 @@ Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchN
                     const Variable& residual = {});
 
 Variable relu(const Variable& x);
-/// a + b of one shape.
+/// a + b; both have the same shape.
 Variable add(const Variable& a, const Variable& b);
 /// The elementwise product a * b, both of one shape and type.
 Variable mul(const Variable& a, const Variable& b);
@@ -43,7 +43,7 @@ Variable concat(const std::vector<Variable>& inputs);
 /// x itself; its gradient is multiplied by factors[index] on the way back ([GA], placement `backprop`).
 Variable scale_grad(const Variable& x, const Tensor& factors, std::int64_t index);
 
-/// x (N, H, W, C); the window must fit into the padded image and padding be at most half the window.
+/// x (N, H, W, C); the window must fit into the padded image, and padding must be at most half the window.
 Variable max_pool2d(const Variable& x, const Pool2dParams& params);
 Variable avg_pool2d(const Variable& x, const Pool2dParams& params);
 /// (N, H, W, C) to (N, C).
@@ -53,15 +53,15 @@ Variable shortcut(const Variable& x, std::int64_t channels);
 /// (N, ...) to (N, product of the rest).
 Variable flatten(const Variable& x);
 
-/// x in another type, f32 or bf16; x itself where it has that type.
+/// x in another type, f32 or bf16; x itself if it has that type.
 Variable cast(const Variable& x, DType dtype);
 
-/// x (N, C), weight (K, C), bias (K) or undefined; gives (N, K). In f32 whatever x is: a classifier is a thousandth of
-/// a network's work.
+/// x (N, C), weight (K, C), bias (K) or undefined; gives (N, K). In f32 whatever the type of x: a classifier is about a
+/// thousandth of a network's arithmetic.
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias);
-/// Zeros elements with params.probability and divides the rest by 1 - probability.
+/// Zeros each element with params.probability and divides the others by 1 - probability.
 Variable dropout(const Variable& x, const DropoutParams& params, const StepState& state);
-/// Mean loss over the batch, a scalar; logits f32 (N, K), labels i32 (N). Counts in `state.metrics`.
+/// Mean loss over the batch, a scalar; logits f32 (N, K), labels i32 (N). Adds to `state.metrics`.
 Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, const StepState& state);
 
 /// A batch and its labels.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Philox4x32-10, a counter-based random number generator: the n-th number is a function of (seed, stream, n) alone,
-// so every device draws the same numbers in any order, and a resumed run draws what the unbroken one would have.
-// J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+// so every device draws the same numbers in any order, and a resumed run draws the same numbers as an uninterrupted
+// one. J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace gradamp {
 
-/// What a number is drawn for. Streams never overlap, whatever their indices.
+/// The purpose of a random number. Streams never overlap, whatever their indices.
 enum class RandomStream : std::uint32_t {
   kInitialWeights = 1,    // substream: the parameter's position in the network
   kOrder = 2,             // substream: epoch

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The draw of random selection ([GA]): a function of (candidates, count, seed, epoch) alone, on every device.
+// Random selection ([GA]): a function of (candidates, count, seed, epoch) alone, on every device.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 namespace gradamp {
 
-/// How many of `candidates` a fraction comes to: rounded, and at least one where there are any.
+/// `fraction` of `candidates`, rounded; at least 1 if there are candidates.
 inline int drawn_count(int candidates, double fraction) {
   return std::clamp(static_cast<int>(std::lround(fraction * candidates)), std::min(1, candidates), candidates);
 }

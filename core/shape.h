@@ -10,12 +10,12 @@
 
 namespace gradamp {
 
-/// The extents of a tensor, up to four, outermost first; no extent is a scalar. Images are (N, H, W, C), filters (K, R,
-/// S, C).
+/// The extents of a tensor, up to four, outermost first; a scalar has none. Images are (N, H, W, C), filters
+/// (K, R, S, C).
 class Shape {
  public:
   static constexpr int kMaxRank = 4;
-  static constexpr std::int64_t kMaxCount = std::int64_t{1} << 60;  // so that its bytes can be counted, too
+  static constexpr std::int64_t kMaxCount = std::int64_t{1} << 60;  // so that the size in bytes cannot overflow
 
   Shape() = default;
   Shape(std::initializer_list<std::int64_t> extents) {

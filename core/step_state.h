@@ -11,19 +11,19 @@ namespace gradamp {
 
 class Backend;
 
-/// What a step reads and writes of the run, in device memory, so that a step's launches are the same every time.
+/// The run's state that a step reads and writes. It is in device memory so that every step has the same launches.
 struct StepState {
   Tensor counters;       // i64 (kStepCounterCount)
   Tensor metrics;        // f64 (kStepMetricCount)
   Tensor learning_rate;  // f32 (1)
 
-  /// Sets the position to the beginning of `epoch` (from 1) and the epoch's sums to zero. Not inside a recording.
+  /// Sets the position to the beginning of `epoch` (from 1) and the epoch's metrics to zero. Not inside a recording.
   void begin_epoch(int epoch) const;
   /// Reads one of the counters; waits for the device.
   std::int64_t counter(StepCounter index) const;
 };
 
-/// The state before a run's first step: the seed, and zeros elsewhere.
+/// The state before a run's first step: the seed, all else zero.
 StepState make_step_state(Backend& backend, std::uint64_t seed);
 
 }  // namespace gradamp

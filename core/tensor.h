@@ -43,7 +43,7 @@ struct DTypeOf<std::uint8_t> {
 
 class Tensor {
  public:
-  /// No tensor at all: defined() is false.
+  /// An undefined tensor: defined() is false.
   Tensor() = default;
 
   /// Memory with unspecified contents.
@@ -68,7 +68,7 @@ class Tensor {
   std::size_t bytes() const { return static_cast<std::size_t>(count()) * size_of(dtype_); }
   Backend& backend() const { return *backend_; }
 
-  /// The address of the first element, on the device. The element type must be the tensor's.
+  /// The device address of the first element. Error unless T is the element type.
   template <typename T>
   T* data() const {
     check(detail::DTypeOf<T>::value == dtype_, "expected a tensor of {}, got {}", name_of(detail::DTypeOf<T>::value),
@@ -77,7 +77,7 @@ class Tensor {
   }
   void* raw_data() const { return static_cast<std::byte*>(storage_.get()) + offset_; }
 
-  /// `shape.count()` elements of the same memory, from element `first` on; Error where there are not as many.
+  /// A view of shape.count() elements of the same memory, from element `first` on; Error if there are not enough.
   Tensor view(const Shape& shape, std::int64_t first = 0) const;
   /// Whether no other handle shares the memory, so that it may be overwritten.
   bool is_unique() const { return storage_.use_count() == 1; }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The version, in the manner of semver.org. CMakeLists.txt takes it from here.
+// The version, by the rules of semver.org. CMakeLists.txt reads it from here.
 #pragma once
 
 #define GRADAMP_VERSION_MAJOR 0

@@ -17,7 +17,7 @@
 namespace gradamp {
 namespace {
 
-/// Of a selected layer in an EpochRecord's marks: not 1, which a phase's factor may be.
+/// The value of a selected layer in an EpochRecord's marks. It must not be 1, and a phase's factor can be 1.
 constexpr float kMark = 2;
 
 OptimizerOptions validated(OptimizerOptions options) {
@@ -37,7 +37,7 @@ OptimizerOptions validated(OptimizerOptions options) {
   return options;
 }
 
-/// No two dropouts draw the same mask.
+/// Error if two dropouts would draw the same mask.
 void check_dropouts(Module& network) {
   std::map<std::uint32_t, std::string> by_substream;
   network.for_each([&](const std::string& name, Module& module) {
@@ -184,7 +184,7 @@ std::optional<EpochRecord> Optimizer::begin_epoch(int epoch) {
   prepare(epoch);
   if (plan_.clear_sums) arena_.clear_sums();
   if (plan_.phase_start) backend_->fill(factors_, 1);
-  if (plan_.phase_start && plan_.amplified) return draw();  // only a random selection amplifies from the start
+  if (plan_.phase_start && plan_.amplified) return draw();  // only a random selection amplifies a phase from its start
   return std::nullopt;
 }
 
@@ -242,7 +242,8 @@ std::optional<EpochRecord> Optimizer::end_epoch() {
                          .selection_case = options_.selection.selection_case,
                          .threshold = options_.selection.threshold,
                          .factor = static_cast<float>(plan_.factor)};
-  measures_ = Tensor::empty(*backend_, measures_.shape(), DType::kF64);  // the record keeps the last ones
+  measures_ =
+      Tensor::empty(*backend_, measures_.shape(), DType::kF64);  // new memory: the last record keeps the old tensor
   backend_->measure_layers(arena_.arena(), options_.sgd.granularity, measures_);
   const Shape layers = {measures_.shape()[1]};
   backend_->select_layers(measures_, params, factors_.view(layers));

@@ -3,7 +3,7 @@
 //   state.begin_epoch(e); begin_epoch(e);
 //   for each batch { begin_step(); forward; loss.backward(); step(); backend.advance_step(state, images) }
 //   end_epoch();
-// Nothing in it waits for the device, until somebody reads an EpochRecord.
+// It never waits for the device; only EpochRecord::read() does.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +21,8 @@
 
 namespace gradamp {
 
-/// Where the factor comes in: at the layer's update ([IGA] eq. 3), or at the gradient that arrives at its output, so
-/// that everything upstream sees it too and layers without parameters can be selected ([GA]).
+/// What the factor multiplies: the gradient in the layer's update ([IGA] eq. 3), or the gradient that arrives at the
+/// layer's output. The latter also scales everything upstream, and allows layers without parameters ([GA]).
 enum class Placement { kUpdate, kBackprop };
 
 /// Options that the settings of a run (tools/settings) have with the same name, type and default: they inherit these.
@@ -52,26 +52,26 @@ struct LayerReport {
   std::string name;
   LayerType type = LayerType::kConv;
   std::int64_t count = 0;  // parameters; 0 for a ReLU
-  // Absent where nothing was measured: random selection, and layers without parameters.
+  // Absent if nothing was measured: random selection, and layers without parameters.
   std::optional<double> g, g_prime, normalized_g, normalized_g_prime;
-  bool selected = false;  // from now on: after a measured epoch, from the beginning of a randomly drawn one
-  float factor = 1;       // the phase's where selected, else 1
+  bool selected = false;  // measured: for the epochs after this one; random: from this epoch on
+  float factor = 1;       // the phase's if selected, else 1
 };
 
-/// What one selection was made from and came to. Has its own tensors, so it may be read at any time later.
+/// The input and the result of one selection. It owns its tensors, so it can be read at any later time.
 class EpochRecord {
  public:
   struct Row {
     LayerReport report;
     std::size_t index = 0;  // in the tensors
   };
-  /// read() completes `rows` from marks, f32 (layers), which are not 1 where a layer is selected, and measures, f64
-  /// (kMeasureCount, layers), or an undefined tensor where nothing was measured.
+  /// `marks`, f32 (layers): not 1 for the selected layers. `measures`: f64 (kMeasureCount, layers), or undefined if
+  /// nothing was measured. read() completes `rows` from both.
   EpochRecord(const EpochPlan& plan, std::vector<Row> rows, Tensor measures, Tensor marks)
       : plan_(plan), rows_(std::move(rows)), measures_(std::move(measures)), marks_(std::move(marks)) {}
 
   int epoch() const { return plan_.epoch; }
-  /// Epochs in the sums: at s steps an epoch m = s * window_epochs(). 0 where nothing was measured.
+  /// Number of epochs accumulated in the sums; m = steps per epoch * window_epochs(). 0 if nothing was measured.
   int window_epochs() const { return plan_.window_epochs; }
   /// The layers that could be selected, in the network's order. Waits for the device.
   std::vector<LayerReport> read() const;
@@ -82,44 +82,44 @@ class EpochRecord {
   Tensor measures_, marks_;
 };
 
-/// About what G and G' come to over `iterations` independent, symmetric gradients: 1 / sqrt(m).
+/// Expected value of G and G' over `iterations` independent, symmetric gradients, about 1 / sqrt(iterations).
 double noise_floor(std::int64_t iterations);
 
 class Optimizer {
  public:
   /// Moves the parameters of `network` into its arena; `state` is the run's. Both, and the backend, must outlive it.
-  /// Error where the options do not fit together or select among no layers.
+  /// Error if the options contradict each other or there is no layer to select from.
   Optimizer(Module& network, const StepState& state, OptimizerOptions options);
 
   const ParameterArena& arena() const { return arena_; }
   const OptimizerOptions& options() const { return options_; }
   EpochPlan plan(int epoch) const { return plan_epoch(options_, epoch); }
 
-  /// Sets learning rate and factors and clears the sums as the epoch's plan says. Where it draws layers at random,
-  /// gives the record of it.
+  /// Sets the learning rate and the factors and clears the sums as the epoch's plan says. Returns a record if it draws
+  /// layers at random.
   std::optional<EpochRecord> begin_epoch(int epoch);
-  /// In place of begin_epoch, before the tensors of a checkpoint are copied into state_tensors(): prepares for the rest
-  /// of `epoch`, or where it is `finished`, for the begin_epoch of the next one. Epoch 0, finished: before the first.
+  /// Call it instead of begin_epoch, before a checkpoint's tensors are copied into state_tensors(). Prepares for the
+  /// rest of `epoch` or, if it is `finished`, for the begin_epoch of the next one. Epoch 0, finished: before the first.
   void resume_epoch(int epoch, bool finished);
 
-  /// Steps of one kind ask for the same operations, so that one recording serves them all.
+  /// Steps of one kind issue the same operations, so one recording serves them all.
   int step_kind() const { return (plan_.analyzed ? 1 : 0) + (scales_gradients_ ? 2 : 0); }
 
-  /// Before a step's forward.
+  /// Call it before a step's forward.
   void begin_step();
-  /// After its backward: statistics and update in one operation of the backend. Error where begin_step() did not come
-  /// before, since the gradient would be added to that of the step before.
+  /// Call it after the step's backward: statistics and update in one operation of the backend. Error if begin_step()
+  /// was not called for this step, since the gradient would then be added to the previous one.
   void step();
 
-  /// Where the epoch's plan says so, measures and selects, for the epochs to come, and gives the record of it.
+  /// If the epoch's plan says so, measures and selects for the next epochs, and returns the record.
   std::optional<EpochRecord> end_epoch();
 
-  /// Everything that the epochs to come depend on, apart from the weights, to be written and read in place bit for bit:
-  /// momentum, factors, the last measures, and the sums while they are in use.
+  /// All state that later epochs depend on except the weights: momentum, factors, the last measures, and the sums while
+  /// they are in use. Checkpoints read and write these tensors in place, bit for bit.
   std::vector<NamedBuffer> state_tensors() const;
 
  private:
-  /// A layer that can be selected. Those with parameters have their place in the arena as their index in the factors.
+  /// A layer that can be selected. For one with parameters, `index` is also its index in the arena's layers.
   struct Candidate {
     std::string name;
     LayerType type;
@@ -140,9 +140,9 @@ class Optimizer {
   Backend* backend_;
   std::vector<Candidate> candidates_;  // in the network's order
   Tensor factors_;                     // f32 (layers with parameters, then with `backprop` ReLUs)
-  Tensor update_factors_;              // f32 (layers with parameters): what sgd_step gets
+  Tensor update_factors_;              // f32 (layers with parameters): those that sgd_step gets
   Tensor candidate_places_;            // i32: their indices
-  Tensor measures_;                    // f64 (kMeasureCount, layers with parameters), of the last analysed epoch
+  Tensor measures_;                    // f64 (kMeasureCount, layers with parameters), of the last analyzed epoch
   EpochPlan plan_;
   bool sums_in_use_ = false;
   bool step_has_begun_ = false;

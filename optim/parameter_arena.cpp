@@ -12,7 +12,7 @@ std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-/// Lays out one layer from element `begin` of the arena on.
+/// Lays out one layer from element `begin` of the arena.
 ArenaLayer lay_out(const NamedLayer& named, std::int64_t begin) {
   const std::vector<NamedParameter> own = named.layer->own_trained_parameters();
   ArenaLayer layer{
@@ -30,7 +30,7 @@ ArenaLayer lay_out(const NamedLayer& named, std::int64_t begin) {
   }
   layer.range.begin = begin;
   layer.range.end = round_up(end, kArenaChunk);
-  // The neuron view is of a weight and at most a bias: of other layers there is none.
+  // Only layers with a weight and at most a bias have a neuron view.
   const Shape& weight = own[0].variable.shape();
   const bool has_bias = own.size() == 2;
   if (own.size() > 2 || weight.rank() == 0 || (has_bias && own[1].variable.shape() != Shape{weight[0]})) return layer;

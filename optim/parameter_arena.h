@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// ParameterArena: every parameter of a network in one flat allocation (and so are gradients, momentum and the sums of
-// the statistics), with a table of the layers, so that the optimizer is one kernel over everything.
+// ParameterArena: all parameters of a network in one flat allocation, with a table of the layers. Gradients, momentum
+// and the sums of the statistics have the same layout, so one kernel updates everything.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace gradamp {
 
-/// A parameter's place in the arena.
+/// A parameter's range in the arena.
 struct ArenaParameter {
   std::string name;  // "layer1.0.conv1.weight"
   Variable variable;
@@ -20,13 +20,13 @@ struct ArenaParameter {
   std::int64_t count = 0;
 };
 
-/// A layer with parameters. Its place in ParameterArena::layers() is its index in factors and measures.
+/// A layer with parameters. Its index in ParameterArena::layers() is its index in factors and measures.
 struct ArenaLayer {
   std::string name;  // "layer1.0.conv1"
   LayerType type = LayerType::kConv;
   Layer* layer = nullptr;  // the network's
   LayerRange range;
-  std::vector<ArenaParameter> parameters;  // a weight and perhaps a bias, or a layer's own
+  std::vector<ArenaParameter> parameters;  // a weight and at most a bias, or those of your own layer
 };
 
 /// Elements; 64 bytes of float32.
@@ -34,22 +34,22 @@ inline constexpr std::int64_t kArenaAlignment = 16;
 
 class ParameterArena {
  public:
-  /// Moves the parameters of `network` into an arena, values unchanged; the network must outlive it, and belongs to one
-  /// arena at most. Error where there is no parameter, or one that is not frozen and belongs to no Layer, since it
-  /// would not be trained.
+  /// Moves the parameters of `network` into an arena, values unchanged. The network must outlive the arena and can
+  /// belong to only one. Error if there is no parameter, or if a parameter is not frozen and belongs to no Layer, since
+  /// it would not be trained.
   explicit ParameterArena(Module& network);
 
   const Arena& arena() const { return arena_; }
   const std::vector<ArenaLayer>& layers() const { return layers_; }
-  /// n of all layers: trained elements, without padding.
+  /// Number of trained elements of all layers, without padding.
   std::int64_t parameter_count() const;
 
-  /// Before a step's backward: forgets the gradients.
+  /// Call it before a step's backward: marks all gradients as not received.
   void begin_step() const;
-  /// After it: zeros for the parameters that received no gradient.
+  /// Call it after the backward: zeros the gradients that were not received.
   void finish_gradients() const;
 
-  /// Allocates the sums, zeroed, where there are none of this granularity yet.
+  /// Allocates the sums, zeroed, unless they exist with this granularity.
   void enable_statistics(Granularity granularity);
   void clear_sums() const;
 

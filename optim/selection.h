@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which layers are amplified: by a measure of their gradients ([IGA] 3.3-3.6) or at random ([GA]).
+// The selection of the layers to amplify: by a measure of their gradients ([IGA] 3.3-3.6) or at random ([GA]).
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@ namespace gradamp {
 
 enum class SelectionMethod {
   kNone,     // no layer: plain SGD with the strategy's learning rates
-  kMeasure,  // at the end of an analysed epoch, by the threshold
+  kMeasure,  // at the end of an analyzed epoch, by the threshold
   kRandom,   // at the start of each amplifying phase, which is amplified from its first epoch on
 };
 
@@ -23,14 +23,14 @@ struct SelectionOptions {
   // kMeasure.
   LayerMeasure measure = kGPrime;  // kG or kGPrime
   SelectionCase selection_case = SelectionCase::kOneSided;
-  double threshold = 1.0;  // of the normalised value; strictly above it is selected
+  double threshold = 1.0;  // of the normalized value; selected if strictly above
 
   // kRandom.
   double fraction = 0.5;  // of the layers of these types
   std::vector<LayerType> types{1, LayerType::kConv};
   std::uint64_t seed = 0;
 
-  /// Error where an option that the method uses is out of range.
+  /// Error if an option that the method uses is out of range.
   void validate() const;
 };
 

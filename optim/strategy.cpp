@@ -14,7 +14,7 @@ namespace {
 constexpr const char* kGrammar =
     "expected phases end_epoch:learning_rate[:factor] such as '50:0.1, 100:0.1:2, 150:0.01', or params_1 or params_2";
 
-/// The whole of `text` as a number; false where it is none.
+/// Parses the whole of `text` as a number; false if it is none.
 template <typename T>
 bool read_number(std::string_view text, T& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -27,7 +27,7 @@ std::string_view trim(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
 }
 
-/// The part of `text` before the first `separator`, which is taken off it together with the separator.
+/// Returns the part of `text` before the first `separator`, and removes both from `text`.
 std::string_view take_until(std::string_view& text, char separator) {
   const std::size_t place = text.find(separator);
   const std::string_view head = trim(text.substr(0, place));
@@ -90,7 +90,7 @@ EpochPlan Strategy::plan(int epoch) const {
   }
   plan.amplified = true;
   if (reselect_every == 0) return plan;
-  const int place = (epoch - first - 1) % reselect_every;  // in its window, from 0
+  const int place = (epoch - first - 1) % reselect_every;  // epoch's index in its window
   const int window_end = epoch - place + reselect_every - 1;
   plan.analyzed = window_end < phase.end_epoch;
   plan.clear_sums = plan.analyzed && place == 0;

@@ -17,7 +17,7 @@ namespace {
 constexpr std::string_view kPrefix = "gradamp.";
 constexpr const char* kFormat = "gradamp checkpoint 1";
 
-/// The run's tensors beside the weights.
+/// The run's tensors except the network's.
 std::vector<NamedBuffer> run_tensors(const CheckpointState& state) {
   std::vector<NamedBuffer> tensors = state.optimizer.state_tensors();
   tensors.push_back({"counters", state.state.counters});
@@ -106,14 +106,15 @@ void CheckpointFile::restore_beginning(const CheckpointState& state) const {
         position_.epoch);
   state.optimizer.resume_epoch(position_.epoch, true);
   std::vector<NamedBuffer> tensors = run_tensors(state);
-  // Nothing has been selected: both are as they were made. With the placement backprop their sizes may differ.
+  // Neither run has selected layers: both tensors have their initial values. With placement backprop the sizes may
+  // differ.
   std::erase_if(tensors, [](const NamedBuffer& tensor) {
     return tensor.name == "gradamp.optimizer.factors" || tensor.name == "gradamp.optimizer.measures";
   });
   restore(state, tensors);
 }
 
-/// On another kind of device the bits differ anyway. Files of release 0.1.0 have no version: theirs is 1.
+/// Between kinds of devices the bits differ anyway. Files of release 0.1.0 have no version: it is 1.
 void CheckpointFile::check_version(const CheckpointState& state) const {
   const auto found = file_.metadata().find("numerics");
   const std::string text =

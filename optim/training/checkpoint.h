@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A training run in one safetensors file: the weights and running statistics under PyTorch's names, and under
-// "gradamp." everything else that the steps to come depend on. Equal states give equal bytes.
+// "gradamp." all other state that later steps depend on. Equal states give equal bytes.
 #pragma once
 
 #include <filesystem>
@@ -12,39 +12,39 @@
 
 namespace gradamp {
 
-/// What a checkpoint is of: the live objects of a run.
+/// The live objects of a run whose state a checkpoint stores.
 struct CheckpointState {
   Module& network;
   Optimizer& optimizer;
   const StepState& state;
 };
 
-/// Where a run is. Epoch 0, finished: before the first.
+/// The position of a run. Epoch 0, finished: before the first.
 struct CheckpointPosition {
   int epoch = 0;
-  bool epoch_finished = true;  // else inside it, behind the images that StepState tells of
+  bool epoch_finished = true;  // else inside the epoch, at StepState's position
 };
 
-/// Writes `path` whole or not at all, and keeps the checkpoint before as `path`.previous. `epoch_finished`: the
+/// Writes `path` whole or not at all, and keeps the previous checkpoint as `path`.previous. `epoch_finished`: the
 /// position is the end of the epoch in state.counters, not inside it. `settings`: what determines the numbers, as text.
 void save_checkpoint(const std::filesystem::path& path, const CheckpointState& state, bool epoch_finished,
                      const std::string& settings, FileSystem& file_system);
 
-/// A checkpoint that was read, and is known to be whole.
+/// A checkpoint that has been read and verified.
 class CheckpointFile {
  public:
-  /// Error with the reason where it cannot be read, is damaged, or is no checkpoint of a run.
+  /// Error with the reason if the file cannot be read, is damaged, or is no checkpoint of a run.
   CheckpointFile(std::filesystem::path path, FileSystem& file_system);
 
   const std::filesystem::path& path() const { return path_; }
   const CheckpointPosition& position() const { return position_; }
-  /// As given to save_checkpoint.
+  /// The text that was given to save_checkpoint.
   const std::string& settings() const { return settings_; }
 
-  /// Restores everything bit for bit, or throws Error with the reason and restores nothing: also where the file is of
-  /// the same kind of device with another numerics version (core/numerics.h).
+  /// Restores everything bit for bit, or throws Error with the reason and restores nothing. Also an Error: the file is
+  /// from the same kind of device with another numerics version (core/numerics.h).
   void restore(const CheckpointState& state) const;
-  /// The same without what layers were selected: `state` is of a run that has selected none so far, as this has not.
+  /// Like restore(), without the selected layers: neither the run of `state` nor that of the file has selected any yet.
   void restore_beginning(const CheckpointState& state) const;
 
  private:
@@ -57,7 +57,7 @@ class CheckpointFile {
   std::string settings_;
 };
 
-/// Only the weights and running statistics, of a checkpoint or of any safetensors file with PyTorch's names.
+/// Loads only the weights and running statistics, from a checkpoint or any safetensors file with PyTorch's names.
 void load_weights(const std::filesystem::path& path, Module& network, FileSystem& file_system = real_file_system());
 
 }  // namespace gradamp

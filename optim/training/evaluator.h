@@ -13,7 +13,7 @@
 
 namespace gradamp {
 
-/// `logits`, what a network gave for `images` images. Error unless there is one for each image and class.
+/// Returns `logits`, a network's output for `images` images. Error unless there is one for each image and class.
 const Variable& checked_logits(const Variable& logits, std::int64_t images, int classes);
 
 /// Error unless the images of `data` are as large as `network` needs them (Module::min_image_size).
@@ -25,13 +25,13 @@ struct Evaluation {
   std::int64_t images = 0;
 };
 
-/// Evaluates a network on all of a dataset, again and again: what it asks of the device is recorded once.
+/// Evaluates a network on a whole dataset, repeatedly: the operations are recorded once.
 class Evaluator {
  public:
   /// `network` and `data` must outlive it. Error if the images are too small for the network.
   Evaluator(Module& network, const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size);
   Evaluation run();
-  /// What the network gives for every image, before the softmax: (images, classes), row by row.
+  /// The network's logits for every image: (images, classes), row-major.
   std::vector<float> outputs();
 
  private:
@@ -43,7 +43,7 @@ class Evaluator {
   std::int64_t batch_size_;
   StepState state_;
   Tensor order_;
-  std::map<std::int64_t, std::unique_ptr<Recording>> batches_;  // by their size: the last may be smaller
+  std::map<std::int64_t, std::unique_ptr<Recording>> batches_;  // by batch size: the last batch may be smaller
 };
 
 }  // namespace gradamp

@@ -14,7 +14,7 @@
 namespace gradamp {
 namespace {
 
-/// On a GPU, whose time a poll takes a little of.
+/// On a GPU, where each poll costs some time.
 constexpr std::int64_t kStepsPerPoll = 8;
 
 class Stopwatch {
@@ -150,7 +150,7 @@ bool Trainer::train_epoch(int epoch) {
   return done == count;
 }
 
-/// Takes the reports that have arrived, or waits for all of them.
+/// Takes the reports that have arrived or, with `wait`, waits for all of them.
 void Trainer::drain_reports(int epoch, std::int64_t first, double seconds, bool wait) {
   const Stopwatch watch;
   while (const std::optional<StepReport> report = steps_.next_report(wait)) {
@@ -238,7 +238,7 @@ void Trainer::restore(const CheckpointFile& file, RestoreFunction function) {
   try {
     (file.*function)(checkpoint_state());
   } catch (...) {
-    optimizer_.resume_epoch(position_.epoch, position_.epoch_finished);  // it was prepared for the file's epoch
+    optimizer_.resume_epoch(position_.epoch, position_.epoch_finished);  // undo what the failed load prepared
     throw;
   }
   position_ = file.position();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Trainer: the training loop, from a module and data to a trained network, on one device. It owns the order of things:
-// an epoch's beginning, its steps, its end and its evaluation, so that none can be forgotten.
+// Trainer: the training loop, from a module and data to a trained network, on one device. It owns the order of an
+// epoch's beginning, steps, end and evaluation, so that none is forgotten.
 //
 //   const auto backend = make_backend(Device{});
 //   const StepState state = make_step_state(*backend, 1);
@@ -11,8 +11,8 @@
 //   Trainer trainer(network, state, upload_training_data(*backend, train, test), options);
 //   trainer.run();
 //
-// Within an epoch the host asks for steps and does not wait for them. One thread calls a Trainer; another one
-// may set the stop flag. A Trainer, its network and its data are on one device.
+// Within an epoch the host issues steps and does not wait for them. One thread calls a Trainer; another thread may set
+// the stop flag. A Trainer, its network and its data are on one device.
 #pragma once
 
 #include <atomic>
@@ -34,8 +34,8 @@ namespace gradamp {
 struct TrainerOptions {
   std::int64_t batch_size = 128;        // images; an epoch's last batch may be smaller
   std::int64_t evaluation_batch = 500;  // images; changes speed and memory only
-  OptimizerOptions optimizer;           // with the strategy, which says how many epochs there are
-  /// Checked before each step: once it is true, run() returns after the steps that were issued.
+  OptimizerOptions optimizer;           // its strategy sets the number of epochs
+  /// Checked before each step: once it is true, run() returns after the issued steps.
   const std::atomic<bool>* stop = nullptr;
   /// What determines the numbers, written to checkpoints and compared when one is loaded; of a JSON object the message
   /// names the values that differ. Empty: these options, the augmentation, and the number and shape of the images as a
@@ -43,21 +43,20 @@ struct TrainerOptions {
   std::string settings;
 };
 
-/// Functions that are called while run() trains, each if it is set, by the thread that called run(). They may call
-/// save() and evaluate().
+/// Functions that run() calls, if set, on the thread that called run(). They may call save() and evaluate().
 struct TrainerCallbacks {
   std::function<void(const StepProgress&)> on_step;  // on a GPU about every eighth step
   std::function<void(const SelectionSummary&)> on_selection;
   std::function<void(const EpochSummary&)> on_epoch;
 };
 
-/// The loss or a gradient was not finite, or a label no class, which makes the loss so. No parameter has changed since
-/// that step.
+/// The loss or a gradient was not finite, or a label was no class, which makes the loss a NaN. No parameter has changed
+/// since that step.
 class NotFinite : public Error {
  public:
   NotFinite(int epoch, std::int64_t step);
   int epoch() const { return epoch_; }
-  /// Of the run, from 1.
+  /// The step of the run, from 1.
   std::int64_t step() const { return step_; }
 
  private:
@@ -75,23 +74,23 @@ class Trainer {
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
-  /// Trains on from position() to the end of `last_epoch`, or where that is 0, of the strategy's last. False where the
-  /// stop flag ended it before. NotFinite where the loss or a gradient is not finite, after which only load() goes on;
-  /// OutOfMemory or Error, with a size that fits, where the device's memory does not suffice.
+  /// Trains from position() to the end of `last_epoch`, or of the strategy's last epoch if `last_epoch` is 0. Returns
+  /// false if the stop flag ended it early. NotFinite if the loss or a gradient is not finite; only load() can continue
+  /// after that. OutOfMemory or Error, with a batch size that fits, if the device has too little memory.
   bool run(int last_epoch = 0);
 
   const CheckpointPosition& position() const { return position_; }
   /// Whether the strategy's last epoch is done.
   bool finished() const { return position_.epoch_finished && position_.epoch >= epochs(); }
   int epochs() const { return options_.optimizer.strategy.epochs(); }
-  /// Of a whole epoch.
+  /// Steps of a whole epoch.
   std::int64_t steps_per_epoch() const;
 
-  /// Writes everything that the steps to come depend on: `path` whole or not at all; the file before is kept as
+  /// Writes all state that later steps depend on to `path`, whole or not at all; the previous file is kept as
   /// `path`.previous. Error after NotFinite, until load().
   void save(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
   /// Resumes from a checkpoint, bit for bit as if the run had never been interrupted. Error, with nothing changed, if
-  /// it is damaged, or of other settings, another network or another numerics version.
+  /// it is damaged, or if its settings, network or numerics version differ.
   void load(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
   void load(const CheckpointFile& file);
   /// The same, whatever the settings in the file: the caller has compared them.
@@ -100,9 +99,9 @@ class Trainer {
   /// one.
   void load_beginning(const CheckpointFile& file);
 
-  /// On the test images.
+  /// Evaluates on the test images.
   Evaluation evaluate() { return evaluator_.run(); }
-  /// On the validation images; nothing if the data have none.
+  /// Evaluates on the validation images; nothing if the data have none.
   std::optional<Evaluation> evaluate_validation();
 
   const Optimizer& optimizer() const { return optimizer_; }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a training loop tells of its steps, epochs and selections.
+// What a training loop reports about its steps, epochs and selections.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +10,10 @@
 
 namespace gradamp {
 
-/// Where a run stands, for the progress display.
+/// The progress of a run, for the display.
 struct StepProgress {
   int epoch = 0, epochs = 0;
-  std::int64_t images = 0, images_per_epoch = 0;  // done and in all, this epoch
+  std::int64_t images = 0, images_per_epoch = 0;  // of this epoch: done, and all
   double loss = 0, accuracy = 0;                  // mean over this epoch's images so far; accuracy in [0, 1]
   double images_per_second = 0;
   double seconds_left = 0;  // of the run
@@ -25,13 +25,13 @@ struct EpochSummary {
   double learning_rate = 0;
   double train_loss = 0, train_accuracy = 0;  // over the augmented images, while training
   double test_loss = 0, test_accuracy = 0;
-  std::optional<double> validation_loss, validation_accuracy;  // where images are held out for it
+  std::optional<double> validation_loss, validation_accuracy;  // if images are held out for validation
   double seconds = 0;                                          // training and evaluation
   double images_per_second = 0;                                // in training
   bool analyzed = false, amplified = false;
 };
 
-/// G, G' and the selection of every layer: at the end of an epoch that was analyzed, or at the beginning of one whose
+/// G, G' and the selection of every layer: at the end of an analyzed epoch, or at the beginning of an epoch whose
 /// layers are drawn at random.
 struct SelectionSummary {
   int epoch = 0;

@@ -49,11 +49,11 @@ void TrainingSteps::run(std::int64_t count) {
   }
 }
 
-/// Everything of a step: what is recorded.
+/// All work of a step: the part that is recorded.
 void TrainingSteps::compute(std::int64_t count) const {
   const Batch batch = gather_batch(data_.images, data_.labels, order_, count, state_, gather_);
   optimizer_.begin_step();
-  // The logits' handle goes before the backward, so that their graph is released as it is walked.
+  // The logits' handle ends before the backward, so that backward() can release their graph as it walks it.
   const Variable loss = softmax_cross_entropy(
       checked_logits(network_.forward(Variable(batch.images), Mode::kTraining), count, data_.classes), batch.labels,
       state_);
@@ -62,7 +62,7 @@ void TrainingSteps::compute(std::int64_t count) const {
   backend_.advance_step(state_, count);
 }
 
-/// Bytes that steps of `count` images hold beside what is in use without them.
+/// Memory in bytes that a step of `count` images needs beyond what is in use without it.
 std::int64_t TrainingSteps::step_memory(std::int64_t count) const {
   const std::unique_ptr<Recording> step = backend_.record([this, count] { compute(count); });
   backend_.release_unused_memory();
@@ -71,8 +71,8 @@ std::int64_t TrainingSteps::step_memory(std::int64_t count) const {
   return static_cast<std::int64_t>(use.held - use.in_use);
 }
 
-/// About the most images of a step that the memory suffices for, or 0. A step's memory is a constant and so much an
-/// image: two small steps tell both. They change weights and statistics, so the run is over.
+/// Approximate number of images per step that the memory allows, or 0. A step's memory is a constant plus a multiple of
+/// its images, and two small steps determine both. They change weights and statistics, so the run cannot continue.
 std::int64_t TrainingSteps::largest_batch() {
   steps_.clear();
   try {
@@ -83,7 +83,7 @@ std::int64_t TrainingSteps::largest_batch() {
     backend_.release_unused_memory();
     const MemoryUse use = backend_.memory_use();
     const double available = static_cast<double>(use.held - use.in_use + use.free);
-    constexpr double kUsable = 0.95;  // a graph's own needs, and an epoch's last, smaller step
+    constexpr double kUsable = 0.95;  // the rest: a graph's own memory, and an epoch's last, smaller step
     const auto images = static_cast<std::int64_t>((kUsable * available - constant) / an_image);
     return std::clamp<std::int64_t>(images > 8 ? images / 8 * 8 : images, more, batch_size_ - 1);
   } catch (const OutOfMemory&) {

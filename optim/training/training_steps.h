@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// TrainingSteps: the steps of an epoch on the device, recorded once and replayed, and what they report to the host
-// without waiting.
+// TrainingSteps: the steps of an epoch on the device, recorded once and replayed, and their reports to the host, which
+// does not wait for them.
 #pragma once
 
 #include <cstdint>
@@ -15,30 +15,30 @@
 
 namespace gradamp {
 
-/// What the device had done when it was polled.
+/// The device's progress at a poll.
 struct StepReport {
-  std::int64_t position = 0;         // images of the epoch done
+  std::int64_t position = 0;         // images of the epoch that are done
   double loss_sum = 0, correct = 0;  // over these images
   std::int64_t first_bad_step = 0;   // 1 + the step of the run whose loss or gradient was not finite; 0: none
 };
 
 class TrainingSteps {
  public:
-  /// Steps of up to `batch_size` of the images `data`, prepared as `gather` says. All must outlive it; `state` is the
-  /// run's, its seed that of the order. Error unless 1 <= batch_size.
+  /// Steps of up to `batch_size` images of `data`, prepared by the rules of `gather`. All arguments must outlive it;
+  /// `state` is the run's, and its seed draws the order. Error unless batch_size >= 1.
   TrainingSteps(const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size, const StepState& state,
                 Module& network, Optimizer& optimizer);
 
-  /// Before an epoch's first step, or the first one after a resumption: draws its order, and drops reports of the steps
-  /// before that nobody took.
+  /// Call it before the first step of an epoch, or the first one after a resumption: draws the epoch's order, and drops
+  /// reports of earlier steps that were not taken.
   void begin_epoch(int epoch);
-  /// Asks the device for a step of `count` images; does not wait. OutOfMemory where its memory does not
-  /// suffice, with a batch size that would fit.
+  /// Issues a step of `count` images; does not wait. If the device has too little memory, OutOfMemory with a batch size
+  /// that would fit.
   void run(std::int64_t count);
 
   /// Begins to read the counters and metrics after the steps issued so far; the reports arrive in this order.
   void poll();
-  /// The next report, where it has arrived, or with `wait` where there is one at all.
+  /// The next report if it has arrived; with `wait`, waits for it. Nothing if no report is pending.
   std::optional<StepReport> next_report(bool wait);
 
  private:
@@ -58,7 +58,7 @@ class TrainingSteps {
   Optimizer& optimizer_;
   Backend& backend_;
   Tensor order_;
-  /// By the images of a step and its kind (Optimizer::step_kind).
+  /// By the number of images of a step and its kind (Optimizer::step_kind).
   std::map<std::pair<std::int64_t, int>, std::unique_ptr<Recording>> steps_;
   std::deque<Poll> polls_;
 };

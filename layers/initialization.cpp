@@ -9,7 +9,7 @@
 namespace gradamp {
 namespace {
 
-/// A standard normal number by the method of Box and Muller.
+/// Draws a standard normal number by the Box-Muller method.
 float draw_normal(PhiloxSequence& random) {
   const double radius = std::sqrt(-2.0 * std::log(1.0 - double{random.uniform()}));
   return static_cast<float>(radius * std::cos(2.0 * std::numbers::pi * double{random.uniform()}));

@@ -30,13 +30,13 @@ class ReLU final : public Layer {
   Variable forward(const Variable& x, Mode mode) override;
 };
 
-/// Over the last dimension's channels; buffers running_mean, running_var.
+/// Normalizes over the channels of the last dimension; buffers running_mean, running_var.
 class BatchNorm final : public Layer {
  public:
   BatchNorm(Backend& backend, std::int64_t channels, BatchNormParams params = {});
   LayerType type() const override { return LayerType::kBatchNorm; }
   Variable forward(const Variable& x, Mode mode) override { return forward(x, mode, nullptr); }
-  /// [relu](batch norm of x [+ residual]): one fused operation, unless the gradient of one of the layers is scaled.
+  /// [relu](batch norm of x [+ residual]): one fused operation, unless a gradient of one of the layers is scaled.
   Variable forward(const Variable& x, Mode mode, ReLU* relu, const Variable& residual = {});
 
  private:
@@ -73,14 +73,14 @@ class AvgPool2d final : public Module {
   Pool2dParams params_;
 };
 
-/// (N, ...) to (N, product of the rest): before a linear layer.
+/// (N, ...) to (N, product of the other extents): before a linear layer.
 class Flatten final : public Module {
  public:
   Variable forward(const Variable& x, Mode) override { return flatten(x); }
 };
 
-/// Drops out in training only; `state` is the run's, for its random numbers. Each dropout of a network has another
-/// substream.
+/// Zeros elements in training only. `state` is the run's; its counters key the random numbers. Each dropout of a
+/// network needs its own substream.
 class Dropout final : public Module {
  public:
   Dropout(DropoutParams params, StepState state) : params_(params), state_(std::move(state)) {}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A module owns parameters, buffers and other modules under the names that PyTorch's CIFAR networks give them, and
-// computes its output from its input.
+// A module owns parameters, buffers and other modules, with the names of PyTorch's CIFAR networks, and computes its
+// output from its input.
 #pragma once
 
 #include <array>
@@ -20,8 +20,8 @@
 
 namespace gradamp {
 
-/// A kind of layer that can be amplified ([GA], [IGA]), by the name that tables, logs and settings have for it. Own
-/// layers have own names.
+/// A kind of layer that can be amplified ([GA], [IGA]), with its name in tables, logs and settings. Your own layers
+/// have their own names.
 class LayerType {
  public:
   static const LayerType kConv, kBatchNorm, kRelu, kLinear;  // "conv", "bn", "relu", "linear"
@@ -51,7 +51,7 @@ inline constexpr LayerType LayerType::kLinear{"linear"};
 
 inline const char* name_of(const LayerType& type) { return type.name(); }
 
-/// Training uses a batch's own statistics and drops out; evaluation does neither.
+/// Training uses the batch's statistics and applies dropout; evaluation does neither.
 enum class Mode { kTraining, kEvaluation };
 
 /// A trained tensor. Convolution filters are (K, R, S, C) here and (K, C, R, S) in files.
@@ -60,13 +60,13 @@ struct NamedParameter {
   Variable variable;
 };
 
-/// A tensor that is kept but not trained.
+/// A tensor that is part of the state but not trained.
 struct NamedBuffer {
   std::string name;
   Tensor tensor;
 };
 
-/// A scale of the gradient that arrives at a layer's output: placement `backprop` of [GA]. Undefined factors: none.
+/// Scales the gradient that arrives at a layer's output: placement `backprop` of [GA]. Undefined factors: no scaling.
 struct GradScale {
   Tensor factors;  // f32 (layers)
   std::int64_t index = 0;
@@ -92,17 +92,17 @@ class Module {
   /// under its first name: what it owns is trained, counted and saved once.
   void for_each(const std::function<void(const std::string& name, Module& module)>& visit);
 
-  /// Every parameter (buffer) here and below, with its dotted name, in PyTorch's order.
+  /// All parameters (buffers) of this module and those below it, with dotted names, in PyTorch's order.
   std::vector<NamedParameter> named_parameters();
   std::vector<NamedBuffer> named_buffers();
 
-  /// This module and all below it are no longer trained: their parameters stay as they are, have no gradient statistics
-  /// and are never selected. Checkpoints have them still. (Running statistics of batch norms are updated as before.)
-  /// Call it before an optimizer is made.
+  /// Stops the training of this module and all modules below it: their parameters keep their values, have no gradient
+  /// statistics and are never selected. Checkpoints still contain them. (Running statistics of batch norms are updated
+  /// as before.) Call it before an optimizer is made.
   void freeze();
 
-  /// What `parameter`, one of this module's own, begins with, drawn from `random`; nothing: by the rule of
-  /// layers/initialization.h.
+  /// The initial values of `parameter`, one of this module's own, drawn from `random`. Nothing: the rule of
+  /// layers/initialization.h applies.
   virtual std::optional<std::vector<float>> initial_values(const NamedParameter& parameter,
                                                            PhiloxSequence& random) const {
     (void)parameter, (void)random;
@@ -115,9 +115,9 @@ class Module {
   const std::vector<NamedBuffer>& own_buffers() const { return buffers_; }
 
  protected:
-  /// Zeros of this shape, trained. Error where the module has something of this name.
+  /// A trained parameter of zeros. Error if the module already has something of this name.
   Variable add_parameter(const std::string& name, Backend& backend, const Shape& shape);
-  /// An f32 tensor that is kept. Error where the module has something of this name.
+  /// Adds an f32 tensor to the state. Error if the module already has something of this name.
   Tensor add_buffer(const std::string& name, Tensor tensor);
   template <typename M>
   std::shared_ptr<M> add_module(const std::string& name, std::shared_ptr<M> module) {
@@ -137,13 +137,13 @@ class Module {
   std::vector<std::pair<std::string, std::shared_ptr<Module>>> children_;
 };
 
-/// A module that can be amplified: convolution, batch norm, linear (with parameters), ReLU (without), and layers of
-/// one's own, with parameters of any number, names and shapes. Every trained parameter belongs to a Layer.
+/// A module that can be amplified: convolution, batch norm, linear (with parameters), ReLU (without), and your own
+/// layers, with parameters of any number, names and shapes. Every trained parameter belongs to a Layer.
 class Layer : public Module {
  public:
   virtual LayerType type() const = 0;
-  /// Set by the optimizer for placement `backprop`: a layer's forward returns grad_scale().apply(y), or the placement
-  /// has no effect on it.
+  /// Set by the optimizer for placement `backprop`. A layer's forward must return grad_scale().apply(y), or the
+  /// placement has no effect on the layer.
   void set_grad_scale(GradScale scale) { grad_scale_ = std::move(scale); }
   const GradScale& grad_scale() const { return grad_scale_; }
 
@@ -151,7 +151,7 @@ class Layer : public Module {
   GradScale grad_scale_;
 };
 
-/// A layer of a network, by its dotted name.
+/// A layer of a network with its dotted name.
 struct NamedLayer {
   std::string name;
   Layer* layer = nullptr;

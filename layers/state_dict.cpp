@@ -9,7 +9,7 @@
 namespace gradamp {
 namespace {
 
-/// (outer, a, b) to (outer, b, a).
+/// Transposes (outer, a, b) to (outer, b, a).
 std::vector<float> swap_inner(std::int64_t outer, std::int64_t a, std::int64_t b, const std::vector<float>& values) {
   std::vector<float> swapped(values.size());
   std::size_t at = 0;
@@ -24,7 +24,7 @@ std::vector<float> swap_inner(std::int64_t outer, std::int64_t a, std::int64_t b
 struct StateTensor {
   std::string name;
   Tensor tensor;
-  bool is_filter = false;  // of a convolution: the only ones whose layout differs
+  bool is_filter = false;  // of a convolution: only filters have another layout in PyTorch
 
   Shape shape() const { return is_filter ? pytorch_shape(tensor.shape()) : tensor.shape(); }
 };

@@ -17,7 +17,7 @@ struct NetworkOptions {
   int classes = 10;
   /// Probability of dropout before the classifier; 0: none.
   float dropout = 0.0f;
-  /// The run's state: dropout's random numbers depend on it.
+  /// The run's state, which keys the random numbers of dropout.
   StepState state;
   /// Channels of the images.
   std::int64_t in_channels = 3;
@@ -28,20 +28,19 @@ struct NetworkInfo {
   std::string description;
 };
 
-/// Every network: ours, small ones first, then those that were registered.
+/// All networks: ours, small ones first, then the registered ones.
 std::vector<NetworkInfo> networks();
 
-/// Makes a network on `backend`, its weights zero. It may keep the options' state for its dropouts.
+/// Makes a network on `backend` with zero weights. It may keep the options' state for its dropouts.
 using NetworkMaker = std::function<std::shared_ptr<Module>(Backend& backend, const NetworkOptions& options)>;
 
-/// Adds a network of one's own: from then on make_network and the whole program know it by its name, of letters,
-/// digits,
-/// '-', '_' and '.'. Call it before run_program, from one thread. Error where the name is another one's or no such
-/// name.
+/// Adds your own network: make_network and the whole program then know it by its name, which consists of letters,
+/// digits, '-', '_' and '.'. Call it before run_program, from one thread. Error if the name is taken or has other
+/// characters.
 void register_network(NetworkInfo info, NetworkMaker make);
 
-/// The network `name` with zero weights (see layers/initialization.h); an unknown name is an Error that lists the
-/// known.
+/// The network `name` with zero weights (see layers/initialization.h). Error for an unknown name, with the list of
+/// the known names.
 ///   vgg19                            K. Simonyan, A. Zisserman 2015, with batch norm after each convolution
 ///   resnet18, -34, -50, -101         K. He et al. 2016 with a 3x3 stem, stages of 64, 128, 256, 512 channels
 ///   resnet8, -20, -32, -56, -110     K. He et al. 2016 section 4.2: 16, 32, 64 channels, shortcuts without parameters

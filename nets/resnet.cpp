@@ -4,7 +4,7 @@
 namespace gradamp {
 namespace {
 
-/// conv1, bn1, ..., with a ReLU after each but the last, whose ReLU comes after the shortcut is added.
+/// conv1, bn1, ..., with a ReLU after each pair but the last. The last ReLU comes after the shortcut is added.
 class ResidualBlock final : public Module {
  public:
   ResidualBlock(Backend& backend, const ResNetShape& shape, std::int64_t in_channels, std::int64_t channels, int stride)

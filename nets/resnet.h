@@ -16,18 +16,18 @@ enum class BlockType {
 };
 
 enum class ShortcutType {
-  kProjection,  // 1x1 convolution + batch norm where the shape changes (option B)
+  kProjection,  // 1x1 convolution + batch norm if the shape changes (option B)
   kPadding,     // every second pixel and zero channels: no parameters (option A)
 };
 
 struct ResNetShape {
   BlockType block;
   ShortcutType shortcut;
-  std::vector<std::int64_t> channels;  // of each stage
-  std::vector<int> blocks;             // in each stage
+  std::vector<std::int64_t> channels;  // per stage
+  std::vector<int> blocks;             // per stage
 };
 
-/// conv1, bn1, layer1 ... layerN, linear.
+/// Modules: conv1, bn1, layer1 ... layerN, linear.
 class ResNet final : public Module {
  public:
   ResNet(Backend& backend, const ResNetShape& shape, const NetworkOptions& options);

@@ -10,7 +10,7 @@
 
 namespace gradamp {
 
-/// features.0 ... features.52 (convolution, batch norm, ReLU and pooling count), classifier.
+/// Modules: features.0 ... features.52 (convolutions, batch norms, ReLUs and poolings all count), classifier.
 class Vgg final : public Module {
  public:
   Vgg(Backend& backend, const NetworkOptions& options);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the emulator tells a checker of memory accesses. The race checker is one, in programs that link it.
+// The events that the emulator reports to a checker of memory accesses: the race checker, in programs that link it.
 #pragma once
 
 #include <cstddef>
@@ -15,20 +15,20 @@ class AccessObserver {
   virtual ~AccessObserver() = default;
 
   virtual void launch_begins() = 0;
-  /// Throws Error where the launch was found wrong.
+  /// Throws Error if the launch had findings.
   virtual void launch_ends() = 0;
   virtual void block_begins(BlockRunner& runner) = 0;
 
-  /// Every thread of the block has come to __syncthreads.
+  /// Every thread of the block has arrived at __syncthreads.
   virtual void block_barrier() = 0;
-  /// The `lanes` of a warp have come to __syncwarp.
+  /// The `lanes` of a warp have arrived at __syncwarp.
   virtual void warp_barrier(unsigned warp, std::uint32_t lanes) = 0;
   /// The thread has executed __threadfence.
   virtual void fence(const Thread& thread) = 0;
 
-  /// The emulator reads for a thread; `code` is where in the kernel.
+  /// The emulator reads memory for a thread; `code` is the instruction's address in the kernel.
   virtual void read(const Thread& thread, const void* address, std::size_t bytes, const void* code) = 0;
-  /// An asynchronous copy may land from now on, and has landed.
+  /// An asynchronous copy can complete at any time from now on (begins), and has completed (lands).
   virtual void copy_begins(const Thread& thread, void* address, std::size_t bytes, const void* code) = 0;
   virtual void copy_lands(const Thread& thread, void* address, std::size_t bytes, const void* code) = 0;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// CUDA's bfloat16. Conversions from and to it are explicit here; CUDA's compiler would take implicit ones too.
+// CUDA's bfloat16. Conversions from and to it are explicit here; nvcc also accepts implicit ones.
 #pragma once
 
 #include <bit>
@@ -9,7 +9,7 @@
 
 namespace gradamp::emulated {
 
-/// What shared memory holds is never constructed: the default constructor must do nothing.
+/// Objects in shared memory are never constructed, so the default constructor must do nothing.
 struct __nv_bfloat16 {
   std::uint16_t bits;
 
@@ -20,7 +20,7 @@ struct __nv_bfloat16 {
   explicit operator float() const { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
 
  private:
-  // To the nearest, ties to even; a NaN becomes CUDA's NaN.
+  // Rounds to nearest, ties to even; a NaN becomes CUDA's NaN.
   static std::uint16_t rounded(float value) {
     const auto word = std::bit_cast<std::uint32_t>(value);
     if ((word & 0x7FFFFFFFu) > 0x7F800000u) return 0x7FFF;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a BlockRunner says of threads that wait for each other in vain.
+// The messages of a BlockRunner about threads that wait for each other without end.
 #include <algorithm>
 #include <cstdlib>
 
@@ -71,7 +71,7 @@ void BlockRunner::report_awaited_return(const std::string& where, const Thread& 
   fail(fmt::format("returned, but {} waits for it in {} at {}", name_of(waiting), where, to_string(waiting.location)));
 }
 
-// Nobody can run, and not everybody has returned. Neighbours at the same place are told of together.
+// No thread is runnable, and not all have returned. The message groups neighboring threads at the same location.
 void BlockRunner::report_deadlock() {
   constexpr std::size_t kLongEnough = 1000;
   std::string message = "no thread can go on";

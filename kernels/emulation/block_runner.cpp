@@ -75,7 +75,7 @@ void BlockRunner::run(const emulated::uint3& block, const KernelCall& kernel) {
   throw Error(fmt::format("block ({},{},{}): {}", block.x, block.y, block.z, std::exchange(failure_, "")));
 }
 
-// Threads were left as they should begin by those of the block before: without a fiber, and nothing pending.
+// The threads of the previous block left their state as it must be at the beginning: no fiber, nothing pending.
 void BlockRunner::begin_threads() {
   const emulated::uint3& block = emulated::blockIdx;
   random_ = (config().seed + 1) * 0x9E3779B97F4A7C15u + block.x * 2654435761u + block.y * 40503u + block.z * 69069u;
@@ -89,7 +89,7 @@ void BlockRunner::begin_threads() {
   warp_ = choose(ready_warps_);
 }
 
-// What the threads hold is not destroyed: their stacks are simply used anew.
+// Objects on the threads' stacks are not destroyed; the stacks are reused.
 void BlockRunner::abandon_threads() {
   idle_.clear();
   for (const auto& fiber : fibers_) {
@@ -111,7 +111,7 @@ void BlockRunner::enter_fiber(void* runner) {
   self->run_threads();
 }
 
-// The life of a fiber: runs a thread to its end, then another one, or leaves for one that was waiting.
+// The main loop of a fiber: runs a thread to its end, then another one, or switches to a thread that was waiting.
 void BlockRunner::run_threads() {
   while (true) {
     Thread& thread = *starting_;
@@ -157,7 +157,7 @@ void BlockRunner::thread_returned(Thread& thread) {
     if (!allow_early_exit_) report_awaited_return("__syncthreads", threads_[barrier_.first]);
     if (barrier_.arrived == live_) release_barrier();
   }
-  // Copies that nobody waited for never arrive: their targets keep NaN.
+  // Copies that the thread did not wait for never complete: their targets keep NaN.
   copies_of(thread).pending.clear();
   thread.fiber = nullptr;
 }
@@ -177,7 +177,7 @@ bool BlockRunner::overflows_stack_at(const void* address) const {
   return std::any_of(fibers_.begin(), fibers_.end(), [&](const auto& fiber) { return fiber->overflows_at(address); });
 }
 
-// ---- whose turn it is ----
+// ---- the scheduler ----
 
 std::uint64_t BlockRunner::random() {  // xorshift
   random_ ^= random_ << 13;
@@ -202,7 +202,7 @@ inline void BlockRunner::wake(unsigned warp, std::uint32_t lanes) {
   ready_warps_ |= lane_bit(warp);
 }
 
-// Null where nobody can run.
+// Null if no thread is runnable.
 inline Thread* BlockRunner::pick_next() {
   if (ready_warps_ == 0) return nullptr;
   const bool switch_early = order_ == ThreadOrder::kShuffled && (random() >> 40) % 64 == 0;
@@ -228,7 +228,7 @@ inline void BlockRunner::resume(Thread& next, Fiber& from) {
   from.switch_to(*next.fiber);
 }
 
-// The running thread waits; returns when something has woken it and it is its turn.
+// The running thread waits; returns after another thread has woken it and the scheduler has chosen it.
 inline void BlockRunner::suspend(Thread& self) {
   Thread* next = pick_next();
   if (!next) report_deadlock();
@@ -236,7 +236,7 @@ inline void BlockRunner::suspend(Thread& self) {
   set_running(self);
 }
 
-// Where order is shuffled, a thread that need not wait may still not be the first to go on.
+// With shuffled order, a thread that need not wait may still let others run first.
 inline void BlockRunner::let_others_run(Thread& self) {
   if (order_ != ThreadOrder::kShuffled) return;
   wake(self.warp, lane_bit(self.lane));
@@ -300,14 +300,14 @@ void BlockRunner::join_warp_operation(const WarpOperation& operation, std::uint3
   }
 }
 
-// Runs the operation that `lane` waits for if all its lanes have come; returns those lanes, or 0.
+// Runs the operation that `lane` waits for if all its lanes have arrived; returns those lanes, or 0.
 inline std::uint32_t BlockRunner::try_operation(unsigned warp_index, unsigned lane) {
   Warp& warp = warps_[warp_index];
   const std::uint32_t lanes = warp.mask[lane] & warp.live;
   const std::uint32_t others = lanes & warp.waiting & ~lane_bit(lane);
   if ((lanes & ~warp.waiting) != 0) {
-    // One comparison shows most mistakes now, with both places; the rest show when the last lane comes. A lane that
-    // does not wait for this one may yet come here.
+    // One comparison finds most mistakes now, with both locations; the others are found when the last lane arrives. A
+    // lane that does not wait for this one may still arrive here.
     if (others != 0 && (warp.mask[lowest(others)] & lane_bit(lane))) require_same(warp_index, lane, lowest(others));
     return 0;
   }
@@ -319,7 +319,7 @@ inline std::uint32_t BlockRunner::try_operation(unsigned warp_index, unsigned la
   return lanes;
 }
 
-// Lanes of one operation must have come to the same.
+// Fails unless both lanes have arrived at the same operation.
 inline void BlockRunner::require_same(unsigned warp_index, unsigned lane, unsigned other) {
   const Warp& warp = warps_[warp_index];
   const Thread* threads = &threads_[warp_index * kWarpSize];

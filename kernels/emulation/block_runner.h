@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Runs the blocks of a launch, one at a time, on one OS thread. Each CUDA thread is a fiber that runs until it waits
-// for others; then the next that can run does.
+// Runs the blocks of a launch, one at a time, on one OS thread. Each CUDA thread is a fiber that runs until it must
+// wait for other threads; then the next runnable thread continues.
 //
-// One warp runs as far as it can before another gets a turn, so that warps drift apart as far as the barriers let them:
-// that is what shows a missing barrier. (Taking turns keeps warps in step, and hid it.) A thread gets a stack only when
-// it begins, and one that ends leaves its stack to the next: a kernel without barriers is a plain loop on one stack.
+// One warp runs as far as it can before another warp runs, so that warps drift apart as far as the barriers allow. This
+// makes a missing barrier visible. (Switching warps often keeps them in step and hides it.) A thread gets a stack only
+// when it begins, and passes it to the next thread when it returns: a kernel without barriers is a loop on one stack.
 #pragma once
 
 #include <cstddef>
@@ -30,31 +30,31 @@ inline constexpr unsigned kMaxWarps = kMaxThreads / kWarpSize;
 
 enum class ThreadState : std::uint8_t { kRunnable, kAtBarrier, kInCollective, kReturned };
 
-/// A CUDA thread, in one line of the cache.
+/// A CUDA thread, in one cache line.
 struct alignas(64) Thread {
   emulated::uint3 index{};
   std::uint16_t rank = 0;  // within the block
   std::uint8_t warp = 0, lane = 0;
   ThreadState state = ThreadState::kReturned;
-  Fiber* fiber = nullptr;  // none while it has not begun
-  // Where it waits, and at which collective.
+  Fiber* fiber = nullptr;  // null until it begins
+  // The source location and the collective at which it waits.
   SourceLocation location;
   const WarpOperation* operation = nullptr;
 };
 
 class BlockRunner {
  public:
-  /// The one of this OS thread.
+  /// The BlockRunner of this OS thread.
   static BlockRunner& local();
 
   BlockRunner() = default;
   BlockRunner(const BlockRunner&) = delete;
   BlockRunner& operator=(const BlockRunner&) = delete;
 
-  /// Before the blocks of a launch.
+  /// Call it before the blocks of a launch.
   void prepare(const emulated::dim3& grid, const emulated::dim3& block, std::size_t dynamic_shared_bytes,
                const KernelFacts& kernel);
-  /// Runs a block to its end. Error where a thread failed; the other threads are then abandoned where they are.
+  /// Runs a block to its end. Error if a thread failed; the other threads are then abandoned.
   void run(const emulated::uint3& block, const KernelCall& kernel);
 
   // For the running thread; see scheduler.h.
@@ -66,15 +66,15 @@ class BlockRunner {
   SharedMemory& shared() { return shared_; }
   AsyncCopies& copies_of(const Thread& thread) { return copies_[thread.rank]; }
   const std::vector<Thread>& threads() const { return threads_; }
-  /// Whether `address` is in the guard below one of the stacks.
+  /// Whether `address` is in the guard below one of the fibers' stacks.
   bool overflows_stack_at(const void* address) const;
 
  private:
   struct Warp {
-    std::uint32_t present = 0;  // lanes that the block has
+    std::uint32_t present = 0;  // lanes that exist in this block
     std::uint32_t live = 0;     // lanes that have not returned
-    std::uint32_t ready = 0;    // lanes that could run
-    std::uint32_t waiting = 0;  // lanes at a collective; theirs are the entries below
+    std::uint32_t ready = 0;    // lanes that are runnable
+    std::uint32_t waiting = 0;  // lanes that wait at a collective; the arrays below have their entries
     std::uint32_t mask[kWarpSize];
     const WarpOperation* operation[kWarpSize];
     void* payload[kWarpSize];
@@ -82,9 +82,10 @@ class BlockRunner {
   struct Barrier {
     SourceLocation location;
     unsigned arrived = 0;
-    unsigned first = 0;  // the rank that came first
+    unsigned first = 0;  // rank of the first thread to arrive
     int votes = 0;
-    // The results of this barrier and the last: a thread may come to the next before another has left this one.
+    // The results of this barrier and the previous one: a thread may reach the next barrier before others leave this
+    // one.
     int result[2] = {};
     unsigned serial = 0;
     std::uint32_t waiting[kMaxWarps] = {};
@@ -111,7 +112,7 @@ class BlockRunner {
   void require_same(unsigned warp, unsigned lane, unsigned other);
   void release_barrier();
 
-  // In block_report.cpp: how a thread fails.
+  // In block_report.cpp: failures of a thread, with their messages.
   [[noreturn]] void report_not_in_mask(const Thread& thread, std::uint32_t mask);
   [[noreturn]] void report_returned_lane(const Thread& thread, std::uint32_t mask, unsigned lane);
   [[noreturn]] void report_different_operations(unsigned warp, unsigned lane, unsigned other);
@@ -129,10 +130,10 @@ class BlockRunner {
   std::vector<Thread> threads_;
   std::vector<AsyncCopies> copies_;  // by rank
   std::vector<Warp> warps_;
-  Thread* starting_ = nullptr;  // whom the next new fiber runs first
+  Thread* starting_ = nullptr;  // the thread that the next new fiber runs first
   unsigned live_ = 0;           // threads that have not returned
   std::uint32_t ready_warps_ = 0;
-  unsigned warp_ = 0;  // whose turn it is
+  unsigned warp_ = 0;  // the warp that runs now
   Barrier barrier_;
   SharedMemory shared_;
   ThreadOrder order_ = ThreadOrder::kForward;
@@ -141,13 +142,13 @@ class BlockRunner {
   std::string failure_;
 };
 
-/// The thread that is running on this OS thread, and by whom; null while it is the host.
+/// The CUDA thread and block that run on this OS thread; null while host code runs.
 inline constinit thread_local Thread* running_thread = nullptr;
 inline constinit thread_local BlockRunner* running_block = nullptr;
 
 inline std::uint32_t lane_bit(unsigned lane) { return std::uint32_t{1} << lane; }
 
-/// Whether two collectives stand at one place in the code.
+/// Whether two collectives are at the same source location.
 bool same_location(const SourceLocation& a, const SourceLocation& b);
 
 }  // namespace gradamp::emulation

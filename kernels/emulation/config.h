@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How the emulator runs kernels, and what it has counted.
+// How the emulator runs kernels, and its statistics.
 #pragma once
 
 #include <cstddef>
@@ -10,37 +10,37 @@
 
 namespace gradamp::emulation {
 
-/// In which order the threads and blocks that could run do run. A correct kernel gives the same result in all of them.
+/// The order in which runnable threads and blocks run. A correct kernel gives the same result in every order.
 enum class ThreadOrder { kForward, kReverse, kShuffled };
 
 struct Config {
   ThreadOrder thread_order = ThreadOrder::kForward;
-  /// Of the shuffled order: the same seed gives the same order.
+  /// For the shuffled order: the same seed gives the same order.
   std::uint64_t seed = 1;
-  /// Blocks run side by side on this many OS threads; 0: what OpenMP chooses. Under the race checker it is always one.
+  /// Number of OS threads that run blocks; 0: OpenMP's choice. Always one under the race checker.
   int os_threads = 0;
-  /// Work that a program puts into a stream runs only when the program waits for it, so that a result read too early is
-  /// one that is not there yet. Otherwise it runs at once.
+  /// Work in a stream runs only when the program waits for it, so that a result read too early is not there yet. If
+  /// false, work runs at once.
   bool deferred = false;
-  /// A thread may return while others go on to a barrier, or to a warp collective whose mask names it. CUDA since Volta
-  /// bears it, but results from such lanes are undefined, and mostly it is a mistake.
+  /// Allows a thread to return while others continue to a barrier, or to a warp collective whose mask names it. CUDA
+  /// tolerates this since Volta, but results from such lanes are undefined, and usually it is a mistake.
   bool allow_early_exit = false;
-  /// Each thread's stack. Instrumented code needs more of it.
+  /// Size of each thread's stack. Instrumented code needs more.
   std::size_t stack_bytes = kAddressSanitizer ? 256 << 10 : 64 << 10;
-  /// The device's memory: cudaMalloc fails beyond it.
+  /// The device's memory in bytes: cudaMalloc fails beyond it.
   std::size_t memory_limit = std::size_t{4} << 30;
-  /// What the device allows a launch.
+  /// The device's limits for a launch.
   DeviceLimits limits;
 };
 
 /// The one configuration of this process. Change it between launches, from the thread that launches.
 Config& config();
 
-/// Counted since the process began.
+/// Counts since the process began.
 struct Statistics {
   std::uint64_t launches = 0;
   std::uint64_t blocks = 0;
-  /// Waits of the host: for a stream, an event or the device.
+  /// Number of times that the host waited for a stream, an event or the device.
   std::uint64_t waits = 0;
   std::uint64_t graph_launches = 0;
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What config.h's statistics() reads.
+// Increments the counts that config.h's statistics() reads.
 #pragma once
 
 #include <cstdint>

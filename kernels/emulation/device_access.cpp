@@ -13,7 +13,7 @@ namespace {
 
 constinit thread_local int depth = 0;
 
-// Negative: the processor or the system has no keys.
+// Negative if the processor or the system has no protection keys.
 int device_key() {
   static const int key = kAddressSanitizer ? -1 : pkey_alloc(0, PKEY_DISABLE_ACCESS);
   return key;
@@ -31,7 +31,7 @@ DeviceAccess::DeviceAccess() {
   if (depth++ == 0 && device_key() >= 0) pkey_set(device_key(), 0);
 }
 
-// Not back to what it was: a thread begins with what the one that made it could touch.
+// Always disables access, instead of restoring the earlier right: a new OS thread inherits its creator's right.
 DeviceAccess::~DeviceAccess() {
   if (--depth == 0 && device_key() >= 0) pkey_set(device_key(), PKEY_DISABLE_ACCESS);
 }

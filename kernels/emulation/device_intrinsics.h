@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The words of CUDA's device code that know of threads: who am I, barriers, shuffles, votes, fences.
+// CUDA's intrinsics that concern threads: indices, barriers, shuffles, votes, fences.
 #pragma once
 
 #include <bit>
@@ -64,7 +64,7 @@ struct Shuffle {
   }
 };
 
-// A shuffle stays within groups of `width` lanes, a power of two.
+// A shuffle exchanges values within groups of `width` lanes, a power of two.
 struct LaneGroup {
   unsigned first, width;
 
@@ -84,7 +84,7 @@ T shuffle(unsigned mask, T value, unsigned source, const SourceLocation& locatio
 
 namespace gradamp::emulated {
 
-// constinit: without it every access would go through a call that looks whether they need construction.
+// constinit: without it every access would call a function that checks whether the variable needs construction.
 inline constinit thread_local uint3 threadIdx{};
 inline constinit thread_local uint3 blockIdx{};
 inline constinit thread_local dim3 blockDim{};
@@ -108,8 +108,8 @@ inline void __syncwarp(unsigned mask = 0xFFFFFFFFu,
   emulation::join_warp_operation(emulation::kSyncWarp, mask, nullptr, location);
 }
 
-/// Fences order nothing here, where one thread runs at a time and sees what was written; the race checker is
-/// told of them.
+/// Fences need no work here, since one thread runs at a time and sees all earlier writes. Only the race checker is
+/// notified.
 inline void __threadfence() { emulation::thread_fence(); }
 
 inline unsigned __ballot_sync(unsigned mask, int predicate,
@@ -135,7 +135,7 @@ T __shfl_sync(unsigned mask, T value, int source, int width = warpSize,
       mask, value, group.first + (static_cast<unsigned>(source) & (group.width - 1)), location);
 }
 
-/// A lane of a lower group may be read, one of a higher group not: the lane then gets its own value.
+/// A lane may read from a lower group but not from a higher one: then it gets its own value.
 template <typename T>
 T __shfl_xor_sync(unsigned mask, T value, int bits, int width = warpSize,
                   emulation::SourceLocation location = emulation::SourceLocation::here()) {

@@ -18,13 +18,13 @@ namespace gradamp::emulation {
 namespace {
 
 constexpr std::size_t kAlignment = 256;    // CUDA's
-constexpr std::size_t kWidestAccess = 16;  // what an allocation of an odd size is aligned to
-constexpr std::ptrdiff_t kRedzone = 64;    // checked before an allocation
+constexpr std::size_t kWidestAccess = 16;  // alignment of an allocation of an odd size
+constexpr std::ptrdiff_t kRedzone = 64;    // checked in front of an allocation
 
 }  // namespace
 
 DeviceMemory& DeviceMemory::instance() {
-  static auto* memory = new DeviceMemory;  // outlives whoever frees memory at exit
+  static auto* memory = new DeviceMemory;  // outlives objects that free memory at exit
   return *memory;
 }
 
@@ -49,7 +49,7 @@ void* DeviceMemory::allocate(std::size_t bytes, MemoryKind kind) try {
       protect_from_host(allocation.pages.begin(), round_up(bytes, kPage));
     }
     fill_with_nan(allocation.pages.begin(), allocation.pages.end());
-    // As near to the guard behind it as the alignment that its size lets it have.
+    // As close to the guard behind it as its alignment permits.
     allocation.begin = allocation.pages.end() - round_up(bytes, bytes % kAlignment == 0 ? kAlignment : kWidestAccess);
   }
   if (kind == MemoryKind::kDevice) used_ += bytes;
@@ -71,7 +71,7 @@ bool DeviceMemory::release(void* memory, MemoryKind kind) {
   return true;
 }
 
-// The allocation that begins last at or before `memory`.
+// The allocation with the highest beginning at or before `memory`.
 const DeviceMemory::Allocation* DeviceMemory::find(const void* memory) const {
   const auto after = allocations_.upper_bound(memory);
   return after == allocations_.begin() ? nullptr : &std::prev(after)->second;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The device's memory and the host memory that was pinned: what cudaMalloc and cudaMallocHost gave out. An allocation
-// ends at a page that nothing may touch (under AddressSanitizer, at its redzone), so that a kernel that runs over the
-// end is found at once.
+// The device's memory and pinned host memory: the results of cudaMalloc and cudaMallocHost. A protected page follows
+// each allocation (under AddressSanitizer, a redzone), so that a kernel that runs over the end is detected at once.
 #pragma once
 
 #include <cstddef>
@@ -20,20 +19,20 @@ class DeviceMemory {
  public:
   static DeviceMemory& instance();
 
-  /// Memory filled with NaN; null where the limit does not allow it.
+  /// Memory filled with NaN; null if it would exceed the limit.
   void* allocate(std::size_t bytes, MemoryKind kind);
-  /// False where `memory` is not an allocation of this kind.
+  /// False if `memory` is not an allocation of this kind.
   bool release(void* memory, MemoryKind kind);
 
-  /// Whether all of the bytes lie in one allocation of this kind.
+  /// Whether all of the bytes are in one allocation of this kind.
   bool contains(const void* memory, std::size_t bytes, MemoryKind kind) const;
-  /// Where the allocation that has this byte begins; null if none has it.
+  /// The beginning of the allocation that contains this byte; null if none does.
   const void* allocation_of(const void* byte) const;
   std::size_t free_bytes() const;
 
-  /// Error where something was written just before or just after an allocation since this was last asked.
+  /// Error if the bytes just before or just after an allocation have been overwritten since the last call.
   void check_surroundings();
-  /// For an address outside of an allocation but in its guards: what is wrong with it; else "".
+  /// For an address in an allocation's guards: a description of the error; else "".
   std::string describe_overrun(const void* address) const;
 
  private:
@@ -51,8 +50,8 @@ class DeviceMemory {
   const Allocation* find(const void* memory) const;
 
   mutable std::mutex mutex_;
-  std::map<const void*, Allocation> allocations_;  // by their beginning
-  std::size_t used_ = 0;                           // on the device
+  std::map<const void*, Allocation> allocations_;  // by their first address
+  std::size_t used_ = 0;                           // bytes, on the device
 };
 
 }  // namespace gradamp::emulation

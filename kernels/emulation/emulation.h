@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The CUDA programming model for a C++ compiler: the words of CUDA C++ that the kernels and the backend use, in the
-// namespace gradamp::emulated. Kernel files come here through kernels/cuda/cuda.h.
+// The CUDA programming model for a C++ compiler: the intrinsics of CUDA C++ that the kernels and the backend use, in
+// the namespace gradamp::emulated. Kernel files include it through kernels/cuda/cuda.h.
 //
-// A CUDA thread is a fiber, a block runs on one OS thread, blocks run side by side; see block_runner.h. What CUDA would
-// hang on or silently get wrong throws Error, or is made to give NaN: barriers that some threads never reach, memory
-// accessed out of bounds or misaligned, memory read before it was written, and, in programs that link the race checker
-// (race_checker.cpp), races. Left out: clusters, cooperative grids, textures, dynamic parallelism, and the exact
-// rounding of the tensor cores.
+// A CUDA thread is a fiber, a block runs on one OS thread, and several OS threads run blocks in parallel; see
+// block_runner.h. Mistakes that hang or silently corrupt results under CUDA throw Error or give NaN here: barriers that
+// some threads never reach, accesses out of bounds or misaligned, reads of uninitialized memory, and, in programs that
+// link the race checker (race_checker.cpp), races. Left out: clusters, cooperative grids, textures, dynamic
+// parallelism, and the exact rounding of the tensor cores.
 #pragma once
 
 #include "gradamp/kernels/emulation/async_copy.h"
@@ -24,8 +24,8 @@
 #include "gradamp/kernels/emulation/tensor_core.h"
 #include "gradamp/kernels/emulation/vector_types.h"
 
-// CUDA's keywords, apart from __launch_bounds__. Not __noinline__, which the standard library uses as the name of an
-// attribute.
+// CUDA's keywords except __launch_bounds__. __noinline__ is left out, since the standard library uses it as the name of
+// an attribute.
 #define __global__
 #define __device__
 #define __host__

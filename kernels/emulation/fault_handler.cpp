@@ -31,7 +31,7 @@ constinit thread_local const void* fault_address = nullptr;
 constinit thread_local const void* fault_code = nullptr;
 struct sigaction previous_action;
 
-// The stack on which an OS thread handles faults: that of the CUDA thread may be the one that ran over.
+// The stack on which an OS thread handles faults: the CUDA thread's own stack may have overflowed.
 struct SignalStack {
   std::unique_ptr<std::byte[]> memory = std::make_unique<std::byte[]>(kStackBytes);
 
@@ -62,12 +62,12 @@ std::string describe_fault() {
   return fmt::format("address {}, which is not the device's memory", fault_address);
 }
 
-// What the CUDA thread goes on with after a fault, on the signal stack.
+// The CUDA thread continues here after a fault, on the signal stack.
 [[noreturn]] void fail_faulted_thread() {
   running_block->fail(fmt::format("access to {}, at {}", describe_fault(), describe_code(fault_code)));
 }
 
-// No exception can leave the instruction, as none could on a GPU's machine: the program ends.
+// An exception cannot leave the faulting instruction, so the program ends.
 [[noreturn]] void end_host_code(const void* code) {
   std::fprintf(stderr, "host code touched the device's memory at %p, in %s: copy it with cudaMemcpy\n", fault_address,
                describe_code(code).c_str());
@@ -79,14 +79,14 @@ void handle_fault(int signal, siginfo_t* info, void* context) {
     fault_address = info->si_addr;
     end_host_code(reinterpret_cast<const void*>(static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP]));
   }
-  if (!running_thread) {  // not ours: the instruction faults again, and then the previous handler has it
+  if (!running_thread) {  // not a CUDA thread: the instruction faults again, and the previous handler handles it
     sigaction(signal, &previous_action, nullptr);
     return;
   }
   auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
   fault_address = info->si_addr;
   fault_code = reinterpret_cast<const void*>(registers[REG_RIP]);
-  // The handler returns into a call of fail_faulted_thread; a function finds its stack 8 off a multiple of 16.
+  // The handler returns into a call of fail_faulted_thread; a function expects its stack 8 bytes off a multiple of 16.
   const auto top = reinterpret_cast<std::uintptr_t>(signal_stack().memory.get() + kStackBytes) & ~std::uintptr_t{15};
   registers[REG_RSP] = static_cast<greg_t>(top - 8);
   registers[REG_RIP] = reinterpret_cast<greg_t>(&fail_faulted_thread);

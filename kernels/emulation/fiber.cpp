@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::size_t kStagger = 192;  // bytes; three cache lines
 
-// Small: with stacks far apart, switching is slower by half, for the page tables that it takes. So kernels are compiled
-// with -fstack-clash-protection, which has large frames touch every page, and one page of guard is enough.
+// Small: stacks that are far apart need more page tables, which makes switches 1.5 times slower. Kernels are therefore
+// compiled with -fstack-clash-protection, which makes large frames touch every page, so one guard page is enough.
 constexpr std::size_t kGuard = kPage;
 
 }  // namespace
@@ -33,7 +33,7 @@ struct Entry {
   void* argument;
 };
 
-// makecontext passes nothing but ints.
+// makecontext passes only ints.
 void enter(unsigned high, unsigned low) {
   const auto* entry = reinterpret_cast<const Entry*>(std::uintptr_t{high} << 32 | low);
   entry->function(entry->argument);
@@ -60,8 +60,8 @@ void Fiber::restart(void (*function)(void*), void* argument) {
 void Fiber::restart(void (*entry)(void*), void* argument) {
   unpoison(stack_, stack_bytes_);
   fake_stack_ = nullptr;
-  // What gradamp_switch_stack pops, from the top: rbp, rbx, r12 to r15 below the address it returns to. The stack
-  // begins at a multiple of 64, as the calling convention and aligned locals want it.
+  // What gradamp_switch_stack pops, from the top: rbp, rbx, r12 to r15 below the return address. The stack begins at a
+  // multiple of 64, as the calling convention and aligned locals require.
   auto** top = reinterpret_cast<void**>(pages_.end() - stagger_);
   *--top = reinterpret_cast<void*>(&gradamp_enter_stack);
   *--top = nullptr;
@@ -80,7 +80,7 @@ void Fiber::entered([[maybe_unused]] Fiber& root) {
   const void* stack = nullptr;
   std::size_t bytes = 0;
   __sanitizer_finish_switch_fiber(nullptr, &stack, &bytes);
-  if (root.stack_) return;  // known; and this may be another fiber's
+  if (root.stack_) return;  // known already; this may be another fiber's
   root.stack_ = stack;
   root.stack_bytes_ = bytes;
 #endif

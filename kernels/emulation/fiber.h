@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A stack of its own that a program can switch to and away from: what an emulated CUDA thread runs on.
+// A fiber: a stack of its own that a program can switch to and from. An emulated CUDA thread runs on one.
 #pragma once
 
 #include <cstddef>
@@ -21,18 +21,18 @@ namespace gradamp::emulation {
 
 class Fiber {
  public:
-  /// The stack that an OS thread began with.
+  /// The original stack of an OS thread.
   Fiber() = default;
-  /// A new stack. `index` among its like staggers where stacks begin, so that they do not all compete for the same
-  /// lines of the cache: 20% on shuffles.
+  /// A new stack. `index`, the fiber's number, staggers the beginnings of the stacks, so that they do not all compete
+  /// for the same cache lines: 20% on shuffles.
   Fiber(std::size_t stack_bytes, std::size_t index);
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  /// Abandons what the fiber was doing: at the next switch to it, it calls `entry`, which must not return.
+  /// Abandons the fiber's work: at the next switch to it, it calls `entry`, which must not return.
   void restart(void (*entry)(void*), void* argument);
 
-  /// Leaves this fiber, which must be the running one, for `next`; returns when something switches back.
+  /// Switches from this fiber, which must be the running one, to `next`; returns when another fiber switches back.
   void switch_to(Fiber& next) {
 #if defined(GRADAMP_ADDRESS_SANITIZER)
     __sanitizer_start_switch_fiber(&fake_stack_, next.stack_, next.stack_bytes_);
@@ -47,8 +47,8 @@ class Fiber {
 #endif
   }
 
-  /// Called first by the entry of a new fiber: AddressSanitizer is told where we are. The very first fiber of an OS
-  /// thread was switched to from `root`, which learns its own stack from it.
+  /// The entry of a new fiber must call this first. It notifies AddressSanitizer of the switch. The first fiber of an
+  /// OS thread was entered from `root`, whose stack AddressSanitizer reports at this call.
   static void entered(Fiber& root);
 
   /// Whether `address` is in the guard below the stack.
@@ -60,7 +60,7 @@ class Fiber {
 #else
   void* stack_pointer_ = nullptr;
 #endif
-  GuardedPages pages_;  // none: the OS thread's own stack
+  GuardedPages pages_;  // none for the OS thread's own stack
   std::size_t stagger_ = 0;
   // For AddressSanitizer.
   const void* stack_ = nullptr;

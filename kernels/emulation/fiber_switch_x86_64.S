@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// The switch between two stacks, for x86-64 and the System V calling convention. In a file of its own: the compiler
-// must not see into it, and assembly in a header would be defined twice under link-time optimization.
+// The switch between two stacks, for x86-64 and the System V calling convention. In a separate file, because the
+// compiler must not optimize across it, and assembly in a header would be defined twice under link-time optimization.
 
         .text
 
-// void gradamp_switch_stack(void** save, void* load): pushes what a call must preserve, leaves the stack pointer in
-// *save, and goes on where the stack `load` was left. It ends with `ret`, which processors predict better than a jump.
+// void gradamp_switch_stack(void** save, void* load): pushes what a call must preserve, stores the stack pointer in
+// *save, and continues where the stack `load` was left. Ends with `ret`, which processors predict better than a jump.
         .globl  gradamp_switch_stack
         .type   gradamp_switch_stack, @function
 gradamp_switch_stack:
@@ -26,8 +26,8 @@ gradamp_switch_stack:
         ret
         .size   gradamp_switch_stack, .-gradamp_switch_stack
 
-// The first thing that runs on a new stack: calls the function in r13 with the argument in r12. It never returns.
-// Whoever unwinds the stack (an exception, a debugger) stops here.
+// The first code that runs on a new stack: calls the function in r13 with the argument in r12. It never returns.
+// Unwinding (by an exception or a debugger) stops here.
         .globl  gradamp_enter_stack
         .type   gradamp_enter_stack, @function
 gradamp_enter_stack:

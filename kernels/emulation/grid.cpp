@@ -32,14 +32,14 @@ int os_threads_for(std::uint64_t blocks) {
   return static_cast<int>(std::min<std::uint64_t>(blocks, static_cast<std::uint64_t>(wanted)));
 }
 
-// The block that runs as number `turn` of `count`.
+// The index of the block that runs at position `turn` of `count`.
 std::uint64_t block_at(std::uint64_t turn, std::uint64_t count) {
   switch (config().thread_order) {
     case ThreadOrder::kForward: return turn;
     case ThreadOrder::kReverse: return count - 1 - turn;
     case ThreadOrder::kShuffled: break;
   }
-  constexpr std::uint64_t kPrime = 2654435761;  // multiplying by it permutes what it does not divide
+  constexpr std::uint64_t kPrime = 2654435761;  // multiplication by it is a permutation unless it divides `count`
   return count % kPrime == 0 ? turn : (turn * kPrime + config().seed) % count;
 }
 

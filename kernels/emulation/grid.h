@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A launch: its blocks, side by side on OpenMP's threads.
+// A launch: its blocks run in parallel on OpenMP's threads.
 #pragma once
 
 #include <cstddef>
@@ -14,11 +14,11 @@ struct GridShape {
   emulated::dim3 grid, block;
   std::size_t dynamic_shared_bytes = 0;
   SourceLocation location;
-  const void* kernel = nullptr;  // its address; null: nothing is to be learned of it
-  KernelFacts facts = {};        // of the kernel, as they were at the launch
+  const void* kernel = nullptr;  // address of the kernel; null: its facts are not recorded
+  KernelFacts facts = {};        // of the kernel, at the time of the launch
 };
 
-/// The kernel of a launch with its arguments: what each thread calls.
+/// The kernel of a launch with its arguments: each thread calls it.
 struct KernelCall {
   void (*run)(const void* arguments);
   const void* arguments;
@@ -27,7 +27,7 @@ struct KernelCall {
 /// Error if CUDA would refuse the launch.
 void check_shape(const GridShape& shape);
 
-/// Error where a thread of it failed.
+/// Error if a thread of the launch failed.
 void run_grid(const GridShape& shape, const KernelCall& kernel);
 
 }  // namespace gradamp::emulation

@@ -23,7 +23,7 @@ GuardedPages::GuardedPages(std::size_t bytes, std::size_t guard_bytes)
 
 GuardedPages::~GuardedPages() {
   if (!begin_) return;
-  unpoison(begin_, bytes_);  // whoever gets these addresses next knows nothing of poison
+  unpoison(begin_, bytes_);  // a later mapping at these addresses must not be poisoned
   munmap(begin_ - guard_bytes_, guard_bytes_ + bytes_ + guard_bytes_);
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Memory from the system with addresses on both sides that nothing may touch, and the NaN bytes that memory which
-// nobody wrote is made of.
+// Memory from the system between two protected ranges, and the NaN bytes that fill uninitialized memory.
 #pragma once
 
 #include <algorithm>
@@ -15,14 +14,14 @@ inline std::size_t round_up(std::size_t value, std::size_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-/// Pages of zeros between two guards, which are address space only.
+/// Zeroed pages between two guards, which use address space only.
 class GuardedPages {
  public:
-  /// Wide, because what runs over an end may do so in large steps.
+  /// Wide, because an overrun may advance in large strides.
   static constexpr std::size_t kWideGuard = 64 << 10;
 
   GuardedPages() = default;
-  /// `bytes` and `guard_bytes` are rounded up to whole pages. std::bad_alloc where the system has none left.
+  /// `bytes` and `guard_bytes` are rounded up to whole pages. std::bad_alloc if the system has no memory left.
   explicit GuardedPages(std::size_t bytes, std::size_t guard_bytes = kWideGuard);
   ~GuardedPages();
   GuardedPages(GuardedPages&& other) noexcept;
@@ -46,7 +45,7 @@ inline void fill_with_nan(char* begin, const char* end) {
   std::memset(begin, kNaNByte, static_cast<std::size_t>(end - begin));
 }
 
-/// Redzones without a guard hold NaN, and are looked at from time to time.
+/// For redzones without a guard, which are filled with NaN and examined when a block or launch ends.
 inline bool holds_only_nan(const char* begin, const char* end) {
   return std::all_of(begin, end, [](char byte) { return byte == kNaNByte; });
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the emulator knows of each kernel that was launched or asked about, by the kernel's address.
+// The emulator's facts about each kernel that was launched or queried, by the kernel's address.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@ KernelFacts facts_of(const void* kernel);
 /// A block of the kernel declared this much SHARED memory.
 void learn_static_shared(const void* kernel, std::size_t bytes);
 
-/// By cudaFuncSetAttribute.
+/// Sets the limit of cudaFuncSetAttribute.
 void allow_dynamic_shared(const void* kernel, std::size_t bytes);
 
 }  // namespace gradamp::emulation

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// From a kernel and its arguments to work on a stream.
+// Turns a kernel and its arguments into work on a stream.
 #pragma once
 
 #include <string>
@@ -12,13 +12,13 @@
 
 namespace gradamp::emulation {
 
-/// The launch at `location` fails where argument `position` points to memory that is not the device's.
+/// The launch at `location` fails if argument `position` points to memory that is not the device's.
 void check_pointer_argument(const void* argument, int position, const SourceLocation& location);
 
 /// "argument 2 of the kernel launched at gather.cu:70"
 std::string name_of_argument(int position, const SourceLocation& location);
 
-/// The arguments are kept by value, as CUDA keeps them: a graph replays the launch with them.
+/// Copies the arguments, as CUDA does: a graph replays the launch with these values.
 template <typename... P>
 void launch_kernel(void (*kernel)(P...), GridShape shape, Stream* stream, const std::tuple<P...>& arguments) {
   static_assert((std::is_trivially_copyable_v<P> && ...), "a kernel's arguments are copied to the device as bytes");

@@ -9,8 +9,8 @@ namespace gradamp::emulation {
 
 #if GRADAMP_KNOWS_LAUNCH_BOUNDS
 
-// The section's beginning and end, from the linker; null if no kernel has the keyword. An entry is where the NOPs of a
-// function begin.
+// The beginning and end of the section, from the linker; null if no kernel has the keyword. An entry is the address of
+// a function's NOPs.
 extern "C" {
 [[gnu::weak]] extern const std::uintptr_t __start___patchable_function_entries[];
 [[gnu::weak]] extern const std::uintptr_t __stop___patchable_function_entries[];
@@ -25,7 +25,7 @@ unsigned launch_bounds_of(const void* kernel) {
     const auto* first = reinterpret_cast<const unsigned char*>(*entry);
     const std::ptrdiff_t nops = code - first;
     if (nops <= 0 || nops > kMaxWarps) continue;
-    // Another function may begin there, and be as short.
+    // Another, short function may begin there.
     if (std::all_of(first, code, [](unsigned char byte) { return byte == kNop; }))
       return 32 * static_cast<unsigned>(nops);
   }

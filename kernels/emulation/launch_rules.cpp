@@ -10,7 +10,7 @@ namespace gradamp::emulation {
 namespace {
 
 constexpr unsigned kWarpSize = 32;
-constexpr int kRegisterUnit = 256;  // a warp's registers are allocated in such units (from compute capability 3.0 on)
+constexpr int kRegisterUnit = 256;  // a warp's registers are allocated in this unit (since compute capability 3.0)
 
 std::uint64_t count_of(const emulated::dim3& shape) { return std::uint64_t{shape.x} * shape.y * shape.z; }
 

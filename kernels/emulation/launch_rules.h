@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The rules by which CUDA refuses a launch, in one place: the emulator's runtime follows them, and so does the tests'
-// stand-in for NVIDIA's runtime.
+// The rules by which CUDA refuses a launch. Both the emulator's runtime and the tests' stand-in for NVIDIA's runtime
+// follow them.
 #pragma once
 
 #include <cstddef>
@@ -12,22 +12,22 @@
 
 namespace gradamp::emulation {
 
-/// What one kind of device allows a launch. The defaults are those of compute capability 9.0. Source of each number:
-/// CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
+/// A device's limits for a launch. The defaults are those of compute capability 9.0. Source of each number: CUDA C++
+/// Programming Guide, "Technical Specifications per Compute Capability".
 struct DeviceLimits {
-  std::size_t shared_default = 48 << 10;  // per block without asking: static + dynamic
-  std::size_t shared_opt_in = 227 << 10;  // per block at most
+  std::size_t shared_default = 48 << 10;  // per block without opt-in: static + dynamic
+  std::size_t shared_opt_in = 227 << 10;  // per block, maximum
   int registers_per_block = 65536;
   unsigned max_threads = 1024, max_block_z = 64, max_grid_x = 2147483647, max_grid_yz = 65535;
 };
 
-/// What is known of a kernel; 0: not known. The emulator learns `static_shared` while a block runs, `max_threads` from
-/// the program (launch_bounds.h), and never learns `registers`: those are in the binaries that ptxas makes.
+/// Facts about a kernel; 0: unknown. The emulator learns `static_shared` while a block runs and `max_threads` from the
+/// program (launch_bounds.h). It never learns `registers`, which only the binaries of ptxas contain.
 struct KernelFacts {
   std::size_t static_shared = 0;
   int registers = 0;                // per thread
   unsigned max_threads = 0;         // of __launch_bounds__
-  std::size_t allowed_dynamic = 0;  // by cudaFuncSetAttribute; 0: never asked
+  std::size_t allowed_dynamic = 0;  // set by cudaFuncSetAttribute; 0: never set
 };
 
 struct LaunchShape {
@@ -37,17 +37,17 @@ struct LaunchShape {
 
 struct Refusal {
   emulated::cudaError_t error;
-  std::string reason;  // what was asked, and what the device allows
+  std::string reason;  // what was requested, and what the device allows
 };
 
-/// Nothing if the device takes the launch.
+/// Nothing if the device accepts the launch.
 std::optional<Refusal> refusal(const DeviceLimits& limits, const KernelFacts& kernel, const LaunchShape& shape);
 
 /// The rule for shared memory alone, which refusal() includes.
 std::optional<Refusal> shared_memory_refusal(const DeviceLimits& limits, const KernelFacts& kernel,
                                              std::size_t dynamic_shared);
 
-/// Of cudaFuncSetAttribute(cudaFuncAttributeMaxDynamicSharedMemorySize, `bytes`).
+/// The rule of cudaFuncSetAttribute(cudaFuncAttributeMaxDynamicSharedMemorySize, `bytes`).
 std::optional<Refusal> allowance_refusal(const DeviceLimits& limits, const KernelFacts& kernel, int bytes);
 
 }  // namespace gradamp::emulation

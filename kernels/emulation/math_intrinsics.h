@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The words of CUDA's device code that compute. What C has too (expf, fabsf, isfinite) comes from <math.h>.
+// CUDA's arithmetic intrinsics. Functions that C has too (expf, fabsf, isfinite) come from <math.h>.
 #pragma once
 
 #include <math.h>
@@ -11,7 +11,7 @@
 
 namespace gradamp::emulation {
 
-/// A value that the compiler may not merge with what follows: __fmul_rn and __fadd_rn promise to become no FMA.
+/// Prevents the compiler from merging the value into an FMA, as __fmul_rn and __fadd_rn promise.
 template <typename T>
 T rounded(T value) {
   asm("" : "+m"(value));
@@ -28,7 +28,7 @@ inline int __popc(unsigned value) { return std::popcount(value); }
 inline int __popcll(unsigned long long value) { return std::popcount(value); }
 inline int __clz(int value) { return std::countl_zero(static_cast<unsigned>(value)); }
 inline int __clzll(long long value) { return std::countl_zero(static_cast<unsigned long long>(value)); }
-/// The place of the lowest set bit, counted from 1; 0 where there is none.
+/// The index of the lowest set bit, counted from 1; 0 if there is none.
 inline int __ffs(int value) { return value == 0 ? 0 : std::countr_zero(static_cast<unsigned>(value)) + 1; }
 inline unsigned __umulhi(unsigned a, unsigned b) {
   return static_cast<unsigned>(static_cast<std::uint64_t>(a) * b >> 32);
@@ -67,7 +67,7 @@ inline int __float2int_rz(float value) { return static_cast<int>(value); }
 inline float __int2float_rn(int value) { return static_cast<float>(value); }
 inline float __uint2float_rn(unsigned value) { return static_cast<float>(value); }
 
-/// Of two numbers of any types; of a NaN and a number the number, as CUDA's.
+/// Takes numbers of any types. If one of them is a NaN, returns the other, as CUDA does.
 template <typename A, typename B>
 constexpr std::common_type_t<A, B> min(A a, B b) {
   using T = std::common_type_t<A, B>;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The words of CUDA's device code that touch memory: atomics, and loads and stores with a cache hint. They are inlined
-// always, so that the instructions are the kernel's, whose lines the race checker names.
+// CUDA's memory intrinsics: atomics, and loads and stores with a cache hint. They are always inlined, so that the
+// instructions belong to the kernel's lines, which the race checker names.
 #pragma once
 
 #include <atomic>
@@ -17,21 +17,21 @@ namespace gradamp::emulation {
 
 [[noreturn]] void fail_misaligned(const void* address, std::size_t bytes, const SourceLocation& location);
 
-/// The launch fails where `address` is not a multiple of `bytes`, as an access of that width needs it.
+/// The launch fails unless `address` is a multiple of `bytes`, as an access of that width requires.
 inline void check_aligned(const void* address, std::size_t bytes,
                           const SourceLocation& location = SourceLocation::here()) {
   if (reinterpret_cast<std::uintptr_t>(address) % bytes != 0) [[unlikely]]
     fail_misaligned(address, bytes, location);
 }
 
-/// The thread's access to one value that other blocks may change at the same time.
+/// Access to one value that other blocks may change at the same time.
 template <typename T>
 [[gnu::always_inline]] inline std::atomic_ref<T> atomic_access(T* address, const SourceLocation& location) {
   check_aligned(address, sizeof(T), location);
   return std::atomic_ref<T>(*address);
 }
 
-/// Replaces *address by change(*address); returns what was there.
+/// Replaces *address by change(*address); returns the old value.
 template <typename T, typename Change>
 [[gnu::always_inline]] inline T update_atomically(T* address, Change change, const SourceLocation& location) {
   const std::atomic_ref<T> value = atomic_access(address, location);
@@ -45,7 +45,7 @@ template <typename T, typename Change>
 
 namespace gradamp::emulated {
 
-// std::type_identity_t: the type is the pointer's, and the value is converted to it, as CUDA's overloads do.
+// std::type_identity_t: T is deduced from the pointer and the value is converted to it, as with CUDA's overloads.
 
 template <typename T>
 [[gnu::always_inline]] inline T atomicAdd(T* address, std::type_identity_t<T> value,
@@ -95,14 +95,14 @@ template <typename T>
   return emulation::update_atomically(
       address, [=](T old) { return old < value ? value : old; }, location);
 }
-/// Counts up to `limit` and then begins at 0 again.
+/// Counts up to `limit`, then continues at 0.
 [[gnu::always_inline]] inline unsigned atomicInc(
     unsigned* address, unsigned limit, emulation::SourceLocation location = emulation::SourceLocation::here()) {
   return emulation::update_atomically(
       address, [=](unsigned old) { return old >= limit ? 0 : old + 1; }, location);
 }
 
-// Hints to the cache mean nothing here; what CUDA needs aligned is checked.
+// Cache hints have no effect here; the alignment that CUDA requires is checked.
 
 template <typename T>
 [[gnu::always_inline]] inline T __ldg(const T* address,

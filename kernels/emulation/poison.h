@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Memory that must not be touched, as AddressSanitizer is told of it. Without it, nothing happens.
+// Marks memory as inaccessible for AddressSanitizer. Without it, these functions do nothing.
 #pragma once
 
 #include <cstddef>
 
-// GCC says it with a macro, Clang with a feature.
+// GCC defines a macro, Clang a feature.
 #if defined(__SANITIZE_ADDRESS__)
 #define GRADAMP_ADDRESS_SANITIZER 1
 #elif defined(__has_feature)

@@ -19,7 +19,7 @@ namespace {
 constexpr std::size_t kMaxFindings = 16;
 constexpr std::size_t kMaxSentences = 4;
 
-// The calling instruction is the one before where the call returns.
+// The calling instruction is just before the return address.
 std::string place_of(std::uint64_t code) { return describe_code(reinterpret_cast<const void*>(code - 1)); }
 
 }  // namespace
@@ -34,11 +34,11 @@ RaceChecker& RaceChecker::instance() {
   return *checker;
 }
 
-// ---- memory that is watched ----
+// ---- watched memory ----
 
 void RaceChecker::Unmap::operator()(Byte* history) const { munmap(history, bytes); }
 
-// Zero pages, which cost nothing before they are written.
+// Zero pages, which use no memory until they are written.
 RaceChecker::History RaceChecker::make_history(std::size_t bytes) {
   const std::size_t size = std::max<std::size_t>(bytes, 1) * sizeof(Byte);
   void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -67,7 +67,7 @@ RaceChecker::Region* RaceChecker::region_of(const void* address) {
   return inside ? region : nullptr;
 }
 
-// The region that has anything in the page of `address`.
+// The region that overlaps the page of `address`.
 RaceChecker::Region* RaceChecker::find_region(const void* address) {
   const auto page = reinterpret_cast<std::uintptr_t>(address) / kPage * kPage;
   const auto after = regions_.lower_bound(reinterpret_cast<const char*>(page + kPage));
@@ -117,7 +117,7 @@ void RaceChecker::block_barrier() {
   fenced_since_barrier_ = false;
 }
 
-// Each lane now knows what any of them knew, and what each of them did.
+// After it each lane knows what any of them knew, and what each of them did.
 void RaceChecker::warp_barrier(unsigned warp, std::uint32_t lanes) {
   ThreadClock* clocks = &clocks_[warp * kWarpSize];
   LaneClocks known{};
@@ -145,7 +145,7 @@ void RaceChecker::fence(const Thread& thread) {
     if (seen.reaches(thread.rank, tick_)) learn(known_, {thread.rank, tick_, seen.releases, seen.count});
 }
 
-// An atomic in global memory: publishes what was fenced, and may learn what others published.
+// An atomic in global memory: releases what was fenced, and may learn what others released.
 void RaceChecker::synchronize(const Thread& thread, const void* address, AccessKind kind) {
   std::vector<Release>& releases = releases_[address];
   if (reads(kind) && !releases.empty()) learn(seen_, {thread.rank, tick_, &releases, releases.size()});
@@ -156,7 +156,7 @@ void RaceChecker::synchronize(const Thread& thread, const void* address, AccessK
   if (anything) releases.push_back({block_tick_, fence_tick, thread.warp, clocks, fenced_before_barrier_});
 }
 
-// What the thread's own last fence had before it, and what other lanes fenced before they met the thread.
+// What preceded the thread's own last fence, and what other lanes fenced before their last __syncwarp with it.
 RaceChecker::LaneClocks RaceChecker::released_clocks(const Thread& thread) const {
   const ThreadClock& clock = clocks_[thread.rank];
   LaneClocks clocks = clock.fence_known;
@@ -174,7 +174,7 @@ void RaceChecker::learn(std::vector<Knowledge>& list, const Knowledge& knowledge
   list.push_back(knowledge);
 }
 
-// What one of the lanes knows, all of them know.
+// All of the lanes learn what one of them knows.
 void RaceChecker::share(std::vector<Knowledge>& list, unsigned warp, std::uint32_t lanes) {
   const std::size_t count = list.size();
   for (std::size_t i = 0; i < count; ++i) {
@@ -191,7 +191,7 @@ bool RaceChecker::known_from_other_block(const Access& earlier, unsigned thread)
   const auto began_after = [](std::uint32_t tick, const Release& release) { return tick < release.first_tick; };
   for (const Knowledge& known : known_) {
     if (!known.reaches(thread, tick_)) continue;
-    // The last release of that block: blocks came one after another.
+    // The last release of that block. The releases are in block order, since blocks run one after another.
     const auto begin = known.releases->begin();
     const auto end = begin + static_cast<std::ptrdiff_t>(known.count);
     const auto after = std::upper_bound(begin, end, earlier.tick, began_after);
@@ -205,11 +205,11 @@ bool RaceChecker::known_from_other_block(const Access& earlier, unsigned thread)
   return false;
 }
 
-// Whether something makes `earlier` happen before `now`, by the running block.
+// Whether synchronization orders `earlier` before `now`, an access of the running block.
 bool RaceChecker::in_order(const Access& earlier, const Access& now, const Region& region) const {
-  if (earlier.tick < launch_tick_) return true;  // also where there was none
+  if (earlier.tick < launch_tick_) return true;  // also if there was no earlier access
   if (earlier.atomic && now.atomic) return true;
-  if (earlier.tick < block_tick_)  // another block's, whose shared memory this one has not seen
+  if (earlier.tick < block_tick_)  // of another block, whose shared memory this block cannot access
     return region.shared || known_from_other_block(earlier, static_cast<unsigned>(now.thread));
   if (earlier.tick < tick_ || earlier.thread == now.thread) return true;
   const bool same_warp = earlier.thread / kWarpSize == now.thread / kWarpSize;
@@ -277,7 +277,7 @@ void RaceChecker::copy_lands(const Thread& thread, void* address, std::size_t by
 
 // ---- findings ----
 
-// Every pair of instructions counts once.
+// Each pair of instructions is reported once.
 bool RaceChecker::is_news(std::uint64_t code, std::uint64_t other_code) {
   return reported_.emplace(code, other_code).second && findings_.size() < kMaxFindings;
 }
@@ -307,12 +307,12 @@ void RaceChecker::report_unwritten(const Access& access, const Access& write) {
 }
 
 std::string RaceChecker::name_of(std::uint64_t rank) const {
-  if (rank >= threads_->size()) return fmt::format("thread {}", rank);  // of a launch with larger blocks
+  if (rank >= threads_->size()) return fmt::format("thread {}", rank);  // of an earlier launch with larger blocks
   const emulated::uint3& index = (*threads_)[rank].index;
   return fmt::format("thread ({},{},{})", index.x, index.y, index.z);
 }
 
-// A line of a kernel can be many instructions: what is found at the same lines is told of once.
+// One source line can compile to many instructions: findings at the same lines are reported once.
 void RaceChecker::launch_ends() {
   if (findings_.empty()) return;
   std::set<std::vector<std::string>> told;

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
-// Finds two accesses to the same memory, one of them a write, that nothing orders; and shared memory that is read
-// before anything wrote it. It finds them by order, not by chance: in whatever order the threads ran, and whatever came
-// out.
+// Detects two unordered accesses to the same memory of which one is a write, and reads of shared memory that nothing
+// has written. It decides by the order that synchronization implies, not by chance: it finds a race in every thread
+// order, even if the result was right.
 //
-// Kernels are compiled with -fsanitize=thread, which reports every load and store, but linked to tsan_callbacks.cpp in
-// place of ThreadSanitizer's runtime. The emulator tells of barriers, fences and the accesses that it makes itself.
+// Kernels are compiled with -fsanitize=thread, which reports every load and store, but linked to tsan_callbacks.cpp
+// instead of ThreadSanitizer's runtime. The emulator reports barriers, fences and its own accesses.
 //
-// What orders two accesses: one thread makes both; a __syncthreads between; a __syncwarp that both lanes take part in,
-// also by way of other lanes; different launches. Between blocks of one launch: __threadfence after the first and then
-// an atomic, that the other block's atomic follows, and __threadfence before the second; in each block a __syncthreads
-// may come between, so that one thread does this for all. Atomics (and volatile accesses) do not race with each other.
+// What orders two accesses: the same thread makes both; a __syncthreads between them; a __syncwarp in which both lanes
+// take part, directly or through other lanes; different launches. Between blocks of one launch: the first block
+// makes its access, then executes __threadfence and then an atomic; the other block executes a later atomic on the same
+// address, then __threadfence, and then makes its access. In each block a __syncthreads may come between, so that one
+// thread does this for all. Atomics (and volatile accesses) do not race with each other.
 #pragma once
 
 #include <array>
@@ -28,7 +29,7 @@
 
 namespace gradamp::emulation {
 
-/// An atomic update reads and writes. Volatile accesses are atomic.
+/// An atomic update is a read and a write. Volatile accesses count as atomic.
 enum class AccessKind : std::uint8_t { kRead, kWrite, kAtomicRead, kAtomicWrite, kAtomicUpdate };
 
 constexpr bool is_atomic(AccessKind kind) { return kind != AccessKind::kRead && kind != AccessKind::kWrite; }
@@ -37,7 +38,7 @@ constexpr bool writes(AccessKind kind) { return kind != AccessKind::kRead && kin
 
 class RaceChecker final : public AccessObserver {
  public:
-  /// The one of this program; from its first call on, it is what the emulator tells.
+  /// The checker of this program. Its first call registers it as the emulator's access observer.
   static RaceChecker& instance();
 
   void access(const Thread& thread, const void* address, std::size_t bytes, AccessKind kind, const void* code);
@@ -55,19 +56,19 @@ class RaceChecker final : public AccessObserver {
   void freed(const void* memory) override;
 
  private:
-  // Time as the checker counts it: `tick` goes on at every block's beginning and every __syncthreads, all blocks
-  // running one after another; a thread's `clock` at its __syncwarps and fences.
+  // The checker's time. `tick` increases at every block's beginning and every __syncthreads, across all blocks, which
+  // run one after another. A thread's `clock` increases at its __syncwarps and fences.
   struct Access {
     std::uint64_t code : 48 = 0;
     std::uint64_t thread : 10 = 0;  // rank in its block
     std::uint64_t atomic : 1 = 0;
-    std::uint64_t landing : 1 = 0;  // an asynchronous copy that may arrive at any time
-    std::uint32_t tick = 0;         // 0: there was none
+    std::uint64_t landing : 1 = 0;  // an asynchronous copy that can complete at any time
+    std::uint32_t tick = 0;         // 0: no access
     std::uint32_t clock = 0;
   };
 
-  // What is remembered of a byte: who wrote it last, and two of those who have read it since. The second comes from
-  // another block than the first, or else from another warp.
+  // The history of a byte: its last write, and two of the reads since. The second read is from another block than the
+  // first, or else from another warp.
   struct Byte {
     Access write, reads[2];
   };
@@ -87,16 +88,17 @@ class RaceChecker final : public AccessObserver {
     History history;
   };
 
-  // What a block has made visible to who reads an atomic that it wrote after a fence.
+  // What a block makes visible by an atomic write after a fence, to those that read the atomic.
   struct Release {
-    std::uint32_t first_tick;                                  // the block's
-    std::uint32_t before_tick;                                 // everything in the block before this
-    unsigned warp;                                             // the releasing thread's,
-    LaneClocks before_clocks;                                  // and of its lanes what is before these
-    std::shared_ptr<const std::vector<std::uint32_t>> fenced;  // and of the block's threads this; may be null
+    std::uint32_t first_tick;   // of the block
+    std::uint32_t before_tick;  // visible: all accesses of the block before this tick
+    unsigned warp;              // of the releasing thread
+    LaneClocks before_clocks;   // visible: accesses of this warp's lanes with clocks below these
+    // Visible: accesses of the block's threads with clocks below these; may be null.
+    std::shared_ptr<const std::vector<std::uint32_t>> fenced;
   };
 
-  // That a thread knows the first `count` releases through an atomic since `tick`, and after a barrier its block does.
+  // A thread knows the first `count` releases of an atomic since `tick`. After the next barrier its whole block does.
   struct Knowledge {
     unsigned thread;
     std::uint32_t tick;
@@ -108,9 +110,9 @@ class RaceChecker final : public AccessObserver {
 
   struct ThreadClock {
     std::uint32_t now = 0;
-    LaneClocks known{};            // what of its warp's lanes is before it: their clocks below this
+    LaneClocks known{};            // per lane of its warp: accesses with clocks below this are before it
     std::uint32_t fence_tick = 0;  // of its last fence in this block; 0: none
-    LaneClocks fence_known{};      // what was known then
+    LaneClocks fence_known{};      // `known` at that fence
   };
 
   // "{who} at {code} {whom} at {other_code}{why}"
@@ -149,19 +151,19 @@ class RaceChecker final : public AccessObserver {
   std::vector<ThreadClock> clocks_;  // of the running block's threads
   const std::vector<Thread>* threads_ = nullptr;
 
-  std::vector<std::uint32_t> fenced_;  // of each thread: its clocks below this are before a fence of its
+  std::vector<std::uint32_t> fenced_;  // per thread: a fence of the thread follows its accesses with clocks below this
   bool fenced_since_barrier_ = false;
   std::shared_ptr<const std::vector<std::uint32_t>> fenced_before_barrier_;
   std::unordered_map<const void*, std::vector<Release>> releases_;
-  // Of the running block: what its atomics saw, and, once a fence follows, what it knows.
+  // For the running block: the releases that its atomics read, and those of them that a fence followed.
   std::vector<Knowledge> seen_, known_;
 
-  std::map<const char*, Region> regions_;  // by where they begin
+  std::map<const char*, Region> regions_;  // by their first address
   const char* static_shared_ = nullptr;
   const char* dynamic_shared_ = nullptr;
   std::size_t dynamic_shared_bytes_ = 0;
 
-  // Pages and the regions that they are in, null for none.
+  // Pages and their regions; null for none.
   struct CachedPage {
     std::uintptr_t page = 0;
     Region* region = nullptr;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The words of CUDA's runtime for the host, as far as a backend needs them. They return CUDA's errors for what CUDA
-// finds wrong; a kernel that fails throws Error, from the launch, or from the wait where the emulator defers work.
-// After that the device is lost, as CUDA's is: queued work is dropped, and every word returns cudaErrorLaunchFailure.
-// In a child process of one that used the device, every word returns cudaErrorInitializationError.
+// CUDA's runtime functions for the host, as far as a backend needs them. They return CUDA's error codes for mistakes
+// that CUDA detects. If a kernel fails, the launch throws Error or, with deferred work, the wait does. After that the
+// device is lost, as CUDA's is: queued work is dropped, and every call returns cudaErrorLaunchFailure. In a child
+// process of one that used the device, every call returns cudaErrorInitializationError.
 #pragma once
 
 #include <cstddef>
@@ -46,7 +46,7 @@ enum cudaError_t {
 
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);
-/// The last error that a word here returned on this OS thread, and forgets it; a failed kernel's is not forgotten.
+/// Returns and clears the last error of a call on this OS thread; a failed kernel's error is not cleared.
 cudaError_t cudaGetLastError();
 cudaError_t cudaPeekAtLastError();
 
@@ -90,7 +90,7 @@ cudaError_t cudaDriverGetVersion(int* version);
 // ---- kernels ----
 
 struct cudaFuncAttributes {
-  std::size_t sharedSizeBytes;  // what the blocks that have run declared
+  std::size_t sharedSizeBytes;  // declared by the blocks that have run
   int maxThreadsPerBlock;
   int binaryVersion;
   int maxDynamicSharedSizeBytes;
@@ -117,8 +117,8 @@ enum cudaMemcpyKind {
 using cudaStream_t = emulation::Stream*;
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes);
-/// Waits for the device first, as CUDA does: queued work may still use the memory. So no capture allows it, not even a
-/// relaxed one. Throws Error if a graph that can be launched names the memory. Likewise cudaFreeHost.
+/// Waits for the device first, as CUDA does, since queued work may still use the memory. Therefore no capture allows
+/// it, not even a relaxed one. Throws Error if a graph that can be launched contains the memory. So does cudaFreeHost.
 cudaError_t cudaFree(void* memory);
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes);
 cudaError_t cudaFreeHost(void* memory);
@@ -134,7 +134,7 @@ cudaError_t cudaMallocHost(T** memory, std::size_t bytes) {
 }
 
 /// From pageable host memory: reads it before it returns. To pageable host memory: returns when it has been written.
-/// During capture neither can be, and is refused.
+/// Both are refused during capture.
 cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream = nullptr);
 cudaError_t cudaMemcpy(void* target, const void* source, std::size_t bytes, cudaMemcpyKind kind);
@@ -152,7 +152,7 @@ cudaError_t cudaStreamCreate(cudaStream_t* stream);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
-/// Not ready at first where work is deferred; the work then runs.
+/// With deferred work, the first query returns "not ready", and the work then runs.
 cudaError_t cudaStreamQuery(cudaStream_t stream);
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags = 0);
 cudaError_t cudaDeviceSynchronize();
@@ -161,7 +161,7 @@ cudaError_t cudaEventCreate(cudaEvent_t* event);
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = nullptr);
-/// As cudaStreamQuery.
+/// Like cudaStreamQuery.
 cudaError_t cudaEventQuery(cudaEvent_t event);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end);
@@ -189,7 +189,7 @@ using cudaGraphNode_t = EmulatedGraphNode*;
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status);
-/// Only counts: `nodes` must be null.
+/// Counts the nodes only: `nodes` must be null.
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, std::size_t* count);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long flags = 0);
 cudaError_t cudaGraphUpload(cudaGraphExec_t executable, cudaStream_t stream);

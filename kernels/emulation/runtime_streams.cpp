@@ -17,7 +17,7 @@ using emulation::returned;
 using emulation::RuntimeState;
 using emulation::Stream;
 
-// Handles to graphs; what they hold lives on in launches that have not run.
+// Handles to graphs; launches that have not run keep the graph's contents alive.
 struct EmulatedGraph {
   std::shared_ptr<Graph> graph;
 };
@@ -27,17 +27,17 @@ struct EmulatedGraphExec {
 
 namespace {
 
-// Ends the capture of a stream that was asked for what a capture cannot give.
+// Invalidates the capture of a stream that received a call which captures forbid.
 cudaError_t refuse(Capture& capture) {
   capture.invalidated = true;
   return returned(cudaErrorStreamCaptureUnsupported);
 }
 
-// Runs what is before the event. As of a query, the answer is the one from before it ran.
+// Runs the work before the event, but returns its status from before the call.
 cudaError_t query(Stream& stream, std::uint64_t count) {
   if (stream.done() >= count) return cudaSuccess;
   stream.run_until(count);
-  return cudaErrorNotReady;  // not an error, and not remembered as one
+  return cudaErrorNotReady;  // not an error, so not stored for cudaGetLastError
 }
 
 }  // namespace
@@ -95,7 +95,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
   const std::lock_guard lock(state.mutex);
   Stream& stream = state.stream(handle);
   if (stream.capture) {
-    // An event of the same capture is one that the stream's order keeps anyway.
+    // The stream's own order already includes an event of the same capture.
     if (event->captured && event->position.stream.get() == &stream) return cudaSuccess;
     stream.capture->invalidated = true;
     return returned(cudaErrorStreamCaptureIsolation);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How a running CUDA thread waits for others: what the words for device code are made of. The threads themselves are in
+// How a running CUDA thread waits for others: the basis of the device intrinsics. The threads themselves are in
 // block_runner.h.
 #pragma once
 
@@ -10,24 +10,24 @@
 
 namespace gradamp::emulation {
 
-/// A kind of warp collective. Every lane leaves a pointer to its payload, arguments and place for results; the last to
-/// arrive does the work of all.
+/// A kind of warp collective. Every lane passes a pointer to its payload: arguments and memory for results. The last
+/// lane to arrive computes the results of all.
 struct WarpOperation {
   const char* name;
-  /// As PTX's .aligned: the whole warp takes part, at one place in the code.
+  /// As PTX's .aligned: the whole warp takes part, at one source location.
   bool aligned;
-  /// `payloads` has 32 entries; those of the set bits of `lanes` are there. May be null.
+  /// `payloads` has 32 entries; only those of the set bits of `lanes` are valid. May be null.
   void (*run)(void* const* payloads, std::uint32_t lanes);
 };
 
-/// __syncwarp, the one that orders memory.
+/// __syncwarp, the only one that orders memory accesses.
 extern const WarpOperation kSyncWarp;
 
-/// Waits until all the lanes of `mask` have come to the same operation and one of them has run it.
+/// Waits until all lanes of `mask` have arrived at the same operation and one of them has run it.
 void join_warp_operation(const WarpOperation& operation, std::uint32_t mask, void* payload,
                          const SourceLocation& location);
 
-/// The same for operations written as a type P with `static void run(P* const*, std::uint32_t lanes)`,
+/// The same for an operation that is a type P with `static void run(P* const*, std::uint32_t lanes)`,
 /// `static constexpr const char* kName` and `static constexpr bool kAligned`.
 template <typename P>
 void join_warp_operation(std::uint32_t mask, P& payload, const SourceLocation& location) {
@@ -37,13 +37,13 @@ void join_warp_operation(std::uint32_t mask, P& payload, const SourceLocation& l
   join_warp_operation(kOperation, mask, &payload, location);
 }
 
-/// Waits until every thread of the block is here; returns how many came with a `predicate` that holds.
+/// Waits until every thread of the block has arrived; returns the number of threads whose `predicate` holds.
 int join_block_barrier(bool predicate, const SourceLocation& location);
 
-/// The running thread's place in its warp.
+/// The running thread's index in its warp.
 unsigned lane();
 
-/// Ends the launch: throws Error from it with `what` and where it happened. From the host, throws at once.
+/// Ends the launch, which throws Error with `what` and its location. If called from the host, throws at once.
 [[noreturn]] void fail_thread(const std::string& what);
 
 }  // namespace gradamp::emulation

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What SHARED and DYNAMIC_SHARED of kernels/cuda/cuda.h are made of.
+// The implementation of SHARED and DYNAMIC_SHARED of kernels/cuda/cuda.h.
 #pragma once
 
 #include <cstddef>
@@ -10,9 +10,9 @@
 
 namespace gradamp::emulation {
 
-inline constexpr std::size_t kSharedAlignment = 16;  // of static arrays, at least
+inline constexpr std::size_t kSharedAlignment = 16;  // minimum for static arrays
 
-/// Where one SHARED() is in the block of the OS thread.
+/// The address of one SHARED() array in the block that an OS thread runs.
 struct SharedSlot {
   std::uint32_t block = 0;
   void* array = nullptr;
@@ -21,7 +21,7 @@ struct SharedSlot {
 /// Differs between any two blocks that an OS thread runs.
 inline constinit thread_local std::uint32_t current_block_serial = 0;
 
-/// Gives the slot its array in the current block. Called by the block's first thread that comes to the declaration.
+/// Allocates the slot's array in the current block. Called by the block's first thread that reaches the declaration.
 void place_shared_array(SharedSlot& slot, const char* name, std::size_t bytes, std::size_t alignment,
                         const SourceLocation& location);
 void* dynamic_shared();

@@ -21,7 +21,7 @@ static_assert(SharedMemory::kStaticCapacity >=
 
 }  // namespace
 
-// The dynamic memory is as near to the guard behind it as its alignment lets it.
+// The dynamic memory is as close to the guard behind it as its alignment permits.
 void SharedMemory::reserve(std::size_t dynamic_bytes, const KernelFacts& kernel) {
   kernel_ = kernel;
   if (!static_pages_) {
@@ -43,7 +43,7 @@ void SharedMemory::begin_block() {
   unpoison(begin, static_used_);
   fill_with_nan(begin, begin + static_used_);
   poison(begin, static_used_);
-  // The redzones too, where writing them is allowed: the last launch may have damaged them.
+  // Also fills the redzones unless AddressSanitizer forbids it: the last launch may have damaged them.
   const Range range = kAddressSanitizer ? Range{dynamic_, dynamic_ + dynamic_bytes_} : dynamic_with_redzones();
   fill_with_nan(range.begin, range.end);
   static_used_ = 0;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// A position in the source, for messages.
+// A source location, for messages.
 #pragma once
 
 #include <string>
 
 namespace gradamp::emulation {
 
-/// Taken as a defaulted argument, `SourceLocation location = SourceLocation::here()`, it is that of the caller.
-/// (std::source_location is not in every compiler that the emulator is for.)
+/// As a default argument, `SourceLocation location = SourceLocation::here()`, it is the caller's location. (Not every
+/// compiler that the emulator supports has std::source_location.)
 struct SourceLocation {
   const char* file = "?";
   int line = 0;

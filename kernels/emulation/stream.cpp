@@ -43,7 +43,7 @@ void Stream::drop_all() {
 }
 
 RuntimeState& RuntimeState::instance() {
-  static auto* state = new RuntimeState;  // outlives whoever destroys a stream at exit
+  static auto* state = new RuntimeState;  // outlives objects that destroy a stream at exit
   return *state;
 }
 

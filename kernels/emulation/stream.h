@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Streams, events and graphs: when the work that a program hands to the device is done.
+// Streams, events and graphs: when the work that a program issues to the device runs.
 //
-// Work runs at once, or, where config().deferred says so, when the program waits for it. While a stream captures, work
-// goes into a graph instead.
+// Work runs at once or, if config().deferred is set, when the program waits for it. While a stream captures, its work
+// becomes a node of a graph instead.
 #pragma once
 
 #include <chrono>
@@ -21,13 +21,13 @@ namespace gradamp::emulation {
 
 using Work = std::function<void()>;
 
-/// An address that captured work was given, and by what: "argument 2 of the kernel launched at gather.cu:70".
+/// An address that captured work received, and its origin: "argument 2 of the kernel launched at gather.cu:70".
 struct NamedMemory {
   const void* address;
   std::string by;
 };
 
-/// The work of a captured stream, in order. The memory that it names must not be freed while the graph can be launched.
+/// The work of a captured stream, in order. Its memory must not be freed while the graph can be launched.
 struct Graph {
   std::vector<Work> nodes;
   std::vector<NamedMemory> memory;
@@ -44,7 +44,7 @@ struct Capture {
 
 class Stream : public std::enable_shared_from_this<Stream> {
  public:
-  /// A place in a stream: all the work before it.
+  /// A position in a stream: stands for all the work before it.
   struct Position {
     std::shared_ptr<Stream> stream;
     std::uint64_t count = 0;
@@ -52,18 +52,18 @@ class Stream : public std::enable_shared_from_this<Stream> {
 
   explicit Stream(bool blocking) : blocking_(blocking) {}
 
-  /// Hands over work; it waits for `prerequisites`, too.
+  /// Queues work, which also waits for `prerequisites`.
   void push(Work work, std::vector<Position> prerequisites = {});
-  /// Runs what is before `count`, and what that waits for.
+  /// Runs the work before `count` and its prerequisites.
   void run_until(std::uint64_t count);
   void run_all() { run_until(pushed_); }
-  /// Forgets work that has not run.
+  /// Drops work that has not run.
   void drop_all();
   bool idle() const { return done_ == pushed_; }
   Position end() { return {shared_from_this(), pushed_}; }
   std::uint64_t done() const { return done_; }
 
-  /// Whether work on the default stream and on this one wait for each other.
+  /// Whether this stream and the default stream wait for each other.
   bool blocking() const { return blocking_; }
 
   std::optional<Capture> capture;
@@ -82,20 +82,20 @@ class Stream : public std::enable_shared_from_this<Stream> {
 
 struct Event {
   Stream::Position position;  // no stream: never recorded
-  bool captured = false;      // recorded last while its stream captured
+  bool captured = false;      // its last recording was in a capture
   bool timed = true;
-  /// When what was before it had run.
+  /// The time when the work before the event had run.
   std::shared_ptr<std::chrono::steady_clock::time_point> time;
 };
 
-/// Work on a stream (null: the default stream) beside the kernels and copies: what stands in for a library's call. It
-/// joins a graph while the stream captures. Error where the stream takes none.
+/// Queues work other than kernels and copies on a stream (null: the default stream), for example to replace a library
+/// call. While the stream captures, the work becomes part of the graph. Error if the stream accepts no work.
 void enqueue(Stream* stream, Work work);
 
 /// The graph that `stream` captures into; null if it does not capture.
 std::shared_ptr<Graph> graph_of_capture(Stream* stream);
 
-/// Every aligned word in these bytes, an argument, that is an address in allocated memory is named by the graph.
+/// Records in the graph every aligned word of these bytes, an argument, that is an address in allocated memory.
 void name_memory(Graph& graph, const void* bytes, std::size_t size, const std::string& by);
 
 }  // namespace gradamp::emulation

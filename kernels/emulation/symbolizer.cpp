@@ -16,7 +16,7 @@
 namespace gradamp::emulation {
 namespace {
 
-// What `command` prints; "" where it cannot be run.
+// The output of `command`; "" if it cannot be run.
 std::string output_of(const std::string& command) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(popen(command.c_str(), "r"), &pclose);
   std::string text;
@@ -35,14 +35,14 @@ struct Frame {
   std::string function, place;
 
   bool known() const { return !place.starts_with("??") && !place.ends_with(":?"); }
-  // Whether it is no header of the emulator's, of CUDA's words or of the standard library.
+  // False for headers of the emulator, of CUDA's intrinsics and of the standard library, and if nothing is known.
   bool in_kernel_file() const {
     const auto is_in = [&](const char* part) { return place.find(part) != std::string::npos; };
     const bool emulator = is_in("/kernels/emulation/") && is_in(".h:");
     return known() && !emulator && !is_in("/kernels/cuda/cuda.h:") && !is_in("/kernels/cuda/ptx_emulated.h:") &&
            !is_in("/include/c++/");
   }
-  // The place without folders, and without what addr2line may put behind the line.
+  // The file and line without folders, and without what addr2line may append to the line.
   std::string name() const {
     if (!known()) return function;
     const std::size_t begin = place.find_last_of('/') + 1;
@@ -50,7 +50,7 @@ struct Frame {
   }
 };
 
-// From the innermost inlined function outwards; empty where nothing is known.
+// From the innermost inlined function outwards; empty if nothing is known.
 std::vector<Frame> frames_at(const char* program, std::uintptr_t address) {
   std::istringstream lines(
       output_of(fmt::format("addr2line -f -i -C -e {} {:#x} 2>/dev/null", shell_quoted(program), address)));
@@ -67,7 +67,7 @@ std::string describe_code(const void* code) {
   if (!dladdr(code, &program) || !program.dli_fbase) return fmt::format("code {}", code);
   const auto address = reinterpret_cast<std::uintptr_t>(code);
   const std::uintptr_t offset = address - reinterpret_cast<std::uintptr_t>(program.dli_fbase);
-  // A program that is linked to fixed addresses keeps them in its debug information.
+  // The debug information of a program that is linked to fixed addresses has absolute addresses.
   std::vector<Frame> frames = frames_at(program.dli_fname, offset);
   if (frames.empty()) frames = frames_at(program.dli_fname, address);
   if (frames.empty()) return fmt::format("code {:#x} of {}", offset, program.dli_fname);

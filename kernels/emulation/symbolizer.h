@@ -6,9 +6,9 @@
 
 namespace gradamp::emulation {
 
-/// "convolution.cu:120", as far as debug information and addr2line (of binutils) are there; else a function's name, or
-/// the address within its program. Of code that was inlined it names the kernel file, not the headers that the words of
-/// CUDA are made of.
+/// "convolution.cu:120" if debug information and addr2line (of binutils) are available; else the function's name, or
+/// the address in its program. For inlined code it names the kernel file, not the headers that implement the
+/// intrinsics.
 std::string describe_code(const void* code);
 
 }  // namespace gradamp::emulation

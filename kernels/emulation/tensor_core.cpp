@@ -21,11 +21,12 @@ float as_float(std::uint32_t word) { return std::bit_cast<float>(word); }
 
 // ---- mma ----
 
-// A row of a tile of d, which the compiler keeps in a register or two; and a lane's part of a tile, of two such rows.
+// A row of a tile of d, which the compiler keeps in one or two registers; and a lane's part of a tile, of two such
+// rows.
 typedef float Row __attribute__((vector_size(kColumns * sizeof(float))));
 typedef float LanePart __attribute__((vector_size(4 * sizeof(float))));
 
-// The warp's a and b as matrices, and where its lanes keep d. A lane's number is 4 group + member.
+// The warp's a and b as matrices, and the addresses of its lanes' parts of d. A lane's index is 4 group + member.
 template <MmaType kType>
 struct Operands {
   static constexpr bool kPairs = kType == MmaType::kBF16;  // two values in a register
@@ -60,12 +61,12 @@ struct Operands {
       values[0] = as_float(word << 16);
       values[kStride] = as_float(word & 0xFFFF0000u);
     } else {
-      values[0] = as_float(word & 0xFFFFE000u);  // the tensor core looks at 10 bits of the mantissa
+      values[0] = as_float(word & 0xFFFFE000u);  // the tensor core reads 10 bits of the mantissa
     }
   }
 };
 
-// Rows `group` and `group` + 8 of a tile of d: four lanes hold them, two values of each row a lane.
+// Rows `group` and `group` + 8 of a tile of d: four lanes hold them, two values of each row per lane.
 struct RowPair {
   Row top, bottom;
 
@@ -111,7 +112,7 @@ struct Mma {
     }
   }
 
-  // Two rows of kTiles tiles of d, which stay in registers; `offset` is where the lanes keep the first tile.
+  // Computes two rows of kTiles tiles of d, which stay in registers; `offset` locates the first tile in each lane's d.
   template <int kTiles>
   static void multiply(const Operands<kType>& operands, int row_tile, int group, int first_tile,
                        std::ptrdiff_t offset) {
@@ -169,7 +170,7 @@ struct Ldmatrix {
     if (access_observer) report_reads(lanes);
   }
 
-  // Every lane reads its own two values, wherever in the rows that other lanes pointed to.
+  // Reports each lane's own reads: two values, in rows whose addresses other lanes passed.
   static void report_reads(Ldmatrix* const* lanes) {
     const Thread* threads = &running_block->threads()[running_thread->warp * kWarpSize];
     for (int lane = 0; lane < 32; ++lane) {

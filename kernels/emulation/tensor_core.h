@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The tensor core's instructions, as collectives of a warp: what the wrappers in kernels/cuda/ptx.h are under
-// emulation. The layouts of the fragments are written there.
+// The tensor core instructions as collectives of a warp: the emulated implementation of the wrappers in
+// kernels/cuda/ptx.h, which documents the layouts of the fragments.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ struct MmaFragments {
 
 void mma(MmaType type, const MmaFragments& fragments, const SourceLocation& location);
 
-/// `matrices` is 1, 2 or 4; lane 8 m + r gives the address of row r of matrix m.
+/// `matrices` is 1, 2 or 4; lane 8 m + r passes the address of row r of matrix m.
 void ldmatrix(std::uint32_t* registers, const void* row, int matrices, bool transposed, const SourceLocation& location);
 
 }  // namespace gradamp::emulation

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What code compiled with -fsanitize=thread calls, for the race checker instead of ThreadSanitizer's runtime. Programs
-// without such code leave this file out when they are linked. It must itself not be compiled with -fsanitize=thread.
+// The functions that code compiled with -fsanitize=thread calls, for the race checker instead of ThreadSanitizer's
+// runtime. Programs without such code are linked without this file. It must itself not be compiled with
+// -fsanitize=thread.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -10,7 +11,7 @@
 namespace gradamp::emulation {
 namespace {
 
-// The host's accesses are not the checker's business.
+// Ignores the host's accesses.
 inline void report(const volatile void* address, std::size_t bytes, AccessKind kind, const void* code) {
   if (running_thread)
     RaceChecker::instance().access(*running_thread, const_cast<const void*>(address), bytes, kind, code);
@@ -33,7 +34,7 @@ void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
 void __tsan_vptr_update(void**, void*) {}
 void __tsan_vptr_read(void**) {}
-// One thread of the device runs at a time.
+// Nothing to do: one thread of the device runs at a time.
 void __tsan_atomic_thread_fence(int) {}
 void __tsan_atomic_signal_fence(int) {}
 

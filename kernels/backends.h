@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The one door to the backends: nothing outside kernels/ includes a header of one of them.
+// The only header through which code outside kernels/ makes a backend.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace gradamp {
 
-/// In which order the emulator runs the threads of a block. A correct kernel computes the same bits in every order.
+/// The order in which the emulator runs the threads of a block. A correct kernel computes the same bits in every order.
 enum class ThreadOrder { kForward, kReverse, kShuffled };
 
 struct BackendOptions {
@@ -20,15 +20,15 @@ struct BackendOptions {
   int threads = 0;
   /// The CPU backend has f32 only.
   Precision precision = Precision::kF32;
-  /// Of the emulated device; all emulated backends of a process share one.
+  /// For the emulated device; all emulated backends of a process share one order.
   ThreadOrder thread_order = ThreadOrder::kForward;
   std::uint64_t shuffle_seed = 1;
 };
 
-/// A backend for `device`; Error where this build or this machine has none.
+/// A backend for `device`; Error if this build or this machine has none.
 std::unique_ptr<Backend> make_backend(const Device& device, const BackendOptions& options = {});
 
-/// A device that this build knows of, and what there is to say about it.
+/// A device that this build knows, and its status.
 struct DeviceStatus {
   Device device;
   bool available = false;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Batch norm + residual + ReLU over rows of C channels (NHWC seen as (N H W, C)).
+// Batch norm + residual + ReLU over rows of C channels (NHWC viewed as (N H W, C)).
 //
-// Every loop runs over "lanes": a multiple of C of at least 64 floats, so that few channels fill vector registers as
-// well as many do. Statistics read x once from memory: a range of rows that fits the cache is read twice, for its mean
-// and its squared deviations, and the ranges are combined in order in double precision (T. F. Chan, G. H. Golub,
-// R. J. LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979).
+// Every loop runs over "lanes", a multiple of C with at least 64 floats, so that few channels also fill vector
+// registers. Statistics load x once from memory: a range of rows that fits the cache is read twice, for its mean and
+// its squared deviations, and the ranges are combined in order in double precision (T. F. Chan, G. H. Golub, R. J.
+// LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979).
 #include <cmath>
 #include <vector>
 
@@ -17,7 +17,7 @@ namespace {
 constexpr std::int64_t kMinLanes = 64;
 constexpr std::int64_t kMaxStackLanes = 4096;
 
-/// How rows of C channels are laid over lanes and cut into ranges. Counts are floats.
+/// How rows of C channels map to lanes and ranges. All counts are in floats.
 struct Layout {
   std::int64_t channels, total, lanes, range;
 
@@ -39,13 +39,13 @@ std::vector<float> over_lanes(const Layout& layout, const float* channel_values)
   return lanes;
 }
 
-/// Sums by lane in double precision: float32 sums over many rows would leave errors in the gradients' means that the
-/// next layers' near-cancelling sums show enlarged. Memory is the limit here, so it costs nothing.
+/// Sums per lane in double precision. Float32 sums over many rows would leave errors in the gradients' means, which
+/// nearly cancelling sums of later layers enlarge. The loop is bound by memory, so double costs nothing.
 class LaneSums {
  public:
   explicit LaneSums(std::int64_t lanes) : lanes_(lanes) { std::fill_n(sums_, lanes, 0.0); }
   double* data() { return sums_; }
-  /// Adds up the lanes of each channel.
+  /// Adds the lanes of each channel.
   void fold(std::int64_t channels, double* channel_sums) const {
     std::fill_n(channel_sums, channels, 0.0);
     for (std::int64_t i = 0; i < lanes_; ++i) channel_sums[i % channels] += sums_[i];
@@ -82,7 +82,7 @@ void range_moments(const Layout& layout, const float* x, std::int64_t floats, do
     }
   }
   squares.fold(channels, deviations);
-  for (std::int64_t c = 0; c < channels; ++c) {  // the centre was the mean rounded to float32
+  for (std::int64_t c = 0; c < channels; ++c) {  // corrects for the center, the mean rounded to float32
     const double off = mean[c] - static_cast<double>(centre[c]);
     deviations[c] = std::max(0.0, deviations[c] - rows * off * off);
   }
@@ -100,8 +100,8 @@ struct Moments {
   }
 };
 
-/// The normalised, scaled and shifted value before the residual. Forward and backward use this one expression, so that
-/// the ReLU's mask is the same bits in both.
+/// The normalized, scaled and shifted value before the residual. Forward and backward share this expression, so that
+/// the ReLU's mask is bitwise identical in both.
 inline float affine(float x, float mean, float scale, float beta) { return std::fma(x - mean, scale, beta); }
 
 template <bool kRelu, bool kResidual>
@@ -117,13 +117,13 @@ void apply_range(const Layout& layout, std::int64_t index, const float* x_all, c
     for (std::int64_t i = 0; i < width; ++i) {
       float value = affine(x[row + i], mean[i], scale[i], beta[i]);
       if constexpr (kResidual) value += residual[row + i];
-      if constexpr (kRelu) value = value < 0.0f ? 0.0f : value;  // keeps a NaN
+      if constexpr (kRelu) value = value < 0.0f ? 0.0f : value;  // a NaN stays a NaN
       y[row + i] = value;
     }
   }
 }
 
-/// y from x with one mean and inverse deviation a channel.
+/// Computes y from x with one mean and one inverse std per channel.
 void apply(int threads, const BatchNormForward& tensors, bool relu, const float* mean, const float* inverse_std) {
   const Layout layout(tensors.x.shape());
   const float* gamma = tensors.gamma.data<float>();
@@ -141,16 +141,16 @@ void apply(int threads, const BatchNormForward& tensors, bool relu, const float*
   });
 }
 
-/// Where the ReLU's mask comes from in the backward.
+/// The source of the ReLU's mask in the backward.
 enum class Mask { kNone, kFromX, kFromY };
 
-/// The lanes of everything that the backward needs a channel's value of.
+/// The per-channel values that the backward needs, repeated over the lanes.
 struct BackwardLanes {
   std::vector<float> mean, scale, beta;
 };
 
-/// One range of the backward's reduction: sums of the masked gradient g and of g (x - mean). With a residual, g is its
-/// gradient and is written out, so that the second pass reads it instead of grad_y and y.
+/// One range of the backward's reduction: sums of the masked gradient g and of g (x - mean). With a residual, g is the
+/// residual's gradient: it is stored, and the second pass reads it instead of grad_y and y.
 template <Mask kMask>
 void reduce_range(const Layout& layout, std::int64_t index, const BatchNormBackward& tensors,
                   const BackwardLanes& lanes, double* grad_sums, double* product_sums) {

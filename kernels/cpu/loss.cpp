@@ -7,7 +7,7 @@
 
 namespace gradamp {
 
-// A batch is a few hundred rows of 10 or 100: one thread, in order.
+// A batch is a few hundred rows of 10 or 100 values, so one thread computes it in order.
 void CpuBackend::softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const StepState& state,
                                        const Tensor& loss, const Tensor& grad_logits) {
   const std::int64_t rows = logits.shape()[0], classes = logits.shape()[1];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What kernels/cpu needs of oneDNN: an engine, a cache of primitives and one way to run them.
+// The parts of oneDNN that kernels/cpu uses: an engine, a cache of primitives and one function to run them.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +13,10 @@
 
 namespace gradamp {
 
-/// A convolution with memory layouts of oneDNN's choosing for the filter, plain NHWC for the images.
+/// A convolution. oneDNN chooses the filter's memory layout; images are plain NHWC.
 struct ConvolutionPrimitive {
   dnnl::primitive primitive;
-  dnnl::memory::desc filter;      // as the primitive wants it
+  dnnl::memory::desc filter;      // in the primitive's layout
   dnnl::memory::desc scratchpad;  // working memory
   bool has_reorder = false;       // between (K, R, S, C) and `filter`
   dnnl::primitive reorder;

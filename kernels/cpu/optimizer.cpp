@@ -16,12 +16,12 @@
 namespace gradamp {
 namespace {
 
-/// The arena as plain pointers, and the step's numbers.
+/// The arena as plain pointers, and the step's parameters.
 struct SgdStep {
   float* weights = nullptr;
   const float* gradients = nullptr;
   float* momentum = nullptr;
-  float* signed_sums = nullptr;  // by weight; null where they are not wanted
+  float* signed_sums = nullptr;  // by weight; null if not accumulated
   float* absolute_sums = nullptr;
   const float* factors = nullptr;
   float learning_rate = 0;
@@ -29,7 +29,7 @@ struct SgdStep {
   float weight_decay = 0;
 };
 
-/// Elements [begin, end) of one layer, both multiples of kArenaChunk.
+/// Updates elements [begin, end) of one layer; both are multiples of kArenaChunk.
 template <bool kAccumulate, bool kNesterov>
 void update_elements(const SgdStep& step, float factor, std::int64_t begin, std::int64_t end) {
   static_assert(kArenaChunk * sizeof(float) % 64 == 0);
@@ -54,7 +54,7 @@ void update_elements(const SgdStep& step, float factor, std::int64_t begin, std:
   }
 }
 
-/// The chunks of thread `thread` of `threads`, layer by layer.
+/// Updates the chunks of thread `thread` of `threads`, layer by layer.
 template <bool kAccumulate, bool kNesterov>
 void update_share(const SgdStep& step, const std::vector<LayerRange>& layers, int thread, int threads) {
   const std::int64_t chunks = layers.back().end / kArenaChunk;
@@ -73,7 +73,7 @@ void update(const SgdStep& step, const std::vector<LayerRange>& layers, int thre
 }
 
 bool all_finite(const float* values, std::int64_t count, int threads) {
-  std::uint32_t largest = 0;  // magnitudes compare as integers, and from infinity's on nothing is finite
+  std::uint32_t largest = 0;  // magnitudes compare like integers; values >= infinity's bits are not finite
 #pragma omp parallel for simd num_threads(threads) reduction(max : largest) schedule(static)
   for (std::int64_t i = 0; i < count; ++i)
     largest = std::max(largest, std::bit_cast<std::uint32_t>(values[i]) & 0x7fffffffu);
@@ -87,8 +87,8 @@ double sum_of(const float* values, std::int64_t count) {
   return sum;
 }
 
-/// Writes every neuron's gradient: the sum over its weights. False where a gradient is not finite: a double sum of
-/// finite floats cannot overflow, so a sum is finite exactly where its terms are.
+/// Writes every neuron's gradient: the sum over its weights. False if a gradient is not finite: a double sum of finite
+/// floats cannot overflow, so a sum is finite if and only if its terms are.
 bool sum_neurons(const float* gradients, const std::vector<LayerRange>& layers, int threads, float* neurons) {
   bool finite = true;
 #pragma omp parallel num_threads(threads) reduction(&& : finite)
@@ -104,14 +104,14 @@ bool sum_neurons(const float* gradients, const std::vector<LayerRange>& layers, 
   return finite;
 }
 
-/// Σ|S|, ΣA and Σ|S|/A over some sums of one layer.
+/// Σ|S|, ΣA and Σ|S|/A over a part of one layer's sums.
 struct LayerSums {
   double signed_sum = 0, absolute_sum = 0, ratio_sum = 0;
 };
 
 LayerSums sum_layer(const float* signed_sums, const float* absolute_sums, std::int64_t count) {
   LayerSums total;
-  for (std::int64_t begin = 0; begin < count; begin += kArenaChunk) {  // chunk by chunk: keeps rounding small
+  for (std::int64_t begin = 0; begin < count; begin += kArenaChunk) {  // sums per chunk, for small rounding errors
     const std::int64_t end = std::min(count, begin + kArenaChunk);
     double signed_sum = 0, absolute_sum = 0, ratio_sum = 0;
 #pragma omp simd reduction(+ : signed_sum, absolute_sum, ratio_sum)
@@ -129,8 +129,9 @@ LayerSums sum_layer(const float* signed_sums, const float* absolute_sums, std::i
   return total;
 }
 
-/// (value - mean) / population deviation; all 0 where the values are equal. Rounding alone can leave a deviation of
-/// about 1e-16 of the values, which must not become a score of 1; float32 sums cannot make a real one below 1e-12.
+/// (value - mean) / population standard deviation, or 0 if all values are equal. Rounding alone can leave a std of
+/// about 1e-16 of the values, which must not become a score of 1. Real differences between float32 sums give a std
+/// above 1e-12.
 void normalize(const double* values, std::int64_t count, double* normalized) {
   double sum = 0, square_sum = 0, largest = 0;
   for (std::int64_t l = 0; l < count; ++l) {
@@ -159,7 +160,7 @@ void CpuBackend::sgd_step(const Arena& arena, const Tensor& factors, const StepS
   const bool by_neuron = params.accumulate && params.granularity == Granularity::kNeuron;
   const float* const gradients = arena.gradients.data<float>();
 
-  // Everything is looked at before anything is changed. By neuron the look is the reduction.
+  // All gradients are checked before anything is changed. With granularity `neuron` the reduction is the check.
   std::vector<float> neurons(by_neuron ? static_cast<std::size_t>(arena.layers.neurons()) : 0);
   const bool finite = by_neuron ? sum_neurons(gradients, arena.layers.ranges(), threads_, neurons.data())
                                 : all_finite(gradients, arena.gradients.count(), threads_);
@@ -194,10 +195,10 @@ void CpuBackend::measure_layers(const Arena& arena, Granularity granularity, con
   const float* const absolute_sums = arena.absolute_sums.data<float>();
   double* const values = measures.data<double>();
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)
-  for (std::int64_t l = 0; l < layers; ++l) {  // a layer is one thread's, so the order of its sums is fixed
+  for (std::int64_t l = 0; l < layers; ++l) {  // one thread per layer, so the order of its sums is fixed
     const LayerRange& layer = arena.layers.ranges()[static_cast<std::size_t>(l)];
     const bool by_weight = granularity == Granularity::kWeight;
-    // Padding has sums of 0 and adds nothing.
+    // The sums of the arena's padding are 0 and add nothing.
     const std::int64_t begin = by_weight ? layer.begin : layer.neuron_begin;
     const std::int64_t length = by_weight ? layer.end - layer.begin : layer.neurons;
     const std::int64_t n = by_weight ? layer.count : layer.neurons;

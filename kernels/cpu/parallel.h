@@ -6,7 +6,7 @@
 
 namespace gradamp {
 
-/// Calls body(i) for i in [0, count), on `threads` threads.
+/// Calls body(i) for each i in [0, count), on `threads` threads.
 template <typename Body>
 void parallel_for(int threads, std::int64_t count, const Body& body) {
 #pragma omp parallel for schedule(static) num_threads(threads)
@@ -14,14 +14,14 @@ void parallel_for(int threads, std::int64_t count, const Body& body) {
 }
 
 /// Calls body(begin, end) for ranges of `grain` elements that cover [0, count). The ranges do not depend on the number
-/// of threads, so sums finished range by range are the same bits on any number.
+/// of threads, so sums that are finished per range have the same bits with any number of threads.
 template <typename Body>
 void parallel_ranges(int threads, std::int64_t count, std::int64_t grain, const Body& body) {
   parallel_for(threads, (count + grain - 1) / grain,
                [&](std::int64_t range) { body(range * grain, std::min(count, (range + 1) * grain)); });
 }
 
-/// Elements of a range for plain elementwise loops: 64 KiB of floats.
+/// Elements per range of simple elementwise loops: 64 KiB of floats.
 inline constexpr std::int64_t kElementwiseGrain = 16384;
 
 }  // namespace gradamp

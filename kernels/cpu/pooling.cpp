@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Pooling over NHWC: the innermost loop runs over channels, which lie side by side.
+// Pooling over NHWC: the innermost loop runs over channels, which are adjacent in memory.
 #include <algorithm>
 #include <limits>
 
@@ -9,7 +9,7 @@
 namespace gradamp {
 namespace {
 
-/// The part of a window that lies inside the image.
+/// The part of a window that is inside the image.
 struct Window {
   std::int64_t h_begin, h_end, w_begin, w_end;
 };
@@ -45,7 +45,7 @@ void CpuBackend::max_pool2d_forward(const Tensor& x, const Pool2dParams& params,
           const float* values = image + pixel * channels;
 #pragma omp simd
           for (std::int64_t c = 0; c < channels; ++c) {
-            // A NaN wins, and the first value of a window always does.
+            // A NaN wins. The first value of a window always wins.
             const bool better = place[c] < 0 || values[c] > best[c] || values[c] != values[c];
             best[c] = better ? values[c] : best[c];
             place[c] = better ? static_cast<std::int32_t>(pixel) : place[c];

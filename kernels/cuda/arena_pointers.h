@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// An Arena as the optimizer's kernels take it. Host files only.
+// An Arena in the form that the optimizer's kernels take. Host files only.
 #pragma once
 
 #include "gradamp/core/backend.h"
@@ -7,8 +7,8 @@
 
 namespace gradamp::GRADAMP_GPU {
 
-/// Pointers into the arena's tensors, null for those that it does not have; `count` is that of the weights, without
-/// weights of the gradients. Error if the device cannot count the layers or neurons.
+/// Pointers into the arena's tensors, null for undefined ones. `count` is that of the weights or, without weights, of
+/// the gradients. Error if the kernels' 32-bit indices cannot count the layers or neurons.
 ArenaPointers arena_pointers(const Arena& arena);
 
 }  // namespace gradamp::GRADAMP_GPU

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How a grid's threads are assigned to rows of C channels: a block owns one slice of channels and one range of rows.
+// How threads of a grid map to rows of C channels: a block owns one slice of channels and one range of rows.
 #pragma once
 
 #include <algorithm>

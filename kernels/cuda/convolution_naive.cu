@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Convolutions with nothing but loops: read these first. One thread computes one element of the result and reads
-// everything that it needs from global memory. The tiled kernels (convolution_forward.cu and its neighbors) compute the
-// same sums, but a block loads what its threads share once, into shared memory, and multiplies by tensor cores.
+// Convolutions by plain loops: read these first. One thread computes one element of the result and reads everything
+// that it needs from global memory. The tiled kernels (convolution_forward.cu and its neighbors) compute the same sums,
+// but a block loads the data that its threads share once, into shared memory, and multiplies by tensor cores.
 //
 // Pixel (h, w) of x lies under tap (r, s) of the window of pixel (p, q) of y if
 //     h = p stride + r - padding   and   w = q stride + s - padding.

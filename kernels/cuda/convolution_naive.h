@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The convolution and its two gradients as their definitions say, with one thread per element of the result: what the
-// tiled kernels (kernels/cuda/convolution.h) are compared with, and what to read before them. Slow.
+// The convolution and its two gradients by their definitions, with one thread per element of the result. They are the
+// reference for the tiled kernels (kernels/cuda/convolution.h), and easier to read first. Slow.
 #pragma once
 
 #include "gradamp/core/dtype.h"
@@ -10,7 +10,7 @@
 namespace gradamp::GRADAMP_GPU {
 
 /// y (N, P, Q, K) = convolution of x (N, H, W, C) with filter (K, R, S, C), by f32 fused multiply-adds. x, filter and y
-/// are f32 or bf16, as `type` says.
+/// have the element type `type`, f32 or bf16.
 void launch_naive_convolution(cudaStream_t stream, DType type, const ConvolutionShape& shape, const void* x,
                               const void* filter, void* y);
 

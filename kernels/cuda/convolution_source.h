@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The operands of a convolution's matrix products (implicit GEMM). The matrices are never stored: a source gives the
-// address of the element at (row, column), or says that the element is a zero of the padding. Rows and columns are
-// computed separately, because a thread uses the same ones many times.
+// address of the element at (row, column), or marks it as a zero of the padding. Rows and columns are computed
+// separately, because a thread uses the same ones many times.
 #pragma once
 
 #include <cstdint>
@@ -166,7 +166,7 @@ class TileLoader {
 
  private:
   static constexpr int kSteps = Tile::kRows * Tile::kChunks / kThreads;
-  static constexpr int kColumns = kCopy == Copy::kVector ? 1 : kVector<T>;  // that need addresses, per chunk
+  static constexpr int kColumns = kCopy == Copy::kVector ? 1 : kVector<T>;  // columns that need addresses, per chunk
   static_assert(kSteps * kThreads == Tile::kRows * Tile::kChunks);
 
   __device__ static int chunk() { return static_cast<int>(threadIdx.x) % Tile::kChunks; }

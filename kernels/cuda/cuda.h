@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The one header through which kernel files (.cu) and the backend's host files (.cpp) see CUDA: NVIDIA's, or, if
+// The only header through which kernel files (.cu) and the backend's host files (.cpp) include CUDA: NVIDIA's or, if
 // GRADAMP_EMULATION is defined, the emulator's. All of their code is in namespace gradamp::GRADAMP_GPU, which differs
 // between the two, so that one program can contain both.
 //
-// It adds what the two write differently: shared memory, launches and vector accesses.
+// It adds what NVIDIA and the emulator write differently: shared memory, launches and vector accesses.
 #pragma once
 
 #include <cstddef>
@@ -77,11 +77,11 @@ struct Launch {
         line(in_line) {}
 };
 
-/// Asks for the dynamic shared memory of this launch, once for each kernel. Without asking a kernel has 48 KiB, but its
-/// static shared memory counts too, and only the compiler knows how much that is.
+/// Requests the dynamic shared memory of this launch, once per kernel. Without the request a kernel has 48 KiB, but its
+/// static shared memory counts too, and only the compiler knows its size.
 inline void allow_shared_bytes(const void* kernel, const Launch& shape) {
   static std::mutex mutex;
-  static std::map<std::pair<int, const void*>, std::size_t> allowed;  // on each device
+  static std::map<std::pair<int, const void*>, std::size_t> allowed;  // per device
   int device = 0;
   check_cuda(cudaGetDevice(&device), "cudaGetDevice", shape.file, shape.line);
   const std::lock_guard lock(mutex);
@@ -96,7 +96,7 @@ inline void allow_shared_bytes(const void* kernel, const Launch& shape) {
   bytes = shape.shared_bytes;
 }
 
-/// The one way to launch a kernel. Error if it cannot be launched.
+/// The only way to launch a kernel. Error if it cannot be launched.
 template <typename... P, typename... A>
 void launch(void (*kernel)(P...), const Launch& shape, A&&... arguments) {
   if (shape.shared_bytes > 0) allow_shared_bytes(reinterpret_cast<const void*>(kernel), shape);

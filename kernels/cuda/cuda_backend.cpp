@@ -58,13 +58,13 @@ cudaDeviceProp current_properties() {
   return properties;
 }
 
-/// The newest CUDA that the driver serves; 0 if there is no driver.
+/// The newest CUDA version that the driver supports; 0 if there is no driver.
 int driver_version() {
   int version = 0;
   return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
 }
 
-/// Why no GPU can be used; empty if one can.
+/// The reason why no GPU can be used; empty if one can.
 std::string unusable_reason() {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
@@ -79,7 +79,7 @@ std::string unusable_reason() {
   cudaFuncAttributes attributes{};
   const cudaError_t code = cudaFuncGetAttributes(&attributes, empty_kernel_address());
   if (code == cudaSuccess) return {};
-  cudaGetLastError();  // it is not the next call's
+  cudaGetLastError();  // clears the error, which the next call would return
   return no_code_text(code, {properties.name, properties.major, properties.minor}, GRADAMP_CUDA_ARCHITECTURES,
                       driver_version());
 }
@@ -106,7 +106,7 @@ DeviceFacts facts() {
     facts.uuid += fmt::format("{}{:02x}", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
                               static_cast<unsigned char>(properties.uuid.bytes[i]));
   facts.driver = fmt::format("for CUDA {}", version_text(driver_version()));
-  std::string module;  // "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05  ..."; a container may hide it
+  std::string module;  // "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05  ..."; can be hidden in a container
   std::ifstream file("/proc/driver/nvidia/version");
   if (std::getline(file, module)) facts.driver += ", " + module;
   return facts;
@@ -114,7 +114,7 @@ DeviceFacts facts() {
 
 #endif
 
-/// Runs before the construction of the members that need the device.
+/// Prepares the device before the members that need it are constructed.
 Precision prepared(const BackendOptions& options) {
   prepare_device(options);
   return options.precision;
@@ -150,7 +150,7 @@ void CudaBackend::copy_to_device(void* destination, const void* source, std::siz
   if (bytes == 0) return;
   check(!is_capturing(), "a recording may not copy from the host: the copy would be of that memory at each replay");
   check_cuda(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync");
-  synchronize();  // the caller may change the source now
+  synchronize();  // the caller may change the source after the return
 }
 
 void CudaBackend::copy_to_host(void* destination, const void* source, std::size_t bytes) {
@@ -221,7 +221,7 @@ std::unique_ptr<PendingRead> CudaBackend::start_read(const Tensor& source) {
 // ---- Recordings ----
 
 /// The first replay runs the work without a graph, so that everything that is loaded or allocated at first use is
-/// ready. The second replay captures the work as a graph. From then on replays launch the graph.
+/// ready. The second replay captures the work as a graph and launches it. Later replays launch the graph.
 class CudaBackend::GraphRecording final : public Recording {
  public:
   GraphRecording(CudaBackend& backend, std::function<void()> work) : backend_(backend), work_(std::move(work)) {}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The Backend made of this folder's kernels: on a GPU, or under the emulator on a CPU. All work goes into one stream,
+// The Backend that uses this folder's kernels: on a GPU, or under the emulator on a CPU. All work goes into one stream,
 // in order.
 #pragma once
 
@@ -118,7 +118,7 @@ class CudaBackend final : public Backend {
   CachingAllocator allocator_, host_allocator_;
   /// Memory of all recordings. They run one after another, and no recording reads another's memory.
   CachingAllocator::Reservation recorded_memory_;
-  int graphs_ = 0;  // that live in it
+  int graphs_ = 0;  // live graphs that use it
   std::shared_ptr<void> completion_counters_;
   std::unique_ptr<MatrixProduct> matrix_product_;  // null before the first large product
 };

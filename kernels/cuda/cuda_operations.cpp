@@ -16,7 +16,7 @@
 namespace gradamp::GRADAMP_GPU {
 namespace {
 
-/// An extent for a kernel. Kernels count pixels and channels in 32 bits.
+/// Converts an extent to the 32 bits in which kernels count pixels and channels.
 int extent(std::int64_t value) {
   check(value <= std::numeric_limits<int>::max(),
         "expected fewer than 2^31 elements for the device, got {}; try a "

@@ -5,8 +5,8 @@
 
 namespace gradamp::GRADAMP_GPU {
 
-/// An empty kernel, for cudaFuncGetAttributes: all kernels are compiled for the same architectures, so it tells whether
-/// the program has code for a GPU. It has a file of its own because a driver compiles PTX one file at a time.
+/// An empty kernel, for cudaFuncGetAttributes. All kernels are compiled for the same architectures, so this one shows
+/// whether the program has code for a GPU. It has a separate file because a driver compiles PTX file by file.
 const void* empty_kernel_address();
 
 }  // namespace gradamp::GRADAMP_GPU

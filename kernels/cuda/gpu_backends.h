@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What kernels/backends.cpp knows of the two builds of this folder.
+// The functions of this folder's two builds that kernels/backends.cpp calls.
 #pragma once
 
 #include <memory>
@@ -9,7 +9,7 @@
 
 namespace gradamp {
 
-/// Why the device cuda cannot be used in a build without CUDA.
+/// The reason why a build without CUDA cannot use the device cuda.
 inline constexpr const char* kNoCuda =
     "this build has no CUDA: install the CUDA toolkit (12.4 or newer) and configure it again";
 
@@ -17,7 +17,7 @@ inline constexpr const char* kNoCuda =
 
 namespace gradamp::cuda {
 
-/// Error where there is no usable GPU.
+/// Error if there is no usable GPU.
 std::unique_ptr<Backend> make_backend(const BackendOptions& options);
 DeviceStatus status();
 SelfCheckReport self_check(const BackendOptions& options);

@@ -8,8 +8,8 @@ namespace {
 
 // ---- mma ----
 
-/// In words of 32 bits the fragments of both types have one layout: a register holds word `member`, or 4 further on, of
-/// row `group`, or 8 further down.
+/// As 32-bit words the fragments of both types have the same layout: a register holds word `member` or `member` + 4 of
+/// row `group` or `group` + 8.
 template <Precision kPrecision>
 __global__ void mma_kernel(const std::uint32_t* a, const std::uint32_t* b, float* d) {
   constexpr int MT = kMmaRows / 16, NT = kMmaColumns / 8;
@@ -61,7 +61,7 @@ __global__ void to_tf32_kernel(int count, const float* values, std::uint32_t* re
 
 template <bool kTransposed>
 __global__ void ldmatrix_kernel(const std::uint16_t* rows, std::uint32_t* registers) {
-  SHARED(shared, std::uint16_t[32][24]);  // 48 bytes per row: rows lie apart
+  SHARED(shared, std::uint16_t[32][24]);  // 48 bytes per row: gaps between rows
   const int lane = static_cast<int>(threadIdx.x);
   std::uint16_t* const row = shared[(5 * lane + 3) % 32];
   for (int column = 0; column < 8; ++column) row[column] = rows[lane * 8 + column];
@@ -94,7 +94,7 @@ __global__ void async_copy_kernel(const std::uint32_t* source, std::uint32_t* se
     cp_async_commit();
   }
   const auto read = [&](int group) {
-    __syncthreads();  // the other threads have waited for their copies, too
+    __syncthreads();  // the other threads have waited for their copies
     for (int word = 0; word < 4; ++word)
       seen[(group * kCopyThreads + thread) * 4 + word] = arrived[group][kCopyThreads - 1 - thread][word];
   };

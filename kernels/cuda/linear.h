@@ -16,8 +16,8 @@ struct LinearShape {
 
 /// Maximum number of multiply-adds of a linear layer that is computed as a 1x1 convolution. The limit includes the
 /// classifiers up to ResNet-50's with 1000 classes at batch 512, 512 * 2048 * 1000 = 1.05e9. So training on CIFAR never
-/// needs cuBLAS, and its bits do not depend on the algorithm that cuBLAS chooses for a GPU. A larger product takes long
-/// enough that a library which is tuned for each GPU is worth loading.
+/// needs cuBLAS, and its bits do not depend on the algorithm that cuBLAS chooses for a GPU. A larger product takes so
+/// long that a library which is tuned for each GPU is worth loading.
 inline constexpr std::int64_t kMaxConvolutionMultiplyAdds = std::int64_t{1} << 30;
 
 /// Whether the convolution kernels compute the layer, forward and backward: each of its three products has the same
@@ -43,7 +43,7 @@ constexpr ConvolutionShape as_convolution(const LinearShape& shape) {
           .padding = 0};
 }
 
-/// y (rows, columns) += bias (columns), f32: what MatrixProduct leaves out.
+/// y (rows, columns) += bias (columns), f32: MatrixProduct does not add the bias.
 void launch_add_bias(cudaStream_t stream, int rows, int columns, const float* bias, float* y);
 
 }  // namespace gradamp::GRADAMP_GPU

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 
-// The twin of cuBLAS's product: plain loops, in the stream's order like a kernel.
+// The emulator's version: plain loops, in the stream's order like a kernel.
 namespace gradamp::emulated {
 
 struct MatrixProduct::Library {
@@ -25,7 +25,7 @@ void MatrixProduct::multiply(Transposed a_transposed, Transposed b_transposed, i
     };
     for (std::int64_t i = 0; i < rows; ++i) {
       float* const c_row = c + i * columns;
-      if (b_transposed == Transposed::kYes) {  // the loops run along b's rows as they lie in memory
+      if (b_transposed == Transposed::kYes) {  // the inner loop runs along b's rows, which are contiguous
         for (std::int64_t j = 0; j < columns; ++j) {
           float sum = 0;
           for (std::int64_t l = 0; l < depth; ++l) sum += a_at(i, l) * b[j * depth + l];
@@ -46,7 +46,7 @@ void MatrixProduct::multiply(Transposed a_transposed, Transposed b_transposed, i
 
 #else
 
-// cuBLAS, loaded at the first large product, so that the program also runs where it is not installed.
+// cuBLAS, loaded at the first large product, so that the program also runs if it is not installed.
 
 #include <cublas_v2.h>
 
@@ -59,10 +59,10 @@ void MatrixProduct::multiply(Transposed a_transposed, Transposed b_transposed, i
 namespace gradamp::cuda {
 namespace {
 
-/// Of cuBLAS, whose own would otherwise be allocated inside a capture. NVIDIA's advice for Hopper is 32 MiB.
+/// Workspace for cuBLAS, which would otherwise allocate its own inside a capture. NVIDIA recommends 32 MiB for Hopper.
 constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
 
-/// The header's functions carry a suffix where a later version replaced an earlier one.
+/// In the library, a function that replaced an older one has a suffix in its name (_v2).
 constexpr const char* kLibrary = "libcublas.so." GRADAMP_TEXT(CUBLAS_VER_MAJOR);
 
 }  // namespace

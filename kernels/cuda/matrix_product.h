@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Plain products of row-major matrices on the device, for large linear layers: cuBLAS on CUDA, its twin in
-// kernels/emulation under the emulator.
+// Products of row-major matrices on the device, for large linear layers: cuBLAS on CUDA, plain loops under the
+// emulator.
 #pragma once
 
 #include <memory>

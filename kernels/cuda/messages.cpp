@@ -11,7 +11,7 @@
 namespace gradamp::GRADAMP_GPU {
 namespace {
 
-/// Errors that a kernel causes while it runs. Every later call returns them, too.
+/// Whether a running kernel caused the error. All later calls return it, too.
 bool is_of_a_kernel(cudaError_t error) {
   switch (error) {
     case cudaErrorIllegalAddress:
@@ -33,7 +33,7 @@ bool launches_wait() {
   return blocking != nullptr && std::string_view(blocking) != "" && std::string_view(blocking) != "0";
 }
 
-/// An entry of CMAKE_CUDA_ARCHITECTURES: a compute capability ("8.0", "9.0a"), and what is compiled for it.
+/// An entry of CMAKE_CUDA_ARCHITECTURES: a compute capability ("8.0", "9.0a") and the kinds of code for it.
 struct Architecture {
   std::string capability;
   bool binary, ptx;
@@ -63,7 +63,7 @@ std::string failure_text(cudaError_t error, std::string_view what, std::string_v
 }
 
 std::string driver_text(int driver, int runtime) {
-  // A driver serves every runtime of its own major version.
+  // A driver supports every runtime of its own major version.
   const std::string needed = version_text(runtime / 1000 * 1000);
   if (driver == 0) return fmt::format("there is no NVIDIA driver: install one for CUDA {} or newer", needed);
   return fmt::format("the NVIDIA driver here is for CUDA {}, this build needs {} or newer: update the driver",

@@ -29,7 +29,8 @@ struct ArenaPointers {
 /// If a gradient is not finite, marks counters[kFirstBadStep], unless it is already marked.
 void launch_find_bad_gradient(cudaStream_t stream, const ArenaPointers& arena, std::int64_t* counters);
 
-/// The same, and computes neuron_gradients (neurons): per neuron the sum of the gradients of its incoming weights.
+/// Like launch_find_bad_gradient; also computes neuron_gradients (neurons): per neuron the sum of its weights'
+/// gradients.
 void launch_neuron_gradients(cudaStream_t stream, const ArenaPointers& arena, float* neuron_gradients,
                              std::int64_t* counters);
 
@@ -46,7 +47,7 @@ void launch_measures(cudaStream_t stream, const ArenaPointers& arena, Granularit
 void launch_select(cudaStream_t stream, int layers, const SelectionParams& params, const double* measures,
                    float* factors);
 
-/// Sets factors[c] of each of `count` candidates c, by whether c is drawn. indices: workspace (count).
+/// Sets factors[c] of each of `count` candidates c, depending on whether c is drawn. indices: workspace (count).
 void launch_select_random(cudaStream_t stream, int count, const std::int32_t* candidates,
                           const RandomSelectionParams& params, std::int32_t* indices, float* factors);
 

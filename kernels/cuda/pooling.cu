@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Pooling. A thread owns N adjacent channels (16 bytes) of one pixel. The backwards gather: the thread of a pixel of x
-// reads every window that covers the pixel, in order, so no two threads add to one element.
+// Pooling. A thread owns N adjacent channels (16 bytes) of one pixel. The backward kernels gather: the thread of a
+// pixel of x reads every window that covers the pixel, in order, so no two threads add to one element.
 #include "gradamp/kernels/cuda/pooling.h"
 
 #include "gradamp/kernels/cuda/dispatch.h"
@@ -289,7 +289,7 @@ void launch_global_avg_pool_backward(cudaStream_t stream, DType type, int batch,
 
 namespace {
 
-/// A number of channels that vectors divide only if they divide x's channels and the padding.
+/// The number of channels for with_vectors: x's channels if 16-byte vectors divide the padding, else 1.
 int common_channels(const PoolShape& shape, int pad) { return pad % 8 == 0 ? shape.channels : 1; }
 
 }  // namespace

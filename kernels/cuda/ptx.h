@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The few instructions that C++ lacks: the one file with inline PTX. For kernel files only. Its twin ptx_emulated.h has
+// The instructions that C++ lacks: the only file with inline PTX. For kernel files only. Its twin ptx_emulated.h has
 // the same wrappers in the same order for the emulator; a test compares the two lists.
 //
 // The layouts are those of the PTX ISA manual, "Matrix Fragments for mma.m16n8k16 with floating point type", "... for
@@ -31,7 +31,7 @@
 
 namespace gradamp::GRADAMP_GPU {
 
-/// The address within shared memory that PTX takes.
+/// The address within shared memory, as PTX requires it.
 __device__ __forceinline__ unsigned shared_address(const void* pointer) {
   return static_cast<unsigned>(__cvta_generic_to_shared(pointer));
 }

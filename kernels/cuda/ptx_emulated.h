@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The twin of ptx.h, which says what each wrapper does: the same wrappers in the same order, by the emulator. Kernel
-// files include ptx.h.
+// The emulator's version of ptx.h, which documents the wrappers: the same wrappers in the same order. Kernel files
+// include ptx.h.
 //
-// `location` is the source location that the emulator's messages name; callers leave it out.
+// `location` is the source location for the emulator's messages; callers omit it.
 #pragma once
 
 #include <cstdint>

@@ -26,7 +26,7 @@ void* DeviceMemorySource::allocate(std::size_t bytes) {
   void* memory = nullptr;
   const cudaError_t error = cudaMalloc(&memory, bytes);
   if (error == cudaErrorMemoryAllocation) {
-    cudaGetLastError();  // it is not the next call's
+    cudaGetLastError();  // clears the error, which the next call would return
     return nullptr;
   }
   check_cuda(error, "cudaMalloc");

@@ -37,7 +37,7 @@ using Graph = Owned<cudaGraph_t, cudaGraphDestroy>;
 using GraphExecutable = Owned<cudaGraphExec_t, cudaGraphExecDestroy>;
 
 Stream make_stream();
-/// Without timing.
+/// An event without timing.
 Event make_event();
 
 /// Memory of the current device.

@@ -40,9 +40,9 @@ __global__ void __launch_bounds__(kThreads)
   for (int kind = 0; kind < kKinds; ++kind) partial[(blockIdx.y * kParts + blockIdx.x) * kKinds + kind] = sums[kind];
 }
 
-/// (value - mean) / population standard deviation, or 0 if all values are equal. Rounding alone can leave a deviation
-/// of about 1e-16 of the values, which must not become a score of 1. Sums in float32 cannot make a real one below
-/// 1e-12.
+/// (value - mean) / population standard deviation, or 0 if all values are equal. Rounding alone can leave a std of
+/// about 1e-16 of the values, which must not become a score of 1. Real differences between float32 sums give a std
+/// above 1e-12.
 __device__ void normalize(const double* values, int count, double* normalized) {
   double sums[1] = {}, squares[1] = {};
   double largest = 0;

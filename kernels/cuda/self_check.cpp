@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The self-check's order of events; its parts are in the files self_check_*.cpp.
+// Runs the parts of the self-check, which are in the files self_check_*.cpp, and compares results.
 #include <chrono>
 
 #include "gradamp/core/bf16.h"
@@ -67,7 +67,7 @@ std::string disagreement(const ResultName& result, const Shape& shape, std::span
     if (got[i] == expected[i]) continue;
     if (count++ == 0) first = i;
     const float difference = std::abs(got[i] - expected[i]);
-    if (!(difference <= largest)) largest = difference;  // a NaN stays
+    if (!(difference <= largest)) largest = difference;  // once a NaN, stays a NaN
   }
   if (count == 0) return {};
   return fmt::format("{}: got {}, expected {}, off by {} ({} of {} elements differ, by up to {})",
@@ -100,7 +100,7 @@ SelfCheckReport self_check(const BackendOptions& options) {
       } catch (const OutOfMemory&) {
         throw;
       } catch (const Error& error) {
-        // A kernel that failed leaves a GPU unusable for this process, in every precision.
+        // A failed kernel makes the GPU unusable for this process, in every precision.
         part.precisions = {Precision::kF32, Precision::kTF32, Precision::kBF16};
         part.disagreement = fmt::format("it failed: {}", error.what());
         return report;

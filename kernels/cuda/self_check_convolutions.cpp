@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The tiled convolutions against the naive ones (kernels/cuda/convolution_naive.h) on the same device. Their sums are
-// of at most 1000 products of whole numbers up to 4: below 2^24, so both are exact whatever the order of adding, and
-// where the result is bf16 both round the same number. So equal means equal.
+// Compares the tiled convolutions with the naive ones (kernels/cuda/convolution_naive.h) on the same device. Their sums
+// have at most 1000 products of whole numbers up to 4, so they stay below 2^24 and are exact in every order of
+// addition. If the result is bf16, both round the same number. Therefore the results must be equal.
 #include <utility>
 
 #include "gradamp/kernels/cuda/convolution_naive.h"
@@ -43,15 +43,15 @@ struct Problem {
   }
 };
 
-/// Each has in every direction more than five stages of depth (32 bf16, or 16 f32) in some block, so that the ring of
-/// four stages is filled again; results that fill no tile; and pixels at the border.
+/// Each problem has, in every direction, more than five stages of depth (32 bf16, or 16 f32) in some block, so that the
+/// ring of four stages is refilled. Results fill no tile, and there are pixels at the border.
 constexpr Problem kProblems[] = {
-    // Copies of 16 bytes. Its 585 pixels are two parts for the filter's gradient, which a second kernel adds up.
+    // Copies of 16 bytes. The filter's gradient splits the 585 pixels into two parts, which a second kernel adds.
     {3, 15, 13, 24, 40, 3, {1, 1}},
-    // A stride: the gradient of the input is four products. 96 output channels are whole stages for it, and for the
-    // filter's gradient they take the tile of 128 x 128.
+    // A stride: the gradient of the input is four products. 96 output channels are whole stages there, and the filter's
+    // gradient uses the tile of 128 x 128.
     {6, 9, 11, 24, 96, 3, {2, 1}},
-    // Channels of which 16 bytes hold no whole number, as the three of an image: copies of single elements.
+    // Channels that are not a multiple of 16 bytes, like an image's three: copies of single elements.
     {7, 9, 11, 19, 45, 3, {2, 1}},
 };
 
@@ -62,7 +62,7 @@ std::string check_convolution(CudaBackend& backend, Precision precision, Directi
   const auto operand = [&](const Shape& shape, std::uint32_t seed) {
     return to_device(backend, shape, whole_numbers(shape.count(), kLimit, seed), type);
   };
-  const auto result = [&](const Shape& shape, DType result_type) {  // NaN, if nothing writes it
+  const auto result = [&](const Shape& shape, DType result_type) {  // NaN unless a kernel writes it
     return to_device(backend, shape, std::vector<float>(static_cast<std::size_t>(shape.count()), NAN), result_type);
   };
   const Stream stream = make_stream();

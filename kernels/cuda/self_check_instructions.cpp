@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The instructions, one by one, on values whose result is exact. Expected results follow from the layouts that
+// Checks each instruction on values whose result is exact. The expected results follow from the layouts that
 // kernels/cuda/ptx.h documents.
 #include <bit>
 #include <utility>
@@ -11,7 +11,7 @@
 namespace gradamp::GRADAMP_GPU {
 namespace {
 
-/// Memory of the device with `values`.
+/// Device memory that contains `values`.
 template <typename T>
 std::shared_ptr<T> device_copy(Backend& backend, const std::vector<T>& values) {
   const auto memory = std::static_pointer_cast<T>(backend.allocate(values.size() * sizeof(T)));
@@ -19,8 +19,8 @@ std::shared_ptr<T> device_copy(Backend& backend, const std::vector<T>& values) {
   return memory;
 }
 
-/// Runs launches(stream, output) in a stream of its own, and returns the `count` elements of the output. They are -1,
-/// or all ones, if nothing writes them.
+/// Runs launches(stream, output) in a separate stream and returns the `count` elements of the output. Elements that
+/// nothing writes are -1, or all ones.
 template <typename T, typename Launches>
 std::vector<T> output_of(Backend& backend, std::size_t count, const Launches& launches) {
   std::vector<T> values(count, static_cast<T>(-1));
@@ -32,9 +32,9 @@ std::vector<T> output_of(Backend& backend, std::size_t count, const Launches& la
   return values;
 }
 
-/// Sums of up to 16 products of numbers up to 8, on top of numbers up to 64: far below 2^24.
+/// Sums of up to 16 products of numbers up to 8, added to numbers up to 64: far below 2^24.
 std::string check_mma(Backend& backend, Precision precision) {
-  const int per_word = precision == Precision::kBF16 ? 2 : 1;  // values of a word of 32 bits
+  const int per_word = precision == Precision::kBF16 ? 2 : 1;  // values per 32-bit word
   const int depth = kMmaWords * per_word;
   const std::vector<float> a = whole_numbers(std::int64_t{kMmaRows} * depth, 8, 1);
   const std::vector<float> b = whole_numbers(std::int64_t{kMmaColumns} * depth, 8, 2);
@@ -66,7 +66,7 @@ std::string check_mma(Backend& backend, Precision precision) {
   return disagreement({"d", {"row", "column"}}, {kMmaRows, kMmaColumns}, got, expected);
 }
 
-/// To the nearest number with 10 bits behind the point of its mantissa; a tie goes away from zero.
+/// Rounds to the nearest number with a 10-bit mantissa fraction; a tie goes away from zero.
 std::string check_rounding(Backend& backend) {
   constexpr float kUnit = 1.0f / 1024;  // the last bit of a tf32 in [1, 2)
   const std::vector<std::pair<float, float>> roundings = {
@@ -79,7 +79,7 @@ std::string check_rounding(Backend& backend) {
       {-1 - 0.5f * kUnit, -1 - kUnit},
       {1 + 1.5f * kUnit, 1 + 2 * kUnit},
       {1 + 0.75f * kUnit, 1 + kUnit},
-      {2 - 0.5f * kUnit, 2.0f},  // into the next power of two
+      {2 - 0.5f * kUnit, 2.0f},  // to the next power of two
       {1024.25f, 1024.0f},
       {-4097.0f, -4096.0f},
   };
@@ -95,7 +95,8 @@ std::string check_rounding(Backend& backend) {
         launch_to_tf32(stream, static_cast<int>(values.size()), device_values.get(), results);
       });
   std::vector<float> got;
-  for (const std::uint32_t word : words) got.push_back(std::bit_cast<float>(word & 0xFFFFE000u));  // 13 bits are free
+  // The lowest 13 bits are undefined.
+  for (const std::uint32_t word : words) got.push_back(std::bit_cast<float>(word & 0xFFFFE000u));
   return disagreement({"rounded", {"value"}}, {static_cast<std::int64_t>(got.size())}, got, expected);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Sums over the grid, the optimizer's step and a graph, on numbers for which every step of the arithmetic is exact in
-// f32: whole numbers, and fractions with few binary digits. So equal means equal, fused multiply-add or not.
+// Checks sums over the grid, the optimizer's step and a graph, on numbers for which all arithmetic is exact in f32:
+// whole numbers, and fractions with few binary digits. The results must be equal, with or without fused multiply-adds.
 #include <cstddef>
 #include <utility>
 
@@ -19,30 +19,30 @@ std::vector<float> rounded(std::vector<float> values, DType type) {
 
 // ---- Batch norm ----
 
-/// 512 rows: four groups of moments. In each channel they are its mean plus 253 pairs of +2 and -2, a pair of +3 and
-/// -3, a pair of +1 and -1, and two zeros; a pair's rows are neighbors. The squares of these sum up to
-/// 2 (253 4 + 9 + 1) = 2044 = 4 (512 - 1), so that the unbiased variance is 4 and the biased one 4 - 1/128.
+/// 512 rows: four groups of moments. The values of each channel are its mean plus 253 pairs of +2 and -2, one pair of
+/// +3 and -3, one pair of +1 and -1, and two zeros; the rows of a pair are neighbors. Their squares sum to 2 (253 4 + 9
+/// + 1) = 2044 = 4 (512 - 1), so that the unbiased variance is 4 and the biased one 4 - 1/128.
 constexpr std::int64_t kRows = 512;
 constexpr float kBiasedVariance = 4.0f - 1.0f / 128, kUnbiasedVariance = 4.0f;
 constexpr std::int64_t kChannels = 40;
 
 float channel_mean(std::int64_t channel) { return static_cast<float>(channel % 7 - 3); }
 
-/// Row `row` of the channel, less its mean. The odd pairs lie elsewhere in each channel.
+/// Row `row` of the channel minus its mean. Each channel has the irregular pairs in other rows.
 float centered(std::int64_t row, std::int64_t channel) {
   const std::int64_t pair = (row / 2 + 37 * channel) % (kRows / 2);
   const float size = pair == 0 ? 0.0f : pair == 1 ? 1.0f : pair == 2 ? 3.0f : 2.0f;
   return (row + channel) % 2 == 0 ? size : -size;
 }
 
-/// What batch norm is to compute, from the definition.
+/// The expected results of batch norm, computed from the definition.
 struct BatchNormExpected {
   std::vector<float> x, grad_y, y, grad_x;                             // (kRows, kChannels)
   std::vector<float> mean, inverse_std, running_mean, running_var;     // (kChannels)
   std::vector<float> gamma, beta, grad_gamma, grad_beta, column_sums;  // likewise
 };
 
-/// With epsilon = 1/128 the standard deviation is 2, with momentum = 1/4 the running statistics have two binary digits.
+/// With epsilon = 1/128 the std is 2; with momentum = 1/4 the running statistics have two fractional binary digits.
 constexpr BatchNormParams kBatchNorm{.epsilon = 4.0f - kBiasedVariance, .momentum = 0.25f, .relu = false};
 constexpr float kRunningMean = 8.0f, kRunningVar = 16.0f;  // before the step
 
@@ -81,7 +81,7 @@ BatchNormExpected batch_norm_expected() {
   return all;
 }
 
-/// x reaches the batch norm once as the output of a convolution by the identity, which takes its moments, and once by
+/// Runs the batch norm twice: on x as the output of an identity convolution, which computes its moments, and on x
 /// itself.
 std::string check_batch_norm(CudaBackend& backend, DType type) {
   const BatchNormExpected expected = batch_norm_expected();
@@ -150,7 +150,7 @@ std::string check_batch_norm(CudaBackend& backend, DType type) {
 
 // ---- The optimizer ----
 
-/// Six neurons of 70 weights with a bias each, and ten of 72 without.
+/// One layer of six neurons with 70 weights and a bias each, and one of ten neurons with 72 weights and no bias.
 std::vector<LayerRange> layer_ranges() {
   return {{.begin = 0,
            .end = 512,
@@ -195,7 +195,7 @@ std::vector<float> neuron_sums(const std::vector<float>& gradients) {
   return sums;
 }
 
-/// Two steps with factors 1 and 2. A weight has then at most ten binary digits behind the point.
+/// Two steps with factors 1 and 2. A weight then has at most ten fractional binary digits.
 std::string check_optimizer(CudaBackend& backend, Granularity granularity) {
   constexpr float kLearningRate = 0.25f;
   constexpr float kFactors[] = {1.0f, 2.0f};
@@ -252,7 +252,7 @@ std::string check_optimizer(CudaBackend& backend, Granularity granularity) {
 
 // ---- Recordings ----
 
-/// Four replays, each on a new input: the first runs the operations one by one, the second records a graph of them, the
+/// Four replays, each on a new input: the first runs the operations directly, the second captures a graph of them, the
 /// others launch it.
 std::string check_recording(CudaBackend& backend) {
   constexpr std::int64_t kReplayRows = 300, kReplayChannels = 24;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the parts of the self-check share: whole numbers to compute with, memory on the device, and a comparison that
-// says what disagrees. Host files only.
+// Shared by the parts of the self-check: operands of whole numbers, memory on the device, and a comparison that
+// describes disagreements. Host files only.
 #pragma once
 
 #include <cmath>
@@ -24,8 +24,8 @@ struct CheckedPart {
   std::function<std::string()> run;
 };
 
-/// Whole numbers from -limit to limit, in an order that has no pattern; the same ones every time. Sums of products of
-/// such numbers are exact in f32, in every order of adding, while all partial sums stay below 2^24.
+/// Whole numbers from -limit to limit in an irregular order; the same ones every time. Sums of products of such numbers
+/// are exact in f32, in every order of addition, if all partial sums stay below 2^24.
 inline std::vector<float> whole_numbers(std::int64_t count, int limit, std::uint32_t seed) {
   std::vector<float> values(static_cast<std::size_t>(count));
   std::uint32_t state = seed;
@@ -41,17 +41,17 @@ Tensor to_device(Backend& backend, const Shape& shape, const std::vector<float>&
 /// The elements of a tensor of f32 or bf16, as f32. Waits for the device.
 std::vector<float> to_host(const Tensor& tensor);
 
-/// A result for messages: its name and what its dimensions count, "y" and {"n", "p", "q", "k"}.
+/// A result's name for messages and the names of its dimensions: "y" and {"n", "p", "q", "k"}.
 struct ResultName {
   const char* name;
   std::vector<const char*> dimensions;
 };
 
-/// Compares for equality; a NaN equals nothing. Empty if all elements agree; else the number of those that do not, and
-/// the first one with its index, the value that was computed, the one that was expected and by how much they differ.
+/// Compares for equality; a NaN equals nothing. Empty if all elements agree. Else the number of elements that disagree,
+/// and the first of them: its index, the computed value, the expected value and their difference.
 std::string disagreement(const ResultName& result, const Shape& shape, std::span<const float> got,
                          std::span<const float> expected);
-/// The same for words of 32 bits, in hexadecimal.
+/// The same for 32-bit words, in hexadecimal.
 std::string disagreement_of_words(const ResultName& result, const Shape& shape, std::span<const std::uint32_t> got,
                                   std::span<const std::uint32_t> expected);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A library that is loaded while the program runs, so that the program also starts where it is not installed.
+// A library that is loaded at run time, so that the program also starts if it is not installed.
 #pragma once
 
 #include <dlfcn.h>
@@ -23,7 +23,7 @@ class SharedLibrary {
       const std::string path = std::string(folders.substr(0, folders.find(':'))) + "/" + file_;
       folders.remove_prefix(folders.find(':') == folders.npos ? folders.size() : folders.find(':') + 1);
       handle_ = open(path);
-      // Why a file that exists cannot be loaded says more than that another one does not exist.
+      // The reason why an existing file cannot be loaded is more useful than that another file does not exist.
       if (std::error_code ignored; handle_ == nullptr && std::filesystem::exists(path, ignored)) reason = last_reason();
     }
     check(handle_ != nullptr, "{} cannot be loaded: {}; install it, or name its folder in LD_LIBRARY_PATH", file_,

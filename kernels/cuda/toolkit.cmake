@@ -1,9 +1,9 @@
-# Finds the CUDA toolkit and enables the language. Afterwards GRADAMP_CUDA is ON or OFF: AUTO becomes what there is, and
-# ON without a toolkit is an error. A GPU is needed for none of it.
+# Finds the CUDA toolkit and enables the language. It sets GRADAMP_CUDA to ON or OFF: AUTO becomes ON if there is a
+# toolkit, and ON without a toolkit is an error. No GPU is needed.
 #
 # Code is compiled for the architectures in CMAKE_CUDA_ARCHITECTURES or CUDAARCHS. Without either it is compiled for
-# those GPUs of this machine that the kernels can run on, and on a machine without a GPU for 8.0 and 9.0, with PTX for
-# newer ones.
+# those GPUs of this machine that the kernels can run on. On a machine without a GPU it is compiled for 8.0 and 9.0,
+# with PTX for newer ones.
 if(NOT GRADAMP_CUDA)
   return()
 endif()
@@ -38,7 +38,7 @@ function(gradamp_gpu_capabilities result)
 endfunction()
 
 # gradamp_architecture_for(RESULT CAPABILITY NVCC): the entry of CMAKE_CUDA_ARCHITECTURES for a GPU of that compute
-# capability: its own architecture, or if NVCC does not know it, PTX of the newest one before it that NVCC knows.
+# capability: its own architecture or, if NVCC does not know it, PTX of the newest earlier one that NVCC knows.
 function(gradamp_architecture_for result capability nvcc)
   string(REPLACE "." "" architecture ${capability})
   execute_process(COMMAND ${nvcc} --list-gpu-arch OUTPUT_VARIABLE output ERROR_QUIET)
@@ -96,7 +96,7 @@ if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
 endif()
 set(GRADAMP_CUDA ON)
 enable_language(CUDA)
-if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc has it
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc supports it
   set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
 endif()
 set(CMAKE_CUDA_STANDARD 20)

@@ -28,7 +28,7 @@ namespace fs = std::filesystem;
 using Bytes = std::vector<std::uint8_t>;
 
 constexpr std::int64_t kPlane = kImageSide * kImageSide;
-constexpr std::uintmax_t kMaxFileBytes = std::uintmax_t{1} << 30;  // ten times the longest file
+constexpr std::uintmax_t kMaxFileBytes = std::uintmax_t{1} << 30;  // ten times the largest file
 
 /// The files of one version of one dataset.
 struct Version {
@@ -68,11 +68,11 @@ Family cifar100_family() {
        Version{"cifar-100-python", true, {"train"}, "test", "meta", "meta"}}};
 }
 
-/// Where the files come from: a folder, or an archive in memory.
+/// The source of the files: a folder, or an archive in memory.
 struct Source {
   Version version;
   std::string where;
-  std::function<std::optional<Bytes>(const std::string&)> find;  // nothing where the file is missing
+  std::function<std::optional<Bytes>(const std::string&)> find;  // nothing if the file is missing
 
   std::string name_of(const std::string& file) const { return (fs::path(where) / file).string(); }
   Bytes read(const std::string& file) const {
@@ -114,7 +114,7 @@ std::optional<Source> folder_source(const Family& family, const fs::path& path) 
   return std::nullopt;
 }
 
-/// Reads what the split needs of an archive, whichever version it holds.
+/// Reads the files that the split needs from an archive, whichever version it has.
 std::optional<Source> archive_source(const Family& family, const fs::path& path, const std::string& split) {
   const auto needs = [&](const Version& version, const std::string& file) {
     const std::vector<std::string> files = version.files(split);
@@ -138,7 +138,7 @@ std::optional<Source> archive_source(const Family& family, const fs::path& path,
     return Source{version, path.string(), [files](const std::string& file) -> std::optional<Bytes> {
                     const auto entry = files->find(file);
                     if (entry == files->end()) return std::nullopt;
-                    return std::move(entry->second);  // each file is read once
+                    return std::move(entry->second);  // moved, since each file is read once
                   }};
   }
   return std::nullopt;
@@ -157,14 +157,14 @@ Source open_source(const Family& family, const fs::path& path, const std::string
   return std::move(*source);
 }
 
-/// What one file holds, whatever its version: labels[k][i] is the k-th label of record i.
+/// The content of one file of either version: labels[k][i] is the k-th label of record i.
 struct Records {
   std::vector<std::vector<std::int64_t>> labels;
   Bytes planes;  // (records, 3, 32, 32)
   std::int64_t count() const { return static_cast<std::int64_t>(labels[0].size()); }
 };
 
-/// What is expected of one file.
+/// The expected content of one file.
 struct Expected {
   std::int64_t records = 0;
   bool allow_fewer = false;
@@ -192,7 +192,7 @@ Records read_binary(const Bytes& bytes, const std::string& name, const Expected&
   return result;
 }
 
-/// The list under a key of a pickled dictionary.
+/// The list for a key of a pickled dictionary.
 const PickledList& list_at(const PickledDict& dict, const std::string& key, const std::string& name) {
   const auto entry = dict.find(key);
   const auto* list = entry == dict.end() ? nullptr : std::get_if<std::shared_ptr<const PickledList>>(&entry->second);
@@ -224,7 +224,7 @@ Records read_python(const Bytes& bytes, const std::string& name, const Expected&
   return result;
 }
 
-/// Refuses labels out of range, and classes whose superclass changes from record to record.
+/// Error if a label is out of range, or a class has two different superclasses.
 void check_labels(const Records& records, const std::string& name, const std::vector<int>& classes) {
   for (std::size_t k = 0; k < classes.size(); ++k) {
     for (std::size_t i = 0; i < records.labels[k].size(); ++i) {
@@ -272,7 +272,7 @@ std::vector<std::string> read_class_names(const Source& source, const std::strin
   return names;
 }
 
-/// Appends records, label `which` of each, to a dataset: planes become interleaved pixels.
+/// Appends records with their label `which` to a dataset; planes become interleaved pixels.
 void append_records(Dataset& dataset, const Records& records, std::size_t which) {
   const std::size_t begin = dataset.images.size();
   dataset.images.resize(begin + records.planes.size());
@@ -287,7 +287,7 @@ void append_records(Dataset& dataset, const Records& records, std::size_t which)
   dataset.count += records.count();
 }
 
-/// Reads one file, if it is there, into the dataset.
+/// Reads one file, if it exists, into the dataset.
 bool append_file(Dataset& dataset, const Source& source, const std::string& file, const Expected& expected,
                  std::size_t which, bool may_be_missing) {
   std::optional<Bytes> bytes = may_be_missing ? source.find(file) : source.read(file);
@@ -300,7 +300,7 @@ bool append_file(Dataset& dataset, const Source& source, const std::string& file
   return true;
 }
 
-/// Bytes for write_durably.
+/// Writes bytes by write_durably.
 void write_file(const fs::path& path, std::span<const std::uint8_t> bytes) {
   const std::span<const std::byte> part = std::as_bytes(bytes);
   write_durably(path, {&part, 1}, Keep::kNothing);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// CIFAR-10 and CIFAR-100 from the files their author publishes (A. Krizhevsky, "Learning Multiple Layers of Features
-// from Tiny Images", 2009), in the binary or the Python version. Nothing is read leniently: training on half a dataset
-// is worse than not training.
+// CIFAR-10 and CIFAR-100 from their author's files (A. Krizhevsky, "Learning Multiple Layers of Features from Tiny
+// Images", 2009), in the binary or the Python version. Every deviation from the format is an Error: training on half a
+// dataset is worse than not training.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,9 @@
 
 namespace gradamp {
 
-/// How many records each file holds.
+/// Number of records in each file.
 struct CifarLayout {
-  std::int64_t train_records = 0;  // in each of CIFAR-10's five training files, or in CIFAR-100's only one
+  std::int64_t train_records = 0;  // in each of CIFAR-10's five training files, or in CIFAR-100's single one
   std::int64_t test_records = 0;
 };
 constexpr CifarLayout kCifar10Layout{10000, 10000};
@@ -22,20 +22,20 @@ constexpr CifarLayout kCifar100Layout{50000, 10000};
 
 struct Cifar10Options {
   bool allow_partial = false;           // training files 2 to 5 may be missing
-  CifarLayout layout = kCifar10Layout;  // another one for files of our own in this format
+  CifarLayout layout = kCifar10Layout;  // another one for our own files in this format
 };
 
 struct Cifar100Options {
   bool coarse = false;         // the 20 superclasses as labels, otherwise the 100 classes
-  bool allow_partial = false;  // the binary training file may hold fewer records, whole ones
+  bool allow_partial = false;  // the binary training file may have fewer records, but only whole ones
   CifarLayout layout = kCifar100Layout;
 };
 
 /// Loads the split "train" or "test". `path` is one of: the folder with the files, of the binary or the Python version;
-/// the folder that holds that folder (cifar-10-batches-bin or cifar-10-batches-py); a .tar.gz archive of either,
-/// which is read without unpacking it. Where a folder holds both versions, the binary one is read.
-/// Throws Error, naming the file, what was expected (bytes, records) and what came, where a file is missing, short,
-/// long or has a label out of range.
+/// the folder that contains that folder (cifar-10-batches-bin or cifar-10-batches-py); a .tar.gz archive of either,
+/// which is read without unpacking it. If a folder has both versions, the binary one is read. Throws Error with the
+/// file, what was expected (bytes, records) and what was got, if a file is missing, too short, too long or has a label
+/// out of range.
 Dataset load_cifar10(const std::filesystem::path& path, const std::string& split, const Cifar10Options& options = {});
 
 /// The same for CIFAR-100 (cifar-100-binary, cifar-100-python). Also refuses files in which two records of one class

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The instructions are those of Python's Lib/pickletools.py, where each is described.
+// Python's Lib/pickletools.py documents the instructions.
 #include "gradamp/data/cifar/pickle.h"
 
 #include <cstring>
@@ -11,11 +11,11 @@
 namespace gradamp {
 namespace {
 
-/// What the machine has on its stack. Lists and dictionaries hold no lists or dictionaries that could hold them in
-/// turn, so no value refers to itself.
+/// The values on the machine's stack. Lists and dictionaries contain no lists or dictionaries that could contain them
+/// in turn, so no value refers to itself.
 struct Mark {};
 struct Global {
-  std::string name;  // "module.name": only ever compared
+  std::string name;  // "module.name"; only compared
 };
 struct ByteType {};  // numpy.dtype('u1')
 struct Value;
@@ -28,7 +28,7 @@ struct Value : std::variant<PickledNone, bool, std::int64_t, Text, Tuple, List, 
   using variant::variant;
 };
 
-/// UTF-8 with code points below 256 as the bytes that Latin-1 has for them: how Python 3 writes bytes under protocol 2.
+/// Converts UTF-8 with code points below 256 to Latin-1: Python 3 encodes bytes this way under protocol 2.
 bool latin1_bytes(const std::string& text, std::string& bytes) {
   bytes.clear();
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -57,13 +57,13 @@ class Machine {
          fmt::format(format, std::forward<Args>(args)...));
   }
 
-  // The stream.
+  // Read from the stream.
   std::span<const std::uint8_t> take(std::size_t count);
   std::uint64_t number(std::size_t count);  // unsigned, little-endian
   std::string line();
   Text text(std::size_t count);
 
-  // The stack.
+  // Operate on the stack.
   void push(Value value) { stack_.push_back(std::move(value)); }
   Value pop();
   std::vector<Value> pop_to_mark();
@@ -73,7 +73,7 @@ class Machine {
   T as(const Value& value, const char* what) const;
   Value& top();
 
-  // The instructions.
+  // Execute instructions.
   bool step();  // false after STOP
   bool push_constant(std::uint8_t instruction);
   bool use_memo(std::uint8_t instruction);
@@ -169,7 +169,7 @@ bool Machine::step() {
   if (instruction == 0x80) {  // PROTO
     const std::uint64_t protocol = number(1);
     if (protocol < 2 || protocol > 4) refuse("it is of pickle protocol {}, expected 2 to 4", protocol);
-  } else if (instruction == 0x95) {  // FRAME: a hint for readers from streams
+  } else if (instruction == 0x95) {  // FRAME: a hint for stream readers
     number(8);
   } else if (!push_constant(instruction) && !use_memo(instruction) && !collect(instruction)) {
     refuse("instruction {:#04x} is none that these files need, and is not followed", instruction);
@@ -177,7 +177,7 @@ bool Machine::step() {
   return true;
 }
 
-/// Instructions that carry their value with them.
+/// Instructions that contain their value.
 bool Machine::push_constant(std::uint8_t instruction) {
   switch (instruction) {
     case 'N': push(PickledNone{}); return true;
@@ -186,7 +186,7 @@ bool Machine::push_constant(std::uint8_t instruction) {
     case 'K': push(static_cast<std::int64_t>(number(1))); return true;
     case 'M': push(static_cast<std::int64_t>(number(2))); return true;
     case 'J': push(std::int64_t{static_cast<std::int32_t>(static_cast<std::uint32_t>(number(4)))}); return true;
-    case 'U':  // strings of Python 2, bytes and text of Python 3: all bytes to us
+    case 'U':  // strings of Python 2, bytes and text of Python 3: all are bytes here
     case 'C':
     case 0x8C: push(text(number(1))); return true;
     case 'T':
@@ -205,7 +205,7 @@ bool Machine::push_constant(std::uint8_t instruction) {
   }
 }
 
-/// Instructions that remember the top of the stack, or recall what was remembered.
+/// Instructions that store the top of the stack in the memo, or push a stored value.
 bool Machine::use_memo(std::uint8_t instruction) {
   const auto recall = [&](std::uint64_t slot) {
     const auto found = memo_.find(slot);
@@ -222,7 +222,7 @@ bool Machine::use_memo(std::uint8_t instruction) {
   }
 }
 
-/// Instructions that make one value of several.
+/// Instructions that combine several values into one.
 bool Machine::collect(std::uint8_t instruction) {
   switch (instruction) {
     case 'a': {
@@ -258,7 +258,7 @@ bool Machine::collect(std::uint8_t instruction) {
   }
 }
 
-/// The scalar in a value; false where it holds none.
+/// The scalar in a value; false if it has none.
 bool scalar_of(const Value& value, PickledScalar& scalar) {
   if (const auto* text = std::get_if<Text>(&value)) {
     scalar = **text;
@@ -305,7 +305,7 @@ void Machine::set_items(std::span<const Value> values) {
 
 void Machine::push_tuple(std::vector<Value> values) {
   for (const Value& value : values) {
-    // Arrays' descriptions hold one level of tuples: (1, (10000, 3072), type, False, bytes).
+    // Descriptions of arrays have one level of tuples: (1, (10000, 3072), type, False, bytes).
     const auto* inner = std::get_if<Tuple>(&value);
     const bool deep = inner != nullptr && [&] {
       for (const Value& part : **inner) {
@@ -320,7 +320,7 @@ void Machine::push_tuple(std::vector<Value> values) {
   push(std::make_shared<const std::vector<Value>>(std::move(values)));
 }
 
-/// Names of numpy before 2.0 and since, and what Python 3 spells bytes with. Nothing is looked up or called.
+/// Names of numpy before 2.0 and since, and the name by which Python 3 encodes bytes. Nothing is looked up or called.
 void Machine::push_global(std::string module, const std::string& name) {
   if (module == "numpy._core.multiarray") module = "numpy.core.multiarray";
   const std::string full = module + "." + name;
@@ -331,7 +331,7 @@ void Machine::push_global(std::string module, const std::string& name) {
   push(Global{full});
 }
 
-/// A call: of the three that are known, what it would give.
+/// A call: pushes the result of one of the three known functions.
 void Machine::reduce() {
   const Tuple arguments = pop_as<Tuple>("a tuple of arguments");
   const std::string callee = pop_as<Global>("one of numpy's functions").name;
@@ -366,7 +366,7 @@ void Machine::reduce() {
 void Machine::build() {
   const Tuple state = pop_as<Tuple>("a tuple of state");
   Value& target = top();
-  if (std::holds_alternative<ByteType>(target)) return;  // byte order and fields: nothing that bytes could vary in
+  if (std::holds_alternative<ByteType>(target)) return;  // byte order and fields, which do not matter for bytes
   const Array array = as<Array>(target, "an array or its type to set the state of");
   build_array(*array, *state);
 }

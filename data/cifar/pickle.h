@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Reads the Python pickles that CIFAR is also published in: a dictionary of strings, integers, lists of those, and
-// numpy byte arrays. A pickle is a program; this reader knows the few instructions these files consist of, recognises
-// the one way numpy spells an array, calls nothing, and refuses everything else.
+// Reads the Python pickles in which CIFAR is also published: a dictionary of strings, integers, lists of those, and
+// numpy byte arrays. A pickle is a program. This reader knows only the instructions that these files use, recognizes
+// only numpy's encoding of an array, calls nothing, and refuses everything else.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace gradamp {
 
-/// A numpy array of unsigned bytes, row by row.
+/// A numpy array of unsigned bytes, row-major.
 struct PickledArray {
   std::vector<std::int64_t> shape;
   std::vector<std::uint8_t> bytes;
@@ -22,15 +22,15 @@ struct PickledArray {
 
 struct PickledNone {};
 
-/// What a list may hold, or a dictionary besides lists and arrays.
+/// The type of a list's elements, and of dictionary entries other than lists and arrays.
 using PickledScalar = std::variant<PickledNone, bool, std::int64_t, std::string>;
 using PickledList = std::vector<PickledScalar>;
 using PickledEntry =
     std::variant<PickledScalar, std::shared_ptr<const PickledList>, std::shared_ptr<const PickledArray>>;
 using PickledDict = std::map<std::string, PickledEntry>;
 
-/// The dictionary that a pickle of protocol 2 to 4 holds, as Python 2 or 3 wrote it. Throws Error, beginning with
-/// `name`, where the pickle is damaged, cut short, or holds anything but the above.
+/// The dictionary in a pickle of protocol 2 to 4, written by Python 2 or 3. Throws Error, which begins with `name`, if
+/// the pickle is damaged, cut short, or contains anything else.
 PickledDict read_pickle(std::span<const std::uint8_t> bytes, const std::string& name);
 
 }  // namespace gradamp

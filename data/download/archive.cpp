@@ -23,7 +23,7 @@ struct FreeArchive {
 };
 using ArchiveHandle = std::unique_ptr<archive, FreeArchive>;
 
-/// What `what` failed with, for the user.
+/// Throws Error with libarchive's reason.
 [[noreturn]] void fail_reading(const std::filesystem::path& path, archive* handle) {
   const char* reason = archive_error_string(handle);
   fail("{}: cannot be read as a .tar.gz archive ({}); fetch it again", path.string(),
@@ -39,7 +39,7 @@ ArchiveHandle open_archive(const std::filesystem::path& path) {
   return handle;
 }
 
-/// The path of an entry, without leading "./", once it is known to stay within the folder.
+/// The path of an entry without leading "./". Error if it leads out of the folder.
 std::string safe_path(const std::filesystem::path& archive_path, archive_entry* entry) {
   const char* name = archive_entry_pathname(entry);
   check(name != nullptr && *name != '\0', "{}: holds an entry without a name", archive_path.string());
@@ -50,7 +50,7 @@ std::string safe_path(const std::filesystem::path& archive_path, archive_entry* 
   return path.lexically_normal().generic_string();
 }
 
-/// Calls `visit` for every regular file; what it returns (if anything) is called with the file's content, in pieces.
+/// Calls `on_file` for every regular file; if it returns a sink, passes the file's content to that, in pieces.
 using Sink = std::function<void(const void*, std::size_t)>;
 void walk_archive(const std::filesystem::path& path, std::int64_t max_bytes,
                   const std::function<void(const std::string&)>& on_folder,
@@ -85,11 +85,11 @@ void walk_archive(const std::filesystem::path& path, std::int64_t max_bytes,
     }
     if (got < 0) fail_reading(path, handle.get());
   }
-  // libarchive takes an empty file for an archive without entries.
+  // libarchive treats an empty file as an archive without entries.
   check(!seen.empty(), "{}: expected a .tar.gz archive with files, found none in it", path.string());
 }
 
-/// Creates a folder and those above it.
+/// Creates a folder and its parents.
 void make_folder(const std::filesystem::path& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
@@ -106,7 +106,7 @@ std::map<std::string, std::vector<std::uint8_t>> read_archive(const std::filesys
       path, max_bytes, [](const std::string&) {},
       [&](const std::string& name) -> Sink {
         if (!wanted(name)) return {};
-        std::vector<std::uint8_t>& content = files[name];  // a map's elements stay where they are
+        std::vector<std::uint8_t>& content = files[name];  // a map's elements keep their addresses
         return [&content](const void* bytes, std::size_t count) {
           const auto* begin = static_cast<const std::uint8_t*>(bytes);
           content.insert(content.end(), begin, begin + count);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// MD5 sums of files: what CIFAR's author publishes to tell a whole archive from a damaged one. Not for security.
+// MD5 sums of files: CIFAR's author publishes them to detect damaged archives. Not for security.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace gradamp {
 
-/// MD5 of bytes that come piece by piece.
+/// Computes the MD5 of bytes that arrive in pieces.
 class Md5 {
  public:
   Md5();
@@ -19,7 +19,7 @@ class Md5 {
 
   void add(const void* bytes, std::size_t count);
 
-  /// The sum of everything added, as 32 lower-case hexadecimal digits. Call it once, last.
+  /// The MD5 of all added bytes, as 32 lower-case hexadecimal digits. Call it once, last.
   std::string finish();
 
  private:
@@ -27,7 +27,7 @@ class Md5 {
   std::unique_ptr<State> state_;
 };
 
-/// The MD5 of a file's content, as 32 lower-case hexadecimal digits. Throws Error where it cannot be read.
+/// The MD5 of a file's content, as 32 lower-case hexadecimal digits. Throws Error if the file cannot be read.
 std::string md5_of_file(const std::filesystem::path& path);
 
 }  // namespace gradamp

@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// libcurl's global state, counted by libcurl itself.
+/// Initializes libcurl's global state, for which libcurl counts references.
 class CurlGlobal {
  public:
   CurlGlobal() { check(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK, "libcurl could not be started"); }
@@ -32,10 +32,10 @@ struct FreeCurl {
   void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
 };
 
-/// What libcurl's callbacks work on. Exceptions must not pass through C: they are kept and thrown afterwards.
+/// State for libcurl's callbacks. Exceptions must not pass through C, so they are stored and thrown afterwards.
 struct Transfer {
   std::ofstream file;
-  std::int64_t begin = 0;  // bytes that were there before
+  std::int64_t begin = 0;  // number of bytes that were there before
   const DownloadProgress* progress = nullptr;
   int write_error = 0;
   std::exception_ptr thrown;
@@ -69,7 +69,7 @@ struct Attempt {
 };
 
 Attempt judge(CURLcode code, long status, bool resumed, const std::string& details) {
-  // 416: nothing follows the bytes we have, so they are too many or of another file. libcurl takes it for the end.
+  // 416: nothing follows our bytes, so they are too many or of another file. libcurl treats it as the end.
   if (status == 416 && resumed) return {Outcome::kRestart, "the server has no bytes after those that are there"};
   if (code == CURLE_OK) return {Outcome::kWhole, ""};
   if (code == CURLE_HTTP_RETURNED_ERROR) {
@@ -110,7 +110,7 @@ void set_options(CURL* curl, const std::string& url, Transfer& transfer, const D
   set(CURLOPT_NOSIGNAL, 1L);
   set(CURLOPT_USERAGENT, "gradamp");
   set(CURLOPT_CONNECTTIMEOUT, 30L);
-  set(CURLOPT_LOW_SPEED_LIMIT, 1L);  // bytes a second
+  set(CURLOPT_LOW_SPEED_LIMIT, 1L);  // bytes per second
   set(CURLOPT_LOW_SPEED_TIME, std::max(1L, static_cast<long>(options.stall)));
   set(CURLOPT_ERRORBUFFER, details);
   set(CURLOPT_WRITEFUNCTION, &on_bytes);
@@ -124,7 +124,7 @@ void set_options(CURL* curl, const std::string& url, Transfer& transfer, const D
   }
 }
 
-/// One connection: appends to `part` what comes.
+/// One connection: appends the received bytes to `part`.
 Attempt attempt_download(const std::string& url, const fs::path& part, const DownloadOptions& options) {
   Transfer transfer;
   transfer.begin = size_of(part);

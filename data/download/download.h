@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Downloads files with libcurl, and goes on with those that were broken off.
+// Downloads files with libcurl, and resumes interrupted downloads.
 #pragma once
 
 #include <cstdint>
@@ -9,26 +9,26 @@
 
 namespace gradamp {
 
-/// Called now and then with the bytes that are there and the bytes of the whole file, 0 where that is not known.
+/// Called repeatedly with the number of bytes received and the size of the whole file, 0 if it is unknown.
 using DownloadProgress = std::function<void(std::int64_t done, std::int64_t total)>;
 
 struct DownloadOptions {
-  int attempts = 5;     // in a row that bring nothing new; one that does starts the count again
+  int attempts = 5;     // in a row without new bytes; an attempt with new bytes restarts the count
   double pause = 1.0;   // seconds before the second attempt in a row, doubled before each further one
-  double stall = 60.0;  // seconds without a byte after which an attempt is given up
+  double stall = 60.0;  // seconds without a byte after which an attempt ends
   DownloadProgress progress;
 };
 
-/// Downloads `url` (http, https or file) into the file `part`, going on after the bytes that are already in it. A
-/// server that cannot go on in the middle makes it start again; connections that break, answers 408, 429 and 5xx are
-/// tried again. Does not check what came: the caller knows what it should be. Throws Error with the address and the
-/// reason (HTTP status, connection, disk); `part` then keeps what came.
+/// Downloads `url` (http, https or file) into the file `part`, and continues after the bytes that are already in it. If
+/// the server cannot continue in the middle, the download starts again. Broken connections and the answers 408, 429 and
+/// 5xx are retried. Does not verify the content; the caller knows what is expected. Throws Error with the address and
+/// the reason (HTTP status, connection, disk); `part` then keeps the received bytes.
 void download(const std::string& url, const std::filesystem::path& part, const DownloadOptions& options = {});
 
-/// The bytes of the file `path`; 0 where there is none.
+/// The size of the file `path` in bytes; 0 if there is none.
 std::int64_t size_of(const std::filesystem::path& path);
 
-/// Error where the file is there and cannot be removed.
+/// Removes the file if there is one. Error if it cannot be removed.
 void remove_file(const std::filesystem::path& path);
 
 }  // namespace gradamp

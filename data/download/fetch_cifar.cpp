@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// What is known of an archive of CIFAR's author.
+/// The known properties of one of the author's archives.
 struct Archive {
   const char* dataset;
   CifarVersion version;
@@ -39,7 +39,7 @@ const Archive& archive_of(const FetchOptions& options) {
   fail("unknown dataset '{}'; cifar10 and cifar100 can be fetched", options.dataset);
 }
 
-/// The address: the option, the environment's, the author's.
+/// The address: from the option, else the environment variable, else the author's.
 std::string address_of(const FetchOptions& options, const Archive& archive) {
   if (!options.url.empty()) return options.url;
   const char* variable = options.dataset == "cifar10" ? "GRADAMP_CIFAR10_URL" : "GRADAMP_CIFAR100_URL";
@@ -56,7 +56,7 @@ std::string expected_md5(const FetchOptions& options, const Archive& archive) {
   return md5;
 }
 
-/// Loads both splits, which refuses whatever is not as it should be.
+/// Loads both splits. Error if anything is not as expected.
 void verify(const FetchOptions& options, const fs::path& folder) {
   for (const char* split : {"train", "test"}) {
     if (options.dataset == "cifar10") {
@@ -71,7 +71,7 @@ void verify(const FetchOptions& options, const fs::path& folder) {
   }
 }
 
-/// Unpacks a whole archive next to `target`, verifies what came out and renames it to `target`.
+/// Unpacks a complete archive next to `target`, verifies the result and renames it to `target`.
 void unpack(const FetchOptions& options, const Archive& archive, const fs::path& file, const fs::path& target) {
   fs::path temporary = target;
   temporary += ".partial";
@@ -110,7 +110,7 @@ fs::path fetch_cifar(const FetchOptions& options) {
     return target;
   }
   const fs::path part = options.destination / (std::string(archive.file) + ".part");
-  // A whole archive that could not be unpacked before, for want of space perhaps, is not downloaded again.
+  // A complete archive that could not be unpacked before, perhaps because the disk was full, is not downloaded again.
   if (size_of(part) == 0 || md5_of_file(part) != expected) {
     download(url, part, options.download);
     const std::string sum = md5_of_file(part);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Downloads CIFAR: resumed when broken off, checked, and unpacked only when whole.
+// Downloads CIFAR: interrupted downloads are resumed, and an archive is unpacked only after it has been verified.
 #pragma once
 
 #include <filesystem>
@@ -16,18 +16,18 @@ enum class CifarVersion { kBinary, kPython };
 struct FetchOptions {
   std::string dataset = "cifar10";  // or "cifar100"
   CifarVersion version = CifarVersion::kBinary;
-  std::string url;  // where empty: GRADAMP_CIFAR10_URL or GRADAMP_CIFAR100_URL, then the author's server
-  std::string md5;  // of the archive; where empty: what the author gives for it
+  std::string url;                    // if empty: GRADAMP_CIFAR10_URL or GRADAMP_CIFAR100_URL, then the author's server
+  std::string md5;                    // of the archive; if empty: the one that the author publishes
   std::filesystem::path destination;  // gets cifar-10-batches-bin (-py) or cifar-100-binary (-python)
-  std::optional<CifarLayout> layout;  // where not given: the official one
+  std::optional<CifarLayout> layout;  // if not given: the official one
   DownloadOptions download;
 };
 
-/// Downloads CIFAR and unpacks it; returns the folder with its files. Where that folder is there already, it is
-/// verified and nothing is downloaded. The archive is kept as `<name>.tar.gz.part` in the destination until it is
-/// whole, so that another call goes on where this one was broken off. Its MD5 sum is compared, it is unpacked into a
-/// temporary folder, read strictly with load_cifar10 or load_cifar100, renamed into place, and then deleted. Throws
-/// Error where any of this fails: with both sums where they differ (the archive is then deleted).
+/// Downloads CIFAR and unpacks it; returns the folder with its files. If that folder exists, verifies it and downloads
+/// nothing. The archive is kept as `<name>.tar.gz.part` in the destination until it is complete, so that another call
+/// can continue an interrupted download. The archive's MD5 sum is compared. The archive is unpacked into a temporary
+/// folder, which is read strictly with load_cifar10 or load_cifar100 and renamed; then the archive is deleted. Throws
+/// Error if any of this fails. If the MD5 sums differ, the message has both, and the archive is deleted.
 std::filesystem::path fetch_cifar(const FetchOptions& options);
 
 }  // namespace gradamp

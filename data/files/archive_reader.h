@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How archives are read: the engine has no library for that, so a program that has one registers it here.
+// The archive reader of this process. The engine has no library for archives, so a program that has one registers it.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,8 @@
 
 namespace gradamp {
 
-/// Reads the files of `archive` for which `wanted` (given the path within the archive) is true, by their paths within
-/// it.
+/// Reads those files of `archive` for which `wanted` (given the path within the archive) is true. Returns their
+/// contents by path.
 using ArchiveReader = std::function<std::map<std::string, std::vector<std::uint8_t>>(
     const std::filesystem::path& archive, const std::function<bool(const std::string&)>& wanted)>;
 
@@ -20,7 +20,7 @@ using ArchiveReader = std::function<std::map<std::string, std::vector<std::uint8
 /// thread reads an archive.
 void set_archive_reader(ArchiveReader reader);
 
-/// Error that asks for a folder in place of `archive` if no reader was set.
+/// Calls the reader. If none was set, an Error that asks for a folder instead of `archive`.
 std::map<std::string, std::vector<std::uint8_t>> read_with_archive_reader(
     const std::filesystem::path& archive, const std::function<bool(const std::string&)>& wanted);
 

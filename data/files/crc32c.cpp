@@ -13,8 +13,8 @@ namespace {
 
 using Tables = std::array<std::array<std::uint32_t, 256>, 8>;
 
-// tables[k][b] is what byte b does to the remainder when k more bytes follow it, so eight bytes take eight look-ups
-// that do not wait for each other.
+// tables[k][b] is the effect of byte b on the remainder if k more bytes follow it, so eight bytes take eight
+// independent look-ups.
 constexpr Tables make_tables() {
   constexpr std::uint32_t kReversedPolynomial = 0x82f63b78;
   Tables tables{};

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Calls again while a signal interrupts it: a save runs on through SIGTERM.
+// Repeats a call that a signal interrupts: a save continues during SIGTERM.
 template <typename Call>
 auto uninterrupted(Call call) {
   auto result = call();
@@ -26,7 +26,7 @@ auto uninterrupted(Call call) {
 
 std::string cause() { return std::generic_category().message(errno); }
 
-// Closes the file on the way out of a failure. The path without failure closes by itself, and looks at the result.
+// Closes the file after a failure. Without a failure, the caller closes it and checks the result.
 class OpenFile {
  public:
   OpenFile(FileSystem& file_system, const fs::path& path, int flags)
@@ -49,7 +49,7 @@ class OpenFile {
     }
     return true;
   }
-  /// The number of bytes read, fewer than asked for only at the end of the file; -1 for an error.
+  // Returns the number of bytes read, less than requested only at the end of the file; -1 for an error.
   std::int64_t read(std::span<std::byte> bytes, std::int64_t offset) {
     std::int64_t total = 0;
     while (!bytes.empty()) {
@@ -70,7 +70,7 @@ class OpenFile {
     return uninterrupted([&] { return file_system_.fsync(descriptor_); }) == 0;
   }
   bool close() {
-    // Linux has closed the descriptor even where it reports EINTR, and everything was synced before.
+    // Linux has closed the descriptor even if it returns EINTR, and everything was synced before.
     const int descriptor = descriptor_;
     descriptor_ = -1;
     return file_system_.close(descriptor) == 0 || errno == EINTR;
@@ -87,15 +87,15 @@ fs::path with_suffix(const fs::path& path, const char* suffix) {
   return longer;
 }
 
-// Makes the names in the folder of `path` survive a power failure.
+// Syncs the folder of `path`, so that the names in it survive a power failure.
 bool sync_folder_of(const fs::path& path, FileSystem& file_system) {
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
   OpenFile file(file_system, folder, O_RDONLY | O_DIRECTORY);
-  // EINVAL: some network file systems cannot sync a folder, and have nothing that needs it.
+  // EINVAL: some network file systems cannot sync a folder and do not need it.
   return file.is_open() && (file.sync() || errno == EINVAL) && file.close();
 }
 
-// One save, as the steps that write_durably() takes in their order.
+// One save: the steps of write_durably(), in order.
 class Save {
  public:
   Save(const fs::path& path, FileSystem& file_system)
@@ -104,7 +104,7 @@ class Save {
         previous_(previous_of(path)),
         previous_temporary_(with_suffix(previous_, ".tmp")),
         file_system_(file_system) {}
-  // Whatever is still under a temporary name belongs to a save that failed.
+  // Removes temporary files, which only a failed save leaves.
   ~Save() {
     if (temporary_exists_) file_system_.unlink(temporary_.string());
     if (previous_temporary_exists_) file_system_.unlink(previous_temporary_.string());
@@ -122,7 +122,7 @@ class Save {
     require(file.close(), "closing", temporary_);
   }
 
-  // A second name for the old file, then that name put over the one before it: `path` itself is never missing.
+  // Gives the old file a second name, then renames that over the previous file: `path` itself is never missing.
   void keep_previous() {
     remove_leftover(previous_temporary_);
     if (file_system_.link(path_.string(), previous_temporary_.string()) != 0) {
@@ -135,7 +135,7 @@ class Save {
     }
     previous_temporary_exists_ = true;
     require(file_system_.rename(previous_temporary_.string(), previous_.string()) == 0, "renaming to", previous_);
-    // rename(2) does nothing between two names of one file, which these are after a kill just before replace().
+    // rename(2) does nothing if both names are the same file, which they are after a kill just before replace().
     remove_leftover(previous_temporary_);
     previous_temporary_exists_ = false;
   }
@@ -178,7 +178,7 @@ class Save {
   bool replaced_ = false;  // the new file is at path_
 };
 
-// The length of `file` without a torn last line: up to and with its last newline; -1 for an error.
+// The length of `file` up to and including its last newline, without a torn last line; -1 for an error.
 std::int64_t length_of_whole_lines(OpenFile& file, std::int64_t size) {
   std::array<std::byte, 4096> block{};
   for (std::int64_t end = size; end > 0;) {

@@ -24,7 +24,7 @@ using Bytes = std::span<const std::byte>;
 constexpr std::size_t kHeaderSize = 12;   // the data's length, 8 bytes, and its checksum
 constexpr std::size_t kChecksumSize = 4;  // after the data
 
-// How protobuf encodes a field's value: in the low three bits of the key before it. The rest is the field's number.
+// How protobuf encodes a field's value: the low three bits of the field's key. The other bits are the field's number.
 enum WireType : std::uint64_t { kVarint = 0, kFixed64 = 1, kLengthDelimited = 2, kFixed32 = 5 };
 
 constexpr std::uint64_t key(std::uint64_t field, WireType type) { return field << 3 | type; }
@@ -39,7 +39,7 @@ constexpr std::uint64_t kValueSimpleValue = key(2, kFixed32);          // float
 
 Bytes bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 
-// Low byte first, as the whole format is.
+// Little-endian, as the whole format.
 template <typename Unsigned>
 void put_fixed(std::string& text, Unsigned value) {
   for (std::size_t i = 0; i < sizeof(Unsigned); ++i) text += static_cast<char>(value >> (8 * i) & 0xff);
@@ -52,7 +52,7 @@ Unsigned fixed_at(Bytes bytes, std::size_t offset) {
   return value;
 }
 
-// Seven bits a byte, the low ones first; the high bit says that more follow.
+// Seven bits per byte, the low ones first; the high bit means that more bytes follow.
 void put_varint(std::string& text, std::uint64_t value) {
   for (; value >= 0x80; value >>= 7) text += static_cast<char>((value & 0x7f) | 0x80);
   text += static_cast<char>(value);
@@ -96,8 +96,8 @@ bool all_zero(Bytes bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{0}; });
 }
 
-// The size of the record that `rest`, the file from `offset` on, begins with; nothing where it is torn: cut short, or
-// with zeros for its last bytes, which a power failure leaves where the length reached the disk before the data did.
+// The size of the first record of `rest`, the file from `offset` on. Nothing if the record is torn: cut short, or with
+// zeros as its last bytes, which a power failure leaves if the length reached the disk before the data.
 std::optional<std::size_t> record_size(const fs::path& path, Bytes rest, std::size_t offset) {
   if (rest.size() < kHeaderSize || all_zero(rest)) return std::nullopt;
   check(masked_crc32c(rest.first(8)) == fixed_at<std::uint32_t>(rest, 8),
@@ -116,7 +116,7 @@ std::optional<std::size_t> record_size(const fs::path& path, Bytes rest, std::si
   return std::nullopt;
 }
 
-// The whole records of the file that holds `bytes`, at least the first one. What follows them is torn.
+// The whole records of a file with these `bytes`, at least the first one. Torn bytes may follow them.
 std::vector<Bytes> whole_records(const fs::path& path, Bytes bytes) {
   std::vector<Bytes> records;
   std::size_t offset = 0;
@@ -128,7 +128,8 @@ std::vector<Bytes> whole_records(const fs::path& path, Bytes bytes) {
   return records;
 }
 
-// The step of an event that append() wrote: its second field, after the time's key and 8 bytes. Nothing for any other.
+// The step of an event that append() wrote: its second field, after the time's key and 8 bytes. Nothing for other
+// events.
 std::optional<std::int64_t> step_of(Bytes event) {
   constexpr std::size_t kStepAt = 9;
   if (event.size() <= kStepAt || event[0] != std::byte{kEventWallTime} || event[kStepAt] != std::byte{kEventStep}) {
@@ -145,7 +146,7 @@ std::optional<std::int64_t> step_of(Bytes event) {
   return std::nullopt;
 }
 
-// An open file whose calls go on after a signal. One that fails throws, with the path and the cause.
+// An open file whose calls are repeated after a signal. A failed call throws Error with the path and the cause.
 class Appending {
  public:
   Appending(const fs::path& path, FileSystem& file_system) : path_(path), file_system_(file_system) {
@@ -172,7 +173,7 @@ class Appending {
   }
   void sync_and_close() {
     uninterrupted("syncing it", [&] { return file_system_.fsync(descriptor_); });
-    // Linux has closed the descriptor even where it reports EINTR.
+    // Linux has closed the descriptor even if it returns EINTR.
     const int descriptor = descriptor_;
     descriptor_ = -1;
     if (file_system_.close(descriptor) != 0 && errno != EINTR) fail_at("closing it");
@@ -232,7 +233,7 @@ void EventFile::append(const fs::path& path, std::int64_t step, double wall_time
   } catch (const Error&) {
     try {
       file.truncate(whole);
-    } catch (const Error&) {  // then the next append does it
+    } catch (const Error&) {  // then the next append cuts it off
     }
     throw;
   }

@@ -33,7 +33,7 @@ struct NamedType {
   const char* name;
   DType type;
 };
-// In the order in which the reference writer puts them.
+// In the reference writer's order.
 constexpr std::array<NamedType, 6> kTypes{{{"I64", DType::kI64},
                                            {"F64", DType::kF64},
                                            {"F32", DType::kF32},
@@ -60,7 +60,7 @@ DType type_named(const std::string& name, const std::string& tensor) {
 std::string checksum_key(const std::string& tensor) { return fmt::format("{}:{}", kChecksum, tensor); }
 std::string checksum(std::span<const std::byte> bytes) { return fmt::format("{:08x}", crc32c(bytes)); }
 
-// json sorts its keys, so the text depends on the contents alone. Takes a copy to drop the entry from.
+// json sorts its keys, so the text depends only on the contents. Takes a copy, from which it removes the entry.
 std::string checksum_of_header(json header) {
   header[kMetadata].erase(kChecksum);
   const std::string text = header.dump();
@@ -115,13 +115,13 @@ std::string make_header(const std::vector<TensorView>& tensors, const std::map<s
 // ---- reading
 
 struct Entry {
-  TensorView tensor;  // its bytes are set when the ranges have been checked
+  TensorView tensor;  // its bytes are set after the ranges have been checked
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
 };
 
 json parse_json(std::string_view text) {
-  // The parser keeps the last of two equal keys without a word, so the keys are watched as they come.
+  // The parser silently keeps the last of two equal keys, so a callback watches the keys.
   std::vector<std::set<std::string>> keys;
   const auto watch = [&](int, json::parse_event_t event, json& value) {
     if (event == json::parse_event_t::object_start) keys.emplace_back();
@@ -155,7 +155,7 @@ json parse_header(std::string_view text) {
   check(text.starts_with('{'), "its header does not begin with '{{': this is no safetensors file");
   const std::size_t last = text.find_last_not_of(' ');
   check(text[last] == '}', "its header is not padded with spaces after the last '}}'");
-  // The parser would take a zero byte for the end.
+  // The parser would treat a zero byte as the end.
   check(text.find('\0') == std::string_view::npos, "its header holds a zero byte");
   return parse_json(text);
 }
@@ -198,7 +198,7 @@ Entry parse_entry(const std::string& name, const json& value) {
   return entry;
 }
 
-// Sorts the entries as they lie in `data`, which they must fill exactly, and points them there.
+// Sorts the entries by their position in `data`, which they must fill exactly, and sets their pointers.
 void place(std::vector<Entry>& entries, std::span<const std::byte> data) {
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
     return std::tie(a.begin, a.end, a.tensor.name) < std::tie(b.begin, b.end, b.tensor.name);
@@ -229,7 +229,7 @@ std::map<std::string, std::string> parse_metadata(const json& header) {
   return metadata;
 }
 
-// Takes the checksums out of `metadata`, and holds the file against them if there are any.
+// Removes the checksums from `metadata`, and verifies the file by them if there are any.
 void check_checksums(const json& header, const std::vector<Entry>& entries,
                      std::map<std::string, std::string>& metadata) {
   std::map<std::string, std::string> sums;

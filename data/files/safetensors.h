@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Tensors in a file, in the safetensors format (https://github.com/huggingface/safetensors, "Format"), written so that
-// a crash harms nothing and read so that damage is found.
+// a crash cannot damage the file and read so that damage is detected.
 //
-// Ours is an ordinary safetensors file whose __metadata__ also holds CRC-32C checksums, in 8 hexadecimal digits: under
-// "crc32c:<name>" that of a tensor's bytes, under "crc32c" that of the header itself, taken without this one entry and
-// as compact JSON with sorted keys. A file has all of these or none.
+// Ours is an ordinary safetensors file whose __metadata__ also has CRC-32C checksums, in 8 hexadecimal digits:
+// "crc32c:<name>" is that of a tensor's bytes. "crc32c" is that of the header without this entry, as compact JSON with
+// sorted keys. A file has all of these or none.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@
 
 namespace gradamp {
 
-/// A tensor whose elements lie elsewhere, row-major.
+/// A tensor whose elements are stored elsewhere, row-major.
 struct TensorView {
   std::string name;
   DType dtype = DType::kF32;
@@ -41,8 +41,8 @@ struct TensorRecord {
   TensorView view() const { return {name, dtype, shape, bytes}; }
 };
 
-/// What a file held. The views are into its own copy of the file, so it moves but does not copy; in a file of ours
-/// each tensor is aligned for its type.
+/// The content of a file. The views point into its own copy of the file, so it can be moved but not copied. In a file
+/// of ours each tensor is aligned for its type.
 class TensorFile {
  public:
   TensorFile(std::vector<std::byte> bytes, std::vector<TensorView> tensors, std::map<std::string, std::string> metadata)
@@ -64,16 +64,17 @@ class TensorFile {
 };
 
 /// Writes `tensors` and `metadata` to `path` as write_durably() does. Equal contents, in any order, give equal bytes:
-/// tensors stand by descending alignment and then by name, as the reference writer puts them. Throws Error for a name
-/// used twice, a number of bytes that the shape does not need, a metadata key that begins with "crc32c", text that is
-/// not UTF-8, and where write_durably() does.
+/// tensors are sorted by descending alignment and then by name, as by the reference writer. Throws Error if a name is
+/// used twice, a number of bytes does not match the shape, a metadata key begins with "crc32c", text is not UTF-8, or
+/// write_durably() fails.
 void write_safetensors(const std::filesystem::path& path, std::vector<TensorView> tensors,
                        const std::map<std::string, std::string>& metadata, Keep keep,
                        FileSystem& file_system = real_file_system());
 
-/// Reads a file of ours or of another safetensors writer. Throws Error with the path and the reason where the file is
-/// missing, breaks a rule of the format, does not match its checksums, or holds what this program has no use for (a
-/// tensor of more than 4 dimensions, a dtype that is not in DType); and names previous_of(path) if that exists.
+/// Reads a file of ours or of another safetensors writer. Throws Error with the path and the reason if the file is
+/// missing, breaks a rule of the format, does not match its checksums, or has something that this program cannot
+/// represent (a tensor of more than 4 dimensions, a dtype that is not in DType). The message names previous_of(path) if
+/// that exists.
 TensorFile read_safetensors(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
 
 }  // namespace gradamp

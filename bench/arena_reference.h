@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Other ways to reduce over the arena, beside the engine's: CUB's, and with atomic additions. They exist for the
-// benchmarks alone and compute in a stream of their own.
+// Other ways to reduce over the arena, for comparison with the engine's: CUB's, and with atomic additions. Only the
+// benchmarks use them, and they run in a separate stream.
 #pragma once
 
 #include <functional>
@@ -12,7 +12,7 @@
 
 namespace gradamp::bench {
 
-/// What is computed, and the result (ArenaWork::result).
+/// The computed quantity, with its result (ArenaWork::result).
 enum class ArenaReduction {
   kLayerAbsolute,  // sum of |g| of each layer: f32 (layers)
   kWholeAbsolute,  // sum of |g| of the whole arena: f32 (1)
@@ -35,19 +35,19 @@ class ArenaReference {
   virtual ~ArenaReference() = default;
 
   virtual bool has(ArenaReduction reduction) const = 0;
-  /// A call that puts the reduction into the queue. It owns the working memory that it needs; `work` must outlive it.
+  /// Returns a call that puts the reduction into the queue. It owns its working memory; `work` must outlive it.
   virtual std::function<void()> prepare(ArenaReduction reduction, const ArenaWork& work) = 0;
-  /// A call that overwrites `memory`, which is larger than the device's caches.
+  /// Returns a call that overwrites `memory`, which is larger than the device's caches.
   virtual std::function<void()> prepare_flush(const Tensor& memory) = 0;
   virtual WorkQueue queue() = 0;
 };
 
-/// A reference, or none, and what to say about it: "CUB 3.0.1", or "left out: CUB ..." with the reason.
+/// A reference or null, and its description: "CUB 3.0.1", or "left out: CUB ..." with the reason.
 struct ArenaReferenceChoice {
   std::unique_ptr<ArenaReference> reference;
   std::string description;
 };
-/// Never an Error: what cannot be used is left out.
+/// Never throws Error: a reference that cannot be used is left out.
 ArenaReferenceChoice make_cub_reference(const Device& device);
 ArenaReferenceChoice make_atomic_reference(const Device& device);
 

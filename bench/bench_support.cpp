@@ -24,7 +24,7 @@ Precision parse_precision_name(const std::string& text) {
   fail("expected a precision (f32, tf32 or bf16), got '{}'", text);
 }
 
-/// Values in [-1, 1), drawn once: a prime number of them, so that no extent of a tensor divides it.
+/// Values in [-1, 1), drawn once. Their number is a prime, so that no extent of a tensor divides it.
 const std::vector<float>& drawn_values() {
   static const std::vector<float> drawn = [] {
     std::vector<float> values(1'048'573);
@@ -76,7 +76,7 @@ double own_copy_rate(Backend& backend, std::int64_t count, const TimingOptions& 
   return 8.0 * static_cast<double>(count) / time_recorded(backend, 1, copy, options).fastest;
 }
 
-/// Into Google Benchmark's columns and file.
+/// Sets Google Benchmark's columns, which also go to its file.
 void set_counters(benchmark::State& state, const Bench& bench, const Measured& measured) {
   const double seconds = measured.timing.seconds;
   const Work& work = measured.work;
@@ -178,7 +178,7 @@ Bench::Bench(const BenchOptions& options)
 // ---- Timing ----
 
 TimingOptions timing_options(const Device& device, bool quick) {
-  // The emulator's times say nothing of a GPU's: whether all works is all there is to be seen.
+  // The emulator's times say nothing about a GPU's; only correctness is of interest there.
   if (quick || device.kind == DeviceKind::kEmulated) return {0, 1, 1, 0, 0, 1};
   if (device.kind == DeviceKind::kCpu) return {std::size_t{256} << 20, 4, 1, 0.02, 0.02, 5};
   return {std::size_t{256} << 20, 64, 16, 0.03, 0.01, 7};
@@ -191,7 +191,7 @@ int buffer_sets(double bytes, const TimingOptions& options) {
 
 Timing time_replays(int calls, const std::function<void()>& replay, const std::function<void()>& wait,
                     const TimingOptions& options) {
-  // The first replay may do things once, the second record.
+  // The first replay may do one-time work; the second records.
   replay();
   replay();
   wait();

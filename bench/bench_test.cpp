@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Tests of what the benchmarks rest on: that a wrong result is seen, that time is counted by the call, and that the
-// lists of convolutions are the networks'.
+// Tests what the benchmarks rely on: a wrong result is detected, time is measured per call, and the lists of
+// convolutions match the networks.
 #include <chrono>
 #include <cmath>
 #include <set>
@@ -77,7 +77,7 @@ TEST(Timing, CountsCallsNotReplays) {
   };
   const Timing timing = time_replays(
       4, replay, [&] { ++waits; }, options);
-  EXPECT_GE(timing.fastest, 1e-3);  // 4 ms for 4 calls; a sleep takes that or longer
+  EXPECT_GE(timing.fastest, 1e-3);  // 4 ms for 4 calls; a sleep takes at least its time
   EXPECT_LE(timing.fastest, timing.seconds);
   EXPECT_LE(timing.seconds, timing.slowest);
   EXPECT_GE(replays, 3 + 3) << "two to record, one to warm up, one at least in each of three rounds";
@@ -107,7 +107,7 @@ double flops_of(const std::string& network) {
   return flops;
 }
 
-// Multiply-adds of the convolutions as they are usually given for 32x32 images, two FLOP each.
+// The usual numbers of multiply-adds of the convolutions for 32x32 images; one is two FLOP.
 TEST(Convolutions, AreTheNetworks) {
   EXPECT_NEAR(flops_of("resnet18") / 2, 0.5558e9, 0.001e9);
   EXPECT_NEAR(flops_of("resnet50") / 2, 1.298e9, 0.002e9);

@@ -1,24 +1,25 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Training throughput beside PyTorch, both sides in one run.
+"""Compares training throughput with PyTorch, both sides in one run.
 
     bench/compare_pytorch.py [--program build/bench/training_step] [--networks resnet20 resnet18] [--rounds 5]
     bench/compare_pytorch.py --device cuda [--precision bf16] [--networks resnet18] [--json FILE]
 
-For each network: both sides take the same weights and the same batch, and their first losses must agree; then they are
-timed in turn (A B A B ...), each round a median of a few steps. gradamp also gathers, crops, flips and normalises its
-batch in every step; PyTorch's is ready in memory. Analysed steps, which accumulate gradient statistics, are timed too.
+For each network both sides take the same weights and the same batch, and their first losses must agree. Then they are
+timed in turn (A B A B ...); each round is a median of a few steps. gradamp also gathers, crops, flips and normalizes
+its batch in every step; PyTorch's is ready in memory. Analyzed steps, which accumulate gradient statistics, are timed
+too.
 
-On the CPU: PyTorch runs channels_last in float32 with its default (foreach) SGD, on the same number of threads. Peak
-memory is a process's maximal resident set; PyTorch's is given with and without what importing it takes.
+On the CPU PyTorch runs channels_last in float32 with its default (foreach) SGD, on the same number of threads. Peak
+memory is a process's maximum resident set; PyTorch's is given with and without the memory that its import takes.
 
-On cuda: PyTorch runs channels_last with bfloat16 autocast (or float32, with or without TF32, as --precision says), its
-fused SGD and cuDNN's search, in several modes, and is held to the fastest of them:
-    eager            as it comes
+On cuda PyTorch runs channels_last with bfloat16 autocast (or float32, with or without TF32, according to --precision),
+its fused SGD and cuDNN's search, in several modes. The fastest mode is the reference:
+    eager            no compilation
     reduce-overhead  torch.compile, forward and backward each a CUDA graph
-    max-autotune     the same, with every kernel's variants tried
-    graph            torch.compile, and the whole step with the optimizer one CUDA graph
-A mode that fails, or is not ready within --compile-limit seconds, is left out and the result says so.
+    max-autotune     the same, and all variants of every kernel are tried
+    graph            torch.compile, and the whole step with the optimizer is one CUDA graph
+A mode that fails, or is not ready within --compile-limit seconds, is left out, and the result says so.
 
 Needs the Python packages torch, numpy and safetensors (pip install torch numpy safetensors).
 """
@@ -39,7 +40,7 @@ sys.path.insert(0, str(ROOT / "tests" / "oracle"))
 
 EPOCH_IMAGES = 50_000
 MODES = ("eager", "reduce-overhead", "max-autotune", "graph")
-# Of the first losses, relative: sums in another order; operands rounded to 11 bits; every activation rounded to 8.
+# Relative, for the first losses: sums in another order; operands rounded to 11 bits; every activation rounded to 8.
 LOSS_TOLERANCE = {"f32": 1e-4, "tf32": 2e-3, "bf16": 2e-2}
 
 
@@ -65,7 +66,7 @@ def check_losses(network: str, precision: str, ours: float, theirs: float) -> No
 
 
 def torch_worker(pipe, network: str, saved: str, threads: int) -> None:
-    """Serves one network in a process of its own, so that its peak memory is its own."""
+    """Serves one network in a separate process, so that its peak memory is measured alone."""
     import torch
     from safetensors.torch import load_file
 
@@ -192,7 +193,7 @@ class TorchStep:
         return self.body()
 
     def first_loss(self) -> float:
-        """Of the first step, which is computed before anything is compiled."""
+        """The loss of the first step, which is computed before anything is compiled."""
         return float(self.step().item())
 
     def prepare(self, mode: str) -> None:
@@ -206,7 +207,7 @@ class TorchStep:
         self.synchronize()
 
     def capture(self) -> None:
-        """The whole step as one graph, after a few on a stream of their own, as PyTorch's notes on CUDA graphs say."""
+        """Captures the whole step as one graph, after a few steps on a side stream (PyTorch's notes on CUDA graphs)."""
         cuda = self.torch.cuda
         stream = cuda.Stream()
         stream.wait_stream(cuda.current_stream())
@@ -214,7 +215,7 @@ class TorchStep:
             for _ in range(4):
                 self.step()
         cuda.current_stream().wait_stream(stream)
-        self.optimizer.zero_grad(set_to_none=True)  # the graph's backward makes its own, written at each replay
+        self.optimizer.zero_grad(set_to_none=True)  # the graph's backward allocates gradients, which each replay writes
         graph = cuda.CUDAGraph()
         with cuda.graph(graph):
             self.body()
@@ -225,7 +226,7 @@ class TorchStep:
             self.torch.cuda.synchronize()
 
     def seconds(self, steps: int, block: int, warmup: int) -> list:
-        """Of a step, over blocks of steps that are waited for once."""
+        """Seconds per step, over blocks of steps that are waited for once."""
         for _ in range(warmup):
             self.step()
         seconds = []
@@ -248,7 +249,7 @@ class TorchStep:
 
 
 def torch_mode_worker(pipe, network: str, saved: str, precision: str, device: str, mode: str) -> None:
-    """Serves one network in one mode; a process each, so that one that fails takes nothing with it."""
+    """Serves one network in one mode. Each mode has a process, so that a failure does not affect the others."""
     try:
         start = time.perf_counter()
         step = TorchStep(network, saved, precision, device)
@@ -257,14 +258,14 @@ def torch_mode_worker(pipe, network: str, saved: str, precision: str, device: st
         pipe.send(("ready", {"loss": loss, "prepare_seconds": time.perf_counter() - start, **step.facts()}))
         while (request := pipe.recv()) is not None:
             pipe.send(("seconds", step.seconds(**request)))
-    except Exception as error:  # whatever PyTorch raises: the parent tells of it
+    except Exception as error:  # any exception of PyTorch: the parent reports it
         traceback.print_exc()
         lines = str(error).strip().splitlines() or [""]
         pipe.send(("error", f"{type(error).__name__}: {lines[0][:160]}"))
 
 
 class Mode:
-    """A worker and what it has answered."""
+    """A worker and its answers."""
 
     def __init__(self, args, network: str, saved: str, name: str):
         context = multiprocessing.get_context("spawn")
@@ -278,7 +279,7 @@ class Mode:
         self.facts = self.answer(args.compile_limit) or {}
 
     def answer(self, limit: float):
-        """What the worker sends; None, and a note, where it fails or takes longer than `limit` seconds."""
+        """The worker's next message. None, and a note, if it fails or takes longer than `limit` seconds."""
         try:
             if not self.pipe.poll(limit):
                 self.note = f"not ready within {limit:.0f} s"
@@ -293,7 +294,7 @@ class Mode:
         return None
 
     def time(self, args) -> float:
-        """Seconds of a step in this round, or 0."""
+        """Seconds per step in this round, or 0."""
         try:
             self.pipe.send({"steps": args.steps, "block": args.block, "warmup": args.warmup})
         except OSError:
@@ -314,7 +315,7 @@ class Mode:
         self.process.join()
 
     def end(self) -> None:
-        """Lets the worker go when it is done."""
+        """Ends the worker after its work is done."""
         if self.process.is_alive():
             try:
                 self.pipe.send(None)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Convolutions at every layer shape of the networks: forward, with and without the statistics for the batch norm that
-// follows, gradient of the input and of the filters, ours beside the library's (bench/convolution_reference.h), in
-// TFLOP/s. Each is verified against float64 sums at elements drawn at random before it is timed. Columns named after
-// networks say how often a shape occurs there: a time is multiplied by them to get its part of a step.
+// follows, gradient of the input and of the filters. Ours is compared with the library's
+// (bench/convolution_reference.h), in TFLOP/s. Each is verified against float64 sums at randomly drawn elements before
+// it is timed. Columns named after networks give the number of occurrences of a shape in the network: a time multiplied
+// by it is the shape's part of a step.
 #include <functional>
 #include <string>
 #include <utility>
@@ -16,8 +17,8 @@
 namespace gradamp::bench {
 namespace {
 
-/// How far a result may be from float64, in norm: sums of up to 2^17 products in f32, operands rounded to 11 bits in
-/// tf32, a result in bf16.
+/// Maximum relative error in norm, compared with float64: for sums of up to 2^17 products in f32, operands rounded to
+/// 11 bits in tf32, a result in bf16.
 double tolerance_of(Precision precision, DType result) {
   if (precision == Precision::kTF32) return 1e-3;
   return result == DType::kBF16 ? rounding_of(result) : 5e-5;
@@ -47,8 +48,8 @@ Measured measure_library(const Bench& bench, ConvolutionReference& reference, co
   const DType type = bench.backend().activation_dtype();
   const ConvolutionCase problem(bench.backend(), shape, pass, type, extra, bench.timing());
   ConvolutionReference::Result result;
-  // A larger difference means that something else was computed. How exactly a library sums, and by which algorithm, is
-  // its own affair.
+  // A larger difference means that something else was computed. The library's algorithm and order of summation are not
+  // checked more closely.
   const double tolerance = type == DType::kBF16 ? 1e-2 : 2e-3;
   const std::vector<ConvolutionBuffers> buffers = problem.buffers();
   problem.verify([&] { result = reference.measure(shape, pass, bench.precision(), buffers, bench.timing()); },
@@ -63,7 +64,7 @@ void add(const Bench& bench, const std::vector<std::string>& networks, std::int6
   for (const auto& [shape, counts] : convolutions_of(networks, batch)) {
     for (const ConvolutionPass pass :
          {ConvolutionPass::kForward, ConvolutionPass::kBackwardInput, ConvolutionPass::kBackwardFilter}) {
-      if (pass == ConvolutionPass::kBackwardInput && shape.in_channels == 3) continue;  // no network asks for it
+      if (pass == ConvolutionPass::kBackwardInput && shape.in_channels == 3) continue;  // no network needs it
       const std::string name = fmt::format("{}/{}", name_of(pass), shape.name());
       const auto register_one = [&, &networks = counts](const std::string& whose, std::function<Measured()> measure) {
         add_benchmark(name + "/" + whose, bench, [measure, columns = network_columns(networks)] {

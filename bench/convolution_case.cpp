@@ -12,7 +12,7 @@
 namespace gradamp::bench {
 namespace {
 
-/// Every element by a plain loop in float64, one at a time.
+/// Computes single elements by plain loops in float64.
 class PlainLoops {
  public:
   PlainLoops(const ConvolutionShape& shape, std::vector<float> x, std::vector<float> weight, std::vector<float> y)
@@ -65,7 +65,7 @@ class PlainLoops {
     double sum = 0;
     for (std::int64_t r = 0; r < shape_.kernel; ++r) {
       for (std::int64_t s = 0; s < shape_.kernel; ++s) {
-        const std::int64_t up = h + padding() - r, left = w + padding() - s;  // stride times the pixel of y
+        const std::int64_t up = h + padding() - r, left = w + padding() - s;  // stride * pixel of y
         if (up < 0 || left < 0 || up % stride() != 0 || left % stride() != 0) continue;
         if (up / stride() >= shape_.out_size() || left / stride() >= shape_.out_size()) continue;
         const float* y = y_at(n, up / stride(), left / stride());
@@ -132,7 +132,7 @@ ConvolutionSet ConvolutionCase::make_set(std::uint32_t substream, DType weight_t
   return set;
 }
 
-/// fp16 values are multiples of 1/128, which are exact.
+/// fp16 inputs are multiples of 1/128, which are exact.
 Tensor ConvolutionCase::make_input(const Shape& shape, DType type, std::uint32_t substream) const {
   if (!f16_) return random_tensor(backend_, shape, type, substream);
   std::vector<std::uint16_t> bits;
@@ -189,7 +189,7 @@ void ConvolutionCase::verify(const std::function<void()>& compute, double tolera
   const PlainLoops loops(shape_, values_of(set.x), values_of(set.weight), values_of(set.y));
   for (const Tensor& written : {result, set.moments.values, set.sums, set.square_sums})
     if (written.defined()) poison(written);
-  backend_.synchronize();  // the library computes in a stream of its own
+  backend_.synchronize();  // the library uses another stream
   compute();
   const std::vector<float> values = values_of(result);
   check_written(shape_.name(), values);
@@ -205,7 +205,7 @@ void ConvolutionCase::verify(const std::function<void()>& compute, double tolera
   if (extra_ == ConvolutionExtra::kStatistics) verify_statistics(values, tolerance);
 }
 
-/// Compares the moments of every group of pixels with those of y as it was written.
+/// Compares the moments of every group of pixels with those of the y that was written.
 void ConvolutionCase::verify_moments(const std::vector<float>& y, double tolerance) const {
   const ChannelMoments& moments = sets_.front().moments;
   const std::int64_t channels = shape_.out_channels, pixels = shape_.y().count() / channels;
@@ -230,8 +230,8 @@ void ConvolutionCase::verify_moments(const std::vector<float>& y, double toleran
   check_agrees("moments", std::vector<double>(values.begin(), values.end()), expected, tolerance);
 }
 
-/// The terms of a sum over a channel cancel, so that its rounding is that of the terms: the sums are compared as a part
-/// of the root of (number of terms) x (sum of squares), which bounds them.
+/// The terms of a sum over a channel cancel, so its rounding error is that of the terms. The sums are therefore
+/// compared relative to the root of (number of terms) x (sum of squares), which bounds them.
 void ConvolutionCase::verify_statistics(const std::vector<float>& y, double tolerance) const {
   const std::vector<float> sums = host_values(sets_.front().sums);
   const std::vector<float> square_sums = host_values(sets_.front().square_sums);

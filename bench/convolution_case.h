@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One convolution of one pass on the device, verified against float64 sums at elements drawn at random.
+// One pass of one convolution on the device, verified against float64 sums at randomly drawn elements.
 #pragma once
 
 #include <functional>
@@ -11,14 +11,14 @@
 
 namespace gradamp::bench {
 
-/// What is computed besides the convolution.
+/// What is computed in addition to the convolution.
 enum class ConvolutionExtra {
   kNone,
   kMoments,     // ours: ChannelMoments of y, for the batch norm that follows
-  kStatistics,  // a library's: sums of y and of its squares for each channel
+  kStatistics,  // a library's: sums of y and of its squares per channel
 };
 
-/// The tensors of one call; which of them are results depends on the pass.
+/// The tensors of one call; the pass determines which of them is the result.
 struct ConvolutionSet {
   Tensor x, weight, y;
   ChannelMoments moments;    // kMoments
@@ -27,21 +27,21 @@ struct ConvolutionSet {
 
 class ConvolutionCase {
  public:
-  /// `filter_gradient` is the type of that result: ours is f32, a library's may be as the images. With kStatistics,
-  /// what would be bf16 is fp16, because cuDNN has such plans in fp16 alone; it is held in tensors of bf16, which are
-  /// as large. LeftOut if the device takes no moments.
+  /// `filter_gradient` is the type of that result: ours is f32, a library's can be the images' type. With kStatistics,
+  /// fp16 replaces bf16, because cuDNN has such plans only in fp16; the values are stored in bf16 tensors, which have
+  /// the same size. LeftOut if the device computes no moments.
   ConvolutionCase(Backend& backend, const ConvolutionShape& shape, ConvolutionPass pass, DType filter_gradient,
                   ConvolutionExtra extra, const TimingOptions& timing);
 
   int sets() const { return static_cast<int>(sets_.size()); }
-  /// For a library.
+  /// The sets, for a library.
   std::vector<ConvolutionBuffers> buffers() const;
-  /// Ours, on one of the sets.
+  /// Our convolution, on one of the sets.
   void call(int set) const;
   Work work() const { return {bytes_, shape_.flops()}; }
 
-  /// Lets `compute` fill the first set's results and compares them with float64. Error if they differ by more than
-  /// `tolerance` in norm.
+  /// Runs `compute`, which must fill the first set's results, and compares them with float64. Error if they differ by
+  /// more than `tolerance` in norm.
   void verify(const std::function<void()>& compute, double tolerance) const;
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A convolution's verification accepts what is right and sees what is wrong, statistics and moments included.
+// The verification of a convolution accepts correct results and rejects wrong ones, statistics and moments included.
 #include <algorithm>
 #include <cmath>
 
@@ -49,7 +49,7 @@ TEST(ConvolutionCase, OurMomentsAreVerified) {
   EXPECT_EQ(error_of([&] { problem.verify([&] { problem.call(0); }, 5e-5); }), "");
   const ConvolutionCase without(*backend, kShape, ConvolutionPass::kForward, DType::kF32, ConvolutionExtra::kNone,
                                 kOnce);
-  // The same y by a call that takes no moments: they stay unwritten.
+  // A call that computes the same y without moments: they stay unwritten.
   const auto only_y = [&] {
     without.call(0);
     const std::size_t bytes = static_cast<std::size_t>(kShape.y().count()) * sizeof(float);
@@ -64,7 +64,7 @@ TEST(ConvolutionCase, OurMomentsAreVerified) {
                LeftOut);
 }
 
-/// A library's convolution with statistics, as the fused kernel of cuDNN: here by our convolution and loops on the
+/// A library's convolution with statistics, like cuDNN's fused kernel, simulated by our convolution and loops on the
 /// host.
 class WithStatistics : public ::testing::TestWithParam<Precision> {
  protected:
@@ -90,7 +90,7 @@ class WithStatistics : public ::testing::TestWithParam<Precision> {
     return values;
   }
 
-  /// y, with the values that fp16 holds exactly in place of those that it does not; `wrong` is added to the sums.
+  /// Computes y, truncated to values that fp16 represents exactly if y is fp16, and the sums plus the arguments.
   void compute(float wrong_sum, float wrong_square_sum) const {
     const ConvolutionBuffers buffers = problem_->buffers()[0];
     const std::vector<float> x = read(buffers.x, kShape.x().count());

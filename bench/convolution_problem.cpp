@@ -9,7 +9,7 @@
 namespace gradamp::bench {
 namespace {
 
-/// Follows an image through a network and notes the convolutions that it meets.
+/// Follows an image through a network and records the convolutions.
 class Walk {
  public:
   explicit Walk(std::int64_t batch) : batch_(batch) {}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One convolution of a network, as the benchmarks time it.
+// One convolution of a network, for the benchmarks.
 #pragma once
 
 #include <cstdint>
@@ -28,11 +28,11 @@ struct ConvolutionShape {
   Shape x() const { return {batch, size, size, in_channels}; }
   Shape weight() const { return {out_channels, kernel, kernel, in_channels}; }
   Shape y() const { return {batch, out_size(), out_size(), out_channels}; }
-  /// Of any of the three passes: a product and a sum for every pixel of y and every element of the filters.
+  /// Of each of the three passes: one product and one sum for every pixel of y and every element of the filters.
   double flops() const {
     return 2.0 * static_cast<double>(y().count()) * kernel * kernel * static_cast<double>(in_channels);
   }
-  /// "3x3_64x128_32_s2": kernel, channels in and out, size of the images, stride.
+  /// "3x3_64x128_32_s2": kernel, input x output channels, image size, stride.
   std::string name() const;
 
   friend auto operator<=>(const ConvolutionShape& a, const ConvolutionShape& b) { return a.key() <=> b.key(); }
@@ -44,14 +44,14 @@ struct ConvolutionShape {
   }
 };
 
-/// A shape and how often it occurs in each network.
+/// A shape, and its number of occurrences in each network.
 using ShapeCounts = std::map<ConvolutionShape, std::map<std::string, int>>;
 
 /// The networks that are measured if the command line names none.
 std::vector<std::string> default_networks(bool quick);
 
 /// The convolutions of `networks` (nets/networks.h) on 32x32 images, each distinct shape once. Error for an unknown
-/// network, and where what stands here and what nets/ builds are not the same layers.
+/// network, and if the layers listed here differ from those that nets/ builds.
 ShapeCounts convolutions_of(const std::vector<std::string>& networks, std::int64_t batch);
 
 }  // namespace gradamp::bench

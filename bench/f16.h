@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// fp16 (IEEE 754 binary16) on the host, for a library that has a plan in no other type of 16 bits.
+// fp16 (IEEE 754 binary16) on the host, for a library whose plans support no other 16-bit type.
 #pragma once
 
 #include <bit>
@@ -8,7 +8,7 @@
 
 namespace gradamp::bench {
 
-/// The bits of `value`, which is 0 or of a size between 2^-14 and 65504 and has at most 11 significant bits.
+/// The bits of `value`, which must be 0 or have a magnitude from 2^-14 to 65504, with at most 11 significant bits.
 constexpr std::uint16_t to_f16_exactly(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// The non-convolution kernels, at the shapes of ResNet-18's stages and of ResNet-50's widest layer: GB/s of
-// the memory that they have to move, beside the measured ceiling of a copy. Each is verified against float64 before it
-// is timed.
+// The non-convolution kernels, at the shapes of ResNet-18's stages and of ResNet-50's widest layer. The result is the
+// rate of their minimum memory traffic in GB/s, and the measured ceiling of a copy. Each kernel is verified against
+// float64 before it is timed.
 //
-// What has to be moved: every input once and every output once, and twice what a kernel cannot know before it has seen
-// all of it: a batch norm without moments reads x for its statistics and again to apply them, and its backward reads
-// all its inputs for the sums and again for the gradients.
+// The minimum traffic is every input once and every output once. Inputs that a kernel must read completely before it
+// can use them count twice: a batch norm without moments reads x for its statistics and again to apply them, and its
+// backward reads all its inputs for the sums and again for the gradients.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -25,11 +25,11 @@ namespace {
 /// A kernel on one shape.
 struct Kernel {
   std::function<void(int set)> call;
-  /// Error where what call(0) computes is not right.
+  /// Error if the result of call(0) is wrong.
   std::function<void()> verify;
 };
 
-/// One set of tensors for each set of buffers.
+/// The tensors of each set of buffers.
 using Sets = std::vector<std::vector<Tensor>>;
 
 Sets random_sets(const Bench& bench, int sets, const std::vector<Shape>& shapes) {
@@ -47,7 +47,7 @@ const std::vector<Tensor>& at(const std::shared_ptr<Sets>& sets, int set) {
   return (*sets)[static_cast<std::size_t>(set)];
 }
 
-/// Indices drawn at random below `count`.
+/// Randomly drawn indices below `count`.
 std::vector<std::int64_t> sampled_indices(std::int64_t count) {
   std::vector<std::int64_t> indices;
   PhiloxSequence random(11, RandomStream::kTest, 0);
@@ -55,7 +55,7 @@ std::vector<std::int64_t> sampled_indices(std::int64_t count) {
   return indices;
 }
 
-/// Runs `compute` and compares `result` at indices drawn at random with `expected`.
+/// Runs `compute` and compares `result` with `expected` at randomly drawn indices.
 void verify_at_indices(const char* what, const Tensor& result, const std::function<void()>& compute,
                        const std::function<double(std::int64_t index)>& expected) {
   poison(result);
@@ -70,7 +70,7 @@ void verify_at_indices(const char* what, const Tensor& result, const std::functi
   check_agrees(what, actual, expected_values, rounding_of(result.dtype()));
 }
 
-/// A kernel of `inputs` tensors like x and one result like x: result = formula(inputs at the same index).
+/// A kernel whose inputs and result all have x's shape: result = formula(inputs at the same index).
 template <std::size_t kInputs, typename Call>
 Kernel elementwise(const Bench& bench, const Shape& shape, int sets, Call call,
                    std::function<double(const std::array<double, kInputs>& values)> formula) {
@@ -187,7 +187,7 @@ Kernel make_scale(const Bench& bench, const Shape& shape, int sets) {
 
 // ---- Batch norm ----
 
-/// What of a batch norm depends on the channels alone.
+/// The tensors of a batch norm whose size depends on the channels alone.
 struct Channels {
   Tensor gamma, beta, running_mean, running_var, mean, inverse_std, grad_gamma, grad_beta;
 };
@@ -206,8 +206,8 @@ Channels make_channels(Backend& backend, std::int64_t count) {
           Tensor::empty(backend, {count})};
 }
 
-/// Moments as a convolution takes them on the way (core/backend.h), computed on the host; undefined where the device
-/// takes none.
+/// Moments as a convolution computes them (core/backend.h), but computed on the host; undefined if the device's
+/// convolutions compute none.
 ChannelMoments host_moments(Backend& backend, const Tensor& x) {
   ChannelMoments moments = backend.make_moments(x);
   if (!moments.values.defined()) return moments;
@@ -258,7 +258,7 @@ Normalized normalize(const std::vector<double>& x, double epsilon) {
   return result;
 }
 
-/// What a batch norm ends with, and where its statistics come from.
+/// The variant of a batch norm: what follows the normalization, and the source of its statistics.
 struct BatchNormKind {
   bool residual = false, relu = true, moments = false, evaluation = false;
 };
@@ -269,7 +269,7 @@ BatchNormParams params_of(const BatchNormKind& kind) {
   return params;
 }
 
-/// Tensors of a set: x, y and where there is one the residual.
+/// Tensors of a set: x, y and, if there is one, the residual.
 BatchNormForward forward_tensors(const std::vector<Tensor>& t, const Channels& channels, const BatchNormKind& kind,
                                  const ChannelMoments& moments) {
   return {t[0],
@@ -284,7 +284,7 @@ BatchNormForward forward_tensors(const std::vector<Tensor>& t, const Channels& c
           channels.inverse_std};
 }
 
-/// The result of the first and the last channel, in float64.
+/// Verifies the first and the last channel against float64.
 void verify_batch_norm(const std::vector<Tensor>& t, const Channels& channels, const BatchNormKind& kind,
                        const std::function<void()>& compute) {
   const std::int64_t count = channels.gamma.count();
@@ -372,12 +372,12 @@ void verify_batch_norm_backward(const std::vector<Tensor>& t, const Channels& ch
     std::vector<double> actual = channel_of(t[3], c), expected(grad.size());
     for (std::size_t i = 0; i < grad.size(); ++i) {
       expected[i] = gamma * x.inverse_std * (grad[i] - sum / rows - x.values[i] * product / rows);
-      // So near zero rounding decides whether the ReLU lets it pass.
+      // This close to zero, rounding decides whether the ReLU passes the gradient.
       if (!kind.residual && std::abs(gamma * x.values[i] + beta) < 1e-4) actual[i] = expected[i];
     }
     check_agrees("batch norm backward", actual, expected, std::max(1e-4, rounding_of(t[3].dtype())));
     if (kind.residual) check_agrees("gradient of the residual", channel_of(t[4], c), grad, 1e-6);
-    // Sums of about as many positive as negative terms: their rounding is that of the terms, not of the sum.
+    // Positive and negative terms nearly cancel: the rounding error is relative to the terms, not to the sum.
     const double error = std::hypot(double{grad_gamma[at_c]} - product, double{grad_beta[at_c]} - sum);
     check(error <= 1e-4 * rows, "batch norm backward: sums {} and {}, expected {} and {}", grad_gamma[at_c],
           grad_beta[at_c], product, sum);
@@ -388,8 +388,8 @@ Kernel make_batch_norm_backward(const Bench& bench, const Shape& shape, int sets
   Backend& backend = bench.backend();
   const auto all = std::make_shared<Sets>(random_sets(bench, sets, std::vector<Shape>(5, shape)));
   const Channels channels = make_channels(backend, shape[3]);
-  // The last set's statistics stay in `channels`, those of the first set: its y and its mean belong together. The
-  // residual is what will be overwritten by its gradient.
+  // The loop ends with the first set, so `channels` has the first set's statistics, which verify() needs together with
+  // its y. The residual's memory is later overwritten by its gradient.
   for (int i = sets - 1; i >= 0; --i) {
     const std::vector<Tensor>& t = at(all, i);
     BatchNormForward forward = forward_tensors({t[0], t[1], t[4]}, channels, kind, {});
@@ -409,14 +409,14 @@ Kernel make_batch_norm_backward(const Bench& bench, const Shape& shape, int sets
 
 Shape halved(const Shape& x) { return {x[0], x[1] / 2, x[2] / 2, x[3]}; }
 
-/// The first of the four indices in x that an element of a 2x2 pooling's result is made of.
+/// The first index in x of the 2x2 window of an element of the pooling's result.
 std::int64_t window_of(const Shape& x, std::int64_t index) {
   const std::int64_t c = index % x[3], q = index / x[3] % (x[2] / 2);
   const std::int64_t p = index / x[3] / (x[2] / 2) % (x[1] / 2), n = index / x[3] / (x[2] / 2) / (x[1] / 2);
   return ((n * x[1] + 2 * p) * x[2] + 2 * q) * x[3] + c;
 }
 
-/// Tensors of a set: x, y, grad_y, grad_x; and an argmax each.
+/// Tensors of a set: x, y, grad_y, grad_x, argmax.
 Kernel make_max_pool(const Bench& bench, const Shape& shape, int sets, bool backward) {
   Backend& backend = bench.backend();
   const auto all = std::make_shared<Sets>(random_sets(bench, sets, {shape, halved(shape), halved(shape), shape}));
@@ -563,7 +563,7 @@ Kernel make_cross_entropy(const Bench& bench, std::int64_t rows, std::int64_t cl
   return kernel;
 }
 
-/// `count` images out of `images`, as they lie: verified without augmentation, timed with it.
+/// `count` out of `images` images, in their order: verified without augmentation, timed with it.
 Kernel make_gather(const Bench& bench, std::int64_t count, std::int64_t images) {
   Backend& backend = bench.backend();
   std::vector<std::uint8_t> bytes(static_cast<std::size_t>(images * 32 * 32 * 3));
@@ -603,8 +603,8 @@ using Maker = std::function<Kernel(const Bench& bench, const Shape& shape, int s
 
 struct Entry {
   const char* name;
-  double tensors;       // of x's size and type that have to be moved
-  double i32_elements;  // of x's number, of i32, that have to be moved besides
+  double tensors;       // minimum traffic, in tensors of x's size and type
+  double i32_elements;  // and in i32 tensors with x's number of elements
   Maker make;
 };
 

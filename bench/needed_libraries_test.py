@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""No program of the build needs cuBLAS, cuDNN or the driver in order to start: they are loaded when they are used.
+"""No program of the build needs cuBLAS, cuDNN or the driver in order to start: they are loaded at their first use.
 
 Usage: needed_libraries_test.py BUILD COMPILER.
 """

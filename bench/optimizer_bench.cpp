@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: MIT
-// Gradient statistics and SGD over a flat arena: 64 equal layers of 1e5 to 1e9 weights together, and the layers of
-// ResNet-18, ResNet-50 and VGG-19 beside as many equal layers of the same total. In GB/s of the memory that has to be
-// moved, beside the measured ceiling of a copy. Each is verified against float64 before it is timed.
+// Gradient statistics and SGD over a flat arena: 64 equal layers with a total of 1e5 to 1e9 weights, and the layers of
+// ResNet-18, ResNet-50 and VGG-19, each compared with as many equal layers of the same total. The result is the rate of
+// the minimum memory traffic in GB/s, and the measured ceiling of a copy. Each is verified against float64 before it is
+// timed.
 //
-// What has to be moved, in bytes per weight: SGD reads w, g and v and writes w and v (20), and if there is one a copy
-// of w in bf16 (2); sums by weight are read and written (16). The step first looks at every gradient, since nothing may
-// change if one is not finite, and reads it again to use it. The second reading is not counted in GB/s and of_copy;
-// of_copy_with_look counts it (4), as for an arena that no cache holds.
+// The minimum traffic in bytes per weight: SGD reads w, g and v and writes w and v (20) and, if there is one, a copy of
+// w in bf16 (2); sums by weight are read and written (16). The step first checks every gradient, since nothing may
+// change if one is not finite, and reads it again to use it. GB/s and of_copy do not count the second read;
+// of_copy_with_look counts it (4), as for an arena that is larger than every cache.
 //
-// Calls follow each other, so that what fits in the second-level cache stays there ("warm"). cold_us and cold_of_copy
-// are of a call after a write of more memory than the cache holds.
+// Calls follow each other, so data that fits in the second-level cache stays there ("warm"). cold_us and cold_of_copy
+// are for a call after a write of more memory than the cache holds.
 //
 // "Separate" is what a framework of tensor operations does: S += g; p = relu(g); P += p; then SGD. With P the sum of
 // the positive parts, A = 2 P - S is the sum of |g|: the Backend has no operation |g|, and relu moves the same bytes.
-// "Atomic" ends its sums in atomic additions, whose order nobody knows: what ours takes longer is the price of
-// determinism. It leaves out the normalization of the measures. "CUB" is the library's segmented reduction, with a
-// segment per layer: of the same three sums as measure_layers, and of |g|; cub_whole is its reduction of one segment.
+// "Atomic" ends its sums in atomic additions, whose order is not fixed: our additional time is the price of
+// determinism. It leaves out the normalization of the measures. "CUB" is the library's segmented reduction, with one
+// segment per layer: of the same three sums as measure_layers, and of |g|. cub_whole is its reduction of one segment.
 #include <fstream>
 #include <memory>
 #include <sstream>
@@ -71,7 +72,7 @@ References make_references(const Device& device) {
   return {std::move(cub.reference), std::move(atomic.reference)};
 }
 
-/// LeftOut if `bytes` are not available. A host gives memory that it does not have, so it is asked before.
+/// LeftOut if `bytes` are not available. Checked in advance, since a host allocates memory that it does not have.
 void check_memory(const Bench& bench, double bytes) {
   double free = static_cast<double>(bench.backend().memory_use().free);
   if (bench.device().kind != DeviceKind::kCuda) {
@@ -83,7 +84,7 @@ void check_memory(const Bench& bench, double bytes) {
       if (words >> name >> kibibytes && name == "MemAvailable:") free = kibibytes * 1024;
     }
   }
-  // The allocator's cache may hold what earlier benchmarks released, and gives it back if memory is short.
+  // The allocator's cache can contain memory of earlier benchmarks, which it releases if memory is short.
   free += static_cast<double>(bench.backend().memory_use().held - bench.backend().memory_use().in_use);
   if (free > 0 && bytes * 1.1 > free) {
     throw LeftOut(fmt::format("it needs {:.1f} GB of memory, and {:.1f} GB are free", bytes / 1e9, free / 1e9));
@@ -109,13 +110,13 @@ Measured measure(const Bench& bench, const std::vector<LayerRange>& layers, cons
   measured.counters["of_copy_with_look"] = (bytes + look) / measured.timing.seconds / copy;
   measured.counters["weights"] = count;
   measured.counters["layers"] = static_cast<double>(layers.size());
-  // The flush would take longer than a larger problem, which finds nothing in a cache anyway.
+  // For larger problems the flush would take longer than the call, and no cache holds their data anyway.
   if (held < 4 * static_cast<double>(std::size_t{64} << 20)) {
     const Tensor memory = Tensor::empty(bench.backend(), {static_cast<std::int64_t>(flushed / sizeof(float))});
     const double cold = cold_seconds(
         problem.queue(), problem.prepare_flush(memory), [&] { problem.call(); }, bench.timing());
     bench.backend().synchronize();
-    problem.queue().wait();  // before the memory is given back
+    problem.queue().wait();  // before the memory is released
     measured.counters["cold_us"] = cold * 1e6;
     measured.counters["cold_of_copy"] = cold > 0 ? bytes / cold / copy : 0;
   }

@@ -14,8 +14,8 @@
 namespace gradamp::bench {
 namespace {
 
-constexpr std::int64_t kRow = 576;  // weights that lead into a neuron: a 3x3 convolution of 64 channels
-constexpr std::int64_t kUnit = 4;   // neurons of kRow weights are whole chunks
+constexpr std::int64_t kRow = 576;  // incoming weights per neuron: a 3x3 convolution of 64 channels
+constexpr std::int64_t kUnit = 4;   // this many neurons of kRow weights fill whole chunks
 static_assert(kUnit * kRow % kArenaChunk == 0);
 constexpr std::int64_t kLayers = 64;
 
@@ -49,7 +49,7 @@ std::vector<LayerTableChoice> choose_layer_tables(const ArenaOptions& options, b
     tables.push_back({network, network_layers(network)});
     const std::vector<LayerRange>& layers = tables.back().layers;
     const auto count = static_cast<std::int64_t>(layers.size());
-    // Rounded, not cut, so that the totals differ by less than half a unit per layer.
+    // Rounded to nearest, so that the totals differ by less than half a unit per layer.
     tables.push_back({network + "_equal", equal_layers(layers.back().end + count * kRow * kUnit / 2, count)});
   }
   return tables;

@@ -11,7 +11,7 @@ constexpr std::int64_t kDrawn = std::int64_t{1} << 20;  // random values; a long
 constexpr float kRate = 0.01f, kFactor = 2.0f;
 /// Number of elements compared at each end of the arena.
 constexpr std::int64_t kCompared = 100'000;
-/// Half a unit in the last place of a f32 number of size 1: what one f32 operation rounds by.
+/// Half a unit in the last place of an f32 number of magnitude 1: the rounding error of one f32 operation.
 constexpr double kRounding = 0x1p-24;
 
 SgdParams params_of(Variant variant) {
@@ -33,7 +33,7 @@ bool has_sgd(Variant variant) {
   }
 }
 
-/// The engine's operations take an arena with weights and momentum.
+/// The engine's operations need an arena with weights and momentum.
 bool has_weights(Variant variant) { return has_sgd(variant) || !reduction_of(variant); }
 
 bool has_sums_by_weight(Variant variant) {
@@ -54,8 +54,8 @@ bool has_positive_part(Variant variant) {
 
 bool has_sums_by_neuron(Variant variant) { return params_of(variant).granularity == Granularity::kNeuron; }
 
-/// Random values on the device: kDrawn of them, doubled there until there are enough; a host would take long over 1e9.
-/// Element i is value i % kDrawn.
+/// Random values on the device: uploads kDrawn of them and doubles them there until there are enough, since a host
+/// would take long for 1e9. Element i is value i % kDrawn.
 Tensor device_random(Backend& backend, std::int64_t count, std::uint32_t substream) {
   const std::int64_t drawn = std::min(count, kDrawn);
   const Tensor tensor = Tensor::empty(backend, {count});
@@ -82,7 +82,7 @@ std::vector<Range> elements_of(const LayerRange& layer) {
   return ranges;
 }
 
-/// Makes what is between a layer's tensors, and up to the next chunk, zero, as it is in a network's arena.
+/// Zeros the padding between a layer's tensors and up to the next chunk, as in a network's arena.
 void zero_padding(const Tensor& tensor, const std::vector<LayerRange>& layers) {
   for (const LayerRange& layer : layers) {
     std::int64_t from = layer.begin;
@@ -94,7 +94,7 @@ void zero_padding(const Tensor& tensor, const std::vector<LayerRange>& layers) {
   }
 }
 
-/// The elements that are compared: a part at either end.
+/// The compared elements: kCompared at each end.
 std::vector<float> ends_of(const Tensor& tensor) {
   const std::int64_t part = std::min(kCompared, tensor.count());
   std::vector<float> values = host_values(tensor.view({part}));
@@ -138,9 +138,9 @@ std::int64_t bytes_moved(const Kind& kind) {
     case Variant::kSgd: return sgd;
     case Variant::kByWeight: return sgd + 16;
     case Variant::kByNeuron:
-    case Variant::kByNeuronAtomic: return sgd;  // and 16 per neuron, about a thousandth of it
+    case Variant::kByNeuronAtomic: return sgd;  // plus 16 per neuron, about a thousandth of it
     case Variant::kStatisticsAlone: return 4 + 16;
-    case Variant::kSeparate: return sgd + 16;  // it moves 52, for what can be done with 36
+    case Variant::kSeparate: return sgd + 16;  // it moves 52 bytes, but 36 are enough
     case Variant::kMeasures:
     case Variant::kMeasuresAtomic:
     case Variant::kCubMeasures: return 8;
@@ -181,11 +181,11 @@ OptimizerProblem::OptimizerProblem(Backend& backend, const std::vector<LayerRang
                     : [this] { call_engine(); };
 }
 
-/// The tensors are given back to the backend, whose next work must not overtake the reference's.
+/// Waits, since the tensors return to the backend, whose next work must not overtake the reference's.
 OptimizerProblem::~OptimizerProblem() {
   try {
     queue().wait();
-  } catch (const Error&) {  // it has been reported by the call that failed
+  } catch (const Error&) {  // the failed call has reported it
   }
 }
 
@@ -201,7 +201,7 @@ std::function<void()> OptimizerProblem::prepare_flush(const Tensor& memory) cons
 void OptimizerProblem::call_engine() const {
   const Variant variant = kind_.variant;
   if (variant == Variant::kMeasures) return backend_.measure_layers(arena_, Granularity::kWeight, result_);
-  if (has_positive_part(variant)) {  // the statistics by operations on tensors, in three passes
+  if (has_positive_part(variant)) {  // the statistics as tensor operations, in three passes
     backend_.add(arena_.signed_sums, arena_.gradients, arena_.signed_sums);
     backend_.relu_forward(arena_.gradients, positive_part_);
     backend_.add(arena_.absolute_sums, positive_part_, arena_.absolute_sums);
@@ -209,7 +209,7 @@ void OptimizerProblem::call_engine() const {
   if (has_sgd(variant)) backend_.sgd_step(arena_, factors_, state_, params_of(variant));
 }
 
-/// A call that begins after what the backend has been asked for, and is complete.
+/// Runs one call after all earlier work of the backend, and waits for it.
 void OptimizerProblem::run() const {
   backend_.synchronize();
   call();
@@ -233,7 +233,7 @@ void OptimizerProblem::verify_sgd(const std::vector<float>& w, const std::vector
   if (kind_.bf16_copy) check_agrees("bf16 copy", actual(arena_.weights_bf16), weights, rounding_of(DType::kBF16));
 }
 
-/// Sums by weight.
+/// Verifies the sums by weight.
 void OptimizerProblem::verify_sums(const std::vector<float>& g) const {
   const std::vector<float> sums = ends_of(arena_.signed_sums), absolute = ends_of(arena_.absolute_sums);
   const bool positive_parts = positive_part_.defined();
@@ -247,7 +247,7 @@ void OptimizerProblem::verify_sums(const std::vector<float>& g) const {
   check_agrees("sums", actual, expected, 1e-5);
 }
 
-/// Sums of the first and the last neuron of every layer.
+/// Verifies the sums of the first and the last neuron of every layer.
 void OptimizerProblem::verify_neurons() const {
   const std::vector<float> signed_sums = host_values(arena_.signed_sums);
   const std::vector<float> absolute_sums = host_values(arena_.absolute_sums);
@@ -262,8 +262,8 @@ void OptimizerProblem::verify_neurons() const {
       double sum = 0, magnitude = 0;
       for (const float term : terms) sum += double{term};
       for (const float term : terms) magnitude += std::abs(double{term});
-      // Added in f32 in any order, n terms differ from their sum by (n - 1) roundings of at most their magnitude; added
-      // in f64, by one. The addition to the sums is another one.
+      // A sum of n terms in f32, in any order, differs from the exact sum by (n - 1) roundings of at most the terms'
+      // magnitude; a sum in f64 by one. The addition to the sums is another one.
       const double roundings = kind_.variant == Variant::kByNeuronAtomic ? static_cast<double>(terms.size()) : 2.0;
       const auto at = static_cast<std::size_t>(layer.neuron_begin + row);
       const double error =
@@ -274,7 +274,7 @@ void OptimizerProblem::verify_neurons() const {
   }
 }
 
-/// S is the gradient, and A is 2 for every weight.
+/// Sets S to the gradient, and A to 2 for every weight.
 void OptimizerProblem::set_sums() const {
   const Tensor one = Tensor::from_host(backend_, {1}, std::vector<float>{1.0f});
   backend_.scale(arena_.gradients, one, 0, arena_.signed_sums);
@@ -282,10 +282,10 @@ void OptimizerProblem::set_sums() const {
   zero_padding(arena_.absolute_sums, arena_.layers.ranges());
 }
 
-/// The sum of |g| of every layer.
+/// The expected sum of |g| of every layer.
 std::vector<double> OptimizerProblem::layer_absolute() const {
   const std::int64_t drawn = std::min(count(), kDrawn);
-  std::vector<double> before = {0};  // the sum of |value| over the values drawn before each
+  std::vector<double> before = {0};  // prefix sums of |value|
   for (const float value : random_values(drawn, 1)) before.push_back(before.back() + std::abs(double{value}));
   const auto sum_to = [&](std::int64_t end) {
     return static_cast<double>(end / drawn) * before.back() + before[static_cast<std::size_t>(end % drawn)];
@@ -298,8 +298,8 @@ std::vector<double> OptimizerProblem::layer_absolute() const {
   return sums;
 }
 
-/// Measures, and the references' sums. Sums in f64 have a rounding of 1e-16 for each of at most 1e6 additions one after
-/// another.
+/// Verifies the measures or the references' sums. A sum in f64 has a rounding error of 1e-16 for each of at most 1e6
+/// sequential additions.
 void OptimizerProblem::verify_reduction() const {
   constexpr double kTolerance = 1e-9;
   if (arena_.signed_sums.defined()) set_sums();
@@ -309,7 +309,7 @@ void OptimizerProblem::verify_reduction() const {
   std::vector<double> expected;
   if (kind_.variant == Variant::kMeasures) {
     static_assert(kG == 0 && kGPrime == 1);
-    for (int measure = 0; measure < 2; ++measure) {  // both are half of the mean of |g|
+    for (int measure = 0; measure < 2; ++measure) {  // both are half the mean of |g|
       for (std::size_t l = 0; l < layers.size(); ++l)
         expected.push_back(absolute[l] / 2 / static_cast<double>(layers[l].count));
     }
@@ -329,8 +329,8 @@ void OptimizerProblem::verify_reduction() const {
   for (const double sum : absolute) whole += sum;
   for (const LayerRange& layer : layers) longest = std::max(longest, layer.end - layer.begin);
   const bool is_whole = kind_.variant == Variant::kCubWhole;
-  // CUB gives a segment one block of at least 128 threads, which add their share one after another in f32, and then a
-  // tree of at most 64 levels.
+  // CUB assigns one block of at least 128 threads to a segment. Each thread adds its share sequentially in f32; then
+  // follows a tree of at most 64 levels.
   const std::int64_t share = (is_whole ? count() : longest) / 128 + 64;
   const std::vector<float> sums = host_values(result_);
   check_agrees("sums of |g|", std::vector<double>(sums.begin(), sums.end()),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One thing that optimizer_bench measures: a variant of the optimizer's step or of a reduction, on an arena of random
-// numbers, verified against float64.
+// One subject of optimizer_bench: a variant of the optimizer's step or of a reduction, on an arena of random numbers,
+// verified against float64.
 #pragma once
 
 #include <cstdint>
@@ -14,14 +14,14 @@
 namespace gradamp::bench {
 
 enum class Variant {
-  // The engine's.
+  // Computed by the engine.
   kSgd,
   kByWeight,
   kByNeuron,
   kStatisticsAlone,
   kSeparate,
   kMeasures,
-  // References, which are not on every device.
+  // Computed by references, which not every device has.
   kByNeuronAtomic,
   kMeasuresAtomic,
   kCubMeasures,
@@ -34,19 +34,19 @@ struct Kind {
   bool bf16_copy = false;
 };
 
-/// The reference's reduction; none for what the engine computes.
+/// The reference's reduction; none for variants that the engine computes.
 std::optional<ArenaReduction> reduction_of(Variant variant);
 
-/// What the arena and everything else that a variant works on need, in bytes per weight.
+/// Memory that a variant needs, the arena included, in bytes per weight.
 std::int64_t bytes_held(const Kind& kind);
-/// What a call has to move, in bytes per weight.
+/// Minimum memory traffic of a call, in bytes per weight.
 std::int64_t bytes_moved(const Kind& kind);
-/// Whether a call looks at all gradients before it uses them.
+/// Whether a call checks all gradients before it uses them.
 bool looks_first(Variant variant);
 
 class OptimizerProblem {
  public:
-  /// `reference` computes the variants that have a reduction_of(), else it is null.
+  /// `reference` computes the variants that have a reduction_of(); for other variants it is null.
   OptimizerProblem(Backend& backend, const std::vector<LayerRange>& layers, const Kind& kind,
                    ArenaReference* reference);
   OptimizerProblem(const OptimizerProblem&) = delete;
@@ -54,10 +54,10 @@ class OptimizerProblem {
   ~OptimizerProblem();
 
   std::int64_t count() const { return arena_.gradients.count(); }
-  /// One call into the queue; does not wait.
+  /// Issues one call into the queue; does not wait.
   void call() const { call_(); }
   WorkQueue queue() const;
-  /// Overwrites `memory` in the same queue.
+  /// Returns a call that overwrites `memory` in the same queue.
   std::function<void()> prepare_flush(const Tensor& memory) const;
   /// Computes once and compares with float64. Error if they disagree.
   void verify() const;

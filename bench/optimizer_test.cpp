@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What optimizer_bench works on, and that its verification sees what is wrong.
+// Tests the arenas of optimizer_bench, and that its verification rejects wrong results.
 #include <algorithm>
 #include <numeric>
 
@@ -37,7 +37,7 @@ TEST(LayerTables, EqualLayersFillWholeChunks) {
   }
 }
 
-// Trainable parameters as they are usually given for ten classes: convolutions, batch norms and the classifier.
+// The usual numbers of trainable parameters for ten classes: convolutions, batch norms and the classifier.
 TEST(LayerTables, AreTheNetworks) {
   EXPECT_EQ(elements(network_layers("resnet18")), 11'173'962);
   EXPECT_EQ(elements(network_layers("resnet50")), 23'520'842);
@@ -109,7 +109,7 @@ TEST_P(AtomicReferenceTest, CanBeRecordedAndFlushed) {
 INSTANTIATE_TEST_SUITE_P(Arenas, AtomicReferenceTest, ::testing::Values("equal", "resnet8"),
                          [](const auto& suite) { return std::string(suite.param); });
 
-/// Computes something else than it is asked for.
+/// Computes another reduction than requested.
 class WrongReference final : public ArenaReference {
  public:
   bool has(ArenaReduction) const override { return true; }

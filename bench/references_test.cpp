@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A reference that cannot be used here is left out with its reason, and never ends a benchmark.
+// A reference that cannot be used here is left out with its reason, and does not end the benchmark.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Times whole training steps (gather and augment, forward, loss, backward, statistics, SGD), as `gradamp train` runs
-// them, and prints one line of JSON. bench/compare_pytorch.py runs it beside PyTorch. With --save FILE it writes the
-// initial weights and the first batch, so that the other side can verify that it computes the same before either is
-// timed. With --compare, plain and analysed steps are timed in turn, block by block.
+// Times whole training steps (gather and augment, forward, loss, backward, statistics, SGD) in the same way as `gradamp
+// train` runs them, and prints one line of JSON. bench/compare_pytorch.py runs it and compares. With --save FILE it
+// writes the initial weights and the first batch, so that the other side can verify that it computes the same before
+// either is timed. With --compare, plain and analyzed steps are timed in turn, block by block.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -36,7 +36,7 @@ struct Options {
   std::string save;
 };
 
-/// This process's largest resident set so far, in MiB; getrusage would count what its parent held before it.
+/// This process's peak resident set, in MiB; getrusage would include its parent's before the exec.
 double peak_memory_mib() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
@@ -53,7 +53,7 @@ Precision parse_precision_name(const std::string& text) {
 
 /// Random bytes and labels for an epoch of `count` images; the bytes repeat after about a million.
 TrainingData make_data(Backend& backend, std::int64_t count) {
-  constexpr std::size_t kPeriod = 1'048'573;  // a prime, so that no two images are alike
+  constexpr std::size_t kPeriod = 1'048'573;  // a prime, so that no two images are equal
   PhiloxSequence random(1, RandomStream::kTest, 0);
   std::vector<std::uint8_t> images(static_cast<std::size_t>(count * 32 * 32 * 3));
   for (std::size_t i = 0; i < images.size(); ++i)
@@ -79,7 +79,7 @@ OptimizerOptions optimizer_options(const Options& options, bool analyze) {
   return result;
 }
 
-/// A network in training, and the seconds that its steps took.
+/// A network in training, with the seconds of its steps.
 class TimedRun {
  public:
   TimedRun(Backend& backend, const Options& options, const TrainingData& data, bool analyze)
@@ -93,7 +93,7 @@ class TimedRun {
     begin_images();
   }
 
-  /// Initial weights and the first step's batch.
+  /// Writes the initial weights and the first step's batch.
   void save(const std::string& path) const {
     const Tensor order = make_order(backend_, data_.train.count, 1, 1);
     const Batch batch =
@@ -109,7 +109,7 @@ class TimedRun {
     write_safetensors(path, std::move(views), {}, Keep::kNothing);
   }
 
-  /// Seconds of a step, over `steps` of them, waited for once.
+  /// Seconds per step, over `steps` of them, with one wait at the end.
   double time_block(std::int64_t steps) {
     if (done_ + steps > options_.epoch_steps) begin_images();
     backend_.synchronize();
@@ -121,19 +121,19 @@ class TimedRun {
     return seconds / static_cast<double>(steps);
   }
 
-  /// Mean loss since the images began.
+  /// Mean loss since the last begin_images().
   double loss() const {
     return state_.metrics.to_host<double>()[kLossSum] / static_cast<double>(done_ * options_.batch_size);
   }
 
-  /// Error where a loss or gradient was not finite: from then on nothing is updated, and nothing timed means anything.
+  /// Error if a loss or gradient was not finite: from then on nothing is updated, so the times have no meaning.
   void check_finite() const {
     const std::int64_t step = state_.counters.to_host<std::int64_t>()[kFirstBadStep];
     check(step == 0, "the loss or a gradient was not finite in step {}", step);
   }
 
  private:
-  /// The epoch's images from the first one on.
+  /// Restarts the epoch at its first image.
   void begin_images() {
     std::vector<std::int64_t> counters = state_.counters.to_host<std::int64_t>();
     counters[kEpoch] = 1;
@@ -151,11 +151,11 @@ class TimedRun {
   std::shared_ptr<Module> network_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<TrainingSteps> steps_;
-  std::int64_t done_ = 0;  // steps since the images began
+  std::int64_t done_ = 0;  // steps since begin_images()
 };
 
 struct NamedRun {
-  const char* name;  // of its seconds in the result
+  const char* name;  // key of its seconds in the result
   std::unique_ptr<TimedRun> run;
 };
 
@@ -180,7 +180,7 @@ nlohmann::json run(const Options& options) {
                            {"batch_size", options.batch_size}};
   for (NamedRun& timed : runs) {
     result[timed.name] = nlohmann::json::array();
-    // At least one step, for its loss. The first step does all that is done once, the second is recorded.
+    // At least one step, for its loss. The first step does all one-time work, the second is recorded.
     timed.run->time_block(1);
     if (!result.contains("first_loss")) result["first_loss"] = timed.run->loss();
     if (options.warmup > 1) timed.run->time_block(options.warmup - 1);

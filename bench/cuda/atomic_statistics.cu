@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Sums of layers and of neurons by atomic additions: the arena is cut into equal parts, whatever the sizes of layers,
-// and each part adds what it has to its layer's or neuron's sum. The order of these additions, and so the last bits of
-// the sums, differ from run to run.
+// Sums of layers and of neurons by atomic additions. The arena is cut into equal parts, independent of the sizes of
+// layers, and each part adds its contribution to its layer's or neuron's sum. The order of these additions, and so the
+// last bits of the sums, differ from run to run.
 #include "gradamp/bench/cuda/atomic_statistics.h"
 
 #include "gradamp/kernels/cuda/reduce.h"
@@ -12,12 +12,12 @@ namespace {
 
 constexpr int kThreads = 256;
 static_assert(kThreads == kArenaChunk, "a block reads one chunk at a time");
-/// Several for each multiprocessor, and few enough that their additions do not queue.
+/// Several per multiprocessor, but few enough that their additions do not queue.
 constexpr std::int64_t kMaxBlocks = 1024;
-/// Elements per block of the kernel by neuron, four per thread.
+/// Elements per block of the neuron kernel, four per thread.
 constexpr int kBlock = kThreads * 4;
 
-/// A block has a part of the arena in whole chunks, and one addition for each layer that it meets. totals (layers, 3).
+/// A block sums a range of whole chunks, with one addition per layer that the range touches. totals (layers, 3).
 __global__ void __launch_bounds__(kThreads) atomic_layer_sums_kernel(ArenaPointers arena, double* totals) {
   const std::int64_t chunks = arena.count / kArenaChunk, part = (chunks + gridDim.x - 1) / gridDim.x;
   std::int64_t chunk = blockIdx.x * part;
@@ -40,11 +40,11 @@ __global__ void __launch_bounds__(kThreads) atomic_layer_sums_kernel(ArenaPointe
   }
 }
 
-/// The neuron that element i of the arena belongs to; -1 for padding.
+/// The neuron of element i of the arena; -1 for padding.
 __device__ __forceinline__ int neuron_of(const LayerRange& layer, std::int64_t i) {
   const std::int64_t from_weight = i - layer.weight_offset, from_bias = i - layer.bias_offset;
   if (from_weight < layer.neurons * layer.row_length) {
-    // A layer has fewer than 2^32 elements, and a division of 64 bits takes several times as long.
+    // A layer has fewer than 2^32 elements, and a 64-bit division takes several times as long.
     const auto row = static_cast<unsigned>(from_weight) / static_cast<unsigned>(layer.row_length);
     return static_cast<int>(layer.neuron_begin) + static_cast<int>(row);
   }
@@ -52,8 +52,8 @@ __device__ __forceinline__ int neuron_of(const LayerRange& layer, std::int64_t i
   return is_bias ? static_cast<int>(layer.neuron_begin + from_bias) : -1;
 }
 
-/// A warp has 128 elements, all of one layer. If they are of one neuron, it adds their sum, else each thread adds what
-/// it has of each neuron.
+/// A warp sums 128 elements, all of one layer. If they are of one neuron, the warp adds their sum; else each thread
+/// adds its own elements of each neuron.
 __global__ void __launch_bounds__(kThreads)
     atomic_neuron_gradients_kernel(ArenaPointers arena, float* neuron_gradients, std::int64_t* counters) {
   const std::int64_t i = std::int64_t{blockIdx.x} * kBlock + std::int64_t{threadIdx.x} * 4;
@@ -70,7 +70,7 @@ __global__ void __launch_bounds__(kThreads)
     }
   }
   const int first = __shfl_sync(kAllLanes, neurons[0], 0);
-  // Neurons are in order within the weights and within the biases, so that the ends tell about what is between them.
+  // Neurons are in order within the weights and within the biases, so equal ends imply that all between are equal.
   if (__all_sync(kAllLanes, neurons[0] == first && neurons[3] == first)) {
     const float sum = warp_sum((g[0] + g[1]) + (g[2] + g[3]));
     if (threadIdx.x % 32 == 0 && first >= 0) atomicAdd(neuron_gradients + first, sum);

@@ -6,7 +6,7 @@
 namespace gradamp::cuda {
 namespace {
 
-/// CUB's functions want memory that is not null even if they need none.
+/// CUB's functions require a pointer that is not null even if they need no memory.
 std::shared_ptr<CudaMemory> workspace_of(std::size_t bytes) {
   return std::make_shared<CudaMemory>(bytes > 0 ? bytes : 1);
 }

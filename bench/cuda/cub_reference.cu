@@ -27,7 +27,7 @@ struct End {
   __host__ __device__ std::int64_t operator()(std::int64_t layer) const { return layers[layer].end; }
 };
 
-/// As in the result's memory.
+/// The layout of the result in memory.
 struct Sums {
   double s, a, ratio;
 };

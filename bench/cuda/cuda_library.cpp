@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// bench/cuda_library.h by CUDA's runtime and cuBLAS, and nothing of ours. cuBLAS is loaded when it is first used, so
-// that the benchmarks also run where it is not installed.
+// Implements bench/cuda_library.h with CUDA's runtime and cuBLAS, and nothing of ours. cuBLAS is loaded at its first
+// use, so that the benchmarks also run if it is not installed.
 #include "gradamp/bench/cuda_library.h"
 
 #include <algorithm>
@@ -26,13 +26,13 @@ using cuda::CudaGraph;
 using cuda::CudaMemory;
 using cuda::CudaStream;
 
-/// The header also has an overload of cublasGemmEx, so its type is written out.
+/// The header also has an overload of cublasGemmEx, so decltype cannot be used.
 using GemmEx = cublasStatus_t(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int, const void*,
                               const void*, cudaDataType, int, const void*, cudaDataType, int, const void*, void*,
                               cudaDataType, int, cublasComputeType_t, cublasGemmAlgo_t);
 static_assert(std::is_same_v<decltype(static_cast<GemmEx*>(cublasGemmEx)), GemmEx*>);
 
-/// The functions of cuBLAS that we call. The header's names of some have a suffix in the library.
+/// The functions of cuBLAS that we call. In the library, the names of some have a suffix that the header hides.
 struct CublasLibrary {
   SharedLibrary file{"libcublas.so." GRADAMP_TEXT(CUBLAS_VER_MAJOR), GRADAMP_BENCH_LIBRARIES};
   decltype(cublasCreate_v2)* create = file.find<decltype(cublasCreate_v2)>("cublasCreate_v2");
@@ -46,7 +46,7 @@ struct CublasLibrary {
   }
 };
 
-/// Seconds of the work that `enqueue` puts into the stream: the best of several rounds, by events.
+/// Seconds of the work that `enqueue` puts into the stream: the best of several rounds, timed by events.
 template <typename Enqueue>
 double best_seconds(cudaStream_t stream, const Enqueue& enqueue) {
   constexpr int kWarm = 3, kRounds = 7;
@@ -81,7 +81,7 @@ class CublasHandle {
   cublasHandle_t handle_ = nullptr;
 };
 
-/// A matrix of random numbers: a product of zeros is faster than one of data.
+/// Fills a matrix with random numbers, since a product of zeros is faster than one of real data.
 void upload_random(CudaMemory& memory, std::int64_t count, bool bf16, std::uint32_t substream) {
   const std::vector<float> values = random_values(count, substream);
   if (!bf16) {
@@ -112,7 +112,7 @@ double copy_rate(std::size_t bytes, std::size_t rotated) {
     }
   };
   const CudaGraph graph(stream.get(), copy_all);
-  // A recorded copy may be done by another engine than one that is asked for directly.
+  // A recorded copy can use another copy engine than a direct one.
   const double seconds =
       std::min(best_seconds(stream.get(), copy_all), best_seconds(stream.get(), [&] { graph.launch(stream.get()); }));
   return 2.0 * static_cast<double>(bytes) * static_cast<double>(calls) / seconds;

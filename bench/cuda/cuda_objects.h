@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// CUDA's streams, events, memory and graphs for the references, which use nothing of the backend that they are compared
-// with. Host files only.
+// CUDA's streams, events, memory and graphs for the references, which use nothing of the backend that is compared with
+// them. Host files only.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +23,7 @@ class CudaStream {
   cudaStream_t stream_ = nullptr;
 };
 
-/// With timing.
+/// An event with timing.
 class CudaEvent {
  public:
   CudaEvent() { check_cuda(cudaEventCreate(&event_), "cudaEventCreate"); }
@@ -38,7 +38,7 @@ class CudaEvent {
 
 class CudaMemory {
  public:
-  /// None, for 0 bytes.
+  /// Allocates no memory for 0 bytes.
   explicit CudaMemory(std::size_t bytes) {
     if (bytes > 0) check_cuda(cudaMalloc(&memory_, bytes), "cudaMalloc");
   }
@@ -51,7 +51,7 @@ class CudaMemory {
   void* memory_ = nullptr;
 };
 
-/// What `enqueue` puts into the stream, as a graph.
+/// A graph of the work that `enqueue` puts into the stream.
 class CudaGraph {
  public:
   CudaGraph(cudaStream_t stream, const std::function<void()>& enqueue) {
@@ -62,7 +62,7 @@ class CudaGraph {
     } catch (...) {
       cudaStreamEndCapture(stream, &captured);
       if (captured) cudaGraphDestroy(captured);
-      cudaGetLastError();  // of the capture that was broken off
+      cudaGetLastError();  // clears the error of the failed capture
       throw;
     }
     check_cuda(cudaStreamEndCapture(stream, &captured), "cudaStreamEndCapture");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// cuDNN, loaded when it is first used, so that the benchmarks also run where it is not installed.
+// cuDNN, loaded at its first use, so that the benchmarks also run if it is not installed.
 #pragma once
 
 #include <cudnn.h>

@@ -12,7 +12,7 @@
 namespace gradamp::bench {
 namespace {
 
-constexpr std::int64_t kAlignment = 16;  // bytes; our allocations are aligned to more
+constexpr std::int64_t kAlignment = 16;  // bytes; our allocations have a larger alignment
 
 CudnnDescriptor make_descriptor(cudnnBackendDescriptorType_t type) {
   cudnnBackendDescriptor_t descriptor = nullptr;
@@ -66,7 +66,7 @@ CudnnDescriptor make_convolution(const Conv2dParams& params) {
   return convolution;
 }
 
-/// What the three passes call their attributes.
+/// The names of the attributes of each of the three passes.
 struct PassNames {
   cudnnBackendDescriptorType_t operation;
   cudnnBackendAttributeName_t x, weight, y, convolution, alpha, beta;
@@ -101,7 +101,7 @@ PassNames names_of(ConvolutionPass pass) {
           CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA};
 }
 
-/// The graph of a convolution, and of its statistics if they are asked for, with all that it refers to.
+/// The graph of a convolution, and of its statistics if requested, with all descriptors that it refers to.
 struct OperationGraph {
   CudnnDescriptor x, weight, y, sums, square_sums, convolution, operation, statistics, graph;
 };
@@ -164,7 +164,7 @@ OperationGraph make_graph(const CudnnTarget& target, const CudnnProblem& problem
   return made;
 }
 
-/// The engine configurations that a heuristic proposes, the fastest by its estimate first.
+/// The engine configurations that a heuristic proposes, in the order of its estimates, the fastest first.
 std::vector<CudnnDescriptor> propose(const CudnnTarget& target, const OperationGraph& graph,
                                      cudnnBackendHeurMode_t mode, int limit) {
   const CudnnDescriptor heuristic = make_descriptor(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
@@ -227,7 +227,7 @@ EngineFacts facts_of(const CudnnDescriptor& configuration) {
   return facts;
 }
 
-/// Whether an engine computes what ours does: sums in f32, and for f32 products of unrounded operands.
+/// Whether an engine computes like ours: sums in f32, and for f32 products of unrounded operands.
 bool suits(const EngineFacts& facts, Precision precision) {
   if (facts.has(CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)) return false;
   const bool rounds =
@@ -254,7 +254,7 @@ CudnnPlan make_plan(const CudnnTarget& target, const CudnnDescriptor& configurat
   return made;
 }
 
-/// The share of `limit` that each heuristic has, in the order of asking. PyTorch asks A and the fallback.
+/// Each heuristic's share of `limit`, in the order of the queries. PyTorch uses A and the fallback.
 struct Source {
   cudnnBackendHeurMode_t mode;
   const char* name;

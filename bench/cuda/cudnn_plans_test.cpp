@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// cuDNN proposes plans for every convolution that the benchmarks ask for. It does so for a GPU's properties, so this
-// needs no GPU; what the plans compute is verified where there is one, by convolution_bench.
+// cuDNN proposes plans for every convolution of the benchmarks. It does so for a GPU's properties, so this test needs
+// no GPU. convolution_bench verifies the plans' results on a GPU.
 #include <string>
 
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@ namespace {
 
 #if CUDNN_VERSION >= 90800
 
-/// Of an H100, under the names that cuDNN 9.19 asks for.
+/// The properties of an H100, under the names that cuDNN 9.19 expects.
 constexpr const char* kProperties = R"({"deviceName": "NVIDIA H100 80GB HBM3", "deviceVer": 900, "driverVer": 13000,
   "driverVersion": 13000, "cudaDeviceId": 0, "pciDeviceId": 0, "isTccDriver": 0, "supportCoopLaunch": 1,
   "multiProcessorCount": 132, "warpSize": 32, "maxGridSize": [2147483647, 65535, 65535], "maxBlockSize": [1024, 1024, 64],

@@ -21,7 +21,7 @@ using cuda::CudaMemory;
 using cuda::CudaStream;
 
 constexpr int kPlans = 40;
-/// More than any plan that won in a trial. Plans that need more are not tried.
+/// More than the workspace of any plan that won in a trial. Plans that need more are not tried.
 constexpr std::int64_t kMaxWorkspace = std::int64_t{2} << 30;
 
 class CudnnReference final : public ConvolutionReference {
@@ -57,7 +57,7 @@ class CudnnReference final : public ConvolutionReference {
   }
 
  private:
-  /// None, with the reason, if cuDNN refuses statistics in this combination as a whole.
+  /// No plans, with the reason, if cuDNN refuses this combination with statistics as a whole.
   CudnnPlans find_plans(const CudnnProblem& problem) const {
     try {
       return find_cudnn_plans({handle_, nullptr}, problem, kPlans);
@@ -73,14 +73,14 @@ class CudnnReference final : public ConvolutionReference {
     check_cudnn(cudnn().execute(handle_, plan.plan.get(), pack.get()), "cudnnBackendExecute");
   }
 
-  /// By a short trial of each; the slow ones are given up after their first execution.
+  /// The fastest plan in a short trial of each. Slow ones are dropped after their first executions.
   const CudnnPlan* fastest(CudnnPlans& found, const std::vector<CudnnDescriptor>& packs) {
-    constexpr double kLaunch = 20e-6;  // seconds that the host may take for a single execution
+    constexpr double kLaunch = 20e-6;  // seconds that the host can take for a single execution
     const CudnnPlan* best = nullptr;
     double best_seconds = std::numeric_limits<double>::max();
     for (const CudnnPlan& plan : found.plans) {
       try {
-        execute(plan, packs.front());  // loads its kernels
+        execute(plan, packs.front());  // loads the plan's kernels
         if (seconds_of([&] { execute(plan, packs.front()); }) > 3 * best_seconds + kLaunch) continue;
         const double seconds = trial(plan, packs);
         if (seconds < best_seconds) {
@@ -90,7 +90,7 @@ class CudnnReference final : public ConvolutionReference {
       } catch (const Error& error) {
         ++found.failed;
         found.last_failure = error.what();
-        cudaGetLastError();  // what a refused launch leaves behind
+        cudaGetLastError();  // clears the error of a refused launch
       }
     }
     return best;
@@ -114,12 +114,12 @@ class CudnnReference final : public ConvolutionReference {
     for (int i = 0; i < calls; ++i) execute(plan, packs[static_cast<std::size_t>(i) % packs.size()]);
   }
 
-  /// Null where the plan cannot be recorded.
+  /// Null if the plan cannot be recorded.
   std::unique_ptr<CudaGraph> record(const CudnnPlan& plan, const std::vector<CudnnDescriptor>& packs, int calls) const {
     try {
       return std::make_unique<CudaGraph>(stream_.get(), [&] { execute_all(plan, packs, calls); });
     } catch (const Error&) {
-      cudaGetLastError();  // what a capture that failed leaves behind
+      cudaGetLastError();  // clears the error of the failed capture
       return nullptr;
     }
   }
@@ -135,7 +135,7 @@ class CudnnReference final : public ConvolutionReference {
     return static_cast<double>(milliseconds) / 1e3;
   }
 
-  /// As time_recorded() times ours; a plan that cannot be recorded is launched call by call.
+  /// Like time_recorded(), by which ours is timed. A plan that cannot be recorded is launched call by call.
   Timing time(const CudnnPlan& plan, const std::vector<CudnnDescriptor>& packs, const TimingOptions& options) {
     const int sets = static_cast<int>(packs.size());
     const int calls = sets * ((options.min_calls + sets - 1) / sets);

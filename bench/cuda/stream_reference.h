@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// An ArenaReference in a CUDA stream of its own. Host files only.
+// An ArenaReference with its own CUDA stream. Host files only.
 #pragma once
 
 #include <functional>

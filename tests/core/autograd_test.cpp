@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The graph: who gets which gradient, when, and in whose memory. The operations' own gradients are tested in
-// tests/kernels.
+// The graph: which variable receives which gradient, when, and in which memory. The operations' own gradients are
+// tested in tests/kernels.
 #include "gradamp/core/autograd.h"
 
 #include <cmath>
@@ -21,11 +21,11 @@ class AutogradTest : public DeviceTest {
   Tensor tensor(const Floats& values) {
     return tensor_of(backend(), {static_cast<std::int64_t>(values.size())}, values);
   }
-  /// Its gradient's memory holds NaN.
+  /// The gradient's memory contains NaN.
   Variable parameter(const Floats& values) {
     return parameter_of(backend(), {static_cast<std::int64_t>(values.size())}, values);
   }
-  /// factor * x, in a node that counts how often its backward ran.
+  /// factor * x, in a node that counts the calls of its backward.
   Variable times(const Variable& x, float factor, int* runs = nullptr) {
     const Tensor scale = tensor({factor});
     const Tensor y = Tensor::empty(backend(), x.shape());
@@ -64,14 +64,14 @@ TEST_P(AutogradTest, ALeafsGradientStaysInItsMemory) {
   EXPECT_EQ(x.grad().raw_data(), memory.raw_data());
   x.clear_grad();
   EXPECT_FALSE(x.has_grad());
-  add(x, x).backward(tensor({1, 1}));  // handed over, then added
+  add(x, x).backward(tensor({1, 1}));  // copied, then added
   EXPECT_EQ(memory.to_host<float>(), (Floats{2, 2}));
   EXPECT_EQ(x.grad().raw_data(), memory.raw_data());
 }
 
 TEST_P(AutogradTest, GradientsOfSeveralUsesAddUp) {
   const Variable x = parameter({1, 2});
-  // x + (2 x + 3 (2 x)), by way of a shared intermediate result.
+  // x + (2 x + 3 (2 x)), through a shared intermediate result.
   const Variable twice = times(x, 2);
   add(x, add(twice, times(twice, 3))).backward(tensor({1, 10}));
   EXPECT_EQ(grad_of(x), (Floats{9, 90}));
@@ -84,8 +84,8 @@ TEST_P(AutogradTest, AnInputUsedTwiceByOneOperationCountsTwice) {
   EXPECT_EQ(grad_of(x), (Floats{2, 20}));
 }
 
-// A sum hands the same memory to both operands. What then comes to one of them must not reach the other, in whatever
-// order: a second gradient is added to memory that somebody else reads.
+// A sum passes the same memory to both operands. A later gradient of one of them must not reach the other, in either
+// order: a second gradient is added to memory that another variable reads.
 TEST_P(AutogradTest, OperandsThatShareAGradientKeepApart) {
   for (const bool left_first : {false, true}) {
     SCOPED_TRACE(left_first);
@@ -103,7 +103,7 @@ TEST_P(AutogradTest, OperandsThatShareAGradientKeepApart) {
 }
 
 TEST_P(AutogradTest, AChainOfResidualBlocksKeepsItsGradients) {
-  // y_{i+1} = y_i + 2 y_i: each block's input gets its gradient in two parts, the first of them shared.
+  // y_{i+1} = y_i + 2 y_i: each block's input receives its gradient in two parts, the first of them shared.
   const Variable x = parameter({1, -1});
   Variable y = times(x, 1);
   for (int i = 0; i < 5; ++i) y = i % 2 == 0 ? add(y, times(y, 2)) : add(times(y, 2), y);
@@ -114,7 +114,7 @@ TEST_P(AutogradTest, AChainOfResidualBlocksKeepsItsGradients) {
 }
 
 TEST_P(AutogradTest, AFlattenedGradientIsNotWrittenOver) {
-  // flatten hands on a view of its gradient, here the seed's memory; y then gets a second part.
+  // flatten passes on a view of its gradient, here the seed's memory; y then receives a second part.
   const Variable x = parameter_of(backend(), {2, 2, 1}, {1, 2, 3, 4});
   const Variable y = times(x, 1);
   const Variable flat = flatten(y);
@@ -278,7 +278,7 @@ TEST_P(AutogradTest, RefusesWhatDoesNotFit) {
 TEST_P(AutogradTest, GraphsOfHalfAMillionNodesAreReleasedWithoutRecursion) {
   const auto chain = [this](const Variable& from) {
     Variable y = from;
-    for (int i = 0; i < 500'000; ++i) y = flatten(y);  // shares the memory: nothing but nodes
+    for (int i = 0; i < 500'000; ++i) y = flatten(y);  // a view: nodes without memory of their own
     return y;
   };
   const Variable x = parameter_of(backend(), {1, 1}, {3.0f});

@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
 
-/// A system with so much memory, which says what it gave.
+/// A system with limited memory, which records its allocations.
 class SmallSystem final : public MemorySource {
  public:
   explicit SmallSystem(std::size_t bytes) : left_(bytes) {}
@@ -59,7 +59,7 @@ TEST(CachingAllocator, HandsTheSameMemoryOutAgain) {
 
 TEST(CachingAllocator, GivesBackWhatItKeepsBeforeItFails) {
   CachingAllocator allocator = make_allocator(8 * kMiB);
-  for (int i = 0; i < 4; ++i) allocator.allocate((2 + i) * kMiB);  // each needs what the others held
+  for (int i = 0; i < 4; ++i) allocator.allocate((2 + i) * kMiB);  // each needs the memory that the earlier ones held
   EXPECT_LE(allocator.use().held, 8 * kMiB);
 }
 
@@ -113,7 +113,7 @@ TEST_P(ReservationTest, KeepsItsMemoryForItself) {
   {
     const CachingAllocator::Reservation::Scope scope(reservation);
     reserved = allocator.allocate(2 * kMiB).get();
-    before.reset();  // was not its own: free for everybody
+    before.reset();  // not from the reservation: free for every allocation
   }
   auto first = allocator.allocate(2 * kMiB), second = allocator.allocate(2 * kMiB);
   EXPECT_NE(first.get(), reserved);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the operations refuse, and in which words. Their numbers are tested in tests/kernels.
+// The arguments that the operations refuse, and the messages. Their results are tested in tests/kernels.
 #include "gradamp/core/operations.h"
 
 #include <cmath>
@@ -223,7 +223,7 @@ TEST_P(OperationsTest, GatherBatchRefuses) {
   EXPECT_EQ(error(images, {4}, 2, -1), "gather_batch: expected padding >= 0, got -1");
 }
 
-/// Every operation on `x`, with what else it needs from `other`'s backend.
+/// Every operation on `x`, with its other arguments from `other`'s backend.
 std::vector<std::pair<std::string, std::function<void()>>> operations(const Variable& x, const Variable& other) {
   Backend& there = other.backend();
   const auto zeros = [&there](const Shape& shape) { return Variable(Tensor::zeros(there, shape)); };

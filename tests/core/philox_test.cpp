@@ -15,13 +15,13 @@ using Words = std::array<std::uint32_t, 4>;
 
 Words words(const PhiloxBlock& block) { return {block.word[0], block.word[1], block.word[2], block.word[3]}; }
 
-// The vectors that the authors' Random123 library is tested with: philox4x32, 10 rounds. Its counter is our (index low,
-// index high, stream, substream), its key our seed (low, high).
+// The test vectors of the authors' Random123 library: philox4x32, 10 rounds. Its counter is our (index low, index high,
+// stream, substream), its key our seed (low, high).
 TEST(PhiloxTest, GivesTheKnownAnswers) {
   EXPECT_EQ(words(philox(0, RandomStream{0}, 0, 0)), (Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
   EXPECT_EQ(words(philox(~0ull, RandomStream{0xffffffffu}, 0xffffffffu, ~0ull)),
             (Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
-  // The digits of pi: every word of counter and key is another, so none is in another's place.
+  // The digits of pi: all words of counter and key differ, so an exchange of two of them would show.
   EXPECT_EQ(words(philox(0x299f31d0a4093822ull, RandomStream{0x13198a2e}, 0x03707344, 0x85a308d3243f6a88ull)),
             (Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
@@ -72,7 +72,7 @@ TEST(PhiloxTest, NumbersAreUniform) {
     sum += static_cast<double>(sequence.uniform());
     ++counts[sequence.below(9)];
   }
-  EXPECT_NEAR(sum / kDraws, 0.5, 5 * std::sqrt(1.0 / 12 / kDraws));  // five deviations
+  EXPECT_NEAR(sum / kDraws, 0.5, 5 * std::sqrt(1.0 / 12 / kDraws));  // five standard deviations
   for (const int count : counts) EXPECT_NEAR(count, kDraws / 9.0, 5 * std::sqrt(kDraws / 9.0));
 }
 

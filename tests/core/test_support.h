@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the tests of core, kernels and layers share: the devices under test, reproducible numbers, and a comparison
-// that a NaN fails.
+// Shared by the tests of core, kernels and layers: the devices under test, reproducible numbers, and a comparison that
+// fails for a NaN.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@
 
 namespace gradamp::test {
 
-/// A backend that every operation is tested on.
+/// A backend on which every operation is tested.
 struct TestDevice {
   std::string name;
   Device device;
@@ -33,8 +33,8 @@ struct TestDevice {
   friend void PrintTo(const TestDevice& device, std::ostream* out) { *out << device.name; }
 };
 
-/// A new backend is tested by a new row here. One and three threads: work is split differently, and three does not
-/// divide what the tests use. A GPU where there is one.
+/// A new row here tests a new backend. The CPU has one and three threads: work is split differently, and three does not
+/// divide the sizes in the tests. A GPU is included if there is one.
 inline std::vector<TestDevice> devices() {
   std::vector<TestDevice> all = {{"cpu_1_thread", Device{DeviceKind::kCpu}, BackendOptions{1}},
                                  {"cpu_3_threads", Device{DeviceKind::kCpu}, BackendOptions{3}},
@@ -44,7 +44,7 @@ inline std::vector<TestDevice> devices() {
   return all;
 }
 
-/// Standard normal values by Box and Muller; the same for the same `substream`.
+/// Standard normal values by the Box-Muller method; the same for the same `substream`.
 inline std::vector<float> normal_values(std::int64_t count, std::uint32_t substream) {
   PhiloxSequence sequence(20240517, RandomStream::kTest, substream);
   std::vector<float> values(static_cast<std::size_t>(count));
@@ -67,7 +67,7 @@ inline Tensor tensor_of(Backend& backend, const Shape& shape, const std::vector<
   return Tensor::from_host(backend, shape, values);
 }
 
-/// A trained variable whose gradient's memory holds NaN: the first gradient must write all of it.
+/// A trained variable whose gradient's memory contains NaN: the first gradient must write all of it.
 inline Variable parameter_of(Backend& backend, const Shape& shape, const std::vector<float>& values) {
   const std::vector<float> stale(values.size(), std::nanf(""));
   return Variable::parameter(tensor_of(backend, shape, values), tensor_of(backend, shape, stale));
@@ -90,7 +90,7 @@ inline StepState make_step_state(Backend& backend, const StepNumbers& numbers = 
   return state;
 }
 
-/// ||actual - expected|| <= tolerance ||expected||, and no element is off by more than 10 tolerances of the largest.
+/// ||actual - expected|| <= tolerance ||expected||, and no element differs by more than 10 tolerances of the largest.
 template <typename T>
 ::testing::AssertionResult agrees(const std::vector<T>& actual, const std::vector<double>& expected, double tolerance) {
   if (actual.size() != expected.size()) {
@@ -103,7 +103,7 @@ template <typename T>
     error += difference * difference;
     norm += expected[i] * expected[i];
     largest = std::max(largest, std::abs(expected[i]));
-    if (!(difference <= worst)) {  // a NaN is the worst from then on
+    if (!(difference <= worst)) {  // once a NaN, `worst` stays a NaN
       worst = difference;
       worst_at = i;
       if (std::isnan(difference)) break;
@@ -111,7 +111,7 @@ template <typename T>
   }
   error = std::sqrt(error);
   norm = std::sqrt(norm);
-  // Written so that a NaN on either side fails.
+  // With these comparisons a NaN on either side fails.
   if (error <= tolerance * norm && worst <= 10 * tolerance * largest) return ::testing::AssertionSuccess();
   return ::testing::AssertionFailure() << "relative error " << error / norm << " in norm (limit " << tolerance
                                        << "), largest error " << worst << " at " << worst_at << " of "
@@ -121,7 +121,7 @@ template <typename T>
 
 inline std::vector<double> to_double(const std::vector<float>& values) { return {values.begin(), values.end()}; }
 
-/// The bits of f32 values: equal bits are what determinism means, and a NaN equals itself.
+/// The bits of f32 values: determinism means equal bits, and a NaN then equals itself.
 inline std::vector<std::uint32_t> bits_of(const Tensor& tensor) {
   std::vector<std::uint32_t> bits(static_cast<std::size_t>(tensor.count()));
   tensor.copy_bytes_to_host(std::as_writable_bytes(std::span(bits)));

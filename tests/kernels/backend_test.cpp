@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a Backend promises beside the differentiable operations: memory, counters and the small functions.
+// A Backend's promises besides the differentiable operations: memory, counters and the small functions.
 #include <cmath>
 #include <cstring>
 
@@ -92,7 +92,7 @@ TEST_P(BackendTest, ARecordingIsReplayed) {
   }
 }
 
-// Memory that a recording writes to whenever it is replayed must not become somebody else's.
+// Memory that each replay of a recording overwrites must not serve other allocations.
 TEST_P(BackendTest, ARecordingKeepsItsMemory) {
   const Tensor seven = tensor_of(backend(), {5000}, std::vector<float>(5000, 7.0f));
   const std::unique_ptr<Recording> step = backend().record([&] {
@@ -138,7 +138,7 @@ TEST_P(BackendTest, ARecordingThatFailsLeavesTheDeviceUsable) {
   const Tensor tensor = Tensor::zeros(backend(), {8});
   const std::unique_ptr<Recording> copying =
       backend().record([&] { tensor.copy_from_host(std::span<const float>(std::vector<float>(8, 1.0f))); });
-  copying->replay();  // the first time the work is done as it comes
+  copying->replay();  // the first replay runs the work directly
   EXPECT_NE(error_of([&] { copying->replay(); }).find("a recording may not copy from the host"), std::string::npos);
   backend().fill(tensor, 4.0f);
   EXPECT_EQ(tensor.to_host<float>(), std::vector<float>(8, 4.0f));
@@ -183,7 +183,7 @@ TEST_P(BackendTest, BiasBackwardSumsOverAllButTheLastDimension) {
   for (const Shape& shape : {Shape{3, 10}, Shape{3, 5, 7, 20}, Shape{1, 64}, Shape{130, 1}, Shape{3, 65, 63, 8}}) {
     const std::int64_t channels = shape[shape.rank() - 1];
     std::vector<float> values = normal_values(shape.count(), 1);
-    for (float& value : values) value += 1;  // a sum that does not cancel
+    for (float& value : values) value += 1;  // so that the sum does not cancel
     std::vector<double> expected(static_cast<std::size_t>(channels));
     for (std::size_t i = 0; i < values.size(); ++i) {
       expected[i % static_cast<std::size_t>(channels)] += static_cast<double>(values[i]);
@@ -217,7 +217,7 @@ TEST_P(BackendTest, MaxPoolNamesThePlaceOfTheFirstMaximum) {
   EXPECT_EQ(argmax.to_host<std::int32_t>(), reference::max_pool2d_argmax({shape, to_double(values)}, params));
 }
 
-// A loss that is not finite stops a run: no operation may hide a NaN on its way.
+// A loss that is not finite stops a run, so no operation may hide a NaN.
 TEST_P(BackendTest, ANaNComesThrough) {
   std::vector<float> values = normal_values(3 * 4 * 4 * 8, 1);
   values[17] = NAN;

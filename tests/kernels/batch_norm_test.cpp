@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the conformance table does not see of a batch norm: the running statistics and what is saved for backward.
+// The parts of a batch norm that the conformance table does not test: the running statistics and the values that are
+// saved for backward.
 #include <cmath>
 
 #include <gtest/gtest.h>
@@ -85,14 +86,14 @@ TEST_P(BatchNormTest, AConstantChannelGivesBetaAndFiniteGradients) {
   const Variable y = batch_norm(x, state, {}, true);
   const float beta = state.beta.value().to_host<float>()[0];
   const std::vector<float> result = y.value().to_host<float>();
-  // With no variance the deviation is sqrt(1e-5): what the mean is rounded by, 1e-8, is divided by it.
+  // With zero variance the std is sqrt(1e-5): the rounding error of the mean, 1e-8, is divided by it.
   for (std::size_t i = 0; i < result.size(); i += 2) EXPECT_NEAR(result[i], beta, 2e-5);
   y.backward(normal_tensor(backend(), shape, 5));
   for (const float value : x.grad().to_host<float>()) ASSERT_TRUE(std::isfinite(value));
 }
 
-// Forward and backward decide apart where the ReLU is closed. With a mean far larger than the deviation many values are
-// the mean itself, up to the rounding of either.
+// Forward and backward compute the ReLU's mask separately. If the mean is far larger than the std, many values equal
+// the mean up to the rounding of either.
 TEST_P(BatchNormTest, TheReluIsClosedInBackwardWhereItIsInForward) {
   for (const bool with_residual : {false, true}) {
     const Shape shape = {3, 33, 31, 8};
@@ -107,7 +108,7 @@ TEST_P(BatchNormTest, TheReluIsClosedInBackwardWhereItIsInForward) {
     params.relu = true;
     const Variable y = batch_norm(x, state, params, true, residual);
     y.backward(tensor_of(backend(), shape, std::vector<float>(static_cast<std::size_t>(shape.count()), 1.0f)));
-    // The gradient of beta counts the open places.
+    // The gradient of beta counts the elements that the ReLU passes.
     std::vector<double> open(8, 0.0);
     const std::vector<float> result = y.value().to_host<float>();
     for (std::size_t i = 0; i < result.size(); ++i) open[i % 8] += result[i] > 0 ? 1 : 0;

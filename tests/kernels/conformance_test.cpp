@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The loops over the conformance table: every operation on every device, forward and backward, against the float64
-// references; the references' backwards against finite differences; the implementations against their own.
+// references; the references' backwards against finite differences; the implementations against their own differences.
 #include <algorithm>
 #include <set>
 #include <tuple>
@@ -40,7 +40,7 @@ double dot(const std::vector<float>& seed, const std::vector<double>& y) {
   return sum;
 }
 
-/// `samples` places below `count`, or all of them where there are not more.
+/// `samples` indices below `count`, or all of them if there are not more.
 std::vector<std::int64_t> places(std::int64_t count, std::int64_t samples) {
   std::vector<std::int64_t> result;
   PhiloxSequence sequence(3, RandomStream::kTest, 0);
@@ -50,7 +50,7 @@ std::vector<std::int64_t> places(std::int64_t count, std::int64_t samples) {
   return result;
 }
 
-/// Central differences of seed * forward, in float64: exact to about 1e-8, as the step is 1e-6 of an input's size.
+/// Central differences of seed * forward, in float64: exact to about 1e-8, since the step is 1e-6 of an input's size.
 std::vector<double> differences(const OperationCase& operation_case, Arrays inputs, std::size_t input,
                                 const std::vector<float>& seed, const std::vector<std::int64_t>& at) {
   std::vector<double> result;
@@ -82,9 +82,9 @@ Arrays reference_gradients(const OperationCase& operation_case, const Arrays& in
   return grads;
 }
 
-/// In bf16 an activation is rounded to 8 bits when it is written: relative errors of up to 2^-9, 1.1e-3 in norm, and as
-/// much again where a kernel's result is a near-cancelling difference of what it read. tf32 has 11 bits, and rounds
-/// only what a convolution reads, which is exact for a single operation since the inputs are rounded.
+/// In bf16 an activation is rounded to 8 bits when it is written: relative errors of up to 2^-9, 1.1e-3 in norm. The
+/// error doubles if a kernel's result is a nearly cancelling difference of its inputs. tf32 has 11 bits, and rounds
+/// only the inputs of a convolution; this is exact for a single operation, since the inputs are rounded already.
 double tolerance_of(const OperationCase& operation_case, Precision precision) {
   double rounding = 0;
   if (precision == Precision::kBF16) rounding = operation_case.is_chain ? 8e-3 : 4e-3;
@@ -92,7 +92,7 @@ double tolerance_of(const OperationCase& operation_case, Precision precision) {
   return std::max(rounding, operation_case.tolerance);
 }
 
-/// Memory as it comes from a cache holds anything: here, NaN. An operation must write all of its results.
+/// Memory from a cache has arbitrary contents, here NaN. An operation must write all of its results.
 void leave_stale_memory(Backend& backend, const std::vector<Shape>& shapes) {
   std::vector<Tensor> tensors;
   for (const Shape& shape : shapes) {
@@ -102,7 +102,7 @@ void leave_stale_memory(Backend& backend, const std::vector<Shape>& shapes) {
   }
 }
 
-/// What an operation computed, in bits.
+/// The bits of an operation's results.
 struct Outcome {
   Shape shape;
   std::vector<std::uint32_t> y;
@@ -121,7 +121,7 @@ std::vector<float> floats(const std::vector<std::uint32_t>& bits) {
 constexpr std::size_t kEveryInput = ~std::size_t{0};
 
 /// Computes forward and, unless the case has none, backward with respect to one input or all. Inputs, outputs and
-/// gradients are f32; between them activations are of the backend's type.
+/// gradients are f32; in between, activations have the backend's type.
 Outcome compute(Backend& backend, const OperationCase& operation_case, const Values& values, const Shape& y_shape,
                 bool rounded, std::size_t differentiated = kEveryInput) {
   std::vector<Variable> inputs;
@@ -180,7 +180,7 @@ void check_case(Backend& backend, const OperationCase& operation_case, Precision
   }
 }
 
-/// Differences of seed * output as the implementation computes it in f32, against its own gradients.
+/// Compares finite differences of seed * output, as the implementation computes it in f32, with its own gradients.
 void check_differences(Backend& backend, const OperationCase& operation_case) {
   const Values values = input_values(operation_case);
   const Shape y_shape = operation_case.forward(arrays_of(operation_case, values)).shape;
@@ -205,7 +205,7 @@ void check_differences(Backend& backend, const OperationCase& operation_case) {
       expected.push_back((output(above) - output(below)) / width);
       actual.push_back(floats(run.grads[input])[place]);
     }
-    // The rounding of f32, some 1e-6 in the sum, over a step of 1e-2, and the step's square: see kStep.
+    // The rounding error of f32, about 1e-6 in the sum, divided by a step of 1e-2, plus the step's square: see kStep.
     EXPECT_TRUE(agrees(actual, expected, 2e-3)) << "gradient of input " << input;
   }
 }
@@ -257,7 +257,7 @@ TEST_P(Conformance, ANaNOfTheFirstElementIsInTheOutput) {
 
 class ThreadOrders : public Conformance {};
 
-// A kernel whose threads do not wait for each other where they must gives other bits in another order.
+// A kernel with a missing synchronization gives other bits in another order.
 TEST_P(ThreadOrders, GiveTheSameBits) {
   const bool rounded = device_.options.precision != Precision::kF32;
   for_each_case(operation_, [&](const OperationCase& operation_case) {
@@ -289,7 +289,7 @@ TEST_P(Differences, AreTheGradients) {
   EXPECT_TRUE(checked > 0 || derivatives == 0);
 }
 
-/// devices(), and those that compute in another precision.
+/// devices(), and the same devices with other precisions.
 std::vector<TestDevice> devices_of_every_precision() {
   std::vector<TestDevice> all = devices();
   for (const TestDevice& device : devices()) {
@@ -321,7 +321,7 @@ INSTANTIATE_TEST_SUITE_P(Devices, Conformance,
 INSTANTIATE_TEST_SUITE_P(Devices, ThreadOrders,
                          ::testing::Combine(::testing::ValuesIn(emulated_devices()), ::testing::ValuesIn(operations())),
                          conformance_name);
-// In f32 only: elsewhere a difference would be of rounding errors.
+// Only in f32: in other precisions a difference would consist of rounding errors.
 INSTANTIATE_TEST_SUITE_P(Devices, Differences,
                          ::testing::Combine(::testing::ValuesIn(devices()), ::testing::ValuesIn(operations())),
                          conformance_name);

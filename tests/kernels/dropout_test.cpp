@@ -14,7 +14,7 @@ constexpr std::int64_t kCount = 100'003;
 
 class DropoutTest : public DeviceTest {
  protected:
-  /// Dropout of ones.
+  /// Dropout of a tensor of ones.
   std::vector<float> draw(const DropoutParams& params, const StepNumbers& numbers, std::int64_t count = kCount) {
     const Variable x(tensor_of(backend(), {count}, std::vector<float>(static_cast<std::size_t>(count), 1.0f)));
     return dropout(x, params, make_step_state(backend(), numbers)).value().to_host<float>();
@@ -48,7 +48,7 @@ TEST_P(DropoutTest, TheMaskFollowsFromSeedStepAndSubstreamAlone) {
   const std::vector<float> y = draw(params, {.seed = 8, .step = 4});
   EXPECT_EQ(draw(params, {.seed = 8, .step = 4}), y);
   EXPECT_EQ(draw(params, {.seed = 8, .epoch = 9, .step = 4, .position = 77}), y);
-  // Masks that have nothing to do with each other agree in half of the places.
+  // Independent masks agree in half of the elements.
   EXPECT_NEAR(share_of_equal(draw(params, {.seed = 8, .step = 5}), y), 0.5, 0.01);
   EXPECT_NEAR(share_of_equal(draw(params, {.seed = 9, .step = 4}), y), 0.5, 0.01);
   EXPECT_NEAR(share_of_equal(draw({0.5f, 4}, {.seed = 8, .step = 4}), y), 0.5, 0.01);

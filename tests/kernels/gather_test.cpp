@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Batches: picking, cropping, flipping and normalising, against a plain loop over Philox's numbers.
+// Batches: picking, cropping, flipping and normalizing, against a plain loop over Philox's numbers.
 
 #include <cmath>
 
@@ -25,7 +25,7 @@ class GatherTest : public DeviceTest {
       labels_.push_back(static_cast<std::int32_t>(100 + i));
       order_.push_back(static_cast<std::int32_t>((i * 7 + 3) % kImages));
     }
-    order_.push_back(5);  // longer than the set, as where an epoch is filled up
+    order_.push_back(5);  // longer than the set, as if an epoch was filled up
   }
   Batch gather(std::int64_t count, const GatherParams& params, const StepNumbers& numbers) {
     return gather_batch(Tensor::from_host(backend(), shape_, pixels_), Tensor::from_host(backend(), {kImages}, labels_),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Linear layers too large for the conformance table: the CUDA backends compute them by a library's product.
+// Linear layers too large for the conformance table: the CUDA backends compute them with a library's matrix product.
 #include <algorithm>
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What softmax cross-entropy counts beside the loss and its gradient.
+// The counts of softmax cross-entropy, besides the loss and its gradient.
 #include <cmath>
 #include <limits>
 
@@ -33,7 +33,7 @@ TEST_P(LossTest, AddsTheBatchesLossesAndHits) {
   const StepState state = make_step_state(backend(), {.step = 3});
   double loss_sum = 0, correct = 0;
   for (std::uint32_t batch = 0; batch < 3; ++batch) {
-    const Shape shape = {batch == 2 ? 5 : 33, 10};  // the last one of an epoch is short
+    const Shape shape = {batch == 2 ? 5 : 33, 10};  // the last batch of an epoch is smaller
     const std::vector<float> logits = normal_values(shape.count(), batch);
     std::vector<std::int32_t> labels;
     for (std::int64_t n = 0; n < shape[0]; ++n) labels.push_back(static_cast<std::int32_t>((n * n + batch) % 10));

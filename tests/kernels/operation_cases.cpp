@@ -18,8 +18,8 @@ using reference::Arrays;
 using Cases = std::vector<OperationCase>;
 using Variables = std::vector<Variable>;
 
-// The step of finite differences in f32. An output of size 1 is rounded to 6e-8, so that a difference of a sum of
-// some hundred is off by about 1e-6 / (2 step); what a curved function adds is about step^2.
+// The step of finite differences in f32. An output of magnitude 1 is rounded to 6e-8, so a difference of a sum of some
+// hundred outputs is off by about 1e-6 / (2 step). A curved function adds about step^2.
 constexpr double kStep = 1e-2;
 
 std::string join(const Shape& shape) {
@@ -55,7 +55,7 @@ OperationCase conv_case(const ConvSizes& sizes) {
     return reference::conv2d_backward(in, grad_y, p);
   };
   result.step = step;
-  // The reference's own finite differences are slow on many channels, and the loops are the same on few.
+  // The reference's finite differences are slow with many channels, and few channels test the same loops.
   const std::int64_t products = x.count() * weight.count() / weight[3];
   result.samples = std::clamp<std::int64_t>(20'000'000 / products, 2, 60);
   return result;
@@ -77,18 +77,18 @@ void add_conv_cases(Cases& cases) {
       {{1, 9, 6, 3}, {20, 3, 3, 3}, {3, 0}},
       {{1, 8, 8, 3}, {8, 3, 3, 3}, {3, 0}},  // no window reads the last pixels
       {{1, 5, 7, 1}, {1, 3, 3, 1}, {1, 1}},
-      // Windows with two unlike sides, and as large as the image with and without its padding.
+      // Windows with two different sides, and as large as the image with and without its padding.
       {{1, 5, 7, 3}, {4, 5, 7, 3}, {1, 0}, true},
       {{1, 3, 5, 3}, {4, 5, 7, 3}, {1, 1}},
       {{3, 5, 7, 3}, {8, 1, 3, 3}, {1, 1}},
       {{1, 8, 8, 8}, {8, 8, 8, 8}, {1, 0}},
-      // Images smaller than the window, windows wholly in the padding.
+      // Images smaller than the window, windows completely in the padding.
       {{1, 1, 1, 8}, {20, 1, 1, 8}, {1, 0}, true},
       {{3, 1, 1, 3}, {8, 3, 3, 3}, {1, 1}},
       {{1, 2, 2, 3}, {8, 3, 3, 3}, {1, 1}},
       {{1, 5, 7, 3}, {8, 1, 1, 3}, {2, 1}},
       {{1, 4, 4, 3}, {3, 2, 2, 3}, {1, 2}},
-      // Networks' convolutions: many channels, which the backends compute in other ways.
+      // Convolutions of networks: many channels, for which the backends have other kernels.
       {{3, 8, 8, 64}, {64, 3, 3, 64}, {1, 1}},
       {{2, 4, 4, 32}, {32, 3, 3, 32}, {1, 1}},
       {{2, 16, 16, 16}, {32, 3, 3, 16}, {2, 1}},
@@ -103,7 +103,7 @@ void add_conv_cases(Cases& cases) {
       {{1, 16, 16, 3}, {16, 3, 3, 3}, {1, 1}},
       {{3, 8, 8, 64}, {64, 1, 1, 64}, {1, 0}},
       {{3, 9, 7, 32}, {64, 1, 1, 32}, {2, 0}},
-      // Pixels enough for the CUDA kernels' wider tiles, and depth for several stages of their pipeline.
+      // Enough pixels for the CUDA kernels' wider tiles, and enough depth for several stages of their pipeline.
       {{14, 32, 32, 64}, {40, 1, 1, 64}, {1, 0}},
       {{14, 32, 32, 128}, {80, 1, 1, 128}, {1, 0}},
   };
@@ -151,8 +151,8 @@ OperationCase batch_norm_case(const BatchNormSizes& sizes, bool training) {
   result.backward = [params](const Arrays& in, const Array& grad_y) {
     return reference::batch_norm_backward(in, grad_y, params);
   };
-  // f32 near 1000 are 6e-5 apart. A mean summed from them may be off by two or three of these, 2e-4 of the deviation,
-  // and the normalised values with it; so may gamma's gradient, by that times the sum of the gradients.
+  // Neighboring f32 values near 1000 are 6e-5 apart. The mean can be off by two or three of these, 2e-4 of the std, and
+  // with it the normalized values. gamma's gradient can be off by that times the sum of the gradients.
   const bool large = sizes.fill == Fill::kLargeMean;
   if (large) result.tolerance = 3e-4;
   result.step = sizes.step;
@@ -203,7 +203,7 @@ void add_batch_norm_cases(Cases& cases) {
   }
 }
 
-/// A batch norm behind a convolution, which takes the moments for it on its way.
+/// A batch norm behind a convolution, which computes the moments for it.
 OperationCase batch_norm_of_conv_case(const Shape& x, const Shape& weight, const Conv2dParams& params) {
   const BatchNormParams norm_params;
   const Shape channels = {weight[0]};
@@ -240,7 +240,7 @@ void add_batch_norm_of_conv_cases(Cases& cases) {
 
 // Elementwise operations.
 
-/// More than one thread's worth of elements.
+/// More elements than one thread processes.
 const Shape kLarge = {3, 33, 31, 8};
 
 void add_elementwise_cases(Cases& cases) {

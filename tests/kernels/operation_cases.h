@@ -13,10 +13,10 @@
 
 namespace gradamp::test {
 
-/// What an input holds.
+/// The distribution of an input's values.
 enum class Fill {
-  kNormal,     // mean 0, deviation 1
-  kSpaced,     // in any order, all 0.05 apart, none within 0.02 of zero: no finite difference meets a kink
+  kNormal,     // mean 0, std 1
+  kSpaced,     // shuffled, all 0.05 apart, none within 0.02 of zero: no finite difference crosses a kink
   kNegative,   // kSpaced, all below -1
   kTies,       // -1, 0 or 1
   kLargeMean,  // mean 1000, deviation 1
@@ -24,17 +24,17 @@ enum class Fill {
   kBytes,      // whole numbers from 0 to 255
 };
 
-/// What an input is to its operation: which of them are bf16 where activations are.
+/// The role of an input: activations are bf16 if the backend's activations are.
 enum class Role { kActivation, kParameter };
 
 struct Input {
   Shape shape;
   Fill fill = Fill::kNormal;
-  Role role = Role::kActivation;  // a parameter is f32 always
+  Role role = Role::kActivation;  // a parameter is always f32
 };
 
 struct OperationCase {
-  std::string operation;  // as core/operations.h calls it
+  std::string operation;  // its name in core/operations.h
   std::string name;
   std::vector<Input> inputs;
   std::function<Variable(const std::vector<Variable>& inputs)> compute;
@@ -42,24 +42,24 @@ struct OperationCase {
   /// Undefined: every element's gradient is a finite difference of `forward`.
   std::function<reference::Arrays(const reference::Arrays& inputs, const reference::Array& grad_y)> backward = {};
   bool has_backward = true;
-  /// Whether the gradient is the forward's derivative: not for scale_grad, nor where maxima are tied.
+  /// Whether the gradient is the forward's derivative: false for scale_grad, and if maxima are tied.
   bool is_derivative = true;
   double tolerance = 1e-5;
-  /// Whether it is several operations, between which values are rounded to the backend's precision.
+  /// Whether the case has several operations, between which values are rounded to the backend's precision.
   bool is_chain = false;
   /// The step of the implementation's own finite differences, in f32; 0: none.
   double step = 0;
-  /// The least distance of `inputs` from a kink, and the least that it may be; undefined where there is none.
+  /// The smallest distance of `inputs` from a kink, and its minimum; undefined if there is no kink.
   std::function<double(const reference::Arrays& inputs)> kink_distance = {};
   double kink_margin = 1e-5;
-  /// How many finite differences of `forward` check `backward`, for each input.
+  /// Number of finite differences of `forward` that check `backward`, per input.
   std::int64_t samples = 60;
 };
 
 const std::vector<OperationCase>& operation_cases();
 
 /// The values of each input, f32 as the backends get them; the same every time. `rounded`: to bf16, so that a backend
-/// that computes on bf16 or tf32 gets what the reference gets.
+/// that computes with bf16 or tf32 and the reference get the same values.
 std::vector<std::vector<float>> input_values(const OperationCase& operation_case, bool rounded = false);
 
 }  // namespace gradamp::test

@@ -15,7 +15,7 @@ bool inside(const Shape& image, std::int64_t h, std::int64_t w) {
   return h >= 0 && h < image[1] && w >= 0 && w < image[2];
 }
 
-/// Calls visit(y index, x index, weight index) for every product that makes up a convolution.
+/// Calls visit(y index, x index, weight index) for every product of a convolution.
 template <typename Visit>
 void for_each_product(const Shape& x, const Shape& weight, const Shape& y, const Conv2dParams& params, Visit visit) {
   for (std::int64_t n = 0; n < y[0]; ++n)
@@ -42,7 +42,7 @@ Array column_sums(const Array& values) {
   return sums;
 }
 
-/// Calls visit(y index, n, c, first row, first column) for every window; the window may reach outside the image.
+/// Calls visit(y index, n, c, first row, first column) for every window; a window can extend beyond the image.
 template <typename Visit>
 void for_each_window(const Shape& y, const Pool2dParams& params, Visit visit) {
   std::int64_t index = 0;
@@ -162,7 +162,7 @@ Array round_to_bf16(const Array& x) {
   for (double& value : y.values) {
     int exponent = 0;
     const double fraction = std::frexp(value, &exponent);                       // in [0.5, 1)
-    value = std::ldexp(std::nearbyint(std::ldexp(fraction, 8)), exponent - 8);  // to even in the middle
+    value = std::ldexp(std::nearbyint(std::ldexp(fraction, 8)), exponent - 8);  // ties to even
   }
   return y;
 }

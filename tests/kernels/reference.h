@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Every operation again in float64 with plain loops, as its definition reads: what the backends are compared with.
-// The backwards here are themselves checked against finite differences of the forwards.
+// Every operation in float64 with plain loops, according to its definition: the reference for the backends. The
+// backwards are checked against finite differences of the forwards.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,7 @@ using Arrays = std::vector<Array>;
 Array conv2d(const Arrays& inputs, const Conv2dParams& params);
 Arrays conv2d_backward(const Arrays& inputs, const Array& grad_y, const Conv2dParams& params);
 
-/// What a batch norm computes on the way, per channel.
+/// The statistics that a batch norm computes, per channel.
 struct Moments {
   std::vector<double> mean, variance;  // the biased variance
 };
@@ -47,7 +47,7 @@ Array batch_norm(const Arrays& inputs, const Moments& statistics, const BatchNor
 Arrays batch_norm_backward(const Arrays& inputs, const Array& grad_y, const BatchNormParams& params);
 
 Array relu(const Array& x);
-/// Every value to 8 significant bits, the nearest, the even one of two; normal numbers only.
+/// Rounds every value to 8 significant bits, to nearest, ties to even; normal numbers only.
 Array round_to_bf16(const Array& x);
 Array add(const Array& a, const Array& b);
 /// The elementwise product.
@@ -61,10 +61,10 @@ Array softmax_backward(const Array& x, const Array& grad_y);
 Array concat(const Arrays& inputs);
 Arrays concat_backward(const Arrays& inputs, const Array& grad_y);
 
-/// Of several maxima the first in the window counts.
+/// If several elements of a window are maximal, the first one counts.
 Array max_pool2d(const Array& x, const Pool2dParams& params);
 Array max_pool2d_backward(const Array& x, const Array& grad_y, const Pool2dParams& params);
-/// The place h * W + w of each maximum.
+/// The index h * W + w of each maximum.
 std::vector<std::int32_t> max_pool2d_argmax(const Array& x, const Pool2dParams& params);
 Array avg_pool2d(const Array& x, const Pool2dParams& params);
 Array global_avg_pool(const Array& x);
@@ -74,15 +74,15 @@ Array shortcut(const Array& x, std::int64_t channels);
 Array linear(const Arrays& inputs);
 Arrays linear_backward(const Arrays& inputs, const Array& grad_y);
 
-/// Element i is dropped where the number drawn for it is below the probability.
+/// Drops element i if the number drawn for it is below the probability.
 Array dropout(const Array& x, const DropoutParams& params, std::uint64_t seed, std::uint64_t step);
 
 /// The sum over the batch of -log softmax at the label.
 double cross_entropy_sum(const Array& logits, const std::vector<std::int32_t>& labels);
-/// How many labels are the place of their row's largest logit, the first of several.
+/// The number of rows whose label is the index of the largest logit, the first one if several are equal.
 std::int64_t correct_count(const Array& logits, const std::vector<std::int32_t>& labels);
 
-/// The numbers that place an image of a batch: each follows from (seed, epoch, place in the epoch) alone.
+/// The keys of an image's random numbers: they depend only on seed, epoch and position in the epoch.
 struct GatherPlace {
   std::uint64_t seed = 0, epoch = 0, position = 0;
 };

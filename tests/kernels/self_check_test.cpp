@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The self-check where nothing is wrong. tests/kernels/planted has what it finds where something is.
+// The self-check of correct kernels. tests/kernels/planted tests that it finds planted faults.
 #include "gradamp/kernels/self_check.h"
 
 #include <algorithm>

@@ -105,14 +105,14 @@ TEST_P(InitializationTest, FollowsFromTheSeedAndThePlace) {
   EXPECT_NE(parameter("0.weight"), first);
   initialize(network_, Initialization::kPyTorch, 1);
   EXPECT_EQ(parameter("0.weight"), first);
-  // As documented: stream kInitialWeights, substream the place in named_parameters(), here 6 after 0.weight, 0.bias,
-  // 1.weight, 1.bias, 2.weight and 2.bias.
+  // As documented: stream kInitialWeights; the substream is the index in named_parameters(), here 6 after 0.weight,
+  // 0.bias, 1.weight, 1.bias, 2.weight and 2.bias.
   PhiloxSequence sequence(1, RandomStream::kInitialWeights, 6);
   const float bound = static_cast<float>(1 / std::sqrt(20.0 * 3 * 3));
   for (std::size_t i = 0; i < 100; ++i) EXPECT_NEAR(last[i], (2 * sequence.uniform() - 1) * bound, 1e-7f) << i;
 }
 
-/// A layer whose parameters have names and beginnings of their own.
+/// A module whose parameters have their own names and initial values.
 class Own final : public Module {
  public:
   Own(Backend& backend, std::size_t values) : values_(values) { add_parameter("alpha", backend, {4}); }

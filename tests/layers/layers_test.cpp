@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What layers add to the operations: their parameters' shapes, modes, fusion, and the scaling of gradients.
+// The layers' additions to the operations: shapes of parameters, modes, fusion, and the scaling of gradients.
 #include "gradamp/layers/layers.h"
 
 #include <array>
@@ -39,7 +39,7 @@ Floats times(Floats values, float factor) {
   return values;
 }
 
-/// The gradients of sum(seed * module(x)): x's, then every parameter's.
+/// The gradients of sum(seed * module(x)): that of x, then those of every parameter.
 std::vector<Floats> gradients(Module& module, const Tensor& x, const Tensor& seed) {
   const Variable input = Variable::parameter(x, Tensor::zeros(x.backend(), x.shape()));
   for (const NamedParameter& parameter : module.named_parameters()) parameter.variable.clear_grad();
@@ -103,7 +103,7 @@ TEST_P(LayersTest, BatchNormKeepsStatisticsInTrainingAndUsesThemInEvaluation) {
   EXPECT_EQ(variance.to_host<float>(), Floats(3, 1.0f));
   norm.own_parameters()[0].variable.value().copy_from_host(std::span<const float>(std::array{1.0f, 1.0f, 1.0f}));
 
-  // Four values a channel, 2, 4, 6 and 8: mean 5, unbiased variance 20 / 3.
+  // Four values per channel, 2, 4, 6 and 8: mean 5, unbiased variance 20 / 3.
   Floats values;
   for (const float value : {2.0f, 4.0f, 6.0f, 8.0f}) values.insert(values.end(), 3, value);
   const Variable x(tensor_of(backend(), {2, 2, 1, 3}, values));
@@ -168,14 +168,14 @@ TEST_P(LayersTest, AScaledLayerGivesTheSameOutputAndScaledGradients) {
     layer->set_grad_scale(scale_of(2.0f));
     EXPECT_EQ(values_of(layer->forward(Variable(x), Mode::kTraining)), values_of(y));
     const std::vector<Floats> scaled = gradients(*layer, x, seed);
-    // Twice is exact in floating point, in every order of sums.
+    // A multiplication by 2 is exact in floating point, in every order of sums.
     for (std::size_t i = 0; i < plain.size(); ++i) EXPECT_EQ(scaled[i], times(plain[i], 2)) << "gradient " << i;
     layer->set_grad_scale({});
     EXPECT_EQ(gradients(*layer, x, seed), plain);
   }
 }
 
-// Of conv, batch norm [+ residual] and ReLU the factor of each reaches what lies below its own output.
+// In conv, batch norm [+ residual] and ReLU, each layer's factor affects everything upstream of the layer's own output.
 TEST_P(LayersTest, FactorsOfAFusedBatchNormReachTheirOwnLayersOnly) {
   const Shape shape = {3, 5, 7, 8};
   const Tensor x = normal_tensor(backend(), shape, 1), r = normal_tensor(backend(), shape, 2);
@@ -242,13 +242,13 @@ TEST_P(LayersTest, SequentialAppliesItsModulesInOrder) {
   const auto last_norm = network.append(std::make_shared<BatchNorm>(backend(), 8));
   EXPECT_FALSE(network.is_empty());
   fill(network);
-  // The batch norms' second parameters, betas, are not zero, so that the order shows.
+  // The betas of the batch norms are not zero, so that the order of the layers matters.
   Variable y = conv->forward(x, Mode::kTraining);
   y = relu(norm->forward(y, Mode::kTraining));
   y = last_norm->forward(max_pool2d(y, {2, 2, 0}), Mode::kTraining);
   EXPECT_TRUE(agrees(values_of(network.forward(x, Mode::kTraining)), to_double(values_of(y)), 1e-6));
 
-  // The ReLU that went into the batch norm is still a layer of its own, with a factor of its own.
+  // The ReLU that is fused into the batch norm is still a separate layer, with its own factor.
   const Tensor seed = normal_tensor(backend(), y.shape(), 2);
   const std::vector<Floats> plain = gradients(network, x.value(), seed);
   relu_layer->set_grad_scale(scale_of(2.0f));

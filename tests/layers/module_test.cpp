@@ -94,7 +94,7 @@ TEST_P(ModuleTest, AModuleInSeveralPlacesIsVisitedOnce) {
   EXPECT_EQ(named_layers(network).size(), 2u);
 }
 
-/// Adds what the test tells it to.
+/// A module to which the test adds what it needs.
 class Open final : public Module {
  public:
   using Module::add_buffer;

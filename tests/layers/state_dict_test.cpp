@@ -27,7 +27,7 @@ class StateDictTest : public DeviceTest {
   static void fill(const Tensor& tensor, std::uint32_t substream) {
     tensor.copy_from_host(std::span<const float>(normal_values(tensor.count(), substream)));
   }
-  /// Every value of the network, one after another.
+  /// All values of the network, concatenated.
   static Floats everything(Module& network) {
     Floats values;
     for (const StateEntry& entry : state_dict(network)) {
@@ -71,7 +71,7 @@ TEST_P(StateDictTest, LoadsWhatAnotherNetworkHeld) {
   const auto from = make_network(1), to = make_network(100);
   ASSERT_NE(everything(*from), everything(*to));
   std::vector<StateEntry> entries = state_dict(*from);
-  std::reverse(entries.begin(), entries.end());  // the order says nothing
+  std::reverse(entries.begin(), entries.end());  // the order does not matter
   entries.push_back({"1.num_batches_tracked", {}, {3}});
   load_state_dict(*to, entries);
   EXPECT_EQ(everything(*to), everything(*from));
@@ -112,7 +112,7 @@ TEST_P(StateDictTest, RefusesWhatIsNotTheNetworksAndChangesNothing) {
             "the weights' '0.weight' has 25 values, expected 24");
 }
 
-/// A parameter of four extents that is no filter.
+/// A parameter of rank 4 that is not a filter.
 class Table final : public Module {
  public:
   explicit Table(Backend& backend) : table(add_parameter("table", backend, {2, 3, 4, 5})) {}

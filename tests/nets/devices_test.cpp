@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Every network for three steps on the CPU and on each device that runs the CUDA kernels: losses, weights, momentum,
-// sums, G, G' and the selection agree. They start from the recorded parameters (tests/oracle), whose ReLUs stay away
-// from zero, so that rounding decides nothing.
+// Trains every network for three steps on the CPU and on each device that runs the CUDA kernels, and compares losses,
+// weights, momentum, sums, G, G' and the selection. The runs start from the recorded parameters (tests/oracle), whose
+// ReLU inputs stay away from zero, so that rounding changes no decision.
 #include <cmath>
 #include <limits>
 #include <ostream>
@@ -24,7 +24,7 @@ using nlohmann::json;
 constexpr int kSteps = 3;
 constexpr double kThreshold = 0.5;
 
-/// What three steps come to.
+/// The results of three steps.
 struct Outcome {
   std::vector<float> losses;
   std::vector<LayerRange> ranges;
@@ -32,8 +32,8 @@ struct Outcome {
   std::vector<LayerReport> layers;
 };
 
-/// Every gradient is accumulated and, at the end, layers are selected: the analysed epoch of an amplifying phase. Then
-/// a step of the amplified one.
+/// Accumulates every gradient and selects layers at the end: the analyzed epoch of an amplifying phase. Then trains one
+/// step of the amplified epoch.
 Outcome train(const test::TestDevice& device, const json& recorded, std::int64_t batch_size, Granularity granularity) {
   const std::unique_ptr<Backend> backend = device.make();
   const StepState state = oracle::make_state(*backend);
@@ -80,7 +80,7 @@ double relative_error(const std::vector<float>& actual, const std::vector<float>
   return oracle::relative_error(actual, std::vector<double>(expected.begin(), expected.end()));
 }
 
-/// The largest such error of a layer.
+/// The largest relative error of a layer.
 double worst_layer(const std::vector<LayerRange>& ranges, const std::vector<float>& actual,
                    const std::vector<float>& expected) {
   double worst = 0;
@@ -89,18 +89,18 @@ double worst_layer(const std::vector<LayerRange>& ranges, const std::vector<floa
       return std::vector<float>(all.begin() + range.begin, all.begin() + range.end);
     };
     const double error = relative_error(part(actual), part(expected));
-    if (!(error <= worst)) worst = error;  // a NaN is the worst
+    if (!(error <= worst)) worst = error;  // a NaN counts as the largest
   }
   return worst;
 }
 
-/// Tolerances, relative in norm or absolute for measures in [0, 1] and their normalised values.
+/// Tolerances: relative in norm, or absolute for measures in [0, 1] and their normalized values.
 struct Tolerances {
   double loss, weights, momentum, sums, measures, normalized;
 };
 
-/// Layers that have a tensor whose true gradient is zero (tests/oracle/README.md): G' counts all weights alike, so
-/// there it is half made of rounding errors. In G they have next to no weight.
+/// Layers with a tensor whose true gradient is zero (tests/oracle/README.md). G' weighs all elements equally, so for
+/// these layers half of it consists of rounding errors. G is barely affected.
 std::set<std::string> vanishing_layers(const json& recorded) {
   std::set<std::string> layers;
   for (const json& parameter : recorded.at("parameters")) {
@@ -166,8 +166,8 @@ class NetworkOnDevice : public testing::TestWithParam<std::tuple<test::TestDevic
   test::TestDevice cpu_ = test::devices()[0];
 };
 
-// Rounding in f32, through up to 110 layers and back, for three steps. A normalised value is a measure's over the
-// layers' deviation, which is about a hundredth of it here.
+// Rounding errors in f32, through up to 110 layers forward and backward, for three steps. A normalized value is a
+// measure divided by the std over the layers, which is about a hundredth of the measure here.
 constexpr Tolerances kF32 = {1e-5, 1e-5, 1e-4, 1e-4, 2e-4, 2e-2};
 
 TEST_P(NetworkOnDevice, AgreesWithTheCpu) {
@@ -181,7 +181,7 @@ std::string network_name(const testing::TestParamInfo<std::tuple<test::TestDevic
 
 INSTANTIATE_TEST_SUITE_P(
     Networks, NetworkOnDevice,
-    // Max pooling chooses, too: vgg19 has the batch that its start was recorded for, where no choice is close.
+    // Max pooling makes decisions too: vgg19 has the batch size of its recorded start, at which none is close.
     testing::Combine(testing::ValuesIn(gpu_devices()),
                      testing::Values(Case{"resnet8_10", 4}, Case{"resnet20_10", 4}, Case{"resnet32_10", 2},
                                      Case{"resnet56_10", 2}, Case{"resnet110_10", 2}, Case{"vgg19_10", 4},
@@ -198,8 +198,8 @@ TEST_P(SmallNetworkOnDevice, AgreesByNeuron) {
                    train(cpu_, recorded_, case_.batch, Granularity::kNeuron), kF32);
 }
 
-// tf32 rounds to 11 bits and bf16 to 8, and some ReLUs fall on the other side. What is left of G is not compared layer
-// with layer: after two steps its deviation over the layers is as small as that.
+// tf32 rounds to 11 bits and bf16 to 8, so some ReLUs decide differently. Normalized values are not compared: after so
+// few steps the std over the layers is as small as the measures' errors.
 TEST_P(SmallNetworkOnDevice, IsNearTheCpuInLowerPrecision) {
   const Outcome expected = train(cpu_, recorded_, case_.batch, Granularity::kWeight);
   device_.options.precision = Precision::kTF32;

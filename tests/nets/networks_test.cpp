@@ -19,7 +19,7 @@ std::int64_t parameter_count(Module& network) {
   return count;
 }
 
-// [IGA]'s networks for 10 classes: the counts of the well-known PyTorch CIFAR versions. He's small ones: counted by
+// [IGA]'s networks for 10 classes: the counts of the well-known PyTorch CIFAR versions. He's small networks: counted by
 // hand from the paper's table, with 10 outputs and shortcuts without parameters.
 TEST(Networks, HaveTheKnownNumbersOfParameters) {
   const std::unique_ptr<Backend> backend = make_backend({});

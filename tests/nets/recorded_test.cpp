@@ -13,8 +13,8 @@ namespace {
 
 using nlohmann::json;
 
-// Relative, in norm. PyTorch's own float32 is up to about 1e-4 from its float64 here; each file records how far
-// ("float32"), and the test prints ours beside it.
+// Relative, in norm. PyTorch's float32 differs from its float64 by up to about 1e-4 here. Each file records this error
+// ("float32"), and the test prints it beside ours.
 constexpr double kTolerance = 1e-4;
 
 struct Worst {
@@ -22,7 +22,7 @@ struct Worst {
   std::string where;
 
   void add(double candidate, const std::string& name) {
-    if (!(candidate <= error)) {  // a NaN is the worst of all
+    if (!(candidate <= error)) {  // a NaN counts as the largest
       error = candidate;
       where = name;
     }
@@ -72,7 +72,7 @@ class RecordedNetwork : public testing::TestWithParam<const char*> {
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const json& expected = recorded_.at("parameters")[i];
       const std::vector<float> gradient = oracle::host_values(parameters[i].variable.grad());
-      if (expected.at("vanishing").get<bool>()) {  // truly zero: held against the gradient of the weight beside it
+      if (expected.at("vanishing").get<bool>()) {  // truly zero: compared with the norm of the weight's gradient
         double square = 0;
         for (const float value : gradient) square += double{value} * value;
         const double scale = recorded_.at("parameters")[i - 1].at("gradient").at("norm");
@@ -160,7 +160,7 @@ TEST(Recorded, IsReadFromTheFolderThatTheEnvironmentNames) {
   std::ofstream(folder + "/somewhere.json") << "[1, 2]";
   setenv("GRADAMP_TEST_DATA", folder.c_str(), 1);
   EXPECT_EQ(oracle::read("somewhere.json"), json({1, 2}));
-  EXPECT_THROW(oracle::read("nets/recorded/resnet8_10.json"), Error);  // which is there without the variable
+  EXPECT_THROW(oracle::read("nets/recorded/resnet8_10.json"), Error);  // exists if the variable is not set
   setenv("GRADAMP_TEST_DATA", there.c_str(), 1);
   EXPECT_NO_THROW(oracle::read("nets/recorded/resnet8_10.json"));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// G, G' and their normalised values from given sums, against plain loops in float64 and by hand.
+// G, G' and their normalized values from given sums, against plain loops in float64 and against results by hand.
 #include <cmath>
 #include <vector>
 
@@ -15,7 +15,7 @@ using Sums = std::vector<std::vector<float>>;
 
 class MeasureTest : public test::DeviceTest {
  protected:
-  /// Rows G, G', normalised G, normalised G'.
+  /// Rows G, G', normalized G, normalized G'.
   static std::vector<std::vector<double>> measure(Backend& device, const Sums& signed_sums, const Sums& absolute_sums,
                                                   Granularity granularity) {
     Arena arena = test::arena_of_sums(device, signed_sums, absolute_sums);
@@ -26,7 +26,7 @@ class MeasureTest : public test::DeviceTest {
       arena.signed_sums = test::tensor_of(device, {arena.layers.neurons()}, s);
       arena.absolute_sums = test::tensor_of(device, {arena.layers.neurons()}, a);
       std::vector<LayerRange> ranges = arena.layers.ranges();
-      for (LayerRange& range : ranges) range.count = -1;  // of weights: not asked for
+      for (LayerRange& range : ranges) range.count = -1;  // the number of weights is not used
       arena.layers = LayerTable(device, ranges);
     }
     const auto layers = static_cast<std::int64_t>(signed_sums.size());
@@ -53,7 +53,7 @@ std::vector<double> normalized(const std::vector<double>& values) {
   return result;
 }
 
-/// Made sums of layers of odd sizes, some with weights that never moved.
+/// Synthetic sums of layers of odd sizes, some with weights that never changed.
 void make_sums(Sums& signed_sums, Sums& absolute_sums) {
   std::uint32_t substream = 0;
   for (const std::int64_t count : {1, 255, 256, 257, 1000, 70001}) {
@@ -84,7 +84,7 @@ TEST_P(MeasureTest, AgreesWithPlainLoops) {
   }
   for (const Granularity granularity : {Granularity::kWeight, Granularity::kNeuron}) {
     const auto rows = measure(signed_sums, absolute_sums, granularity);
-    // Double sums of 70,001 numbers in another order.
+    // The same 70,001 numbers are summed in double in another order.
     EXPECT_TRUE(test::agrees(rows[kG], g, 1e-13));
     EXPECT_TRUE(test::agrees(rows[kGPrime], g_prime, 1e-13));
     EXPECT_TRUE(test::agrees(rows[kNormalizedG], normalized(g), 1e-12));
@@ -109,7 +109,7 @@ TEST_P(MeasureTest, ByHand) {
   const auto rows = measure({{2, -2}, {-1, 1, 0}, {0}}, {{2, 2}, {1, 3, 0}, {5}});
   EXPECT_EQ(rows[kG], (std::vector<double>{1, 0.5, 0}));
   EXPECT_DOUBLE_EQ(rows[kGPrime][1], (1 + 1.0 / 3) / 3);
-  EXPECT_DOUBLE_EQ(rows[kNormalizedG][0], std::sqrt(1.5));  // population deviation of 1, 1/2, 0 is sqrt(1/6)
+  EXPECT_DOUBLE_EQ(rows[kNormalizedG][0], std::sqrt(1.5));  // the population std of 1, 1/2, 0 is sqrt(1/6)
   EXPECT_DOUBLE_EQ(rows[kNormalizedG][1], 0);
   EXPECT_DOUBLE_EQ(rows[kNormalizedG][2], -std::sqrt(1.5));
 }
@@ -127,14 +127,14 @@ TEST_P(MeasureTest, EqualLayersNormalizeToZero) {
   auto rows = measure({{0}, {0}, {0}}, {{0}, {0}, {0}});
   EXPECT_EQ(rows[kNormalizedG], zeros);
   EXPECT_EQ(rows[kNormalizedGPrime], zeros);
-  // 1/10 three times: the mean is not the value, to the last bit, and the deviation is 1e-17.
+  // 1/10 three times: the last bit of the mean differs from the value, and the std is 1e-17.
   rows = measure({{1}, {1}, {1}}, {{10}, {10}, {10}});
   EXPECT_EQ(rows[kG], std::vector<double>(3, 0.1));
   EXPECT_EQ(rows[kNormalizedG], zeros);
   EXPECT_EQ(rows[kNormalizedGPrime], zeros);
-  rows = measure({{3, -4}}, {{6, 7}});  // one layer alone
+  rows = measure({{3, -4}}, {{6, 7}});  // a single layer
   EXPECT_EQ(rows[kNormalizedG], std::vector<double>(1, 0.0));
-  // One float32 rounding apart is a difference.
+  // A difference of one float32 rounding counts as a difference.
   rows = measure({{1}, {1.0000001f}}, {{10}, {10}});
   EXPECT_NEAR(rows[kNormalizedG][1], 1, 1e-6);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A small network with every kind of layer on odd sizes, and made gradients for its arena.
+// A small network with every kind of layer on odd sizes, and synthetic gradients for its arena.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace gradamp::test {
 
-/// Layers with parameters, in order: conv1 (with bias), bn1, conv2 (without), linear. Not a multiple of 16 in sight.
+/// Layers with parameters, in order: conv1 (with bias), bn1, conv2 (without), linear. No size is a multiple of 16.
 class SmallNet final : public Module {
  public:
   explicit SmallNet(Backend& backend)
@@ -42,7 +42,7 @@ class SmallNet final : public Module {
   std::shared_ptr<Linear> linear_;
 };
 
-/// Writes normal values as the parameters' gradients, other ones for every `step`; padding stays zero.
+/// Writes normal values as the parameters' gradients, different for every `step`; padding stays zero.
 inline void make_gradients(const ParameterArena& arena, std::uint32_t step) {
   std::uint32_t substream = 1000 * (step + 1);
   for (const ArenaLayer& layer : arena.layers()) {
@@ -53,7 +53,7 @@ inline void make_gradients(const ParameterArena& arena, std::uint32_t step) {
   }
 }
 
-/// Whether an element of the arena is a parameter's, not padding.
+/// Whether each element of the arena is a parameter's, not padding.
 inline std::vector<bool> real_elements(const ParameterArena& arena) {
   std::vector<bool> real(static_cast<std::size_t>(arena.arena().weights.count()), false);
   for (const ArenaLayer& layer : arena.layers())
@@ -66,8 +66,8 @@ inline Tensor filled(Backend& backend, std::int64_t count, float value) {
   return tensor_of(backend, {count}, std::vector<float>(static_cast<std::size_t>(count), value));
 }
 
-/// An arena of layers of plain sums, without a network: layer l has the sums signed_sums[l] and absolute_sums[l], one a
-/// weight and one a neuron.
+/// An arena with given sums, without a network: layer l has signed_sums[l] and absolute_sums[l], one element per weight
+/// and per neuron.
 inline Arena arena_of_sums(Backend& backend, const std::vector<std::vector<float>>& signed_sums,
                            const std::vector<std::vector<float>>& absolute_sums) {
   std::vector<LayerRange> ranges;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The optimizer over epochs: what is measured, selected and amplified when, both placements, and resuming.
+// The optimizer over epochs: what is measured, selected and amplified in which epoch, both placements, and resuming.
 #include "gradamp/optim/optimizer.h"
 
 #include <cmath>
@@ -23,7 +23,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
 
-/// A network, its run's state and an optimizer, fed with images and a seed in place of a loss.
+/// A network, its run's state and an optimizer; images and a seed gradient replace a loss.
 struct Trial {
   Backend& device;
   std::shared_ptr<SmallNet> network;
@@ -67,7 +67,7 @@ Bytes bytes_of(const Tensor& tensor) {
   return bytes;
 }
 
-/// What a checkpoint holds.
+/// The tensors of a checkpoint.
 std::map<std::string, Bytes> save(Trial& run) {
   std::map<std::string, Bytes> saved;
   for (const NamedBuffer& buffer : run.optimizer.state_tensors()) saved[buffer.name] = bytes_of(buffer.tensor);
@@ -107,7 +107,7 @@ TEST_P(OptimizerTest, MeasuresThenAmplifiesThenStops) {
   EXPECT_FALSE(run.epoch(1).has_value());
   EXPECT_EQ(run.learning_rate(), 0.1f);
   EXPECT_THAT(run.factors(), Each(1.0f));
-  EXPECT_FALSE(run.optimizer.arena().arena().signed_sums.defined());  // nobody wanted them yet
+  EXPECT_FALSE(run.optimizer.arena().arena().signed_sums.defined());  // not enabled yet
 
   run.optimizer.begin_epoch(2);
   EXPECT_EQ(run.learning_rate(), 0.05f);
@@ -124,14 +124,14 @@ TEST_P(OptimizerTest, MeasuresThenAmplifiesThenStops) {
 
   run.epoch(3);
   EXPECT_EQ(run.factors(), selected);
-  run.optimizer.begin_epoch(4);  // another amplifying phase: analysed first
+  run.optimizer.begin_epoch(4);  // another amplifying phase: first analyzed
   EXPECT_THAT(run.factors(), Each(1.0f));
   run.step(2);
   const std::vector<LayerReport> second = run.optimizer.end_epoch()->read();
   run.optimizer.begin_epoch(5);
   EXPECT_THAT(run.factors(), Each(1.0f));
 
-  // The first record is still the first one.
+  // The first record has not changed.
   const std::vector<LayerReport> reports = record->read();
   ASSERT_EQ(reports.size(), 4u);
   EXPECT_EQ(reports[1].name, "bn1");
@@ -210,7 +210,7 @@ TEST_P(OptimizerTest, WithoutSelectionAmplifyingPhasesAreOnlyASchedule) {
 
 TEST_P(OptimizerTest, ReselectionGathersOverItsWindow) {
   OptimizerOptions options = options_with("6:0.1:2", SelectionMethod::kMeasure);
-  options.strategy.reselect_every = 2;  // 1; 2-3; 4-5; 6
+  options.strategy.reselect_every = 2;  // windows: 1; 2-3; 4-5; 6
   Trial run(backend(), options);
   run.epoch(1);
   EXPECT_FALSE(run.epoch(2).has_value());
@@ -221,7 +221,7 @@ TEST_P(OptimizerTest, ReselectionGathersOverItsWindow) {
   for (const LayerReport& report : record->read()) EXPECT_EQ(report.selected, report.factor == 2.0f);
   run.optimizer.begin_epoch(4);
   EXPECT_THAT(run.tensor("optimizer.absolute_sums").to_host<float>(), Each(0.0f));
-  EXPECT_THAT(run.factors(), ::testing::Contains(2.0f));  // amplification stays on
+  EXPECT_THAT(run.factors(), ::testing::Contains(2.0f));  // still amplified
 }
 
 TEST_P(OptimizerTest, RandomSelectionAmplifiesFromThePhasesFirstEpoch) {
@@ -294,7 +294,7 @@ TEST_P(OptimizerTest, PlacementBackpropScalesWhatIsUpstream) {
   const std::vector<double> expected_scale = {4, 4, 2, 1};  // both ReLUs, the second alone, none
   for (std::size_t l = 0; l < 4; ++l) {
     for (std::size_t p = 0; p < plain.optimizer.arena().layers()[l].parameters.size(); ++p) {
-      if (l == 0 && p == 1) continue;  // a bias before batch norm: its gradient is rounding
+      if (l == 0 && p == 1) continue;  // a bias before batch norm: its gradient consists of rounding errors
       const auto grad = [&](const Trial& run) {
         return run.optimizer.arena().layers()[l].parameters[p].variable.grad().to_host<float>();
       };
@@ -305,7 +305,7 @@ TEST_P(OptimizerTest, PlacementBackpropScalesWhatIsUpstream) {
   }
   for (const NamedLayer& named : named_layers(*amplified.network))
     EXPECT_EQ(named.layer->grad_scale().factors.defined(), named.layer->type() == LayerType::kRelu);
-  amplified.optimizer.begin_epoch(3);  // where nothing is amplified, the fused operations are used again
+  amplified.optimizer.begin_epoch(3);  // in an epoch that is not amplified, the fused operations are used again
   for (const NamedLayer& named : named_layers(*amplified.network))
     EXPECT_FALSE(named.layer->grad_scale().factors.defined());
 }
@@ -334,11 +334,11 @@ TEST_P(OptimizerTest, ResumedEqualsUnbroken) {
       OptimizerOptions options = options_with("1:0.1, 5:0.05:2, 6:0.01", method);
       options.placement = placement;
       options.strategy.reselect_every = method == SelectionMethod::kMeasure ? 2 : 0;
-      // Every moment: each checkpoint is taken from the unbroken run, and a new run made from it is run to the end.
+      // At every step: a checkpoint is taken from the uninterrupted run, and a new run from it is trained to the end.
       Trial unbroken(backend(), options);
       struct Moment {
         int epoch;
-        std::uint32_t steps;  // done of two; kEnded: and the epoch has ended
+        std::uint32_t steps;  // done, of two; kEnded: and the epoch has ended
         std::map<std::string, Bytes> saved;
       };
       std::vector<Moment> moments = {{0, kEnded, save(unbroken)}};
@@ -443,7 +443,7 @@ TEST_P(OptimizerTest, DropoutsOfOneMaskAreRefused) {
             "the dropouts 0 and 2 would draw the same mask: give each another DropoutParams::substream");
 }
 
-/// y = x W^T W^T: a layer used twice has one gradient, the sum of both uses, and stands in the tables once.
+/// y = x W^T W^T: a layer that is used twice has one gradient, the sum of both uses, and is listed once.
 TEST_P(OptimizerTest, ALayerUsedTwiceIsTrainedOnceWithTheSumOfItsGradients) {
   const StepState state = test::make_step_state(backend());
   Sequential network;

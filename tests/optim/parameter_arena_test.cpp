@@ -129,13 +129,13 @@ TEST_P(ParameterArenaTest, AllocatesSumsWhenAsked) {
   EXPECT_EQ(arena.arena().absolute_sums.count(), 5 + 5 + 7 + 301);
   const std::vector<float> ones(318, 1.0f);
   arena.arena().signed_sums.copy_from_host(std::span<const float>(ones));
-  arena.enable_statistics(Granularity::kNeuron);  // what is there stays
+  arena.enable_statistics(Granularity::kNeuron);  // existing sums stay
   EXPECT_THAT(arena.arena().signed_sums.to_host<float>(), Each(1.0f));
   arena.clear_sums();
   EXPECT_THAT(arena.arena().signed_sums.to_host<float>(), Each(0.0f));
 }
 
-/// A parameter that is no layer's.
+/// A parameter that belongs to no layer.
 class Stray final : public Module {
  public:
   explicit Stray(Backend& backend) {
@@ -153,7 +153,7 @@ TEST_P(ParameterArenaTest, RefusesWhatItCouldNotTrain) {
   EXPECT_THAT(test::error_of([&] { ParameterArena arena(stray); }), HasSubstr("parameter scale belongs to no"));
 }
 
-/// A layer of one's own: three parameters, one of them a scalar, none a weight with a bias.
+/// A layer of your own: three parameters, one of them a scalar, without a weight and bias.
 class OwnLayer final : public Layer {
  public:
   explicit OwnLayer(Backend& backend) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Statistics, measures, selections and updates against what PyTorch and NumPy recorded in float64: over a made-up epoch
-// of random gradients, over an epoch of resnet8, and with the placement `backprop`.
+// Statistics, measures, selections and updates, compared with results that PyTorch and NumPy recorded in float64: for a
+// synthetic epoch of random gradients, for an epoch of resnet8, and with the placement `backprop`.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -61,13 +61,13 @@ std::vector<float> symmetric_values(std::uint32_t substream, std::int64_t count)
                                        << " (limit " << tolerance << ")";
 }
 
-/// How far measures may be from the recorded ones. A layer whose normalised value is within `normalized` of a threshold
-/// may be selected or not.
+/// Maximum differences of measures from the recorded ones. A layer whose normalized value is within `normalized` of a
+/// threshold may be selected or not.
 struct Tolerances {
   double values = 0, normalized = 0;
 };
 
-/// Compares the measures of an arena's sums with the recorded ones, and the selections made from them.
+/// Compares the measures of an arena's sums, and the selections made from them, with the recorded ones.
 class MeasureCheck {
  public:
   MeasureCheck(const Arena& arena, const json& recorded, Granularity granularity, Tolerances tolerances)
@@ -110,7 +110,7 @@ class MeasureCheck {
       }
       sizes.insert(expected.size());
     }
-    EXPECT_GT(sizes.size(), 2u);  // the thresholds do differ
+    EXPECT_GT(sizes.size(), 2u);  // the thresholds select different numbers of layers
   }
 
  private:
@@ -152,7 +152,7 @@ void expect_sums(const Arena& arena, const json& recorded, Granularity granulari
   }
 }
 
-/// The layers of a recorded made-up epoch. Their order and shapes are all that matters.
+/// The layers of a recorded synthetic epoch. Only their order and shapes matter.
 class MadeUpNetwork final : public Module {
  public:
   MadeUpNetwork(Backend& backend, const json& recorded) {
@@ -176,7 +176,7 @@ class MadeUpNetwork final : public Module {
   Variable forward(const Variable& x, Mode) override { return x; }
 };
 
-/// The gradient of a made tensor at a step, in PyTorch's order; see MadeTensor in tests/oracle/method.py.
+/// The gradient of a synthetic tensor at a step, in PyTorch's order; see MadeTensor in tests/oracle/method.py.
 std::vector<float> made_gradient(const json& tensor, std::uint32_t ordinal, std::uint32_t step, std::int64_t count) {
   const bool negated = tensor.at("alternating").get<bool>() && step % 2 == 1;
   const std::uint32_t drawn = negated ? step - 1 : step;
@@ -233,7 +233,7 @@ void RecordedTest::made_up_epoch(Granularity granularity, bool nesterov) {
       const std::vector<float> gradient = made_gradient(tensor, ordinal++, step, shape.count());
       if (step == 0) expect_first(gradient, tensor.at("gradient_first"));
       if (step + 1 == steps) expect_first(gradient, tensor.at("last_gradient_first"));
-      if (tensor.at("scale") == 0.0) continue;  // received none: zeros
+      if (tensor.at("scale") == 0.0) continue;  // receives no gradient: zeros
       parameter.variable.receive_grad(Tensor::from_host(backend(), shape, from_pytorch_layout(shape, gradient)));
     }
     arena.finish_gradients();
@@ -242,7 +242,7 @@ void RecordedTest::made_up_epoch(Granularity granularity, bool nesterov) {
   }
 
   expect_sums(arena.arena(), recorded, granularity);
-  // No recorded normalised value is within 1e-3 of a threshold, so every selection is compared.
+  // No recorded normalized value is within 1e-3 of a threshold, so every selection is compared.
   const MeasureCheck measures(arena.arena(), recorded, granularity, {1e-5, 1e-5});
   measures.values();
   measures.selections();
@@ -286,7 +286,7 @@ TEST_P(RecordedTest, AnEpochOfResnet8) {
       backend().advance_step(state, 1);
       EXPECT_NEAR(loss.value().to_host<float>()[0], recorded.at("losses")[step].get<double>(), 1e-5) << step;
     }
-    // PyTorch's own float32 is 6e-6 from its float64 in the values and 7e-5 in the normalised ones.
+    // PyTorch's float32 differs from its float64 by 6e-6 in the values and by 7e-5 in the normalized ones.
     const MeasureCheck measures(arena.arena(), recorded, granularity, {1e-5, 2e-4});
     measures.values();
     measures.selections();
@@ -323,7 +323,8 @@ TEST_P(RecordedTest, PlacementBackpropInResnet8) {
     for (const NamedParameter& parameter : network->named_parameters()) {
       const json& sketch = recorded.at(placement + "_gradients")[ordinal];
       ASSERT_EQ(sketch.at("name"), parameter.name);
-      EXPECT_TRUE(matches_sketch(parameter.variable.grad(), sketch, ordinal++, 2e-5));  // PyTorch's float32: 1.4e-6
+      // The error of PyTorch's float32 is 1.4e-6.
+      EXPECT_TRUE(matches_sketch(parameter.variable.grad(), sketch, ordinal++, 2e-5));
     }
   }
 }

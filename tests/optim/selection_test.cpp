@@ -24,14 +24,14 @@ TEST(DrawnCount, IsTheRoundedFraction) {
   EXPECT_EQ(drawn_count(20, 0.5), 10);
   EXPECT_EQ(drawn_count(5, 0.5), 3);   // 2.5 rounds up
   EXPECT_EQ(drawn_count(7, 0.2), 1);   // 1.4
-  EXPECT_EQ(drawn_count(7, 0.01), 1);  // one at least
+  EXPECT_EQ(drawn_count(7, 0.01), 1);  // at least one
   EXPECT_EQ(drawn_count(4, 1.0), 4);
   EXPECT_EQ(drawn_count(0, 0.5), 0);
 }
 
 class RandomSelectionTest : public test::DeviceTest {
  protected:
-  /// The places of factors that are amplified, of 20: candidates are the even ones below 2 `candidates`.
+  /// The indices of the amplified factors, of 20: candidates are the even indices below 2 `candidates`.
   std::vector<int> draw(int candidates, int count, std::uint64_t seed, int epoch) {
     std::vector<std::int32_t> even;
     for (std::int32_t i = 0; i < candidates; ++i) even.push_back(2 * i);
@@ -60,14 +60,14 @@ TEST_P(RandomSelectionTest, DrawsWithoutReplacementAndAsTheSeedSays) {
     for (const int i : drawn) ++hits[static_cast<std::size_t>(i)];
     seen.insert(drawn);
   }
-  EXPECT_GT(seen.size(), 100u);  // of the 220 there are
-  // 100 expected each, standard deviation 8.7: five of them.
+  EXPECT_GT(seen.size(), 100u);  // of 220 possible draws
+  // Each is expected 100 times with std 8.7; five of them are 44.
   for (const int count : hits) EXPECT_NEAR(count, 100, 44);
   EXPECT_NE(draw(40, 20, 7, 1), draw(40, 20, 8, 1));
   EXPECT_THAT(draw(4, 4, 1, 51), ElementsAre(0, 1, 2, 3));
 }
 
-// The front of a Fisher-Yates shuffle by the words of the stream, one after another.
+// The front of a Fisher-Yates shuffle with the words of the stream, in order.
 TEST_P(RandomSelectionTest, DrawsTheSameOnEveryDevice) {
   std::vector<int> places(40);
   std::iota(places.begin(), places.end(), 0);
@@ -110,7 +110,7 @@ class SelectLayersTest : public test::DeviceTest {};
 
 TEST_P(SelectLayersTest, ComparesStrictlyByCaseAndMeasure) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  // Rows G, G', normalised G, normalised G'; only the normalised ones count.
+  // Rows G, G', normalized G, normalized G'; only the normalized ones count.
   const std::vector<double> values = {9, 9, 9, 9,  9,  9,   9,    9,   9,   9,   9,   9,
                                       1, 2, 0, -2, -1, nan, -1.5, 1.5, nan, 0.5, 1.0, 1.0000000000000002};
   const Tensor measures = Tensor::from_host(backend(), {kMeasureCount, 6}, values);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The update and its statistics against plain loops in float64, on layers that fill no chunk.
+// The update and its statistics against plain loops in float64, on layers that do not fill their chunks.
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -71,7 +71,7 @@ Bits bits_of(const Arena& arena) {
 
 class SgdTest : public test::DeviceTest {
  protected:
-  /// Five steps with and without the reference.
+  /// Compares five steps with the reference.
   void expect_agrees(const SgdParams& params, const std::vector<float>& factors) {
     SmallNet network(backend());
     ParameterArena arena(network);
@@ -84,7 +84,7 @@ class SgdTest : public test::DeviceTest {
       backend().sgd_step(arena.arena(), device_factors, state, params);
       reference.step(arena, factors, params, double{0.1f});
     }
-    // Five sums of numbers of about 1 in float32, a rounding of 6e-8 each: about 2e-7.
+    // Five float32 sums of numbers of about 1, with a rounding error of 6e-8 each: about 2e-7.
     const Arena& result = arena.arena();
     EXPECT_TRUE(test::agrees(result.weights.to_host<float>(), reference.weights, 5e-7));
     EXPECT_TRUE(test::agrees(result.momentum.to_host<float>(), reference.momentum, 5e-7));
@@ -189,7 +189,7 @@ TEST_P(SgdTest, AGradientThatIsNotFiniteChangesNothing) {
   for (const Granularity granularity : {Granularity::kWeight, Granularity::kNeuron}) {
     for (const bool accumulate : {false, true}) {
       for (const float bad : {infinity, -infinity, nan, -nan}) {
-        for (const std::size_t layer : {0, 1, 3}) {  // in a filter, in beta, in the last bias element of all
+        for (const std::size_t layer : {0, 1, 3}) {  // in a filter, in beta, in the last bias element of the arena
           SmallNet network(backend());
           ParameterArena arena(network);
           arena.enable_statistics(granularity);
@@ -209,7 +209,7 @@ TEST_P(SgdTest, AGradientThatIsNotFiniteChangesNothing) {
           EXPECT_EQ(bits_of(arena.arena()), before) << bad << " in layer " << layer;
           EXPECT_EQ(state.counters.to_host<std::int64_t>()[kFirstBadStep], 43);
 
-          // From then on nothing moves, and the first bad step stays on record.
+          // From then on nothing changes, and the first bad step stays recorded.
           backend().advance_step(state, 8);
           test::make_gradients(arena, 2);
           const Bits later = bits_of(arena.arena());
@@ -228,7 +228,7 @@ TEST_P(SgdTest, TheLargestFiniteGradientIsFinite) {
     ParameterArena arena(network);
     arena.enable_statistics(Granularity::kNeuron);
     test::make_gradients(arena, 0);
-    // A neuron of nothing else: their sum is beyond float32, and no gradient is.
+    // The largest float in every weight of a neuron: their sum is beyond float32, but every gradient is finite.
     const std::vector<float> largest(7, std::numeric_limits<float>::max());
     const std::int64_t row = arena.layers()[3].parameters[0].begin;
     arena.arena().gradients.view({7}, row).copy_from_host(std::span<const float>(largest));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Every number of [IGA] section 4's schedules, scaling, reselection windows and what is refused.
+// Every number of [IGA] section 4's schedules, scaling, reselection windows and refused strategies.
 #include "gradamp/optim/strategy.h"
 
 #include <set>
@@ -56,7 +56,7 @@ TEST(StrategyTest, Params2IsThePapers) {
   const Strategy strategy = params_2();
   EXPECT_EQ(to_string(strategy), "10:0.1, 100:0.1:2, 145:0.01:2, 150:0.01");
   EXPECT_THAT(epochs_with(strategy, &EpochPlan::analyzed), ElementsAre(11, 101));
-  EXPECT_EQ(epochs_with(strategy, &EpochPlan::amplified).size(), 89u + 44u);  // 12-100 and 102-145
+  EXPECT_EQ(epochs_with(strategy, &EpochPlan::amplified).size(), 89u + 44u);  // epochs 12-100 and 102-145
 }
 
 TEST(StrategyTest, ReselectionReplacesTheSelectionAtTheEndOfEachWindow) {
@@ -70,12 +70,12 @@ TEST(StrategyTest, ReselectionReplacesTheSelectionAtTheEndOfEachWindow) {
   EXPECT_EQ(strategy.plan(5).window_epochs, 1);
   EXPECT_EQ(strategy.plan(6).window_epochs, 2);
 
-  strategy.reselect_every = 5;  // 3-7
+  strategy.reselect_every = 5;  // one window, 3-7
   EXPECT_THAT(epochs_with(strategy, &EpochPlan::select), ElementsAre(2, 7));
   EXPECT_THAT(epochs_with(strategy, &EpochPlan::analyzed), ElementsAre(2, 3, 4, 5, 6, 7));
-  strategy.reselect_every = 1;  // epoch 9's selection would be used by nobody
+  strategy.reselect_every = 1;  // the phase could not use a selection at the end of epoch 9
   EXPECT_THAT(epochs_with(strategy, &EpochPlan::select), ElementsAre(2, 3, 4, 5, 6, 7, 8));
-  strategy.reselect_every = 7;  // 3-9 ends with the phase
+  strategy.reselect_every = 7;  // the window 3-9 ends with the phase
   EXPECT_THAT(epochs_with(strategy, &EpochPlan::analyzed), ElementsAre(2));
   strategy.reselect_every = 100;
   EXPECT_THAT(epochs_with(strategy, &EpochPlan::analyzed), ElementsAre(2));
@@ -90,7 +90,7 @@ TEST(StrategyTest, ReselectionOfThePaperEveryTwoEpochs) {
   expected.push_back(101);
   for (int epoch = 103; epoch <= 129; epoch += 2) expected.push_back(epoch);
   EXPECT_EQ(selects, expected);
-  EXPECT_FALSE(strategy.plan(100).analyzed);  // half a window, used by nobody
+  EXPECT_FALSE(strategy.plan(100).analyzed);  // half a window, whose selection the phase could not use
   EXPECT_FALSE(strategy.plan(101).amplified);
 }
 
@@ -105,7 +105,7 @@ TEST(StrategyTest, ScalesToAnyNumberOfEpochs) {
   EXPECT_THAT(ends(params_1().scale_to(300)), ElementsAre(100, 200, 260, 300));
   EXPECT_THAT(ends(params_1().scale_to(15)), ElementsAre(5, 10, 13, 15));
   EXPECT_THAT(ends(params_1().scale_to(10)), ElementsAre(3, 7, 9, 10));
-  EXPECT_THAT(ends(params_1().scale_to(6)), ElementsAre(1, 3, 5, 6));  // the least with two amplified phases
+  EXPECT_THAT(ends(params_1().scale_to(6)), ElementsAre(1, 3, 5, 6));  // the smallest number with two amplified phases
   EXPECT_THAT(ends(params_1().scale_to(5)), ElementsAre(1, 3, 4, 5));  // the second only measures
   EXPECT_THAT(ends(params_1().scale_to(4)), ElementsAre(1, 2, 3, 4));
   EXPECT_THAT(ends(params_2().scale_to(7)), ElementsAre(1, 4, 6, 7));

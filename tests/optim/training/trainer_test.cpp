@@ -50,7 +50,7 @@ TrainerOptions options_for(const std::string& strategy) {
   return options;
 }
 
-/// Everything of a run of one's own, on one device.
+/// All objects of one run, on one device.
 struct OwnRun {
   explicit OwnRun(DeviceKind kind, TrainerOptions options = options_for("1:0.1, 3:0.1:2, 4:0.05"),
                   TrainerCallbacks callbacks = {})
@@ -128,7 +128,7 @@ TEST_P(TrainerTest, ACheckpointThatDoesNotFitChangesNothing) {
   const ScratchFolder folder;
   const auto backend = make_backend(Device{GetParam()});
   const StepState state = make_step_state(*backend, 7);
-  Sequential other;  // of other extents than OwnRun's
+  Sequential other;  // other sizes than OwnRun's network
   other.append(std::make_shared<Flatten>());
   other.append(std::make_shared<Linear>(*backend, 3072, 10));
   Trainer another(other, state, small_data(*backend), options_for("1:0.1, 3:0.1:2, 4:0.05"));
@@ -181,7 +181,7 @@ TEST_P(TrainerTest, ANumberThatIsNotFiniteEndsTheRun) {
   EXPECT_FALSE(std::filesystem::exists(folder / "bad"));
 }
 
-/// `from` as a file of another numerics version; "": without one, as release 0.1.0 wrote it.
+/// Copies `from` with another numerics version; "": without one, as in files of release 0.1.0.
 void rewrite_numerics(const std::filesystem::path& from, const std::filesystem::path& to, const std::string& numerics) {
   const TensorFile file = read_safetensors(from);
   std::map<std::string, std::string> metadata = file.metadata();

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What the hot kernels cost: instructions of the main loop, registers, shared memory, blocks per multiprocessor. And
-what a training step costs: operations, and bytes that they must move.
+"""The costs of the hot kernels: instructions of the main loop, registers, shared memory, blocks per multiprocessor. And
+the costs of a training step: operations, and bytes that they must move.
 
 Usage: budgets.py update BUILD    writes budgets.json from the CUDA objects of the build folder BUILD
        budgets.py table BUILD     prints the convolution kernels as a table
@@ -30,13 +30,13 @@ ARCHITECTURES = ("sm_80", "sm_90")
 
 
 class Unavailable(Exception):
-    """Something that is no part of the project is missing: a tool, or a build with CUDA."""
+    """Something that is not part of the project is missing: a tool, or a build with CUDA."""
 
 
-# ---- Names: from C++ to readable ones that survive a renaming ----
+# ---- Names: from C++ to readable ones that survive a renaming in C++ ----
 
 def one_of(*words):
-    """A template argument that is a number or false/true: the word for it. None: such a kernel is not hot."""
+    """For a template argument that is a number or false/true: its word. None: such a kernel is not hot."""
     def word(text):
         number = {"false": 0, "true": 1}.get(text)
         return words[int(re.search(r"\d+$", text)[0]) if number is None else number]
@@ -60,7 +60,7 @@ PIXEL = {"unsigned char": ""}.get
 COPY = one_of("", "by elements")
 MASK = one_of("", "mask from x", "mask from y")
 
-# Kernel: its readable name, then what its template arguments say.
+# Kernel: its readable name, then the meaning of its template arguments.
 KERNELS = {
     "forward_kernel": ("convolution forward", PRECISION, tile, COPY),
     "backward_input_kernel": ("convolution backward input", PRECISION, tile, COPY, one_of("partial stages", "")),
@@ -80,14 +80,14 @@ KERNELS = {
     "max_pool_kernel": ("max pool", vector, TYPE),
     "max_pool_backward_kernel": ("max pool backward", vector, TYPE),
 }
-# Kernels whose work is not in a loop: what is counted as their main loop is the whole kernel.
+# Kernels whose work is not in a loop: for these the whole kernel counts as the main loop.
 WITHOUT_LOOP = {"find_bad_gradient_kernel", "sgd_kernel", "moments_kernel"}
-# Kernels with dynamic shared memory. `kernel_facts` names it by the words up to the tile.
+# Kernels with dynamic shared memory. `kernel_facts` names it by the words of the name up to the tile.
 WITH_DYNAMIC_SHARED = {"forward_kernel", "backward_input_kernel", "backward_filter_kernel"}
 
 
 def split_arguments(text):
-    """The template arguments of `text`, which begins behind their '<'."""
+    """The template arguments of `text`, which begins after their '<'."""
     arguments, depth, begin = [], 0, 0
     for i, letter in enumerate(text):
         if depth == 0 and letter in ",>":
@@ -129,7 +129,7 @@ PREDICATE = re.compile(r"^@!?U?P\w+\s+")
 
 
 def read_sass(text):
-    """{function: [(address, instruction)]} of what `cuobjdump -sass` prints."""
+    """{function: [(address, instruction)]} from the output of `cuobjdump -sass`."""
     functions, current = {}, None
     for line in text.splitlines():
         if match := FUNCTION.match(line):
@@ -140,12 +140,12 @@ def read_sass(text):
 
 
 def operation(instruction):
-    """"@!P0 LDG.E.128 R4, ..." is an LDG."""
+    """The opcode: LDG for "@!P0 LDG.E.128 R4, ..."."""
     return re.split(r"[.\s]", PREDICATE.sub("", instruction), maxsplit=1)[0]
 
 
 def count(instructions):
-    """What a loop does, by kind. `total` includes all else."""
+    """The number of instructions by kind. `total` includes all others."""
     kinds = collections.Counter(operation(text) for _, text in instructions)
     # "@!PT LDS RZ, [RZ]" loads nothing: ptxas puts three of them before asynchronous copies.
     kinds["LDS"] -= sum(text.endswith("LDS RZ, [RZ]") for _, text in instructions)
@@ -159,7 +159,7 @@ def count(instructions):
 
 
 def without_padding(instructions):
-    """Without the NOPs at the end and the branch to itself before them."""
+    """Removes the NOPs at the end and the branch to itself before them."""
     end = len(instructions)
     while end and operation(instructions[end - 1][1]) == "NOP":
         end -= 1
@@ -169,7 +169,7 @@ def without_padding(instructions):
 
 
 def main_loop(instructions):
-    """The loop where the work is: the one with most matrix instructions, then most multiplications, then most accesses
+    """The loop that does the work: the one with most matrix instructions, then most multiplications, then most accesses
     to global memory, then fewest instructions. All instructions if there is no loop."""
     index = {address: i for i, (address, _) in enumerate(instructions)}
     loops = []
@@ -189,7 +189,7 @@ VALUE = re.compile(r"^\s*Value:\s*(.*?)\s*$")
 
 
 def read_launch_bounds(text):
-    """{function: threads of a block at most} of what `cuobjdump -elf` prints: the attribute EIATTR_MAX_THREADS."""
+    """{function: maximum threads per block} from the output of `cuobjdump -elf`: the attribute EIATTR_MAX_THREADS."""
     bounds, function, wanted = {}, None, False
     for line in text.splitlines():
         if match := INFO.match(line):
@@ -205,7 +205,7 @@ def read_launch_bounds(text):
 # ---- A build ----
 
 def nvidia_tools(compiler):
-    """Where cuobjdump may be beside PATH: beside nvcc, and in the Python environment (nvidia-cuda-cuobjdump)."""
+    """Folders beside PATH that may have cuobjdump: nvcc's, and the Python environment's (nvidia-cuda-cuobjdump)."""
     folders = [pathlib.Path(compiler).resolve().parent] if compiler else []
     for entry in sys.path:
         folders += sorted(pathlib.Path(entry or ".").glob("nvidia/*/bin"))
@@ -328,7 +328,7 @@ def read_budgets(path=BUDGETS):
 
 
 def lines_of(rows, text_of):
-    """The lines of a JSON object, one per name, the values below each other."""
+    """The lines of a JSON object, one per name, with the values aligned."""
     width = max(len(json.dumps(name)) for name in rows)
     lines = [f"{json.dumps(name) + ':':{width + 1}} {text_of(rows[name])}," for name in sorted(rows)]
     return [*lines[:-1], lines[-1].removesuffix(",")]
@@ -349,7 +349,7 @@ def write_budgets(nvcc, kernels, steps, path=BUDGETS):
 
 
 def differences(budgets, measured):
-    """Lines for a person: what is not within 3% of its budget. Both are {name: {field: number}}."""
+    """Lines for the user: what differs from its budget by more than 3%. Both are {name: {field: number}}."""
     for name in sorted(budgets.keys() | measured.keys()):
         if name not in measured:
             yield f"{name}: not in this build"

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The hot kernels and a training step cost what budgets.json says, within 3%. The kernels are skipped, and the test
-ends with 77, for another nvcc and without cuobjdump.
+"""The costs of the hot kernels and of a training step agree with budgets.json within 3%. The kernels are skipped, and
+the test ends with 77, with another nvcc or without cuobjdump.
 
-Usage: budgets_test.py BUILD. If a change of a cost is wanted: `budgets.py update BUILD`, and commit budgets.json.
+Usage: budgets_test.py BUILD. If a change of a cost is intended: `budgets.py update BUILD`, and commit budgets.json.
 """
 import os
 import pathlib
@@ -14,8 +14,8 @@ import unittest.mock
 
 import budgets
 
-# As `cuobjdump -sass` prints it, the encodings shortened. A loop from 0x0030 to 0x00c0, with a smaller one that copies
-# inside it, and a loop without matrix instructions behind it.
+# Output of `cuobjdump -sass`, with shortened encodings. It has a loop from 0x0030 to 0x00c0 with a smaller loop of
+# copies inside, and after it a loop without matrix instructions.
 SASS = """
 \tcode for sm_90
 \t\tFunction : _Z1fv
@@ -75,7 +75,7 @@ ELF = """
 
 
 def reason_to_skip(build):
-    """Why the kernels of a build cannot be compared, or None."""
+    """The reason why the kernels of a build cannot be compared, or None."""
     written_for = budgets.read_budgets()[0]
     if build.nvcc != written_for:
         return f"budgets.json is for nvcc {written_for}, this build is by nvcc {build.nvcc}"
@@ -83,7 +83,7 @@ def reason_to_skip(build):
 
 
 class SkipTest(unittest.TestCase):
-    """What cannot be compared is skipped with a reason."""
+    """Comparisons that are not possible are skipped with a reason."""
 
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
@@ -147,7 +147,7 @@ class SkipTest(unittest.TestCase):
 
 
 class ReaderTest(unittest.TestCase):
-    """The expected numbers are counted by hand in the text above."""
+    """The expected numbers are counted by hand in the texts above."""
 
     def test_the_loop_with_the_matrix_instructions_is_found(self):
         loop = budgets.main_loop(budgets.read_sass(SASS)["_Z1fv"])

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The naive convolutions against the plain loops in float64 of tests/kernels/reference.h. Plain CUDA, compiled twice:
-// for the emulator and, where there is a toolkit, for a GPU.
+// Compares the naive convolutions with the plain float64 loops of tests/kernels/reference.h. Plain CUDA, compiled
+// twice: for the emulator and, if there is a toolkit, for a GPU.
 #include "gradamp/kernels/cuda/convolution_naive.h"
 
 #include <bit>
@@ -19,7 +19,7 @@ namespace {
 
 using reference::Array;
 
-/// An image or a filter on the device, f32 or bf16. For bf16 the values must be bf16's already.
+/// An image or a filter on the device, f32 or bf16. For bf16 the values must be representable in bf16.
 class DeviceTensor {
  public:
   DeviceTensor(DType type, const Array& array)
@@ -51,7 +51,7 @@ class DeviceTensor {
   DeviceArray<std::uint16_t> halves_;
 };
 
-/// What one convolution and its two gradients are made of and give.
+/// The inputs and results of one convolution and its two gradients.
 struct Tensors {
   Array x, filter, y, grad_y, grad_x, grad_filter;
 };
@@ -60,7 +60,7 @@ Shape shape_of_x(const ConvolutionShape& s) { return {s.batch, s.height, s.width
 Shape shape_of_filter(const ConvolutionShape& s) { return {s.out_channels, s.kernel_h, s.kernel_w, s.in_channels}; }
 Shape shape_of_y(const ConvolutionShape& s) { return {s.batch, s.out_height, s.out_width, s.out_channels}; }
 
-/// x, filter and grad_y by calls of draw(), the rest by the reference.
+/// x, filter and grad_y are drawn by draw(); the other tensors are computed by the reference.
 template <typename Draw>
 Tensors expected_tensors(const ConvolutionShape& shape, Draw draw) {
   Tensors t{Array(shape_of_x(shape)), Array(shape_of_filter(shape)), {}, Array(shape_of_y(shape)), {}, {}};
@@ -74,7 +74,7 @@ Tensors expected_tensors(const ConvolutionShape& shape, Draw draw) {
   return t;
 }
 
-/// The kernels' y, grad_x and grad_filter, of the same x, filter and grad_y. They begin as NaN.
+/// The kernels' y, grad_x and grad_filter for given x, filter and grad_y. The results are initialized with NaN.
 Tensors computed_tensors(DType type, const ConvolutionShape& shape, const Tensors& given) {
   const auto unset = [](const Shape& extents) {
     Array array(extents);
@@ -112,7 +112,7 @@ ConvolutionShape make_shape(int batch, int height, int width, int in_channels, i
   return shape;
 }
 
-/// Every extent differs from the others somewhere, so that no two of them can be confused.
+/// Each pair of extents differs in at least one shape, so that an exchange of two of them would show.
 std::vector<ConvolutionShape> shapes() {
   return {
       make_shape(1, 1, 1, 1, 1, 1, 1, 1, 0),  make_shape(2, 7, 5, 3, 4, 3, 3, 1, 1),
@@ -123,8 +123,7 @@ std::vector<ConvolutionShape> shapes() {
 
 class NaiveConvolutionTest : public ::testing::TestWithParam<DType> {};
 
-// Small integers: every sum is exact in float32, so a right kernel gives the reference's values, in bf16 its values
-// rounded.
+// Small integers: every sum is exact in float32, so a correct kernel gives the reference's values, in bf16 rounded.
 TEST_P(NaiveConvolutionTest, IsExactOnIntegers) {
   std::mt19937 generator(1);
   std::uniform_int_distribution<int> integers(-7, 7);
@@ -141,8 +140,8 @@ TEST_P(NaiveConvolutionTest, IsExactOnIntegers) {
   }
 }
 
-// A sum of n fused multiply-adds in float32 is off by at most n 2^-24 times the sum of the products' magnitudes; a bf16
-// result by 2^-8 of itself more.
+// A float32 sum of n fused multiply-adds is off by at most n 2^-24 times the sum of the products' magnitudes. A bf16
+// result is off by another 2^-8 of its value.
 TEST_P(NaiveConvolutionTest, RoundsLikeFusedMultiplyAdds) {
   const bool is_bf16 = GetParam() == DType::kBF16;
   std::mt19937 generator(2);

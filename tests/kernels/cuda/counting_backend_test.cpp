@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the backend of the budgets counts, against sums done by hand.
+// Compares the counts of the budgets' backend with sums by hand.
 #include "gradamp/tests/kernels/cuda/budgets/counting_backend.h"
 
 #include <gtest/gtest.h>
@@ -15,7 +15,7 @@ TEST(CountingBackend, ConvolutionAndBatchNormForwardInBf16) {
   const Variable weight(Tensor::empty(backend, {32, 3, 3, 16}, DType::kBF16));
   const NoGrad no_grad;
   conv2d(x, weight, Variable(), {.stride = 1, .padding = 1});
-  // x: 2 x 64 pixels x 16, filter: 32 x 9 x 16, y: 2 x 64 pixels x 32, of 2 bytes each.
+  // x: 2 x 64 pixels x 16, filter: 32 x 9 x 16, y: 2 x 64 pixels x 32; 2 bytes each.
   EXPECT_EQ(backend.bytes(), 2u * (2 * 64 * 16 + 32 * 9 * 16 + 2 * 64 * 32));
   EXPECT_EQ(backend.operations(), 1u);
 }
@@ -36,7 +36,7 @@ TEST(CountingBackend, OptimizerStepWithStatistics) {
   backend.clear();
   params.accumulate = true;
   backend.sgd_step(arena, factors, {}, params);
-  EXPECT_EQ(backend.bytes(), kCount * (9 * 4 + 2) + 3 * 4);  // and two sums read and written
+  EXPECT_EQ(backend.bytes(), kCount * (9 * 4 + 2) + 3 * 4);  // two sums are also read and written
 }
 
 TEST(CountingBackend, ConcatenationReadsAndWritesItsParts) {

@@ -15,7 +15,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-/// Sets CUDA_LAUNCH_BLOCKING, or unsets it, while this lives.
+/// While it lives, CUDA_LAUNCH_BLOCKING is set or unset.
 class LaunchBlocking {
  public:
   explicit LaunchBlocking(const char* value) {
@@ -80,7 +80,7 @@ TEST(DriverText, TellsNoDriverFromAnOldOne) {
             "the NVIDIA driver here is for CUDA 12.2, this build needs 13.0 or newer: update the driver");
 }
 
-// A driver of CUDA 12.0 runs a program of 12.8.
+// A driver for CUDA 12.0 can run a program built with 12.8.
 TEST(DriverText, NeedsTheFirstDriverOfTheMajorVersion) {
   EXPECT_EQ(driver_text(11080, 12080),
             "the NVIDIA driver here is for CUDA 11.8, this build needs 12.0 or newer: update the driver");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The pictures in the headers of kernels/cuda show what the code does, and what they are to show holds: no access of a
+// The pictures in the headers of kernels/cuda match the code, and the claim that they illustrate holds: no access of a
 // warp has a bank conflict.
 #include <fstream>
 #include <set>
@@ -23,7 +23,7 @@ std::string header_text(const std::string& name) {
   return text.str();
 }
 
-/// The 128-byte lines of shared memory of a tile's first 8 rows: in each slot of 16 bytes its "row.chunk".
+/// The 128-byte lines of shared memory with a tile's first 8 rows: "row.chunk" in each slot of 16 bytes.
 template <typename Tile, typename T>
 std::string picture() {
   constexpr int kRows = 8, kSlots = 8;
@@ -90,7 +90,7 @@ TEST(SharedTile, ElementLoadsHaveNoBankConflict) {
   expect_elements_in_all_banks<OperandTile<float, Major::kMN, 128>>();
 }
 
-/// CuTe's Swizzle<kBits, kBase, kShift> of a byte address: bits from kBase + kShift on change those from kBase on.
+/// CuTe's Swizzle<kBits, kBase, kShift> of a byte address: XORs the bits from kBase + kShift into those from kBase.
 template <int kBits, int kBase, int kShift>
 int cute_swizzle(int address) {
   return address ^ ((address & (((1 << kBits) - 1) << (kBase + kShift))) >> kShift);
@@ -106,7 +106,7 @@ void expect_cute_swizzle() {
                 (cute_swizzle<kBits, kBase, kShift>(row * kRowBytes + chunk * 16)));
 }
 
-// What the glossary in kernels/cuda/README.md says.
+// Checks the glossary in kernels/cuda/README.md.
 TEST(SharedTile, SwizzlesAreCutes) {
   expect_cute_swizzle<bf16, 32, 2, 4, 3>();
   expect_cute_swizzle<float, 16, 2, 4, 3>();
@@ -117,7 +117,7 @@ TEST(SharedTile, SwizzlesAreCutes) {
   expect_cute_swizzle<float, 128, 2, 5, 4>();
 }
 
-// BlockProduct::accumulate, step by step.
+// Simulates BlockProduct::accumulate step by step.
 TEST(Pipeline, PictureShowsTheRing) {
   constexpr int kSteps = 6;
   std::vector<std::vector<std::string>> cells(kStages, std::vector<std::string>(1 + kSteps));

@@ -10,7 +10,7 @@ import sys
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-# What only the PTX half needs.
+# Functions that only the PTX header needs.
 HELPERS = {"shared_address"}
 WRAPPER = re.compile(r"(template <[^>]*> )?__device__ __forceinline__ ([\w:]+) (\w+)\((.*?)\) \{")
 SITE = "emulation::Site site = emulation::Site::here()"

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""No kernel spills registers, by the compiler's own report.
+"""No kernel spills registers, according to the compiler's report.
 
-Usage: resources_test.py FOLDER ARCHITECTURES. kernels/cuda/keep_report.sh leaves a .resources file beside each object
-below FOLDER; ARCHITECTURES are those the build was asked for, as CMake has them ("80-real;90").
+Usage: resources_test.py FOLDER ARCHITECTURES. kernels/cuda/keep_report.sh writes a .resources file beside each object
+below FOLDER; ARCHITECTURES are those of the build, in CMake's format ("80-real;90").
 """
 import pathlib
 import re
@@ -11,11 +11,11 @@ import sys
 import typing
 import unittest
 
-# The kernels where a step's time goes: each must be there, for each architecture.
+# The kernels that take most of a step's time: each must be present for each architecture.
 HOT = ["forward_kernel", "backward_input_kernel", "backward_filter_kernel", "sum_parts_kernel", "statistics_kernel",
        "apply_kernel", "backward_reduce_kernel", "backward_apply_kernel", "find_bad_gradient_kernel", "sgd_kernel",
        "neuron_gradients_kernel", "gather_kernel", "max_pool_kernel", "max_pool_backward_kernel"]
-# What a 64-thousand-register multiprocessor must hold at once of the blocks of 128 threads: two.
+# Two blocks of 128 threads must fit a multiprocessor with 65536 registers.
 MOST_REGISTERS = 255
 
 ENTRY = re.compile(r"Compiling entry function '(?P<name>[^']+)' for '(?P<architecture>sm_\d+)")
@@ -72,7 +72,7 @@ class ResourcesTest(unittest.TestCase):
 
 
 class ReaderTest(unittest.TestCase):
-    """The reader must see a spill and shared memory."""
+    """The reader must detect a spill and shared memory."""
 
     def test_a_spill_is_seen(self):
         report = ("ptxas info    : Compiling entry function '_Z1fv' for 'sm_90'\n"
@@ -87,7 +87,7 @@ class ReaderTest(unittest.TestCase):
 
 if __name__ == "__main__":
     ResourcesTest.folder = pathlib.Path(sys.argv[1])
-    # Of a virtual one there is PTX only, which is compiled where it runs.
+    # A virtual architecture has only PTX, which the driver compiles.
     real = [part for part in sys.argv[2].split(";") if not part.endswith("-virtual")]
     ResourcesTest.architectures = tuple("sm_" + re.match(r"\d+", part)[0] for part in real)
     unittest.main(argv=sys.argv[:1], verbosity=1)

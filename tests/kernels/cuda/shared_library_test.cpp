@@ -25,7 +25,7 @@ std::string error_of(const std::string& file, const std::string& folders) {
   return "";
 }
 
-/// A folder with one file, which is no library.
+/// A folder with one file that is not a library.
 class SharedLibraryTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -46,7 +46,7 @@ TEST_F(SharedLibraryTest, FindsWhatTheLoaderFinds) {
 }
 
 TEST_F(SharedLibraryTest, LooksInTheFoldersInTurn) {
-  // A library of this machine under a name that the loader does not know.
+  // One of this machine's libraries under a name that the loader does not know.
   Dl_info info{};
   const SharedLibrary libm("libm.so.6", "");
   ASSERT_NE(dladdr(reinterpret_cast<void*>(libm.find<double(double)>("cos")), &info), 0);

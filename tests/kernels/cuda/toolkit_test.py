@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""kernels/cuda/toolkit.cmake on machines with other GPUs, by an nvidia-smi that pretends them.
+"""Tests kernels/cuda/toolkit.cmake on simulated machines with other GPUs, by a fake nvidia-smi.
 
 Usage: toolkit_test.py ROOT CUDA_COMPILER GENERATOR. A small project configures with the file and compiles a kernel that
-needs compute capability 8.0, or says why not. ROOT is the source tree; the other two are CMake's.
+needs compute capability 8.0, or gives the reason why not. ROOT is the source tree; the other two are CMake's.
 """
 import os
 import pathlib
@@ -23,14 +23,14 @@ if(GRADAMP_CUDA)
   add_library(one STATIC one.cu)
 endif()
 """
-# Instructions that nvcc refuses below 8.0: the kernels have them.
+# Instructions that nvcc refuses below 8.0; the kernels use them.
 KERNEL = """
 __global__ void kernel() {
   asm volatile("cp.async.commit_group;");
   asm volatile("cp.async.wait_group 0;");
 }
 """
-# The folder kernels/cuda, without what it is linked with.
+# The folder kernels/cuda, without the libraries that it is linked with.
 LAUNCHER_PROJECT = """
 cmake_minimum_required(VERSION 3.25)
 project(launcher_test LANGUAGES CXX)
@@ -62,11 +62,11 @@ class ToolkitTest(unittest.TestCase):
         return path
 
     def pretend(self, *capabilities):
-        """GPUs of these compute capabilities."""
+        """Simulates GPUs of these compute capabilities."""
         self.write_script("nvidia-smi", "".join(f"echo {capability}\n" for capability in capabilities))
 
     def configure(self, *options, project=PROJECT, checked=False):
-        """CMake's output. Its own checks of the compilers take most of the time: they are done if `checked`."""
+        """Returns CMake's output. Its checks of the compilers take most of the time and are done only if `checked`."""
         (self.folder / "source" / "CMakeLists.txt").write_text(project.format(root=self.root))
         (self.folder / "source" / "one.cu").write_text(KERNEL)
         command = ["cmake", "-S", self.folder / "source", "-B", self.folder / "build", "-G", self.generator,
@@ -84,7 +84,7 @@ class ToolkitTest(unittest.TestCase):
         return result.stdout
 
     def images(self):
-        """What was compiled into the kernel's object, as nvcc was asked."""
+        """The images in the kernel's object, from nvcc's command line."""
         output = self.build("--target", "one", "--verbose")
         return sorted(set(word for word in output.replace('"', "").split() if word.startswith("--generate-code=")))
 
@@ -142,7 +142,7 @@ class ToolkitTest(unittest.TestCase):
         self.assertIn("chosen: [ON] [87-real]", self.configure())
 
     def compile_one_kernel_file(self, *options):
-        """The compiler's report that is kept beside the object of device_code.cu."""
+        """The compiler's report beside the object of device_code.cu."""
         self.pretend("8.0")
         self.configure(*options, project=LAUNCHER_PROJECT)
         objects = "cuda/CMakeFiles/gradamp_cuda.dir/device_code.cu.o"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A backend that computes nothing and counts the bytes that each operation must move: every tensor that it reads, once,
-// and every tensor that it writes, once. A kernel can move more (workspaces, a second pass), not less, unless the
-// second-level cache holds what the operation before has written.
+// and every tensor that it writes, once. A kernel can move more (workspaces, a second pass). It can move less only if
+// the second-level cache has what the previous operation wrote.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@ class CountingBackend final : public Backend {
  public:
   explicit CountingBackend(DType activations) : activations_(activations) {}
 
-  /// Since the backend was made or clear() was called.
+  /// Counts since the construction or the last clear().
   std::size_t operations() const { return operations_; }
   std::size_t bytes() const { return bytes_; }
   void clear() { operations_ = bytes_ = 0; }
@@ -28,7 +28,7 @@ class CountingBackend final : public Backend {
   Device device() const override { return {DeviceKind::kCpu}; }
   std::string description() const override { return "counts bytes"; }
 
-  /// Nothing reads or writes a tensor's memory, so all tensors have the same byte.
+  /// Nothing reads or writes a tensor's memory, so all tensors share one byte.
   std::shared_ptr<void> allocate(std::size_t) override { return memory_; }
   void copy_to_device(void*, const void*, std::size_t) override {}
   void copy_to_host(void* destination, const void*, std::size_t bytes) override { std::memset(destination, 0, bytes); }
@@ -48,7 +48,7 @@ class CountingBackend final : public Backend {
   void conv2d_forward(const Conv2dForward& t, const Conv2dParams&) override {
     count({t.x, t.weight, t.bias, t.y, t.moments.values});
   }
-  /// As the GPU's kernels take them, in groups of 128 rows.
+  /// In groups of 128 rows, like the GPU's kernels.
   ChannelMoments make_moments(const Tensor& y) override {
     constexpr std::int64_t kRows = 128;
     const std::int64_t channels = y.shape()[3], rows = y.count() / channels;
@@ -170,7 +170,7 @@ class CountingBackend final : public Backend {
     ++operations_;
     bytes_ += bytes;
   }
-  /// One operation. A tensor that is read and written is in the list twice; undefined ones are not counted.
+  /// Counts one operation. A tensor that is read and written is in the list twice; undefined ones are not counted.
   void count(std::initializer_list<Tensor> tensors) {
     std::size_t bytes = 0;
     for (const Tensor& tensor : tensors) bytes += tensor.defined() ? tensor.bytes() : 0;

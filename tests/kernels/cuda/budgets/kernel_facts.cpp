@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Two facts that budgets.py needs and that no compiler's output tells.
+// Two facts that budgets.py needs and that no compiler reports.
 //
 //   kernel_facts shared_memory     prints the dynamic shared memory of each convolution kernel: "NAME BYTES" per line
-//   kernel_facts resident_blocks   reads lines "ARCHITECTURE THREADS REGISTERS STATIC DYNAMIC" and prints for each how
-//                                  many such blocks a multiprocessor holds, by NVIDIA's occupancy calculator
+//   kernel_facts resident_blocks   reads lines "ARCHITECTURE THREADS REGISTERS STATIC DYNAMIC" and prints for each the
+//                                  number of such blocks per multiprocessor, by NVIDIA's occupancy calculator
 #include <cuda_occupancy.h>
 
 #include <cstdio>
@@ -58,17 +58,17 @@ cudaOccDeviceProp device_of(int architecture) {
   device.sharedMemPerMultiprocessor = architecture == 80 ? 164 << 10 : 228 << 10;
   device.sharedMemPerBlockOptin = device.sharedMemPerMultiprocessor - 1024;
   device.reservedSharedMemPerBlock = 1024;
-  device.numSms = 1;  // of no effect on the blocks of one multiprocessor
+  device.numSms = 1;  // does not affect the blocks per multiprocessor
   return device;
 }
 
-/// What the calculator copies from a kernel's attributes.
+/// The members that the calculator copies from a kernel's attributes.
 struct KernelAttributes {
   int maxThreadsPerBlock, numRegs;
   std::size_t sharedSizeBytes, maxDynamicSharedSizeBytes;
 };
 
-/// How many blocks of the kernel a multiprocessor holds, or -1 if the calculator refuses.
+/// The number of the kernel's blocks per multiprocessor, or -1 if the calculator refuses.
 int resident_blocks_of(int architecture, const KernelAttributes& kernel) {
   if (architecture != 80 && architecture != 90) return -1;
   const cudaOccDeviceProp device = device_of(architecture);

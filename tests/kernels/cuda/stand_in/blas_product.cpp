@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the stand-in for cuBLAS (cublas/cublas.cpp) asks of the program: the emulated device's product.
+// The program's part of the stand-in for cuBLAS (cublas/cublas.cpp): the emulated device's product.
 #include <memory>
 
 #include "gradamp/core/caching_allocator.h"

@@ -15,7 +15,7 @@ namespace {
 
 std::atomic<bool> unloading = false;
 std::atomic<cudaError_t> sticky = cudaSuccess;
-std::atomic<pid_t> process = 0;  // that used the device first
+std::atomic<pid_t> process = 0;  // the first one that used the device
 std::atomic<long> calls = 0;
 
 /// CUDA C++ Programming Guide, "Initialization": a context does not survive fork.

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""extract_ptx.py OBJECT TARGET.ptx: the PTX that nvcc put into an object file.
+"""extract_ptx.py OBJECT TARGET.ptx: extracts nvcc's PTX from an object file.
 
-The layout of a fat binary is that of fat_binary.cpp; its PTX is compressed, which the program zstd undoes.
+fat_binary.cpp has the layout of a fat binary. Its PTX is compressed; the program zstd decompresses it.
 """
 import os
 import struct
@@ -31,7 +31,7 @@ def ptx_images(data):
 
 
 def write_if_changed(path, text):
-    """An unchanged file keeps its time, so that nothing that is made of it is built again."""
+    """An unchanged file keeps its time, so that nothing that depends on it is built again."""
     if not os.path.exists(path) or open(path, encoding="utf-8").read() != text:
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)

@@ -13,7 +13,7 @@
 namespace gradamp::stand_in {
 namespace {
 
-// The layouts of a fat binary are in no manual; cuobjdump --dump-elf agrees with what these read.
+// No manual documents the layouts of a fat binary; cuobjdump --dump-elf agrees with the results of these functions.
 constexpr std::uint32_t kFatMagic = 0xBA55ED50;
 constexpr std::uint16_t kPtx = 1, kElf = 2;  // FatEntry::kind
 
@@ -75,7 +75,7 @@ class ElfFile {
 
 using OnAttribute = std::function<void(unsigned char attribute, const std::uint32_t* words)>;
 
-/// Calls `on_attribute` for each record that has a value of its own.
+/// Calls `on_attribute` for each record with its own value.
 void for_each_attribute(const ElfFile& file, const Elf64_Shdr* section, const OnAttribute& on_attribute) {
   if (section == nullptr) return;
   const char* record = file.bytes(*section);
@@ -129,7 +129,7 @@ emulation::KernelFacts kernel_facts(const Image& binary, const std::string& kern
   check(file.find(".text." + kernel), "stand-in: the binary for sm_{} has no kernel {}", binary.architecture, kernel);
   emulation::KernelFacts facts;
   if (const Elf64_Shdr* shared = file.find(".nv.shared." + kernel)) {
-    // From 9.0 on the section has the driver's part, too.
+    // From 9.0 on the section includes the driver's part.
     const std::size_t reserved = binary.architecture >= 90 ? kReservedSharedBytes : 0;
     facts.static_shared = shared->sh_size - std::min<std::size_t>(shared->sh_size, reserved);
   }
@@ -137,7 +137,7 @@ emulation::KernelFacts kernel_facts(const Image& binary, const std::string& kern
     if (attribute == kRegisterCount && file.symbol(words[0]) == kernel) facts.registers = static_cast<int>(words[1]);
   });
   for_each_attribute(file, file.find(".nv.info." + kernel), [&](unsigned char attribute, const std::uint32_t* words) {
-    if (attribute == kMaxThreads) facts.max_threads = words[0];  // of the three extents x; ours are flat
+    if (attribute == kMaxThreads) facts.max_threads = words[0];  // the x extent; our blocks are one-dimensional
   });
   return facts;
 }

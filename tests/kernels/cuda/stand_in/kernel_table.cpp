@@ -12,7 +12,7 @@ namespace gradamp::stand_in {
 namespace {
 
 std::map<const void*, Kernel>& kernels() {
-  static auto* const kernels = new std::map<const void*, Kernel>;  // filled before main, read until after it
+  static auto* const kernels = new std::map<const void*, Kernel>;  // filled before main, read even after it
   return *kernels;
 }
 
@@ -28,7 +28,7 @@ Module images_of_settings(const Module& module) {
   return images;
 }
 
-/// The resources of PTX that a driver would compile are taken from the newest binary: the nearest that there is.
+/// For PTX that a driver would compile, the resources are those of the newest binary, which is the closest one.
 const Image* binary_for_facts(const Module& module, const Image& image) {
   if (!image.is_ptx) return &image;
   const Image* newest = nullptr;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The kernels that the program registered, with what the device makes of each.
+// The kernels that the program registered, with the image that the device uses for each.
 #pragma once
 
 #include <optional>
@@ -14,14 +14,14 @@ namespace gradamp::stand_in {
 struct Kernel {
   std::string mangled_name, name;  // readable_name()
   const Module* module = nullptr;
-  std::string image;                        // "sm_90", "compute_90"; empty: the program has none for this device
+  std::string image;                        // "sm_90", "compute_90"; empty: none for this device
   int binary_version = 0, ptx_version = 0;  // 90
   emulation::KernelFacts facts;
   const PtxKernel* code = nullptr;  // null: not translated
   bool loaded = false;
 };
 
-/// `function` is what the program launches it by.
+/// The program launches the kernel by the address `function`.
 void register_kernel(const void* function, const char* mangled_name, const Module* module);
 
 /// Null if `function` is no kernel.

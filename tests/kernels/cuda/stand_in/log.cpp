@@ -22,7 +22,7 @@ std::FILE* open_log() {
 }  // namespace
 
 void log_line(const std::string& line) {
-  static std::FILE* const file = open_log();  // flushed by exit, also after static destructors
+  static std::FILE* const file = open_log();  // flushed by exit, even after static destructors
   if (file) std::fprintf(file, "%s\n", line.c_str());
 }
 

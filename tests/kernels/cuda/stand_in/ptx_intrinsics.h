@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the C++ that ptx_to_cpp.py writes is made of. A register is a variable of bits.
+// The functions that ptx_to_cpp.py's C++ uses. A register is a variable of bits.
 // Reference: PTX ISA, "Instruction Set".
 #pragma once
 
@@ -48,7 +48,7 @@ inline bool is_unordered(T x, T y) {
   return x != x || y != y;
 }
 
-/// shl and shr: counts beyond the width give 0, or the sign.
+/// shl and shr: counts beyond the width give 0 or, for a signed shr, the sign.
 template <typename T>
 [[gnu::always_inline]] inline T shift_left(T value, std::uint32_t count) {
   return count >= sizeof(T) * 8 ? T(0) : T(std::make_unsigned_t<T>(value) << count);
@@ -110,7 +110,7 @@ inline std::uint32_t reverse_bits(std::uint32_t value) {
 
 enum class ShuffleMode { up, down, bfly, idx };
 
-/// shfl.sync by the manual's own formula: `c` holds the clamp in its low bits and the segment mask from bit 8 on.
+/// shfl.sync by the manual's formula: `c` has the clamp value in its low bits and the segment mask from bit 8 on.
 inline std::uint32_t shuffle(ShuffleMode mode, std::uint32_t mask, std::uint32_t value, std::uint32_t b,
                              std::uint32_t c, bool& in_range, Site site) {
   const int lane = static_cast<int>(emulation::lane()), by = static_cast<int>(b & 31);
@@ -139,7 +139,7 @@ inline std::uint32_t shuffle(ShuffleMode mode, std::uint32_t mask, std::uint32_t
   return emulation::shuffle<emulation::ShuffleKind::kIndex>(mask, value, static_cast<unsigned>(source), site);
 }
 
-/// cp.async of `bytes`, of which `present` are read and the others are zeros; the engine uses all or none.
+/// cp.async of `bytes`, of which `present` are read and the others are zeros; the engine uses only all or none.
 inline void copy_async(char* target, const char* source, unsigned bytes, unsigned present, Site site) {
   if (present != 0 && present != bytes) emulation::fail_thread("cp.async of a part of its bytes is not translated");
   emulation::begin_async_copy(target, source, bytes, present != 0, site);

@@ -22,7 +22,7 @@ void remove_all(std::string& text, const std::string& part) {
   for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos;) text.erase(at, part.size());
 }
 
-/// Cuts the parameter list: the last bracket that opens at depth 0.
+/// Removes the parameter list: the last parenthesis that opens at depth 0.
 void remove_parameters(std::string& text) {
   int depth = 0;
   for (std::size_t at = text.size(); at-- > 0;) {

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""ptx_to_cpp.py SOURCE.ptx TARGET.cpp VARIANT [REPLACEMENT]: the kernels of a PTX file as C++ for the emulator.
+"""ptx_to_cpp.py SOURCE.ptx TARGET.cpp VARIANT [REPLACEMENT]: translates a PTX file's kernels to C++ for the emulator.
 
 A register becomes a variable that holds bits, an instruction a statement, a label a label. Shared memory is an offset
 into the block's dynamic memory (the static arrays first, as on a device), parameters are a block of bytes. Barriers,
-shuffles, votes, atomics, cp.async, ldmatrix and mma call the emulator. What the statements use is in
-ptx_intrinsics.h. An instruction that is not known here stops the build. VARIANT names this translation among others of
-the same kernels (ptx_kernels.h). REPLACEMENT plants a fault: "KERNEL: OLD => NEW" replaces the first occurrence of the
-text OLD in the first kernel whose name contains KERNEL; only that kernel is then written.
+shuffles, votes, atomics, cp.async, ldmatrix and mma call the emulator. ptx_intrinsics.h has the functions that the
+statements use. An unknown instruction stops the build. VARIANT is the name of this translation among others of the same
+kernels (ptx_kernels.h). REPLACEMENT plants a fault: "KERNEL: OLD => NEW" replaces the first occurrence of the text OLD
+in the first kernel whose name contains KERNEL; only that kernel is then written.
 
 Reference: PTX ISA, "Instruction Set".
 """
@@ -20,10 +20,10 @@ from extract_ptx import write_if_changed
 CPP_TYPES = {"s8": "int8_t", "u8": "uint8_t", "b8": "uint8_t", "s16": "int16_t", "u16": "uint16_t", "b16": "uint16_t",
              "s32": "int32_t", "u32": "uint32_t", "b32": "uint32_t", "s64": "int64_t", "u64": "uint64_t",
              "b64": "uint64_t", "f32": "float", "f64": "double", "pred": "bool"}
-# A register holds bits, so that an instruction of another type can read them.
+# A register holds bits, so that an instruction with another type can read them.
 REGISTER_TYPES = {"pred": "bool", "b16": "uint16_t", "b32": "uint32_t", "b64": "uint64_t", "f32": "uint32_t",
                   "f64": "uint64_t"}
-BITS = {"f32": "b32", "f64": "b64"}  # the type that moves a value without looking at it
+BITS = {"f32": "b32", "f64": "b64"}  # the type that moves a value without interpreting it
 UNSIGNED = {"s16": "uint16_t", "s32": "uint32_t", "s64": "uint64_t"}
 SPECIAL_REGISTERS = {"%laneid": "gradamp::emulation::lane()", "%WARP_SZ": "32"} | {
     f"%{ptx}.{axis}": f"gradamp::emulated::{cuda}.{axis}"
@@ -63,7 +63,7 @@ def round_up(offset, alignment):
 
 
 class Kernel:
-    """One .entry: where its parameters and arrays are, and its statements."""
+    """One .entry: the offsets of its parameters and arrays, and its statements."""
 
     def __init__(self, name, parameters):
         self.name = name
@@ -163,7 +163,7 @@ def register(token):
 
 
 def assign(token, expression, ptx_type=None):
-    """A statement; integers are converted to the register's width, a wider one by the expression's own sign."""
+    """An assignment. Integers are converted to the register's width; the expression's sign decides the extension."""
     if ptx_type in BITS:
         cpp_type = CPP_TYPES[ptx_type]
         expression = f"__builtin_bit_cast({CPP_TYPES[BITS[ptx_type]]}, {cpp_type}({expression}))"
@@ -224,7 +224,7 @@ def set_predicate(kernel, parts, operands):
     x, y = kernel.values(operands[1:3], kind)
     if comparison == "nan":
         text = f"is_unordered({x}, {y})"
-    elif kind[0] == "f" and len(comparison) == 3:  # ltu and so on: also where one is NaN
+    elif kind[0] == "f" and len(comparison) == 3:  # ltu etc.: also true if one is NaN
         text = f"(is_unordered({x}, {y}) || {x} {COMPARISONS[comparison[:2]]} {y})"
     elif kind[0] == "f" and comparison == "ne":
         text = f"(!is_unordered({x}, {y}) && {x} != {y})"
@@ -265,7 +265,7 @@ def convert_address(kernel, parts, operands):
     source = kernel.value(operands[1], "u64")
     if "shared" in parts:
         return assign(operands[0], f"{source} {'-' if 'to' in parts else '+'} reinterpret_cast<uintptr_t>(shared)")
-    return assign(operands[0], source)  # global and local addresses are those of the process
+    return assign(operands[0], source)  # global and local addresses are the process's
 
 
 @instruction("and", "or", "xor")
@@ -306,7 +306,7 @@ def arithmetic(kernel, parts, operands):
         return None
     if kind[0] != "f" and base in ("mul", "mad") and "lo" not in parts:
         return None
-    unsigned = UNSIGNED.get(kind, cpp_type)  # where overflow is defined
+    unsigned = UNSIGNED.get(kind, cpp_type)  # unsigned overflow is defined
     text = f"{unsigned}({x[0]}) {'+' if base == 'add' else '-' if base == 'sub' else '*'} {unsigned}({x[1]})"
     if base == "mad":
         text += f" + {unsigned}({x[2]})"
@@ -647,7 +647,7 @@ def cpp_of(kernel, index, variant):
 
 
 def plant(kernels, replacement):
-    """The kernel that `replacement` names, changed in one place, alone."""
+    """Returns only the kernel that `replacement` names, with the one change."""
     where, _, change = replacement.partition(":")
     old, _, new = (part.strip() for part in change.partition("=>"))
     for kernel, lines in kernels:

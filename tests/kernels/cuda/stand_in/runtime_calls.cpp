@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The other calls of CUDA's runtime: memory, streams, events and graphs are the emulator's.
+// CUDA's runtime calls other than launches: memory, streams, events and graphs, forwarded to the emulator.
 #include <cstdio>
 #include <cstring>
 #include <string_view>
@@ -25,7 +25,7 @@ struct Start {
 
 long allocations = 0;
 
-// The handles of both runtimes are pointers.
+// Handles of both runtimes are pointers.
 emu::cudaStream_t emulated(cudaStream_t stream) { return reinterpret_cast<emu::cudaStream_t>(stream); }
 emu::cudaEvent_t emulated(cudaEvent_t event) { return reinterpret_cast<emu::cudaEvent_t>(event); }
 emu::cudaGraph_t emulated(cudaGraph_t graph) { return reinterpret_cast<emu::cudaGraph_t>(graph); }
@@ -35,7 +35,7 @@ emu::cudaEvent_t* emulated(cudaEvent_t* event) { return reinterpret_cast<emu::cu
 emu::cudaGraph_t* emulated(cudaGraph_t* graph) { return reinterpret_cast<emu::cudaGraph_t*>(graph); }
 emu::cudaGraphExec_t* emulated(cudaGraphExec_t* graph) { return reinterpret_cast<emu::cudaGraphExec_t*>(graph); }
 
-/// Makes the emulator's call `expression`, unless the call fails before it.
+/// Forwards to the emulator's call `expression`, unless begin_call() fails.
 #define FORWARD(name, expression)                               \
   if (const cudaError_t error = begin_call(name)) return error; \
   return converted(expression)
@@ -45,7 +45,7 @@ struct ErrorText {
   const char *name, *text;
 };
 
-// What the emulator never reports by itself.
+// Errors that the emulator never reports itself.
 constexpr ErrorText kErrorTexts[] = {
     {cudaErrorCudartUnloading, "cudaErrorCudartUnloading", "driver shutting down"},
     {cudaErrorMissingConfiguration, "cudaErrorMissingConfiguration", "__global__ function call is not configured"},

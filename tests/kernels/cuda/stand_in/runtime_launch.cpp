@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The calls of CUDA's runtime that register and launch kernels, among them those that nvcc's code makes by itself.
+// CUDA's runtime calls that register and launch kernels, including those that only nvcc's code makes.
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -52,7 +52,7 @@ cudaError_t refuse(const Kernel& kernel, const cudaLaunchConfig_t& launch, cudaE
   return returned(error);
 }
 
-/// Copies the arguments, as a launch does, and hands the kernel to the stream.
+/// Copies the arguments, as a launch does, and puts the kernel into the stream.
 void execute(const Kernel& kernel, const cudaLaunchConfig_t& launch, void** arguments) {
   const PtxKernel& code = *kernel.code;
   const std::size_t size = code.parameters.empty() ? 0 : code.parameters.back().offset + code.parameters.back().bytes;
@@ -75,8 +75,8 @@ void execute(const Kernel& kernel, const cudaLaunchConfig_t& launch, void** argu
   });
 }
 
-/// Blocks that a multiprocessor holds at once: by threads, by registers (which warps get in pieces of 256) and by
-/// shared memory.
+/// Number of blocks that fit a multiprocessor: limited by threads, by registers (allocated per warp in units of 256)
+/// and by shared memory.
 int resident_blocks(const Kernel& kernel, int threads, std::size_t dynamic_shared) {
   const DeviceProfile& device = *settings().device;
   const int warps = (threads + 31) / 32;
@@ -94,7 +94,7 @@ cudaError_t launch_kernel(const cudaLaunchConfig_t& launch, const void* function
   if (kernel == nullptr) return returned(cudaErrorInvalidDeviceFunction);
   if (++launches == settings().fail_kernel) {
     make_sticky(cudaErrorIllegalAddress);
-    return cudaSuccess;  // a failure shows later
+    return cudaSuccess;  // a later call returns the failure
   }
   if (kernel->image.empty()) return refuse(*kernel, launch, cudaErrorNoKernelImageForDevice, "no image");
   note_loading(*kernel, launch.stream);
@@ -116,10 +116,10 @@ using namespace gradamp::stand_in;
 
 extern "C" {
 
-// ---- What nvcc's code calls before and after main; declared in no public header ----
+// ---- Calls of nvcc's code before and after main; no public header declares them ----
 
 void** __cudaRegisterFatBinary(void* wrapper) {
-  return reinterpret_cast<void**>(new Module(read_fat_binary(wrapper)));  // until the process ends
+  return reinterpret_cast<void**>(new Module(read_fat_binary(wrapper)));  // lives until the process ends
 }
 void __cudaRegisterFatBinaryEnd(void**) {}
 void __cudaUnregisterFatBinary(void**) { begin_unloading(); }
@@ -129,7 +129,7 @@ void __cudaRegisterFunction(void** module, const char* function, char*, const ch
 }
 void __cudaRegisterVar(void**, char*, char*, const char*, int, std::size_t, int, int) {}
 
-// ---- Launches by <<<>>>: a configuration is pushed, and popped by the function that nvcc wrote for the kernel ----
+// ---- Launches by <<<>>>: the caller pushes a configuration, and nvcc's function for the kernel pops it ----
 
 thread_local std::vector<cudaLaunchConfig_t> pushed_configurations;
 

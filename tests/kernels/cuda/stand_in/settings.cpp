@@ -8,7 +8,7 @@
 namespace gradamp::stand_in {
 namespace {
 
-constexpr std::size_t kDefaultMemory = std::size_t{12} << 30;  // less than any profile's: this machine has to hold it
+constexpr std::size_t kDefaultMemory = std::size_t{12} << 30;  // less than any profile has, since it is the host's
 
 std::string text(const char* name, const char* otherwise = "") {
   const char* value = std::getenv(name);

@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Runs the project's programs on the stand-in for CUDA's runtime.
 
-Usage: stand_in_test.py BUILD_FOLDER [--long] [--update] [CLASS[.TEST]...]. --long runs the cases that are left out
-otherwise, --update writes the golden files (golden/) anew: they detect changes, what is right is judged by the
-stand-in's rules.
+Usage: stand_in_test.py BUILD_FOLDER [--long] [--update] [CLASS[.TEST]...]. --long also runs the long cases. --update
+writes the golden files (golden/) anew; they only detect changes, and the stand-in's rules judge what is right.
 """
 import json
 import os
@@ -30,7 +29,7 @@ is_update = False
 
 def run(program, *arguments, settings=None, limit=300, cache=None):
     """Runs a program of the stand-in's folder; `settings` are those of settings.h, without STAND_IN_. `cache`: the
-    user's cache folder, in place of one that all runs share."""
+    user's cache folder; by default all runs share one."""
     environment = os.environ | {f"STAND_IN_{name}": str(value) for name, value in (settings or {}).items()}
     environment |= {"NO_COLOR": "1", "XDG_CACHE_HOME": str(cache or build / "stand_in" / "cache")}
     return subprocess.run([build / "stand_in" / program, *map(str, arguments)], capture_output=True, text=True,
@@ -38,7 +37,7 @@ def run(program, *arguments, settings=None, limit=300, cache=None):
 
 
 def read_log(path):
-    """The lines of a log as lists of fields, by their kind."""
+    """The lines of a log, by kind, as lists of fields."""
     lines = {"call": [], "launch": [], "violation": []}
     for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines():
         kind, *fields = line.split("\t")
@@ -88,7 +87,7 @@ class StandInTest(unittest.TestCase):
         return result
 
     def failed_with(self, result, *texts):
-        """Exit code 1 and a message with all the texts, not a crash."""
+        """Exit code 1 and a message with all the texts; not a crash."""
         self.assertEqual(result.returncode, 1, f"{result.args}\n{result.stdout}\n{result.stderr}")
         for text in texts:
             self.assertIn(text, result.stderr)
@@ -103,7 +102,7 @@ class StandInTest(unittest.TestCase):
 
 # ---- The same bits as the emulated device ----
 
-# Plain, analyzed and amplified epochs; the others add what is in their name.
+# Plain, analyzed and amplified epochs; the other cases add what their names say.
 PHASES = ("--strategy", "1:0.05, 3:0.05:2")
 STRATEGIES = {
     "measured": (*PHASES, "--threshold", "0.7"),
@@ -155,7 +154,7 @@ class SameBits(StandInTest):
 
     def test_one_flipped_instruction_is_noticed(self):
         training = Training(self.folder, options=("--epochs", "1"))
-        self.succeeded(training.run("checked", settings=self.CODE))  # so that the self-check does not find it first
+        self.succeeded(training.run("checked", settings=self.CODE))  # caches the self-check, which would find it
         self.succeeded(training.run("planted", settings={"CODE": "planted,uncontracted"}))
         self.succeeded(training.run("emulated", device="emulated"))
         self.assertNotEqual(self.differences(training.checkpoint("planted"), training.checkpoint("emulated")), [])
@@ -165,7 +164,7 @@ class SameBits(StandInTest):
 
 class Shipped(StandInTest):
     def test_trains_at_once_and_deferred(self):
-        """The same bits whether work runs at once or only when the program waits for it; nothing that CUDA forbids."""
+        """The same bits whether work runs at once or only at waits, and nothing that CUDA forbids."""
         training = Training(self.folder, precision="bf16", options=PHASES)
         for name, settings in {"at-once": {}, "deferred": {"DEFERRED": 1}}.items():
             log = self.folder / f"{name}.log"
@@ -215,7 +214,7 @@ class SelfCheck(StandInTest):
 
 
     def test_a_kernel_that_fails_stops_the_run_in_every_precision(self):
-        """Nothing that comes after it was checked."""
+        """Because the later parts have not been checked."""
         for precision in PRECISIONS:
             training = Training(self.folder, precision=precision, options=("--epochs", "1"))
             result = training.run(precision, settings={"FAIL_KERNEL": 1}, cache=self.folder / "cache")
@@ -229,7 +228,7 @@ def short_name(kernel):
 
 
 def step_launches(network, precision, device, folder, extra=()):
-    """The captured launches of a training step at batch 128, in order, without executing them."""
+    """The captured launches of a training step at batch 128, in order; they are not executed."""
     log = folder / "log"
     result = run("bench/training_step", "--device", "cuda", "--network", network, "--precision", precision,
                  "--batch-size", 128, "--steps", 1, "--warmup", 2, *extra,
@@ -241,10 +240,10 @@ def step_launches(network, precision, device, folder, extra=()):
 
 
 class Launches(StandInTest):
-    """What one step launches: the same on every device. Resources are those of the image that the device takes."""
+    """The launches of one step: the same on every device. Resources are those of the image that the device uses."""
 
     def launch_list(self, launches):
-        """Each different launch once, with how often it occurs, in order of its first occurrence."""
+        """Each different launch once with its number of occurrences, in order of the first occurrence."""
         counts = {}
         for kernel, grid, threads, dynamic, static, *_ in launches:
             line = f"{short_name(kernel)} grid {grid} threads {threads} shared {dynamic} + {static}"
@@ -269,7 +268,7 @@ class Launches(StandInTest):
                 self.assertEqual(golden.read_text(encoding="utf-8"), text)
 
     def test_resources(self):
-        """Registers per image as ptxas chose them, by the compiler's own report beside the objects."""
+        """Registers per image are those of ptxas's report beside the objects."""
         reported = {}
         for file in (build / "kernels" / "cuda").rglob("*.resources"):
             entry = None
@@ -328,13 +327,13 @@ class Devices(StandInTest):
 # ---- Failures ----
 
 class Failures(StandInTest):
-    """Each call, allocation and kernel that fails once: exit code 1, a message, and the checkpoint is whole; or the
-    failure does no harm, and the bits are those of the undisturbed run."""
+    """Each call, allocation and kernel fails once. Either the program ends with exit code 1, a message and a valid
+    checkpoint, or the failure does no harm and the bits are those of the undisturbed run."""
 
     def setUp(self):
         super().setUp()
         self.training = Training(self.folder, images=8, test_images=4, batch=4, options=("--epochs", "2"))
-        # The success of the self-check is remembered: no other run makes its calls.
+        # The self-check's success is cached, so that no other run makes its calls.
         self.succeeded(Training(self.folder, images=4, test_images=4, batch=4, options=("--epochs", "1")).run("checked"))
         log = self.folder / "log"
         self.succeeded(self.training.run("undisturbed", settings={"LOG": log}))
@@ -357,7 +356,7 @@ class Failures(StandInTest):
         return 1
 
     def positions(self, name):
-        """Where in the sequence of calls the call is made to fail."""
+        """The positions in the sequence of calls at which the call is made to fail."""
         all_of_them = [index + 1 for index, call in enumerate(self.calls) if call == name]
         if is_long:
             return all_of_them[::max(1, len(all_of_them) // 5)]
@@ -365,7 +364,7 @@ class Failures(StandInTest):
 
     def test_calls(self):
         failed = 0
-        # A graph that is not destroyed still names the memory that is freed next, for which the emulator ends the program.
+        # A graph that is not destroyed still uses the memory that is freed next; the emulator then ends the program.
         for name in sorted(set(self.calls) - {"cudaGraphExecDestroy"}):
             for position in self.positions(name):
                 with self.subTest(call=name, position=position):
@@ -384,7 +383,7 @@ class Failures(StandInTest):
         self.failed_with(result, "memory")
 
     def test_kernels(self):
-        """The error shows at a later call, and the message says so."""
+        """A later call returns the error, and the message says so."""
         launches = self.calls.count("cudaLaunchKernelExC")
         for position in (1, launches // 2, launches):
             with self.subTest(position=position):

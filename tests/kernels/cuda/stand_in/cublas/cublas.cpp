@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A stand-in for cuBLAS, as a shared library that takes its place: it checks how it is called, and has the program
-// that loaded it compute the product (blas_product.cpp).
+// A stand-in for cuBLAS, a shared library that replaces it: it checks the calls' arguments, and the program that loaded
+// it computes the product (blas_product.cpp).
 #include <cublas_v2.h>
 #include <dlfcn.h>
 
@@ -14,7 +14,7 @@ struct cublasContext {
 
 namespace {
 
-/// A function of the program; it exports them for this.
+/// A function of the program, which exports it for this purpose.
 template <typename Function>
 Function* of_program(const char* name) {
   return reinterpret_cast<Function*>(dlsym(RTLD_DEFAULT, name));
@@ -40,7 +40,7 @@ cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
   return CUBLAS_STATUS_SUCCESS;
 }
 
-/// Takes the workspace back to the library's own (cuBLAS manual, cublasSetStream).
+/// Resets the workspace to the library's own (cuBLAS manual, cublasSetStream).
 cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {
   if (!is_alive(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;
   handle->stream = stream;
@@ -56,8 +56,8 @@ cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void* workspace, std
   return CUBLAS_STATUS_SUCCESS;
 }
 
-/// alpha = 1, beta = 0 and dense matrices alone: what the engine asks for. Inside a capture the library's own workspace
-/// would be allocated there.
+/// Supports only the engine's use: alpha = 1, beta = 0 and dense matrices. Fails inside a capture without a workspace,
+/// since the library would allocate its own there.
 cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t a_operation, cublasOperation_t b_operation,
                               int m, int n, int k, const float* alpha, const float* a, int lda, const float* b, int ldb,
                               const float* beta, float* c, int ldc) {
@@ -76,7 +76,7 @@ cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t a_operati
   return CUBLAS_STATUS_SUCCESS;
 }
 
-/// The ceiling of a benchmark, which the stand-in does not compute.
+/// A benchmark's ceiling, which the stand-in does not compute.
 cublasStatus_t cublasGemmEx(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int, const void*,
                             const void*, cudaDataType, int, const void*, cudaDataType, int, const void*, void*,
                             cudaDataType, int, cublasComputeType_t, cublasGemmAlgo_t) {

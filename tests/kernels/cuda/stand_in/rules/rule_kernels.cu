@@ -17,7 +17,7 @@ __global__ void __launch_bounds__(128) bounded_kernel(float* out) { *out = 1.0f;
 
 constexpr int kLiveValues = 96;
 
-/// The values are all live at the barrier.
+/// All values are live at the barrier.
 __global__ void register_kernel(float* out) {
   float values[kLiveValues];
 #pragma unroll

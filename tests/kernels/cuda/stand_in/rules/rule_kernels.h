@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Kernels for rules_test.cpp, and their launches without the engine's care for CUDA's rules.
+// Kernels for rules_test.cpp, with launches that bypass the engine's checks.
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Calls that break CUDA's rules, each on purpose. The stand-in must find them; those of class GpuRules hold on a GPU,
-// too, where the same program runs.
+// Calls that break CUDA's rules on purpose. The stand-in must detect them. Those of class GpuRules hold on a GPU too,
+// where the same program runs.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,7 +29,7 @@ class GpuRules : public ::testing::Test {
   float* out_ = nullptr;
 };
 
-/// The limit without asking counts static memory, too.
+/// The default limit includes static memory.
 TEST_F(GpuRules, StaticAndDynamicSharedMemoryCountTogether) {
   const std::size_t dynamic = 48 << 10;
   EXPECT_EQ(launch(RuleKernel::kStaticShared, 1, 128, dynamic - 512, out_), cudaSuccess);
@@ -90,7 +90,7 @@ class GpuCaptures : public GpuRules {
     cudaStreamDestroy(stream_);
     GpuRules::TearDown();
   }
-  /// Ends the capture, which a forbidden call must have spoiled.
+  /// Ends the capture, which a forbidden call must have invalidated.
   void expect_spoiled() {
     EXPECT_EQ(cudaStreamEndCapture(stream_, &graph_), cudaErrorStreamCaptureInvalidated);
     EXPECT_EQ(graph_, nullptr);
@@ -110,7 +110,7 @@ TEST_F(GpuCaptures, MayNotCopyFromPageableMemory) {
   expect_spoiled();
 }
 
-/// What a GPU does here is in no manual: the stand-in is strict.
+/// No manual documents a GPU's behavior here: the stand-in is strict.
 class StandInRules : public GpuCaptures {};
 
 TEST_F(StandInRules, ACaptureMayNotFree) {
@@ -151,7 +151,7 @@ TEST_F(StandInRules, AChildProcessCannotUseTheDevice) {
   EXPECT_EQ(status, 0);
 }
 
-/// Comes last: nothing works after it.
+/// The last test, since nothing works after it.
 TEST_F(StandInRules, ZAKernelThatFailsLosesTheDevice) {
   ASSERT_EQ(cudaStreamEndCapture(stream_, &graph_), cudaSuccess);
   float* other = nullptr;
@@ -159,7 +159,7 @@ TEST_F(StandInRules, ZAKernelThatFailsLosesTheDevice) {
   ASSERT_EQ(cudaFree(other), cudaSuccess);
   const auto use_after_free = [&] {
     const cudaError_t launched = launch(RuleKernel::kStore, 1, 1, 0, other, stream_);
-    const cudaError_t waited = cudaStreamSynchronize(stream_);  // where work is deferred until then
+    const cudaError_t waited = cudaStreamSynchronize(stream_);  // deferred work fails here
     return launched != cudaSuccess || waited != cudaSuccess;
   };
   EXPECT_THROW(use_after_free(), std::exception);
@@ -168,7 +168,7 @@ TEST_F(StandInRules, ZAKernelThatFailsLosesTheDevice) {
   EXPECT_NE(cudaGetLastError(), cudaSuccess) << "a kernel's failure is not forgotten";
 }
 
-/// Destroyed after the device code was unloaded, because it was made before anything else.
+/// Constructed before everything else, and so destroyed after the device code was unloaded.
 struct LastCaller {
   ~LastCaller() {
     int device = 0;

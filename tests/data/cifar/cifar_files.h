@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Tiny CIFAR files for tests, made from a formula and not by the code under test.
+// Tiny CIFAR files for tests, made by a formula and not by the code under test.
 #pragma once
 
 #include <cstdint>
@@ -14,13 +14,13 @@
 
 namespace gradamp {
 
-/// File names and contents.
+/// Contents by file name.
 using Files = std::map<std::string, std::string>;
 
-constexpr int kTinyTrain = 3;  // records of one training file
+constexpr int kTinyTrain = 3;  // records per training file
 constexpr int kTinyTest = 2;
 
-/// The level of a pixel of record `record` of the `file`-th file (the test file being number 6).
+/// The level of a pixel of record `record` of file `file` (the test file is number 6).
 inline int tiny_level(int file, int record, int channel, int y, int x) {
   return (file * 37 + record * 91 + channel * 59 + y * 32 + x * 5) % 256;
 }
@@ -73,7 +73,7 @@ inline Files tiny_cifar100_binary() {
 }
 
 /// Writes pickles, instruction by instruction, as Python 2's cPickle and numpy did for the official files (protocol 2),
-/// or as Python 3 and numpy 2 do under the same protocol.
+/// or as Python 3 and numpy 2 do with the same protocol.
 class PickleWriter {
  public:
   explicit PickleWriter(bool python3) : python3_(python3), out_("\x80\x02}q\x01(") {}
@@ -146,7 +146,7 @@ class PickleWriter {
     }
     out_ += "tb";
   }
-  /// Instructions as they are.
+  /// Appends instructions unchanged.
   void raw(const std::string& bytes) { out_ += bytes; }
   std::string finish() const { return out_ + "u."; }
 
@@ -160,7 +160,7 @@ class PickleWriter {
     ++memo_;
     out_ += memo_ < 256 ? 'q' + little_endian(memo_, 1) : 'r' + little_endian(memo_, 4);
   }
-  /// Bytes as Python 3 writes them under protocol 2: _codecs.encode(text, 'latin1').
+  /// Bytes as Python 3 writes them with protocol 2: _codecs.encode(text, 'latin1').
   void latin1(const std::string& bytes) {
     out_ += "c_codecs\nencode\n";
     memo();
@@ -262,7 +262,7 @@ inline void write_files(const std::filesystem::path& folder, const Files& files)
   for (const auto& [name, content] : files) write_text(folder / name, content);
 }
 
-/// The files as a .tar.gz archive, in a folder of it.
+/// A .tar.gz archive of a folder with the files.
 inline std::string archive_of_files(const std::string& folder, const Files& files) {
   std::vector<TarEntry> entries{{folder + "/", "", '5', ""}};
   for (const auto& [name, content] : files) entries.push_back({folder + "/" + name, content, '0', ""});

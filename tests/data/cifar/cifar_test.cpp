@@ -27,7 +27,7 @@ constexpr CifarLayout kTiny{kTinyTrain, kTinyTest};
 Cifar10Options tiny10(bool allow_partial = false) { return {allow_partial, kTiny}; }
 Cifar100Options tiny100(bool coarse = false, bool allow_partial = false) { return {coarse, allow_partial, kTiny}; }
 
-/// Images [begin, begin + records) of a dataset are those of the file: interleaved, with its labels.
+/// Expects images [begin, begin + records) of a dataset to be the file's: interleaved, with its labels.
 void expect_file(const Dataset& dataset, std::int64_t begin, int file, int records,
                  const std::function<int(int)>& label) {
   for (int i = 0; i < records; ++i) {
@@ -80,7 +80,7 @@ void expect_tiny100(const fs::path& path) {
 
 class CifarTest : public testing::Test {
  protected:
-  /// The folder of CIFAR-10's tiny binary version, and of CIFAR-100's, after a change.
+  /// The folder of CIFAR-10's tiny binary version, and of CIFAR-100's, modified by `change`.
   fs::path binary10(const std::function<void(Files&)>& change = {}) {
     return save("cifar-10-batches-bin", tiny_cifar10_binary(), change);
   }
@@ -248,7 +248,7 @@ TEST_F(CifarTest, RefusesPythonFilesThatAreNotWhole) {
   ASSERT_EQ(bad[labels], 'K');
   bad[labels + 1] = 77;
   EXPECT_THAT(message(bad), HasSubstr("record 0 has the label 77"));
-  expect_tiny10(with(tiny_batch_pickle(false, 2, kTinyTrain, false, true)));  // columns first, but whole
+  expect_tiny10(with(tiny_batch_pickle(false, 2, kTinyTrain, false, true)));  // column-major, but complete
 }
 
 TEST_F(CifarTest, NamesAPathWithoutCifar) {

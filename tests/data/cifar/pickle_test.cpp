@@ -25,7 +25,7 @@ const PickledArray& array_at(const PickledDict& dict, const std::string& key) {
   return *std::get<std::shared_ptr<const PickledArray>>(dict.at(key));
 }
 
-// {'a': 1, 'b': 'x', 'c': [], 'd': None, 'e': -5}, as Python 3 prints pickle.dumps(..., 2) and (..., 4).
+// {'a': 1, 'b': 'x', 'c': [], 'd': None, 'e': -5}, from Python 3's pickle.dumps(..., 2) and (..., 4).
 TEST(Pickle, ReadsWhatPythonWrote) {
   const std::string protocol2 =
       "\x80\x02}q\0(X\1\0\0\0aq\1K\1X\1\0\0\0bq\2X\1\0\0\0xq\3X\1\0\0\0cq\4]"
@@ -105,7 +105,7 @@ TEST(Pickle, RefusesAFileCutShortOrChangedAnywhere) {
       EXPECT_THAT(test::error_of([&] { read(whole.substr(0, size)); }), HasSubstr("cut short")) << size;
     }
     EXPECT_THAT(test::error_of([&] { read(whole + "x"); }), HasSubstr("after its end"));
-    // Any other byte anywhere gives a message or a dictionary, nothing worse.
+    // Any other byte at any position gives a message or a dictionary, and no crash.
     for (std::size_t at = 0; at < whole.size(); ++at) {
       for (int other = 0; other < 256; other += 5) {
         std::string changed = whole;

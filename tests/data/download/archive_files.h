@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Builds tar and gzip files by hand, so that tests of what reads them rest on the formats and can also hold what no
-// archive should.
+// Builds tar and gzip files by hand, so that tests of their readers depend only on the formats and can also contain
+// entries that no archive should have.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@
 
 namespace gradamp {
 
-using std::string_literals::operator""s;  // texts with zero bytes
+using std::string_literals::operator""s;  // for texts with zero bytes
 
 /// One entry of a tar archive; type '0' is a file, '5' a folder, '1' and '2' hard and symbolic links.
 struct TarEntry {
@@ -81,7 +81,7 @@ inline std::string make_gzip(const std::string& content) {
   return gzip + little_endian(~crc, 4) + little_endian(static_cast<std::uint32_t>(content.size()), 4);
 }
 
-/// Writes a file, making the folders above it.
+/// Writes a file and creates its parent folders.
 inline void write_text(const std::filesystem::path& path, const std::string& text) {
   std::filesystem::create_directories(path.parent_path());
   put_text(path, text);

@@ -64,7 +64,7 @@ TEST_F(DownloadTest, GetsAFile) {
 
 TEST_F(DownloadTest, GoesOnWhereAConnectionBroke) {
   HttpServer server(kContent, [](int request) { return request < 3 ? Reply{200, false, 70000} : Reply{}; });
-  options_.attempts = 2;  // in a row without anything new; each brings something here
+  options_.attempts = 2;  // in a row without new bytes; each attempt has new ones here
   std::int64_t last_total = 0;
   options_.progress = [&](std::int64_t, std::int64_t total) { last_total = total; };
   download(server.url(), part_, options_);
@@ -114,7 +114,7 @@ TEST_F(DownloadTest, ReportsTheStatusAtOnce) {
     HttpServer server(kContent, [&](int) { return Reply{status, false, {}}; });
     EXPECT_THAT(failure(server.url()), AllOf(HasSubstr(server.url()), HasSubstr(std::to_string(status))));
     EXPECT_EQ(server.requests().size(), 1u);
-    EXPECT_EQ(scratch_.names(), Names{});  // no page of theirs is taken for the file
+    EXPECT_EQ(scratch_.names(), Names{});  // an error page does not become the file
   }
   put_text(part_, "12345");
   HttpServer server(kContent, [](int) { return Reply{404, false, {}}; });
@@ -180,7 +180,7 @@ class FetchTest : public testing::Test {
     md5.add(bytes.data(), bytes.size());
     return md5.finish();
   }
-  /// Options that fetch `archive` from the server.
+  /// Options to fetch `archive` from the server.
   FetchOptions options(const HttpServer& server, const std::string& archive) const {
     FetchOptions options;
     options.url = server.url("/cifar.tar.gz");
@@ -220,8 +220,8 @@ TEST_F(FetchTest, DownloadsChecksAndUnpacksAllFourArchives) {
     EXPECT_EQ(folder, scratch_ / "data" / one.folder);
     for (const auto& [name, content] : one.files) EXPECT_TRUE(text_of(folder / name) == content) << name;
     expected.insert(one.folder);
-    EXPECT_EQ(left(), expected);  // the archive and the temporary folder are gone
-    fetch_cifar(fetch);           // it is there: nothing is asked for
+    EXPECT_EQ(left(), expected);  // the archive and the temporary folder were removed
+    fetch_cifar(fetch);           // it exists: no request
     EXPECT_EQ(server.requests().size(), 1u);
   }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// An HTTP server on 127.0.0.1 for tests: serves one content under every path, and misbehaves as told.
+// An HTTP server on 127.0.0.1 for tests: serves one content under every path, with the faults that a test requests.
 #pragma once
 
 #include <arpa/inet.h>
@@ -25,16 +25,16 @@
 
 namespace gradamp {
 
-/// What the server does with a request.
+/// The server's reaction to a request.
 struct Reply {
-  int status = 200;                        // 200 serves the content, with 206 where a range is asked for
-  bool ignore_range = false;               // serves from the beginning, whatever was asked for
-  std::optional<std::size_t> break_after;  // closes the connection after so many bytes of the body
+  int status = 200;                        // 200 serves the content, or 206 if a range is requested
+  bool ignore_range = false;               // serves from the beginning, whatever the request
+  std::optional<std::size_t> break_after;  // closes the connection after this many bytes of the body
 };
 
 class HttpServer {
  public:
-  /// `behave` is given the number of the request, from 0.
+  /// `behave` gets the index of the request, from 0.
   HttpServer(std::string content, std::function<Reply(int)> behave)
       : content_(std::move(content)), behave_(std::move(behave)) {
     listener_ = ::socket(AF_INET, SOCK_STREAM, 0);
@@ -58,7 +58,7 @@ class HttpServer {
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
-  /// From here on connections are refused.
+  /// From now on connections are refused.
   void stop() {
     if (!thread_.joinable()) return;
     if (::write(wake_[1], "x", 1) != 1) std::abort();
@@ -68,7 +68,7 @@ class HttpServer {
 
   std::string url(const std::string& path = "/file") const { return fmt::format("http://127.0.0.1:{}{}", port_, path); }
 
-  /// The first byte that each request asked for; 0 also where none was named.
+  /// The first byte of each request's range; 0 if it had none.
   std::vector<std::size_t> requests() const {
     const std::lock_guard lock(mutex_);
     return requests_;
@@ -82,7 +82,7 @@ class HttpServer {
       if (waiting[1].revents != 0) return;
       const int connection = ::accept(listener_, nullptr, nullptr);
       if (connection < 0) continue;
-      const timeval limit{20, 0};  // no test waits for a client that says nothing
+      const timeval limit{20, 0};  // no test waits for a silent client
       ::setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
       ::setsockopt(connection, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
       answer(connection);

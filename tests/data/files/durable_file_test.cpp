@@ -25,7 +25,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Names = std::set<std::string>;
 
-// In three parts, the middle one empty, so that a fault also falls between two.
+// Writes three parts, the middle one empty, so that a fault can also occur between two.
 void save(const std::filesystem::path& path, std::string_view text, Keep keep,
           FileSystem& file_system = real_file_system()) {
   const auto bytes = std::as_bytes(std::span(text));
@@ -79,8 +79,8 @@ TEST(WriteDurably, SyncsTheFileBeforeTheRenameAndTheFolderAfterIt) {
                           "rename model.tmp model", "open " + name, "fsync " + name, "close " + name));
 }
 
-// After a kill between keeping the previous file and replacing it, both names mean one file, and rename(2) between two
-// names of one file does nothing and leaves both.
+// After a kill between the link to the previous file and the replacement, both names are one file; rename(2) between
+// two names of one file does nothing and leaves both.
 TEST(WriteDurably, GoesOnWherePreviousAndPathAreOneFile) {
   const ScratchFolder folder;
   save(folder / "model", "old", Keep::kNothing);
@@ -116,7 +116,7 @@ struct Case {
   bool links;
 };
 
-// Saves "new-text" over "old-text" with one fault, and looks at what is left. Returns how it ended.
+// Saves "new-text" over "old-text" with one fault, and checks the files that are left. Returns the outcome.
 Outcome::Kind check_save_with(Fault fault, int at, const Case& test) {
   const ScratchFolder folder;
   const auto path = folder / "model";
@@ -127,7 +127,7 @@ Outcome::Kind check_save_with(Fault fault, int at, const Case& test) {
     save(path, "new-text", test.keep, file_system);
   });
 
-  // What can be loaded is the old file or the new one, whole.
+  // What can be loaded is the old or the new file, complete.
   const std::string current = text_of(path), previous = text_of(previous_of(path));
   if (current == "(missing)") {
     EXPECT_TRUE(!test.links && test.keep == Keep::kPrevious) << "only where there are no links can it be away";
@@ -160,7 +160,7 @@ Outcome::Kind check_save_with(Fault fault, int at, const Case& test) {
     }
   }
 
-  // And the next save works, and tidies up.
+  // The next save works and removes leftovers.
   if (current != "(missing)") {
     FailingFileSystem sound;
     save(path, "newest", Keep::kPrevious, sound);
@@ -215,7 +215,7 @@ TEST(AppendLine, CutsOffATornLastLine) {
   EXPECT_EQ(after("one\ntwo\nthr"), "one\ntwo\nnew\n");
   EXPECT_EQ(after("on"), "new\n");
   EXPECT_EQ(after("\n"), "\nnew\n");
-  // Longer than the blocks in which the newline is looked for, and with it at their edges.
+  // Longer than the blocks in which the newline is searched, and with the newline at the blocks' edges.
   for (std::size_t torn : {4094, 4095, 4096, 4097, 8192, 10000}) {
     EXPECT_EQ(after("one\n" + std::string(torn, 'x')), "one\nnew\n") << torn;
     EXPECT_EQ(after(std::string(torn, 'x')), "new\n") << torn;

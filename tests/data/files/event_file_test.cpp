@@ -34,8 +34,8 @@ using Names = std::set<std::string>;
 
 const std::vector<Scalar> kScalars = {{"a/b", 0.5}, {"c", -std::numeric_limits<double>::infinity()}};
 
-// What create() at 1.5 s and append() of kScalars at step 300 and -2 s write, by the format's description. The four
-// checksums are those of TensorBoard's masked_crc32c().
+// The records of create() at 1.5 s and of append() of kScalars at step 300 and -2 s, by the format's description. The
+// four checksums are those of TensorBoard's masked_crc32c().
 const std::string kFirstRecord =
     "\x18\0\0\0\0\0\0\0"        // 24 bytes of data
     "\xa3\x7f\x4b\x22"          // the checksum of these 8 bytes
@@ -65,7 +65,7 @@ void append(const std::filesystem::path& path, std::int64_t step, FileSystem& fi
   EventFile::append(path, step, -2, kScalars, file_system);
 }
 
-// The record that append() writes for `step`. Tests that compare files use it; AppendsOneRecord spells one out.
+// The record that append() writes for `step`. Tests that compare files use it; AppendsOneRecord has one byte by byte.
 std::string record_of(std::int64_t step) {
   const ScratchFolder folder;
   FailingFileSystem sound;
@@ -104,7 +104,7 @@ TEST(EventFile, AppendsOneRecordInOneWriteAndSyncsIt) {
                                           "write events", "fsync events", "close events"));
 }
 
-// Steps at the edges of a varint's length, and values at those of float32: the last 8 bytes are value and checksum.
+// Steps at the limits of a varint's lengths, and values at those of float32: the last 8 bytes are value and checksum.
 TEST(EventFile, StepsAndValuesAtTheEdges) {
   const auto step_bytes = [](std::int64_t step) {
     const std::string record = record_of(step);
@@ -135,11 +135,11 @@ TEST(EventFile, CutsOffATornLastRecord) {
   const std::string before = kFirstRecord + record_of(1), last = record_of(300), later = record_of(4);
   for (std::size_t length = 0; length < last.size(); ++length) {
     const std::string torn = last.substr(0, length);
-    // As a kill leaves it, and as a power failure may: the length is on the disk, the last bytes are not.
+    // As a kill leaves it, and as a power failure can: the length is on the disk, the last bytes are not.
     for (const std::string& tail : {torn, torn + std::string(last.size() - length, '\0')}) {
       const bool lost_in_header = tail.size() > length && length > 0 && length < 12;
       const bool lost_checksum_only = tail.size() > length && length + 4 > last.size();
-      if (lost_in_header || lost_checksum_only) continue;  // no different from damage
+      if (lost_in_header || lost_checksum_only) continue;  // not distinguishable from damage
       FailingFileSystem sound;
       put_text(path, before + tail);
       append(path, 4, sound);
@@ -185,7 +185,7 @@ TEST(EventFile, AFlippedByteInTheMiddleIsAnError) {
     bad[at] ^= 0x10;
     FailingFileSystem sound;
     const std::string place = fmt::format("record at byte {} ", at < kFirstRecord.size() ? 0 : kFirstRecord.size());
-    for (const std::string& tail : {""s, std::string(20, '\0')}) {  // sound, and torn besides
+    for (const std::string& tail : {""s, std::string(20, '\0')}) {  // without and with a torn record
       put_text(path, bad + tail);
       for (const std::string& error :
            {error_of([&] { append(path, 4, sound); }), error_of([&] { EventFile::trim(path, 1, sound); })}) {
@@ -197,7 +197,7 @@ TEST(EventFile, AFlippedByteInTheMiddleIsAnError) {
   }
 }
 
-// Also the last record, whole but for one byte, is damaged and not torn.
+// The last record, whole except for one byte, is also damaged and not torn.
 TEST(EventFile, AFlippedByteAtTheEndIsAnErrorToo) {
   const ScratchFolder folder;
   const std::string last = record_of(300);
@@ -229,7 +229,7 @@ TEST(EventFile, RefusesWhatIsNoEventFile) {
 }
 
 // Runs `action` on a file of `before` once for every call and fault. `check_what_is_left` gets the outcome and the
-// text.
+// remaining text.
 int for_every_fault(const std::filesystem::path& path, const std::string& before,
                     const std::function<void(FileSystem&)>& action,
                     const std::function<void(Fault, const Outcome&, const std::string&)>& check_what_is_left) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A file system whose n-th call goes wrong, and a way to run a save on it once for every n.
+// A file system whose n-th call fails, and a function that runs a save on it once.
 #pragma once
 
 #include <sys/wait.h>
@@ -20,15 +20,15 @@
 
 namespace gradamp {
 
-/// What happens at the chosen call. Those that concern only some calls let the others pass.
+/// What happens at the chosen call. Faults that concern only some calls do not affect the others.
 enum class Fault {
   kNone,
-  kNoSpace,         // it fails with ENOSPC
-  kIoError,         // it fails with EIO
-  kBroken,          // it and every later one fail with EIO, so nothing can be tidied up
-  kShortWrite,      // a write takes half of its bytes, the next one fails with ENOSPC
+  kNoSpace,         // the call fails with ENOSPC
+  kIoError,         // the call fails with EIO
+  kBroken,          // this and every later call fail with EIO, so no cleanup is possible
+  kShortWrite,      // a write writes half of its bytes, the next one fails with ENOSPC
   kInterrupted,     // a call that a signal can interrupt fails with EINTR
-  kKilled,          // it throws Killed and is not carried out, nor is any later one
+  kKilled,          // throws Killed; neither this nor any later call is executed
   kKilledMidWrite,  // the same after half of a write
   kExit,            // the process exits instead
   kExitMidWrite,    // the process exits after half of a write
@@ -38,21 +38,21 @@ inline constexpr Fault kAllFaults[] = {Fault::kNoSpace,     Fault::kIoError, Fau
                                        Fault::kShortWrite,  Fault::kKilled,  Fault::kKilledMidWrite,
                                        Fault::kInterrupted, Fault::kExit,    Fault::kExitMidWrite};
 
-/// Not a std::exception, so that no handler of those stops it.
+/// Not a std::exception, so that no handler for those catches it.
 struct Killed {};
 
 class FailingFileSystem : public FileSystem {
  public:
   static constexpr int kExitCode = 86;
 
-  /// `fault` at the call numbered `at`, counted from 1.
+  /// Injects `fault` at call number `at`, counted from 1.
   explicit FailingFileSystem(Fault fault = Fault::kNone, int at = 0) : fault_(fault), at_(at) {}
 
-  /// From now on link() fails with EPERM, as on a file system that has no hard links.
+  /// From now on link() fails with EPERM, as on a file system without hard links.
   void refuse_links() { links_refused_ = true; }
   /// The number of calls so far.
   int calls() const { return calls_; }
-  /// The calls that were carried out, such as "write model.tmp" or "rename model.tmp model".
+  /// The executed calls, such as "write model.tmp" or "rename model.tmp model".
   const std::vector<std::string>& done() const { return done_; }
 
   int open(const std::string& path, int flags) override {
@@ -84,9 +84,9 @@ class FailingFileSystem : public FileSystem {
   int ftruncate(int descriptor, std::int64_t size) override {
     return enter(true) ? note("ftruncate", names_[descriptor], real_.ftruncate(descriptor, size)) : -1;
   }
-  // Only noted: a sync changes nothing that a test can see, and thousands of them take minutes.
+  // Only recorded: a sync has no effect that a test can see, and thousands of them take minutes.
   int fsync(int descriptor) override { return enter(true) ? note("fsync", names_[descriptor], 0) : -1; }
-  // Also a close that fails gives the descriptor back, as on Linux.
+  // A failed close also releases the descriptor, as on Linux.
   int close(int descriptor) override {
     const int result = real_.close(descriptor);
     return enter(true) ? note("close", names_[descriptor], result) : -1;
@@ -123,7 +123,7 @@ class FailingFileSystem : public FileSystem {
 
   bool next_is_chosen() const { return !dead_ && calls_ + 1 == at_; }
 
-  // Counts a call. False, with errno, where it is not to be carried out.
+  // Counts a call. False, with errno, if it must not be executed.
   bool enter(bool can_be_interrupted) {
     if (dead_) return fail_with(EIO) == 0;
     ++calls_;
@@ -147,20 +147,20 @@ class FailingFileSystem : public FileSystem {
   int calls_ = 0;
   bool links_refused_ = false;
   bool dead_ = false;  // Killed was thrown
-  bool full_ = false;  // the disk is, after a short write
+  bool full_ = false;  // the disk is full, after a short write
   std::map<int, std::string> names_;
   std::vector<std::string> done_;
 };
 
-/// How a save ended.
+/// The outcome of a save.
 struct Outcome {
   enum Kind { kSucceeded, kFailed, kKilled };
   Kind kind = kSucceeded;
-  std::string message;            // of the Error, where it failed
-  std::vector<std::string> done;  // the calls carried out, unless the process exited
+  std::string message;            // of the Error, if it failed
+  std::vector<std::string> done;  // the executed calls, unless the process exited
 };
 
-/// Runs `save` on a failing file system. For the faults that exit it runs in a child process.
+/// Runs `save` on a failing file system; in a child process for the faults that exit.
 inline Outcome run_with_fault(Fault fault, int at, const std::function<void(FailingFileSystem&)>& save) {
   FailingFileSystem file_system(fault, at);
   Outcome outcome;
@@ -195,7 +195,7 @@ inline Outcome run_with_fault(Fault fault, int at, const std::function<void(Fail
   return outcome;
 }
 
-/// The number of calls that `save` makes when nothing fails.
+/// The number of calls of `save` if nothing fails.
 inline int count_calls(const std::function<void(FailingFileSystem&)>& save) {
   FailingFileSystem file_system;
   save(file_system);

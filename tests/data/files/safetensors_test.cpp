@@ -41,7 +41,7 @@ std::vector<TensorView> views_of(const std::vector<TensorRecord>& records) {
   return views;
 }
 
-// One tensor of each type, among them a scalar, an empty one, and a name that JSON must escape.
+// One tensor of each type. One is a scalar, one is empty, and one has a name that JSON must escape.
 std::vector<TensorRecord> every_kind() {
   return {record<std::uint8_t>("u", DType::kU8, {3}, {1, 2, 255}),
           record<float>("b", DType::kF32, {2, 3}, {0, 1, 2, 3, 4, 5}),
@@ -65,7 +65,7 @@ void expect_equal(const TensorFile& file, const std::vector<TensorRecord>& expec
   }
 }
 
-// What safetensors.torch.save() of safetensors 0.8.0 made of every_kind() with the metadata {"format": "pt"}.
+// The output of safetensors.torch.save() of safetensors 0.8.0 for every_kind() with the metadata {"format": "pt"}.
 constexpr std::string_view kReferenceTensors =
     R"("n":{"dtype":"I64","shape":[],"data_offsets":[0,8]},"d":{"dtype":"F64","shape":[1],"data_offsets":[8,16]},)"
     R"("b":{"dtype":"F32","shape":[2,3],"data_offsets":[16,40]},"e":{"dtype":"F32","shape":[0,3],"data_offsets":[40,40]},)"
@@ -77,7 +77,7 @@ constexpr char kReferenceData[] =
     "\xff\xff\xff\xff\x02\0\0\0\xc0?\0\xc0\x01\x02\xff";
 const std::string kReferenceBuffer(kReferenceData, sizeof(kReferenceData) - 1);
 
-// A file of this header, padded as it has to be or not at all, and these bytes of tensors.
+// A file with this header, padded as required or not at all, and this tensor data.
 std::string file_of(std::string header, const std::string& data, bool pad = true) {
   while (pad && header.size() % 8 != 0) header += ' ';
   const std::uint64_t length = header.size();
@@ -113,7 +113,7 @@ TEST(Safetensors, NothingAtAllComesBack) {
   EXPECT_TRUE(file.metadata().empty());
 }
 
-// The checksums are of another implementation, and the header's is that of Python's
+// The checksums are from another implementation; the header's is that of Python's
 // json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False) without the entry.
 TEST(Safetensors, SmallFileByteForByte) {
   const ScratchFolder folder;
@@ -317,8 +317,8 @@ TEST(Safetensors, EveryRuleOfTheFormatIsKept) {
 TEST(Safetensors, AcceptsWhatTheFormatAllows) {
   const ScratchFolder folder;
   const auto path = folder / "file";
-  // No padding, an unaligned buffer, spaces between the tokens, a member that we do not know, ranges in no order, and
-  // empty tensors between others.
+  // No padding, an unaligned buffer, spaces between the tokens, an unknown member, unordered ranges, and empty tensors
+  // between others.
   put_text(path, file_of(R"({ "b": {"dtype":"F32", "shape":[1], "data_offsets":[1,5], "later":{}},)"
                          R"("e":{"shape":[2,0],"dtype":"F64","data_offsets":[1,1]},)"
                          R"("a":{"data_offsets":[0,1],"dtype":"U8","shape":[]}})",
@@ -343,7 +343,7 @@ void save_epoch(const std::filesystem::path& path, int epoch, FileSystem& file_s
                     Keep::kPrevious, file_system);
 }
 
-// The epoch that `path` holds, all of it; -1 where it cannot be loaded.
+// The epoch that `path` has, complete; -1 if it cannot be loaded.
 int epoch_at(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return -1;
   const TensorFile file = read_safetensors(path);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// An empty folder for one test, gone with everything in it at the end.
+// An empty folder for one test, which is removed with its contents at the end.
 #pragma once
 
 #include <cstdlib>
@@ -29,7 +29,7 @@ class ScratchFolder {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
-  /// The names of what lies in it.
+  /// The names of its entries.
   std::set<std::string> names() const {
     std::set<std::string> found;
     for (const auto& entry : std::filesystem::directory_iterator(path_)) found.insert(entry.path().filename().string());
@@ -40,7 +40,7 @@ class ScratchFolder {
   std::filesystem::path path_;
 };
 
-/// The file's text; "(missing)" where there is none.
+/// The file's text; "(missing)" if there is none.
 inline std::string text_of(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return "(missing)";
@@ -48,7 +48,7 @@ inline std::string text_of(const std::filesystem::path& path) {
 }
 
 inline void put_text(const std::filesystem::path& path, std::string_view text) {
-  // A new file: to cut off an old one's bytes makes some file systems wait for the disk.
+  // A new file: the truncation of an old one makes some file systems wait for the disk.
   std::filesystem::remove(path);
   std::ofstream file(path, std::ios::binary);
   file.write(text.data(), static_cast<std::streamsize>(text.size()));

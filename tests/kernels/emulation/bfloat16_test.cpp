@@ -15,7 +15,7 @@ namespace {
 float float_of(std::uint32_t bits) { return std::bit_cast<float>(bits); }
 std::uint32_t bits_of(float value) { return std::bit_cast<std::uint32_t>(value); }
 
-// The value of finite bfloat16 bits, from sign, exponent and fraction. Beyond the largest the next would be 2^128.
+// The value of finite bfloat16 bits, from sign, exponent and fraction. One step beyond the largest is 2^128.
 double value_of(std::uint32_t bits) {
   const std::uint32_t exponent = bits >> 7 & 0xFF, fraction = bits & 0x7F;
   const double magnitude =
@@ -23,7 +23,7 @@ double value_of(std::uint32_t bits) {
   return bits >> 15 ? -magnitude : magnitude;
 }
 
-// Of the two bfloat16 around a finite value the nearer; of equally near ones the even.
+// The nearer of the two bfloat16 around a finite value; ties to even.
 std::uint32_t nearest(float value) {
   const std::uint32_t down = bits_of(value) >> 16, up = down + 1;  // towards zero, away from zero
   const double below = std::abs(value - value_of(down)), above = std::abs(value - value_of(up));
@@ -43,7 +43,7 @@ TEST(BFloat16, EveryOneHasItsFloat) {
   }
 }
 
-// Every upper half, with the lower halves at which rounding changes, and their neighbours.
+// Every upper half, with the lower halves at which rounding changes, and their neighbors.
 TEST(BFloat16, RoundsEveryFloatToTheNearest) {
   for (std::uint32_t upper = 0; upper < 0x10000; ++upper) {
     for (const std::uint32_t lower : {0x0000u, 0x0001u, 0x3FFFu, 0x7FFFu, 0x8000u, 0x8001u, 0xC123u, 0xFFFFu}) {
@@ -71,7 +71,7 @@ TEST(BFloat16, PairsKeepTheirOrder) {
   const __nv_bfloat162 pair = __floats2bfloat162_rn(1.5f, -3.0f);
   std::uint32_t word = 0;
   std::memcpy(&word, &pair, sizeof word);
-  EXPECT_EQ(word, 0xC0403FC0u);  // the first in the low half
+  EXPECT_EQ(word, 0xC0403FC0u);  // the first is in the low half
   EXPECT_EQ(__low2float(pair), 1.5f);
   EXPECT_EQ(__high2float(pair), -3.0f);
   const float2 floats = __bfloat1622float2(pair);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the emulator's tests share. Everything here is plain CUDA, so that tests of what CUDA promises can be compiled
-// for a GPU, too.
+// Shared by the emulator's tests. It is plain CUDA, so that tests of CUDA's promises can be compiled for a GPU, too.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +9,7 @@
 
 namespace gradamp::GRADAMP_GPU {
 
-/// Memory of the device of exactly this size.
+/// Device memory of exactly this size.
 template <typename T>
 class DeviceArray {
  public:

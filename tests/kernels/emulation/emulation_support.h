@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// For tests of the emulator itself.
+// Support for tests of the emulator itself.
 #pragma once
 
 #include <string>
@@ -14,7 +14,7 @@
 
 namespace gradamp::emulation {
 
-/// Leaves the configuration as it was.
+/// Restores the configuration when it is destroyed.
 class ConfigScope {
  public:
   ConfigScope() = default;
@@ -31,8 +31,8 @@ class EmulationTest : public ::testing::Test {
   ConfigScope scope_;
 };
 
-/// The message of the Error that `action` throws, "" where it throws none. If that was a kernel's, the device can be
-/// used again.
+/// The message of the Error that `action` throws, "" if it throws none. If a kernel threw it, the device is then made
+/// usable again.
 template <typename Action>
 std::string error_of(Action action) {
   try {
@@ -44,7 +44,7 @@ std::string error_of(Action action) {
   return "";
 }
 
-/// Calls `action` in each order of threads and blocks, shuffled ones twice.
+/// Calls `action` in each order of threads and blocks, in shuffled order twice.
 template <typename Action>
 void in_every_order(Action action) {
   const ConfigScope scope;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Runs a test once for each order in which the emulator can run threads and blocks; on a GPU simply once.
+// Runs a test in each order in which the emulator can run threads and blocks; on a GPU runs it once.
 #pragma once
 
 #include "gradamp/kernels/cuda/cuda.h"

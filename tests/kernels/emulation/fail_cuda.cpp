@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What kernels/cuda/cuda.h leaves to the backend, which these tests do without.
+// The function of kernels/cuda/cuda.h that the backend defines, which these tests do not link.
 #include "gradamp/core/error.h"
 #include "gradamp/kernels/cuda/cuda.h"
 

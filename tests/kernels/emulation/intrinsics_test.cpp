@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// CUDA's words for device code, against what the CUDA C++ Programming Guide says of them. Plain CUDA: what passes under
-// the emulator should pass on a GPU.
+// CUDA's device intrinsics, compared with the CUDA C++ Programming Guide. Plain CUDA: tests that pass under the
+// emulator should pass on a GPU.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -69,13 +69,13 @@ TEST(Barrier, CountsVotes) {
   });
 }
 
-// The lane whose value lane `lane` gets, or itself, in the words of the guide's "Warp Shuffle Functions".
+// The lane whose value lane `lane` gets, or itself, by the rules of the guide's "Warp Shuffle Functions".
 int shuffle_source(ShuffleWord word, int lane, int argument, int width) {
   const int group = lane / width * width, within = lane % width;
   switch (word) {
     case ShuffleWord::kIndex:  // "srcLane modulo width", in the lane's own group
       return group + (argument % width + width) % width;
-    case ShuffleWord::kXor: {  // lanes of earlier groups may be read, those of later ones not
+    case ShuffleWord::kXor: {  // lanes of earlier groups may be read, lanes of later ones not
       const int source = lane ^ argument;
       return source < group + width ? source : lane;
     }
@@ -185,7 +185,7 @@ TEST(Atomics, AddUpOverAllThreads) {
     std::sort(seen.begin(), seen.end());
     EXPECT_EQ(seen, numbers);
 
-    // Every value that was put there was taken out once, but the last; and so was the first.
+    // Each value that was put in was taken out once, except the last; the initial one was taken out too.
     seen = old_exchange.host();
     seen.push_back(result.exchange_unsigned);
     numbers.push_back(1000);
@@ -199,7 +199,7 @@ TEST(Atomics, LastBlockSeesAllOthers) {
     constexpr int kBlocks = 7;
     DeviceArray<int> partial(kBlocks * 64), output(1);
     DeviceArray<unsigned> counter(std::vector<unsigned>{0});
-    for (int repeat = 0; repeat < 2; ++repeat) {  // atomicInc leaves the counter as it was
+    for (int repeat = 0; repeat < 2; ++repeat) {  // atomicInc resets the counter
       run_last_block_sum(kBlocks, partial.data(), counter.data(), output.data());
       EXPECT_EQ(output.host()[0], kBlocks * 64 * (kBlocks * 64 - 1) / 2);
     }

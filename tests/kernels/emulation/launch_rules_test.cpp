@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which launches CUDA refuses, by the numbers of NVIDIA's guide; and that the emulator follows these rules.
+// Which launches CUDA refuses, by the numbers of NVIDIA's guide, and that the emulator follows these rules.
 #include "gradamp/kernels/emulation/launch_rules.h"
 
 #include <gmock/gmock.h>
@@ -59,7 +59,7 @@ TEST(LaunchRulesTest, Registers) {
   EXPECT_EQ(error_for({.registers = 65}, {1, 1024}), emulated::cudaErrorLaunchOutOfResources);
   EXPECT_EQ(error_for({.registers = 255}, {1, 256}), emulated::cudaSuccess);
   EXPECT_EQ(error_for({.registers = 255}, {1, 257}), emulated::cudaErrorLaunchOutOfResources);
-  // A warp's registers come in units of 256: 8 a thread. 28 warps of 73, which counts as 80, are too many.
+  // A warp's registers are allocated in units of 256: 8 per thread. 28 warps of 73, counted as 80, are too many.
   EXPECT_EQ(error_for({.registers = 72}, {1, 28 * 32}), emulated::cudaSuccess);
   EXPECT_EQ(error_for({.registers = 73}, {1, 28 * 32}), emulated::cudaErrorLaunchOutOfResources);
 }
@@ -78,7 +78,7 @@ TEST(LaunchRulesTest, SharedMemoryThatWasAskedFor) {
   const KernelFacts kernel{.static_shared = 512, .allowed_dynamic = 64 * kKiB};
   EXPECT_EQ(error_for(kernel, {1, 32, 64 * kKiB}), emulated::cudaSuccess);
   EXPECT_EQ(error_for(kernel, {1, 32, 64 * kKiB + 1}), emulated::cudaErrorInvalidValue);
-  // What was asked for is the limit, also where it is less than a kernel has without asking.
+  // The requested size is the limit, even if it is smaller than the default limit.
   EXPECT_EQ(error_for({.allowed_dynamic = 16 * kKiB}, {1, 32, 16 * kKiB + 1}), emulated::cudaErrorInvalidValue);
 }
 
@@ -107,7 +107,7 @@ TEST(LaunchRulesTest, ReasonsSayWhatWasAskedAndWhatIsAllowed) {
 
 class EmulatedLaunchTest : public EmulationTest {};
 
-// 512 bytes of static memory. Each instance is a kernel that nobody has launched yet.
+// 512 bytes of static memory. Each instance is a kernel that has not been launched before.
 template <int kInstance>
 __global__ void fresh_kernel(float* output) {
   SHARED(values, float[128]);
@@ -117,7 +117,7 @@ __global__ void fresh_kernel(float* output) {
   output[threadIdx.x] = values[threadIdx.x] + stages[threadIdx.x];
 }
 
-// A launch that asks for nothing before.
+// A launch without a request for dynamic shared memory.
 template <typename... P>
 void launch_unasked(void (*kernel)(P...), const emulated::Launch& shape, P... arguments) {
   launch_kernel(kernel, {shape.grid, shape.block, shape.shared_bytes, {shape.file, shape.line}}, shape.stream,
@@ -135,7 +135,7 @@ TEST_F(EmulatedLaunchTest, StaticAndDynamicSharedMemoryCountTogether) {
   };
   expect_refused();  // found while a block runs
   EXPECT_THAT(refused(48 * kKiB - 512), IsEmpty());
-  expect_refused();  // now the kernel's memory is known before
+  expect_refused();  // now the kernel's static memory is known in advance
   EXPECT_THAT(error_of([&] {
                 launch_unasked(fresh_kernel<0>, {1, 128, 48 * kKiB}, output.data());
               }),
@@ -208,7 +208,7 @@ TEST_F(EmulatedLaunchTest, AttributesOfAKernel) {
 
 TEST_F(EmulatedLaunchTest, LimitsAreTheConfiguredDevices) {
   const emulated::DeviceArray<float> output(std::size_t{128});
-  config().limits.shared_opt_in = 64 << 10;  // as of compute capability 7.5
+  config().limits.shared_opt_in = 64 << 10;  // as for compute capability 7.5
   int bytes = 0;
   EXPECT_EQ(cudaDeviceGetAttribute(&bytes, emulated::cudaDevAttrMaxSharedMemoryPerBlockOptin, 0),
             emulated::cudaSuccess);

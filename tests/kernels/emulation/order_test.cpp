@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// In which order the emulator runs threads and blocks.
+// The order in which the emulator runs threads and blocks.
 #include <algorithm>
 #include <numeric>
 #include <set>
@@ -15,7 +15,7 @@ namespace {
 using emulation::config;
 using emulation::ThreadOrder;
 
-// The number of each thread, and after the barrier once more, in the order in which they came.
+// Records each thread's index, and once more after the barrier, in the order of arrival.
 __global__ void record_threads(int* log, unsigned* count) {
   log[atomicAdd(count, 1u)] = static_cast<int>(threadIdx.x);
   __syncthreads();
@@ -55,7 +55,7 @@ class OrderTest : public emulation::EmulationTest {
   }
 };
 
-// A run of threads goes to the barrier, and the one that comes last goes on first.
+// Threads run to the barrier in order, and the last one to arrive continues first.
 TEST_F(OrderTest, Threads) {
   const std::vector<int> forward = threads(ThreadOrder::kForward), reverse = threads(ThreadOrder::kReverse);
   const std::vector<int> up = ascending(kThreads), down(up.rbegin(), up.rend());

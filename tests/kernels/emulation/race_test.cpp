@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The race checker, on kernels that were instrumented for it. A program of its own: what is instrumented is slow.
+// The race checker, on instrumented kernels. A separate program, since instrumented code is slow.
 #include <functional>
 #include <numeric>
 
@@ -43,7 +43,7 @@ class RaceCheckerTest : public EmulationTest, public ::testing::WithParamInterfa
   DeviceArray<float> input{768}, output{256};
 };
 
-// Whatever the order, and whether or not it comes out right in it.
+// In every order, whether or not the result is right in it.
 TEST_P(RaceCheckerTest, FindsTheRaceInEveryOrder) {
   in_every_order([&] {
     EXPECT_THAT(error_of([&] { GetParam().run(false, input.data(), output.data()); }),
@@ -126,7 +126,7 @@ TEST_F(RaceCheckerTest, FindsReadsOfCopiesThatNobodyWaitedFor) {
   });
 }
 
-// Two launches are in order, whatever they do; and an Error of the one is not one of the next.
+// Two launches are ordered, whatever they do, and an Error of one does not affect the next.
 TEST_F(RaceCheckerTest, LaunchesDoNotRace) {
   EXPECT_THAT(error_of([&] { wrong::reverse(false, input.data(), output.data()); }), HasSubstr("race"));
   for (int i = 0; i < 2; ++i)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The emulator's streams, events, graphs and memory, against what CUDA's runtime documents.
+// The emulator's streams, events, graphs and memory, compared with the documentation of CUDA's runtime.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,7 +29,7 @@ __global__ void failing_kernel(float* values) {
   values[threadIdx.x] = 0;
 }
 
-// A pinned number.
+// A float in pinned memory.
 class Pinned {
  public:
   explicit Pinned(float value) {
@@ -63,7 +63,7 @@ class RuntimeTest : public emulation::EmulationTest {
   }
 
   void add(float amount, cudaStream_t to) { launch(add_kernel, {1, 32, 0, to}, values.data(), amount); }
-  // What is in memory, without waiting.
+  // The value in memory, without a wait.
   float now() const { return at(values.data()); }
   static float at(const float* memory) {
     const emulation::DeviceAccess access;
@@ -100,7 +100,7 @@ TEST_F(RuntimeTest, QueriesAnswerNotReadyOnceAndMakeProgress) {
   EXPECT_EQ(cudaStreamQuery(stream), cudaErrorNotReady);
   EXPECT_EQ(cudaStreamQuery(stream), cudaSuccess);
   EXPECT_EQ(now(), 1);
-  EXPECT_EQ(cudaGetLastError(), cudaSuccess);  // not ready is not a failure
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess);  // "not ready" is not a failure
 }
 
 TEST_F(RuntimeTest, EventsStandForWhatIsBeforeThem) {
@@ -127,7 +127,7 @@ TEST_F(RuntimeTest, StreamsWaitForEvents) {
   launch(copy_kernel, {1, 32, 0, other}, static_cast<const float*>(values.data()), copy.data());
   ASSERT_EQ(cudaStreamSynchronize(other), cudaSuccess);
   EXPECT_EQ(at(copy.data()), 1);
-  EXPECT_EQ(now(), 1);  // the rest of the first stream was not needed
+  EXPECT_EQ(now(), 1);  // the rest of the first stream's work was not needed
 }
 
 TEST_F(RuntimeTest, StreamsDoNotWaitUnasked) {
@@ -147,7 +147,7 @@ TEST_F(RuntimeTest, TheDefaultStreamWaitsForBlockingStreams) {
   add(10, stream);
   add(100, nullptr);
   ASSERT_EQ(cudaStreamSynchronize(nullptr), cudaSuccess);
-  EXPECT_EQ(now(), 101);  // the other stream is of the kind that does not block
+  EXPECT_EQ(now(), 101);  // the other stream is a non-blocking one
   add(1000, nullptr);
   add(10000, blocking);
   ASSERT_EQ(cudaStreamSynchronize(blocking), cudaSuccess);
@@ -181,13 +181,13 @@ TEST_F(RuntimeTest, LibraryCallsJoinTheStream) {
 TEST_F(RuntimeTest, KernelsThatFailThrowFromTheWait) {
   config().deferred = true;
   launch(failing_kernel, {1, 32, 0, stream}, values.data());
-  add(1, stream);  // what follows never runs
+  add(1, stream);  // later work never runs
   EXPECT_THAT(error_of([&] { cudaStreamSynchronize(stream); }), HasSubstr("__syncthreads"));
   EXPECT_EQ(error_of([&] { cudaStreamSynchronize(stream); }), "");
   EXPECT_EQ(now(), 0);
 }
 
-// As on a GPU: the context is lost, and no call works again.
+// As on a GPU: the context is lost, and all later calls fail.
 TEST_F(RuntimeTest, NothingWorksAfterAKernelFailed) {
   EXPECT_THROW(launch(failing_kernel, {1, 32, 0, stream}, values.data()), Error);
   float* memory = nullptr;
@@ -212,7 +212,7 @@ TEST_F(RuntimeTest, NothingWorksAfterAKernelFailed) {
   EXPECT_THAT(error_of([&] { add(1, other); }),
               ::testing::ContainsRegex("the device is lost, because an earlier kernel failed: kernel launched at "
                                        "runtime_test.cpp:[0-9]+: .*__syncthreads"));
-  EXPECT_EQ(cudaStreamSynchronize(stream), cudaSuccess);  // a test may have it back
+  EXPECT_EQ(cudaStreamSynchronize(stream), cudaSuccess);  // the test restored the device
   EXPECT_EQ(now(), 0);
 }
 
@@ -263,7 +263,7 @@ TEST_F(RuntimeTest, GraphsReplayWhatWasCaptured) {
     float amount = 1;
     ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), cudaSuccess);
     add(amount, stream);
-    amount = 100;  // arguments were taken by value
+    amount = 100;  // arguments were copied
     emulation::enqueue(stream, [memory = values.data()] { *memory *= 2; });
     ASSERT_EQ(cudaMemcpyAsync(result.get(), values.data(), sizeof(float), cudaMemcpyDeviceToHost, stream), cudaSuccess);
     cudaGraph_t graph = nullptr;
@@ -279,7 +279,7 @@ TEST_F(RuntimeTest, GraphsReplayWhatWasCaptured) {
     const std::uint64_t launches_before = emulation::statistics().graph_launches;
     for (int i = 0; i < 3; ++i) ASSERT_EQ(cudaGraphLaunch(executable, stream), cudaSuccess);
     EXPECT_EQ(emulation::statistics().graph_launches, launches_before + 3);
-    ASSERT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);  // launches that have not run do
+    ASSERT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);  // pending launches still run
     EXPECT_EQ(*result, deferred ? -1 : 14);
     ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
     EXPECT_EQ(*result, 14);  // ((0 + 1) 2 + 1) 2 + 1) 2
@@ -292,7 +292,7 @@ struct Numbers {
 };
 __global__ void number_kernel(Numbers numbers) { numbers.target[threadIdx.x] = static_cast<float>(numbers.count); }
 
-// A graph that is launched again would use the memory, or what has its address by then.
+// A later launch of the graph would use the memory, or a new allocation at its address.
 TEST_F(RuntimeTest, MemoryThatAGraphNamesIsNotFreed) {
   float *target = nullptr, *unnamed = nullptr, *host = nullptr;
   ASSERT_EQ(cudaMalloc(&target, 256), cudaSuccess);
@@ -312,7 +312,7 @@ TEST_F(RuntimeTest, MemoryThatAGraphNamesIsNotFreed) {
     const cudaGraphExec_t executable = capture(work);
     EXPECT_THAT(error_of([&] { memory == host ? cudaFreeHost(memory) : cudaFree(memory); }),
                 ::testing::ContainsRegex(std::string("freed that a graph still uses: ") + by));
-    EXPECT_EQ(cudaGraphLaunch(executable, stream), cudaSuccess);  // it is still there
+    EXPECT_EQ(cudaGraphLaunch(executable, stream), cudaSuccess);  // the memory still exists
     EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);
   };
   const auto copy = [&](float* from, float* to, cudaMemcpyKind kind) {
@@ -355,7 +355,7 @@ TEST_F(RuntimeTest, CaptureStatus) {
   expect_status(cudaStreamCaptureStatusNone);
 }
 
-// Each of these, during a capture, is refused and ends it.
+// During a capture each of these calls is refused and invalidates the capture.
 TEST_F(RuntimeTest, CaptureRefusesWhatCannotBeReplayed) {
   std::vector<float> pageable(32);
   float* memory = nullptr;
@@ -393,7 +393,7 @@ TEST_F(RuntimeTest, ARelaxedCaptureAllowsAllocations) {
   EXPECT_EQ(cudaFree(memory), cudaSuccess);
 }
 
-// These wait for the device, which has work that is only being recorded.
+// These calls wait for the device, whose work is only being recorded.
 TEST_F(RuntimeTest, NoCaptureAllowsWhatWaitsForTheDevice) {
   float *memory = nullptr, *pinned = nullptr;
   ASSERT_EQ(cudaMalloc(&memory, 4), cudaSuccess);
@@ -412,7 +412,7 @@ TEST_F(RuntimeTest, NoCaptureAllowsWhatWaitsForTheDevice) {
   }
 }
 
-// The default stream waits for blocking streams, and so cannot be used while one captures, in any mode.
+// The default stream waits for blocking streams, so it cannot be used while one captures, in any mode.
 TEST_F(RuntimeTest, TheDefaultStreamBesideACapture) {
   cudaStream_t blocking = nullptr;
   ASSERT_EQ(cudaStreamCreate(&blocking), cudaSuccess);
@@ -437,7 +437,7 @@ TEST_F(RuntimeTest, TheDefaultStreamBesideACapture) {
     ASSERT_EQ(cudaStreamBeginCapture(blocking, cudaStreamCaptureModeRelaxed), cudaSuccess) << name;
     EXPECT_EQ(call(), cudaErrorStreamCaptureImplicit) << name;
     EXPECT_EQ(cudaStreamEndCapture(blocking, &graph), cudaErrorStreamCaptureInvalidated) << name;
-    // A stream that does not wait for the default stream does not mind.
+    // A stream that does not wait for the default stream is not affected.
     ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), cudaSuccess) << name;
     EXPECT_EQ(call(), cudaSuccess) << name;
     ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess) << name;
@@ -453,7 +453,7 @@ TEST_F(RuntimeTest, TheDefaultStreamBesideACapture) {
 TEST_F(RuntimeTest, EventsAcrossACapture) {
   ASSERT_EQ(cudaEventRecord(event, other), cudaSuccess);
   ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), cudaSuccess);
-  EXPECT_EQ(cudaStreamWaitEvent(stream, event), cudaErrorStreamCaptureIsolation);  // of work outside
+  EXPECT_EQ(cudaStreamWaitEvent(stream, event), cudaErrorStreamCaptureIsolation);  // an event outside of it
   cudaGraph_t graph = nullptr;
   EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
 
@@ -477,7 +477,7 @@ TEST_F(RuntimeTest, MemoryHasALimit) {
   EXPECT_EQ(cudaMalloc(&memory, free_before + 1), cudaErrorMemoryAllocation);
   EXPECT_EQ(memory, nullptr);
   EXPECT_EQ(cudaGetLastError(), cudaErrorMemoryAllocation);
-  EXPECT_EQ(cudaGetLastError(), cudaSuccess);  // forgotten
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess);  // cleared
   ASSERT_EQ(cudaMalloc(&memory, free_before), cudaSuccess);
   EXPECT_EQ(cudaMalloc(&more, 1), cudaErrorMemoryAllocation);
   ASSERT_EQ(cudaMemGetInfo(&free_now, &total), cudaSuccess);
@@ -536,25 +536,25 @@ TEST_F(RuntimeTest, HostCodeCannotTouchTheDevicesMemory) {
   volatile float* const memory = values.data();
   EXPECT_DEATH(std::printf("%f", static_cast<double>(*memory)), message);
   EXPECT_DEATH(*memory = 1, message);
-  // Not on a thread that ran blocks before, either.
+  // The same on a thread that ran blocks before.
   launch(add_kernel, {64, 32, 0, stream}, values.data(), 0.0f);
   EXPECT_DEATH(*memory = 1, message);
-  const Pinned pinned(1);  // is the host's
+  const Pinned pinned(1);  // belongs to the host
   EXPECT_EQ(*pinned, 1);
 }
 
 TEST_F(RuntimeTest, DeferredCopies) {
   config().deferred = true;
   float pageable = 3;
-  // From pageable memory: taken before the call returns, and there when the stream comes to it.
+  // From pageable memory: read before the call returns, written when the stream reaches the copy.
   ASSERT_EQ(cudaMemcpyAsync(values.data(), &pageable, sizeof pageable, cudaMemcpyHostToDevice, stream), cudaSuccess);
   pageable = 4;
   EXPECT_EQ(now(), 0);
-  // To pageable memory: there when the call returns.
+  // To pageable memory: written when the call returns.
   float result = 0;
   ASSERT_EQ(cudaMemcpyAsync(&result, values.data(), sizeof result, cudaMemcpyDeviceToHost, stream), cudaSuccess);
   EXPECT_EQ(result, 3);
-  // Pinned memory is read and written when the stream comes to it.
+  // Pinned memory is read and written when the stream reaches the copy.
   const Pinned pinned(7);
   ASSERT_EQ(cudaMemcpyAsync(values.data(), pinned.get(), sizeof(float), cudaMemcpyHostToDevice, stream), cudaSuccess);
   *pinned = 8;

@@ -50,7 +50,7 @@ __global__ void async_copies_kernel(const float* source, const bool* valid, int 
   SHARED(stages, float[2][kFloats]);
   const auto begin = [&](int group) {
     for (int i = threadIdx.x * 4; i < kFloats; i += blockDim.x * 4) {
-      // Where there is nothing valid to copy from, the address may be anything.
+      // If the copy is not valid, it reads nothing, so the address may be anything.
       const float* from = valid[group] ? source + group * kFloats + i : reinterpret_cast<const float*>(16);
       cp_async_16(&stages[group % 2][i], from, valid[group]);
     }
@@ -67,7 +67,7 @@ __global__ void async_copies_kernel(const float* source, const bool* valid, int 
     __syncthreads();
     for (int i = threadIdx.x; i < kFloats; i += blockDim.x)
       target[group * kFloats + i] = stages[group % 2][kFloats - 1 - i];
-    __syncthreads();  // the next copies overwrite what was just read
+    __syncthreads();  // the next copies overwrite the values just read
   }
 }
 

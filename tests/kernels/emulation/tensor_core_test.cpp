@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The wrappers of kernels/cuda/ptx.h against the PTX ISA manual, whose layouts are written out here once more, element
-// by element as the manual has them. Plain CUDA: what passes under the emulator should pass on a GPU.
+// The wrappers of kernels/cuda/ptx.h, compared with the PTX ISA manual. The manual's layouts are repeated here, element
+// by element. Plain CUDA: tests that pass under the emulator should pass on a GPU.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -56,7 +56,7 @@ struct M16N8K8 {
   }
 };
 
-// Of both.
+// The layout of d, in both instructions.
 Element accumulator(int lane, int i) {
   const int group_id = lane >> 2, thread_in_group = lane % 4;
   return {i < 2 ? group_id : group_id + 8, thread_in_group * 2 + (i & 1)};
@@ -69,7 +69,7 @@ struct Matrix {
   float& at(int row, int column) { return values[static_cast<std::size_t>(row * columns + column)]; }
 };
 
-// Integers that bf16 and tf32 hold exactly: their products and sums are exact in any order.
+// Integers that bf16 and tf32 represent exactly: their products and sums are exact in every order.
 Matrix random_integers(int rows, int columns, std::mt19937& generator) {
   Matrix matrix{rows, columns};
   std::uniform_int_distribution<int> numbers(-60, 60);
@@ -77,7 +77,7 @@ Matrix random_integers(int rows, int columns, std::mt19937& generator) {
   return matrix;
 }
 
-// Two bf16 in a register, the element of the lower number in the lower half; a tf32 is a register.
+// A register has two bf16, the element of the lower index in the lower half, or one tf32.
 std::vector<std::uint32_t> registers_of(const std::vector<float>& elements, MmaOperands operands) {
   std::vector<std::uint32_t> registers;
   for (std::size_t i = 0; i < elements.size(); ++i) {
@@ -161,7 +161,7 @@ TEST(Mma, TF32IgnoresTheLowBits) {
   EXPECT_EQ(run(0x1000), clean);
 }
 
-// The manual's cvt.rna.tf32.f32: to the nearest value with 10 bits of fraction; of two equally near, away from zero.
+// The manual's cvt.rna.tf32.f32: to the nearest value with a fraction of 10 bits; ties away from zero.
 TEST(TF32, RoundsToTheNearest) {
   std::vector<float> values;
   for (std::uint32_t upper = 0; upper < 0x80000; upper += 7) {
@@ -184,9 +184,8 @@ TEST(TF32, RoundsToTheNearest) {
     }
     int exponent = 0;
     std::frexp(values[i], &exponent);
-    const double step =
-        std::ldexp(1.0, std::max(exponent - 11, -136));           // between neighbours; subnormal ones are 2^-136
-    const double expected = std::round(values[i] / step) * step;  // std::round goes away from zero
+    const double step = std::ldexp(1.0, std::max(exponent - 11, -136));  // between neighbors; 2^-136 for subnormal ones
+    const double expected = std::round(values[i] / step) * step;         // std::round rounds ties away from zero
     if (expected < std::ldexp(1.0, 128) && expected > -std::ldexp(1.0, 128))
       ASSERT_EQ(result, expected) << values[i];
     else
@@ -194,12 +193,12 @@ TEST(TF32, RoundsToTheNearest) {
   }
 }
 
-// "ldmatrix": rows of 16 bytes at the addresses of lanes 8 m to 8 m + 7 make matrix m. "Each thread in a warp loads
-// fragments of a row: the first four threads of the warp from row 0, the next four from row 1 ...", two values a
+// "ldmatrix": rows of 16 bytes at the addresses of lanes 8 m to 8 m + 7 form matrix m. "Each thread in a warp loads
+// fragments of a row: the first four threads of the warp from row 0, the next four from row 1 ...", two values per
 // thread.
 void expect_ldmatrix(bool transposed) {
   SCOPED_TRACE(transposed ? "transposed" : "not transposed");
-  constexpr int kStride = 24;  // of a row, in values: rows apart, as padding leaves them
+  constexpr int kStride = 24;  // per row, in values: rows have gaps, like padded ones
   std::vector<std::uint16_t> values(32 * kStride);
   std::iota(values.begin(), values.end(), std::uint16_t{1000});
   std::vector<int> rows(32), offsets(32);
@@ -266,7 +265,7 @@ TEST(AsyncCopy, WaitsForAllButTheLastGroups) {
         continue;
       }
 #if defined(GRADAMP_EMULATION)
-      ASSERT_TRUE(std::isnan(values[i])) << groups << " " << i;  // a GPU may show anything
+      ASSERT_TRUE(std::isnan(values[i])) << groups << " " << i;  // on a GPU the value is undefined
 #endif
     }
   }

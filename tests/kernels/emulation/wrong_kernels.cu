@@ -9,7 +9,7 @@ namespace {
 constexpr unsigned kWholeWarp = 0xFFFFFFFFu;
 constexpr int kThreads = 256;
 
-// ---- waiting in vain ----
+// ---- barriers and warp operations ----
 
 __global__ void two_barriers_kernel(float* output) {
   if (threadIdx.x < 32)
@@ -81,7 +81,7 @@ __global__ void static_shared_kernel(float* output, int shift) {
   SHARED(second, float[32]);
   second[threadIdx.x] = 0;
   __syncthreads();
-  float* const values = first;  // a pointer: the compiler does not see the bounds
+  float* const values = first;  // through a pointer, so that the compiler does not see the bounds
   values[int(threadIdx.x) + shift] = 1;
   __syncthreads();
   output[threadIdx.x] = first[threadIdx.x] + second[threadIdx.x];
@@ -208,7 +208,7 @@ __global__ void reverse_pairs_kernel(const float* input, float* output) {
   const int lane = threadIdx.x % 32;
   values[threadIdx.x] = input[threadIdx.x];
   __syncwarp(kSynchronized ? 3u << (lane & ~1) : 0x00010001u << lane % 16);
-  __shfl_sync(kWholeWarp, 0, 0);  // all have come so far; but this orders no memory
+  __shfl_sync(kWholeWarp, 0, 0);  // all lanes have arrived, but this orders no memory accesses
   output[threadIdx.x] = values[threadIdx.x ^ 1];
 }
 
@@ -291,7 +291,7 @@ __global__ void previous_block_kernel(float* partial, unsigned* counter, float* 
   const int here = blockIdx.x * blockDim.x + threadIdx.x;
   partial[here] = here;
   if (kAllFence) __threadfence();
-  __shfl_sync(kWholeWarp, 0, 0);  // all have come so far; but this orders no memory
+  __shfl_sync(kWholeWarp, 0, 0);  // all lanes have arrived, but this orders no memory accesses
   if (kBarrier == Barrier::kOfWarp) __syncwarp();
   if (kBarrier == Barrier::kOfBlock || kBarrier == Barrier::kNoneAfter) __syncthreads();
   if (threadIdx.x == 0) {

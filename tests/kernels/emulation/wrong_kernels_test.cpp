@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the emulator says of kernels that are wrong. (Of races without the race checker: results differ.)
+// The emulator's messages about wrong kernels. (For races without the race checker: the results differ.)
 #include "gradamp/tests/kernels/emulation/wrong_kernels.h"
 
 #include <cmath>
@@ -29,7 +29,7 @@ class WrongKernelsTest : public EmulationTest {
     return values;
   }
 
-  // Every test leaves the emulator fit for the next kernel.
+  // After every test the emulator must be able to run the next kernel.
   void TearDown() override {
     wrong::reverse(true, input_.data(), output_.data());
     const std::vector<float> values = output_.host();
@@ -41,7 +41,7 @@ class WrongKernelsTest : public EmulationTest {
   float* const output = output_.data();
 };
 
-// ---- waiting in vain ----
+// ---- barriers and warp operations ----
 
 TEST_F(WrongKernelsTest, DifferentBarriers) {
   const std::string message = error_of([&] { wrong::two_barriers(output); });
@@ -62,7 +62,7 @@ TEST_F(WrongKernelsTest, UnevenBarriers) {
     EXPECT_THAT(error_of([&] { wrong::uneven_barriers(output); }),
                 AllOf(HasSubstr("returned"), HasSubstr("__syncthreads at wrong_kernels.cu")));
   });
-  config().allow_early_exit = true;  // then those that are left are enough
+  config().allow_early_exit = true;  // then the remaining threads are enough
   EXPECT_THAT(error_of([&] { wrong::uneven_barriers(output); }), IsEmpty());
 }
 
@@ -85,7 +85,7 @@ TEST_F(WrongKernelsTest, EarlyReturnOfLanes) {
     config().allow_early_exit = true;
     EXPECT_THAT(error_of([&] { wrong::early_return_of_lanes(output, 17); }), IsEmpty());
     EXPECT_EQ(output_.host()[15], 1.0f);
-    EXPECT_TRUE(std::isnan(output_.host()[16]));  // from a lane that is not there
+    EXPECT_TRUE(std::isnan(output_.host()[16]));  // from a lane that has returned
   });
 }
 
@@ -117,7 +117,7 @@ TEST_F(WrongKernelsTest, Mma) {
 
 // ---- memory ----
 
-// An access that AddressSanitizer ends the program for, and that is an Error where it is not there.
+// An access for which AddressSanitizer ends the program; without it, an Error.
 void expect_overrun(const std::function<void()>& action, const std::string& message) {
   if (!kAddressSanitizer) {
     EXPECT_THAT(error_of(action), HasSubstr(message));
@@ -157,7 +157,7 @@ TEST_F(WrongKernelsTest, OutOfGlobalOfOddSize) {
   const DeviceArray<float> odd(33);
   EXPECT_THAT(error_of([&] { wrong::out_of_global(odd.data(), 1); }), IsEmpty());
   expect_overrun([&] { wrong::out_of_global(odd.data(), 2); }, "just past the end of an allocation of 132 bytes");
-  // What is read is found where it is not in the last 16 bytes that the allocation has anything in.
+  // A read is detected if it is beyond the last 16 bytes that contain a part of the allocation.
   expect_overrun([&] { wrong::read_out_of_global(odd.data(), output, 36); },
                  "access to 12 bytes past the end of an allocation of 132");
 }
@@ -207,7 +207,7 @@ TEST_F(WrongKernelsTest, PointersThatAreNotTheDevices) {
 TEST_F(WrongKernelsTest, UnwrittenSharedMemoryIsNaN) {
   wrong::unwritten_shared(output);
   for (int i = 0; i < 32; ++i) EXPECT_EQ(std::isnan(output_.host()[i]), i % 2 == 0) << i;
-  wrong::out_of_dynamic_shared(output, 0);  // fills it with ones
+  wrong::out_of_dynamic_shared(output, 0);  // fills the memory with ones
   wrong::unwritten_dynamic_shared(output);
   for (int i = 0; i < 32; ++i) EXPECT_TRUE(std::isnan(output_.host()[i])) << i;
 }
@@ -219,7 +219,7 @@ TEST_F(WrongKernelsTest, AsyncCopyThatNobodyWaitedForIsNaN) {
   for (int i = 0; i < 128; ++i) ASSERT_TRUE(std::isnan(output_.host()[i])) << i;
 }
 
-// They would read what has been freed since.
+// They would read memory that has been freed since.
 TEST_F(WrongKernelsTest, CopiesOfThreadsThatEndedAreForgotten) {
   for (const bool fails : {false, true}) {
     {
@@ -260,7 +260,7 @@ TEST_F(WrongKernelsTest, ExceptionsOfKernelsArrive) {
               HasSubstr("thread (0,0,0): thrown in a kernel"));
 }
 
-// ---- races: some order shows these; the race checker finds others, too ----
+// ---- races that show in some order; the race checker finds others, too ----
 
 using RacyKernel = void (*)(bool synchronized, const float* input, float* output);
 

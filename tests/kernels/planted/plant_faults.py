@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Copies headers of kernels/cuda with faults that a variable switches on, for tests of the self-check.
 
-Usage: plant_faults.py ROOT FOLDER. Writes FOLDER/gradamp/kernels/cuda/NAME.h for each NAME in FAULTS. A folder that comes before
-the folder with the link gradamp to ROOT on the include path hides the originals. Every fault changes exactly one place of its header; it is an error if the
-header has no such place, or several.
+Usage: plant_faults.py ROOT FOLDER. Writes FOLDER/gradamp/kernels/cuda/NAME.h for each NAME in FAULTS. If FOLDER comes
+before the folder with the link gradamp to ROOT on the include path, it hides the originals. Every fault changes exactly
+one place of its header; it is an error if the header has no such place, or several.
 """
 import pathlib
 import re
@@ -12,7 +12,7 @@ import sys
 
 FAULTS = {
     "ptx_emulated": [
-        # Two registers of a are swapped: upper right and lower left quarter of each tile.
+        # Two registers of a are swapped: the upper right and the lower left quarter of each tile.
         (r"emulation::mma\(emulation::MmaType::kBF16, \{&d\[0\]\[0\]\[0\], &a\[0\]\[0\],",
          "std::uint32_t planted[MT][4];\n"
          "  for (int i = 0; i < MT; ++i) {\n"
@@ -32,7 +32,7 @@ FAULTS = {
         (r"emulation::begin_async_copy\(shared, global, 16, valid, location\)",
          "if (valid || planted_fault != PlantedFault::kZerosLost)\n"
          "    emulation::begin_async_copy(shared, global, 16, valid, location)"),
-        # One group too many may be on its way.
+        # One group too many may be in flight.
         (r"emulation::wait_async_copies\(N\)",
          "emulation::wait_async_copies(planted_fault == PlantedFault::kWaitLost ? N + 1 : N)"),
     ],
@@ -41,7 +41,7 @@ FAULTS = {
          r"\1if (planted_fault != PlantedFault::kBarrierLost) __syncthreads();"),
     ],
     "tile": [
-        # Two chunks of a row lie in one place.
+        # Two chunks of a row have the same address.
         (r"return chunk \^ \(\(row >> 1\) & 3\);",
          "return planted_fault == PlantedFault::kWrongSwizzle ? chunk | ((row >> 1) & 3) : chunk ^ ((row >> 1) & 3);"),
     ],

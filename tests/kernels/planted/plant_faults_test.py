@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""plant_faults.py changes each place once or not at all."""
+"""plant_faults.py changes each place exactly once, or fails."""
 import pathlib
 import subprocess
 import sys

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Faults that a GPU, a compiler or a change of the kernels could bring: the self-check finds each, names the part, and
+// Faults that a GPU, a compiler or a change of the kernels could cause: the self-check finds each, names the part, and
 // stops a run that depends on it.
 #include "gradamp/tests/kernels/planted/planted_fault.h"
 
@@ -49,7 +49,7 @@ std::string first_disagreement(const SelfCheckReport& report) {
   return names.empty() ? "none" : names.front();
 }
 
-/// The message that stops a run, or "" if the run goes on.
+/// The message that stops a run, or "" if the run continues.
 std::string stop_message(const SelfCheckReport& report, Precision precision) {
   const ScratchFolder folder;
   const SelfCheckSubject subject{{.name = "a GPU", .compute_capability = "9.0", .uuid = "GPU-1", .driver = "CUDA 13.0"},
@@ -93,7 +93,7 @@ TEST(PlantedFault, LdmatrixThatDoesNotTranspose) {
   EXPECT_EQ(first_disagreement(report), "ldmatrix.x4.trans");
   EXPECT_THAT(disagreeing(report), Contains("convolution backward filter, bf16"));
   EXPECT_THAT(disagreeing(report), Not(Contains("convolution forward, bf16"))) << "it transposes nothing";
-  // Lane 0 gets rows 0 and 1 of column 0, 1000 and 1008, and without the transposition columns 0 and 1 of row 0.
+  // Lane 0 gets rows 0 and 1 of column 0, 1000 and 1008; without the transposition, columns 0 and 1 of row 0.
   EXPECT_THAT(stop_message(report, Precision::kBF16),
               HasSubstr("in ldmatrix.x4.trans: register[lane 0, matrix 0]: got 0x03e903e8, expected 0x03f003e8"));
   EXPECT_EQ(stop_message(report, Precision::kTF32), "");

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Keeps the arrows of the tree: which folder may include which, and which libraries.
+"""Enforces the dependencies of the tree: which folder may include which, and which libraries.
 
-Usage: includes_test.py [ROOT]. Also checks that every source begins with its licence, that headers are guarded and
+Usage: includes_test.py [ROOT]. Also checks that every source begins with its license, that headers are guarded and
 that every differentiable operation is in the conformance table.
 """
 import pathlib
@@ -12,8 +12,8 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# Room: the rooms that its files may include. A file is in the room of the longest name that fits; includes run down
-# the list only, or stay in the room.
+# Room: the rooms that its files may include. A file is in the room with the longest matching name. Includes may only go
+# down the list or stay in the room.
 ROOMS = {
     "core": set(),
     "kernels": {"core"},
@@ -35,21 +35,21 @@ ROOMS["tools/sweep"] = ROOMS["tools/run"] | {"tools/run"}
 ROOMS["tools/program"] = ROOMS["tools/sweep"] | {"tools/sweep"}
 ROOMS["tests"] = set(ROOMS)
 ROOMS["bench"] = set(ROOMS) - {"tests"}
-# Projects of their own, which include <gradamp/...> as a user does.
+# Separate projects, which include <gradamp/...> as a user does.
 EXAMPLES = "tools/examples/"
-# Where there are sources: a new room is to be listed above.
+# The folders with sources: a new room must be listed above.
 FOLDERS = ["core", "kernels", "layers", "data", "optim", "nets", "tools", "tests", "bench"]
-# All that the rest of the tree may know of kernels/.
+# The only headers of kernels/ that the rest of the tree may include.
 DOORS = {"kernels/backends.h", "kernels/self_check.h"}
-# A backend: others whose headers it may include. kernels/cuda sees CUDA or the emulator through one header.
+# A backend: the other backends whose headers it may include. kernels/cuda includes CUDA or the emulator by one header.
 NEIGHBOURS = {"cuda": {"emulation"}}
-# What a test may know beside the door: the headers of these in their own tests, and elsewhere how to set up the emulator.
+# The tests of these backends may include the headers of both. Other tests may only set up the emulator.
 GPU = {"cuda", "emulation"}
-# The benchmarks' references on a GPU may know the headers of kernels/cuda.
+# The benchmarks' references on a GPU may include the headers of kernels/cuda.
 GPU_BENCH = "bench/cuda/"
 EMULATOR_SETUP = "kernels/emulation/config.h"
-# Folder: what its <includes> of libraries begin with, by the longest folder that fits; folders not here may include
-# any library.
+# Folder: the allowed beginnings of its <includes> of libraries, by the longest matching folder; folders that are not
+# here may include any library.
 LIBRARIES = {
     "core": ("fmt/", "nlohmann/"),
     "kernels": ("fmt/", "nlohmann/"),
@@ -66,18 +66,18 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
 
 def is_standard(name):
-    """Whether <name> is of the C++ standard library, whose headers have neither folder nor suffix."""
+    """Whether <name> belongs to the C++ standard library, whose headers have neither folder nor suffix."""
     return "/" not in name and "." not in name
 
 
 def backend_of(path):
-    """The backend that a file of kernels/ belongs to, or None."""
+    """The backend of a file of kernels/, or None."""
     parts = path.split("/")
     return parts[1] if parts[0] == "kernels" and len(parts) > 2 else None
 
 
 def room_of(path):
-    """The room that the file at `path` is in, or None."""
+    """The room of the file at `path`, or None."""
     rooms = [room for room in ROOMS if path.startswith(room + "/")]
     return max(rooms, key=len) if rooms else None
 
@@ -113,7 +113,7 @@ def angled_violations(path, name, exists):
 
 
 def order_violations(path, text, exists):
-    """A header that a source includes first is compiled alone by that (tests/CMakeLists.txt checks the others)."""
+    """A header that its source includes first is thereby compiled alone (tests/CMakeLists.txt compiles the others)."""
     first = INCLUDE.search(text)
     header = str(pathlib.PurePosixPath(path).with_suffix(".h"))
     if path.endswith((".cpp", ".cu")) and exists(header) and (not first or first[2] != "gradamp/" + header):
@@ -121,7 +121,7 @@ def order_violations(path, text, exists):
 
 
 def violations(path, text, exists):
-    """What is wrong with the file at `path` (from the root, with /); `exists` tells of a path whether it is a file."""
+    """The violations of the file at `path` (from the root, with /); `exists` checks whether a path is a file."""
     lines = text.splitlines() or [""]
     if path.endswith(SCRIPTS):
         if "# SPDX-License-Identifier: MIT" not in lines[:2]:

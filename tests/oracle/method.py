@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The method (optim/README.md) in float64: over a made-up epoch, over a real one, and with the placement `backprop`."""
+"""The method (optim/README.md) in float64: for a synthetic epoch, for a real one, and with the placement `backprop`."""
 
 from dataclasses import dataclass
 
@@ -26,11 +26,11 @@ class GradientSums:
         self.absolute = [0.0] * len(layers)
 
     def add(self, gradients):
-        """gradients: an array for each name, output channels or units first."""
+        """gradients: one array per name, output channels or units first."""
         for number, names in enumerate(self.layers):
             if self.granularity == "weight":
                 step = np.concatenate([gradients[name].reshape(-1) for name in names])
-            else:  # all that leads into a neuron: its row of the weight and its bias, or its gamma and beta
+            else:  # a neuron's incoming weights: its row of the weight and its bias, or its gamma and beta
                 step = sum(gradients[name].reshape(len(gradients[name]), -1).sum(axis=1) for name in names)
             self.signed[number] = self.signed[number] + step
             self.absolute[number] = self.absolute[number] + np.abs(step)
@@ -58,7 +58,7 @@ class GradientSums:
 
 
 def normalised(values):
-    """Eq. 6 and 9, with the population deviation."""
+    """Eq. 6 and 9, with the population standard deviation."""
     deviation = values.std()
     return (values - values.mean()) / deviation if deviation > 0 else np.zeros_like(values)
 
@@ -82,13 +82,13 @@ def measure_records(all_sums):
 
 
 def distance(records, threshold):
-    """How near any normalised value, or its absolute value, comes to the threshold."""
+    """The smallest distance of a normalized value, or of its absolute value, from the threshold."""
     every = np.concatenate([record["normalised"] for record in records])
     return min(np.abs(every - threshold).min(), np.abs(np.abs(every) - threshold).min())
 
 
 def clear_thresholds(records, margin):
-    """The thresholds, raised in steps of 0.01 until no normalised value is within the margin."""
+    """The thresholds, raised in steps of 0.01 until no normalized value is within the margin."""
     result = []
     for threshold in THRESHOLDS:
         while distance(records, threshold) < margin:
@@ -98,7 +98,7 @@ def clear_thresholds(records, margin):
 
 
 def selection_records(records, thresholds):
-    """Cases 1 and 2: the numbers of the layers selected."""
+    """Cases 1 and 2: the indices of the selected layers."""
     selections = []
     for record in records:
         for case in (1, 2):
@@ -116,18 +116,18 @@ def selection_records(records, thresholds):
     return selections
 
 
-# The made-up epoch
+# The synthetic epoch
 
 
 @dataclass(frozen=True)
 class MadeTensor:
-    """A tensor whose gradients are random numbers around a drift. Scales are powers of two: see README.md."""
+    """A tensor whose gradients are random numbers plus a drift. Scales are powers of two: see README.md."""
 
     name: str
     shape: tuple
     scale: float
     drift: float
-    alternating: bool = False  # an odd step has the negated random part of the step before: nearly all cancels
+    alternating: bool = False  # an odd step has the negated random part of the previous step: nearly all cancels
 
     def gradient(self, ordinal, step):
         drawn = step - step % 2 if self.alternating else step
@@ -168,7 +168,7 @@ def made_layers():
 
 
 def made_weights(nesterov):
-    """The tensors after the epoch's steps by torch.optim.SGD, two layers amplified."""
+    """The tensors after the epoch's steps by torch.optim.SGD, with two layers amplified."""
     parameters = [
         torch.from_numpy(tensor.initial(ordinal).astype(np.float64)).requires_grad_()
         for ordinal, tensor in enumerate(MADE_TENSORS)
@@ -248,7 +248,7 @@ EPOCH_BATCH = 8
 def train_epoch(dtype):
     """Sums by weight and by neuron, losses and weights of a short epoch with a new batch every step.
 
-    From the clear start: from the usual one some ReLU's input in twenty steps is so near zero that rounding decides it.
+    From the clear start: with the usual one, rounding would decide some ReLU input in twenty steps.
     """
     network = networks.made_network(EPOCH_NETWORK, 10, "clear", dtype)
     initial = {name: training.array(parameter) for name, parameter in network.named_parameters()}
@@ -323,7 +323,7 @@ PLACEMENT_CASE = next(case for case in training.CASES if case.name == "resnet8_1
 
 
 def placed_gradients(modules, dtype):
-    """Gradients with the gradient that arrives at the output of each of the modules multiplied as it passes."""
+    """Gradients if the gradient that arrives at the output of each of the modules is multiplied."""
     case = PLACEMENT_CASE
     network = networks.made_network(case.network, case.classes, case.start, dtype)
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 import philox
 
-PARAMETER_COUNTS = {  # for 10 classes: the paper's, and the usual counts of the small ones
+PARAMETER_COUNTS = {  # for 10 classes: the paper's, and the usual counts of the small networks
     "vgg19": 20_040_522,
     "resnet18": 11_173_962,
     "resnet34": 21_282_122,
@@ -45,7 +45,7 @@ class Vgg19(nn.Module):
                 modules += [nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
                 channels = width
             modules.append(nn.MaxPool2d(2, 2))
-        modules.append(nn.AvgPool2d(1, 1))  # changes nothing, but has its index
+        modules.append(nn.AvgPool2d(1, 1))  # no effect, but it counts in the names of the modules
         self.features = nn.Sequential(*modules)
         self.classifier = nn.Linear(512, classes)
 
@@ -54,7 +54,7 @@ class Vgg19(nn.Module):
 
 
 class SubsampledShortcut(nn.Module):
-    """Option A: every second pixel, and as many zero channels before as behind."""
+    """Option A: every second pixel, and the same number of zero channels before and after."""
 
     def __init__(self, added_channels):
         super().__init__()
@@ -134,7 +134,7 @@ def subsampling(inputs, outputs, _stride):
     return SubsampledShortcut(outputs - inputs)
 
 
-WIDE = {  # blocks a stage
+WIDE = {  # blocks per stage
     "resnet18": (basic, (2, 2, 2, 2)),
     "resnet34": (basic, (3, 4, 6, 3)),
     "resnet50": (bottleneck, (3, 4, 6, 3)),
@@ -170,7 +170,7 @@ LAYER_TYPES = {nn.Conv2d: "conv", nn.BatchNorm2d: "bn", nn.Linear: "linear"}
 
 
 def layers(network):
-    """The layers of optim/README.md: (name, type, module) of every module with parameters of its own, in order."""
+    """The layers of optim/README.md: (name, type, module) of every module with its own parameters, in order."""
     return [
         (name, LAYER_TYPES[type(module)], module)
         for name, module in network.named_modules()
@@ -180,7 +180,7 @@ def layers(network):
 
 @dataclass(frozen=True)
 class Initial:
-    """How a parameter's made initial values come from its random numbers. See README.md for the formulas."""
+    """The rule by which a parameter's initial values follow from its random numbers. See README.md for the formulas."""
 
     scale: np.float32
     center: np.float32 = np.float32(0)
@@ -198,7 +198,7 @@ class Initial:
 
 
 def usual_initial(kind, tensor, shape):
-    """Values much as a training starts with: batch norm's outputs lie around zero."""
+    """Values like those at the start of a training: batch norm's outputs are centered at zero."""
     if kind == "bn":
         return Initial(np.float32(0.1), np.float32(1 if tensor == "weight" else 0))
     if tensor == "bias":
@@ -208,11 +208,11 @@ def usual_initial(kind, tensor, shape):
 
 
 def clear_initial(kind, tensor, shape, feeds_sum):
-    """Values that keep every ReLU's input clear of zero, so that rounding cannot switch one on or off.
+    """Values that keep every ReLU's input away from zero, so that rounding cannot switch one on or off.
 
-    Batch norm gives +-1 with a deviation of 1/8. Filters in pairs take that mean away again: else the zeros around the
-    image would be the strongest signal in it. What goes into a residual sum is positive in all channels, and an
-    eighth of that, so that sums over many blocks stay small.
+    Batch norm gives +-1 with std 1/8. Paired filters remove that mean again; otherwise the zeros around the image would
+    be the strongest signal in it. The terms of a residual sum are positive in all channels, and one eighth of that, so
+    that sums over many blocks stay small.
     """
     if kind == "bn":
         size = 1 / 8 if feeds_sum else 1
@@ -246,7 +246,7 @@ def initials(network, kind_of_start):
 
 
 def made_network(name, classes, start, dtype):
-    """The network with its made initial values: float32 values, whatever the type."""
+    """The network with these initial values: float32 values, whatever the type."""
     network = build(name, classes)
     with torch.no_grad():
         for ordinal, (parameter_name, initial) in enumerate(initials(network, start)):
@@ -256,7 +256,7 @@ def made_network(name, classes, start, dtype):
 
 
 class Margins:
-    """Watches a network for how near its ReLUs' inputs come to zero, and the two largest in a pooling window."""
+    """Records how close a network's ReLU inputs are to zero, and the two largest values in a pooling window."""
 
     def __init__(self, network):
         self.relu, self.max_pool = math.inf, math.inf
@@ -273,7 +273,7 @@ class Margins:
         x = inputs[0].detach()
         windows = functional.unfold(x.flatten(0, 1).unsqueeze(1), 2, stride=2)  # 2x2 windows: (N * C, 4, windows)
         top = windows.topk(2, dim=1).values
-        gaps = (top[:, 0] - top[:, 1])[top[:, 0] > 0]  # at zero ReLU stops the gradient anyway
+        gaps = (top[:, 0] - top[:, 1])[top[:, 0] > 0]  # at zero, ReLU stops the gradient anyway
         self.max_pool = min(self.max_pool, gaps.min().item())
 
     def as_record(self):

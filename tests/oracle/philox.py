@@ -18,7 +18,7 @@ SUBSTREAM_STATISTIC_SIGNS = 600000
 
 _MASK = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
-_CHUNK = 1 << 16  # blocks at a time: the temporaries stay in cache
+_CHUNK = 1 << 16  # blocks per iteration: the temporaries stay in the cache
 
 
 def philox_4x32_10(counter, key):
@@ -66,7 +66,7 @@ def images(substream, batch):
 
 
 def labels(substream, batch, classes):
-    """floor(u * classes), in integers so that no rounding comes in."""
+    """floor(u * classes), in integers, so without rounding."""
     upper = (words(substream, batch) >> np.uint32(8)).astype(np.int64)
     return (upper * classes) >> 24
 

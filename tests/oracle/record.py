@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Records what PyTorch computes, for the C++ tests to compare with. Needs: pip install torch numpy
+"""Records PyTorch's results, with which the C++ tests compare ours. Needs: pip install torch numpy
 
     tests/oracle/record.py                  everything: some minutes, 6 GB of memory
     tests/oracle/record.py resnet8_10 ...   these files only
     tests/oracle/record.py --list           the names
 
-README.md beside this file says what is recorded and how a test makes the same inputs.
+README.md in this folder says what is recorded and how a test makes the same inputs.
 """
 
 import argparse
@@ -29,7 +29,7 @@ TESTS = Path(__file__).resolve().parent.parent
 
 
 def recordings():
-    """The function that computes each file's content, and the folder it goes to under tests/."""
+    """The function that computes each file's content, and the file's folder under tests/."""
     result = {case.name: ("nets", lambda case=case: training.record(case)) for case in training.CASES}
     result.update({name: ("optim", function) for name, function in method.RECORDINGS.items()})
     return result

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The C++ side of tests/oracle: reads what record.py wrote, makes the same inputs, and estimates how far a tensor is
-// from a recorded sketch. The README beside it has the formulas.
+// The C++ side of tests/oracle: reads the files of record.py, makes the same inputs, and estimates the difference
+// between a tensor and a recorded sketch. The README in this folder has the formulas.
 #pragma once
 
 #include <cmath>
@@ -22,8 +22,8 @@ inline constexpr std::uint32_t kParameterSubstream = 1000;
 inline constexpr std::uint32_t kSignSubstream = 500000;
 inline constexpr std::uint32_t kStatisticSignSubstream = 600000;
 
-/// "nets/recorded/resnet8_10.json" under the tests folder, or under the folder that the environment's GRADAMP_TEST_DATA
-/// names: the programs may run where the sources are not.
+/// Reads "nets/recorded/resnet8_10.json" in the tests folder, or in the folder of the environment variable
+/// GRADAMP_TEST_DATA: the programs can run on a machine without the sources.
 inline nlohmann::json read(const std::string& name) {
   const char* const other = std::getenv("GRADAMP_TEST_DATA");
   const std::string path = std::string(other != nullptr ? other : GRADAMP_TEST_DATA) + "/" + name;
@@ -53,14 +53,14 @@ inline Batch make_batch(Backend& backend, std::int64_t count, std::uint32_t imag
           Tensor::from_host(backend, {count}, labels)};
 }
 
-/// A parameter's made initial values, in PyTorch's layout.
+/// A parameter's recorded initial values, in PyTorch's layout.
 inline std::vector<float> initial_values(const nlohmann::json& initial, std::uint32_t ordinal, const Shape& shape) {
   const auto scale = initial.at("scale").get<float>(), center = initial.at("center").get<float>();
   PhiloxSequence random(kSeed, RandomStream::kTest, kParameterSubstream + ordinal);
   std::vector<float> values(static_cast<std::size_t>(shape.count()));
   for (float& value : values) value = (2.0f * random.uniform() - 1.0f) * scale;
   const auto row = static_cast<std::size_t>(shape.count() / shape[0]);
-  if (initial.at("paired").get<bool>()) {  // input channels 2j and 2j + 1 are each other's negative
+  if (initial.at("paired").get<bool>()) {  // input channel 2j + 1 is the negative of channel 2j
     const auto plane = static_cast<std::size_t>(shape[2] * shape[3]);
     for (std::size_t k = 0; k < values.size(); k += row) {
       for (std::size_t odd = plane; odd < row; odd += 2 * plane) {
@@ -73,7 +73,7 @@ inline std::vector<float> initial_values(const nlohmann::json& initial, std::uin
   return values;
 }
 
-/// Puts the recorded start into `network`, whose parameters must be the recorded ones in the recorded order.
+/// Initializes `network` with the recorded start. Its parameters must be the recorded ones, in the recorded order.
 inline void set_initial(Module& network, const nlohmann::json& parameters) {
   const std::vector<NamedParameter> ours = network.named_parameters();
   check(ours.size() == parameters.size(), "expected {} parameters, got {}", parameters.size(), ours.size());
@@ -95,10 +95,10 @@ inline void set_initial(Module& network, const nlohmann::json& parameters) {
   }
 }
 
-/// A tensor against a sketch of the true one.
+/// The difference between a tensor and a sketch of the true one.
 struct Difference {
   double norm = 0;        // of the recorded tensor
-  double estimate = 0;    // of the norm of the difference: the root of the mean square of its random projections
+  double estimate = 0;    // of the difference's norm: the root of the mean square of its random projections
   double norm_error = 0;  // | norm of ours - recorded norm |
 
   double relative() const { return std::max(estimate, norm_error) / norm; }
@@ -128,7 +128,7 @@ inline std::vector<float> host_values(const Tensor& tensor) {
   return to_pytorch_layout(tensor.shape(), tensor.to_host<float>());
 }
 
-/// Norm of the difference over the norm of what is expected.
+/// Norm of the difference divided by the norm of the expected values.
 inline double relative_error(const std::vector<float>& found, const std::vector<double>& expected) {
   double difference = 0, norm = 0;
   check(found.size() == expected.size(), "expected {} values, got {}", expected.size(), found.size());
@@ -139,7 +139,7 @@ inline double relative_error(const std::vector<float>& found, const std::vector<
   return std::sqrt(difference / norm);
 }
 
-/// A fresh state of a run.
+/// A new run's state.
 inline StepState make_state(Backend& backend) {
   return {Tensor::zeros(backend, {kStepCounterCount}, DType::kI64),
           Tensor::zeros(backend, {kStepMetricCount}, DType::kF64), Tensor::zeros(backend, {1})};

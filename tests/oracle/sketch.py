@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A tensor in a few numbers, from which the norm of a difference can still be estimated. And the files they go to."""
+"""A tensor in a few numbers, from which the norm of a difference can be estimated, and the files with these numbers."""
 
 import json
 
@@ -11,7 +11,7 @@ _CHUNK = 1 << 18
 
 
 def rounded(value):
-    """Floats to 9 significant digits, through lists and dictionaries: enough to give a float32 back exactly."""
+    """Rounds floats to 9 significant digits, in lists and dictionaries: enough to restore a float32 exactly."""
     if isinstance(value, dict):
         return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
@@ -22,9 +22,9 @@ def rounded(value):
 
 
 def sketches(tensors, substream, projections):
-    """One sketch for each of some float64 arrays of one shape, all with the same random signs.
+    """One sketch per array, for float64 arrays of one shape, all with the same random signs.
 
-    Projection k is the sum over i of ±x_i, in row-major order; the sign of element i is + where bit k of word i of the
+    Projection k is the sum over i of ±x_i, in row-major order; the sign of element i is + if bit k of word i of the
     substream is set.
     """
     flat = np.stack([np.asarray(tensor, np.float64).reshape(-1) for tensor in tensors])
@@ -43,13 +43,13 @@ def sketches(tensors, substream, projections):
 
 
 def relative_error(found, expected):
-    """Norm of the difference over the norm of what is expected."""
+    """Norm of the difference divided by the norm of the expected values."""
     scale = np.linalg.norm(expected)
     return float(np.linalg.norm(np.asarray(found, np.float64) - expected) / scale) if scale > 0 else 0.0
 
 
 def write(path, content):
-    """JSON with an entry a line, and an element a line for the lists of objects in it."""
+    """JSON with one entry per line, and one element per line for the lists of objects in it."""
     lines = []
     for key, value in rounded(content).items():
         if isinstance(value, list) and value and isinstance(value[0], dict):

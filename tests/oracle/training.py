@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a network does at batch 4: loss, gradients, five steps of SGD, batch norm's statistics, evaluation."""
+"""The results of a network at batch 4: loss, gradients, five steps of SGD, batch norm's statistics, evaluation."""
 
 from dataclasses import dataclass, field
 
@@ -36,10 +36,10 @@ class Case:
         return f"{self.network}_{self.classes}{suffix}"
 
 
-# From the usual start only the smallest networks have gradients that float32 can give to better than 1e-3: in the
-# others a few of a million ReLUs lie so near zero that rounding decides them. They have the clear start, and record
-# from the usual one the first forward, which does not mind. Where a decision can be near, the images are chosen (of
-# some dozens) to keep the first step's as far as may be: see "margins" in the files.
+# From the usual start, only the smallest networks have gradients that float32 can compute to better than 1e-3: in the
+# others a few of a million ReLU inputs are so close to zero that rounding decides them. They have the clear start, and
+# also record the first forward from the usual one, which such decisions hardly affect. If a decision can be close, the
+# images are chosen (from some dozens) to maximize the first step's margins: see "margins" in the files.
 CASES = [
     Case("vgg19", images=8),
     Case("resnet18"),
@@ -58,7 +58,7 @@ CASES = [
 
 @dataclass
 class Run:
-    """All that one run leaves, as float64 arrays in PyTorch's layout."""
+    """The results of one run, as float64 arrays in PyTorch's layout."""
 
     losses: list = field(default_factory=list)
     training_logits: np.ndarray = None
@@ -124,7 +124,7 @@ def train(case, dtype):
 
 
 def first_forward(case, start):
-    """Loss and logits of the first forward in training mode, in float64, and the distance of float32 from them."""
+    """Loss and logits of the first forward in training mode, in float64, and the error of float32."""
     results = []
     for dtype in (torch.float64, torch.float32):
         network = networks.made_network(case.network, case.classes, start, dtype)
@@ -146,10 +146,10 @@ def worst(errors):
 
 
 def vanishing(reference):
-    """The parameters whose true gradient is zero, so that what is computed is rounding; with a norm to hold it against.
+    """The parameters whose true gradient is zero, so that the computed one is rounding error; with a norm to compare.
 
-    A constant added to a channel before batch norm changes nothing: such are the biases of VGG's convolutions, and
-    those of batch norms before 1x1 convolutions. Their scale is the gradient of the weight beside the bias.
+    A constant that is added to a channel before batch norm changes nothing: such are the biases of VGG's convolutions,
+    and those of batch norms before 1x1 convolutions. Their scale is the gradient of the weight in the same layer.
     """
     result = {}
     for name, gradient in reference.gradients.items():
@@ -161,7 +161,7 @@ def vanishing(reference):
 
 
 def discrepancies(initial, run, reference):
-    """How far PyTorch's own float32 is from its float64: what a tolerance has to allow for."""
+    """The errors of PyTorch's float32 relative to its float64: a tolerance has to allow for them."""
     scales = vanishing(reference)
     gradients = {
         name: relative_error(run.gradients[name], expected)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-# Sourced by the scripts beside it: installs the packages that a build needs, where they are missing.
+# Sourced by the scripts in this folder: installs the missing packages that a build needs.
 
 packages="g++ cmake ninja-build libdnnl-dev ocl-icd-opencl-dev libfmt-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev
           libarchive-dev libssl-dev libgtest-dev libgmock-dev libbenchmark-dev python3 zstd"
 
-# For the Python environment of the tests (tools/test_environment.py); without it the tests that need one are skipped.
+# For the Python environment of the tests (tools/test_environment.py); without it, tests that need one are skipped.
 test_packages="python3-venv pkg-config"
 
-# print_header SCRIPT: the comment that it begins with.
+# print_header SCRIPT: prints the comment at the beginning of the script.
 print_header() { sed -n '3,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$1"; }
 
 # missing_packages PACKAGE...: those that are not installed.
@@ -18,8 +18,8 @@ missing_packages() {
   done
 }
 
-# install_packages PACKAGE...: with apt-get, by sudo where we are not root. Elsewhere says what is needed, and goes on
-# where the build might find it anyway.
+# install_packages PACKAGE...: with apt-get, by sudo unless we are root. On other systems prints what is needed and
+# succeeds, since the build may find it anyway.
 install_packages() {
   if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     echo "This is neither Debian nor Ubuntu: please see that the equivalents of these packages are installed:" >&2
@@ -42,10 +42,10 @@ install_packages() {
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 }
 
-# has_nvcc: whether the CUDA compiler is where the build looks for it.
+# has_nvcc: whether the CUDA compiler is in a place that the build searches.
 has_nvcc() { command -v nvcc >/dev/null || [ -x "${CUDA_PATH:-/usr/local/cuda}/bin/nvcc" ]; }
 
-# configured FOLDER [-DNAME=VALUE...]: whether the folder is configured, with these options.
+# configured FOLDER [-DNAME=VALUE...]: whether the folder is configured with these options.
 configured() {
   local folder=$1 option name
   [ -f "$folder/build.ninja" ] || return 1
@@ -56,13 +56,13 @@ configured() {
   done
 }
 
-# build_gradamp FOLDER TARGET [CMAKE OPTION...]: configures the first time and for new options, builds what changed.
+# build_gradamp FOLDER TARGET [CMAKE OPTION...]: configures if needed or for new options, and builds what changed.
 build_gradamp() {
   local folder=$1 target=$2
   shift 2
   configured "$folder" "$@" || cmake -G Ninja -S "$root" -B "$folder" "$@" >"/tmp/gradamp-configure.$$" 2>&1 ||
     { cat "/tmp/gradamp-configure.$$" >&2; rm -f "/tmp/gradamp-configure.$$" "$folder/build.ninja"; return 1; }
-  grep -s '^-- .*CUDA' "/tmp/gradamp-configure.$$" || true  # whether there is a device cuda, and why not
+  grep -s '^-- .*CUDA' "/tmp/gradamp-configure.$$" || true  # whether the build has the device cuda, and if not, why
   rm -f "/tmp/gradamp-configure.$$"
   cmake --build "$folder" --target "$target"
 }

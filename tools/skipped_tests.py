@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Lists the tests that were skipped, by ctest's results, and fails for one that may not be.
+"""Lists the tests that were skipped according to ctest's results, and fails if a skip is not allowed.
 
 Usage: skipped_tests.py RESULTS ALLOWED
 
-RESULTS is what `ctest --output-junit` wrote. ALLOWED has one line for each kind of skip that is no fault: a pattern for
-the test's name, a pattern for the reason that the test prints (both as in a shell), and why it is allowed, with " | "
-between them. A test of which only a part was skipped counts as skipped. Exits with 1 if a skip is not allowed.
+RESULTS is the output of `ctest --output-junit`. ALLOWED has one line per kind of allowed skip: a pattern for the test's
+name, a pattern for the reason that the test prints (both as in a shell), and why it is allowed, with " | " between
+them. A test of which only a part was skipped counts as skipped. Exits with 1 if a skip is not allowed.
 """
 import fnmatch
 import pathlib
@@ -28,7 +28,7 @@ class Allowed(NamedTuple):
 
 
 def reason_in(output: str) -> str | None:
-    """Why a test says that it, or a part of it, was skipped; None if it says nothing of the kind."""
+    """The reason that a test gives for skipping itself or a part of itself; None if it skipped nothing."""
     if match := re.search(r": Skipped\n(.*)", output):  # GoogleTest
         return match[1].strip() or "no reason"
     if match := re.search(r"^skipped: (.*)", output, re.MULTILINE):  # our scripts

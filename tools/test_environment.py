@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Makes the Python environment of the tests, or brings it up to date: tests/requirements.txt in a folder of its own.
+"""Creates or updates the Python environment of the tests: tests/requirements.txt in a separate folder.
 
 Usage: test_environment.py FOLDER [--cuda] [--requirements FILE]
 
 FOLDER/bin/python is the environment's Python. --cuda adds the groups of requirements whose name begins with "CUDA".
-A group that cannot be installed costs one line; its tests are skipped, and the next call tries again. Where everything
-is installed already, a call takes no time. Exits with 1 if there is no environment at all.
+If a group cannot be installed, one line says so, its tests are skipped, and the next call tries again. If everything is
+installed already, a call takes no time. Exits with 1 if there is no environment.
 """
 import argparse
 import hashlib
@@ -17,7 +17,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TORCH_WITHOUT_CUDA = ROOT / "tools" / "torch_without_cuda.py"
-DEBIAN_PYTHON = "/usr/bin/python3"  # has venv if python3-venv is installed, whichever python3 comes first on PATH
+DEBIAN_PYTHON = "/usr/bin/python3"  # has venv if python3-venv is installed, even if another python3 is first on PATH
 
 
 def groups_of(text: str) -> dict[str, list[str]]:
@@ -32,7 +32,7 @@ def groups_of(text: str) -> dict[str, list[str]]:
 
 
 def run(*command: str) -> str:
-    """Why the command failed, in one line, or nothing."""
+    """The reason why the command failed, in one line, or an empty string."""
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
     environment.pop("PYTHONPATH", None)
     try:
@@ -50,7 +50,7 @@ def run(*command: str) -> str:
 
 
 def make_environment(folder: pathlib.Path) -> str:
-    """Why there is no environment, or nothing."""
+    """The reason why there is no environment, or an empty string."""
     reasons = []
     for base in dict.fromkeys([sys.executable, DEBIAN_PYTHON]):
         reason = run(base, "-m", "venv", "--clear", str(folder))
@@ -61,7 +61,7 @@ def make_environment(folder: pathlib.Path) -> str:
 
 
 def prepare_torch(python: pathlib.Path) -> str:
-    """Why PyTorch does not work, or nothing."""
+    """The reason why PyTorch does not work, or an empty string."""
     site_packages = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('platlib'))"],
                                    check=True, capture_output=True, text=True).stdout.strip()
     if not pathlib.Path(site_packages, "torch", "lib").is_dir():

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Makes PyTorch's CUDA package importable without the CUDA libraries that it links, which are four times its size.
 
-The package is the only PyTorch for Linux under its ordinary name. Its CPU part calls none of those libraries, but the
-loader wants each of them when torch is imported. For every library that is not installed this writes an empty one into
-torch/lib: the functions that torch's libraries name are there, under their versions, and end the process with a
-message if they are called. Needs a C compiler and readelf (binutils).
+This package is the only PyTorch for Linux with the usual name. Its CPU part calls none of those libraries, but the
+loader needs each of them when torch is imported. For every library that is not installed, this script writes a stub
+into torch/lib: it has the functions that torch's libraries need, with their versions, and each ends the process with a
+message if it is called. Needs a C compiler and readelf (binutils).
 
 Usage: torch_without_cuda.py SITE_PACKAGES
 """
@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterable
 
-# The prefixes of what comes with CUDA. The driver's libcuda.so.1 is loaded by hand and must not be replaced.
+# The prefixes of CUDA's libraries. The driver's libcuda.so.1 is loaded explicitly and must not be replaced.
 CUDA_LIBRARY = re.compile(r"lib(cu|nv|nccl)")
 DRIVER = re.compile(r"lib(cuda|nvidia-ml)\.so")
 
@@ -39,7 +39,7 @@ def needed_libraries(library: pathlib.Path) -> list[str]:
 
 
 def owners_of_versions(library: pathlib.Path) -> dict[str, str]:
-    """{symbol version: the library that has it}, of the versions that this library needs."""
+    """{symbol version: its library}, for the versions that this library needs."""
     owners, owner = {}, ""
     for line in readelf("--version-info", library).splitlines():
         if match := re.search(r"Version: 1  File: (\S+)", line):
@@ -50,19 +50,19 @@ def owners_of_versions(library: pathlib.Path) -> dict[str, str]:
 
 
 def undefined_symbols(library: pathlib.Path) -> list[tuple[str, str]]:
-    """(name, version or "") of what other libraries must define."""
+    """(name, version or "") of the symbols that other libraries must define."""
     return re.findall(r" UND (\w+)(?:@(\S+))?", readelf("--dyn-syms", library))
 
 
 def owner_by_name(symbol: str, libraries: Iterable[str]) -> str | None:
-    """The library of a symbol without a version: the one with the longest name that the symbol begins with."""
+    """The library of a symbol without a version: the one whose name is the longest prefix of the symbol."""
     stems = {library: library.removeprefix("lib").split(".")[0].lower() for library in libraries}
     matching = [library for library in libraries if symbol.lower().startswith(stems[library])]
     return max(matching, key=lambda library: len(stems[library]), default=None)
 
 
 def write_stub(file: pathlib.Path, symbols: dict[str, str]) -> None:
-    """A library of this name that defines the functions ({name: version or ""})."""
+    """Writes a library of this name that defines the functions ({name: version or ""})."""
     source = SOURCE.replace("LIBRARY", file.name)
     source += "".join(f'void {name}(void) __attribute__((alias("called")));\n' for name in sorted(symbols))
     versions = sorted(set(symbols.values()) - {""})

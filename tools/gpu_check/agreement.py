@@ -8,15 +8,16 @@ REFERENCE and RUN are run folders of the same settings on two devices. Compared 
 after it, and the tensors of the checkpoints: weights, running statistics, and the optimizer's momentum, which after one
 step is the gradient with weight decay. Prints the largest differences; exits with 1 if one is above its tolerance.
 
-Two devices add in different orders and contract different products and sums, so the last bits differ. In f32 that
+Two devices add in different orders and contract different products and sums, so the last bits differ. In f32 this
 changes a gradient of resnet8 by about 2e-6 (the CPU backend against the emulator). In tf32 and bf16 an operand that is
-close to a rounding boundary can be rounded to either side, which moves it by 2^-11 or 2^-8; a sum's last bits decide
-that for about one operand in a thousand. Where that moves an input of a ReLU to the other side of zero, a piece of the
-gradient changes by more: 1.6e-2 in tf32 was seen between the emulator and nvcc's code with its contraction, which give
-the same bits without it. Rounding every operand anew bounds what rounding some can do: it changes the gradient by 4e-2
-and 1e-1 (the emulator's tf32 and bf16 against its f32), which are the tolerances for the momentum and for biases,
-which start at zero. A fault (a wrong layout, a lost term, a wrong mask) changes results by the size of the results.
-Needs nothing but Python 3.6.
+close to a rounding boundary can be rounded to either side, which changes it by 2^-11 or 2^-8; a sum's last bits decide
+this for about one operand in a thousand. If an input of a ReLU thereby changes its sign, a piece of the gradient
+changes by more: a change of 1.6e-2 in tf32 was seen between the emulator and nvcc's contracted code, which give the
+same bits without contraction. If all operands are rounded anew, the gradient changes by 4e-2 and 1e-1 (the emulator's
+tf32 and bf16 against its f32). This bounds the effect of rounding some operands, so these are the tolerances for the
+momentum and for biases, which start at zero. A fault (a wrong layout, a lost term, a wrong mask) changes results by
+their own size.
+Needs only Python 3.6.
 """
 
 import array
@@ -28,14 +29,14 @@ import sys
 
 # Largest relative difference of a piece of a tensor, in the 2-norm.
 TOLERANCE = {"f32": 1e-4, "tf32": 1e-2, "bf16": 2e-2}
-GRADIENT_TOLERANCE = {"f32": 1e-4, "tf32": 4e-2, "bf16": 1e-1}  # of what is a gradient
+GRADIENT_TOLERANCE = {"f32": 1e-4, "tf32": 4e-2, "bf16": 1e-1}  # for gradients
 GRADIENT = "gradamp.optimizer.momentum"
-PIECE = 4096  # elements of a large tensor that are compared together, so that a fault in a small layer is not lost
+PIECE = 4096  # elements of a large tensor per comparison, so that a fault in a small layer is not hidden
 FLOOR = 0.05  # a piece counts at least as this fraction of its tensor's root mean square
 
 
 def read_tensors(path):
-    """{name: values} of the tensors of floats in a safetensors file."""
+    """{name: values} of the float tensors in a safetensors file."""
     data = path.read_bytes()
     (length,) = struct.unpack_from("<Q", data)
     header = json.loads(data[8 : 8 + length].decode("utf-8"))
@@ -55,7 +56,7 @@ def norm(values):
 
 
 def difference(reference, values):
-    """The largest relative difference of a piece of two tensors, in the 2-norm; infinite if one is not finite."""
+    """The largest relative difference of a piece of two tensors, in the 2-norm; infinite if a value is not finite."""
     if len(reference) != len(values) or not all(map(math.isfinite, values)):
         return math.inf
     mean_square = norm(reference) / math.sqrt(max(1, len(reference)))
@@ -70,12 +71,12 @@ def difference(reference, values):
 
 
 def is_gradient(name):
-    """Whether the tensor is a gradient after one step, scaled: it was zero before."""
+    """Whether the tensor is a scaled gradient after one step, because it was zero before."""
     return name == GRADIENT or name.endswith(".bias")
 
 
 def compare(reference, run):
-    """{what: relative difference} of two run folders. Error if one does not show a step."""
+    """{what: relative difference} of two run folders. Error if one of them does not contain a step."""
     epochs = []
     for folder in (reference, run):
         lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()

@@ -1,11 +1,11 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # SPDX-License-Identifier: MIT
-# Sourced by tools/gpu_check.sh: one check, and what becomes of it. It uses bash, coreutils and Python alone.
+# Sourced by tools/gpu_check.sh: runs and records one check. It uses only bash, coreutils and Python.
 
 is_emulated() { [ "$GPU_CHECK_DEVICE" != cuda ]; }
 is_quick() { [ -n "$GPU_CHECK_QUICK" ]; }
 
-# record NAME STATUS SECONDS MESSAGE: a line of the report. STATUS is passed, failed or skipped.
+# record NAME STATUS SECONDS MESSAGE: adds a line to the report. STATUS is passed, failed or skipped.
 record() {
   local message=${4//[$'\t\n\r']/ }
   printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "${message:0:300}" >>"$checks"
@@ -29,17 +29,17 @@ reason() {
   esac
 }
 
-# seconds_left LIMIT: LIMIT, or what is left of the part's time if that is less.
+# seconds_left LIMIT: LIMIT, or the rest of the part's time if that is less.
 seconds_left() {
-  local left=$((GPU_CHECK_LIMIT - SECONDS)) # which counts from the start of this process, the part's
+  local left=$((GPU_CHECK_LIMIT - SECONDS)) # SECONDS counts from the start of this process, which runs the part
   [ "$left" -ge 1 ] || left=1
   echo $((left < $1 ? left : $1))
 }
 
-step_output= # a file that gets a step's standard output
+step_output= # if set, the file for a step's standard output
 step_note=   # if set, the last line that a step printed is its message
 # step NAME LIMIT COMMAND...: a check that passes if the command exits with 0 within LIMIT seconds. Its output goes to a
-# log of its own.
+# separate log.
 step() {
   local name=$1 limit start=$SECONDS code=0 line
   limit=$(seconds_left "$2")
@@ -61,7 +61,7 @@ step() {
   fi
 }
 
-# find_command NAME: sets `command` to what starts the program; a failed check if it is not there.
+# find_command NAME: sets `command` to the words that start the program; a failed check if the program is missing.
 find_command() {
   set_command "$1" && return
   record "$1" failed 0 "not in $GPU_CHECK_BUILD: run the part build first, or name its folder with --build"
@@ -69,7 +69,7 @@ find_command() {
 }
 
 # sharded NAME LIMIT SHARDS PROGRAM FILTER [WRAPPER...]: a check that PROGRAM's tests pass, run by several processes.
-# WRAPPER is what runs them (compute-sanitizer, say).
+# WRAPPER runs them (for example compute-sanitizer).
 sharded() {
   local name=$1 limit shards=$3 program=$4 filter=$5 start=$SECONDS result status word options=()
   limit=$(seconds_left "$2")

@@ -38,7 +38,7 @@ root=$(cd "${self%/*}/../.." && pwd)
 all_parts="build instructions tests emulator convolutions kernels step pytorch training sanitize"
 architectures="80-real;86-real;89-real;90-real;100-real;120"
 
-# Settings are in the environment, so that a part, which runs in a process of its own, has them too.
+# Settings are in the environment, so that parts, which run in separate processes, have them too.
 export GPU_CHECK_DEVICE=${GPU_CHECK_DEVICE:-cuda} GPU_CHECK_QUICK=${GPU_CHECK_QUICK:-}
 export GPU_CHECK_BUILD=${GPU_CHECK_BUILD:-} GPU_CHECK_PROGRAMS=${GPU_CHECK_PROGRAMS:-}
 export GPU_CHECK_REPORT=${GPU_CHECK_REPORT:-} GPU_CHECK_DATA=${GPU_CHECK_DATA:-}
@@ -68,7 +68,7 @@ commit_of_root() {
   pack_fact commit || git -C "$root" describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null || echo unknown
 }
 
-# What this machine is, for the report: lines of a key and a value.
+# Facts about this machine for the report: lines of a key and a value.
 write_facts() {
   local program processor="an unknown processor" key value
   while IFS=: read -r key value; do
@@ -94,7 +94,7 @@ set_folders() {
   mkdir -p "$GPU_CHECK_REPORT/checks" "$logs" "$data"
 }
 
-# run_part PART: in a process of its own, within its limit. What it started and did not end is ended with it.
+# run_part PART: in a separate process, within its limit. Processes that it started and did not end are ended with it.
 run_part() {
   part=$1
   local start=$SECONDS code=0
@@ -176,7 +176,7 @@ facts=$(write_facts) || exit 1
 GPU_CHECK_REPORT=${GPU_CHECK_REPORT:-$(default_report)}
 mkdir -p "$GPU_CHECK_REPORT"
 GPU_CHECK_REPORT=$(cd "$GPU_CHECK_REPORT" && pwd)
-# Results of another device or of other sizes are no part of this report.
+# Results of another device or of other sizes do not belong to this report.
 if [ -f "$GPU_CHECK_REPORT/facts.tsv" ] &&
   [ "$(kind_of_facts "$(<"$GPU_CHECK_REPORT/facts.tsv")")" != "$(kind_of_facts "$facts")" ]; then
   rm -rf "$GPU_CHECK_REPORT"/{checks,data,logs,runs,compared}

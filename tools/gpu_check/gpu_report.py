@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The report of tools/gpu_check.sh: puts together whatever parts were run.
+"""The report of tools/gpu_check.sh: combines the results of all parts that were run.
 
     gpu_report.py write FOLDER [PART ...]   FOLDER/report.json and FOLDER/report.md from FOLDER's facts.tsv, checks/ and
-                                            data/; prints a summary; exits with 1 where a check of a PART failed
+                                            data/; prints a summary; exits with 1 if a check of a PART failed
     gpu_report.py check-run RUN             whether a run's folder shows a training that works
     gpu_report.py same-runs RUN RUN         whether two runs had the same losses and accuracies, to the last bit
 
-Needs nothing but Python.
+Needs only Python.
 """
 
 import json
@@ -39,7 +39,7 @@ COMPARISON_NUMBERS = ("network", "precision", "gradamp", "epoch_seconds", "ratio
 SUFFIX = "/iterations:1/manual_time"
 
 # About twice the rates of the fastest cards known when this was written (data sheets of B200: 2250 TFLOP/s in bf16 and
-# 1125 in tf32, dense, 8000 GB/s; of RTX PRO 6000: 125 TFLOP/s in f32). What is above was not computed or not moved.
+# 1125 in tf32, dense, 8000 GB/s; of RTX PRO 6000: 125 TFLOP/s in f32). A higher rate means that work was left out.
 HIGHEST = {"bf16": 5000.0, "tf32": 2500.0, "f32": 250.0, "GB/s": 16000.0}
 OF_COPY = ("of_copy", "of_copy_with_look", "cold_of_copy")
 
@@ -48,7 +48,7 @@ OF_COPY = ("of_copy", "of_copy_with_look", "cold_of_copy")
 
 
 def read_tsv(path, columns):
-    """Rows of a file of tab-separated lines, each as a dict; none where there is no such file."""
+    """The rows of a file of tab-separated lines, each as a dict; none if there is no such file."""
     if not path.exists():
         return []
     rows = []
@@ -59,7 +59,7 @@ def read_tsv(path, columns):
 
 
 def read_seconds(path, checks):
-    """How long a part took: some of its checks may have run at once. Without the file, all its checks together."""
+    """The duration of a part, whose checks may have run at the same time. Without the file, the sum of its checks."""
     try:
         return int(path.read_text())
     except (OSError, ValueError):
@@ -87,7 +87,7 @@ def read_benchmarks(path):
 
 
 def leave_out_implausible(benchmarks):
-    """Removes rates that no card has, with what was computed from them, and says so in "implausible"."""
+    """Removes rates that no card can reach, and the values computed from them, and lists them in "implausible"."""
     context, said = benchmarks["context"], benchmarks["implausible"]
     precision = context.get("precision", "bf16")
 
@@ -124,7 +124,7 @@ def seconds_of(row):
 
 
 def context_number(benchmarks, key):
-    """0 if it is not there; infinite if it is no number."""
+    """0 if it is missing; infinite if it is not a number."""
     try:
         number = float(benchmarks["context"][key])
     except (KeyError, TypeError, ValueError):
@@ -136,9 +136,9 @@ def context_number(benchmarks, key):
 
 
 def convolution_times(benchmarks):
-    """{network: {pass: totals}}: seconds of a step's convolutions, each shape as often as the network has it. `ours`
-    and `library` are of shapes that both have, `missing` counts the others; `all_ours` and `moments` (ours with
-    moments, where it takes them) are of all."""
+    """{network: {pass: totals}}: seconds of a step's convolutions; each shape counts as often as the network has it.
+    `ours` and `library` are the sums over shapes that both have, `missing` counts the other shapes. `all_ours` and
+    `moments` (ours with moments, if measured) are the sums over all shapes."""
     networks = {}
     for name, row in benchmarks["rows"].items():
         direction, shape, whose = name.split("/")
@@ -167,14 +167,14 @@ def network_names(row):
 
 
 def ratio_of(totals):
-    """The library's time over ours, or None."""
+    """The library's time divided by ours, or None."""
     ours = sum(total["ours"] for total in totals)
     library = sum(total["library"] for total in totals)
     return library / ours if ours > 0 and library > 0 else None
 
 
 def convolution_summary(benchmarks, precision):
-    """A row for each network."""
+    """One row per network."""
     matrix = context_number(benchmarks, "matrix_ceiling_tflop_s") * 1e12
     rows = []
     for network, passes in sorted(convolution_times(benchmarks).items()):
@@ -200,7 +200,7 @@ def convolution_summary(benchmarks, precision):
 
 
 def slowest_convolutions(benchmarks, network, limit=6):
-    """Where most time is lost to the library in a step of the network."""
+    """The shapes at which a step of the network loses most time to the library."""
     rows = []
     for name, row in benchmarks["rows"].items():
         direction, shape, whose = name.split("/")
@@ -250,7 +250,7 @@ def is_number(text):
 
 
 def optimizer_table(benchmarks):
-    """{variant: {size: numbers or why it was left out}}, and the sizes in order: numbers of weights, then networks."""
+    """{variant: {size: numbers, or why it was left out}}, and the sizes in order: numbers of weights, then networks."""
     table, sizes = {}, []
     cells = {}
     for name, row in benchmarks["rows"].items():
@@ -288,7 +288,7 @@ def read_metrics(run):
 
 
 def run_problem(epochs):
-    """Why a run's epochs show no working training, or None."""
+    """The reason why a run's epochs show no working training, or None."""
     if len(epochs) < 2:
         return f"expected two epochs or more, got {len(epochs)}"
     for epoch in epochs:
@@ -320,7 +320,7 @@ SAME = ("epoch", "learning_rate", "train_loss", "train_accuracy", "test_loss", "
 
 
 def difference(first, second):
-    """What is not the same in two runs' epochs, or None."""
+    """The first difference between two runs' epochs, or None."""
     if not first or len(first) != len(second):
         return f"{len(first)} and {len(second)} epochs"
     for one, other in zip(first, second):
@@ -334,7 +334,7 @@ def difference(first, second):
 
 
 def collect(folder):
-    """All that the folder holds, as what is written to report.json."""
+    """All results in the folder, as the content of report.json."""
     folder = pathlib.Path(folder)
     report = {
         "facts": {row["key"]: row["value"] for row in read_tsv(folder / "facts.tsv", ("key", "value"))},
@@ -372,7 +372,7 @@ def collect(folder):
 
 
 def take(report, part, path, taker, *arguments):
-    """Lets `taker` add what is in a file, where there is one. What it cannot make out is a failure of the part."""
+    """Lets `taker` add the content of a file, if it exists. Unreadable content is a failure of the part."""
     if not path.exists():
         return
     try:
@@ -417,7 +417,7 @@ def take_pytorch(report, path):
 
 
 def note_ceilings(report, benchmarks, precision):
-    """The best that was measured of each ceiling; every program measured its own."""
+    """The highest measured value of each ceiling; every program measured its own."""
     for name, key in (
         ("copy_gb_s", "copy_ceiling_gb_s"),
         ("library_copy_gb_s", "library_copy_gb_s"),
@@ -430,7 +430,7 @@ def note_ceilings(report, benchmarks, precision):
 
 
 def extra_checks(report):
-    """(part, name, message) of the results that are wrong or cannot be read."""
+    """(part, name, message) of results that are wrong or cannot be read."""
     failures = list(report["unreadable"])
     for part, key in BENCHMARK_PARTS:
         for precision, benchmarks in report[key].items():
@@ -440,7 +440,7 @@ def extra_checks(report):
 
 
 def notes(report):
-    """(part, name, message) of what is lacking but not wrong: a library that is not there, a rate not believed."""
+    """(part, name, message) of what is missing but not wrong: a library that is not installed, an implausible rate."""
     found = []
     for part, key in BENCHMARK_PARTS:
         for precision, benchmarks in report[key].items():
@@ -461,7 +461,7 @@ def notes(report):
 
 
 def summary(report, parts):
-    """(lines, whether all is well) about `parts`."""
+    """(lines, whether everything passed) for `parts`."""
     failures, lacking = extra_checks(report), notes(report)
     lines, good = [], True
     for part in parts:

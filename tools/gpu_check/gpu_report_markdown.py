@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The page that tools/gpu_check/gpu_report.py writes, as Markdown."""
+"""The Markdown page that tools/gpu_check/gpu_report.py writes."""
 
 
 def number(value, digits=2):
@@ -17,7 +17,7 @@ def find(rows, **keys):
     return next((row for row in rows if all(row[key] == value for key, value in keys.items())), None)
 
 
-# The project's aims. Nothing fails because one is not reached.
+# The project's aims. Nothing fails if one is not reached.
 CONVOLUTION_AIM = 1.0  # of cuDNN's speed
 COPY_AIM = 0.95  # of the copy ceiling
 EPOCH_AIM = 0.5  # seconds
@@ -27,8 +27,8 @@ COMPILE_AIM = 2.0  # times torch.compile's speed
 
 
 def aims(report):
-    """(aim, measured, state) for what is wanted of the numbers. The state is "reached", "not reached", or empty if it
-    was not measured, or not on the card that the aim is for."""
+    """(aim, measured, state) for each aim. The state is "reached", "not reached", or empty if it was not measured, or
+    not on the card of the aim."""
     resnet18 = {"network": "resnet18", "precision": "bf16"}
     convolutions, epoch, analyzed, compiled = (None, None), (None, None), (None, None), (None, None)
     if is_measurement(report):
@@ -57,12 +57,12 @@ def aims(report):
 
 
 def is_measurement(report):
-    """Whether times mean something: neither the emulator's nor those of sizes made small."""
+    """Whether times are meaningful: measured neither on the emulator nor with small sizes."""
     return report["facts"].get("device") == "cuda" and not report["facts"].get("quick")
 
 
 def beside_compiled(row):
-    """(text, reached) of a comparison with PyTorch: with the fastest of its compiled modes."""
+    """(text, reached) of the comparison with the fastest compiled mode of PyTorch."""
     rates = [
         mode["images_per_second"]
         for mode in row["modes"]
@@ -90,7 +90,7 @@ def slowest_optimizer(report):
 
 
 def elements(shape):
-    """32768 of "32x32x32"."""
+    """The number of elements: 32768 for "32x32x32"."""
     count = 1
     for extent in shape.split("x"):
         count *= int(extent)
@@ -98,7 +98,7 @@ def elements(shape):
 
 
 def worst_kernels(report):
-    """(name, fraction) of the elementwise kernel that is furthest below a copy, at the widest shape in bf16."""
+    """(name, fraction) of the elementwise kernel with the lowest fraction of a copy's rate; widest shape, bf16."""
     kernels = report["kernels"].get("bf16")
     if not kernels or not kernels["shapes"]:
         return None
@@ -110,8 +110,8 @@ def worst_kernels(report):
 
 
 def worst_optimizer(report):
-    """(name, fraction, fraction with the look) of the one furthest below a copy; what is separate on purpose, or done
-    once an epoch, does not count."""
+    """(name, fraction, fraction with the check of the gradients) of the variant with the lowest fraction of a copy's
+    rate. Variants that are separate on purpose, or run once per epoch, do not count."""
     fractions = []
     for variant, sizes in (report["optimizer"] or {"table": {}})["table"].items():
         for size, row in sizes.items():
@@ -275,7 +275,7 @@ def kernels_section(report):
     lines = []
     for precision, kernels in report["kernels"].items():
         if precision == "f32" and "bf16" in report["kernels"]:
-            continue  # in report.json
+            continue  # it is in report.json
         rows = [
             [name] + [number(row.get(shape)) for shape in kernels["shapes"]]
             for name, row in kernels["table"].items()
@@ -325,7 +325,7 @@ def optimizer_section(report):
 
 
 def statistics_cost(optimizer):
-    """A row for each size at which all three were measured."""
+    """One row per size at which all three were measured."""
     rows = []
     for size in optimizer["sizes"]:
         names = ("sgd", "statistics_fused_with_sgd", "statistics_separate_then_sgd")
@@ -440,7 +440,7 @@ def training_section(report):
 
 
 def markdown(report, failures, lacking):
-    """The page. `report` as gpu_report.collect makes it; `failures` and `lacking` as extra_checks and notes do."""
+    """The page. `report` is from gpu_report.collect; `failures` and `lacking` are from extra_checks and notes."""
     lines = facts_section(report, failures, lacking)
     lines += ["## Aims", ""] + table(["aim", "measured", "state"], aims(report)) + [""]
     lines += convolutions_section(report) + kernels_section(report) + optimizer_section(report)

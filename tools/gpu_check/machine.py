@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What tools/gpu_check.sh has to know about the machine that it runs on.
+"""Facts about this machine for tools/gpu_check.sh.
 
     machine.py facts [PROGRAM]      lines "key<tab>value" about the GPU, for the report. nvidia-smi is asked first, then
                                     PROGRAM (gradamp); exits with 1 and a line on standard error if neither knows one
@@ -9,7 +9,7 @@
     machine.py libraries PYTHON...  folders with CUDA's libraries (cuBLAS, cuDNN, the driver), joined by colons: those
                                     of the Python environments first, then the system's
 
-Needs nothing but Python 3.6.
+Needs only Python 3.6.
 """
 
 import glob
@@ -40,7 +40,7 @@ SYSTEM_FOLDERS = (
 
 
 def output_of(command, any_code=False):
-    """What the command prints on standard output, or None if it cannot be run or fails (unless `any_code`)."""
+    """The command's standard output, or None if it cannot be run or fails (unless `any_code`)."""
     try:
         done = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True, timeout=60
@@ -51,11 +51,11 @@ def output_of(command, any_code=False):
 
 
 def gpu_by_nvidia_smi():
-    """Values by the names of QUERY, of the first GPU that programs may use; None without one."""
+    """Values by the names of QUERY, for the first GPU that programs may use; None without one."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
     chosen = ["-i", visible] if visible else []
     query = ["--query-gpu=" + ",".join(QUERY), "--format=csv,noheader"]
-    for choice in (chosen, []):  # the numbers of CUDA_VISIBLE_DEVICES need not be nvidia-smi's
+    for choice in (chosen, []):  # CUDA_VISIBLE_DEVICES can number GPUs differently from nvidia-smi
         printed = output_of(["nvidia-smi"] + choice + query)
         rows = [line.split(", ") for line in (printed or "").splitlines()]
         rows = [row for row in rows if len(row) == len(QUERY)]
@@ -66,7 +66,7 @@ def gpu_by_nvidia_smi():
 
 
 def gpu_by_program(program):
-    """The same by what `gradamp info` says, or the reason why the program cannot use a GPU. `program`: its words."""
+    """The same from `gradamp info`, or the reason why the program cannot use a GPU. `program`: its command's words."""
     printed = output_of(program + ["info"], any_code=True)  # without HOME it fails after that line
     if not printed:
         return "{} info cannot be run".format(" ".join(program))
@@ -107,7 +107,7 @@ def jobs(cores):
 
 
 def search_path(python):
-    """The folders where a Python finds its packages; none where it cannot be run."""
+    """The folders in which a Python finds its packages; none if it cannot be run."""
     printed = output_of([python, "-c", "import json, sys; print(json.dumps(sys.path))"])
     return json.loads(printed) if printed else []
 

@@ -6,13 +6,13 @@
 
 FILE (.tar.xz) gets a folder gradamp-pack with the programs, stripped; the shared libraries that they need, with the C
 library and its loader; the scripts of ROOT that check and report; and the tests' recorded data. KEY=VALUE are facts for
-pack.tsv. Libraries that lie beside a program come along.
+pack.tsv. Libraries in a program's folder are included.
 
-Left out are the driver, which must be the machine's own, and cuBLAS and cuDNN, which are larger than all the rest; they
-are in every Python environment with PyTorch for CUDA. The C library is brought along because a program cannot run with
-an older one than it was linked with, and that of many clusters is older; the driver's libraries are built for old ones
-and accept ours. The archive is tar.xz: Python alone can unpack it, and a window of two programs' size stores the
-kernels, which are the same in every program, once.
+Left out are the driver, which must be the machine's own, and cuBLAS and cuDNN, which are larger than all the rest;
+every Python environment with PyTorch for CUDA has them. The C library is included because a program cannot run with an
+older one than it was linked with, and many clusters have an older one; the driver's libraries are built for old C
+libraries and accept ours. The archive is tar.xz, which Python alone can unpack. Its window has the size of two
+programs, so the kernels, which are the same in every program, are stored once.
 """
 
 import io
@@ -28,7 +28,7 @@ import tempfile
 
 MAX_BYTES = 60_000_000
 FOLDER = "gradamp-pack"
-WINDOW = 192 << 20  # bytes; what unpacking takes of memory
+WINDOW = 192 << 20  # bytes; unpacking needs this much memory
 SCRIPTS = (
     "tools/gpu_check.sh",
     "tools/gpu_check/*.sh",
@@ -40,8 +40,8 @@ SCRIPTS = (
 )
 TEST_DATA = ("tests/nets/recorded/*.json", "tests/optim/recorded/*.json")
 NOT_TAKEN = re.compile(r"lib(cuda|nvidia-.*|cublas|cublasLt|cudnn.*|nvrtc.*)\.so(\..*)?$")
-# Parts of the C library that a program of ours need not name, but cuBLAS, cuDNN or the driver may. They must be of the
-# same version as the C library.
+# Parts of the C library that our programs need not link, but cuBLAS, cuDNN or the driver may. They must have the same
+# version as the C library.
 C_LIBRARY = (
     "libc.so.6",
     "libm.so.6",
@@ -108,13 +108,13 @@ def needed_libraries(program):
 
 
 def strip(path):
-    """Without symbols, where there is a tool for it; those that the loader needs stay."""
+    """Removes symbols if there is a tool for it; the symbols that the loader needs remain."""
     if shutil.which("strip"):
         subprocess.run(["strip", "--strip-unneeded", str(path)], check=True)
 
 
 def add_libraries(folder, programs):
-    """The libraries of the programs, in `folder`."""
+    """Copies the programs' libraries into `folder`."""
     found, loader = {}, None
     for program in programs:
         if not is_elf(program):
@@ -146,7 +146,7 @@ def write_script(path, text):
 
 
 def fill(folder, root, facts, programs):
-    """All that the archive holds."""
+    """Creates all contents of the archive."""
     for name in ("programs/bin", "lib"):
         (folder / name).mkdir(parents=True)
     for name, path in programs.items():
@@ -171,7 +171,7 @@ def fill(folder, root, facts, programs):
 
 
 def write_archive(folder, path):
-    """The same folder gives the same bytes."""
+    """Writes the archive. The same folder gives the same bytes."""
     size = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": max(1 << 20, min(WINDOW, size))}]
     temporary = path.with_name(path.name + ".partial")

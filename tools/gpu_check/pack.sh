@@ -16,7 +16,7 @@ build_for_pack() {
   cmake --build "$GPU_CHECK_BUILD" -j "$(nproc)" --target "${targets[@]}"
 }
 
-# make_pack FILE ARCHITECTURES: of the build that GPU_CHECK_BUILD names, or of one made for it.
+# make_pack FILE ARCHITECTURES: packs the build that GPU_CHECK_BUILD names, or makes one.
 make_pack() {
   local each file programs=() missing=()
   if is_pack; then

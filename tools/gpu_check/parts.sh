@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # SPDX-License-Identifier: MIT
-# Sourced by tools/gpu_check.sh: its parts. Each is a function part_NAME, and of use without the others.
+# Sourced by tools/gpu_check.sh: its parts. Each is a function part_NAME and can run without the others.
 
 cuda_bin=${CUDA_PATH:-/usr/local/cuda}/bin
 
@@ -11,7 +11,7 @@ toolkit_version() {
   done
 }
 
-# kind_of_facts FACTS: device and size of a run.
+# kind_of_facts FACTS: the device and the size of a run.
 kind_of_facts() {
   local key value
   while IFS=$'\t' read -r key value; do
@@ -19,7 +19,7 @@ kind_of_facts() {
   done <<<"$1"
 }
 
-# A pack can lie in a folder that cannot be written.
+# A pack can be in a folder that is not writable.
 default_report() {
   if [ -w "$GPU_CHECK_BUILD" ] || [ ! -e "$GPU_CHECK_BUILD" ]; then
     echo "$GPU_CHECK_BUILD/gpu-report"
@@ -28,7 +28,7 @@ default_report() {
   fi
 }
 
-# Where packages cannot be installed, the build may find what it needs all the same, or say what it lacks.
+# If packages cannot be installed, the build may still find what it needs, or report what is missing.
 install_build_packages() {
   # shellcheck disable=SC2016
   timeout 40 bash -c '. "$0/tools/packages.sh"; install_packages $packages' "$root" ||
@@ -55,7 +55,7 @@ part_instructions() {
     program=cuda_intrinsics_tests
   elif find_command gradamp; then
     step_note=yes
-    step device 60 "$python" "$root/tools/gpu_check/machine.py" usable "${command[@]}" || true # says why all else fails
+    step device 60 "$python" "$root/tools/gpu_check/machine.py" usable "${command[@]}" || true # explains later failures
     step_note=
   fi
   sharded "$program" "$GPU_CHECK_LIMIT" 1 "$program" '*'
@@ -63,7 +63,7 @@ part_instructions() {
 
 part_tests() {
   local each filter=${GPU_CHECK_FILTER:-*$GPU_CHECK_DEVICE*}
-  # In small without the larger networks and the long resumption, which have smaller siblings.
+  # --quick leaves out the larger networks and the long resumption, which have smaller siblings.
   if is_quick && [ -z "${GPU_CHECK_FILTER:-}" ]; then
     filter+="-*/${GPU_CHECK_DEVICE}_resnet??_*:*/${GPU_CHECK_DEVICE}_resnet???_*:*/${GPU_CHECK_DEVICE}_vgg*"
     filter+=":*ResumedEqualsUnbroken/$GPU_CHECK_DEVICE"
@@ -148,7 +148,7 @@ part_step() {
 part_pytorch() {
   local usable='import numpy, safetensors, torch; assert torch.cuda.is_available(), "no GPU for PyTorch"' why program
   local options=(--networks resnet18 --rounds 5)
-  # A pack's program starts itself with its libraries; PyTorch must not get them.
+  # A pack's program sets its own library path, which PyTorch must not inherit.
   program=$(program_file training_step) || find_command training_step || return 0
   if is_quick; then
     options=(--networks resnet8 --batch-size 4 --rounds 1 --steps 2 --block 1 --warmup 1 --epoch-steps 4 --modes eager)

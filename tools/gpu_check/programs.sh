@@ -1,16 +1,16 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # SPDX-License-Identifier: MIT
-# Sourced by tools/gpu_check.sh and by the programs of a pack, with `root` set: where the programs are and how they are
-# started. A pack brings its own loader and C library, so that the machine's may be older or missing.
+# Sourced by tools/gpu_check.sh and by the programs of a pack, with `root` set: finds the programs and the words that
+# start them. A pack has its own loader and C library, so that the machine's may be older or missing.
 
-# What gpu_check.sh runs. cuda_intrinsics_tests is the emulator's twin of cuda_intrinsics_gpu_tests.
+# The test programs of gpu_check.sh. cuda_intrinsics_tests is the emulator's counterpart of cuda_intrinsics_gpu_tests.
 test_programs="core_tests kernels_tests layers_tests nets_tests optim_tests"
 all_programs="gradamp training_step convolution_bench kernel_bench optimizer_bench cuda_intrinsics_gpu_tests cuda_intrinsics_tests
               $test_programs"
 
 is_pack() { [ -f "$root/pack.tsv" ]; }
 
-# pack_fact KEY: of the pack that this is.
+# pack_fact KEY: a fact about this pack.
 pack_fact() {
   local key value
   is_pack || return 1
@@ -20,7 +20,7 @@ pack_fact() {
   return 1
 }
 
-# Where to look for programs and libraries, where the environment does not say it.
+# Sets the folders in which programs and libraries are searched, unless the environment names them.
 set_places() {
   if is_pack; then
     GPU_CHECK_BUILD=$root GPU_CHECK_PROGRAMS=${GPU_CHECK_PROGRAMS:-$root/programs}
@@ -37,7 +37,7 @@ set_places() {
   export GPU_CHECK_BUILD GPU_CHECK_PROGRAMS GPU_CHECK_LIBRARIES
 }
 
-# program_file NAME: prints where the program is; fails if it is nowhere.
+# program_file NAME: prints the program's path; fails if there is no such program.
 program_file() {
   local folder
   for folder in ${GPU_CHECK_PROGRAMS:+"$GPU_CHECK_PROGRAMS"} \
@@ -55,7 +55,7 @@ is_elf() {
   LC_ALL=C IFS= read -r -d '' -n 4 magic <"$1" && [ "$magic" = $'\x7fELF' ]
 }
 
-# set_command NAME: the array `command` becomes the words that start the program. Libraries of the pack come first, then
+# set_command NAME: sets the array `command` to the words that start the program. The pack's libraries come first, then
 # those that the user names, then those that were found.
 set_command() {
   local file libraries=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$GPU_CHECK_LIBRARIES

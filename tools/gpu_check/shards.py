@@ -4,10 +4,10 @@
 
     shards.py --shards N --limit SECONDS --log PREFIX [--filter FILTER] [--wrapper WORD]... PROGRAM [WORD...]
 
-Each process runs its share of the tests; its output is in PREFIX-<index>.log. The words of the wrapper come before the
-program's when the tests are run (compute-sanitizer and its options, say), not when they are listed. Prints one line,
-"STATUS<tab>MESSAGE", where STATUS is passed, failed or skipped (there is no such test), and then the lines of the logs
-that explain a failure. A run counts as passed only if every listed test reported its end. Needs nothing but Python 3.6.
+Each process runs its share of the tests; its output is in PREFIX-<index>.log. The wrapper's words come before the
+program's when the tests are run (for example compute-sanitizer and its options), not when they are listed. Prints one
+line, "STATUS<tab>MESSAGE", where STATUS is passed, failed or skipped (there is no such test), and then the lines of the
+logs that explain a failure. A run counts as passed only if every listed test reported its end. Needs only Python 3.6.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import sys
 import time
 
 EXPLAINS = re.compile(r"^\[  FAILED  \]|^=========.*(ERROR|Error|hazard)")
-KILL_AFTER = 10  # seconds from the polite signal to the other one
+KILL_AFTER = 10  # seconds between SIGTERM and SIGKILL
 
 
 def last_line(text):
@@ -27,7 +27,7 @@ def last_line(text):
 
 
 def list_tests(program, test_filter, limit):
-    """(number of tests, why they could not be listed or None)"""
+    """(number of tests, the reason why they could not be listed or None)"""
     command = program + ["--gtest_list_tests", "--gtest_filter=" + test_filter]
     try:
         done = subprocess.run(
@@ -41,7 +41,7 @@ def list_tests(program, test_filter, limit):
 
 
 def run_shards(command, shards, limit, prefix):
-    """Exit codes by shard; None for one that was ended because it took too long."""
+    """Exit codes by shard; None for a shard that exceeded the limit and was ended."""
     processes = []
     for index in range(shards):
         environment = dict(

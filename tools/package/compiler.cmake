@@ -1,4 +1,4 @@
-# gradamp_require_compiler(ID VERSION): an error that says what is needed where a compiler's C++20 does not suffice.
+# gradamp_require_compiler(ID VERSION): an error that names the required version if a compiler's C++20 is incomplete.
 function(gradamp_require_compiler id version)
   set(least_GNU 11)
   set(least_Clang 14)

@@ -1,19 +1,19 @@
 # gradamp_emulation_options(VARIABLE): the options with which the C++ compiler compiles a kernel file for the emulator.
 function(gradamp_emulation_options variable)
-  # `#pragma unroll`; vectors are read from arrays; a stack has one page of guard; messages name the line. Products and
-  # sums are not contracted, so that the bits do not depend on this processor's instructions.
+  # For `#pragma unroll`; vectors that are read from arrays; a single guard page per stack; messages with line numbers.
+  # Products and sums are not contracted, so that the bits do not depend on the processor's instructions.
   set(options -Wno-unknown-pragmas -fno-strict-aliasing -fstack-clash-protection -g -ffp-contract=off)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
-    list(APPEND options -gdwarf-4)  # what binutils' addr2line understands
+    list(APPEND options -gdwarf-4)  # the version that binutils' addr2line understands
   endif()
   set(${variable} ${options} PARENT_SCOPE)
 endfunction()
 
-# gradamp_add_kernels(TARGET FILES.cu...): CUDA kernels of your own in TARGET, which is linked to gradamp::engine. The C++
-# compiler compiles each file for the device emulated. If the project has the language CUDA, its compiler compiles the
-# file for the device cuda, too, and TARGET has the definition OWN_KERNELS_CUDA. The files include
-# <gradamp/kernels/cuda/cuda.h> and put their code into namespaces that end with GRADAMP_GPU, which is `emulated` in the
-# one case and `cuda` in the other.
+# gradamp_add_kernels(TARGET FILES.cu...): adds your own CUDA kernels to TARGET and links it to gradamp::engine. The C++
+# compiler compiles each file for the device emulated. If the project has the language CUDA, its compiler also compiles
+# the file for the device cuda, and TARGET has the definition OWN_KERNELS_CUDA. The files include
+# <gradamp/kernels/cuda/cuda.h> and put their code into namespaces that end with GRADAMP_GPU, which is `emulated` in one
+# compilation and `cuda` in the other.
 function(gradamp_add_kernels target)
   gradamp_emulation_options(options)
   foreach(file IN LISTS ARGN)

@@ -1,7 +1,7 @@
-# What others build on: gradamp::engine and gradamp::program, their installation, the CMake package, pkg-config's file and
-# CPack's packages.
+# The interface for other projects: gradamp::engine and gradamp::program, their installation, the CMake package,
+# pkg-config's file and CPack's packages.
 
-# gradamp_package_library(NAME FILE PARTS...): the library gradamp::NAME of the objects of our libraries PARTS.
+# gradamp_package_library(NAME FILE PARTS...): the library gradamp::NAME, made of the objects of our libraries PARTS.
 function(gradamp_package_library name file)
   set(objects)
   foreach(part IN LISTS ARGN)
@@ -46,7 +46,7 @@ if(GRADAMP_PROGRAM)
   install(DIRECTORY tools/report DESTINATION ${CMAKE_INSTALL_DATADIR}/gradamp FILES_MATCHING PATTERN *.py)
 endif()
 
-# Headers: all but those of a backend's own, and of the program its one function.
+# Headers: all except those of single backends and of the program, of which only one is installed.
 foreach(folder core layers data optim nets)
   install(DIRECTORY ${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/gradamp FILES_MATCHING PATTERN *.h)
 endforeach()
@@ -59,7 +59,7 @@ configure_package_config_file(tools/package/gradampConfig.cmake.in gradampConfig
 write_basic_package_version_file(gradampConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/gradampConfig.cmake ${PROJECT_BINARY_DIR}/gradampConfigVersion.cmake
               tools/package/gradampKernels.cmake DESTINATION ${package})
-# What a program must name, too, where the engine is a static library.
+# Libraries that a program must also link if the engine is a static library.
 set(static_libraries)
 if(NOT BUILD_SHARED_LIBS)
   set(static_libraries "-ldnnl -fopenmp -ldl")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// An operation of one's own with a CUDA kernel, which the emulator runs where there is no GPU.
+// Your own operation with a CUDA kernel, which the emulator runs if there is no GPU.
 #include <cstdio>
 #include <vector>
 
@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
   const Tensor twos = Tensor::from_host(*backend, {1000}, std::vector<float>(1000, 2.0f));
   const Variable x = Variable::parameter(twos, Tensor::zeros(*backend, {1000}));
   const Variable y = scaled(x, 3.0f, 1.0f);
-  y.backward(twos);  // of the sum of 2 y
+  y.backward(twos);  // the gradient of the sum of 2 y
   const float result = y.value().to_host<float>()[999], gradient = x.grad().to_host<float>()[999];
   std::printf("y = %g, gradient = %g\n", result, gradient);
   return result == 7.0f && gradient == 6.0f ? 0 : 1;

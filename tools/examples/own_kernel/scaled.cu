@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// A CUDA kernel of one's own.
+// Your own CUDA kernel.
 #include "scaled.h"
 
 #include <gradamp/kernels/cuda/cuda.h>
 
 namespace own::GRADAMP_GPU {
-using namespace gradamp::GRADAMP_GPU;  // for the emulator, where CUDA's names are there
+using namespace gradamp::GRADAMP_GPU;  // the emulator defines CUDA's names there
 
 __global__ void __launch_bounds__(128) scaled_kernel(std::int64_t count, float a, const float* x, float b, float* y) {
   const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;

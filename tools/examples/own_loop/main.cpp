@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The engine as a library: data, an operation, a layer and a training loop of one's own, in float32 on the CPU.
+// The engine as a library: your own data, operation, layer and training loop, in float32 on the CPU.
 #include <cmath>
 #include <cstdio>
 
@@ -11,7 +11,7 @@
 
 using namespace gradamp;
 
-/// y = x sigmoid(x), on the host: a backend's memory is the host's on the CPU, and there alone. (S. Elfwing et al.,
+/// y = x sigmoid(x), computed on the host: only the CPU backend's memory is the host's. (S. Elfwing et al.,
 /// "Sigmoid-weighted linear units", 2018)
 Variable silu(const Variable& x) {
   check(x.backend().device().kind == DeviceKind::kCpu, "silu: expected the device cpu");
@@ -36,7 +36,7 @@ class SiLU : public Module {
   Variable forward(const Variable& x, Mode) override { return silu(x); }
 };
 
-/// Images of 32x32 pixels, of noise and a bright quarter that is the label.
+/// 32x32 images of noise, with one bright quarter, which is the label.
 Dataset quarters(const char* split, std::int64_t count) {
   Dataset data{"quarters", split, count, 4, {}, {}, {"top left", "top right", "bottom left", "bottom right"}};
   std::uint32_t random = split[1];  // "train" and "test" differ
@@ -84,7 +84,7 @@ int main() {
   Trainer trainer(network, state, upload_training_data(*backend, quarters("train", 512), quarters("test", 128), none),
                   options, callbacks);
   trainer.run(3);
-  trainer.save("own_loop.safetensors");  // PyTorch's safetensors reads it, too
+  trainer.save("own_loop.safetensors");  // PyTorch's safetensors can read it, too
   trainer.load("own_loop.safetensors");
   trainer.run();
   return trainer.evaluate().accuracy > 0.95 ? 0 : 1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A network of one's own in the whole program: training, sweeps, resumption and reports.
+// Your own network in the whole program: training, sweeps, resumption and reports.
 //   ./own_network train --network small --epochs 3
 #include <gradamp/core/operations.h>
 #include <gradamp/layers/layers.h>

@@ -14,7 +14,7 @@
 namespace gradamp {
 namespace {
 
-/// On a GPU, where each poll costs some time.
+/// Used on a GPU, on which each poll costs some time.
 constexpr std::int64_t kStepsPerPoll = 8;
 
 class Stopwatch {

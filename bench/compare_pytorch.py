@@ -113,7 +113,7 @@ def compare(args, network: str) -> dict:
         worker.start()
         loss, version, base = here.recv()
     check_losses(network, args.precision, ours["first_loss"], loss)
-    ratios, analysed, plain, theirs, memory, their_memory = [], [], [], [], [], []
+    ratios, analyzed, plain, theirs, memory, their_memory = [], [], [], [], [], []
     for _ in range(args.rounds):
         a = gradamp_steps(args, network)
         here.send(args.warmup + args.steps)
@@ -122,20 +122,20 @@ def compare(args, network: str) -> dict:
         plain.append(statistics.median(a["seconds_per_step"]))
         theirs.append(statistics.median(seconds[args.warmup:]))
         ratios.append(theirs[-1] / plain[-1])
-        analysed.append(statistics.median(c["seconds_per_step"]) / plain[-1])
+        analyzed.append(statistics.median(c["seconds_per_step"]) / plain[-1])
         memory.append(a["peak_memory_mib"])
         their_memory.append(peak)
     here.send(None)
     worker.join()
     return {"network": network, "gradamp": args.batch_size / statistics.median(plain),
             "pytorch": args.batch_size / statistics.median(theirs), "ratio": statistics.median(ratios),
-            "range": (min(ratios), max(ratios)), "analysed": statistics.median(analysed), "memory": max(memory),
+            "range": (min(ratios), max(ratios)), "analyzed": statistics.median(analyzed), "memory": max(memory),
             "pytorch_memory": max(their_memory), "pytorch_base": base, "version": version, "backend": ours["backend"]}
 
 
 def main_cpu(args) -> list:
     print(f"{processor()}, {args.threads} threads, batch {args.batch_size}, float32; {args.rounds} rounds, medians\n")
-    print("| network | gradamp, images/s | PyTorch, images/s | ratio (lowest to highest round) | analysed / plain step "
+    print("| network | gradamp, images/s | PyTorch, images/s | ratio (lowest to highest round) | analyzed / plain step "
           "| peak memory, MiB: gradamp | PyTorch (of it, its import) |")
     print("|---|---|---|---|---|---|---|")
     results = []
@@ -143,7 +143,7 @@ def main_cpu(args) -> list:
         r = compare(args, network)
         results.append(r)
         print(f"| {r['network']} | {r['gradamp']:.0f} | {r['pytorch']:.0f} | {r['ratio']:.2f} ({r['range'][0]:.2f} to "
-              f"{r['range'][1]:.2f}) | {r['analysed']:.3f} | {r['memory']:.0f} | {r['pytorch_memory']:.0f} "
+              f"{r['range'][1]:.2f}) | {r['analyzed']:.3f} | {r['memory']:.0f} | {r['pytorch_memory']:.0f} "
               f"({r['pytorch_base']:.0f}) |", flush=True)
     print(f"\nPyTorch {results[-1]['version']}; gradamp on {results[-1]['backend']}")
     return results
@@ -344,11 +344,11 @@ def compare_cuda(args, network: str) -> dict:
         for mode in modes:
             if mode.facts:
                 check_losses(network, args.precision, ours["first_loss"], mode.facts["loss"])
-        plain, analysed, ratios = [], [], []
+        plain, analyzed, ratios = [], [], []
         for _ in range(args.rounds):
             a = gradamp_steps(args, network, "--compare")
             plain.append(statistics.median(a["seconds_per_step"]))
-            analysed.append(statistics.median(a["analysed_seconds_per_step"]) / plain[-1])
+            analyzed.append(statistics.median(a["analyzed_seconds_per_step"]) / plain[-1])
             theirs = [seconds for mode in modes if not mode.note and (seconds := mode.time(args)) > 0]
             if theirs:
                 ratios.append(min(theirs) / plain[-1])
@@ -362,7 +362,7 @@ def compare_cuda(args, network: str) -> dict:
     best = max((r for r in results if "images_per_second" in r), key=lambda r: r["images_per_second"])
     return {"network": network, "precision": args.precision, "batch_size": args.batch_size, "backend": a["backend"],
             "gradamp": args.batch_size / seconds, "gradamp_seconds_per_step": plain,
-            "epoch_seconds": seconds * -(-EPOCH_IMAGES // args.batch_size), "analysed": statistics.median(analysed),
+            "epoch_seconds": seconds * -(-EPOCH_IMAGES // args.batch_size), "analyzed": statistics.median(analyzed),
             "pytorch": best["images_per_second"], "pytorch_mode": best["mode"], "version": best["version"],
             "ratio": statistics.median(ratios), "range": (min(ratios), max(ratios)), "modes": results,
             "memory_mib": a["device_memory_mib"]}
@@ -372,14 +372,14 @@ def main_cuda(args) -> list:
     steps = -(-EPOCH_IMAGES // args.batch_size)
     print(f"batch {args.batch_size}, {args.precision}; {args.rounds} rounds in turn, medians; epochs of {steps} steps\n")
     print("| network | gradamp, images/s | an epoch, s | PyTorch's fastest, images/s | its mode | ratio (lowest to "
-          "highest round) | analysed / plain step |")
+          "highest round) | analyzed / plain step |")
     print("|---|---|---|---|---|---|---|")
     results = []
     for network in args.networks:
         r = compare_cuda(args, network)
         results.append(r)
         print(f"| {network} | {r['gradamp']:.0f} | {r['epoch_seconds']:.3f} | {r['pytorch']:.0f} | {r['pytorch_mode']} "
-              f"| {r['ratio']:.2f} ({r['range'][0]:.2f} to {r['range'][1]:.2f}) | {r['analysed']:.3f} |", flush=True)
+              f"| {r['ratio']:.2f} ({r['range'][0]:.2f} to {r['range'][1]:.2f}) | {r['analyzed']:.3f} |", flush=True)
         for mode in r["modes"]:
             text = mode["note"] or f"{mode['images_per_second']:.0f} images/s, ready in {mode['prepare_seconds']:.0f} s"
             print(f"{network}: {mode['mode']}: {text}", file=sys.stderr, flush=True)

@@ -170,7 +170,7 @@ nlohmann::json run(const Options& options) {
   std::vector<NamedRun> runs;
   runs.push_back({"seconds_per_step", std::make_unique<TimedRun>(*backend, options, data, options.analyze)});
   if (options.compare)
-    runs.push_back({"analysed_seconds_per_step", std::make_unique<TimedRun>(*backend, options, data, true)});
+    runs.push_back({"analyzed_seconds_per_step", std::make_unique<TimedRun>(*backend, options, data, true)});
   if (!options.save.empty()) runs[0].run->save(options.save);
 
   nlohmann::json result = {{"backend", backend->description()},
@@ -211,7 +211,7 @@ int main(int argc, char** argv) {
   app.add_option("--warmup", options.warmup, "steps before, at least one")->capture_default_str();
   app.add_option("--threads", options.threads, "0: all")->capture_default_str();
   app.add_flag("--analyze", options.analyze, "accumulate gradient statistics");
-  app.add_flag("--compare", options.compare, "time analysed steps too, in turn with plain ones");
+  app.add_flag("--compare", options.compare, "time analyzed steps too, in turn with plain ones");
   app.add_option("--granularity", options.granularity, "of the statistics: weight or neuron")
       ->check(CLI::IsMember({"weight", "neuron"}))
       ->capture_default_str();

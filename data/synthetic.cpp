@@ -31,23 +31,23 @@ constexpr int part(int thousandths) { return kOne * thousandths / 1000; }
 
 enum class Form { kCircle, kSquare, kTriangle, kCross, kRing, kStar, kCrescent, kStripes, kCheckerboard, kDots, kBar };
 
-struct Colour {
+struct Color {
   int channel[3];
 };
 
-/// A form with its place: (u, v) = M (x - centre).
+/// A form with its place: (u, v) = M (x - center).
 struct Figure {
   Form form = Form::kCircle;
   bool square_window = false;             // textures fill a square, otherwise a disc
   int period = kOne / 2;                  // of a texture
-  int centre[2] = {0, 0};                 // x, y in 1/384 pixel
-  int reach = 0;                          // no point of the figure is further from the centre, in 1/384 pixel
+  int center[2] = {0, 0};                 // x, y in 1/384 pixel
+  int reach = 0;                          // no point of the figure is further from the center, in 1/384 pixel
   std::int64_t matrix[4] = {0, 0, 0, 0};  // scaled by 2^16
 };
 
-/// A colour that changes across the image: at + slope (x - 16, y - 16) / 16, in levels.
+/// A color that changes across the image: at + slope (x - 16, y - 16) / 16, in levels.
 struct Paint {
-  Colour at;
+  Color at;
   int slope[3][2];
 };
 
@@ -117,8 +117,8 @@ class Drawing {
   int between(int low, int high) {
     return low + static_cast<int>(random_.below(static_cast<std::uint32_t>(high - low + 1)));
   }
-  Colour colour();
-  Paint paint(const Colour& at, int most);
+  Color color();
+  Paint paint(const Color& at, int most);
   void place(Figure& figure, int radius, int stretch, int margin);
   Figure figure(Form form);
   Figure speck();
@@ -133,10 +133,10 @@ class Drawing {
   std::array<int, kImageBytes> level_{};
 };
 
-Colour Drawing::colour() { return {{between(20, 235), between(20, 235), between(20, 235)}}; }
+Color Drawing::color() { return {{between(20, 235), between(20, 235), between(20, 235)}}; }
 
-/// A paint around a colour whose channels change by at most `most` levels from the centre to an edge.
-Paint Drawing::paint(const Colour& at, int most) {
+/// A paint around a color whose channels change by at most `most` levels from the center to an edge.
+Paint Drawing::paint(const Color& at, int most) {
   Paint paint{at, {}};
   for (auto& slope : paint.slope) {
     slope[0] = between(-most, most);
@@ -146,10 +146,10 @@ Paint Drawing::paint(const Colour& at, int most) {
 }
 
 /// Places a figure of `radius` (1/384 pixel) under a random rotation, its axes stretched by up to `stretch` percent,
-/// its centre where at most `margin` of it lies outside of the image.
+/// its center where at most `margin` of it lies outside of the image.
 void Drawing::place(Figure& figure, int radius, int stretch, int margin) {
   const int free = std::max(kSide * kPixel / 2 - radius + margin, 0);
-  for (int& centre : figure.centre) centre = kSide * kPixel / 2 + between(-free, free);
+  for (int& center : figure.center) center = kSide * kPixel / 2 + between(-free, free);
   // A random direction: a point of a disc, divided by its length. The square root is exact under IEEE 754.
   std::int64_t x = 0, y = 0, square = 0;
   do {
@@ -200,15 +200,15 @@ void Drawing::fill(const Paint& paint) {
 
 /// Paints the figure over what is there, pixels at its edge in part.
 void Drawing::add(const Figure& figure, const Paint& paint) {
-  const auto first = [&](int d) { return std::clamp((figure.centre[d] - figure.reach) / kPixel, 0, kSide); };
-  const auto last = [&](int d) { return std::clamp((figure.centre[d] + figure.reach) / kPixel + 1, 0, kSide); };
+  const auto first = [&](int d) { return std::clamp((figure.center[d] - figure.reach) / kPixel, 0, kSide); };
+  const auto last = [&](int d) { return std::clamp((figure.center[d] + figure.reach) / kPixel + 1, 0, kSide); };
   constexpr int kStep = kPixel / kSamples;
   for (int y = first(1); y < last(1); ++y) {
     for (int x = first(0); x < last(0); ++x) {
       int covered = 0;
       for (int sample = 0; sample < kSamples * kSamples; ++sample) {
-        const int dx = x * kPixel + kStep / 2 + kStep * (sample % kSamples) - figure.centre[0];
-        const int dy = y * kPixel + kStep / 2 + kStep * (sample / kSamples) - figure.centre[1];
+        const int dx = x * kPixel + kStep / 2 + kStep * (sample % kSamples) - figure.center[0];
+        const int dy = y * kPixel + kStep / 2 + kStep * (sample / kSamples) - figure.center[1];
         const auto u = static_cast<int>((figure.matrix[0] * dx + figure.matrix[1] * dy) / 65536);
         const auto v = static_cast<int>((figure.matrix[2] * dx + figure.matrix[3] * dy) / 65536);
         covered += std::max(std::abs(u), std::abs(v)) < 2 * kOne && covers(figure, u, v);
@@ -224,11 +224,11 @@ void Drawing::add(const Figure& figure, const Paint& paint) {
 
 /// Background, specks below, the figure, specks above.
 void Drawing::draw(Form form) {
-  const Colour background = colour();
-  Colour foreground;
+  const Color background = color();
+  Color foreground;
   int contrast = 0;
   do {
-    foreground = colour();
+    foreground = color();
     contrast = 0;
     for (std::size_t c = 0; c < 3; ++c) contrast += std::abs(foreground.channel[c] - background.channel[c]);
   } while (contrast < 180);
@@ -236,7 +236,7 @@ void Drawing::draw(Form form) {
   const auto add_specks = [&](int most) {
     for (int specks = between(0, most); specks > 0; --specks) {
       const Figure here = speck();
-      add(here, paint(colour(), 20));
+      add(here, paint(color(), 20));
     }
   };
   add_specks(2);

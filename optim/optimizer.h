@@ -42,7 +42,7 @@ struct OptimizerOptions : OptimizerValues {
 /// A name and a value for every option, to be stored in checkpoints and compared.
 std::vector<std::pair<std::string, std::string>> named_values(const OptimizerOptions& options);
 
-/// The strategy's plan under the options' warm-up and selection method: nothing is analysed unless layers are selected
+/// The strategy's plan under the options' warm-up and selection method: nothing is analyzed unless layers are selected
 /// by a measure, and a random selection amplifies its phases from their first epoch on. Error unless the strategy has
 /// the epoch.
 EpochPlan plan_epoch(const OptimizerOptions& options, int epoch);

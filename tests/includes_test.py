@@ -42,7 +42,7 @@ FOLDERS = ["core", "kernels", "layers", "data", "optim", "nets", "tools", "tests
 # The only headers of kernels/ that the rest of the tree may include.
 DOORS = {"kernels/backends.h", "kernels/self_check.h"}
 # A backend: the other backends whose headers it may include. kernels/cuda includes CUDA or the emulator by one header.
-NEIGHBOURS = {"cuda": {"emulation"}}
+NEIGHBORS = {"cuda": {"emulation"}}
 # The tests of these backends may include the headers of both. Other tests may only set up the emulator.
 GPU = {"cuda", "emulation"}
 # The benchmarks' references on a GPU may include the headers of kernels/cuda.
@@ -100,7 +100,7 @@ def quoted_violations(path, include, exists):
         yield f'{room}/ may not include "{include}"'
     elif target == "kernels" and room != "kernels" and not may_enter(path, name):
         yield f'"{include}" belongs to one backend: outside kernels/ only {", ".join(sorted(DOORS))} are known'
-    elif backend_of(path) and backend_of(name) not in {None, backend_of(path)} | NEIGHBOURS.get(backend_of(path), set()):
+    elif backend_of(path) and backend_of(name) not in {None, backend_of(path)} | NEIGHBORS.get(backend_of(path), set()):
         yield f'the backend {backend_of(path)} may not include "{include}" of another one'
 
 

@@ -40,7 +40,7 @@ std::vector<float> over_lanes(const Layout& layout, const float* channel_values)
 }
 
 /// Sums per lane in double precision. Float32 sums over many rows would leave errors in the gradients' means, which
-/// nearly cancelling sums of later layers enlarge. The loop is bound by memory, so double costs nothing.
+/// nearly canceling sums of later layers enlarge. The loop is bound by memory, so double costs nothing.
 class LaneSums {
  public:
   explicit LaneSums(std::int64_t lanes) : lanes_(lanes) { std::fill_n(sums_, lanes, 0.0); }
@@ -68,22 +68,22 @@ void range_moments(const Layout& layout, const float* x, std::int64_t floats, do
   }
   values.fold(channels, mean);
   const double rows = static_cast<double>(floats / channels);
-  alignas(64) float centre[kMaxStackLanes];
+  alignas(64) float center[kMaxStackLanes];
   for (std::int64_t c = 0; c < channels; ++c) mean[c] /= rows;
-  for (std::int64_t i = 0; i < lanes; ++i) centre[i] = static_cast<float>(mean[i % channels]);
+  for (std::int64_t i = 0; i < lanes; ++i) center[i] = static_cast<float>(mean[i % channels]);
 
   double* square_sums = squares.data();
   for (std::int64_t row = 0; row < floats; row += lanes) {
     const std::int64_t width = std::min(lanes, floats - row);
 #pragma omp simd
     for (std::int64_t i = 0; i < width; ++i) {
-      const float d = x[row + i] - centre[i];
+      const float d = x[row + i] - center[i];
       square_sums[i] += static_cast<double>(d * d);
     }
   }
   squares.fold(channels, deviations);
   for (std::int64_t c = 0; c < channels; ++c) {  // corrects for the center, the mean rounded to float32
-    const double off = mean[c] - static_cast<double>(centre[c]);
+    const double off = mean[c] - static_cast<double>(center[c]);
     deviations[c] = std::max(0.0, deviations[c] - rows * off * off);
   }
 }

@@ -68,7 +68,7 @@ TEST(SyntheticDataset, RefusesOtherSplitsAndCounts) {
   EXPECT_THROW(make_synthetic_dataset(1, "train", (1 << 24) + 1), Error);
 }
 
-/// Softmax regression on normalised pixels by gradient descent in small batches; returns the test accuracy.
+/// Softmax regression on normalized pixels by gradient descent in small batches; returns the test accuracy.
 double linear_accuracy(const Dataset& train, const Dataset& test) {
   constexpr std::size_t kInputs = kImageBytes, kOutputs = 10;
   std::vector<float> weights(kInputs * kOutputs, 0.0f), bias(kOutputs, 0.0f);

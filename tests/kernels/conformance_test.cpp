@@ -83,7 +83,7 @@ Arrays reference_gradients(const OperationCase& operation_case, const Arrays& in
 }
 
 /// In bf16 an activation is rounded to 8 bits when it is written: relative errors of up to 2^-9, 1.1e-3 in norm. The
-/// error doubles if a kernel's result is a nearly cancelling difference of its inputs. tf32 has 11 bits, and rounds
+/// error doubles if a kernel's result is a nearly canceling difference of its inputs. tf32 has 11 bits, and rounds
 /// only the inputs of a convolution; this is exact for a single operation, since the inputs are rounded already.
 double tolerance_of(const OperationCase& operation_case, Precision precision) {
   double rounding = 0;

@@ -57,7 +57,7 @@ GatherParams augmented(int padding = 4, bool flip = true) {
   return {true, padding, flip, {0.49f, 0.48f, 0.45f}, {4.0f, 4.1f, 3.8f}};
 }
 
-TEST_P(GatherTest, WithoutAugmentationImagesAreNormalisedOnly) {
+TEST_P(GatherTest, WithoutAugmentationImagesAreNormalizedOnly) {
   make_images({5, 7});
   GatherParams params = augmented();
   params.augment = false;
@@ -70,7 +70,7 @@ TEST_P(GatherTest, WithoutAugmentationImagesAreNormalisedOnly) {
   EXPECT_NEAR(value, (pixel / 255 - 0.49f) * 4.0f, 1e-6);
 }
 
-TEST_P(GatherTest, CropsFlipsAndNormalisesAsTheReference) {
+TEST_P(GatherTest, CropsFlipsAndNormalizesAsTheReference) {
   make_images({9, 6});
   for (const int padding : {0, 1, 4}) {
     for (const bool flip : {false, true}) {
@@ -83,7 +83,7 @@ TEST_P(GatherTest, CropsFlipsAndNormalisesAsTheReference) {
   expect_reference(5, augmented(), {.seed = 0x123456789abcdef, .epoch = 1000});
 }
 
-TEST_P(GatherTest, ACropFarOutsideIsBlackThenNormalised) {
+TEST_P(GatherTest, ACropFarOutsideIsBlackThenNormalized) {
   make_images({2, 2});
   const std::vector<float> x = gather(23, augmented(9), {}).images.to_host<float>();
   std::int64_t black = 0;

@@ -129,13 +129,13 @@ Arrays batch_norm_backward(const Arrays& inputs, const Array& grad_y, const Batc
   const Moments statistics = moments(x);
   const Array y = batch_norm(inputs, statistics, params);
   Array grad = grad_y;  // before the ReLU
-  Array normalised(x.shape), weighted(x.shape);
+  Array normalized(x.shape), weighted(x.shape);
   for (std::int64_t i = 0; i < x.shape.count(); ++i) {
     const auto c = static_cast<std::size_t>(i % channels);
     if (params.relu && y.at(i) <= 0) grad.at(i) = 0;
-    normalised.at(i) =
+    normalized.at(i) =
         (x.at(i) - statistics.mean[c]) / std::sqrt(statistics.variance[c] + static_cast<double>(params.epsilon));
-    weighted.at(i) = grad.at(i) * normalised.at(i);
+    weighted.at(i) = grad.at(i) * normalized.at(i);
   }
   const Array grad_gamma = column_sums(weighted), grad_beta = column_sums(grad);
   Array grad_x(x.shape);
@@ -144,7 +144,7 @@ Arrays batch_norm_backward(const Arrays& inputs, const Array& grad_y, const Batc
     const double deviation =
         std::sqrt(statistics.variance[static_cast<std::size_t>(c)] + static_cast<double>(params.epsilon));
     grad_x.at(i) =
-        gamma.at(c) / deviation * (grad.at(i) - grad_beta.at(c) / rows - normalised.at(i) * grad_gamma.at(c) / rows);
+        gamma.at(c) / deviation * (grad.at(i) - grad_beta.at(c) / rows - normalized.at(i) * grad_gamma.at(c) / rows);
   }
   Arrays grads = {grad_x, grad_gamma, grad_beta};
   if (inputs.size() > 3) grads.push_back(grad);

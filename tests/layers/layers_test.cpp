@@ -114,10 +114,10 @@ TEST_P(LayersTest, BatchNormKeepsStatisticsInTrainingAndUsesThemInEvaluation) {
 
   const NoGrad guard;
   const auto before = bits_of(mean);
-  std::vector<double> normalised;
+  std::vector<double> normalized;
   for (const float value : values)
-    normalised.push_back((static_cast<double>(value) - 0.5) / std::sqrt(expected + 1e-5));
-  EXPECT_TRUE(agrees(values_of(norm.forward(x, Mode::kEvaluation)), normalised, 1e-5));
+    normalized.push_back((static_cast<double>(value) - 0.5) / std::sqrt(expected + 1e-5));
+  EXPECT_TRUE(agrees(values_of(norm.forward(x, Mode::kEvaluation)), normalized, 1e-5));
   EXPECT_EQ(bits_of(mean), before);
 }
 

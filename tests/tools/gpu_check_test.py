@@ -88,7 +88,7 @@ OPTIMIZER = KERNELS.replace("/32x32x64", "/1e+08")
 STEP = """
     echo "$0 $*" >>"$CALLS"
     echo '{"network": "resnet18", "precision": "bf16", "granularity": "weight", "batch_size": 128,
-           "seconds_per_step": [0.001], "analysed_seconds_per_step": [0.00101]}'
+           "seconds_per_step": [0.001], "analyzed_seconds_per_step": [0.00101]}'
 """
 TRAIN = """
     [ "$1" != info ] || { echo "          cuda: ${INFO:-NVIDIA Pretender (compute capability 9.0, 1 GiB)}; built with CUDA 13.0"; exit 0; }

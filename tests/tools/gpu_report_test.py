@@ -228,7 +228,7 @@ class RunTest(unittest.TestCase):
             ([epoch(1, 2.0), epoch(2, 2.1), epoch(3, 2.0)], "did not fall"),
             ([epoch(1, 2.0), epoch(2, 1.0, test_loss="nan"), epoch(3, 1.0)], "test_loss of epoch 2"),
             ([epoch(1, 2.0), epoch(2, float("inf")), epoch(3, 1.0)], "train_loss of epoch 2"),
-            ([epoch(1, 2.0), epoch(3, 1.0)], "analysed"),
+            ([epoch(1, 2.0), epoch(3, 1.0)], "analyzed"),
         ]:
             self.assertIn(why, gpu_report.run_problem(epochs) or "no problem")
 
@@ -286,7 +286,7 @@ class WriteTest(unittest.TestCase):
             "batch_size": 128,
             "device_memory_mib": 900.0,
             "seconds_per_step": [1.1e-3, 1e-3, 0.9e-3],
-            "analysed_seconds_per_step": [1.11e-3, 1.01e-3, 0.91e-3],
+            "analyzed_seconds_per_step": [1.11e-3, 1.01e-3, 0.91e-3],
         }
         (folder.path / "data" / "step-resnet18-bf16-weight.json").write_text(json.dumps(step))
         modes = [

@@ -73,7 +73,7 @@ LAYERS = (
 )
 
 
-def epoch_lines(settings, test, validation, seconds, analysed, amplified):
+def epoch_lines(settings, test, validation, seconds, analyzed, amplified):
     measured, changes = settings["selection"] == "measure", settings["selection"] != "none"
     count = settings["epochs"]
     lines = []
@@ -87,7 +87,7 @@ def epoch_lines(settings, test, validation, seconds, analysed, amplified):
             "train_accuracy": 0.9 * epoch / count,
             "test_loss": 1.0 / epoch,
             "test_accuracy": test if last else test * epoch / count,
-            "analyzed": measured and epoch in analysed,
+            "analyzed": measured and epoch in analyzed,
             "amplified": changes and epoch in amplified,
             "seconds": seconds / count,
             "images_per_second": 100.0,
@@ -100,9 +100,9 @@ def epoch_lines(settings, test, validation, seconds, analysed, amplified):
     return lines
 
 
-def layer_lines(settings, analysed, layers):
+def layer_lines(settings, analyzed, layers):
     lines = []
-    for epoch in analysed if settings["selection"] == "measure" else ():
+    for epoch in analyzed if settings["selection"] == "measure" else ():
         for place, (name, kind) in enumerate(layers):
             value = 0.05 + 0.1 * abs(math.sin(place + epoch))
             lines.append(
@@ -129,7 +129,7 @@ def make_run(
     validation=None,
     seconds=60.0,
     completed=True,
-    analysed=(2, 4),
+    analyzed=(2, 4),
     amplified=(3, 5),
     layers=LAYERS,
     **changes,
@@ -141,9 +141,9 @@ def make_run(
     folder.mkdir(parents=True)
     config = {"schema": 1, "run": "0", "version": "0.1.0", "backend": "cpu: 1 threads", "settings": settings}
     (folder / "config.json").write_text(json.dumps(config))
-    epochs = epoch_lines(settings, test, validation, seconds, analysed, amplified)
+    epochs = epoch_lines(settings, test, validation, seconds, analyzed, amplified)
     write_lines(folder / "metrics.jsonl", epochs)
-    write_lines(folder / "layers.jsonl", layer_lines(settings, analysed, layers))
+    write_lines(folder / "layers.jsonl", layer_lines(settings, analyzed, layers))
     summary = {"completed": completed, "epochs": len(epochs), "test_accuracy": test, "validation_accuracy": validation}
     (folder / "summary.json").write_text(json.dumps(summary))
     return folder
@@ -340,7 +340,7 @@ class ReadingTest(Case):
     def test_columns(self):
         paths = [
             self.original(0.9, 1),
-            self.run_folder(0.9, seed=2, analysed=(), amplified=()),  # its strategy never amplifies
+            self.run_folder(0.9, seed=2, analyzed=(), amplified=()),  # its strategy never amplifies
             self.run_folder(0.9, selection="random"),
             self.run_folder(0.9, measure="g-prime", case="2"),
         ]
@@ -689,7 +689,7 @@ class ReportTest(Case):
     def test_many_layers_and_selections(self):
         layers = [(f"layer{n}.conv", "conv") for n in range(219)]
         for threshold in (0.7, 0.8):
-            self.amplified(0.9, 1, threshold, analysed=(2, 3, 4, 5), amplified=(3, 5), layers=layers)
+            self.amplified(0.9, 1, threshold, analyzed=(2, 3, 4, 5), amplified=(3, 5), layers=layers)
         self.assertEqual(self.call(self.folder)[0], 0)
         text = self.page()[0]
         self.assert_says(text, "over all 4 selections")

@@ -265,7 +265,7 @@ def optimizer_table(benchmarks):
 
 def step_row(document):
     seconds = statistics.median(document["seconds_per_step"])
-    pairs = zip(document["analysed_seconds_per_step"], document["seconds_per_step"])
+    pairs = zip(document["analyzed_seconds_per_step"], document["seconds_per_step"])
     batch = document["batch_size"]
     return {
         "network": document["network"],
@@ -275,7 +275,7 @@ def step_row(document):
         "step_ms": 1e3 * seconds,
         "images_per_second": batch / seconds,
         "epoch_seconds": seconds * math.ceil(EPOCH_IMAGES / batch),
-        "analysed": statistics.median(analysed / plain for analysed, plain in pairs),
+        "analyzed": statistics.median(analyzed / plain for analyzed, plain in pairs),
         "spread": (max(document["seconds_per_step"]) - min(document["seconds_per_step"])) / seconds,
         "memory_mib": document.get("device_memory_mib"),
     }
@@ -299,7 +299,7 @@ def run_problem(epochs):
     if not last["train_loss"] < first["train_loss"]:
         return f"the training loss did not fall: from {first['train_loss']:.4f} to {last['train_loss']:.4f}"
     if not any(epoch["analyzed"] for epoch in epochs) or not any(epoch["amplified"] for epoch in epochs):
-        return "no epoch was analysed, or none amplified"
+        return "no epoch was analyzed, or none amplified"
     return None
 
 

@@ -40,7 +40,7 @@ def aims(report):
             epoch = f"{row['epoch_seconds']:.3f} s", row["epoch_seconds"] <= EPOCH_AIM
             if EPOCH_CARD not in report["facts"].get("gpu", ""):
                 epoch = f"{epoch[0]} on another card", None
-            analyzed = f"{100 * (row['analysed'] - 1):+.1f}%", row["analysed"] <= ANALYZED_AIM
+            analyzed = f"{100 * (row['analyzed'] - 1):+.1f}%", row["analyzed"] <= ANALYZED_AIM
         row = find(report["pytorch"], **resnet18)
         if row:
             compiled = beside_compiled(row)
@@ -348,7 +348,7 @@ def steps_section(report):
             number(r["step_ms"], 3),
             number(r["images_per_second"], 0),
             f"**{number(r['epoch_seconds'], 3)}**",
-            number(r["analysed"], 3),
+            number(r["analyzed"], 3),
             number(r["memory_mib"], 0),
         )
         for r in report["steps"]
@@ -358,7 +358,7 @@ def steps_section(report):
             "## Whole steps",
             "",
             f"Gather, augment, forward, backward, update, as `gradamp train` replays them, batch {batch}; an "
-            "epoch is 50,000 images. Analysed over plain is the cost of gathering statistics, timed in turn.",
+            "epoch is 50,000 images. Analyzed over plain is the cost of gathering statistics, timed in turn.",
             "",
         ]
         + table(
@@ -369,7 +369,7 @@ def steps_section(report):
                 "step, ms",
                 "images/s",
                 "epoch, s",
-                "analysed / plain",
+                "analyzed / plain",
                 "device memory, MiB",
             ],
             rows,

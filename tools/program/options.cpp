@@ -230,7 +230,7 @@ void add_evaluate(Program& program) {
   add_text(evaluate, "--config", program.config, "FILE", "settings as for train", "Run");
   evaluate.footer(
       "With --run, what is given on the command line changes the run's settings; the environment does not. Images are "
-      "normalised by the training images' mean and deviation, so those are read too.");
+      "normalized by the training images' mean and deviation, so those are read too.");
 }
 
 void add_sweep(Program& program) {

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 from report_tables import MEASURED  # noqa: E402
 
-# The paper's red and blue; the others tell apart in all common kinds of colour blindness, with dashes besides.
+# The paper's red and blue; the others tell apart in all common kinds of color blindness, with dashes besides.
 AMPLIFIED, AMPLIFIED_TRAIN = "#d7191c", "#009e73"
 ORIGINAL, ORIGINAL_TRAIN = "#0057b7", "#7f7f7f"
 RANDOM = "#4d4d4d"

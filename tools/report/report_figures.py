@@ -36,7 +36,7 @@ def blocks(flags):
 
 
 def shade_phases(panel, epochs, labels=True):
-    """Bands behind the epochs in which gradients were amplified, and those in which they were analysed."""
+    """Bands behind the epochs in which gradients were amplified, and those in which they were analyzed."""
     for key, style in (
         ("amplified", {"facecolor": AMPLIFIED_BAND, "label": "amplified epochs" if labels else None}),
         (
@@ -46,7 +46,7 @@ def shade_phases(panel, epochs, labels=True):
                 "edgecolor": ANALYSED_BAND,
                 "hatch": "////",
                 "linewidth": 0,
-                "label": "analysed epochs" if labels else None,
+                "label": "analyzed epochs" if labels else None,
             },
         ),
     ):
@@ -87,11 +87,11 @@ def draw_schedule(dataset, run, labels, place):
     legend_below(figure, [panel])
     spans = blocks([epoch["amplified"] for epoch in run.epochs])
     phases = ", ".join(f"{first} to {last}" if last > first else str(first) for first, last in spans) or "none"
-    analysed = ", ".join(str(e["epoch"]) for e in run.epochs if e["analyzed"]) or "none"
-    caption = f"Of {', '.join(labels)} on {dataset}. Amplified epochs: {phases}. Analysed epochs: {analysed}."
+    analyzed = ", ".join(str(e["epoch"]) for e in run.epochs if e["analyzed"]) or "none"
+    caption = f"Of {', '.join(labels)} on {dataset}. Amplified epochs: {phases}. Analyzed epochs: {analyzed}."
     alt = (
         f"Learning rate over {len(rates)} epochs, from {rates[0]:g} to {rates[-1]:g}. Amplified epochs: {phases}; "
-        f"analysed epochs: {analysed}."
+        f"analyzed epochs: {analyzed}."
     )
     return finish(figure, file_name(dataset, "schedule", place), "Learning rate and phases", caption, alt)
 
@@ -165,7 +165,7 @@ def draw_thresholds(row):
     if row.original:
         base = f" The original's mean: {report_statistics.mean([run.test_accuracy for run in row.original]):.2f}%."
     caption = (
-        "Test accuracy after the last epoch over the threshold on the normalised measure. Red: amplified, a point a "
+        "Test accuracy after the last epoch over the threshold on the normalized measure. Red: amplified, a point a "
         "seed, the line their mean. Blue: the original's mean and sample deviation."
     )
     alt = f"Test accuracy of {row.label} over threshold. " + "; ".join(words) + "." + base

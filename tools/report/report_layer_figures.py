@@ -11,11 +11,11 @@ TYPES = {"conv": ("#0057b7", "o"), "bn": ("#e69f00", "s"), "linear": ("#000000",
 MEASURES = (("g", "G"), ("g_prime", "G'"))
 MOST_NAMES_ACROSS = 34  # layer names below a panel; where there are more, at even steps
 MOST_NAMES_DOWN = 56
-MOST_PANELS = 3  # analysed epochs drawn one by one; more of them (reselection) together
+MOST_PANELS = 3  # analyzed epochs drawn one by one; more of them (reselection) together
 
 
 def by_epoch(runs):
-    """{analysed epoch: {layer: its lines in the runs}} with epochs and layers in order; of layers that were measured
+    """{analyzed epoch: {layer: its lines in the runs}} with epochs and layers in order; of layers that were measured
     (those without weights may have no measure)."""
     result = {}
     for run in runs:
@@ -32,7 +32,7 @@ def mean_of(lines, key):
 
 
 def draw_measures(row):
-    """G and G' of every layer at each analysed epoch; None where nothing was measured."""
+    """G and G' of every layer at each analyzed epoch; None where nothing was measured."""
     column = next((column for column in MEASURED if column in row.columns), None)
     if column is None:
         return None
@@ -48,7 +48,7 @@ def draw_measures(row):
         figure, caption = measures_over_epochs(epochs)
     floors = sorted({f"{lines[0]['noise_floor']:.3g}" for layers in epochs.values() for lines in layers.values()})
     caption = f"Means over the seeds of the runs at {which}. " + caption
-    alt = f"G and G' of the {len(next(iter(epochs.values())))} layers of {row.label} at the analysed epochs "
+    alt = f"G and G' of the {len(next(iter(epochs.values())))} layers of {row.label} at the analyzed epochs "
     alt += f"{', '.join(map(str, epochs))}; noise floor {' and '.join(floors)}."
     title = f"{row.label}: G and G' of each layer"
     return finish(figure, file_name(row.dataset, row.label, "measures"), title, caption, alt)
@@ -112,7 +112,7 @@ def mark_selected(panel, names, layers, key):
 
 
 def measures_over_epochs(epochs):
-    """A panel for each measure, with analysed epochs across and layers down."""
+    """A panel for each measure, with analyzed epochs across and layers down."""
     names = list(next(iter(epochs.values())))
     height = panel_height(len(names))
     figure, axes = plt.subplots(1, 2, figsize=(11, height + 1.2), sharey=True, layout="constrained")
@@ -124,7 +124,7 @@ def measures_over_epochs(epochs):
         image = panel.imshow(values, aspect="auto", interpolation="nearest", cmap="cividis")
         figure.colorbar(image, ax=panel, label=f"{label} / noise floor", aspect=40, pad=0.02)
         panel.set_xticks(*thinned(list(epochs), 12))
-        panel.set_xlabel("analysed epoch")
+        panel.set_xlabel("analyzed epoch")
         panel.set_title(label)
         panel.grid(False)
     axes[0].set_yticks(*thinned(names, MOST_NAMES_DOWN), fontsize=8)
@@ -141,7 +141,7 @@ def panel_height(layers):
 
 
 def selection_shares(choices, epoch):
-    """(layers, thresholds, {(layer, threshold): share of the runs' selections that have it}). At one analysed epoch, or
+    """(layers, thresholds, {(layer, threshold): share of the runs' selections that have it}). At one analyzed epoch, or
     over all of them where `epoch` is None."""
     shares, names = {}, {}
     for threshold, runs in choices.items():
@@ -156,7 +156,7 @@ def selection_shares(choices, epoch):
 
 
 def draw_selections(row):
-    """A figure for each analysed epoch, or one of all where there are many: layers over thresholds."""
+    """A figure for each analyzed epoch, or one of all where there are many: layers over thresholds."""
     columns = [column for column in MEASURED if column in row.columns]
     epochs = list(by_epoch([run for column in columns for run in row.runs(column)]))
     if len(epochs) > MOST_PANELS:

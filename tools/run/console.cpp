@@ -120,7 +120,7 @@ ConsoleOptions process_console_options(bool quiet) {
   ConsoleOptions options;
   options.quiet = quiet;
   options.bar = isatty(STDERR_FILENO) != 0 && !dumb;
-  options.colour = isatty(STDOUT_FILENO) != 0 && !dumb && !environment_has("NO_COLOR");
+  options.color = isatty(STDOUT_FILENO) != 0 && !dumb && !environment_has("NO_COLOR");
   options.result_columns = [] { return terminal_columns(STDOUT_FILENO); };
   options.progress_columns = [] { return terminal_columns(STDERR_FILENO); };
   options.clock = [] {
@@ -170,7 +170,7 @@ std::string format_progress(const StepProgress& progress, int columns, bool bar)
 
 std::string format_epoch(const EpochSummary& summary, int columns) {
   std::string mark;
-  if (summary.analyzed) mark = "analysed";
+  if (summary.analyzed) mark = "analyzed";
   if (summary.amplified) mark += mark.empty() ? "amplified" : ", amplified";
   return join_parts({{"epoch " + epoch_number(summary.epoch, summary.epochs), 0},
                      {fmt::format("lr {:g}", summary.learning_rate), 2},
@@ -202,7 +202,7 @@ std::string format_selection(const SelectionSummary& summary) {
   const auto row = [&](const char* mark, const auto&... cells) {
     text += fmt::format("  {} {:<{}}  {:<6}  {:>7}  {:>10}  {:>7}  {:>10}\n", mark, cells...);
   };
-  row(" ", "layer", width, "type", "G'", "normalised", "G", "normalised");
+  row(" ", "layer", width, "type", "G'", "normalized", "G", "normalized");
   std::size_t hidden = 0;
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const LayerReport& layer = layers[i];
@@ -290,7 +290,7 @@ void Console::on_epoch(const EpochSummary& summary) {
 void Console::on_selection(const SelectionSummary& summary) {
   if (options_.quiet) return;
   std::string text = format_selection(summary);
-  if (options_.colour) {
+  if (options_.color) {
     const std::size_t end = text.find('\n');
     text = kBold + text.substr(0, end) + kPlain + text.substr(end);
   }

@@ -12,9 +12,9 @@
 namespace gradamp {
 
 struct ConsoleOptions {
-  bool bar = false;     // the progress stream is a terminal that can overwrite a line
-  bool colour = false;  // of the results
-  bool quiet = false;   // the summary only
+  bool bar = false;    // the progress stream is a terminal that can overwrite a line
+  bool color = false;  // of the results
+  bool quiet = false;  // the summary only
   /// Asked at every line, which is kept shorter; 0: unlimited.
   std::function<int()> result_columns = [] { return 0; };
   std::function<int()> progress_columns = [] { return 0; };
@@ -56,7 +56,7 @@ class Console : public TrainingObserver {
 std::string format_duration(double seconds);
 /// One line of at most `columns` characters, where `bar` with a bar.
 std::string format_progress(const StepProgress& progress, int columns, bool bar);
-/// One line without colour; what is least needed is left out where it is longer than `columns` (0: unlimited).
+/// One line without color; what is least needed is left out where it is longer than `columns` (0: unlimited).
 std::string format_epoch(const EpochSummary& summary, int columns);
 /// Lines of up to 80 characters (longer names of layers apart), each with its newline.
 std::string format_selection(const SelectionSummary& summary);

@@ -162,7 +162,7 @@ class Run {
       analyzes = analyzes || phase.amplify;
       if (phase.amplify && phase.end_epoch == first)
         warnings.push_back(fmt::format(
-            "warning   the phase of epoch {} amplifies nothing: its first epoch is analysed, and it has no other",
+            "warning   the phase of epoch {} amplifies nothing: its first epoch is analyzed, and it has no other",
             first));
       first = phase.end_epoch + 1;
     }

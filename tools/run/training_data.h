@@ -10,7 +10,7 @@
 
 namespace gradamp {
 
-/// Reads, checks and uploads what `settings` ask for. Images are normalised by the training images' channel statistics.
+/// Reads, checks and uploads what `settings` ask for. Images are normalized by the training images' channel statistics.
 TrainingData load_training_data(Backend& backend, const RunSettings& settings);
 
 /// Error where load_training_data would fail.

@@ -135,9 +135,9 @@ const std::array kTable{
     Setting{"measure", "Amplification", SettingKind::kMeasured, "", "of how steadily a layer's gradients point one way",
             &RunSettings::measure},
     Setting{"case", "Amplification", SettingKind::kMeasured, "",
-            "select where the normalised measure is above the threshold (1), or its absolute value is (2)",
+            "select where the normalized measure is above the threshold (1), or its absolute value is (2)",
             &RunSettings::selection_case},
-    Setting{"threshold", "Amplification", SettingKind::kMeasured, "DEVIATIONS", "of the normalised measure", &RunSettings::threshold},
+    Setting{"threshold", "Amplification", SettingKind::kMeasured, "DEVIATIONS", "of the normalized measure", &RunSettings::threshold},
     Setting{"granularity", "Amplification", SettingKind::kMeasured, "", "whether gradients are summed for each weight or neuron",
             &RunSettings::granularity},
     Setting{"placement", "Amplification", SettingKind::kAmplification, "",
@@ -162,7 +162,7 @@ const std::array kTable{
 };
 // clang-format on
 
-/// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.
+/// Insertions, deletions, replacements and swaps of neighbors that turn `a` into `b`.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::vector<std::size_t>> distance(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
   for (std::size_t i = 0; i <= a.size(); ++i) distance[i][0] = i;

@@ -19,7 +19,7 @@ namespace {
 
 /// `bash` runs it for each task. The shell waits for the program in the background, since a shell that waits in the
 /// foreground hears no signal. A task that was stopped and is still running by Slurm's books is near its time limit or
-/// about to be preempted; one that was cancelled is not, and stays so.
+/// about to be preempted; one that was canceled is not, and stays so.
 constexpr const char* kScript = R"(#!/bin/bash
 #SBATCH --job-name={name}
 #SBATCH --array={tasks}

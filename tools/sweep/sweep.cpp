@@ -151,7 +151,7 @@ void check_cell(const SweepCell& cell, const std::vector<Axis>& axes) {
   check(
       amplifies,
       "--strategy: over {} epochs '{}' amplifies nothing: expected a phase with a factor, and with layers selected by "
-      "a measure two epochs in it at least, of which the first is analysed",
+      "a measure two epochs in it at least, of which the first is analyzed",
       options.strategy.epochs(), settings.strategy);
 }
 

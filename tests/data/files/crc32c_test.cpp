@@ -25,7 +25,7 @@ std::uint32_t by_division(std::span<const std::byte> bytes) {
   return ~remainder;
 }
 
-// The check value of the CRC catalogues, and the examples of RFC 3720, B.4.
+// The check value of the CRC catalogs, and the examples of RFC 3720, B.4.
 TEST(Crc32c, PublishedValues) {
   struct Example {
     std::string text;

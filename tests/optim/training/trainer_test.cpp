@@ -82,7 +82,7 @@ TEST_P(TrainerTest, TellsOfStepsSelectionsAndEpochsInTheirOrder) {
     heard.push_back(fmt::format("selection {}: {} layers", selection.epoch, selection.layers.size()));
   };
   callbacks.on_epoch = [&](const EpochSummary& epoch) {
-    heard.push_back(fmt::format("epoch {}, analysed {}, amplified {}", epoch.epoch, epoch.analyzed, epoch.amplified));
+    heard.push_back(fmt::format("epoch {}, analyzed {}, amplified {}", epoch.epoch, epoch.analyzed, epoch.amplified));
     EXPECT_GT(epoch.train_loss, 0);
     EXPECT_GE(epoch.test_accuracy, 0);
   };
@@ -92,8 +92,8 @@ TEST_P(TrainerTest, TellsOfStepsSelectionsAndEpochsInTheirOrder) {
   EXPECT_TRUE(run.trainer.run());
   EXPECT_TRUE(run.trainer.finished());
   EXPECT_THAT(heard, ElementsAre("step 16/40 of 1/2", "step 32/40 of 1/2", "step 40/40 of 1/2", "selection 1: 3 layers",
-                                 "epoch 1, analysed true, amplified false", "step 16/40 of 2/2", "step 32/40 of 2/2",
-                                 "step 40/40 of 2/2", "epoch 2, analysed false, amplified false"));
+                                 "epoch 1, analyzed true, amplified false", "step 16/40 of 2/2", "step 32/40 of 2/2",
+                                 "step 40/40 of 2/2", "epoch 2, analyzed false, amplified false"));
   EXPECT_EQ(run.trainer.evaluate().images, 20);
   EXPECT_FALSE(run.trainer.evaluate_validation().has_value());
 }

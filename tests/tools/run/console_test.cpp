@@ -70,10 +70,10 @@ std::vector<std::string> lines_of(const std::string& text) {
 
 /// A console into strings, with a clock and a terminal of the test's own.
 struct ConsoleFixture {
-  explicit ConsoleFixture(bool bar, bool colour = false, bool quiet = false) {
+  explicit ConsoleFixture(bool bar, bool color = false, bool quiet = false) {
     ConsoleOptions options;
     options.bar = bar;
-    options.colour = colour;
+    options.color = color;
     options.quiet = quiet;
     options.result_columns = [this] { return columns; };
     options.progress_columns = [this] { return columns; };
@@ -116,9 +116,9 @@ TEST(Console, EpochLine) {
   EpochSummary summary = some_epoch();
   EXPECT_EQ(format_epoch(summary, 0),
             "epoch  3/12  lr 0.1  train loss 1.2340 acc 56.78%  test loss 1.1000 acc 61.20%  1234 images/s  12.3 s  "
-            "analysed");
+            "analyzed");
   summary.amplified = true;
-  EXPECT_THAT(format_epoch(summary, 0), EndsWith("  analysed, amplified"));
+  EXPECT_THAT(format_epoch(summary, 0), EndsWith("  analyzed, amplified"));
   summary.analyzed = false;
   EXPECT_THAT(format_epoch(summary, 0), EndsWith("s  amplified"));
   for (int columns = 1; columns <= 130; ++columns)
@@ -130,7 +130,7 @@ TEST(Console, SelectionTableIsSortedAndMarked) {
   const std::string text = format_selection(some_selection(3, 1));
   EXPECT_EQ(text,
             "selected after epoch 2: 1 of 3 layers (*); noise floor of G and G' 0.0513\n"
-            "    layer   type         G'  normalised        G  normalised\n"
+            "    layer   type         G'  normalized        G  normalized\n"
             "  * layer2  conv     0.0400      -0.800   0.0200      -1.300\n"
             "    layer1  conv     0.0200      -0.900   0.0100      -1.400\n"
             "    layer0  conv     0.0000      -1.000   0.0000      -1.500\n");
@@ -219,11 +219,11 @@ TEST(Console, PlainLinesElsewhere) {
   EXPECT_EQ((f.progress.str() + f.results.str()).find_first_of("\r\x1b"), std::string::npos);
 }
 
-TEST(Console, ColoursOnlyWhereWanted) {
-  for (bool colour : {false, true}) {
-    ConsoleFixture f(true, colour);
+TEST(Console, ColorsOnlyWhereWanted) {
+  for (bool color : {false, true}) {
+    ConsoleFixture f(true, color);
     f.console->on_selection(some_selection(3, 1));
-    EXPECT_EQ(f.results.str().find('\x1b') != std::string::npos, colour);
+    EXPECT_EQ(f.results.str().find('\x1b') != std::string::npos, color);
   }
 }
 

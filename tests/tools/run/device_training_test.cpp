@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 constexpr int kEpochs = 4;
 constexpr int kStepsPerEpoch = 3;
 
-/// Plain, analysed, amplified, plain at a smaller rate; the last batch of an epoch and of a test is smaller.
+/// Plain, analyzed, amplified, plain at a smaller rate; the last batch of an epoch and of a test is smaller.
 RunSettings small_run(const fs::path& folder) {
   RunSettings settings;
   settings.device = "emulated";

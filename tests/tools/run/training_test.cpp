@@ -23,7 +23,7 @@ using ::testing::HasSubstr;
 constexpr int kStepsPerEpoch = 4;
 constexpr int kEpochs = 4;
 
-/// 4 epochs of 4 steps: plain, analysed, amplified, plain at a smaller rate.
+/// 4 epochs of 4 steps: plain, analyzed, amplified, plain at a smaller rate.
 RunSettings small_run(const fs::path& folder) {
   RunSettings settings;
   settings.network = "resnet8";
@@ -55,7 +55,7 @@ void expect_resumable(const std::function<RunSettings(const fs::path&)>& make_se
                       const std::function<void(const RunSettings&, int step)>& break_off) {
   const ScratchFolder folder;
   ASSERT_EQ(train_in_child(make_settings(folder / "unbroken")), 0);
-  // In the first epoch, at ends of epochs, in the analysed and in the amplified epoch, at the last step.
+  // In the first epoch, at ends of epochs, in the analyzed and in the amplified epoch, at the last step.
   for (const int step : {1, kStepsPerEpoch, 6, 7, 2 * kStepsPerEpoch, 10, 13, kEpochs * kStepsPerEpoch}) {
     SCOPED_TRACE(testing::Message() << "broken off after step " << step);
     const fs::path run = folder / ("broken-" + std::to_string(step));
@@ -377,7 +377,7 @@ TEST(Training, AFinishedRunGivesItsOutcomeAgain) {
             0);
 }
 
-// A phase whose only epoch is the analysed one, and epochs of a single step, are likely not what was meant.
+// A phase whose only epoch is the analyzed one, and epochs of a single step, are likely not what was meant.
 TEST(Training, StrategiesThatAmplifyNothingAreWarnedOf) {
   class Warnings : public TrainingObserver {
    public:
@@ -429,7 +429,7 @@ TEST(Training, LogsTellOfTheSelection) {
   plain.selection = SelectionMethod::kNone;
   ASSERT_EQ(train_in_child(plain), 0);
   const auto with = lines_of(folder / "amplified/metrics.jsonl"), without = lines_of(folder / "plain/metrics.jsonl");
-  EXPECT_EQ(with[1].at("train_loss"), without[1].at("train_loss"));  // the analysed epoch is not amplified
+  EXPECT_EQ(with[1].at("train_loss"), without[1].at("train_loss"));  // the analyzed epoch is not amplified
   EXPECT_NE(with[2].at("train_loss"), without[2].at("train_loss"));
 }
 

@@ -13,13 +13,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 # Functions that only the PTX header needs.
 HELPERS = {"shared_address"}
 WRAPPER = re.compile(r"(template <[^>]*> )?__device__ __forceinline__ ([\w:]+) (\w+)\((.*?)\) \{")
-SITE = "emulation::Site site = emulation::Site::here()"
+LOCATION = "emulation::SourceLocation location = emulation::SourceLocation::here()"
 
 
 def wrappers(text):
     """[(name, template, result, parameters)] of a header's functions, without the emulator's source location."""
-    found = WRAPPER.findall(" ".join(text.split()))
-    return [(name, template.strip(), result, parameters.replace(", " + SITE, ""))
+    found = WRAPPER.findall(" ".join(text.split()).replace("( ", "("))
+    return [(name, template.strip(), result, parameters.replace(", " + LOCATION, ""))
             for template, result, name, parameters in found if name not in HELPERS]
 
 
@@ -32,7 +32,7 @@ class TwinsTest(unittest.TestCase):
     def test_a_difference_is_found(self):
         f = "__device__ __forceinline__ void f(int a) { asm(); }\n"
         g = "template <int N>\n__device__ __forceinline__ int g(const void* p,\n    bool valid) { asm(); }\n"
-        emulated_g = g.replace("bool valid", f"bool valid, {SITE}")
+        emulated_g = g.replace("bool valid", f"bool valid, {LOCATION}")
         self.assertEqual(wrappers(f + g), wrappers(f + emulated_g))
         for other in (g + f, f, f + g.replace("bool valid", "bool v"), f + g.replace("int g", "void g"),
                       f + g.replace("int N", "bool N")):

@@ -8,7 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "gradamp/data/made.h"
+#include "gradamp/data/synthetic.h"
 #include "gradamp/kernels/backends.h"
 #include "gradamp/layers/initialization.h"
 #include "gradamp/layers/layers.h"
@@ -56,7 +56,8 @@ struct WarmupRun {
     TrainerCallbacks callbacks;
     callbacks.on_epoch = [this](const EpochSummary& epoch) { logged.push_back(epoch.learning_rate); };
     trainer = std::make_unique<Trainer>(
-        network, state, upload_training_data(*backend, make_dataset(1, "train", 40), make_dataset(1, "test", 20)),
+        network, state,
+        upload_training_data(*backend, make_synthetic_dataset(1, "train", 40), make_synthetic_dataset(1, "test", 20)),
         options, callbacks);
   }
 

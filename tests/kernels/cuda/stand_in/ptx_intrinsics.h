@@ -20,7 +20,7 @@
 
 namespace gradamp::stand_in {
 
-using emulation::Site;
+using emulation::SourceLocation;
 
 template <typename T, int N>
 struct Vector {
@@ -30,16 +30,16 @@ struct Vector {
 [[gnu::always_inline]] inline char* at(std::uint64_t address) { return reinterpret_cast<char*>(address); }
 
 template <typename T, int N>
-[[gnu::always_inline]] inline Vector<T, N> load(const char* address, Site site) {
-  emulation::check_aligned(address, sizeof(T) * N, site);
+[[gnu::always_inline]] inline Vector<T, N> load(const char* address, SourceLocation location) {
+  emulation::check_aligned(address, sizeof(T) * N, location);
   Vector<T, N> vector;
   std::memcpy(&vector, address, sizeof vector);
   return vector;
 }
 
 template <typename T, int N>
-[[gnu::always_inline]] inline void store(char* address, Vector<T, N> vector, Site site) {
-  emulation::check_aligned(address, sizeof(T) * N, site);
+[[gnu::always_inline]] inline void store(char* address, Vector<T, N> vector, SourceLocation location) {
+  emulation::check_aligned(address, sizeof(T) * N, location);
   std::memcpy(address, &vector, sizeof vector);
 }
 
@@ -112,7 +112,7 @@ enum class ShuffleMode { up, down, bfly, idx };
 
 /// shfl.sync by the manual's formula: `c` has the clamp value in its low bits and the segment mask from bit 8 on.
 inline std::uint32_t shuffle(ShuffleMode mode, std::uint32_t mask, std::uint32_t value, std::uint32_t b,
-                             std::uint32_t c, bool& in_range, Site site) {
+                             std::uint32_t c, bool& in_range, SourceLocation location) {
   const int lane = static_cast<int>(emulation::lane()), by = static_cast<int>(b & 31);
   const int segment_mask = static_cast<int>(c >> 8 & 31);
   const int last = (lane & segment_mask) | (static_cast<int>(c & 31) & ~segment_mask);
@@ -136,13 +136,13 @@ inline std::uint32_t shuffle(ShuffleMode mode, std::uint32_t mask, std::uint32_t
       break;
   }
   if (!in_range) source = lane;
-  return emulation::shuffle<emulation::ShuffleKind::kIndex>(mask, value, static_cast<unsigned>(source), site);
+  return emulation::shuffle<emulation::ShuffleKind::kIndex>(mask, value, static_cast<unsigned>(source), location);
 }
 
 /// cp.async of `bytes`, of which `present` are read and the others are zeros; the engine uses only all or none.
-inline void copy_async(char* target, const char* source, unsigned bytes, unsigned present, Site site) {
+inline void copy_async(char* target, const char* source, unsigned bytes, unsigned present, SourceLocation location) {
   if (present != 0 && present != bytes) emulation::fail_thread("cp.async of a part of its bytes is not translated");
-  emulation::begin_async_copy(target, source, bytes, present != 0, site);
+  emulation::begin_async_copy(target, source, bytes, present != 0, location);
 }
 
 }  // namespace gradamp::stand_in

@@ -35,7 +35,7 @@ struct Dataset {
   std::int64_t height = kImageSide;      // pixels, 1 to kMaxImageExtent; likewise the width
   std::int64_t width = kImageSide;
   std::int64_t channels = kImageChannels;  // 1 to kMaxImageChannels
-  std::vector<float> f32_images;           // (count, height, width, channels), finite; empty if the images are bytes
+  std::vector<float> f32_images{};         // (count, height, width, channels), finite; empty if the images are bytes
 
   /// (count, height, width, channels).
   Shape shape() const { return {count, height, width, channels}; }

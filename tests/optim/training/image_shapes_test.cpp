@@ -56,9 +56,9 @@ Dataset as_f32(Dataset dataset, float scale, float offset) {
 }
 
 /// resnet8 and its trainer. Three epochs, of which the first is analyzed and the last two are amplified.
-struct Run {
-  Run(DeviceKind kind, const Dataset& train, const Dataset& test, const Augmentation& augmentation = {},
-      const std::string& settings = "")
+struct HalvesRun {
+  HalvesRun(DeviceKind kind, const Dataset& train, const Dataset& test, const Augmentation& augmentation = {},
+            const std::string& settings = "")
       : backend(make_backend(Device{kind})), state(make_step_state(*backend, 7)) {
     NetworkOptions network_options;
     network_options.classes = train.classes;
@@ -85,8 +85,8 @@ struct Run {
 /// Trains with crops and flips on both devices, whose kernels are independent and draw the same crops and flips. A step
 /// amplifies their rounding errors, so only the first epoch's losses, of three steps, are nearly equal.
 void expect_training(const Dataset& train, const Dataset& test) {
-  Run cpu(DeviceKind::kCpu, train, test), emulated(DeviceKind::kEmulated, train, test);
-  for (Run* run : {&cpu, &emulated}) {
+  HalvesRun cpu(DeviceKind::kCpu, train, test), emulated(DeviceKind::kEmulated, train, test);
+  for (HalvesRun* run : {&cpu, &emulated}) {
     EXPECT_TRUE(run->trainer->run());
     ASSERT_EQ(run->losses.size(), 3u);
     EXPECT_LT(run->losses[2], 0.7 * run->losses[0]);
@@ -121,9 +121,9 @@ TEST(ImageShapes, F32ImagesAreNormalizedAsBytesAre) {
   const Dataset train = halves("train", 16, shape), test = halves("test", 4, shape);
   Augmentation none;
   none.enabled = false;
-  Run bytes(DeviceKind::kCpu, train, test, none),
+  HalvesRun bytes(DeviceKind::kCpu, train, test, none),
       values(DeviceKind::kCpu, as_f32(train, 2, 0.5), as_f32(test, 2, 0.5), none);
-  for (Run* run : {&bytes, &values}) EXPECT_TRUE(run->trainer->run(1));
+  for (HalvesRun* run : {&bytes, &values}) EXPECT_TRUE(run->trainer->run(1));
   EXPECT_NEAR(values.losses[0], bytes.losses[0], 1e-4 * bytes.losses[0]);
 }
 
@@ -189,9 +189,9 @@ TEST(ImageShapes, SplitsOfOtherShapesAndTypesAreRefused) {
 TEST(ImageShapes, ACheckpointForOtherChannelsIsRefusedByItsFirstConvolution) {
   const ScratchFolder folder;
   const ImageShape gray{12, 12, 1}, color{12, 12, 3};
-  Run saved(DeviceKind::kCpu, halves("train", 8, gray), halves("test", 4, gray), {}, "of one text");
+  HalvesRun saved(DeviceKind::kCpu, halves("train", 8, gray), halves("test", 4, gray), {}, "of one text");
   saved.trainer->save(folder / "gray");
-  Run other(DeviceKind::kCpu, halves("train", 8, color), halves("test", 4, color), {}, "of one text");
+  HalvesRun other(DeviceKind::kCpu, halves("train", 8, color), halves("test", 4, color), {}, "of one text");
   const auto refuses = testing::ThrowsMessage<Error>(
       AllOf(HasSubstr("gray: the weights' 'conv1.weight' has shape [16, 1, 3, 3], expected [16, 3, 3, 3]"),
             HasSubstr("the weights are for images of 1 channels")));
@@ -203,12 +203,11 @@ TEST(ImageShapes, ACheckpointForOtherChannelsIsRefusedByItsFirstConvolution) {
 TEST(ImageShapes, ACheckpointOnOtherImagesIsRefused) {
   const ScratchFolder folder;
   const ImageShape small{12, 12, 3}, usual{32, 32, 3};
-  Run saved(DeviceKind::kCpu, halves("train", 8, small), halves("test", 4, small));
+  HalvesRun saved(DeviceKind::kCpu, halves("train", 8, small), halves("test", 4, small));
   saved.trainer->save(folder / "small");
-  Run other(DeviceKind::kCpu, halves("train", 8, usual), halves("test", 4, usual));
+  HalvesRun other(DeviceKind::kCpu, halves("train", 8, usual), halves("test", 4, usual));
   EXPECT_THAT([&] { other.trainer->load(folder / "small"); },
-              testing::ThrowsMessage<Error>(AllOf(HasSubstr("expected '8 images of 2 classes, "),
-                                                  HasSubstr("got '8 12x12x3 u8 images of 2 classes, "))));
+              testing::ThrowsMessage<Error>(HasSubstr("expected height 12, width 12, got height 32, width 32")));
 }
 
 }  // namespace

@@ -8,12 +8,12 @@
 
 using namespace gradamp;
 
-/// Three 3x3 convolutions with batch norm, the second and third with stride 2; (N, H, W, 3) to (N, classes).
+/// Three 3x3 convolutions with batch norm, the second and third with stride 2; (N, H, W, C) to (N, classes).
 class SmallNetwork : public Module {
  public:
   SmallNetwork(Backend& backend, const NetworkOptions& options) {
     for (const std::int64_t channels : {16, 32, 64}) {
-      const std::int64_t before = channels == 16 ? 3 : channels / 2;
+      const std::int64_t before = channels == 16 ? options.in_channels : channels / 2;
       features_->append(
           std::make_shared<Conv2d>(backend, before, channels, 3, Conv2dParams{channels == 16 ? 1 : 2, 1}));
       features_->append(std::make_shared<BatchNorm>(backend, channels));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The pictures in the headers of kernels/cuda match the code, and the claim that they illustrate holds: no access of a
 // warp has a bank conflict.
+#include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -17,7 +18,7 @@ namespace gradamp::GRADAMP_GPU {
 namespace {
 
 std::string header_text(const std::string& name) {
-  std::ifstream file(std::string(GRADAMP_TEST_DATA) + "/../kernels/cuda/" + name);
+  std::ifstream file(std::filesystem::path(GRADAMP_TEST_DATA) / "../kernels/cuda" / name);
   std::stringstream text;
   text << file.rdbuf();
   return text.str();

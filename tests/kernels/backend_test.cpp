@@ -179,6 +179,27 @@ TEST_P(BackendTest, ScaleMultipliesByOneOfItsFactors) {
   }
 }
 
+// Views begin anywhere, so 16-byte accesses are not always possible.
+TEST_P(BackendTest, CopyChannelsWritesItsRangeOnly) {
+  constexpr std::int64_t kRows = 5, kChannels = 8, kTargetChannels = 24;
+  const std::vector<float> values = normal_values(kRows * kChannels + 1, 1);
+  for (const std::int64_t offset : {0, 1}) {
+    for (const std::int64_t channel : {0, 8, 13}) {
+      const Tensor from = tensor_of(backend(), {kRows * kChannels + 1}, values);
+      const Tensor to = Tensor::empty(backend(), {kRows * kTargetChannels + 1});
+      backend().fill(to, -7.0f);
+      std::vector<float> expected = to.to_host<float>();
+      for (std::int64_t i = 0; i < kRows * kChannels; ++i) {
+        const std::int64_t row = i / kChannels, target = row * kTargetChannels + channel + i % kChannels;
+        expected[static_cast<std::size_t>(offset + target)] = values[static_cast<std::size_t>(offset + i)];
+      }
+      backend().copy_channels(from.view({kRows, kChannels}, offset), 0, to.view({kRows, kTargetChannels}, offset),
+                              channel, kChannels);
+      EXPECT_EQ(to.to_host<float>(), expected) << "views from element " << offset << ", channel " << channel;
+    }
+  }
+}
+
 TEST_P(BackendTest, BiasBackwardSumsOverAllButTheLastDimension) {
   for (const Shape& shape : {Shape{3, 10}, Shape{3, 5, 7, 20}, Shape{1, 64}, Shape{130, 1}, Shape{3, 65, 63, 8}}) {
     const std::int64_t channels = shape[shape.rank() - 1];

@@ -157,7 +157,7 @@ T Machine::pop_as(const char* what) {
 PickledDict Machine::run() {
   while (step()) {
   }
-  if (at_ != bytes_.size()) refuse("it goes on for {} bytes after its end", bytes_.size() - at_);
+  if (at_ != bytes_.size()) refuse("it has {} bytes after its end", bytes_.size() - at_);
   const Dict dict = pop_as<Dict>("a dictionary as its content");
   if (!stack_.empty()) refuse("it leaves {} values over", stack_.size());
   return *dict;

@@ -184,7 +184,7 @@ void download(const std::string& url, const fs::path& part, const DownloadOption
       fail("{}: {}{}", url, attempt.reason,
            there == 0
                ? ""
-               : fmt::format("; {} bytes are kept in {}, the next try goes on from there", there, part.string()));
+               : fmt::format("; {} bytes are kept in {}, the next try continues from there", there, part.string()));
     }
     std::this_thread::sleep_for(std::chrono::duration<double>(pause));
     pause *= 2;

@@ -214,7 +214,7 @@ class CudaBackend::StreamRead final : public PendingRead {
 };
 
 std::unique_ptr<PendingRead> CudaBackend::start_read(const Tensor& source) {
-  check(!is_capturing(), "a recording may not start a read: whoever waits for it would wait for one replay only");
+  check(!is_capturing(), "a recording may not start a read: only one replay could be waited for");
   return std::make_unique<StreamRead>(*this, source);
 }
 

@@ -281,7 +281,7 @@ class ReadingTest(Case):
         write_lines(old / "metrics.jsonl", [{k: v for k, v in line.items() if "valid" not in k} for line in lines])
         collection = self.collect()
         self.assertEqual(len(collection.completed), 1)
-        self.assertIn("in place of the test images", collection.incomplete[0][1])
+        self.assertIn("instead of the test images", collection.incomplete[0][1])
 
     def test_the_same_run_twice_counts_once(self):
         self.original(0.9, 1)

@@ -137,7 +137,7 @@ class SlurmSweep(unittest.TestCase):
         SLURM.ask("scancel", f"{number}_0")
         tasks = self.wait_for_end(number)
         self.assertEqual([(job["JobState"], job["Restarts"]) for job in tasks.values()], [("CANCELLED", "0")])
-        self.assertIn("broken off", self.gradamp("--status"))
+        self.assertIn("interrupted", self.gradamp("--status"))
 
     def test_a_cell_that_fails(self):
         self.file.write_text(SHORT.replace("strategy", "#") + "epochs = 2\n[original]\nlearning-rate = [0.05, 1e30]\n")

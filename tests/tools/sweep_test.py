@@ -71,10 +71,10 @@ class SweepCase(unittest.TestCase):
         return {path.parent.name: path.read_bytes() for path in paths}
 
     def no_child_left(self, sweep: str) -> None:
-        """Waits until no run of the sweep is at work, as its own lock says."""
+        """Waits until no run of the sweep is running, as its own lock says."""
         for _ in range(200):
             status = self.gradamp("sweep", "s.toml", "--folder", sweep, "--status")
-            if not re.search(r"  at work +\d", status.stdout):
+            if not re.search(r"  running +\d", status.stdout):
                 return
             time.sleep(0.05)
         self.fail("runs outlive their sweep")
@@ -303,7 +303,7 @@ class EarlierName(SweepCase):
 class Shown(SweepCase):
     def test_a_dry_run_lists_and_estimates_and_makes_nothing(self):
         done = self.sweep("--dry-run")
-        self.assertEqual(len(re.findall(r"^ *\d+  \S+ +waiting +0/4 epochs  after beginning_seed-", done.stdout,
+        self.assertEqual(len(re.findall(r"^ *\d+  \S+ +pending +0/4 epochs  after beginning_seed-", done.stdout,
                                         re.MULTILINE)), CELLS)
         self.assertRegex(done.stdout, r"about \d+.* for what is left, 1 at a time, by a step measured on this machine")
         self.assertFalse((self.folder / "sweeps").exists())

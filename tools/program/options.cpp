@@ -202,10 +202,10 @@ void add_train(Program& program) {
   program.train_settings = std::make_unique<SettingOptions>(train);
   add_text(train, "--config", program.config, "FILE", "settings as lines `key = value` (TOML or INI)", "Run");
   add_text(train, "--resume", program.train_command.resume, "FOLDER",
-           "go on with the run in this folder, with its own settings: others that are given must be the same", "Run");
+           "resume the run in this folder with its own settings: others that are given must be equal", "Run");
   add_text(train, "--branch", program.train_command.branch, "FOLDER",
            "take the epochs that this run has in common with the run in this folder from there", "Run");
-  add_number(train, "--until", program.train_command.last_epoch, "EPOCH", "end after this epoch; --resume goes on")
+  add_number(train, "--until", program.train_command.last_epoch, "EPOCH", "stop after this epoch; --resume continues")
       ->group("Run");
   train.add_flag("--quiet", program.train_command.quiet, "print the summary only")->group("Run");
   train.footer(
@@ -260,7 +260,7 @@ void add_sweep(Program& program) {
       "A sweep's file has settings as lines `key = value`; a value may be a list [a, b] or a range from:to:step, and "
       "every combination is a run. The headings [original], [random] and [amplified] make runs without amplification, "
       "with a random selection of layers, and with one by a measure. A setting given on the command line or in the "
-      "environment holds for all runs. What a sweep that was broken off has finished is not done again.");
+      "environment holds for all runs. Finished runs of an interrupted sweep are not repeated.");
 }
 
 void add_report(Program& program) {
@@ -327,7 +327,7 @@ void build(Program& program, int columns) {
   app.set_help_flag("-h,--help", "print this help");
   app.add_flag("--version", program.version, "print the version");
   app.footer("`" + command_name() + " COMMAND --help` explains a command.");
-  program.train = app.add_subcommand("train", "Train a network, or go on with a run that was broken off.");
+  program.train = app.add_subcommand("train", "Train a network, or resume an interrupted run.");
   program.evaluate = app.add_subcommand("evaluate", "Loss and accuracy of trained weights on the test images.");
   program.sweep = app.add_subcommand("sweep", "Train many runs that answer one question.");
   program.report = app.add_subcommand("report", "Tables and figures of runs, on one page.");

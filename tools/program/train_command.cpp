@@ -93,7 +93,7 @@ void check_resumed_settings(const TrainCommand& command) {
   make_absolute(given);
   const std::string differences = describe_differences(stored, given);
   if (differences.empty()) return;
-  throw UsageError(fmt::format("the run in {} goes on with its own settings: {}; leave them out, or begin a new run",
+  throw UsageError(fmt::format("the run in {} has settings of its own: {}; omit these options, or start a new run",
                                command.resume, differences));
 }
 
@@ -124,7 +124,7 @@ int run_train(const TrainCommand& command) {
   }
   if (outcome.completed) return 0;
   const std::string go_on =
-      "go on with: " + command_name() + " train --resume " + shell_word(outcome.run_folder.string());
+      "to resume: " + command_name() + " train --resume " + shell_word(outcome.run_folder.string());
   if (signals.received() == 0) {
     std::cerr << fmt::format("{}: ended after epoch {} as asked; {}\n", command_name(), outcome.last.epoch, go_on)
               << std::flush;

@@ -212,7 +212,7 @@ def read_run(path):
     if summary.get("test_accuracy") != epochs[-1]["test_accuracy"]:
         raise DamagedError(f"{path / 'summary.json'}: its test_accuracy is not that of the last line of metrics.jsonl")
     if settings.get("validation") and epochs[-1]["validation_accuracy"] is None:
-        raise IncompleteError("of an older version, which evaluated the validation images in place of the test images")
+        raise IncompleteError("from an older version, which evaluated the validation images instead of the test images")
     kinds = config.get("kinds", FIRST_KINDS)
     if not isinstance(kinds, dict):
         raise DamagedError(f"{path / 'config.json'}: expected an object with the kinds of settings")

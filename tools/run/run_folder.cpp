@@ -111,8 +111,7 @@ RunFolder::RunFolder(std::filesystem::path path, RunSettings settings, std::stri
 RunFolder RunFolder::create(const std::filesystem::path& path, const RunSettings& settings,
                             const std::string& backend_description, FileSystem& file_system) {
   check(!std::filesystem::exists(path / "config.json"),
-        "{} holds a run already; go on with it by --resume {}, or name another --run-folder", path.string(),
-        path.string());
+        "{} already has a run; resume it with --resume {}, or give another --run-folder", path.string(), path.string());
   std::error_code error;
   std::filesystem::create_directories(path, error);
   check(!error, "the run's folder {} cannot be made: {}", path.string(), error.message());

@@ -118,7 +118,7 @@ Config read_config(std::istream& file, const std::string& name, const std::vecto
       }
       for (const ConfigEntry& earlier : config.entries) {
         const bool same = earlier.key == entry.key && (scope == KeyScope::kFile || earlier.heading == heading);
-        check(!same, "'{}' stands in line {} already", entry.key, earlier.line);
+        check(!same, "'{}' is already in line {}", entry.key, earlier.line);
       }
     } catch (const Error& error) {
       fail("{}:{}: {}", name, number, error.what());

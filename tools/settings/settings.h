@@ -21,8 +21,8 @@ struct RunSettings : OptimizerValues {
   std::string dataset = "synthetic";
   std::string data;               // folder or archive; empty for a dataset that is drawn
   bool partial_data = false;      // fewer records than the official files
-  std::int64_t train_images = 0;  // the first so many; 0: all (synthetic: 10000)
-  std::int64_t test_images = 0;   // the first so many; 0: all (synthetic: 2000)
+  std::int64_t train_images = 0;  // use only the first N; 0: all (synthetic: 10000)
+  std::int64_t test_images = 0;   // use only the first N; 0: all (synthetic: 2000)
   std::int64_t validation = 0;    // images held out from the end of the training set, and evaluated too
   std::uint64_t data_seed = 1;    // of the synthetic dataset
   bool augment = true;            // random crop and flip

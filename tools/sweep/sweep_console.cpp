@@ -81,7 +81,7 @@ std::string format_summary(const SweepFolder& folder, const std::vector<JobRepor
       text += fmt::format("  {}: {}\n", folder.jobs()[i].name, reports[i].failure);
   const int left = counts.cells - counts.done - counts.failed;
   if (left > 0)
-    text += fmt::format("  {} are waiting, at work or broken off; the same command goes on with them\n", left);
+    text += fmt::format("  {} are pending, running or interrupted; the same command continues with them\n", left);
   return text;
 }
 
@@ -94,7 +94,7 @@ std::string format_sweep_progress(const SweepFolder& folder, const std::vector<J
   if (const auto left = seconds_left(jobs, reports, jobs_at_a_time))
     line += "  about " + format_duration(*left) + " left";
   for (std::size_t i = 0; i < jobs.size(); ++i)
-    if (reports[i].state == JobState::kAtWork)
+    if (reports[i].state == JobState::kRunning)
       line += fmt::format("  {} {}/{}", jobs[i].name, reports[i].epochs_done, jobs[i].epochs);
   return line;
 }

@@ -80,9 +80,9 @@ bool is_same_beginning(const SweepJob& job, RunSettings stored) {
 
 const char* name_of(JobState state) {
   switch (state) {
-    case JobState::kWaiting: return "waiting";
-    case JobState::kAtWork: return "at work";
-    case JobState::kBrokenOff: return "broken off";
+    case JobState::kPending: return "pending";
+    case JobState::kRunning: return "running";
+    case JobState::kInterrupted: return "interrupted";
     case JobState::kFailed: return "failed";
     case JobState::kDone: return "done";
   }
@@ -143,10 +143,10 @@ JobReport SweepFolder::read_report(const SweepJob& job) const {
       report.seconds_of_epoch = outcome.last.seconds;
       report.test_accuracy = outcome.last.test_accuracy;
     }
-    report.state = JobState::kBrokenOff;
+    report.state = JobState::kInterrupted;
   }
   if (ChildProcess::is_at_work(job.log)) {
-    report.state = JobState::kAtWork;
+    report.state = JobState::kRunning;
   } else if (is_done(job)) {
     report.state = JobState::kDone;
   } else if (std::ifstream file(job.failure); std::getline(file, report.failure)) {

@@ -29,13 +29,13 @@ struct SweepJob {
   std::filesystem::path log, failure;
 };
 
-enum class JobState { kWaiting, kAtWork, kBrokenOff, kFailed, kDone };
+enum class JobState { kPending, kRunning, kInterrupted, kFailed, kDone };
 
-/// "waiting", "at work", "broken off", "failed", "done".
+/// "pending", "running", "interrupted", "failed", "done".
 const char* name_of(JobState state);
 
 struct JobReport {
-  JobState state = JobState::kWaiting;
+  JobState state = JobState::kPending;
   int epochs_done = 0;                  // by itself or in its beginning
   double seconds_of_epoch = 0;          // of the last one; 0 before the first
   std::optional<double> test_accuracy;  // of the last epoch

@@ -111,7 +111,7 @@ class SweepRunner {
   std::optional<std::size_t> next_job() {
     for (std::size_t i = 0; i < jobs().size(); ++i) {
       const JobState own = reports_[i].state;
-      if (tried_[i] || own == JobState::kDone || own == JobState::kAtWork) continue;
+      if (tried_[i] || own == JobState::kDone || own == JobState::kRunning) continue;
       if (const std::optional<std::size_t> beginning = jobs()[i].beginning; folder_.needs_beginning(jobs()[i])) {
         const JobState state = reports_[*beginning].state;
         if (state == JobState::kFailed && tried_[*beginning]) {
@@ -150,11 +150,11 @@ class SweepRunner {
       return end(index);
     }
     slot.job = index;
-    reports_[index].state = JobState::kAtWork;
+    reports_[index].state = JobState::kRunning;
     if (!slot.child) tried_[index] = false;  // another process is at it, or has done it
   }
 
-  bool is_of_others(std::size_t index) const { return !tried_[index] && reports_[index].state == JobState::kAtWork; }
+  bool is_of_others(std::size_t index) const { return !tried_[index] && reports_[index].state == JobState::kRunning; }
 
   bool others_at_work() const {
     for (std::size_t i = 0; i < jobs().size(); ++i)

@@ -128,9 +128,8 @@ TEST_F(Program, HintsHaveTheNameItWasCalledBy) {
   EXPECT_THAT(mine("train --config s.toml").err, HasSubstr("`mine train --help` lists them"));
   EXPECT_THAT(mine("sweep s.toml").err, HasSubstr("`mine train --help` lists them"));
   const std::string small = "--network resnet8 --train-images 20 --test-images 10 --batch-size 20 --epochs 2";
-  EXPECT_THAT(
-      mine("train --run-folder r --until 1 " + small).err,
-      testing::AllOf(StartsWith("mine: ended after epoch 1"), HasSubstr("go on with: mine train --resume r\n")));
+  EXPECT_THAT(mine("train --run-folder r --until 1 " + small).err,
+              testing::AllOf(StartsWith("mine: ended after epoch 1"), HasSubstr("to resume: mine train --resume r\n")));
   EXPECT_THAT(mine("train --resume r").out, HasSubstr("next: mine evaluate --run r\n      mine train --strategy "));
   put_text(folder_ / "s.toml", "learning-rate = 1e30\n[original]\n");
   EXPECT_THAT(mine("sweep s.toml " + small).out, HasSubstr("original: the loss or a gradient is not finite"));
@@ -205,7 +204,7 @@ TEST_F(Program, ResumesWithTheRunsOwnSettings) {
   ASSERT_EQ(run("train " + settings + " --epochs 2 --until 1 --run-folder r").exit_code, 0);
   const Finished refused = run("train --resume r --seed 2 --batch-size 20 --no-flip");
   expect_error(refused, 2,
-               "the run in r goes on with its own settings: expected --flip, --seed 1, got --no-flip, --seed 2; leave "
+               "the run in r has settings of its own: expected --flip, --seed 1, got --no-flip, --seed 2; leave "
                "them out, or begin a new run");
   expect_error(run("train --resume r --run-folder elsewhere"), 2,
                "expected --run-folder r, got --run-folder elsewhere");

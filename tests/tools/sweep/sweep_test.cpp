@@ -150,7 +150,7 @@ TEST(Sweep, BadFilesAreRefusedWithTheirLine) {
   EXPECT_THAT(error_of("[original]\nselection = none"), HasSubstr("the headings [original]"));
   EXPECT_THAT(error_of("[originals]\nseed = 1"), HasSubstr("s.toml:1: unknown heading [originals]"));
   EXPECT_THAT(error_of("seed = 1"), HasSubstr("expected cells under one of the headings"));
-  EXPECT_THAT(error_of("[original]\nseed = 1\nseed = 2"), HasSubstr("'seed' stands in line 2 already"));
+  EXPECT_THAT(error_of("[original]\nseed = 1\nseed = 2"), HasSubstr("'seed' is already in line 2"));
   EXPECT_THAT(error_of("[original]", {{"selection", "none", "--selection"}}), HasSubstr("the headings"));
 }
 

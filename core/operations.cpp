@@ -322,12 +322,12 @@ Variable global_avg_pool(const Variable& x) {
   });
 }
 
-Variable shortcut(const Variable& x, std::int64_t channels) {
-  check_inputs("shortcut", {{"input", x}});
-  check_rank("shortcut", "input", x.value(), 4);
+Variable zero_pad_shortcut(const Variable& x, std::int64_t channels) {
+  check_inputs("zero_pad_shortcut", {{"input", x}});
+  check_rank("zero_pad_shortcut", "input", x.value(), 4);
   const Shape& in = x.shape();
   check(channels >= in[3] && (channels - in[3]) % 2 == 0,
-        "shortcut: expected an even number of channels added to {}, got {} channels", in[3], channels);
+        "zero_pad_shortcut: expected an even number of channels added to {}, got {} channels", in[3], channels);
   Tensor y = empty_like(x, {in[0], (in[1] + 1) / 2, (in[2] + 1) / 2, channels});
   x.backend().shortcut_forward(x.value(), y);
   return make_result(y, {x}, [x](const Tensor& grad_y) {

@@ -49,7 +49,7 @@ Variable avg_pool2d(const Variable& x, const Pool2dParams& params);
 /// (N, H, W, C) to (N, C).
 Variable global_avg_pool(const Variable& x);
 /// (N, H, W, C) to (N, ceil(H/2), ceil(W/2), channels): every second pixel, zero channels added on both sides.
-Variable shortcut(const Variable& x, std::int64_t channels);
+Variable zero_pad_shortcut(const Variable& x, std::int64_t channels);
 /// (N, ...) to (N, product of the rest).
 Variable flatten(const Variable& x);
 

@@ -15,7 +15,7 @@ namespace {
 
 constexpr int kClasses = 10;
 constexpr int kSide = static_cast<int>(kImageSide);
-constexpr std::int64_t kMostImages = std::int64_t{1} << 24;
+constexpr std::int64_t kMaxImages = std::int64_t{1} << 24;
 constexpr std::uint32_t kTestSubstreams = 1u << 30;   // test images are drawn from here on
 constexpr std::uint32_t kLabelSubstreams = 1u << 31;  // the order of the labels, one substream for ten images
 
@@ -266,7 +266,7 @@ const std::vector<std::string>& synthetic_class_names() {
 
 Dataset make_synthetic_dataset(std::uint64_t seed, const std::string& split, std::int64_t count) {
   check(split == "train" || split == "test", "synthetic dataset: expected the split train or test, got '{}'", split);
-  check(count >= 1 && count <= kMostImages, "synthetic dataset: expected 1 to {} images, got {}", kMostImages, count);
+  check(count >= 1 && count <= kMaxImages, "synthetic dataset: expected 1 to {} images, got {}", kMaxImages, count);
   const std::uint32_t first = split == "test" ? kTestSubstreams : 0;
   Dataset dataset;
   dataset.name = "synthetic";

@@ -31,7 +31,9 @@ class ResidualBlock final : public Module {
   Variable forward(const Variable& x, Mode mode) override {
     Variable y = x;
     for (std::size_t i = 0; i + 1 < stages_.size(); ++i) y = stages_[i].forward(y, mode, {});
-    const Variable residual = projection_ ? projection_->forward(x, mode) : pads_ ? shortcut(x, out_channels_) : x;
+    const Variable residual = projection_ ? projection_->forward(x, mode)
+                              : pads_     ? zero_pad_shortcut(x, out_channels_)
+                                          : x;
     return stages_.back().forward(y, mode, residual);
   }
 

@@ -17,8 +17,8 @@
 namespace gradamp {
 namespace {
 
-/// The value of a selected layer in an EpochRecord's marks. It must not be 1, and a phase's factor can be 1.
-constexpr float kMark = 2;
+/// The value of a selected layer in an EpochRecord's `selected`. It must not be 1, and a phase's factor can be 1.
+constexpr float kSelected = 2;
 
 OptimizerOptions validated(OptimizerOptions options) {
   const SgdParams& sgd = options.sgd;
@@ -92,16 +92,16 @@ double noise_floor(std::int64_t iterations) {
 std::vector<LayerReport> EpochRecord::read() const {
   std::vector<LayerReport> reports;
   for (const Row& row : rows_) reports.push_back(row.report);
-  const std::vector<float> marks = marks_.to_host<float>();
+  const std::vector<float> selected = selected_.to_host<float>();
   for (std::size_t i = 0; i < rows_.size(); ++i) {
-    reports[i].selected = marks[rows_[i].index] != 1;
+    reports[i].selected = selected[rows_[i].index] != 1;
     reports[i].factor = reports[i].selected ? static_cast<float>(plan_.factor) : 1.0f;
   }
   if (!measures_.defined()) return reports;
   const std::vector<double> measures = measures_.to_host<double>();
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const auto value = [&](LayerMeasure row) {
-      return measures[static_cast<std::size_t>(row) * marks.size() + rows_[i].index];
+      return measures[static_cast<std::size_t>(row) * selected.size() + rows_[i].index];
     };
     LayerReport& report = reports[i];
     report.g = value(kG);
@@ -123,9 +123,9 @@ Optimizer::Optimizer(Module& network, const StepState& state, OptimizerOptions o
     factors = std::max(factors, static_cast<std::int64_t>(candidate.index) + 1);
   factors_ = Tensor::empty(*backend_, {factors});
   backend_->fill(factors_, 1);
-  std::vector<std::int32_t> places;
-  for (const Candidate& candidate : candidates_) places.push_back(static_cast<std::int32_t>(candidate.index));
-  candidate_places_ = Tensor::from_host(*backend_, {static_cast<std::int64_t>(places.size())}, places);
+  std::vector<std::int32_t> indices;
+  for (const Candidate& candidate : candidates_) indices.push_back(static_cast<std::int32_t>(candidate.index));
+  candidate_indices_ = Tensor::from_host(*backend_, {static_cast<std::int64_t>(indices.size())}, indices);
   measures_ = Tensor::zeros(*backend_, {kMeasureCount, layers}, DType::kF64);
   if (options_.placement == Placement::kUpdate) {
     update_factors_ = factors_;
@@ -184,7 +184,8 @@ std::optional<EpochRecord> Optimizer::begin_epoch(int epoch) {
   prepare(epoch);
   if (plan_.clear_sums) arena_.clear_sums();
   if (plan_.phase_start) backend_->fill(factors_, 1);
-  if (plan_.phase_start && plan_.amplified) return draw();  // only a random selection amplifies a phase from its start
+  if (plan_.phase_start && plan_.amplified)
+    return sample_layers();  // only a random selection amplifies a phase from its start
   return std::nullopt;
 }
 
@@ -207,17 +208,17 @@ std::vector<EpochRecord::Row> Optimizer::rows() const {
   return rows;
 }
 
-EpochRecord Optimizer::draw() {
+EpochRecord Optimizer::sample_layers() {
   const int candidates = static_cast<int>(candidates_.size());
   RandomSelectionParams params{.seed = options_.selection.seed,
                                .epoch = plan_.epoch,
                                .count = drawn_count(candidates, options_.selection.fraction),
                                .factor = static_cast<float>(plan_.factor)};
-  backend_->select_random_layers(candidate_places_, params, factors_);
-  const Tensor marks = Tensor::empty(*backend_, factors_.shape());
-  params.factor = kMark;
-  backend_->select_random_layers(candidate_places_, params, marks);
-  return EpochRecord(plan_, rows(), Tensor(), marks);
+  backend_->select_random_layers(candidate_indices_, params, factors_);
+  const Tensor selected = Tensor::empty(*backend_, factors_.shape());
+  params.factor = kSelected;
+  backend_->select_random_layers(candidate_indices_, params, selected);
+  return EpochRecord(plan_, rows(), Tensor(), selected);
 }
 
 void Optimizer::begin_step() {
@@ -247,11 +248,11 @@ std::optional<EpochRecord> Optimizer::end_epoch() {
   backend_->measure_layers(arena_.arena(), options_.sgd.granularity, measures_);
   const Shape layers = {measures_.shape()[1]};
   backend_->select_layers(measures_, params, factors_.view(layers));
-  const Tensor marks = Tensor::empty(*backend_, layers);
-  params.factor = kMark;
-  backend_->select_layers(measures_, params, marks);
+  const Tensor selected = Tensor::empty(*backend_, layers);
+  params.factor = kSelected;
+  backend_->select_layers(measures_, params, selected);
   sums_in_use_ = false;
-  return EpochRecord(plan_, rows(), measures_, marks);
+  return EpochRecord(plan_, rows(), measures_, selected);
 }
 
 std::vector<NamedBuffer> Optimizer::state_tensors() const {

@@ -65,10 +65,10 @@ class EpochRecord {
     LayerReport report;
     std::size_t index = 0;  // in the tensors
   };
-  /// `marks`, f32 (layers): not 1 for the selected layers. `measures`: f64 (kMeasureCount, layers), or undefined if
+  /// `selected`, f32 (layers): not 1 for the selected layers. `measures`: f64 (kMeasureCount, layers), or undefined if
   /// nothing was measured. read() completes `rows` from both.
-  EpochRecord(const EpochPlan& plan, std::vector<Row> rows, Tensor measures, Tensor marks)
-      : plan_(plan), rows_(std::move(rows)), measures_(std::move(measures)), marks_(std::move(marks)) {}
+  EpochRecord(const EpochPlan& plan, std::vector<Row> rows, Tensor measures, Tensor selected)
+      : plan_(plan), rows_(std::move(rows)), measures_(std::move(measures)), selected_(std::move(selected)) {}
 
   int epoch() const { return plan_.epoch; }
   /// Number of epochs accumulated in the sums; m = steps per epoch * window_epochs(). 0 if nothing was measured.
@@ -79,7 +79,7 @@ class EpochRecord {
  private:
   EpochPlan plan_;
   std::vector<Row> rows_;
-  Tensor measures_, marks_;
+  Tensor measures_, selected_;
 };
 
 /// Expected value of G and G' over `iterations` independent, symmetric gradients, about 1 / sqrt(iterations).
@@ -131,7 +131,7 @@ class Optimizer {
   void list_candidates(Module& network);
   void prepare(int epoch);
   void scale_gradients(bool on);
-  EpochRecord draw();
+  EpochRecord sample_layers();
   std::vector<EpochRecord::Row> rows() const;
 
   OptimizerOptions options_;
@@ -141,7 +141,7 @@ class Optimizer {
   std::vector<Candidate> candidates_;  // in the network's order
   Tensor factors_;                     // f32 (layers with parameters, then with `backprop` ReLUs)
   Tensor update_factors_;              // f32 (layers with parameters): those that sgd_step gets
-  Tensor candidate_places_;            // i32: their indices
+  Tensor candidate_indices_;           // i32: their indices
   Tensor measures_;                    // f64 (kMeasureCount, layers with parameters), of the last analyzed epoch
   EpochPlan plan_;
   bool sums_in_use_ = false;

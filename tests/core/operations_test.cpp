@@ -112,17 +112,17 @@ TEST_P(OperationsTest, ShapeOperationsRefuse) {
   EXPECT_EQ(error_of([&] { flatten(variable({})); }),
             "flatten: expected an input of 1 dimension or more, got a scalar");
   EXPECT_EQ(error_of([&] {
-              shortcut(variable({2, 8}), 8);
+              zero_pad_shortcut(variable({2, 8}), 8);
             }),
-            "shortcut: expected input of 4 dimensions, got shape [2, 8]");
+            "zero_pad_shortcut: expected input of 4 dimensions, got shape [2, 8]");
   EXPECT_EQ(error_of([&] {
-              shortcut(variable({2, 8, 8, 16}), 19);
+              zero_pad_shortcut(variable({2, 8, 8, 16}), 19);
             }),
-            "shortcut: expected an even number of channels added to 16, got 19 channels");
+            "zero_pad_shortcut: expected an even number of channels added to 16, got 19 channels");
   EXPECT_EQ(error_of([&] {
-              shortcut(variable({2, 8, 8, 16}), 14);
+              zero_pad_shortcut(variable({2, 8, 8, 16}), 14);
             }),
-            "shortcut: expected an even number of channels added to 16, got 14 channels");
+            "zero_pad_shortcut: expected an even number of channels added to 16, got 14 channels");
   const Tensor factors = Tensor::zeros(backend(), {3});
   EXPECT_EQ(error_of([&] { scale_grad(variable({2}), factors, 3); }), "scale_grad: expected an index below 3, got 3");
   EXPECT_NE(error_of([&] { scale_grad(variable({2}), factors, -1); }), "");
@@ -293,17 +293,17 @@ TEST_P(OperationsTest, UndefinedInputsAreRefused) {
 
 TEST_P(OperationsTest, EmptyTensorsAreRefused) {
   const Variable x = variable({0, 4, 4, 3});
-  for (const auto& [name, operation] :
-       std::vector<std::pair<std::string, std::function<void()>>>{{"relu", [&] { relu(x); }},
-                                                                  {"sigmoid", [&] { sigmoid(x); }},
-                                                                  {"gelu", [&] { gelu(x); }},
-                                                                  {"softmax", [&] { softmax(x); }},
-                                                                  {"max_pool2d", [&] { max_pool2d(x, {}); }},
-                                                                  {"avg_pool2d", [&] { avg_pool2d(x, {}); }},
-                                                                  {"global_avg_pool", [&] { global_avg_pool(x); }},
-                                                                  {"shortcut", [&] { shortcut(x, 5); }},
-                                                                  {"flatten", [&] { flatten(x); }},
-                                                                  {"cast", [&] { cast(x, DType::kF32); }}})
+  for (const auto& [name, operation] : std::vector<std::pair<std::string, std::function<void()>>>{
+           {"relu", [&] { relu(x); }},
+           {"sigmoid", [&] { sigmoid(x); }},
+           {"gelu", [&] { gelu(x); }},
+           {"softmax", [&] { softmax(x); }},
+           {"max_pool2d", [&] { max_pool2d(x, {}); }},
+           {"avg_pool2d", [&] { avg_pool2d(x, {}); }},
+           {"global_avg_pool", [&] { global_avg_pool(x); }},
+           {"zero_pad_shortcut", [&] { zero_pad_shortcut(x, 5); }},
+           {"flatten", [&] { flatten(x); }},
+           {"cast", [&] { cast(x, DType::kF32); }}})
     EXPECT_EQ(error_of(operation), name + ": expected input with elements, got shape [0, 4, 4, 3]");
 }
 

@@ -495,11 +495,11 @@ void add_shape_cases(Cases& cases) {
       {{3, 5, 7, 8}, 16}, {{1, 8, 8, 16}, 32}, {{1, 9, 6, 3}, 3}, {{3, 1, 1, 3}, 5}, {{1, 8, 9, 20}, 24}};
   for (const auto& [shape, channels] : table) {
     OperationCase shortcut_case;
-    shortcut_case.operation = "shortcut";
+    shortcut_case.operation = "zero_pad_shortcut";
     shortcut_case.name = fmt::format("{} to {} channels", join(shape), channels);
     shortcut_case.inputs = {{shape}};
-    shortcut_case.compute = [c = channels](const Variables& in) { return shortcut(in[0], c); };
-    shortcut_case.forward = [c = channels](const Arrays& in) { return reference::shortcut(in[0], c); };
+    shortcut_case.compute = [c = channels](const Variables& in) { return zero_pad_shortcut(in[0], c); };
+    shortcut_case.forward = [c = channels](const Arrays& in) { return reference::zero_pad_shortcut(in[0], c); };
     shortcut_case.step = kStep;
     cases.push_back(shortcut_case);
   }

@@ -278,7 +278,7 @@ Array global_avg_pool(const Array& x) {
   return y;
 }
 
-Array shortcut(const Array& x, std::int64_t channels) {
+Array zero_pad_shortcut(const Array& x, std::int64_t channels) {
   Array y(Shape{x.shape[0], (x.shape[1] + 1) / 2, (x.shape[2] + 1) / 2, channels});
   const std::int64_t before = (channels - x.shape[3]) / 2;
   for (std::int64_t n = 0; n < x.shape[0]; ++n)

@@ -68,7 +68,7 @@ Array max_pool2d_backward(const Array& x, const Array& grad_y, const Pool2dParam
 std::vector<std::int32_t> max_pool2d_argmax(const Array& x, const Pool2dParams& params);
 Array avg_pool2d(const Array& x, const Pool2dParams& params);
 Array global_avg_pool(const Array& x);
-Array shortcut(const Array& x, std::int64_t channels);
+Array zero_pad_shortcut(const Array& x, std::int64_t channels);
 
 /// inputs: x, weight[, bias].
 Array linear(const Arrays& inputs);

@@ -22,11 +22,11 @@
 namespace gradamp {
 namespace {
 
-constexpr int kMostHelpColumns = 110, kLeastHelpColumns = 60, kHelpColumns = 100;
+constexpr int kMaxHelpColumns = 110, kMinHelpColumns = 60, kHelpColumns = 100;
 
 int help_columns() {
   const int columns = terminal_columns(STDOUT_FILENO);
-  return columns == 0 ? kHelpColumns : std::clamp(columns, kLeastHelpColumns, kMostHelpColumns);
+  return columns == 0 ? kHelpColumns : std::clamp(columns, kMinHelpColumns, kMaxHelpColumns);
 }
 
 int run_command(const Command& command) {

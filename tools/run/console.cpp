@@ -20,10 +20,10 @@ namespace {
 
 constexpr double kRedrawSeconds = 0.1;
 constexpr double kPlainSeconds = 30;
-constexpr std::size_t kMostRows = 20;  // a table of more layers shows the selected ones and the extremes
+constexpr std::size_t kMaxRows = 20;  // a table of more layers shows the selected ones and the extremes
 constexpr std::size_t kExtremes = 3;
-constexpr std::size_t kMostSelectedRows = 12;
-constexpr int kMostNames = 4;
+constexpr std::size_t kMaxSelectedRows = 12;
+constexpr int kMaxNames = 4;
 
 constexpr const char* kBold = "\x1b[1m";
 constexpr const char* kPlain = "\x1b[0m";
@@ -85,9 +85,9 @@ std::string selected_names(const std::vector<LayerReport>& layers) {
   int count = 0;
   for (const LayerReport& layer : layers) {
     if (!layer.selected) continue;
-    if (++count <= kMostNames) names += (names.empty() ? "" : ", ") + layer.name;
+    if (++count <= kMaxNames) names += (names.empty() ? "" : ", ") + layer.name;
   }
-  if (count > kMostNames) names += fmt::format(" and {} more", count - kMostNames);
+  if (count > kMaxNames) names += fmt::format(" and {} more", count - kMaxNames);
   return names;
 }
 
@@ -98,10 +98,10 @@ std::size_t count_selected(const std::vector<LayerReport>& layers) {
 
 /// Whether each of the layers, sorted by G', is shown.
 std::vector<bool> rows_to_show(const std::vector<LayerReport>& layers) {
-  std::vector<bool> shown(layers.size(), layers.size() <= kMostRows);
+  std::vector<bool> shown(layers.size(), layers.size() <= kMaxRows);
   std::size_t selected = 0;
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    if (layers[i].selected && selected++ < kMostSelectedRows) shown[i] = true;
+    if (layers[i].selected && selected++ < kMaxSelectedRows) shown[i] = true;
     if (i < kExtremes || i + kExtremes >= layers.size()) shown[i] = true;
   }
   return shown;
@@ -162,10 +162,10 @@ std::string format_progress(const StepProgress& progress, int columns, bool bar)
                               {rate(progress.images_per_second), 5},
                               {time_left(progress.seconds_left), 4}};
   const std::string line = join_parts(parts, columns);
-  constexpr int kLeastBar = 10, kMostBar = 32;
-  const int room = columns <= 0 ? kMostBar : columns - static_cast<int>(line.size()) - 2;
-  if (!bar || room < kLeastBar) return line;
-  return epoch + "  " + draw_bar(fraction, std::min(room, kMostBar)) + line.substr(epoch.size());
+  constexpr int kMinBar = 10, kMaxBar = 32;
+  const int room = columns <= 0 ? kMaxBar : columns - static_cast<int>(line.size()) - 2;
+  if (!bar || room < kMinBar) return line;
+  return epoch + "  " + draw_bar(fraction, std::min(room, kMaxBar)) + line.substr(epoch.size());
 }
 
 std::string format_epoch(const EpochSummary& summary, int columns) {

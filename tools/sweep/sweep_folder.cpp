@@ -190,9 +190,12 @@ void SweepFolder::write_failure(const SweepJob& job, const std::string& reason) 
   }
 }
 
-std::vector<std::string> SweepFolder::arguments(const SweepJob& job, int threads) const {
-  std::vector<std::string> arguments = {"train"};
+void SweepFolder::discard_unstarted_run(const SweepJob& job) const {
   if (!has_checkpoint(job)) std::filesystem::remove_all(job.settings.run_folder);
+}
+
+std::vector<std::string> SweepFolder::command_line(const SweepJob& job, int threads) const {
+  std::vector<std::string> arguments = {"train"};
   if (has_run(job)) {
     arguments.push_back("--resume=" + job.settings.run_folder);
   } else {

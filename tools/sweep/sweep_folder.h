@@ -65,9 +65,11 @@ class SweepFolder {
   void write(const std::string& text) const;
   /// Empty: it has not failed after all.
   void write_failure(const SweepJob& job, const std::string& reason) const;
-  /// The program's arguments that begin the job or go on with it. `threads`: where the settings leave them open. What a
-  /// run left that ended before its first checkpoint is removed: it is begun anew. Nobody else may be at work on it.
-  std::vector<std::string> arguments(const SweepJob& job, int threads) const;
+  /// Removes what a run left that ended before its first checkpoint: it will be started anew. No other process may be
+  /// running it.
+  void discard_unstarted_run(const SweepJob& job) const;
+  /// The program's arguments that start the job or resume it. `threads`: the number if the settings leave it open.
+  std::vector<std::string> command_line(const SweepJob& job, int threads) const;
 
  private:
   JobReport read_report(const SweepJob& job) const;

@@ -136,10 +136,11 @@ class SweepRunner {
       request.arguments = [&]() -> std::optional<std::vector<std::string>> {
         if (folder_.is_done(job)) return std::nullopt;  // another process has done it since
         folder_.write_failure(job, "");
-        return folder_.arguments(job, threads_of_job(options_.jobs));
+        folder_.discard_unstarted_run(job);
+        return folder_.command_line(job, threads_of_job(options_.jobs));
       };
       request.log = job.log;
-      // Runs beside each other must not wait busily (README, "Performance").
+      // Runs beside each other must not spin-wait (README, "Performance").
       if (options_.jobs > 1 && std::getenv("OMP_WAIT_POLICY") == nullptr)
         request.environment["OMP_WAIT_POLICY"] = "passive";
       if (!options_.gpus.empty())

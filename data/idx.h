@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+// Readers of IDX files, the format of MNIST and Fashion-MNIST (Y. LeCun, C. Cortes, C. Burges, "The MNIST database of
+// handwritten digits"): a magic number, one big-endian 32-bit extent per dimension, then the elements.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "gradamp/data/dataset.h"
+
+namespace gradamp {
+
+/// The split "train" or "test" of a dataset in MNIST's files, which are in `folder`: train-images-idx3-ubyte and
+/// train-labels-idx1-ubyte, or t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte. Gives grayscale u8 images, (count,
+/// height, width, 1). Error if a file is missing, compressed, of another type, or not as long as its header says, if
+/// the numbers of images and labels differ, or if a label is not below the number of `class_names`.
+Dataset load_idx_dataset(const std::filesystem::path& folder, const std::string& split, const std::string& name,
+                         const std::vector<std::string>& class_names);
+
+}  // namespace gradamp

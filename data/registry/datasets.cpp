@@ -9,6 +9,7 @@
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 #include "gradamp/data/cifar/cifar.h"
+#include "gradamp/data/idx.h"
 
 namespace gradamp {
 namespace {
@@ -32,7 +33,18 @@ Dataset load_hundred(const DatasetChoice& choice, const std::string& split, std:
   return load_cifar100(choice.path, split, options);
 }
 
+Dataset load_mnist(const DatasetChoice& choice, const std::string& split, std::int64_t) {
+  return load_idx_dataset(choice.path, split, "mnist", {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"});
+}
+
+Dataset load_fashion_mnist(const DatasetChoice& choice, const std::string& split, std::int64_t) {
+  return load_idx_dataset(
+      choice.path, split, "fashion-mnist",
+      {"T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"});
+}
+
 const char* const kFetchTen = "`{program} data fetch --dataset cifar10` downloads it";
+const char* const kFashionFiles = "its files are at https://github.com/zalandoresearch/fashion-mnist";
 const char* const kFetchHundred = "`{program} data fetch --dataset cifar100` downloads it";
 
 std::vector<DatasetSource>& sources() {
@@ -43,6 +55,8 @@ std::vector<DatasetSource>& sources() {
       {"cifar10", 50000, 10000, true, ten, kFetchTen, load_ten},
       {"cifar100", 50000, 10000, true, hundred, kFetchHundred, load_hundred<false>},
       {"cifar100-coarse", 50000, 10000, true, hundred, kFetchHundred, load_hundred<true>},
+      {"mnist", 60000, 10000, true, {"mnist"}, "", load_mnist},
+      {"fashion-mnist", 60000, 10000, true, {"fashion-mnist"}, kFashionFiles, load_fashion_mnist},
   };
   return all;
 }

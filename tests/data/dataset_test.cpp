@@ -203,11 +203,27 @@ TEST(Catalog, KnowsTheSyntheticDatasetByItsEarlierName) {
   EXPECT_THAT(test::error_of([&] { register_dataset(own); }), HasSubstr("there is a dataset 'made' already"));
 }
 
+TEST(Catalog, ReadsMnistAndFashionMnist) {
+  using std::string_literals::operator""s;
+  const ScratchFolder folder;
+  put_text(folder / "t10k-images-idx3-ubyte", "\0\0\x8\3\0\0\0\2\0\0\0\1\0\0\0\1\7\x9"s);
+  put_text(folder / "t10k-labels-idx1-ubyte", "\0\0\x8\1\0\0\0\2\x9\0"s);
+  DatasetChoice choice;
+  choice.path = folder.path();
+  for (const auto& [name, ninth] : {std::pair{"mnist", "9"}, std::pair{"fashion-mnist", "ankle boot"}}) {
+    choice.name = name;
+    const Dataset dataset = load_dataset(choice, "test");
+    EXPECT_EQ(dataset.name, name);
+    EXPECT_EQ(dataset.shape(), (Shape{2, 1, 1, 1}));
+    EXPECT_EQ(dataset.class_names.at(static_cast<std::size_t>(dataset.labels[0])), ninth);
+  }
+}
+
 TEST(Catalog, RefusesWhatItCannotLoad) {
   DatasetChoice choice;
   choice.name = "imagenet";
   EXPECT_THAT(test::error_of([&] { load_dataset(choice, "train"); }),
-              HasSubstr("synthetic, cifar10, cifar100, cifar100-coarse"));
+              HasSubstr("synthetic, cifar10, cifar100, cifar100-coarse, mnist, fashion-mnist"));
   choice.name = "cifar10";
   EXPECT_THAT(test::error_of([&] { load_dataset(choice, "train"); }), HasSubstr("gradamp data fetch"));
   choice.path = "/nowhere/at/all";

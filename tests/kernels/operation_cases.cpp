@@ -611,6 +611,7 @@ OperationCase gather_case(const GatherSizes& sizes, DType pixel_type) {
   };
   result.has_backward = false;
   result.is_derivative = false;
+  result.passes_nan = !is_u8 && !sizes.augment;
   result.tolerance = 1e-6;  // of a quotient, a difference and a product
   return result;
 }

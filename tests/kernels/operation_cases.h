@@ -45,6 +45,8 @@ struct OperationCase {
   /// Whether the gradient is the forward's derivative: false for scale_grad, and if maxima are tied.
   bool is_derivative = true;
   double tolerance = 1e-5;
+  /// Whether a NaN as the first element of the first input is in the output: false for bytes, and for random crops.
+  bool passes_nan = true;
   /// Whether the case has several operations, between which values are rounded to the backend's precision.
   bool is_chain = false;
   /// The step of the implementation's own finite differences, in f32; 0: none.

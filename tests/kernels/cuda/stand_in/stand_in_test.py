@@ -349,7 +349,7 @@ class Failures(StandInTest):
         if result.returncode == 0:
             self.assertEqual(self.differences(checkpoint, self.training.checkpoint("undisturbed")), [])
             return 0
-        self.assertRegex(result.stderr, r"gradamp_on_stand_in: \S")
+        self.assertRegex(result.stderr, r"gradamp: \S")
         if checkpoint.exists():
             self.succeeded(run("gradamp", "train", "--resume", self.folder / name))
             self.assertEqual(self.differences(checkpoint, self.training.checkpoint("undisturbed")), [])

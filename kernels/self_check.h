@@ -47,4 +47,14 @@ struct DeviceFacts {
 /// Facts about the device that make_backend(device) would use. Error if it cannot be used.
 DeviceFacts device_facts(const Device& device);
 
+/// The precision that `backend` computes in; f32 if it is not ours.
+Precision precision_of(const Backend& backend);
+
+/// What disagreed in `report`, in one line without advice; empty if nothing did.
+std::string describe_disagreement(const DeviceFacts& device, const SelfCheckReport& report);
+/// "NVIDIA H200 (compute capability 9.0)".
+std::string describe(const DeviceFacts& device);
+/// "mma, bf16: d[row 0, column 1]: got ...; also disagreeing: 'gather'": the first in full.
+std::string describe_parts(const SelfCheckReport& report);
+
 }  // namespace gradamp

@@ -297,4 +297,9 @@ DeviceFacts device_facts() {
   return facts();
 }
 
+std::optional<Precision> precision_of(const Backend& backend) {
+  const auto* ours = dynamic_cast<const CudaBackend*>(&backend);
+  return ours == nullptr ? std::nullopt : std::optional(ours->precision());
+}
+
 }  // namespace gradamp::GRADAMP_GPU

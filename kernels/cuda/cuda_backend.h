@@ -37,6 +37,7 @@ class CudaBackend final : public Backend {
   std::unique_ptr<PendingRead> start_read(const Tensor& source) override;
   std::unique_ptr<Recording> record(std::function<void()> work) override;
 
+  Precision precision() const { return precision_; }
   DType activation_dtype() const override { return precision_ == Precision::kBF16 ? DType::kBF16 : DType::kF32; }
 
   void fill(const Tensor& tensor, float value) override;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "gradamp/kernels/backends.h"
 #include "gradamp/kernels/self_check.h"
@@ -22,6 +23,8 @@ std::unique_ptr<Backend> make_backend(const BackendOptions& options);
 DeviceStatus status();
 SelfCheckReport self_check(const BackendOptions& options);
 DeviceFacts device_facts();
+/// Empty if the backend is not of this build.
+std::optional<Precision> precision_of(const Backend& backend);
 
 }  // namespace gradamp::cuda
 
@@ -31,5 +34,7 @@ std::unique_ptr<Backend> make_backend(const BackendOptions& options);
 DeviceStatus status();
 SelfCheckReport self_check(const BackendOptions& options);
 DeviceFacts device_facts();
+/// Empty if the backend is not of this build.
+std::optional<Precision> precision_of(const Backend& backend);
 
 }  // namespace gradamp::emulated

@@ -26,6 +26,7 @@
 #include "gradamp/optim/optimizer.h"
 #include "gradamp/optim/training/checkpoint.h"
 #include "gradamp/optim/training/evaluator.h"
+#include "gradamp/optim/training/gpu_check.h"
 #include "gradamp/optim/training/training_records.h"
 #include "gradamp/optim/training/training_steps.h"
 
@@ -41,6 +42,9 @@ struct TrainerOptions {
   /// names the values that differ. Empty: these options, the augmentation, and the number and shape of the images as a
   /// JSON object; that network and images are the same is up to the caller.
   std::string settings;
+  /// Called with the backend when a Trainer is made, to throw Error for a device that computes wrongly; empty: nothing
+  /// is checked. The default checks a GPU once per process (optim/training/gpu_check.h).
+  std::function<void(const Backend&)> check_device = check_gpu;
 };
 
 /// Functions that run() calls, if set, on the thread that called run(). They may call save() and evaluate().

@@ -91,27 +91,6 @@ std::string remember(const std::filesystem::path& folder, const SelfCheckSubject
 
 // ---- Messages ----
 
-std::string describe(const DeviceFacts& device) {
-  if (device.compute_capability.empty()) return device.name;
-  return fmt::format("{} (compute capability {})", device.name, device.compute_capability);
-}
-
-/// "mma.m16n8k16, bf16: d[row 0, column 1]: got ...; also disagreeing: 'convolution forward, bf16'": the first in full.
-std::string describe_disagreements(const SelfCheckReport& report) {
-  std::string text;
-  std::vector<std::string> others;
-  for (const SelfCheckPart& part : report.parts) {
-    if (part.disagreement.empty()) continue;
-    if (text.empty()) {
-      text = fmt::format("{}: {}", part.name, part.disagreement);
-    } else {
-      others.push_back("'" + part.name + "'");
-    }
-  }
-  if (!others.empty()) text += fmt::format("; also disagreeing: {}", fmt::join(others, ", "));
-  return text;
-}
-
 std::vector<std::string> what_to_try(const DeviceFacts& device, const SelfCheckReport& report) {
   std::vector<std::string> ways;
   for (const Precision precision : kPrecisions)
@@ -146,8 +125,8 @@ std::filesystem::path remembered_success(const std::filesystem::path& folder, co
 
 std::string disagreement_message(const DeviceFacts& device, const SelfCheckReport& report) {
   if (report.passed()) return {};
-  return fmt::format("the self-check of {} disagrees with what the kernels expect, in {}. Try {}", describe(device),
-                     describe_disagreements(report), fmt::join(what_to_try(device, report), ", or "));
+  return fmt::format("{}. Try {}", describe_disagreement(device, report),
+                     fmt::join(what_to_try(device, report), ", or "));
 }
 
 std::vector<std::string> require_self_check(const SelfCheckSubject& subject, Precision precision,
@@ -160,7 +139,7 @@ std::vector<std::string> require_self_check(const SelfCheckSubject& subject, Pre
     return {
         fmt::format("warning   {} computes as expected in {}, but not in everything, so it is checked before every "
                     "run: {}",
-                    describe(subject.device), name_of(precision), describe_disagreements(report))};
+                    describe(subject.device), name_of(precision), describe_parts(report))};
   }
   double seconds = 0;
   for (const SelfCheckPart& part : report.parts) seconds += part.seconds;

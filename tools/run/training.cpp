@@ -129,8 +129,14 @@ class Run {
   FileSystem& file_system() const { return file_system_of(control_); }
 
   TrainerOptions options() const {
-    return {settings_.batch_size, settings_.evaluation_batch, settings_.optimizer_options(), control_.stop,
-            checkpoint_settings(settings_)};
+    TrainerOptions options;
+    options.batch_size = settings_.batch_size;
+    options.evaluation_batch = settings_.evaluation_batch;
+    options.optimizer = settings_.optimizer_options();
+    options.stop = control_.stop;
+    options.settings = checkpoint_settings(settings_);
+    options.check_device = nullptr;  // make_run_backend has checked it, and remembers that in a file
+    return options;
   }
 
   TrainerCallbacks callbacks() {

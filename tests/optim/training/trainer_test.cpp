@@ -238,6 +238,22 @@ TEST_P(TrainerTest, ACheckpointOfOtherOptionsIsRefused) {
               testing::ThrowsMessage<Error>(HasSubstr("\"}', got 'mine'; ")));
 }
 
+TEST_P(TrainerTest, TheDeviceIsCheckedFirst) {
+  const auto backend = make_backend(Device{GetParam()});
+  const StepState state = make_step_state(*backend, 7);
+  const auto network = small_network(*backend, state);
+  TrainerOptions options = options_for("1:0.1");
+  int checks = 0;
+  options.check_device = [&](const Backend& checked) {
+    EXPECT_EQ(&checked, backend.get());
+    if (++checks == 1) fail("it adds wrongly");
+  };
+  EXPECT_THAT([&] { Trainer(*network, state, small_data(*backend), options); },
+              testing::ThrowsMessage<Error>(HasSubstr("it adds wrongly")));
+  Trainer trainer(*network, state, small_data(*backend), options);  // the network was left as it was
+  EXPECT_EQ(checks, 2);
+}
+
 INSTANTIATE_TEST_SUITE_P(Devices, TrainerTest, testing::Values(DeviceKind::kCpu, DeviceKind::kEmulated),
                          [](const auto& row) { return to_string(Device{row.param}); });
 

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <stdexcept>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -295,6 +296,16 @@ TEST_P(AutogradTest, AStoppedParameterIsAConstant) {
   EXPECT_FALSE(x.grad().defined());
   EXPECT_EQ(y.grad().to_host<float>(), (std::vector<float>{5, 6}));
   EXPECT_NE(error_of([&] { add(y, y).stop_gradient(); }).find("expected a parameter"), std::string::npos);
+}
+
+TEST_P(AutogradTest, NoGradIsOfItsThread) {
+  const Variable x = parameter({1, 2});
+  const NoGrad none;
+  EXPECT_FALSE(records({x}));
+  bool in_another = false;
+  std::thread([&] { in_another = records({x}); }).join();
+  EXPECT_TRUE(in_another);
+  EXPECT_FALSE(records({x}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, AutogradTest, ::testing::ValuesIn(devices()), device_name);

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -235,7 +236,7 @@ TEST_P(TrainerTest, ACheckpointOfOtherOptionsIsRefused) {
   other.settings = "mine";
   OwnRun own(GetParam(), other);
   EXPECT_THAT([&] { own.trainer.load(folder / "begun"); },
-              testing::ThrowsMessage<Error>(HasSubstr("\"}', got 'mine'; ")));
+              testing::ThrowsMessage<Error>(HasSubstr("}', got 'mine'; ")));
 }
 
 TEST_P(TrainerTest, TheDeviceIsCheckedFirst) {
@@ -256,6 +257,66 @@ TEST_P(TrainerTest, TheDeviceIsCheckedFirst) {
 
 INSTANTIATE_TEST_SUITE_P(Devices, TrainerTest, testing::Values(DeviceKind::kCpu, DeviceKind::kEmulated),
                          [](const auto& row) { return to_string(Device{row.param}); });
+
+TEST(TrainerThreads, TwoTrainersOnTwoBackendsOfTheCpuRunAtOnce) {
+  const ScratchFolder folder;
+  OwnRun alone(DeviceKind::kCpu);
+  alone.trainer.run();
+  const std::string expected = alone.checkpoint(folder / "alone");
+  for (int repetition = 0; repetition < 5; ++repetition) {
+    std::string checkpoints[4];
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&, i] {
+        OwnRun run(DeviceKind::kCpu);
+        run.trainer.run();
+        checkpoints[i] = run.checkpoint(folder / std::to_string(i));
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const std::string& checkpoint : checkpoints) EXPECT_TRUE(checkpoint == expected);
+  }
+}
+
+TEST(TrainerThreads, AnotherThreadMayStopARun) {
+  const ScratchFolder folder;
+  OwnRun unbroken(DeviceKind::kCpu);
+  EXPECT_TRUE(unbroken.trainer.run());
+  std::atomic<bool> stop = false, stepped = false;
+  TrainerOptions options = options_for("1:0.1, 3:0.1:2, 4:0.05");
+  options.stop = &stop;
+  TrainerCallbacks callbacks;
+  callbacks.on_step = [&](const StepProgress&) {
+    stepped = true;
+    while (!stop) std::this_thread::yield();  // so that the run does not end before it is stopped
+  };
+  std::thread stopper([&] {
+    while (!stepped) std::this_thread::yield();
+    stop = true;
+  });
+  OwnRun stopped(DeviceKind::kCpu, options, callbacks);
+  EXPECT_FALSE(stopped.trainer.run());
+  stopper.join();
+  EXPECT_EQ(stopped.trainer.position().epoch, 1);
+  stop = false;
+  stopped.trainer.save(folder / "stopped");
+  OwnRun resumed(DeviceKind::kCpu);
+  resumed.trainer.load(folder / "stopped");
+  EXPECT_TRUE(resumed.trainer.run());
+  EXPECT_EQ(resumed.checkpoint(folder / "resumed"), unbroken.checkpoint(folder / "unbroken"));
+}
+
+/// A trainer may be handed to another thread between two calls.
+TEST(TrainerThreads, AnotherThreadMayContinue) {
+  const ScratchFolder folder;
+  for (const DeviceKind kind : {DeviceKind::kCpu, DeviceKind::kEmulated}) {
+    OwnRun here(kind), there(kind);
+    here.trainer.run();
+    there.trainer.run(2);
+    std::thread([&] { there.trainer.run(); }).join();
+    EXPECT_EQ(there.checkpoint(folder / "there"), here.checkpoint(folder / "here"));
+  }
+}
 
 TEST(TrainerTest, EverythingIsOnOneDevice) {
   const auto cpu = make_backend(Device{DeviceKind::kCpu}), emulated = make_backend(Device{DeviceKind::kEmulated});

@@ -115,7 +115,10 @@ TEST_F(Program, HintsHaveTheNameItWasCalledBy) {
   std::filesystem::create_symlink(GRADAMP_PROGRAM, folder_ / "mine");
   const auto mine = [&](const std::string& arguments) {
     const Finished finished = run(arguments, "", "./mine");
-    EXPECT_THAT(finished.out + finished.err, testing::Not(HasSubstr("gradamp"))) << arguments;
+    std::string text = finished.out + finished.err;
+    const std::string folder = folder_.path().string();  // has "gradamp" in its name
+    for (std::size_t at = 0; (at = text.find(folder)) != text.npos;) text.erase(at, folder.size());
+    EXPECT_THAT(text, testing::Not(HasSubstr("gradamp"))) << arguments;
     return finished;
   };
   for (const char* arguments : {"--help", "train --help", "evaluate --help", "data --help"})

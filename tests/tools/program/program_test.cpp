@@ -207,8 +207,8 @@ TEST_F(Program, ResumesWithTheRunsOwnSettings) {
   ASSERT_EQ(run("train " + settings + " --epochs 2 --until 1 --run-folder r").exit_code, 0);
   const Finished refused = run("train --resume r --seed 2 --batch-size 20 --no-flip");
   expect_error(refused, 2,
-               "the run in r has settings of its own: expected --flip, --seed 1, got --no-flip, --seed 2; leave "
-               "them out, or begin a new run");
+               "the run in r has settings of its own: expected --flip, --seed 1, got --no-flip, --seed 2; omit "
+               "these options, or start a new run");
   expect_error(run("train --resume r --run-folder elsewhere"), 2,
                "expected --run-folder r, got --run-folder elsewhere");
   const Finished resumed = run("train --resume r --run-folder r " + settings);

@@ -220,8 +220,8 @@ TEST(Settings, RangeErrorsNameTheOption) {
   EXPECT_EQ(error_with("learning-rate", "0"), "--learning-rate: expected a number above 0, got 0");
   EXPECT_EQ(error_with("weight-decay", "-1"), "--weight-decay: expected a number of at least 0, got -1");
   EXPECT_EQ(error_with("threshold", "inf"), "--threshold: expected a finite number, got inf");
-  EXPECT_EQ(error_with("dataset", "mnist"),
-            fmt::format("--dataset: expected one of {}, got 'mnist'", fmt::join(dataset_names(), ", ")));
+  EXPECT_EQ(error_with("dataset", "imagenet"),
+            fmt::format("--dataset: expected one of {}, got 'imagenet'", fmt::join(dataset_names(), ", ")));
   EXPECT_EQ(error_with("epochs", "-1"), "--epochs: expected at least 0, got -1");
   EXPECT_EQ(error_with("momentum", "1"), "--momentum: expected a number in [0, 1), got 1");
   EXPECT_EQ(error_with("device", "gpu"), "--device: expected a device (cpu, cuda or emulated), got 'gpu'");

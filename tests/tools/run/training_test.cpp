@@ -4,6 +4,7 @@
 //
 // Every run is made in a child process, because OpenMP's threads do not survive a fork: this process never computes.
 #include <functional>
+#include <map>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,6 +13,7 @@
 #include "gradamp/data/files/safetensors.h"
 #include "gradamp/tests/data/files/failing_file_system.h"
 #include "gradamp/tests/tools/run/runs.h"
+#include "gradamp/tools/settings/setting_table.h"
 
 namespace gradamp {
 namespace {
@@ -332,11 +334,27 @@ void edit_config(const fs::path& run, const std::function<void(nlohmann::json&)>
   put_text(run / "config.json", config.dump());
 }
 
+/// The settings that the first release did not have.
+void erase_later(nlohmann::json& settings) {
+  for (const Setting& setting : setting_table())
+    if (setting.since != kFirstRelease) settings.erase(setting.json_key());
+}
+
 TEST(Training, ARunOfAnEarlierReleaseIsResumed) {
   const ScratchFolder folder;
   ASSERT_EQ(train_in_child(small_run(folder / "unbroken")), 0);
   stop_after(small_run(folder / "run"), kStepsPerEpoch + 1);
-  edit_config(folder / "run", [](nlohmann::json& config) { config.erase("kinds"); });
+  edit_config(folder / "run", [](nlohmann::json& config) {
+    config.erase("kinds");
+    erase_later(config["settings"]);
+  });
+  const fs::path checkpoint = folder / "run/checkpoint.safetensors";
+  const TensorFile file = read_safetensors(checkpoint);
+  std::map<std::string, std::string> metadata = file.metadata();
+  nlohmann::json settings = nlohmann::json::parse(metadata.at("settings"));
+  erase_later(settings);
+  metadata["settings"] = settings.dump();
+  write_safetensors(checkpoint, file.tensors(), metadata, Keep::kNothing);
   ASSERT_EQ(resume_in_child(folder / "run"), 0);
   expect_equal_runs(folder / "run", folder / "unbroken", kEpochs);
 }

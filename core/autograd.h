@@ -15,7 +15,8 @@ namespace gradamp {
 
 struct Node;
 
-/// A Tensor with its history. A handle: copies are the same variable.
+/// A Tensor with its history. A handle: copies are the same variable. Threads: a variable and its graph belong to one
+/// thread at a time. Two threads may build and differentiate graphs that share nothing.
 class Variable {
  public:
   Variable() = default;
@@ -103,7 +104,8 @@ bool records(const std::vector<Variable>& inputs);
 Variable make_result(Tensor value, std::vector<Variable> inputs,
                      std::function<void(const Tensor& grad_output)> backward);
 
-/// While a NoGrad lives, its thread records nothing: for evaluation.
+/// While a NoGrad lives, its thread records nothing: for evaluation. Other threads are not affected. The thread that made
+/// it must destroy it.
 class NoGrad {
  public:
   NoGrad();

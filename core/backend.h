@@ -92,6 +92,10 @@ class PendingRead {
   virtual std::span<const std::byte> bytes() = 0;
 };
 
+/// Threads: one thread at a time uses a Backend, and with it all its tensors, recordings and reads. Another thread may
+/// continue if the two are ordered, by a mutex for example. Tensor handles may be copied and destroyed in any thread.
+/// Two backends of the device cpu may be used by two threads at once. Those of the device emulated share one emulator:
+/// one thread at a time uses any of them. The same holds for the device cuda, where more is not tested.
 class Backend {
  public:
   virtual ~Backend() = default;

@@ -12,6 +12,7 @@ namespace gradamp {
 class Backend;
 
 /// The run's state that a step reads and writes. It is in device memory so that every step has the same launches.
+/// Threads: as for its Backend.
 struct StepState {
   Tensor counters;       // i64 (kStepCounterCount)
   Tensor metrics;        // f64 (kStepMetricCount)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Contiguous memory on a device, with a shape and an element type. A Tensor is a handle: copies share the memory.
+// Threads: each thread needs a handle of its own, as with std::shared_ptr; the contents follow the rule of their
+// Backend.
 #pragma once
 
 #include <cstddef>

@@ -25,7 +25,8 @@ struct BackendOptions {
   std::uint64_t shuffle_seed = 1;
 };
 
-/// A backend for `device`; Error if this build or this machine has none.
+/// A backend for `device`; Error if this build or this machine has none. Any thread may call it for the device cpu; see
+/// Backend for the others, and for who may use the result.
 std::unique_ptr<Backend> make_backend(const Device& device, const BackendOptions& options = {});
 
 /// A device that this build knows, and its status.

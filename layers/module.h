@@ -74,6 +74,7 @@ struct GradScale {
   Variable apply(const Variable& y) const;
 };
 
+/// Threads: one thread at a time uses a module, also for evaluation.
 class Module {
  public:
   virtual ~Module() = default;

@@ -35,8 +35,8 @@ std::vector<NetworkInfo> networks();
 using NetworkMaker = std::function<std::shared_ptr<Module>(Backend& backend, const NetworkOptions& options)>;
 
 /// Adds your own network: make_network and the whole program then know it by its name, which consists of letters,
-/// digits, '-', '_' and '.'. Call it before run_program, from one thread. Error if the name is taken or has other
-/// characters.
+/// digits, '-', '_' and '.'. Call it before run_program, and before other threads use the registry; after the last
+/// registration any thread may read it. Error if the name is taken or has other characters.
 void register_network(NetworkInfo info, NetworkMaker make);
 
 /// The network `name` with zero weights (see layers/initialization.h). Error for an unknown name, with the list of

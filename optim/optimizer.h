@@ -85,6 +85,7 @@ class EpochRecord {
 /// Expected value of G and G' over `iterations` independent, symmetric gradients, about 1 / sqrt(iterations).
 double noise_floor(std::int64_t iterations);
 
+/// Threads: as the Backend of its network.
 class Optimizer {
  public:
   /// Moves the parameters of `network` into its arena; `state` is the run's. Both, and the backend, must outlive it.

@@ -50,7 +50,8 @@ const DatasetSource& dataset_source(const std::string& name);
 std::string how_to_get(const DatasetSource& source);
 
 /// Adds a dataset of one's own: from then on load_dataset and the whole program know it by its name. Call it before
-/// run_program, from one thread. Error where the name is another one's or no such name, or `load` is missing.
+/// run_program and before other threads use the registry: after the last registration any thread may read it. Error
+/// where the name is another one's or no such name, or `load` is missing.
 void register_dataset(DatasetSource source);
 
 /// Loads or draws the split "train" or "test". Throws Error for an unknown name, a dataset that is read without a path,

@@ -30,7 +30,7 @@ struct CheckpointPosition {
 void save_checkpoint(const std::filesystem::path& path, const CheckpointState& state, bool epoch_finished,
                      const std::string& settings, FileSystem& file_system);
 
-/// A checkpoint that has been read and verified.
+/// A checkpoint that has been read and verified. Threads: it is const, so several threads may read it at once.
 class CheckpointFile {
  public:
   /// Error with the reason if the file cannot be read, is damaged, or is no checkpoint of a run.

@@ -25,7 +25,8 @@ struct Evaluation {
   std::int64_t images = 0;
 };
 
-/// Evaluates a network on a whole dataset, repeatedly: the operations are recorded once.
+/// Evaluates a network on a whole dataset, repeatedly: the operations are recorded once. Threads: as for the network's
+/// Backend.
 class Evaluator {
  public:
   /// `network` and `data` must outlive it. Error if the images are too small for the network.

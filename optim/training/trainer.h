@@ -11,8 +11,10 @@
 //   Trainer trainer(network, state, upload_training_data(*backend, train, test), options);
 //   trainer.run();
 //
-// Within an epoch the host issues steps and does not wait for them. One thread calls a Trainer; another thread may set
-// the stop flag. A Trainer, its network and its data are on one device.
+// Within an epoch the host issues steps and does not wait for them. A Trainer, its network and its data are on one
+// device. Threads: one thread at a time calls a Trainer and uses its network and Backend. Callbacks are called by the
+// thread that is in run(). Another thread or a signal handler may set the stop flag at any time. Two Trainers on two
+// backends of the device cpu may run in two threads at once, and give the bits that each gives alone.
 #pragma once
 
 #include <atomic>
@@ -36,7 +38,7 @@ struct TrainerOptions {
   std::int64_t batch_size = 128;        // images; an epoch's last batch may be smaller
   std::int64_t evaluation_batch = 500;  // images; changes speed and memory only
   OptimizerOptions optimizer;           // its strategy sets the number of epochs
-  /// Checked before each step: once it is true, run() returns after the issued steps.
+  /// Checked before each step: once it is true, run() returns after the issued steps. Any thread may set it.
   const std::atomic<bool>* stop = nullptr;
   /// What determines the numbers, written to checkpoints and compared when one is loaded; of a JSON object the message
   /// names the values that differ. Empty: these options, the augmentation, and the number and shape of the images as a

@@ -45,6 +45,8 @@ DOORS = {"kernels/backends.h", "kernels/self_check.h"}
 NEIGHBORS = {"cuda": {"emulation"}}
 # The tests of these backends may include the headers of both. Other tests may only set up the emulator.
 GPU = {"cuda", "emulation"}
+# The backends whose tests may include their headers.
+OWN = {"cpu"}
 # The benchmarks' references on a GPU may include the headers of kernels/cuda.
 GPU_BENCH = "bench/cuda/"
 EMULATOR_SETUP = "kernels/emulation/config.h"
@@ -88,7 +90,8 @@ def may_enter(path, name):
         return True
     if path.startswith(GPU_BENCH) and backend_of(name) == "cuda":
         return True
-    return backend_of(path.removeprefix("tests/")) in GPU and backend_of(name) in GPU
+    tested = backend_of(path.removeprefix("tests/"))
+    return (tested in GPU and backend_of(name) in GPU) or (tested in OWN and backend_of(name) == tested)
 
 
 def quoted_violations(path, include, exists):
@@ -193,6 +196,7 @@ class RulesTest(unittest.TestCase):
             ("tests/kernels/cuda/a_test.cpp", '"gradamp/kernels/cuda/stream.h"'),
             ("tests/kernels/emulation/a_test.cpp", '"gradamp/kernels/cuda/stream.h"'),
             ("bench/cuda/reference.cpp", '"gradamp/kernels/cuda/stream.h"'), ("bench/a_test.cpp", '"gradamp/tests/core/error_of.h"'),
+            ("tests/kernels/cpu/a_test.cpp", '"gradamp/kernels/cpu/cpu_backend.h"'),
         ]:
             self.assertEqual(self.problems(path, include), [], (path, include))
 
@@ -204,7 +208,9 @@ class RulesTest(unittest.TestCase):
             ("layers/layers.cpp", '"gradamp/optim/optimizer.h"'), ("optim/optimizer.cpp", '"gradamp/nets/resnet.h"'),
             ("nets/resnet.cpp", '"gradamp/optim/optimizer.h"'), ("data/cifar/cifar.cpp", '"gradamp/layers/module.h"'),
             ("tools/run/training.cpp", '"gradamp/tests/core/test_support.h"'), ("tools/run/training.cpp", '"gradamp/kernels/cpu/cpu_backend.h"'),
-            ("tests/kernels/a_test.cpp", '"gradamp/kernels/cpu/cpu_backend.h"'), ("bench/step.cpp", '"gradamp/kernels/cpu/cpu_backend.h"'),
+            ("tests/kernels/a_test.cpp", '"gradamp/kernels/cpu/cpu_backend.h"'),
+            ("tests/kernels/cpu/a_test.cpp", '"gradamp/kernels/cuda/stream.h"'),
+            ("tests/kernels/cuda/a_test.cpp", '"gradamp/kernels/cpu/cpu_backend.h"'), ("bench/step.cpp", '"gradamp/kernels/cpu/cpu_backend.h"'),
             ("kernels/emulation/grid.cpp", '"gradamp/kernels/cuda/stream.h"'), ("kernels/cpu/linear.cpp", '"gradamp/kernels/emulation/grid.h"'),
             ("bench/step.cpp", '"gradamp/kernels/cuda/stream.h"'), ("bench/cuda/reference.cpp", '"gradamp/kernels/emulation/grid.h"'),
             ("bench/step.cpp", '"gradamp/tests/core/error_of.h"'),

@@ -14,6 +14,14 @@ namespace gradamp {
 /// The order in which the emulator runs the threads of a block. A correct kernel computes the same bits in every order.
 enum class ThreadOrder { kForward, kReverse, kShuffled };
 
+/// How the CPU backend computes convolutions. A convolution that Winograd's algorithm does not cover is always oneDNN's
+/// direct one.
+enum class ConvolutionMethod {
+  kAuto,      // by the rule in kernels/cpu/convolution_shape.h
+  kOneDnn,    // never Winograd's
+  kWinograd,  // Winograd's wherever it is possible, also where it is slower
+};
+
 struct BackendOptions {
   /// CPU threads; 0: what OpenMP chooses (OMP_NUM_THREADS, else every core). The backend has fewer if OpenMP gives
   /// fewer to the thread that makes it, for example under OMP_THREAD_LIMIT; Backend::description() names the number.
@@ -23,6 +31,8 @@ struct BackendOptions {
   /// For the emulated device; all emulated backends of a process share one order.
   ThreadOrder thread_order = ThreadOrder::kForward;
   std::uint64_t shuffle_seed = 1;
+  /// Of the CPU backend.
+  ConvolutionMethod convolution = ConvolutionMethod::kAuto;
 };
 
 /// A backend for `device`; Error if this build or this machine has none. Any thread may call it for the device cpu; see

@@ -9,6 +9,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include "gradamp/core/error.h"
+#include "gradamp/kernels/cpu/convolution_shape.h"
 #include "gradamp/kernels/cpu/openmp.h"
 
 namespace gradamp {
@@ -23,13 +24,6 @@ struct ConvolutionPrimitive {
 };
 
 enum class ConvolutionKind : std::int64_t { kForward, kForwardBias, kBackwardInput, kBackwardFilter };
-
-/// Extents of a convolution: the key of its primitives.
-struct ConvolutionShape {
-  std::int64_t batch, height, width, in_channels, out_height, out_width, out_channels, kernel_h, kernel_w, stride,
-      padding;
-  auto operator<=>(const ConvolutionShape&) const = default;
-};
 
 class OneDnn {
  public:

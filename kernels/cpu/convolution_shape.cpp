@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/kernels/cpu/convolution_shape.h"
+
+namespace gradamp {
+
+bool uses_winograd(ConvolutionMethod method, ConvolutionPass pass, const ConvolutionShape& s) {
+  const bool possible = s.kernel_h == 3 && s.kernel_w == 3 && s.stride == 1 && s.padding <= 2;
+  if (!possible || method == ConvolutionMethod::kOneDnn) return false;
+  if (method == ConvolutionMethod::kWinograd) return true;
+
+  // Whole groups of channels: with 24 of 32, four of nine products would be with zeros.
+  const bool whole_groups = s.in_channels % 16 == 0 && s.out_channels % 16 == 0;
+  // The tiles of what the pass computes, or sums over. One pixel wastes three quarters of its tile, and few tiles do
+  // not pay for the transform of the filter.
+  const bool to_input = pass == ConvolutionPass::kBackwardInput;
+  const std::int64_t height = to_input ? s.height : s.out_height, width = to_input ? s.width : s.out_width;
+  const std::int64_t tiles = s.batch * ((height + 1) / 2) * ((width + 1) / 2);
+  return kHasFastKernels && whole_groups && height >= 2 && width >= 2 && tiles >= 32;
+}
+
+}  // namespace gradamp

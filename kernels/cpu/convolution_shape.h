@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// The extents of a convolution, and the rule that chooses its algorithm.
+#pragma once
+
+#include <cstdint>
+
+#include "gradamp/kernels/backends.h"
+
+namespace gradamp {
+
+/// x (batch, height, width, in_channels), filter (out_channels, kernel_h, kernel_w, in_channels),
+/// y (batch, out_height, out_width, out_channels).
+struct ConvolutionShape {
+  std::int64_t batch, height, width, in_channels, out_height, out_width, out_channels, kernel_h, kernel_w, stride,
+      padding;
+  auto operator<=>(const ConvolutionShape&) const = default;
+};
+
+/// Whether this build's own kernels have wide vectors and fused multiply-adds. One for every x86-64 processor
+/// (GRADAMP_NATIVE=OFF) has not; there oneDNN, which chooses its kernels at run time, is faster.
+#if (defined(__AVX__) && defined(__FMA__)) || defined(__aarch64__)
+inline constexpr bool kHasFastKernels = true;
+#else
+inline constexpr bool kHasFastKernels = false;
+#endif
+
+enum class ConvolutionPass { kForward, kBackwardInput, kBackwardFilter };
+
+/// Whether Winograd's algorithm (kernels/cpu/winograd.h) computes this pass of a convolution; otherwise oneDNN does.
+/// The rule knows the shape and the build alone, so the bits of a run depend neither on timing nor on threads:
+///
+///   method     | Winograd's                                                    | oneDNN's
+///   -----------|---------------------------------------------------------------|-------------------
+///   kAuto      | 3x3 filter, stride 1, padding 0 to 2,                         | everything else
+///              | channels in and out multiples of 16,                          |
+///              | output (backward input: input) of 2x2 pixels and more,        |
+///              | 32 tiles of 2x2 pixels and more in the batch,                 |
+///              | kHasFastKernels                                               |
+///   kWinograd  | 3x3 filter, stride 1, padding 0 to 2                          | everything else
+///   kOneDnn    | nothing                                                       | everything
+bool uses_winograd(ConvolutionMethod method, ConvolutionPass pass, const ConvolutionShape& shape);
+
+}  // namespace gradamp

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+// Forward and backward of the input, which is a forward with the filter turned by half a turn.
+//
+// Each block of tiles runs through three stages in the cache of one core: its inputs to positions (v), 16 matrix
+// products with the filter (m = v u), and positions to outputs.
+#include "gradamp/kernels/cpu/winograd.h"
+
+#include "gradamp/kernels/cpu/parallel.h"
+#include "gradamp/kernels/cpu/winograd_tiles.h"
+
+namespace gradamp::GRADAMP_SIMD {
+namespace {
+
+/// The 3x3 filter as the pass reads it, from memory (K, 3, 3, C): element (input, output, tap) is
+/// weight[input * input_stride + output * output_stride + tap * tap_stride].
+struct FilterView {
+  const float* weight;
+  std::int64_t inputs, outputs, input_stride, output_stride, tap_stride;
+
+  static FilterView plain(const ConvolutionShape& s, const float* weight) {
+    return {weight, s.in_channels, s.out_channels, 1, 9 * s.in_channels, s.in_channels};
+  }
+  /// Turned by half a turn, and from outputs to inputs.
+  static FilterView turned(const ConvolutionShape& s, const float* weight) {
+    return {weight + 8 * s.in_channels, s.out_channels, s.in_channels, 9 * s.in_channels, 1, -s.in_channels};
+  }
+};
+
+/// The filter's positions u = G g G^T: 16 matrices (inputs, outputs), cut into the blocks of columns that the register
+/// kernel reads, which hold their rows side by side. Missing channels are zeros.
+struct FilterPositions {
+  float* data;
+  std::int64_t input_groups, output_groups;
+
+  /// One line more than is needed, as in TileBuffer.
+  static constexpr std::int64_t position_stride(std::int64_t input_groups, std::int64_t output_groups) {
+    return (input_groups * output_groups * kGroup + 1) * kGroup;
+  }
+  static constexpr std::int64_t floats(std::int64_t input_groups, std::int64_t output_groups) {
+    return kPositions * position_stride(input_groups, output_groups);
+  }
+  std::int64_t position_stride() const { return position_stride(input_groups, output_groups); }
+  /// The block that begins with group `output_group`, from its row `input` on, if it is `groups` groups wide.
+  float* row(std::int64_t position, std::int64_t output_group, int groups, std::int64_t input) const {
+    return data + position * position_stride() + output_group * input_groups * kGroup * kGroup +
+           input * groups * kGroup;
+  }
+};
+
+/// The taps of 16 inputs and 16 outputs, outputs side by side.
+struct FilterBlock {
+  alignas(64) float taps[9][kGroup][kGroup] = {};
+
+  FilterBlock(const FilterView& view, std::int64_t first_input, std::int64_t first_output) {
+    const std::int64_t inputs = std::min<std::int64_t>(kGroup, view.inputs - first_input);
+    const std::int64_t outputs = std::min<std::int64_t>(kGroup, view.outputs - first_output);
+    const float* const corner = view.weight + first_input * view.input_stride + first_output * view.output_stride;
+    for (int tap = 0; tap < 9; ++tap)
+      for (std::int64_t i = 0; i < inputs; ++i)
+        for (std::int64_t o = 0; o < outputs; ++o)
+          taps[tap][i][o] = corner[tap * view.tap_stride + i * view.input_stride + o * view.output_stride];
+  }
+};
+
+/// Columns [first, first + groups) of u.
+template <int kWidth>
+void transform_filter_columns(const FilterView& view, const FilterPositions& u, std::int64_t first, int groups) {
+  for (int column = 0; column < groups; ++column) {
+    for (std::int64_t input_group = 0; input_group < u.input_groups; ++input_group) {
+      const FilterBlock block(view, input_group * kGroup, (first + column) * kGroup);
+      for (int input = 0; input < kGroup; ++input) {
+        float* const row = u.row(0, first, groups, input_group * kGroup + input) + column * kGroup;
+        for (int lane = 0; lane < kGroup; lane += kWidth) {
+          to_positions<kWidth, FilterTransform>([&](int r, int s) { return block.taps[3 * r + s][input] + lane; },
+                                                row + lane, u.position_stride());
+        }
+      }
+    }
+  }
+}
+
+/// A convolution of `in` to `out`, in which tiles are of `out`.
+struct Pass {
+  TileGrid grid;
+  Images<const float> in;
+  const float* zeros;  // as many as `in` has channels
+  FilterPositions filter;
+  const float* bias;  // of all groups
+  Images<float> out;
+};
+
+/// Groups of outputs whose m a task has at a time: v is computed once for all of them.
+constexpr std::int64_t kOutputGroups = 8;
+
+/// Tiles per block, which is one task. v and m of 48 tiles of 64 channels fit a second-level cache of half a MiB
+/// together with the part of u that is in use. Wide filters do not fit it and are read again for each block: there,
+/// larger blocks pay, as long as there are several tasks.
+std::int64_t tiles_per_block(std::int64_t tiles, const FilterPositions& u) {
+  constexpr std::int64_t kMinTasks = 8, kStep = 12;  // 12 rows are whole blocks of the register kernel, mostly
+  const std::int64_t preferred = u.input_groups * u.output_groups <= 32 ? 48 : 96;
+  return std::min(preferred, ceil_div(tiles, kMinTasks * kStep) * kStep);
+}
+
+/// m = v u for `tiles` tiles and the groups of outputs from `first` on that m has.
+template <int kWidth>
+void multiply_positions(const TileBuffer& v, const FilterPositions& u, std::int64_t first, const TileBuffer& m,
+                        std::int64_t tiles) {
+  constexpr std::int64_t kDepthGroups = kMaxDepth / kGroup;
+  for (int position = 0; position < kPositions; ++position) {
+    for (std::int64_t column = 0; column < m.groups;) {
+      const int groups = block_groups<kWidth>(m.groups - column);
+      for (std::int64_t input = 0; input < v.groups; input += kDepthGroups) {
+        multiply<kWidth, ProductKind::kPlain>(tiles, groups,
+                                              {.a = v.line(position, input, 0),
+                                               .a_group = v.group_stride(),
+                                               .b = u.row(position, first + column, groups, input * kGroup),
+                                               .b_group = kGroup,
+                                               .c = m.line(position, column, 0),
+                                               .c_group = m.group_stride(),
+                                               .depth = std::min(kDepthGroups, v.groups - input) * kGroup,
+                                               .overwrite = input == 0});
+      }
+      column += groups;
+    }
+  }
+}
+
+/// One tile's lines, which begin at `line`, to its pixels. `bias` is filled up to groups with zeros.
+template <int kWidth>
+[[gnu::always_inline]] inline void positions_to_tile(const float* line, std::int64_t group_stride,
+                                                     std::int64_t position_stride, const float* bias,
+                                                     float* const (&pixels)[2][2], std::int64_t channels) {
+  for (std::int64_t channel = 0; channel < channels; channel += kWidth) {
+    const Simd<kWidth> offset = load<kWidth>(bias + channel);
+    const float* const first = line + channel / kGroup * group_stride + channel % kGroup;
+    from_positions<kWidth, OutputTransform>(
+        [=](int position) { return load<kWidth>(first + position * position_stride); },
+        [&](int r, int s, const Simd<kWidth>& value) {
+          store_first<kWidth>(pixels[r][s] + channel, value + offset, channels - channel);
+        });
+  }
+}
+
+/// The pixels of a range of tiles, from channel `first_channel` on. `outside` is memory for a pixel's channels, where
+/// pixels outside are written.
+template <int kWidth>
+void positions_to_tiles(const Pass& pass, const TileRange& range, std::int64_t first_channel, const TileBuffer& m,
+                        float* outside) {
+  const Images<float>& out = pass.out;
+  const std::int64_t channels = std::min(m.groups * kGroup, out.channels - first_channel);
+  TilePlace place(pass.grid, range.first);
+  for (std::int64_t tile = 0; tile < range.count; ++tile, place.advance(pass.grid)) {
+    const std::int64_t top = out.top(place), left = out.left(place);
+    float* pixels[2][2];
+    for (int r = 0; r < 2; ++r)
+      for (int s = 0; s < 2; ++s)
+        pixels[r][s] =
+            out.contains(top + r, left + s) ? out.pixel(place.image, top + r, left + s) + first_channel : outside;
+    positions_to_tile<kWidth>(m.line(0, 0, tile), m.group_stride(), m.position_stride(), pass.bias + first_channel,
+                              pixels, channels);
+  }
+}
+
+/// u = G g G^T.
+template <int kWidth>
+void transform_filter(const FilterView& view, const FilterPositions& u, int threads) {
+  parallel_tasks(threads, ceil_div(u.output_groups, kOutputGroups), [&](std::int64_t task, int) {
+    const std::int64_t last = std::min((task + 1) * kOutputGroups, u.output_groups);
+    for (std::int64_t first = task * kOutputGroups; first < last;) {
+      const int groups = block_groups<kWidth>(last - first);
+      transform_filter_columns<kWidth>(view, u, first, groups);
+      first += groups;
+    }
+  });
+}
+
+template <int kWidth>
+void run(const Pass& pass, const Workers& workers) {
+  const FilterPositions& u = pass.filter;
+  const std::int64_t tiles = pass.grid.tiles(), block = tiles_per_block(tiles, u), tasks = ceil_div(tiles, block);
+  const int threads = static_cast<int>(std::min<std::int64_t>(workers.threads, tasks));
+  const std::int64_t v_floats = TileBuffer::floats(block, u.input_groups);
+  const std::int64_t m_floats = TileBuffer::floats(block, std::min(kOutputGroups, u.output_groups));
+  const std::int64_t floats = v_floats + m_floats + kOutputGroups * kGroup;
+  const Scratch scratch(workers.allocator, threads * floats);
+  parallel_tasks(threads, tasks, [&](std::int64_t task, int thread) {
+    float* const memory = scratch.data() + thread * floats;
+    float* const outside = memory + v_floats + m_floats;
+    const TileRange range{task * block, std::min(block, tiles - task * block)};
+    const TileBuffer v{memory, block, u.input_groups};
+    tiles_to_positions<kWidth, InputTransform>(pass.grid, range, pass.in, pass.zeros, v);
+    for (std::int64_t first = 0; first < u.output_groups; first += kOutputGroups) {
+      const TileBuffer m{memory + v_floats, block, std::min(kOutputGroups, u.output_groups - first)};
+      multiply_positions<kWidth>(v, u, first, m, range.count);
+      positions_to_tiles<kWidth>(pass, range, first * kGroup, m, outside);
+    }
+  });
+}
+
+/// Convolves `in` to `out` with the filter and the bias, or none.
+void convolve(const Images<const float>& in, const FilterView& view, const float* bias, const Images<float>& out,
+              std::int64_t batch, const Workers& workers) {
+  const std::int64_t inputs = groups_of(view.inputs), outputs = groups_of(view.outputs);
+  const Scratch filter(workers.allocator, FilterPositions::floats(inputs, outputs));
+  const FilterPositions u{filter.data(), inputs, outputs};
+  transform_filter<kNativeWidth>(view, u, workers.threads);
+
+  const Scratch constants(workers.allocator, outputs * kGroup + in.channels);
+  float* const padded_bias = constants.data();
+  float* const zeros = padded_bias + outputs * kGroup;
+  std::fill_n(padded_bias, outputs * kGroup + in.channels, 0.0f);
+  if (bias != nullptr) std::copy_n(bias, view.outputs, padded_bias);
+  run<kNativeWidth>(
+      {.grid = {batch, out.height, out.width}, .in = in, .zeros = zeros, .filter = u, .bias = padded_bias, .out = out},
+      workers);
+}
+
+}  // namespace
+
+void winograd_forward(const ConvolutionShape& s, const float* x, const float* weight, const float* bias, float* y,
+                      const Workers& workers) {
+  convolve({x, s.height, s.width, s.in_channels, s.padding}, FilterView::plain(s, weight), bias,
+           {y, s.out_height, s.out_width, s.out_channels, 0}, s.batch, workers);
+}
+
+void winograd_backward_input(const ConvolutionShape& s, const float* grad_y, const float* weight, float* grad_x,
+                             const Workers& workers) {
+  convolve({grad_y, s.out_height, s.out_width, s.out_channels, 2 - s.padding}, FilterView::turned(s, weight), nullptr,
+           {grad_x, s.height, s.width, s.in_channels, 0}, s.batch, workers);
+}
+
+}  // namespace gradamp::GRADAMP_SIMD

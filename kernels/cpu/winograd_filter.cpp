@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+// Backward of the filter: dg = G^T [sum over tiles of z v] G with z = A dy A^T and v = B^T d B; the sums are 16
+// matrices (K, C), called du here.
+//
+// The sum has up to a million terms, so it is taken in levels, each of them in a fixed order: up to 128 tiles of a
+// block in registers, blocks into a partial du, partial du's into du.
+//   Narrow filters: task i of 8 sums the blocks i, i + 8, i + 16, ... into its own partial du, which stays in the cache
+//     of a core with the block's v and z.
+//   Wide filters, whose du does not fit a cache: all threads compute v and z of one block, and then each task adds the
+//     block to its own part of the only du: one position and a few groups of K.
+#include <span>
+#include <vector>
+
+#include "gradamp/kernels/cpu/parallel.h"
+#include "gradamp/kernels/cpu/winograd.h"
+#include "gradamp/kernels/cpu/winograd_tiles.h"
+
+namespace gradamp::GRADAMP_SIMD {
+namespace {
+
+/// Partial sums of a narrow filter; as many tasks can run at a time.
+constexpr std::int64_t kPartials = 8;
+/// Floats of the largest du that counts as narrow: a MiB, 128 channels to 128.
+constexpr std::int64_t kMaxNarrow = 256 * 1024;
+/// Groups of K of a task of a wide filter.
+constexpr std::int64_t kTaskGroups = 4;
+
+struct Problem {
+  TileGrid grid;
+  Images<const float> x, grad_y;
+  std::int64_t c_groups, k_groups;
+  const float* zeros;
+};
+
+/// du: 16 matrices (K, C) in blocks of 16 x 16.
+struct FilterSums {
+  float* data;
+  std::int64_t c_groups, k_groups;
+
+  static constexpr std::int64_t floats(std::int64_t c_groups, std::int64_t k_groups) {
+    return kPositions * c_groups * k_groups * kGroup * kGroup;
+  }
+  float* block(std::int64_t position, std::int64_t k_group, std::int64_t c_group) const {
+    return data + ((position * k_groups + k_group) * c_groups + c_group) * kGroup * kGroup;
+  }
+};
+
+/// Positions of a block of tiles.
+struct TileBlock {
+  TileBuffer v, z;
+
+  static std::int64_t floats(std::int64_t tiles, const Problem& p) {
+    return TileBuffer::floats(tiles, p.c_groups) + TileBuffer::floats(tiles, p.k_groups);
+  }
+  TileBlock(float* memory, std::int64_t tiles, const Problem& p)
+      : v{memory, tiles, p.c_groups}, z{memory + TileBuffer::floats(tiles, p.c_groups), tiles, p.k_groups} {}
+};
+
+/// Computes v and z of tiles [first, first + count) at line `at` of the block.
+template <int kWidth>
+void fill_block(const Problem& p, const TileRange& range, const TileBlock& block, std::int64_t at) {
+  const auto from_line = [at](TileBuffer buffer) {
+    buffer.data += at * kGroup;
+    return buffer;
+  };
+  tiles_to_positions<kWidth, InputTransform>(p.grid, range, p.x, p.zeros, from_line(block.v));
+  tiles_to_positions<kWidth, GradOutputTransform>(p.grid, range, p.grad_y, p.zeros, from_line(block.z));
+}
+
+/// du = z^T v or du += z^T v at one position, for the groups [first, last) of K and `tiles` tiles, up to kMaxDepth.
+template <int kWidth>
+void add_products(const TileBlock& block, std::int64_t tiles, const FilterSums& du, int position, std::int64_t first,
+                  std::int64_t last, bool overwrite) {
+  for (std::int64_t column = 0; column < du.c_groups;) {
+    const int groups = block_groups<kWidth>(du.c_groups - column);
+    for (std::int64_t row = first; row < last; ++row) {
+      multiply<kWidth, ProductKind::kTransposed>(kGroup, groups,
+                                                 {.a = block.z.line(position, row, 0),
+                                                  .a_group = 0,
+                                                  .b = block.v.line(position, column, 0),
+                                                  .b_group = block.v.group_stride(),
+                                                  .c = du.block(position, row, column),
+                                                  .c_group = kGroup * kGroup,
+                                                  .depth = tiles,
+                                                  .overwrite = overwrite});
+    }
+    column += groups;
+  }
+}
+
+/// grad_weight (K, 3, 3, C) from the partial sums, which are added in their order.
+template <int kWidth>
+void store_filter(const Problem& p, std::span<const FilterSums> partials, float* grad_weight, int threads) {
+  const std::int64_t channels = p.x.channels;
+  parallel_for(threads, p.grad_y.channels, [&](std::int64_t k) {
+    for (std::int64_t c = 0; c < channels; c += kWidth) {
+      const auto sum = [&](int position) {
+        const std::int64_t at = k % kGroup * kGroup + c % kGroup;
+        Simd<kWidth> total = load<kWidth>(partials[0].block(position, k / kGroup, c / kGroup) + at);
+        for (const FilterSums& other : partials.subspan(1))
+          total += load<kWidth>(other.block(position, k / kGroup, c / kGroup) + at);
+        return total;
+      };
+      from_positions<kWidth, GradFilterTransform>(sum, [&](int r, int s, const Simd<kWidth>& value) {
+        store_first<kWidth>(grad_weight + (k * 9 + 3 * r + s) * channels + c, value, channels - c);
+      });
+    }
+  });
+}
+
+/// Tiles of a block of a narrow filter: v and z stay in a second-level cache of half a MiB together with du, or, if du
+/// is as large as that, are many for each time that du is read and written.
+std::int64_t narrow_block(const Problem& p) {
+  const std::int64_t groups = p.c_groups + p.k_groups;
+  return p.c_groups * p.k_groups <= 32 ? std::clamp<std::int64_t>(384 / groups, 48, kMaxDepth) : 96;
+}
+
+/// Tiles of a block of a wide filter. Its v and z are several MiB, so that threads rarely wait for each other.
+constexpr std::int64_t kWideBlock = kMaxDepth;
+
+template <int kWidth>
+void run_narrow(const Problem& p, float* grad_weight, const Workers& workers) {
+  const std::int64_t tiles = p.grid.tiles(), size = std::min(tiles, narrow_block(p));
+  const std::int64_t blocks = ceil_div(tiles, size), tasks = std::min(blocks, kPartials);
+  const int threads = static_cast<int>(std::min<std::int64_t>(workers.threads, tasks));
+  const Scratch memory(workers.allocator, threads * TileBlock::floats(size, p));
+  const std::int64_t sum_floats = FilterSums::floats(p.c_groups, p.k_groups);
+  const Scratch sums(workers.allocator, tasks * sum_floats);
+  std::vector<FilterSums> partials;
+  for (std::int64_t i = 0; i < tasks; ++i) partials.push_back({sums.data() + i * sum_floats, p.c_groups, p.k_groups});
+
+  parallel_tasks(threads, tasks, [&](std::int64_t task, int thread) {
+    const TileBlock block(memory.data() + thread * TileBlock::floats(size, p), size, p);
+    for (std::int64_t i = task; i < blocks; i += tasks) {
+      const TileRange range{i * size, std::min(size, tiles - i * size)};
+      fill_block<kWidth>(p, range, block, 0);
+      for (int position = 0; position < kPositions; ++position)
+        add_products<kWidth>(block, range.count, partials[static_cast<std::size_t>(task)], position, 0, p.k_groups,
+                             i == task);
+    }
+  });
+  store_filter<kWidth>(p, partials, grad_weight, workers.threads);
+}
+
+template <int kWidth>
+void run_wide(const Problem& p, float* grad_weight, const Workers& workers) {
+  const std::int64_t tiles = p.grid.tiles(), size = std::min(tiles, kWideBlock);
+  const Scratch memory(workers.allocator, TileBlock::floats(size, p));
+  const Scratch sums(workers.allocator, FilterSums::floats(p.c_groups, p.k_groups));
+  const FilterSums du{sums.data(), p.c_groups, p.k_groups};
+  const TileBlock block(memory.data(), size, p);
+  const std::int64_t tasks_of_k = ceil_div(p.k_groups, kTaskGroups);
+  for (std::int64_t first = 0; first < tiles; first += size) {
+    const std::int64_t count = std::min(size, tiles - first);
+    parallel_tasks(workers.threads, ceil_div(count, kGroup), [&](std::int64_t task, int) {
+      const std::int64_t at = task * kGroup;
+      fill_block<kWidth>(p, {first + at, std::min<std::int64_t>(kGroup, count - at)}, block, at);
+    });
+    parallel_tasks(workers.threads, kPositions * tasks_of_k, [&](std::int64_t task, int) {
+      const std::int64_t k_group = task % tasks_of_k * kTaskGroups;
+      add_products<kWidth>(block, count, du, static_cast<int>(task / tasks_of_k), k_group,
+                           std::min(k_group + kTaskGroups, p.k_groups), first == 0);
+    });
+  }
+  store_filter<kWidth>(p, std::span(&du, 1), grad_weight, workers.threads);
+}
+
+}  // namespace
+
+void winograd_backward_filter(const ConvolutionShape& s, const float* x, const float* grad_y, float* grad_weight,
+                              const Workers& workers) {
+  const std::int64_t channels = std::max(s.in_channels, s.out_channels);
+  const Scratch zeros(workers.allocator, channels);
+  std::fill_n(zeros.data(), channels, 0.0f);
+  const Problem problem{.grid = {s.batch, s.out_height, s.out_width},
+                        .x = {x, s.height, s.width, s.in_channels, s.padding},
+                        .grad_y = {grad_y, s.out_height, s.out_width, s.out_channels, 0},
+                        .c_groups = groups_of(s.in_channels),
+                        .k_groups = groups_of(s.out_channels),
+                        .zeros = zeros.data()};
+  const bool narrow = FilterSums::floats(problem.c_groups, problem.k_groups) <= kMaxNarrow;
+  (narrow ? run_narrow<kNativeWidth> : run_wide<kNativeWidth>)(problem, grad_weight, workers);
+}
+
+}  // namespace gradamp::GRADAMP_SIMD

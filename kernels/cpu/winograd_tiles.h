@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+// The tiles of Winograd's convolutions: where they are in an image, and how their positions are stored.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+
+#include "gradamp/core/caching_allocator.h"
+#include "gradamp/kernels/cpu/register_kernel.h"
+#include "gradamp/kernels/cpu/winograd_transforms.h"
+
+namespace gradamp::GRADAMP_SIMD {
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+/// Groups of 16 that hold `channels` channels.
+constexpr std::int64_t groups_of(std::int64_t channels) { return ceil_div(channels, kGroup); }
+
+/// Products that are summed in registers before the sum is added to memory. Sums of sums have smaller rounding errors
+/// than one long sum, and what a block reads of B stays in the first-level cache.
+inline constexpr std::int64_t kMaxDepth = 128;
+
+/// The 2x2 tiles of a batch of outputs, numbered image by image and row by row.
+struct TileGrid {
+  std::int64_t batch, rows, columns;
+
+  TileGrid(std::int64_t images, std::int64_t out_height, std::int64_t out_width)
+      : batch(images), rows(ceil_div(out_height, 2)), columns(ceil_div(out_width, 2)) {}
+  std::int64_t tiles() const { return batch * rows * columns; }
+};
+
+/// A tile's place: image, row and column of tiles.
+struct TilePlace {
+  std::int64_t image, row, column;
+
+  TilePlace(const TileGrid& grid, std::int64_t tile)
+      : image(tile / (grid.rows * grid.columns)), row(tile / grid.columns % grid.rows), column(tile % grid.columns) {}
+  void advance(const TileGrid& grid) {
+    if (++column < grid.columns) return;
+    column = 0;
+    if (++row < grid.rows) return;
+    row = 0;
+    ++image;
+  }
+};
+
+/// Tiles [first, first + count).
+struct TileRange {
+  std::int64_t first, count;
+};
+
+/// A batch of images (N, H, W, C), of which tile (i, j) begins at pixel (2 i - padding, 2 j - padding).
+template <typename Float>
+struct Images {
+  Float* data;
+  std::int64_t height, width, channels, padding;
+
+  std::int64_t top(const TilePlace& place) const { return 2 * place.row - padding; }
+  std::int64_t left(const TilePlace& place) const { return 2 * place.column - padding; }
+  bool contains(std::int64_t h, std::int64_t w) const { return h >= 0 && h < height && w >= 0 && w < width; }
+  Float* pixel(std::int64_t image, std::int64_t h, std::int64_t w) const {
+    return data + ((image * height + h) * width + w) * channels;
+  }
+};
+
+/// Memory from the allocator, in floats, until the handle goes.
+class Scratch {
+ public:
+  Scratch(CachingAllocator& allocator, std::int64_t floats)
+      : memory_(allocator.allocate(static_cast<std::size_t>(floats) * sizeof(float))) {}
+  float* data() const { return static_cast<float*>(memory_.get()); }
+
+ private:
+  std::shared_ptr<void> memory_;
+};
+
+/// Channels of the positions of up to `tiles` tiles: 16 matrices (tiles, channels) in groups of 16 channels, as
+/// kernels/cpu/register_kernel.h wants them.
+struct TileBuffer {
+  float* data;
+  std::int64_t tiles, groups;
+
+  /// One line more than is needed: at a power of two, the 16 positions of a tile would share a few sets of the cache.
+  static constexpr std::int64_t position_stride(std::int64_t tiles, std::int64_t groups) {
+    return (groups * tiles + 1) * kGroup;
+  }
+  static constexpr std::int64_t floats(std::int64_t tiles, std::int64_t groups) {
+    return kPositions * position_stride(tiles, groups);
+  }
+  std::int64_t position_stride() const { return position_stride(tiles, groups); }
+  std::int64_t group_stride() const { return tiles * kGroup; }
+  float* line(std::int64_t position, std::int64_t group, std::int64_t tile) const {
+    return data + position * position_stride() + group * group_stride() + tile * kGroup;
+  }
+};
+
+/// One tile's pixels to the tile's lines, which begin at `line`. `pixel(r, s)` is the address of a pixel's channels.
+template <int kWidth, typename Transform, typename Pixel>
+[[gnu::always_inline]] inline void tile_to_positions(const Pixel pixel, std::int64_t channels, float* line,
+                                                     std::int64_t group_stride, std::int64_t position_stride) {
+  constexpr int kPixels = Transform::kPixels;
+  std::int64_t channel = 0;
+  for (; channel + kGroup <= channels; channel += kGroup, line += group_stride) {
+#pragma GCC unroll 4
+    for (int lane = 0; lane < kGroup; lane += kWidth)
+      to_positions<kWidth, Transform>([=](int r, int s) { return pixel(r, s) + channel + lane; }, line + lane,
+                                      position_stride);
+  }
+  if (channel == channels) return;
+  alignas(64) float patch[kPixels][kPixels][kGroup] = {};
+  for (int r = 0; r < kPixels; ++r)
+    for (int s = 0; s < kPixels; ++s) std::copy_n(pixel(r, s) + channel, channels - channel, patch[r][s]);
+  for (int lane = 0; lane < kGroup; lane += kWidth)
+    to_positions<kWidth, Transform>([&](int r, int s) { return patch[r][s] + lane; }, line + lane, position_stride);
+}
+
+/// The positions of a range of tiles. `zeros` has as many zeros as an image has channels: what is outside.
+template <int kWidth, typename Transform>
+void tiles_to_positions(const TileGrid& grid, const TileRange& range, const Images<const float> images,
+                        const float* zeros, const TileBuffer out) {
+  constexpr int kPixels = Transform::kPixels;
+  const std::int64_t channels = images.channels, row_stride = images.width * channels;
+  TilePlace place(grid, range.first);
+  for (std::int64_t tile = 0; tile < range.count; ++tile, place.advance(grid)) {
+    const std::int64_t top = images.top(place), left = images.left(place);
+    float* const line = out.line(0, 0, tile);
+    if (images.contains(top, left) && images.contains(top + kPixels - 1, left + kPixels - 1)) {
+      const float* const corner = images.pixel(place.image, top, left);
+      tile_to_positions<kWidth, Transform>([=](int r, int s) { return corner + r * row_stride + s * channels; },
+                                           channels, line, out.group_stride(), out.position_stride());
+    } else {
+      const float* pixels[kPixels][kPixels];
+      for (int r = 0; r < kPixels; ++r)
+        for (int s = 0; s < kPixels; ++s)
+          pixels[r][s] = images.contains(top + r, left + s) ? images.pixel(place.image, top + r, left + s) : zeros;
+      tile_to_positions<kWidth, Transform>([&pixels](int r, int s) { return pixels[r][s]; }, channels, line,
+                                           out.group_stride(), out.position_stride());
+    }
+  }
+}
+
+}  // namespace gradamp::GRADAMP_SIMD

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT
+// Winograd's convolutions against plain loops in float64, within the error bounds that follow from the algorithm.
+#include "gradamp/kernels/cpu/winograd.h"
+
+#include <array>
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "gradamp/tests/kernels/cpu/winograd_cases.h"
+#include "gradamp/tests/kernels/reference.h"
+
+// The kernels compiled again with vectors of 4, 8 and 16 floats: tests/CMakeLists.txt.
+#define GRADAMP_DECLARE_WINOGRAD(simd)                                                                                 \
+  namespace gradamp::simd {                                                                                            \
+  void winograd_forward(const ConvolutionShape&, const float*, const float*, const float*, float*, const Workers&);    \
+  void winograd_backward_input(const ConvolutionShape&, const float*, const float*, float*, const Workers&);           \
+  void winograd_backward_filter(const ConvolutionShape&, const float*, const float*, float*, const Workers&);          \
+  inline const test::WinogradKernels kKernels = {winograd_forward, winograd_backward_input, winograd_backward_filter}; \
+  }
+GRADAMP_DECLARE_WINOGRAD(simd_width_4)
+GRADAMP_DECLARE_WINOGRAD(simd_width_8)
+GRADAMP_DECLARE_WINOGRAD(simd_width_16)
+
+namespace gradamp::test {
+namespace {
+
+using reference::Array;
+
+/// The unit roundoff of f32.
+const double kRoundoff = std::ldexp(1.0, -24);
+
+/// A 4x4 or smaller matrix.
+using Matrix = std::vector<std::vector<double>>;
+
+// The absolute values of the matrices in kernels/cpu/winograd_transforms.h, written down again.
+const Matrix kInput = {{1, 0, 1, 0}, {0, 1, 1, 0}, {0, 1, 1, 0}, {0, 1, 0, 1}};   // |B^T|
+const Matrix kFilter = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}, {0, 0, 1}};  // |G|
+const Matrix kOutput = {{1, 1, 1, 0}, {0, 1, 1, 1}};                              // |A^T|
+
+Matrix transposed(const Matrix& m) {
+  Matrix result(m[0].size(), std::vector<double>(m.size()));
+  for (std::size_t i = 0; i < m.size(); ++i)
+    for (std::size_t j = 0; j < m[0].size(); ++j) result[j][i] = m[i][j];
+  return result;
+}
+
+Matrix product(const Matrix& a, const Matrix& b) {
+  Matrix result(a.size(), std::vector<double>(b[0].size(), 0.0));
+  for (std::size_t i = 0; i < a.size(); ++i)
+    for (std::size_t j = 0; j < b[0].size(); ++j)
+      for (std::size_t l = 0; l < b.size(); ++l) result[i][j] += a[i][l] * b[l][j];
+  return result;
+}
+
+/// m d m^T.
+Matrix transform(const Matrix& m, const Matrix& d) { return product(product(m, d), transposed(m)); }
+
+/// |values| of a square of pixels of one channel; zeros outside the image.
+Matrix square(const Array& image, std::int64_t n, std::int64_t top, std::int64_t left, std::int64_t channel,
+              std::int64_t size) {
+  Matrix result(static_cast<std::size_t>(size), std::vector<double>(static_cast<std::size_t>(size), 0.0));
+  for (std::int64_t r = 0; r < size; ++r)
+    for (std::int64_t s = 0; s < size; ++s)
+      if (top + r >= 0 && top + r < image.shape[1] && left + s >= 0 && left + s < image.shape[2])
+        result[static_cast<std::size_t>(r)][static_cast<std::size_t>(s)] =
+            std::abs(image.at(n, top + r, left + s, channel));
+  return result;
+}
+
+/// A 4x4 matrix, row by row.
+using Positions = std::array<double, 16>;
+
+Positions positions_of(const Matrix& m) {
+  Positions result;
+  for (std::size_t i = 0; i < 16; ++i) result[i] = m[i / 4][i % 4];
+  return result;
+}
+
+Matrix matrix_of(const Positions& p) {
+  Matrix result(4, std::vector<double>(4));
+  for (std::size_t i = 0; i < 16; ++i) result[i / 4][i % 4] = p[i];
+  return result;
+}
+
+void add_products(const Positions& a, const Positions& b, Positions& sum) {
+  for (std::size_t i = 0; i < 16; ++i) sum[i] += a[i] * b[i];
+}
+
+/// The positions of every tile and channel in absolute values: result[tile][channel].
+std::vector<std::vector<Positions>> tile_positions(const Array& image, std::int64_t rows, std::int64_t columns,
+                                                   std::int64_t padding, std::int64_t size, const Matrix& m) {
+  std::vector<std::vector<Positions>> tiles;
+  for (std::int64_t n = 0; n < image.shape[0]; ++n)
+    for (std::int64_t i = 0; i < rows; ++i)
+      for (std::int64_t j = 0; j < columns; ++j) {
+        tiles.emplace_back();
+        for (std::int64_t c = 0; c < image.shape[3]; ++c)
+          tiles.back().push_back(
+              positions_of(transform(m, square(image, n, 2 * i - padding, 2 * j - padding, c, size))));
+      }
+  return tiles;
+}
+
+/// Additions in the longest chain of a sum of `terms` products: 128 in registers, then one for each partial sum.
+double chain(std::int64_t terms) {
+  return static_cast<double>(std::min<std::int64_t>(terms, 128) + (terms + 127) / 128);
+}
+
+/// (n + 10) u |A^T| [sum over inputs of (|G| |g| |G^T|) . (|B^T| |d| |B|)] |A| for each element of the output: the
+/// bound in kernels/cpu/winograd_transforms.h. `filter` is (outputs, 3, 3, inputs).
+Array output_bound(const Array& in, const Array& filter, const Shape& out, std::int64_t padding) {
+  const std::int64_t rows = (out[1] + 1) / 2, columns = (out[2] + 1) / 2;
+  const auto v = tile_positions(in, rows, columns, padding, 4, kInput);
+  Array bound(out);
+  for (std::int64_t k = 0; k < out[3]; ++k) {
+    std::vector<Positions> u;
+    for (std::int64_t c = 0; c < in.shape[3]; ++c)
+      u.push_back(positions_of(transform(kFilter, square(filter, k, 0, 0, c, 3))));
+    for (std::size_t tile = 0; tile < v.size(); ++tile) {
+      Positions sum{};
+      for (std::size_t c = 0; c < u.size(); ++c) add_products(u[c], v[tile][c], sum);
+      const Matrix y = transform(kOutput, matrix_of(sum));
+      const auto t = static_cast<std::int64_t>(tile);
+      for (std::int64_t r = 0; r < 2; ++r)
+        for (std::int64_t s = 0; s < 2; ++s) {
+          const std::int64_t p = t / columns % rows * 2 + r, q = t % columns * 2 + s;
+          if (p < out[1] && q < out[2])
+            bound.at(t / (rows * columns), p, q, k) =
+                (chain(in.shape[3]) + 10) * kRoundoff * y[static_cast<std::size_t>(r)][static_cast<std::size_t>(s)];
+        }
+    }
+  }
+  return bound;
+}
+
+/// The same for the filter's gradient, with |G^T| [sum over tiles of (|A| |dy| |A^T|) . (|B^T| |d| |B|)] |G|. Its sum
+/// has 8 partial sums more.
+Array filter_bound(const Array& x, const Array& grad_y, const Shape& weight, std::int64_t padding) {
+  const std::int64_t rows = (grad_y.shape[1] + 1) / 2, columns = (grad_y.shape[2] + 1) / 2;
+  const auto v = tile_positions(x, rows, columns, padding, 4, kInput);
+  const auto z = tile_positions(grad_y, rows, columns, 0, 2, transposed(kOutput));
+  const double factor = (chain(static_cast<std::int64_t>(v.size())) + 8 + 10) * kRoundoff;
+  Array bound(weight);
+  for (std::int64_t k = 0; k < weight[0]; ++k)
+    for (std::int64_t c = 0; c < weight[3]; ++c) {
+      Positions sum{};
+      for (std::size_t tile = 0; tile < v.size(); ++tile)
+        add_products(v[tile][static_cast<std::size_t>(c)], z[tile][static_cast<std::size_t>(k)], sum);
+      const Matrix g = transform(transposed(kFilter), matrix_of(sum));
+      for (std::int64_t r = 0; r < 3; ++r)
+        for (std::int64_t s = 0; s < 3; ++s)
+          bound.at(k, r, s, c) = factor * g[static_cast<std::size_t>(r)][static_cast<std::size_t>(s)];
+    }
+  return bound;
+}
+
+/// The filter turned by half a turn, (C, 3, 3, K): what the input's gradient is convolved with.
+Array turned(const Array& weight) {
+  Array result(Shape{weight.shape[3], 3, 3, weight.shape[0]});
+  for (std::int64_t k = 0; k < weight.shape[0]; ++k)
+    for (std::int64_t r = 0; r < 3; ++r)
+      for (std::int64_t s = 0; s < 3; ++s)
+        for (std::int64_t c = 0; c < weight.shape[3]; ++c) result.at(c, 2 - r, 2 - s, k) = weight.at(k, r, s, c);
+  return result;
+}
+
+/// Every element within its bound. Written so that a NaN fails.
+::testing::AssertionResult within(const std::vector<float>& actual, const Array& expected, const Array& bound) {
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    const double error = std::abs(static_cast<double>(actual[i]) - expected.values[i]);
+    if (!(error <= bound.values[i]))
+      return ::testing::AssertionFailure() << "element " << i << ": expected " << expected.values[i] << ", got "
+                                           << actual[i] << ", off by more than the bound " << bound.values[i];
+  }
+  return ::testing::AssertionSuccess();
+}
+
+class Winograd : public ::testing::TestWithParam<WinogradCase> {};
+
+TEST_P(Winograd, IsWithinTheBoundsOfItsError) {
+  const WinogradCase c = GetParam();
+  const WinogradInputs inputs(c);
+  const Conv2dParams params{1, static_cast<int>(c.padding)};
+  const Array x(c.x(), to_double(inputs.x)), weight(c.weight(), to_double(inputs.weight));
+  const Array grad_y(c.y(), to_double(inputs.grad_y)), bias(Shape{c.out_channels}, to_double(inputs.bias));
+  const WinogradResults results = run_winograd(c, inputs, 2);
+
+  const Array y = reference::conv2d({x, weight, bias}, params);
+  Array y_bound = output_bound(x, weight, c.y(), c.padding);
+  for (std::int64_t i = 0; i < y.shape.count(); ++i) y_bound.at(i) += kRoundoff * std::abs(y.at(i));  // of + bias
+  EXPECT_TRUE(within(results.y, y, y_bound)) << "y";
+  const reference::Arrays grads = reference::conv2d_backward({x, weight}, grad_y, params);
+  EXPECT_TRUE(within(results.grad_x, grads[0], output_bound(grad_y, turned(weight), c.x(), 2 - c.padding)))
+      << "gradient of x";
+  EXPECT_TRUE(within(results.grad_weight, grads[1], filter_bound(x, grad_y, c.weight(), c.padding)))
+      << "gradient of the filter";
+}
+
+TEST_P(Winograd, HasTheSameBitsOnAnyNumberOfThreads) {
+  const WinogradInputs inputs(GetParam());
+  const WinogradResults one = run_winograd(GetParam(), inputs, 1);
+  for (int threads = 2; threads <= 7; ++threads) {
+    const WinogradResults more = run_winograd(GetParam(), inputs, threads);
+    EXPECT_EQ(more.y, one.y) << threads << " threads";
+    EXPECT_EQ(more.grad_x, one.grad_x) << threads << " threads";
+    EXPECT_EQ(more.grad_weight, one.grad_weight) << threads << " threads";
+  }
+}
+
+TEST_P(Winograd, HasTheSameBitsWithVectorsOfAnyWidth) {
+  const WinogradInputs inputs(GetParam());
+  const WinogradResults native = run_winograd(GetParam(), inputs, 2);
+  for (const WinogradKernels& kernels : {simd_width_4::kKernels, simd_width_8::kKernels, simd_width_16::kKernels}) {
+    const WinogradResults other = run_winograd(GetParam(), inputs, 2, true, kernels);
+    EXPECT_EQ(other.y, native.y);
+    EXPECT_EQ(other.grad_x, native.grad_x);
+    EXPECT_EQ(other.grad_weight, native.grad_weight);
+  }
+}
+
+TEST_P(Winograd, NoBiasIsABiasOfZeros) {
+  WinogradInputs inputs(GetParam());
+  const WinogradResults without = run_winograd(GetParam(), inputs, 1, false);
+  std::fill(inputs.bias.begin(), inputs.bias.end(), 0.0f);
+  EXPECT_EQ(run_winograd(GetParam(), inputs, 1).y, without.y);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, Winograd, ::testing::ValuesIn(winograd_cases()));
+
+double relative_error(const std::vector<float>& actual, const Array& expected) {
+  double error = 0, norm = 0;
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    error += std::pow(static_cast<double>(actual[i]) - expected.values[i], 2);
+    norm += std::pow(expected.values[i], 2);
+  }
+  return std::sqrt(error / norm);
+}
+
+/// The relative error of independent normal inputs in the root mean square, for sums of `additions`
+/// (kernels/cpu/winograd_transforms.h).
+double predicted_error(double additions) {
+  return 5.0 / 3 * kRoundoff / std::sqrt(6.0) * std::sqrt(additions / 2 + 10);
+}
+
+TEST(WinogradError, IsAsPredicted) {
+  for (const WinogradCase& c : {WinogradCase{9, 16, 16, 16, 16, 1}, {2, 16, 16, 128, 64, 1}, {17, 16, 16, 32, 64, 1}}) {
+    SCOPED_TRACE(::testing::PrintToString(c));
+    const WinogradInputs inputs(c);
+    const WinogradResults results = run_winograd(c, inputs, 2, false);
+    const Array x(c.x(), to_double(inputs.x)), weight(c.weight(), to_double(inputs.weight));
+    const reference::Arrays grads =
+        reference::conv2d_backward({x, weight}, Array(c.y(), to_double(inputs.grad_y)), {1, 1});
+    const double y = relative_error(results.y, reference::conv2d({x, weight}, {1, 1}));
+    EXPECT_NEAR(y / predicted_error(static_cast<double>(c.in_channels)), 1, 0.15);
+    const double grad_x = relative_error(results.grad_x, grads[0]);
+    EXPECT_NEAR(grad_x / predicted_error(static_cast<double>(c.out_channels)), 1, 0.15);
+    // The sum over hundreds of tiles is in levels, whose chains have up to 128 additions.
+    EXPECT_LT(relative_error(results.grad_weight, grads[1]), 1.15 * predicted_error(128));
+  }
+}
+
+}  // namespace
+}  // namespace gradamp::test

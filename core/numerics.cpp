@@ -14,6 +14,7 @@ struct PastVersion {
 };
 /// One line per past version: the last release that had it, and what changed then ("Bits" in CHANGELOG.md).
 constexpr PastVersion kPast[] = {
+    {DeviceKind::kCpu, 1, "0.1.0"},       // every convolution by oneDNN
     {DeviceKind::kCuda, 1, "0.1.0"},      // small linear layers by cuBLAS
     {DeviceKind::kEmulated, 1, "0.1.0"},  // the same, and kernels compiled with contraction
 };

@@ -11,7 +11,7 @@ namespace gradamp {
 /// Increased by one when a change alters the bits of a training on this kind of device. The first version is 1.
 constexpr int numerics_version(DeviceKind kind) {
   switch (kind) {
-    case DeviceKind::kCpu: return 1;
+    case DeviceKind::kCpu: return 2;
     case DeviceKind::kCuda: return 2;
     case DeviceKind::kEmulated: return 2;
   }

@@ -11,7 +11,7 @@ std::unique_ptr<Backend> make_backend(const Device& device, const BackendOptions
     case DeviceKind::kCpu:
       check(options.precision == Precision::kF32, "the device cpu computes in f32 only, got the precision {}",
             name_of(options.precision));
-      return std::make_unique<CpuBackend>(options.threads);
+      return std::make_unique<CpuBackend>(options.threads, options.convolution);
     case DeviceKind::kCuda:
 #if defined(GRADAMP_CUDA)
       return cuda::make_backend(options);

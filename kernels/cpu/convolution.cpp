@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Convolution by oneDNN. Images stay NHWC; filters are (K, R, S, C) in the arena and are reordered to and from the
-// blocked layout that oneDNN's kernels want, which costs one pass over the filter.
+// Convolution, by Winograd's algorithm or by oneDNN; kernels/cpu/convolution_shape.h has the rule. Images stay NHWC;
+// filters are (K, R, S, C) in the arena. For oneDNN they are reordered to and from the blocked layout that its kernels
+// want, which costs one pass over the filter.
 #include <algorithm>
 #include <memory>
 #include <unordered_map>
@@ -8,6 +9,7 @@
 
 #include "gradamp/kernels/cpu/cpu_backend.h"
 #include "gradamp/kernels/cpu/onednn.h"
+#include "gradamp/kernels/cpu/winograd.h"
 
 namespace gradamp {
 namespace {
@@ -179,9 +181,16 @@ const ConvolutionPrimitive& OneDnn::convolution(ConvolutionKind kind, const Conv
 
 void CpuBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) {
   const Tensor &x = tensors.x, &weight = tensors.weight, &bias = tensors.bias, &y = tensors.y;
+  const ConvolutionShape shape = shape_of(x.shape(), weight.shape(), y.shape(), params);
+  if (uses_winograd(convolution_, ConvolutionPass::kForward, shape)) {
+    GRADAMP_SIMD::winograd_forward(shape, x.data<float>(), weight.data<float>(),
+                                   bias.defined() ? bias.data<float>() : nullptr, y.data<float>(),
+                                   {threads_, allocator_});
+    return;
+  }
   with_onednn("conv2d_forward", threads_, [&] {
     const auto kind = bias.defined() ? ConvolutionKind::kForwardBias : ConvolutionKind::kForward;
-    const ConvolutionRun run(*onednn_, allocator_, kind, shape_of(x.shape(), weight.shape(), y.shape(), params));
+    const ConvolutionRun run(*onednn_, allocator_, kind, shape);
     std::unordered_map<int, memory> arguments{
         {DNNL_ARG_SRC, run.src(x)}, {DNNL_ARG_WEIGHTS, run.load_filter(weight)}, {DNNL_ARG_DST, run.dst(y)}};
     if (bias.defined()) arguments.emplace(DNNL_ARG_BIAS, run.bias(bias));
@@ -191,9 +200,14 @@ void CpuBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParams
 
 void CpuBackend::conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
                                        const Tensor& grad_x) {
+  const ConvolutionShape shape = shape_of(grad_x.shape(), weight.shape(), grad_y.shape(), params);
+  if (uses_winograd(convolution_, ConvolutionPass::kBackwardInput, shape)) {
+    GRADAMP_SIMD::winograd_backward_input(shape, grad_y.data<float>(), weight.data<float>(), grad_x.data<float>(),
+                                          {threads_, allocator_});
+    return;
+  }
   with_onednn("conv2d_backward_input", threads_, [&] {
-    const ConvolutionRun run(*onednn_, allocator_, ConvolutionKind::kBackwardInput,
-                             shape_of(grad_x.shape(), weight.shape(), grad_y.shape(), params));
+    const ConvolutionRun run(*onednn_, allocator_, ConvolutionKind::kBackwardInput, shape);
     run.execute({{DNNL_ARG_DIFF_DST, run.dst(grad_y)},
                  {DNNL_ARG_WEIGHTS, run.load_filter(weight)},
                  {DNNL_ARG_DIFF_SRC, run.src(grad_x)}});
@@ -202,9 +216,14 @@ void CpuBackend::conv2d_backward_input(const Tensor& grad_y, const Tensor& weigh
 
 void CpuBackend::conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, const Conv2dParams& params,
                                         const Tensor& grad_weight) {
+  const ConvolutionShape shape = shape_of(x.shape(), grad_weight.shape(), grad_y.shape(), params);
+  if (uses_winograd(convolution_, ConvolutionPass::kBackwardFilter, shape)) {
+    GRADAMP_SIMD::winograd_backward_filter(shape, x.data<float>(), grad_y.data<float>(), grad_weight.data<float>(),
+                                           {threads_, allocator_});
+    return;
+  }
   with_onednn("conv2d_backward_filter", threads_, [&] {
-    const ConvolutionRun run(*onednn_, allocator_, ConvolutionKind::kBackwardFilter,
-                             shape_of(x.shape(), grad_weight.shape(), grad_y.shape(), params));
+    const ConvolutionRun run(*onednn_, allocator_, ConvolutionKind::kBackwardFilter, shape);
     run.execute({{DNNL_ARG_SRC, run.src(x)},
                  {DNNL_ARG_DIFF_DST, run.dst(grad_y)},
                  {DNNL_ARG_DIFF_WEIGHTS, run.blocked_filter(grad_weight)}});

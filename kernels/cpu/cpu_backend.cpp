@@ -46,6 +46,16 @@ class DirectRecording final : public Recording {
   std::function<void()> work_;
 };
 
+/// What a description says of the method; nothing of the usual one.
+const char* note_of(ConvolutionMethod method) {
+  switch (method) {
+    case ConvolutionMethod::kAuto: return "";
+    case ConvolutionMethod::kOneDnn: return ", convolutions by oneDNN only";
+    case ConvolutionMethod::kWinograd: return ", Winograd convolutions wherever possible";
+  }
+  return "";
+}
+
 class FinishedRead final : public PendingRead {
  public:
   explicit FinishedRead(const Tensor& source) : bytes_(source.bytes()) { source.copy_bytes_to_host(bytes_); }
@@ -58,8 +68,9 @@ class FinishedRead final : public PendingRead {
 
 }  // namespace
 
-CpuBackend::CpuBackend(int threads)
+CpuBackend::CpuBackend(int threads, ConvolutionMethod convolution)
     : threads_(OpenMpTeam(threads > 0 ? threads : omp_get_max_threads()).size()),
+      convolution_(convolution),
       allocator_(std::make_unique<HostMemory>(), kCached),
       onednn_(std::make_unique<OneDnn>()) {
   limit_spinning();
@@ -69,7 +80,8 @@ CpuBackend::~CpuBackend() = default;
 
 std::string CpuBackend::description() const {
   const dnnl_version_t* version = dnnl_version();
-  return fmt::format("cpu: {} threads, oneDNN {}.{}.{}", threads_, version->major, version->minor, version->patch);
+  return fmt::format("cpu: {} threads, oneDNN {}.{}.{}{}", threads_, version->major, version->minor, version->patch,
+                     note_of(convolution_));
 }
 
 std::shared_ptr<void> CpuBackend::allocate(std::size_t bytes) { return allocator_.allocate(bytes); }

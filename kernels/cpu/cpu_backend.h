@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Backend on the host's processor: oneDNN for convolution and matrix products, OpenMP loops for the rest, one file an
-// operation. Sums are split in a fixed way and finished in a fixed order, so the same number of threads gives the same
-// bits.
+// Backend on the host's processor: our own Winograd convolutions, oneDNN for other convolutions and matrix products,
+// OpenMP loops for the rest, one file per operation. Sums are split in a fixed way and finished in a fixed order, so
+// the same number of threads gives the same bits.
 #pragma once
 
 #include <functional>
@@ -9,6 +9,7 @@
 #include <string>
 
 #include "gradamp/core/backend.h"
+#include "gradamp/kernels/cpu/convolution_shape.h"
 
 namespace gradamp {
 
@@ -17,7 +18,7 @@ class OneDnn;  // oneDNN's engine and the primitives made so far
 class CpuBackend final : public Backend {
  public:
   /// `threads` 0: what OpenMP chooses.
-  explicit CpuBackend(int threads);
+  explicit CpuBackend(int threads, ConvolutionMethod convolution = ConvolutionMethod::kAuto);
   ~CpuBackend() override;
 
   Device device() const override { return {DeviceKind::kCpu}; }
@@ -94,6 +95,7 @@ class CpuBackend final : public Backend {
 
  private:
   int threads_;
+  ConvolutionMethod convolution_;
   CachingAllocator allocator_;
   std::unique_ptr<OneDnn> onednn_;
 };

@@ -311,6 +311,17 @@ std::vector<TestDevice> emulated_devices() {
   return all;
 }
 
+/// The CPU with each of its kinds of convolutions, which by itself it chooses by their shapes.
+std::vector<TestDevice> convolution_methods() {
+  std::vector<TestDevice> all = {{"cpu_winograd", Device{DeviceKind::kCpu}, BackendOptions{3}},
+                                 {"cpu_onednn", Device{DeviceKind::kCpu}, BackendOptions{3}}};
+  all[0].options.convolution = ConvolutionMethod::kWinograd;
+  all[1].options.convolution = ConvolutionMethod::kOneDnn;
+  return all;
+}
+
+const auto kConvolutions = ::testing::Values(std::string("conv2d"), std::string("batch_norm"));
+
 std::string conformance_name(const ::testing::TestParamInfo<std::tuple<TestDevice, std::string>>& suite) {
   return std::get<0>(suite.param).name + "_" + std::get<1>(suite.param);
 }
@@ -325,6 +336,13 @@ INSTANTIATE_TEST_SUITE_P(Devices, ThreadOrders,
 // Only in f32: in other precisions a difference would consist of rounding errors.
 INSTANTIATE_TEST_SUITE_P(Devices, Differences,
                          ::testing::Combine(::testing::ValuesIn(devices()), ::testing::ValuesIn(operations())),
+                         conformance_name);
+
+INSTANTIATE_TEST_SUITE_P(Methods, Conformance,
+                         ::testing::Combine(::testing::ValuesIn(convolution_methods()), kConvolutions),
+                         conformance_name);
+INSTANTIATE_TEST_SUITE_P(Methods, Differences,
+                         ::testing::Combine(::testing::ValuesIn(convolution_methods()), kConvolutions),
                          conformance_name);
 
 class Reference : public ::testing::TestWithParam<std::string> {};

@@ -46,10 +46,10 @@ class DirectRecording final : public Recording {
   std::function<void()> work_;
 };
 
-/// What a description says of the method; nothing of the usual one.
+/// What a description says about the method: nothing about the usual one. Builds of unlike methods give unlike bits.
 const char* note_of(ConvolutionMethod method) {
   switch (method) {
-    case ConvolutionMethod::kAuto: return "";
+    case ConvolutionMethod::kAuto: return kHasFastKernels ? "" : ", convolutions by oneDNN only";
     case ConvolutionMethod::kOneDnn: return ", convolutions by oneDNN only";
     case ConvolutionMethod::kWinograd: return ", Winograd convolutions wherever possible";
   }

@@ -30,6 +30,7 @@ namespace {
 
 struct Options {
   std::string network = "resnet20", device = "cpu", precision = "f32", granularity = "weight";
+  std::string convolution = "auto";
   std::int64_t batch_size = 128, epoch_steps = 8;
   int steps = 10, block = 1, warmup = 2, threads = 0;
   bool analyze = false, compare = false;
@@ -49,6 +50,13 @@ Precision parse_precision_name(const std::string& text) {
   for (const Precision precision : {Precision::kF32, Precision::kTF32, Precision::kBF16})
     if (text == name_of(precision)) return precision;
   fail("expected a precision (f32, tf32 or bf16), got '{}'", text);
+}
+
+ConvolutionMethod parse_convolution_method(const std::string& text) {
+  if (text == "auto") return ConvolutionMethod::kAuto;
+  if (text == "onednn") return ConvolutionMethod::kOneDnn;
+  if (text == "winograd") return ConvolutionMethod::kWinograd;
+  fail("expected a method of convolution (auto, onednn or winograd), got '{}'", text);
 }
 
 /// Random bytes and labels for an epoch of `count` images; the bytes repeat after about a million.
@@ -165,6 +173,7 @@ nlohmann::json run(const Options& options) {
   BackendOptions backend_options;
   backend_options.threads = options.threads;
   backend_options.precision = parse_precision_name(options.precision);
+  backend_options.convolution = parse_convolution_method(options.convolution);
   const std::unique_ptr<Backend> backend = make_backend(parse_device(options.device), backend_options);
   const TrainingData data = make_data(*backend, options.batch_size * options.epoch_steps);
   std::vector<NamedRun> runs;
@@ -202,6 +211,7 @@ int main(int argc, char** argv) {
   CLI::App app("Times whole training steps on random images; one line of JSON");
   app.add_option("--network", options.network)->capture_default_str();
   app.add_option("--device", options.device, "cpu, cuda or emulated")->capture_default_str();
+  app.add_option("--convolution", options.convolution, "auto, onednn or winograd; of the CPU")->capture_default_str();
   app.add_option("--precision", options.precision, "f32, tf32 or bf16; the CPU has f32 only")->capture_default_str();
   app.add_option("--batch-size", options.batch_size, "images")->capture_default_str();
   app.add_option("--steps", options.steps, "timed steps")->capture_default_str();

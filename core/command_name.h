@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
-// What the program is called in messages that advise to run one of its commands.
+// The program's name, for messages that advise the user to run one of its commands.
 #pragma once
 
 #include <string>
 
 namespace gradamp {
 
-/// "gradamp"; in a program built on run_program the name that it was called by, without its folder.
+/// "gradamp", or in a program that calls run_program the name in argv[0] without its folder.
 const std::string& command_name();
 
-/// Sets it. Called by run_program before anything else, while there is one thread.
+/// Sets the name. run_program calls this first, while there is only one thread.
 void set_command_name(std::string name);
 
 }  // namespace gradamp

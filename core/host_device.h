@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Functions of which host and device have the same source.
+// GRADAMP_HOST_DEVICE marks functions that host and device compile from the same source.
 #pragma once
 
-/// Before a function's declaration: nvcc compiles it for the host and for the device.
+/// Write it before a function's declaration. nvcc then compiles the function for the host and for the device.
 #if defined(__CUDACC__)
 #define GRADAMP_HOST_DEVICE __host__ __device__
 #else

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// How the values of the enumerations that users choose from are spelled: on the command line, in files and in messages.
-// This is the only place that has these spellings.
+// The names of enumeration values that users choose from: on the command line, in files and in messages. These names
+// are defined only here.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ struct Choice {
   T value;
 };
 
-/// Every value of T that can be chosen, in the order in which they are listed. Only for the types below.
+/// Every value of T that users can choose, in the order in which messages list them. Defined for the types below only.
 template <typename T>
 inline constexpr std::array<Choice<T>, 0> kChoices{};
 template <>
@@ -48,7 +48,7 @@ inline constexpr std::array kChoices<Precision>{Choice<Precision>{name_of(Precis
                                                 Choice<Precision>{name_of(Precision::kTF32), Precision::kTF32},
                                                 Choice<Precision>{name_of(Precision::kBF16), Precision::kBF16}};
 
-/// The spelling of `value`. Error if it has none.
+/// The name of `value`. Error if it has no name.
 template <typename T>
 std::string choice_name(T value) {
   static_assert(!kChoices<T>.empty(), "expected an enumeration with an entry in kChoices");
@@ -66,7 +66,7 @@ std::string choice_names(std::string_view separator) {
   return names;
 }
 
-/// The value that is spelled `name`. Error that lists the names if there is none.
+/// The value with the name `name`. If there is none, the Error lists all names.
 template <typename T>
 T choice_of(std::string_view name) {
   const auto found = std::find_if(kChoices<T>.begin(), kChoices<T>.end(),

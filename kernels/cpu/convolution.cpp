@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Convolution, by Winograd's algorithm or by oneDNN; kernels/cpu/convolution_shape.h has the rule. Images stay NHWC;
-// filters are (K, R, S, C) in the arena. For oneDNN they are reordered to and from the blocked layout that its kernels
-// want, which costs one pass over the filter.
+// Convolution by Winograd's algorithm or by oneDNN; the rule is in kernels/cpu/convolution_shape.h. Images are NHWC in
+// both. Filters are (K, R, S, C) in the arena. For oneDNN, filters are reordered to and from the blocked layout of its
+// kernels. A reorder costs one pass over the filter.
 #include <algorithm>
 #include <memory>
 #include <unordered_map>
@@ -19,12 +19,12 @@ using Tag = memory::format_tag;
 
 memory::desc describe(const memory::dims& dims, Tag tag) { return {dims, memory::data_type::f32, tag}; }
 
-/// The (K, R, S, C) filter in oneDNN's words: logical dimensions K, C, R, S.
+/// oneDNN's description of the (K, R, S, C) filter. Its logical dimensions are K, C, R, S.
 memory::desc arena_filter(const ConvolutionShape& s) {
   return describe({s.out_channels, s.in_channels, s.kernel_h, s.kernel_w}, Tag::ohwi);
 }
 
-/// Zeros needed at the far edge so that the last window fits.
+/// The number of zeros at the bottom or right edge that the last window needs.
 std::int64_t far_padding(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
                          std::int64_t padding) {
   return std::max<std::int64_t>(0, (out - 1) * stride + kernel - in - padding);
@@ -34,7 +34,7 @@ ConvolutionShape shape_of(const Shape& x, const Shape& filter, const Shape& y, c
   return {x[0], x[1], x[2], x[3], y[1], y[2], y[3], filter[1], filter[2], params.stride, params.padding};
 }
 
-/// Everything a convolution's descriptor is made of.
+/// All arguments of a convolution's primitive descriptor.
 struct Descriptors {
   memory::desc src, filter, bias, dst;
   memory::dims strides, near, far;
@@ -51,7 +51,7 @@ Descriptors describe(const ConvolutionShape& s) {
            far_padding(s.width, s.out_width, s.kernel_w, s.stride, s.padding)}};
 }
 
-// oneDNN 3 took the operation descriptors away: primitive descriptors are made from the same arguments at once.
+// oneDNN 3 has no operation descriptors. There, primitive descriptors take the same arguments directly.
 dnnl::convolution_forward::primitive_desc forward_descriptor(const dnnl::engine& engine, const Descriptors& d,
                                                              bool bias, const dnnl::primitive_attr& attr) {
   const auto kind = dnnl::prop_kind::forward_training;
@@ -90,7 +90,7 @@ memory wrap(const OneDnn& onednn, const memory::desc& desc, const void* data) {
   return {desc, onednn.engine, const_cast<void*>(data)};
 }
 
-/// A convolution about to run: its primitive and working memory, and the filter's way to and from the arena.
+/// One execution of a convolution: its primitive, its working memory, and the filter's reorder to and from the arena.
 class ConvolutionRun {
  public:
   ConvolutionRun(OneDnn& onednn, CachingAllocator& allocator, ConvolutionKind kind, const ConvolutionShape& shape)
@@ -112,8 +112,8 @@ class ConvolutionRun {
       convolution_.reorder.execute(onednn_.stream, {{DNNL_ARG_FROM, in_arena(weight)}, {DNNL_ARG_TO, filter}});
     return filter;
   }
-  /// Where the primitive writes the weight's gradient, in its layout; the weight's own memory where that is the
-  /// arena's.
+  /// Memory for the filter or its gradient in the primitive's layout. If that is the arena's layout, this is the
+  /// memory of `weight` itself.
   memory blocked_filter(const Tensor& weight) const {
     return convolution_.has_reorder ? wrap(onednn_, convolution_.filter, blocked_.get()) : in_arena(weight);
   }

@@ -8,10 +8,11 @@ bool uses_winograd(ConvolutionMethod method, ConvolutionPass pass, const Convolu
   if (!possible || method == ConvolutionMethod::kOneDnn) return false;
   if (method == ConvolutionMethod::kWinograd) return true;
 
-  // Whole groups of channels: with 24 of 32, four of nine products would be with zeros.
+  // Only whole groups of 16 channels are fast. With 24 channels in and out, padded to 32, 7 of 16 products would be
+  // with zeros.
   const bool whole_groups = s.in_channels % 16 == 0 && s.out_channels % 16 == 0;
-  // The tiles of what the pass computes, or sums over. One pixel wastes three quarters of its tile, and few tiles do
-  // not pay for the transform of the filter.
+  // These are the tiles that the pass computes, or sums over in the backward of the filter. A single pixel wastes three
+  // quarters of its tile. If there are few tiles, the transform of the filter costs more than the tiles save.
   const bool to_input = pass == ConvolutionPass::kBackwardInput;
   const std::int64_t height = to_input ? s.height : s.out_height, width = to_input ? s.width : s.out_width;
   const std::int64_t tiles = s.batch * ((height + 1) / 2) * ((width + 1) / 2);

@@ -16,8 +16,9 @@ struct ConvolutionShape {
   auto operator<=>(const ConvolutionShape&) const = default;
 };
 
-/// Whether this build's own kernels have wide vectors and fused multiply-adds. One for every x86-64 processor
-/// (GRADAMP_NATIVE=OFF) has not; there oneDNN, which chooses its kernels at run time, is faster.
+/// Whether this build's own kernels have wide vectors and fused multiply-adds. A build for every x86-64 processor
+/// (GRADAMP_NATIVE=OFF) does not have them. In such a build oneDNN is faster, because it chooses its kernels at run
+/// time.
 #if (defined(__AVX__) && defined(__FMA__)) || defined(__aarch64__)
 inline constexpr bool kHasFastKernels = true;
 #else
@@ -27,14 +28,14 @@ inline constexpr bool kHasFastKernels = false;
 enum class ConvolutionPass { kForward, kBackwardInput, kBackwardFilter };
 
 /// Whether Winograd's algorithm (kernels/cpu/winograd.h) computes this pass of a convolution; otherwise oneDNN does.
-/// The rule knows the shape and the build alone, so the bits of a run depend neither on timing nor on threads:
+/// The rule depends only on the shape and the build, so the bits of a run depend neither on timing nor on threads:
 ///
-///   method     | Winograd's                                                    | oneDNN's
+///   method     | by Winograd's algorithm                                       | by oneDNN
 ///   -----------|---------------------------------------------------------------|-------------------
 ///   kAuto      | 3x3 filter, stride 1, padding 0 to 2,                         | everything else
-///              | channels in and out multiples of 16,                          |
-///              | output (backward input: input) of 2x2 pixels and more,        |
-///              | 32 tiles of 2x2 pixels and more in the batch,                 |
+///              | input and output channels are multiples of 16,                |
+///              | output (backward input: input) of at least 2x2 pixels,        |
+///              | at least 32 tiles of 2x2 pixels in the batch,                 |
 ///              | kHasFastKernels                                               |
 ///   kWinograd  | 3x3 filter, stride 1, padding 0 to 2                          | everything else
 ///   kOneDnn    | nothing                                                       | everything

@@ -95,7 +95,7 @@ void CpuBackend::cast(const Tensor& x, const Tensor& y) {
 
 namespace {
 
-/// out = in where the mask of this step keeps an element, scaled by 1 / (1 - probability); else 0.
+/// y = x / (1 - probability) if the mask of this step keeps the element, else 0.
 void apply_dropout(int threads, const Tensor& x, const DropoutParams& params, const StepState& state, const Tensor& y) {
   const float* in = x.data<float>();
   float* out = y.data<float>();

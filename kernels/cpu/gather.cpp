@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A batch from a dataset's pixels: pick, crop, flip, normalize.
+// Makes a batch from a dataset's pixels: select, crop, flip and normalize images.
 #include <array>
 
 #include "gradamp/core/philox.h"
@@ -9,7 +9,7 @@
 namespace gradamp {
 namespace {
 
-/// Where an output pixel is read: source row h + dy, column (flip ? width - 1 - w : w) + dx; outside the image is
+/// The source of output pixel (h, w): row h + dy, column (flip ? width - 1 - w : w) + dx. Pixels outside the image are
 /// black.
 struct Augmentation {
   std::int64_t dy = 0, dx = 0;
@@ -24,7 +24,7 @@ Augmentation draw(const GatherParams& params, std::uint64_t seed, std::uint32_t 
           std::int64_t{uniform_below(random.word[1], span)} - params.padding, params.flip && (random.word[2] & 1) != 0};
 }
 
-/// A pixel's normalized value, by channel.
+/// Normalizes the value of a pixel in channel c.
 template <typename Pixel>
 class Normalizer;
 
@@ -38,7 +38,7 @@ class Normalizer<float> {
   GatherParams params_;
 };
 
-/// Of every byte the value is computed once.
+/// Looks values up in a table, so that each of the 256 values is computed only once per channel.
 template <>
 class Normalizer<std::uint8_t> {
  public:
@@ -61,7 +61,7 @@ struct Extents {
   std::int64_t height, width;
 };
 
-/// Writes one image, (H, W, kChannels), moved and normalized, to `out`.
+/// Crops, flips and normalizes one image (H, W, kChannels) into `out`.
 template <std::int64_t kChannels, typename Pixel>
 void gather_image(const Pixel* image, const Extents& extents, const Augmentation& moved,
                   const Normalizer<Pixel>& normalize, float* out) {
@@ -103,7 +103,8 @@ void CpuBackend::gather_batch(const Tensor& images, const Tensor& labels, const 
     const Normalizer<Pixel> normalize(params);
     const auto gather_one = gather_function<Pixel>(x.shape()[3]);
     parallel_for(threads_, x.shape()[0], [&](std::int64_t n) {
-      // Beyond the end of the epoch there is no image: a label that is no class has the loss mark the step.
+      // There is no image past the end of the epoch. The label -1 is not a class, so the loss becomes NaN and marks the
+      // step as bad.
       const bool is_there = position + n < order.count();
       const std::int32_t index = is_there ? order.data<std::int32_t>()[position + n] : 0;
       batch_labels.data<std::int32_t>()[n] = is_there ? labels.data<std::int32_t>()[index] : -1;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Forward and backward of the input, which is a forward with the filter turned by half a turn.
+// Winograd's forward and backward of the input. The latter is a forward with the filter rotated by 180 degrees.
 //
-// Each block of tiles runs through three stages in the cache of one core: its inputs to positions (v), 16 matrix
-// products with the filter (m = v u), and positions to outputs.
+// Each block of tiles passes through three stages in the cache of one core: the transform of its inputs (v), 16 matrix
+// products with the transformed filter (m = v u), and the transform of m to outputs. The 16 elements of a transformed
+// tile are called its positions.
 #include "gradamp/kernels/cpu/winograd.h"
 
 #include "gradamp/kernels/cpu/parallel.h"
@@ -11,7 +12,7 @@
 namespace gradamp::GRADAMP_SIMD {
 namespace {
 
-/// The 3x3 filter as the pass reads it, from memory (K, 3, 3, C): element (input, output, tap) is
+/// The (K, 3, 3, C) filter in the order in which the pass reads it. Element (input, output, tap) is
 /// weight[input * input_stride + output * output_stride + tap * tap_stride].
 struct FilterView {
   const float* weight;
@@ -20,19 +21,19 @@ struct FilterView {
   static FilterView plain(const ConvolutionShape& s, const float* weight) {
     return {weight, s.in_channels, s.out_channels, 1, 9 * s.in_channels, s.in_channels};
   }
-  /// Turned by half a turn, and from outputs to inputs.
+  /// The filter of the backward of the input: rotated by 180 degrees, with inputs and outputs exchanged.
   static FilterView turned(const ConvolutionShape& s, const float* weight) {
     return {weight + 8 * s.in_channels, s.out_channels, s.in_channels, 9 * s.in_channels, 1, -s.in_channels};
   }
 };
 
-/// The filter's positions u = G g G^T: 16 matrices (inputs, outputs), cut into the blocks of columns that the register
-/// kernel reads, which hold their rows side by side. Missing channels are zeros.
+/// The transformed filter u = G g G^T: 16 matrices (inputs, outputs). A matrix is stored in the blocks of columns that
+/// the register kernel reads. The rows of a block are adjacent in memory. Missing channels are zeros.
 struct FilterPositions {
   float* data;
   std::int64_t input_groups, output_groups;
 
-  /// One line more than is needed, as in TileBuffer.
+  /// Contains one unused line, for the reason given in TileBuffer.
   static constexpr std::int64_t position_stride(std::int64_t input_groups, std::int64_t output_groups) {
     return (input_groups * output_groups * kGroup + 1) * kGroup;
   }
@@ -40,14 +41,14 @@ struct FilterPositions {
     return kPositions * position_stride(input_groups, output_groups);
   }
   std::int64_t position_stride() const { return position_stride(input_groups, output_groups); }
-  /// The block that begins with group `output_group`, from its row `input` on, if it is `groups` groups wide.
+  /// Row `input` of the block that begins with group `output_group` and is `groups` groups wide.
   float* row(std::int64_t position, std::int64_t output_group, int groups, std::int64_t input) const {
     return data + position * position_stride() + output_group * input_groups * kGroup * kGroup +
            input * groups * kGroup;
   }
 };
 
-/// The taps of 16 inputs and 16 outputs, outputs side by side.
+/// The taps of 16 inputs and 16 outputs. Outputs are adjacent in memory.
 struct FilterBlock {
   alignas(64) float taps[9][kGroup][kGroup] = {};
 
@@ -62,7 +63,7 @@ struct FilterBlock {
   }
 };
 
-/// Columns [first, first + groups) of u.
+/// Computes the groups of columns [first, first + groups) of u.
 template <int kWidth>
 void transform_filter_columns(const FilterView& view, const FilterPositions& u, std::int64_t first, int groups) {
   for (int column = 0; column < groups; ++column) {
@@ -79,29 +80,29 @@ void transform_filter_columns(const FilterView& view, const FilterPositions& u, 
   }
 }
 
-/// A convolution of `in` to `out`, in which tiles are of `out`.
+/// A convolution of `in` to `out`. The tiles of `grid` are tiles of `out`.
 struct Pass {
   TileGrid grid;
   Images<const float> in;
-  const float* zeros;  // as many as `in` has channels
+  const float* zeros;  // in.channels zeros
   FilterPositions filter;
-  const float* bias;  // of all groups
+  const float* bias;  // filled up with zeros to whole groups
   Images<float> out;
 };
 
-/// Groups of outputs whose m a task has at a time: v is computed once for all of them.
+/// The number of output groups of which a task has m in memory at a time. v is computed once for all output groups.
 constexpr std::int64_t kOutputGroups = 8;
 
-/// Tiles per block, which is one task. v and m of 48 tiles of 64 channels fit a second-level cache of half a MiB
-/// together with the part of u that is in use. Wide filters do not fit it and are read again for each block: there,
-/// larger blocks pay, as long as there are several tasks.
+/// Tiles per block. A block is one task. v and m of 48 tiles of 64 channels fit a second-level cache of half a MiB
+/// together with the part of u that is in use. Wide filters do not fit it and are read again for each block. For them
+/// larger blocks are faster, if there are still several tasks.
 std::int64_t tiles_per_block(std::int64_t tiles, const FilterPositions& u) {
-  constexpr std::int64_t kMinTasks = 8, kStep = 12;  // 12 rows are whole blocks of the register kernel, mostly
+  constexpr std::int64_t kMinTasks = 8, kStep = 12;  // 12 rows are whole blocks of most register kernels
   const std::int64_t preferred = u.input_groups * u.output_groups <= 32 ? 48 : 96;
   return std::min(preferred, ceil_div(tiles, kMinTasks * kStep) * kStep);
 }
 
-/// m = v u for `tiles` tiles and the groups of outputs from `first` on that m has.
+/// m = v u for `tiles` tiles and m.groups groups of outputs, beginning with group `first`.
 template <int kWidth>
 void multiply_positions(const TileBuffer& v, const FilterPositions& u, std::int64_t first, const TileBuffer& m,
                         std::int64_t tiles) {
@@ -125,7 +126,8 @@ void multiply_positions(const TileBuffer& v, const FilterPositions& u, std::int6
   }
 }
 
-/// One tile's lines, which begin at `line`, to its pixels. `bias` is filled up to groups with zeros.
+/// Transforms the positions of one tile, which begin at `line`, to its pixels, and adds the bias. `bias` is filled up
+/// with zeros to whole groups.
 template <int kWidth>
 [[gnu::always_inline]] inline void positions_to_tile(const float* line, std::int64_t group_stride,
                                                      std::int64_t position_stride, const float* bias,
@@ -141,8 +143,8 @@ template <int kWidth>
   }
 }
 
-/// The pixels of a range of tiles, from channel `first_channel` on. `outside` is memory for a pixel's channels, where
-/// pixels outside are written.
+/// Computes the pixels of a range of tiles for the channels of m, beginning with channel `first_channel`. Pixels
+/// outside the image are written to `outside`, which has space for the channels of one pixel.
 template <int kWidth>
 void positions_to_tiles(const Pass& pass, const TileRange& range, std::int64_t first_channel, const TileBuffer& m,
                         float* outside) {
@@ -161,7 +163,7 @@ void positions_to_tiles(const Pass& pass, const TileRange& range, std::int64_t f
   }
 }
 
-/// u = G g G^T.
+/// Computes u = G g G^T for the whole filter.
 template <int kWidth>
 void transform_filter(const FilterView& view, const FilterPositions& u, int threads) {
   parallel_tasks(threads, ceil_div(u.output_groups, kOutputGroups), [&](std::int64_t task, int) {
@@ -197,7 +199,7 @@ void run(const Pass& pass, const Workers& workers) {
   });
 }
 
-/// Convolves `in` to `out` with the filter and the bias, or none.
+/// Convolves `in` to `out` with the filter, and adds the bias unless it is null.
 void convolve(const Images<const float>& in, const FilterView& view, const float* bias, const Images<float>& out,
               std::int64_t batch, const Workers& workers) {
   const std::int64_t inputs = groups_of(view.inputs), outputs = groups_of(view.outputs);

@@ -2,11 +2,11 @@
 // Convolutions with 3x3 filters and stride 1 by Winograd's F(2x2, 3x3), in f32. kernels/cpu/winograd_transforms.h
 // explains the algorithm.
 //
-// All three passes cut the output (of the backward of the input: the input's gradient) into tiles of 2x2 pixels. Tiles
-// that the edge cuts read zeros and leave out what they would write outside. Any number of channels is possible;
-// internally they are filled up with zeros to groups of 16.
+// All three passes divide the output (in the backward of the input: the input's gradient) into tiles of 2x2 pixels.
+// Tiles at the edge read zeros from outside the image, and what they would write there is discarded. Any number of
+// channels is possible; internally, channels are filled up with zeros to groups of 16.
 //
-// Work is cut by shape alone. So the bits do not depend on the number of threads.
+// Only the shape decides how the work is divided. So the bits do not depend on the number of threads.
 #pragma once
 
 #include "gradamp/core/caching_allocator.h"
@@ -15,7 +15,7 @@
 
 namespace gradamp {
 
-/// What a convolution runs on: threads, and where its scratch memory comes from.
+/// The resources of a convolution: the number of threads, and the allocator of its scratch memory.
 struct Workers {
   int threads;
   CachingAllocator& allocator;
@@ -23,8 +23,8 @@ struct Workers {
 
 namespace GRADAMP_SIMD {
 
-/// y = x * weight [+ bias]; `bias` has out_channels elements or is null. The shape has 3x3 filters and stride 1, with a
-/// padding of 0, 1 or 2, here and below.
+/// y = x * weight [+ bias]; `bias` has out_channels elements or is null. This function and those below require 3x3
+/// filters, stride 1 and a padding of 0, 1 or 2.
 void winograd_forward(const ConvolutionShape& shape, const float* x, const float* weight, const float* bias, float* y,
                       const Workers& workers);
 void winograd_backward_input(const ConvolutionShape& shape, const float* grad_y, const float* weight, float* grad_x,

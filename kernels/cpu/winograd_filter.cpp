@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Backward of the filter: dg = G^T [sum over tiles of z v] G with z = A dy A^T and v = B^T d B; the sums are 16
-// matrices (K, C), called du here.
+// Winograd's backward of the filter: dg = G^T [sum over tiles of z v] G with z = A dy A^T and v = B^T d B. The sums are
+// 16 matrices (K, C), called du here.
 //
-// The sum has up to a million terms, so it is taken in levels, each of them in a fixed order: up to 128 tiles of a
-// block in registers, blocks into a partial du, partial du's into du.
-//   Narrow filters: task i of 8 sums the blocks i, i + 8, i + 16, ... into its own partial du, which stays in the cache
-//     of a core with the block's v and z.
-//   Wide filters, whose du does not fit a cache: all threads compute v and z of one block, and then each task adds the
-//     block to its own part of the only du: one position and a few groups of K.
+// The sum has up to a million terms. It is computed in three levels, each in a fixed order: up to 128 tiles of a block
+// are summed in registers, blocks are summed into a partial du, and partial du's are summed into du.
+//   Narrow filters: task i of 8 sums the blocks i, i + 8, i + 16, ... into its own partial du. This partial du stays in
+//     the cache of a core, together with v and z of the block.
+//   Wide filters, whose du does not fit a cache: there is only one du. All threads compute v and z of one block. Then
+//     each task adds the block to its own part of du, which is one position and a few groups of K.
 #include <span>
 #include <vector>
 
@@ -18,11 +18,11 @@
 namespace gradamp::GRADAMP_SIMD {
 namespace {
 
-/// Partial sums of a narrow filter; as many tasks can run at a time.
+/// Number of partial sums of a narrow filter. It is also the maximum number of concurrent tasks.
 constexpr std::int64_t kPartials = 8;
-/// Floats of the largest du that counts as narrow: a MiB, 128 channels to 128.
+/// Maximum number of floats in du of a narrow filter: 1 MiB, which is 128 input and 128 output channels.
 constexpr std::int64_t kMaxNarrow = 256 * 1024;
-/// Groups of K of a task of a wide filter.
+/// Groups of K per task of a wide filter.
 constexpr std::int64_t kTaskGroups = 4;
 
 struct Problem {
@@ -45,7 +45,7 @@ struct FilterSums {
   }
 };
 
-/// Positions of a block of tiles.
+/// v and z of a block of tiles.
 struct TileBlock {
   TileBuffer v, z;
 
@@ -56,7 +56,7 @@ struct TileBlock {
       : v{memory, tiles, p.c_groups}, z{memory + TileBuffer::floats(tiles, p.c_groups), tiles, p.k_groups} {}
 };
 
-/// Computes v and z of tiles [first, first + count) at line `at` of the block.
+/// Computes v and z of the tiles in `range` and stores them in the block, beginning with line `at`.
 template <int kWidth>
 void fill_block(const Problem& p, const TileRange& range, const TileBlock& block, std::int64_t at) {
   const auto from_line = [at](TileBuffer buffer) {
@@ -67,7 +67,8 @@ void fill_block(const Problem& p, const TileRange& range, const TileBlock& block
   tiles_to_positions<kWidth, GradOutputTransform>(p.grid, range, p.grad_y, p.zeros, from_line(block.z));
 }
 
-/// du = z^T v or du += z^T v at one position, for the groups [first, last) of K and `tiles` tiles, up to kMaxDepth.
+/// du = z^T v (if `overwrite`) or du += z^T v at one position, for the groups [first, last) of K. `tiles` is at most
+/// kMaxDepth.
 template <int kWidth>
 void add_products(const TileBlock& block, std::int64_t tiles, const FilterSums& du, int position, std::int64_t first,
                   std::int64_t last, bool overwrite) {
@@ -88,7 +89,7 @@ void add_products(const TileBlock& block, std::int64_t tiles, const FilterSums& 
   }
 }
 
-/// grad_weight (K, 3, 3, C) from the partial sums, which are added in their order.
+/// Adds the partial sums in their order and transforms the result to grad_weight (K, 3, 3, C).
 template <int kWidth>
 void store_filter(const Problem& p, std::span<const FilterSums> partials, float* grad_weight, int threads) {
   const std::int64_t channels = p.x.channels;
@@ -108,14 +109,14 @@ void store_filter(const Problem& p, std::span<const FilterSums> partials, float*
   });
 }
 
-/// Tiles of a block of a narrow filter: v and z stay in a second-level cache of half a MiB together with du, or, if du
-/// is as large as that, are many for each time that du is read and written.
+/// Tiles per block of a narrow filter. v, z and du stay in a second-level cache of half a MiB. If du alone is larger
+/// than that, the block has many tiles, so that du is read and written less often.
 std::int64_t narrow_block(const Problem& p) {
   const std::int64_t groups = p.c_groups + p.k_groups;
   return p.c_groups * p.k_groups <= 32 ? std::clamp<std::int64_t>(384 / groups, 48, kMaxDepth) : 96;
 }
 
-/// Tiles of a block of a wide filter. Its v and z are several MiB, so that threads rarely wait for each other.
+/// Tiles per block of a wide filter. v and z of a block have several MiB, so that threads rarely wait for each other.
 constexpr std::int64_t kWideBlock = kMaxDepth;
 
 template <int kWidth>

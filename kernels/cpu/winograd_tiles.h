@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The tiles of Winograd's convolutions: where they are in an image, and how their positions are stored.
+// The tiles of Winograd's convolutions: their location in an image, and the memory layout of the transformed tiles. The
+// 16 elements of a transformed tile are called its positions.
 #pragma once
 
 #include <algorithm>
@@ -13,11 +14,11 @@ namespace gradamp::GRADAMP_SIMD {
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-/// Groups of 16 that hold `channels` channels.
+/// The number of groups of 16 that `channels` channels need.
 constexpr std::int64_t groups_of(std::int64_t channels) { return ceil_div(channels, kGroup); }
 
-/// Products that are summed in registers before the sum is added to memory. Sums of sums have smaller rounding errors
-/// than one long sum, and what a block reads of B stays in the first-level cache.
+/// Maximum number of products that are summed in registers before the sum is added to memory. A sum of partial sums has
+/// smaller rounding errors than one long sum, and the part of B that a block reads stays in the first-level cache.
 inline constexpr std::int64_t kMaxDepth = 128;
 
 /// The 2x2 tiles of a batch of outputs, numbered image by image and row by row.
@@ -29,7 +30,7 @@ struct TileGrid {
   std::int64_t tiles() const { return batch * rows * columns; }
 };
 
-/// A tile's place: image, row and column of tiles.
+/// The indices of a tile: its image, and its row and column in the grid of tiles.
 struct TilePlace {
   std::int64_t image, row, column;
 
@@ -44,12 +45,12 @@ struct TilePlace {
   }
 };
 
-/// Tiles [first, first + count).
+/// The tiles [first, first + count).
 struct TileRange {
   std::int64_t first, count;
 };
 
-/// A batch of images (N, H, W, C), of which tile (i, j) begins at pixel (2 i - padding, 2 j - padding).
+/// A batch of images (N, H, W, C). Tile (i, j) begins at pixel (2 i - padding, 2 j - padding).
 template <typename Float>
 struct Images {
   Float* data;
@@ -63,7 +64,7 @@ struct Images {
   }
 };
 
-/// Memory from the allocator, in floats, until the handle goes.
+/// Memory for `floats` floats from the allocator. The destructor releases it.
 class Scratch {
  public:
   Scratch(CachingAllocator& allocator, std::int64_t floats)
@@ -74,13 +75,14 @@ class Scratch {
   std::shared_ptr<void> memory_;
 };
 
-/// Channels of the positions of up to `tiles` tiles: 16 matrices (tiles, channels) in groups of 16 channels, as
-/// kernels/cpu/register_kernel.h wants them.
+/// The positions of up to `tiles` tiles: 16 matrices (tiles, channels) in groups of 16 channels, which is the layout
+/// that kernels/cpu/register_kernel.h reads. A line is 16 floats: one position, one tile, one group.
 struct TileBuffer {
   float* data;
   std::int64_t tiles, groups;
 
-  /// One line more than is needed: at a power of two, the 16 positions of a tile would share a few sets of the cache.
+  /// Contains one unused line. If the stride were a power of two, the 16 positions of a tile would compete for a few
+  /// sets of the cache.
   static constexpr std::int64_t position_stride(std::int64_t tiles, std::int64_t groups) {
     return (groups * tiles + 1) * kGroup;
   }
@@ -94,7 +96,8 @@ struct TileBuffer {
   }
 };
 
-/// One tile's pixels to the tile's lines, which begin at `line`. `pixel(r, s)` is the address of a pixel's channels.
+/// Transforms the pixels of one tile to its positions, which begin at `line`. `pixel(r, s)` is the address of a pixel's
+/// channels.
 template <int kWidth, typename Transform, typename Pixel>
 [[gnu::always_inline]] inline void tile_to_positions(const Pixel pixel, std::int64_t channels, float* line,
                                                      std::int64_t group_stride, std::int64_t position_stride) {
@@ -114,7 +117,8 @@ template <int kWidth, typename Transform, typename Pixel>
     to_positions<kWidth, Transform>([&](int r, int s) { return patch[r][s] + lane; }, line + lane, position_stride);
 }
 
-/// The positions of a range of tiles. `zeros` has as many zeros as an image has channels: what is outside.
+/// Computes the positions of a range of tiles. `zeros` has images.channels zeros; pixels outside the image are read
+/// from there.
 template <int kWidth, typename Transform>
 void tiles_to_positions(const TileGrid& grid, const TileRange& range, const Images<const float> images,
                         const float* zeros, const TileBuffer out) {

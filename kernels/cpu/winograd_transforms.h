@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: MIT
-// Winograd's F(2x2, 3x3): the transforms of a tile, by vectors of channels.
+// Winograd's F(2x2, 3x3): the transforms of a tile. Each instruction processes a vector of channels.
 //
 // A. Lavin, S. Gray, "Fast algorithms for convolutional neural networks", 2016; S. Winograd, "Arithmetic complexity of
 // computations", 1980.
 //
-// One dimension first. Two neighboring outputs of a filter of three taps read four inputs:
+// First in one dimension. Two neighboring outputs of a filter with three taps read four inputs:
 //
-//     y0 = d0 g0 + d1 g1 + d2 g2          six products, which four can replace:
+//     y0 = d0 g0 + d1 g1 + d2 g2          six products, which these four can replace:
 //     y1 = d1 g0 + d2 g1 + d3 g2
 //
 //     m0 = (d0 - d2) g0                   m1 = (d1 + d2) (g0 + g1 + g2) / 2         y0 = m0 + m1 + m2
 //     m3 = (d1 - d3) g2                   m2 = (d2 - d1) (g0 - g1 + g2) / 2         y1 = m1 - m2 - m3
 //
-// As matrices, with . for the product by element: y = A^T [(G g) . (B^T d)], where
+// As matrices, with . for the elementwise product: y = A^T [(G g) . (B^T d)], where
 //
 //           | 1  0 -1  0 |        | 1    0   0  |
 //     B^T = | 0  1  1  0 |    G = | 1/2 1/2 1/2 |    A^T = | 1  1  1  0 |
 //           | 0 -1  1  0 |        | 1/2 -1/2 1/2|          | 0  1 -1 -1 |
 //           | 0  1  0 -1 |        | 0    0   1  |
 //
-// In two dimensions the same is done to columns and then to rows: y = A^T [(G g G^T) . (B^T d B)] A. A tile of 2x2
-// outputs reads 4x4 inputs, has 16 positions in between, and needs 16 products where a direct convolution needs 36:
+// In two dimensions the transforms are applied to columns and then to rows: y = A^T [(G g G^T) . (B^T d B)] A. A tile
+// of 2x2 outputs reads 4x4 inputs. Its transform has 16 elements, called positions here. It needs 16 products, while a
+// direct convolution needs 36:
 //
 //     padding |0 0 0 0 0         a tile's 4x4 inputs          16 positions          its 2x2 outputs
 //             |0 . . . . .          o o o o                     # # # #
@@ -30,41 +31,43 @@
 //             neighbors overlap     (every second pixel)       m = u . v               (side by side)
 //             by two pixels
 //
-// For many channels the product of a position becomes a sum over the input channels. So there are 16 independent matrix
-// products: m (tiles, K) = v (tiles, C) u (C, K), and the transforms are linear in the number of channels.
+// With many channels, the product of a position becomes a sum over the input channels. So there are 16 independent
+// matrix products: m (tiles, K) = v (tiles, C) u (C, K). The cost of the transforms is linear in the number of
+// channels.
 //
-// The gradients use the same matrices. The input's gradient is a convolution of grad_y with the filter turned by half a
-// turn. The filter's is the adjoint, with the sum over all tiles: dg = G^T [sum (A dy A^T) . (B^T d B)] G.
+// The gradients use the same matrices. The input's gradient is a convolution of grad_y with the filter rotated by 180
+// degrees. The filter's gradient is the adjoint, summed over all tiles: dg = G^T [sum (A dy A^T) . (B^T d B)] G.
 //
-// Rounding. Let u = 2^-24. Every output is computed with at most 2 additions per element for B^T d B, 4 for G g G^T, 4
-// for A^T m A, and a sum of n products; multiplications by 1/2 are exact. So (N. J. Higham, "Accuracy and stability of
-// numerical algorithms", 2002, section 3.1), to first order in u, and by element,
+// Rounding errors. Let u = 2^-24. Every output is computed with at most 2 additions per element for B^T d B, 4 for
+// G g G^T, 4 for A^T m A, and a sum of n products. Multiplications by 1/2 are exact. So (N. J. Higham, "Accuracy and
+// stability of numerical algorithms", 2002, section 3.1), to first order in u and for each element,
 //
 //     |error of y| <= (n + 10) u |A^T| [sum over c of (|G| |g| |G^T|) . (|B^T| |d| |B|)] |A|,
 //
-// where n is the number of products in the longest chain of additions: up to 128 within a register, then one for each
-// partial sum.
+// where n is the number of additions in the longest chain: up to 128 within a register, then one per partial sum.
 //
-// For independent normal inputs the error is not only bounded but predictable. A rounding has a relative error of
-// u / sqrt(6) in the root mean square. The partial sums of a chain of n additions grow like the square root of their
-// length, so its relative error is u / sqrt(6) sqrt(n / 2); the transforms add 10 roundings. The 16 sums are larger
-// than y, by which these errors are enlarged: with r = 1, 3/4, 3/4, 1, the squared norms of G's rows, and 4, that of
-// the rows of B's products, y has the weights sqrt(sum over 9 positions of 4 r_i r_j / 9) = 5/3. Together
+// For independent normal inputs the root mean square of the error can also be predicted. A rounding has a relative
+// error of u / sqrt(6) in the root mean square. The partial sums of a chain of n additions grow like the square root of
+// their length, so the relative error of the chain is u / sqrt(6) sqrt(n / 2). The transforms add 10 roundings. The 16
+// sums are larger than y, and this amplifies their errors relative to y. Let r = 1, 3/4, 3/4, 1 be the squared norms of
+// G's rows; the squared norm of the rows of B's products is 4. Then the factor is
+// sqrt(sum over 9 positions of 4 r_i r_j / 9) = 5/3. Together
 //
 //     |error| / |y| = 5/3 u / sqrt(6) sqrt(n / 2 + 10)          (root mean squares; 2.6e-7 for 64 channels)
 //
-// and the same for the gradients. A direct convolution's chain has 9 n additions, sqrt(9 n / 2) in place of
-// 5/3 sqrt(n / 2 + 10): from 16 channels on, F(2x2) is not less exact. (F(4x4) would be, by a factor of about 8.)
+// and the same holds for the gradients. The chain of a direct convolution has 9 n additions, so its error has the
+// factor sqrt(9 n / 2) instead of 5/3 sqrt(n / 2 + 10). With 16 channels or more, F(2x2) is therefore at least as
+// accurate. (F(4x4) is less accurate, by a factor of about 8.)
 #pragma once
 
 #include "gradamp/kernels/cpu/simd.h"
 
 namespace gradamp::GRADAMP_SIMD {
 
-/// Positions of a tile.
+/// Number of positions per tile.
 inline constexpr int kPositions = 16;
 
-/// B^T d, of 4 inputs.
+/// B^T d for 4 inputs.
 struct InputTransform {
   static constexpr int kPixels = 4;
   template <typename Vector>
@@ -76,7 +79,7 @@ struct InputTransform {
   }
 };
 
-/// A y, of 2 gradients of outputs.
+/// A y for the gradients of 2 outputs.
 struct GradOutputTransform {
   static constexpr int kPixels = 2;
   template <typename Vector>
@@ -88,7 +91,7 @@ struct GradOutputTransform {
   }
 };
 
-/// G g, of 3 taps.
+/// G g for 3 taps.
 struct FilterTransform {
   static constexpr int kPixels = 3;
   template <typename Vector>
@@ -101,7 +104,7 @@ struct FilterTransform {
   }
 };
 
-/// A^T m, to 2 outputs.
+/// A^T m, which gives 2 outputs.
 struct OutputTransform {
   static constexpr int kPixels = 2;
   template <typename Vector>
@@ -111,7 +114,7 @@ struct OutputTransform {
   }
 };
 
-/// G^T u, to the gradients of 3 taps.
+/// G^T u, which gives the gradients of 3 taps.
 struct GradFilterTransform {
   static constexpr int kPixels = 3;
   template <typename Vector>
@@ -123,8 +126,8 @@ struct GradFilterTransform {
   }
 };
 
-/// A tile's pixels to its 16 positions, for kWidth channels: `pixel(r, s)` is the address of a pixel's first channel,
-/// and positions are `position_stride` floats apart.
+/// Transforms the pixels of a tile to its 16 positions, for kWidth channels. `pixel(r, s)` is the address of a pixel's
+/// first channel. Positions are `position_stride` floats apart.
 template <int kWidth, typename Transform, typename Pixel>
 [[gnu::always_inline]] inline void to_positions(const Pixel& pixel, float* positions, std::int64_t position_stride) {
   const std::int64_t row_stride = 4 * position_stride;
@@ -151,7 +154,8 @@ template <int kWidth, typename Transform, typename Pixel>
   }
 }
 
-/// 16 positions to a tile's pixels, for kWidth channels: `position(p)` is a vector, `put(r, s, vector)` takes a pixel.
+/// Transforms 16 positions to the pixels of a tile, for kWidth channels. `position(p)` returns a position's vector, and
+/// `put(r, s, vector)` stores a pixel's.
 template <int kWidth, typename Transform, typename Position, typename Put>
 [[gnu::always_inline]] inline void from_positions(const Position& position, const Put& put) {
   constexpr int kPixels = Transform::kPixels;

@@ -6,7 +6,7 @@
 
 namespace gradamp::GRADAMP_GPU {
 
-/// One side of a copy: rows of `stride` channels, of which those from `first` on are copied.
+/// The source or the destination of a copy: rows of `stride` channels. The copied channels begin at channel `first`.
 struct ChannelRange {
   int stride, first;
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Elementwise operations: one kernel, and one function object per operation.
+// Elementwise operations. One kernel serves all of them, with one function object per operation.
 #include "gradamp/kernels/cuda/elementwise.h"
 
 #include "gradamp/core/philox.h"
@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(kThreads) map(Function f, std::int64_t count, 
   }
 }
 
-/// Applies a function of one or two elements to N of them.
+/// Turns a function of single elements (one or two inputs) into a function of N elements per input.
 template <typename F>
 struct Each {
   F f;
@@ -81,7 +81,7 @@ struct Identity {
 template <typename F, typename Out, typename... In>
 void launch_map(cudaStream_t stream, std::int64_t count, F f, Out* y, const In*... inputs) {
   if (count == 0) return;
-  // If the types differ, or a tensor does not begin at a multiple of 16 bytes, a thread processes one element.
+  // If the types differ or a tensor is not aligned to 16 bytes, each thread processes only one element.
   constexpr bool kOneType = ((sizeof(In) == sizeof(Out)) && ...);
   const bool aligned = is_vector_aligned(y) && (is_vector_aligned(inputs) && ...);
   const auto blocks = [&](std::int64_t width) {
@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(kThreads) fill_kernel(std::int64_t count, floa
   if (i < count) y[i] = value;
 }
 
-/// Four elements share one Philox block.
+/// Each thread processes four elements, because one Philox block has four random words.
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
     dropout_kernel(std::int64_t count, DropoutParams params, const std::int64_t* counters, const T* x, T* y) {

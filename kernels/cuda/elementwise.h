@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Launches of the elementwise kernels. Pointers are to device memory of `count` elements of `type`, f32 or bf16.
+// Launches of the elementwise kernels. Pointers point to `count` elements of `type`, f32 or bf16, in device memory.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,9 @@
 
 namespace gradamp::GRADAMP_GPU {
 
-/// y = max(0, x); a NaN stays.
+/// y = max(0, x). A NaN remains a NaN.
 void launch_relu(cudaStream_t stream, DType type, std::int64_t count, const void* x, void* y);
-/// grad_x = grad_y where y > 0, else 0.
+/// grad_x = grad_y if y > 0, else 0.
 void launch_relu_backward(cudaStream_t stream, DType type, std::int64_t count, const void* grad_y, const void* y,
                           void* grad_x);
 /// sum = a + b; `sum` may be `a`.
@@ -31,7 +31,8 @@ void launch_scale(cudaStream_t stream, DType type, std::int64_t count, const voi
 /// y = x, converted to another type.
 void launch_cast(cudaStream_t stream, DType from, DType to, std::int64_t count, const void* x, void* y);
 void launch_fill(cudaStream_t stream, std::int64_t count, float value, float* y);
-/// y = x / (1 - probability), or 0 with that probability. `counters` (StepState) and the substream determine the mask.
+/// y = 0 with the given probability, else x / (1 - probability). The mask depends only on `counters` (StepState) and
+/// the substream.
 void launch_dropout(cudaStream_t stream, DType type, std::int64_t count, const DropoutParams& params,
                     const std::int64_t* counters, const void* x, void* y);
 

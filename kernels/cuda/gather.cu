@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Makes a batch from a dataset's pixels: pick, crop, flip, normalize. One block per image.
+// Makes a batch from a dataset's pixels: select, crop, flip and normalize images. One block per image.
 #include "gradamp/kernels/cuda/gather.h"
 
 #include <type_traits>
@@ -30,23 +30,25 @@ __device__ Augmentation draw(const GatherParams& params, const std::int64_t* cou
           params.flip && (random.word[2] & 1) != 0};
 }
 
-/// GatherParams as plain arrays, no longer than needed: each element costs instructions.
+/// The statistics of GatherParams in arrays of exactly kChannels elements, because each further element costs
+/// instructions.
 template <int kChannels>
 struct Normalization {
   float mean[kChannels], inverse_std[kChannels];
 };
 
-/// The value that is normalized, of a byte and of an f32 pixel.
+/// A pixel's value before normalization. A byte is scaled to [0, 1]; an f32 value is unchanged.
 __device__ float pixel_value(int byte) { return static_cast<float>(byte) / 255.0f; }
 __device__ float pixel_value(float value) { return value; }
 
-/// Each thread writes N adjacent elements of x at a time. The channels are a constant, since both divisions by them
-/// would otherwise take longer than the rest.
+/// Each thread writes N adjacent elements of x at a time. The number of channels is a compile-time constant. With a
+/// runtime value, the two divisions by it would take longer than the rest of the kernel.
 template <int N, int kChannels, typename Pixel, typename T>
 __global__ void __launch_bounds__(kThreads)
     gather_kernel(GatherParams params, Normalization<kChannels> normalization, GatherTensors tensors) {
   const std::int64_t position = tensors.counters[kPosition] + blockIdx.x;
-  // Beyond the end of the epoch there is no image: a label that is no class has the loss mark the step.
+  // There is no image past the end of the epoch. The label -1 is not a class, so the loss becomes NaN and marks the
+  // step as bad.
   const bool is_there = position < tensors.order_count;
   const std::int32_t index = is_there ? tensors.order[position] : 0;
   if (threadIdx.x == 0) tensors.batch_labels[blockIdx.x] = is_there ? tensors.labels[index] : -1;
@@ -69,7 +71,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// Calls `body` with the number of channels as a constant and a zero of the pixels' type.
+/// Calls `body` with the number of channels as a compile-time constant and a zero of the pixels' type.
 template <typename Body>
 void with_pixels(int channels, DType type, const Body& body) {
   const auto with_channels = [&](auto constant) {

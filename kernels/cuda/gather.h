@@ -10,23 +10,23 @@
 
 namespace gradamp::GRADAMP_GPU {
 
-/// Crops, flips and normalizes the images order[position ...] of `images` (M, H, W, C) into x (batch, H, W, C), and
-/// copies their labels. `counters` are StepState's.
+/// The arguments of a gather. It crops, flips and normalizes the images order[position ...] of `images` (M, H, W, C)
+/// into x (batch, H, W, C), and copies their labels. `counters` are those of StepState.
 struct GatherTensors {
   int batch, height, width;
   int channels;      // 1 to kMaxImageChannels
   DType pixel_type;  // u8 or f32
   const void* images;
   const std::int32_t *labels, *order;
-  std::int64_t order_count;  // elements of order
+  std::int64_t order_count;  // number of elements of `order`
   const std::int64_t* counters;
   void* x;
   std::int32_t* batch_labels;
 };
-/// `type`: of x.
+/// Launches the kernel. `type` is the type of x.
 void launch_gather(cudaStream_t stream, DType type, const GatherParams& params, const GatherTensors& tensors);
 
-/// Advances the counters by one step of `images` images.
+/// Advances the counters by one step, which consumed `images` images.
 void launch_advance_step(cudaStream_t stream, std::int64_t* counters, std::int64_t images);
 
 }  // namespace gradamp::GRADAMP_GPU

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Softmax: one warp per row, sums in f32. A row is read several times, but only the first time from memory.
+// Softmax: one warp per row, sums in f32. A row is read several times; only the first read comes from memory, the
+// others come from a cache.
 #include "gradamp/kernels/cuda/softmax.h"
 
 #include "gradamp/kernels/cuda/dispatch.h"
@@ -15,7 +16,7 @@ constexpr int kBlockRows = kThreads / 32;
 /// The row of this thread's warp.
 __device__ __forceinline__ std::int64_t warp_row() { return std::int64_t{blockIdx.x} * kBlockRows + threadIdx.x / 32; }
 
-/// Returns the maximum over the warp to every lane; NaNs do not count.
+/// Returns the maximum over the warp to every lane. NaNs are ignored.
 __device__ __forceinline__ float warp_max(float value) {
 #pragma unroll
   for (int distance = 16; distance > 0; distance /= 2)
@@ -23,7 +24,7 @@ __device__ __forceinline__ float warp_max(float value) {
   return value;
 }
 
-/// A NaN or infinity in the row makes the whole row NaN, except that e^-infinity is 0 beside finite numbers.
+/// A NaN or infinity in the row makes the whole row NaN, with one exception: -infinity beside finite numbers gives 0.
 template <typename T>
 __global__ void __launch_bounds__(kThreads) softmax_kernel(std::int64_t rows, int channels, const T* x, T* y) {
   const std::int64_t row = warp_row();

@@ -9,7 +9,7 @@
 namespace gradamp {
 namespace {
 
-/// Elements of one image.
+/// Number of elements per image.
 std::int64_t image_elements(const Dataset& dataset) { return dataset.height * dataset.width * dataset.channels; }
 
 /// "cifar10 (train)", for messages.
@@ -70,7 +70,7 @@ void check_finite(const Dataset& dataset) {
        at % dataset.channels);
 }
 
-/// Sums of bytes and their squares are exact in 64 bits up to 2^48 pixels.
+/// The sums of bytes and of their squares are exact in 64 bits for up to 2^48 pixels.
 ChannelStatistics byte_statistics(const Dataset& dataset, double pixels) {
   std::array<std::uint64_t, kMaxImageChannels> sum{}, squares{};
   const auto channels = static_cast<std::size_t>(dataset.channels);
@@ -91,7 +91,8 @@ ChannelStatistics byte_statistics(const Dataset& dataset, double pixels) {
   return statistics;
 }
 
-/// The second pass sums squared differences from the mean, since those of values far from 0 would cancel.
+/// The second pass sums squared differences from the mean. If the values are far from 0, the difference between the
+/// mean square and the squared mean would cancel.
 ChannelStatistics f32_statistics(const Dataset& dataset, double pixels) {
   ChannelStatistics statistics;
   const auto channels = static_cast<std::size_t>(dataset.channels);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One split of an image dataset in host memory, and what every dataset needs: parts of it and its channels' statistics.
+// One split of an image dataset in host memory, and functions for every dataset: checks, parts and channel statistics.
 #pragma once
 
 #include <array>
@@ -14,25 +14,26 @@
 
 namespace gradamp {
 
-// The images of CIFAR and of the drawn dataset, and of a Dataset for which nothing else is said.
+// The image shape of CIFAR and of the synthetic dataset. It is also the default shape of a Dataset.
 constexpr std::int64_t kImageSide = 32;                                         // pixels
 constexpr std::int64_t kImageChannels = 3;                                      // red, green, blue
 constexpr std::int64_t kImageBytes = kImageSide * kImageSide * kImageChannels;  // 3072
 
-/// One split of a dataset: images of one shape, interleaved (HWC) whatever the file they came from, as bytes or as f32.
+/// One split of a dataset. All images have the same shape. Pixels are interleaved (HWC), whatever the layout of the
+/// file, and are bytes or f32.
 ///
-/// Training and evaluation see normalized values: (v - mean) / std, with the mean and the standard deviation of the
-/// training images' channel. Of a byte, v is byte / 255. Of an f32 pixel, v is the value itself, in any unit and range;
-/// 0 is black, which a random crop puts around the image.
+/// Training and evaluation use normalized values: (v - mean) / std, with the mean and the standard deviation of the
+/// channel over the training images. For a byte, v is byte / 255. For an f32 pixel, v is the value itself, in any unit
+/// and range. The value 0 is black, and a random crop pads the image with it.
 struct Dataset {
-  std::string name;                      // "cifar10", say
+  std::string name;                      // for example "cifar10"
   std::string split;                     // "train", "test" or "validation"
   std::int64_t count = 0;                // images
   int classes = 0;                       // labels are in [0, classes)
   std::vector<std::uint8_t> images;      // (count, height, width, channels); empty if the images are f32
   std::vector<std::int32_t> labels;      // (count)
   std::vector<std::string> class_names;  // (classes)
-  std::int64_t height = kImageSide;      // pixels, 1 to kMaxImageExtent; likewise the width
+  std::int64_t height = kImageSide;      // in pixels, 1 to kMaxImageExtent; the width too
   std::int64_t width = kImageSide;
   std::int64_t channels = kImageChannels;  // 1 to kMaxImageChannels
   std::vector<float> f32_images{};         // (count, height, width, channels), finite; empty if the images are bytes
@@ -43,29 +44,29 @@ struct Dataset {
   DType pixel_type() const { return f32_images.empty() ? DType::kU8 : DType::kF32; }
 };
 
-/// Error if the sizes of a dataset's parts disagree, a height, width or number of channels is out of range, a label is
-/// out of range, or an f32 pixel is not finite.
+/// Error if the sizes of a dataset's vectors disagree, if the height, the width, the number of channels or a label is
+/// out of range, or if an f32 pixel is not finite.
 void check_dataset(const Dataset& dataset);
 
-/// Error unless the images of `other` are like those of `train`, which it is to be used with: of the same height,
-/// width, channels and type, in the same number of classes.
+/// Error unless `other` can be used together with `train`: both must have the same height, width, channels, pixel type
+/// and number of classes.
 void check_splits_agree(const Dataset& train, const Dataset& other);
 
-/// Mean and standard deviation (of the population) per channel; of bytes, pixels are byte / 255, of f32, the values.
-/// Channels that the images do not have are 0.
+/// Mean and standard deviation (of the population) per channel. A byte counts as byte / 255, an f32 pixel as its value.
+/// The entries of channels that the images do not have are 0.
 struct ChannelStatistics {
   std::array<double, kMaxImageChannels> mean{};
   std::array<double, kMaxImageChannels> deviation{};
 };
 
-/// Statistics over all pixels of a dataset that check_dataset accepts, in float64: of bytes from sums of integers, of
-/// f32 in two passes. Error if it has no images.
+/// Statistics over all pixels of a dataset that check_dataset accepts, in float64. Bytes are summed as integers; f32
+/// values are summed in two passes. Error if the dataset has no images.
 ChannelStatistics channel_statistics(const Dataset& dataset);
 
 /// The first `count` images. Throws Error unless 1 <= count <= dataset.count.
 Dataset first_images(const Dataset& dataset, std::int64_t count);
 
-/// The dataset without its last `count` images, and those, with the split "validation".
+/// The dataset without its last `count` images, and a dataset of those images, whose split is "validation".
 /// Throws Error unless 1 <= count < dataset.count.
 std::pair<Dataset, Dataset> split_off_last(const Dataset& dataset, std::int64_t count);
 

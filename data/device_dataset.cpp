@@ -13,8 +13,9 @@
 namespace gradamp {
 namespace {
 
-/// What a channel is divided by. An f32 value is rounded by up to 6e-8 of its size: a deviation not far above that is
-/// one of rounding errors. Below 1e-30 the reciprocal would come near f32's largest number.
+/// The divisor that normalizes a channel. The rounding error of an f32 value is up to 6e-8 of its magnitude, so a
+/// standard deviation that is not far above that consists of rounding errors. If the deviation is below 1e-30, its
+/// reciprocal is near the largest f32 number.
 double divisor(double deviation, double mean, DType pixel_type) {
   if (pixel_type == DType::kU8) return std::max(deviation, 1e-3);
   return deviation <= std::max(1e-6 * std::abs(mean), 1e-30) ? 1.0 : deviation;

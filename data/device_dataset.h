@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A dataset on the device, and the order in which an epoch sees it.
+// A dataset on the device, and the order of its images in an epoch.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace gradamp {
 
-/// One split on the device.
+/// One split of a dataset on the device.
 struct DeviceDataset {
   std::string description;  // "cifar10 train, 50000 images of 32x32x3, 10 classes"
   std::int64_t count = 0;
@@ -21,17 +21,17 @@ struct DeviceDataset {
   Tensor labels;  // i32 (count)
 };
 
-/// Copies a dataset to the device. Error if check_dataset refuses it, for example for a label out of range.
+/// Copies a dataset to the device. Error if check_dataset rejects it, for example because a label is out of range.
 DeviceDataset upload(Backend& backend, const Dataset& dataset);
 
 /// Random crops and flips of the training images (K. He et al., "Deep residual learning", 2016, section 4.2).
 struct Augmentation {
   bool enabled = true;
-  int padding = 4;   // zero pixels added on each side, before a random crop of the image's own size
+  int padding = 4;   // zero pixels added on each side; the random crop then has the size of the original image
   bool flip = true;  // horizontally, half of the images
 };
 
-/// What a run trains and is tested on.
+/// The data that a run uses for training, testing and validation.
 struct TrainingData {
   DeviceDataset train, test;
   std::optional<DeviceDataset> validation;  // held out from the training images
@@ -39,17 +39,18 @@ struct TrainingData {
   GatherParams test_gather;
 };
 
-/// Copies the datasets to the device. Their images are normalized by the training images' channel statistics. A channel
-/// of one value becomes 0: its standard deviation is taken as at least 1e-3 (u8), or as 1 if it is at most 1e-6 of the
-/// mean's size (f32). Error if check_dataset refuses one, or check_splits_agree two.
+/// Copies the datasets to the device. All images are normalized by the channel statistics of the training images. A
+/// constant channel becomes 0: for u8, the divisor is a standard deviation of at least 1e-3; for f32, it is 1 if the
+/// standard deviation is at most 1e-6 of the mean's magnitude. Error if check_dataset rejects a dataset, or if
+/// check_splits_agree rejects two.
 TrainingData upload_training_data(Backend& backend, const Dataset& train, const Dataset& test,
                                   const Augmentation& augmentation = {},
                                   const std::optional<Dataset>& validation = std::nullopt);
 
-/// The order of the images in `epoch` (Fisher and Yates, Philox stream kOrder), or 0, 1, ... for epoch 0, into `order`,
-/// i32.
+/// Writes the order of the images in `epoch` to `order` (i32): a Fisher-Yates shuffle with the Philox stream kOrder, or
+/// 0, 1, 2, ... for epoch 0.
 void write_order(const Tensor& order, std::uint64_t seed, int epoch);
-/// The same in a new tensor of `count` elements.
+/// Returns the order in a new tensor of `count` elements.
 Tensor make_order(Backend& backend, std::int64_t count, std::uint64_t seed, int epoch);
 
 }  // namespace gradamp

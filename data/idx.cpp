@@ -40,7 +40,7 @@ void read_exactly(std::ifstream& file, const fs::path& path, std::uint8_t* bytes
         file.gcount());
 }
 
-/// Reads a file of bytes with `dimensions` dimensions.
+/// Reads an IDX file of bytes that has `dimensions` dimensions.
 IdxFile read_idx(const fs::path& path, int dimensions) {
   check_there(path);
   std::ifstream file(path, std::ios::binary);

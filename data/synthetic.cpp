@@ -16,14 +16,14 @@ namespace {
 constexpr int kClasses = 10;
 constexpr int kSide = static_cast<int>(kImageSide);
 constexpr std::int64_t kMaxImages = std::int64_t{1} << 24;
-constexpr std::uint32_t kTestSubstreams = 1u << 30;   // test images are drawn from here on
-constexpr std::uint32_t kLabelSubstreams = 1u << 31;  // the order of the labels, one substream for ten images
+constexpr std::uint32_t kTestSubstreams = 1u << 30;   // first substream of the test images
+constexpr std::uint32_t kLabelSubstreams = 1u << 31;  // the order of the labels, one substream per ten images
 
-// Places are in units of 1/384 pixel: a third of a pixel, the distance of two samples, is then even.
+// Coordinates are in units of 1/384 pixel. Then a third of a pixel, the distance of two samples, is an even number.
 constexpr int kPixel = 384;
-constexpr int kSamples = 3;  // per pixel and direction: a pixel is covered in ninths
+constexpr int kSamples = 3;  // per pixel and direction, so the coverage of a pixel is a multiple of 1/9
 
-// A figure lives in coordinates (u, v) in which its outer radius is kOne.
+// A figure is defined in coordinates (u, v), in which its outer radius is kOne.
 constexpr int kOne = 4096;
 
 /// `thousandths` / 1000 of a figure's radius.
@@ -35,23 +35,23 @@ struct Color {
   int channel[3];
 };
 
-/// A form with its place: (u, v) = M (x - center).
+/// A form and its placement in the image: (u, v) = M (x - center).
 struct Figure {
   Form form = Form::kCircle;
-  bool square_window = false;             // textures fill a square, otherwise a disc
+  bool square_window = false;             // textures fill a square if true, else a disc
   int period = kOne / 2;                  // of a texture
   int center[2] = {0, 0};                 // x, y in 1/384 pixel
-  int reach = 0;                          // no point of the figure is further from the center, in 1/384 pixel
+  int reach = 0;                          // upper bound of a point's distance from the center, in 1/384 pixel
   std::int64_t matrix[4] = {0, 0, 0, 0};  // scaled by 2^16
 };
 
-/// A color that changes across the image: at + slope (x - 16, y - 16) / 16, in levels.
+/// A color gradient across the image: at + slope (x - 16, y - 16) / 16, in levels.
 struct Paint {
   Color at;
   int slope[3][2];
 };
 
-/// 12-bit fixed-point half-plane tests: how many of `normals` (in kOne) have n . p <= `distance`.
+/// Half-plane tests in 12-bit fixed point: the number of `normals` n (in units of 1 / kOne) with n . p <= `distance`.
 template <std::size_t kCount>
 int half_planes(const std::array<std::array<int, 2>, kCount>& normals, int distance, int u, int v) {
   int inside = 0;
@@ -59,7 +59,7 @@ int half_planes(const std::array<std::array<int, 2>, kCount>& normals, int dista
   return inside;
 }
 
-/// Position within a repeating pattern, in [0, period), also for negative places.
+/// The position within a repeating pattern, in [0, period), also for a negative `place`.
 int wrapped(int place, int period) {
   const int rest = place % period;
   return rest < 0 ? rest + period : rest;
@@ -74,7 +74,7 @@ bool covers_texture(const Figure& figure, int u, int v) {
   return 10 * (x * x + y * y) <= figure.period * figure.period;  // dots of radius 0.32 periods
 }
 
-/// Whether the point (u, v) belongs to the figure. |u|, |v| are below 2 kOne here, so products fit 32 bits.
+/// Whether the point (u, v) belongs to the figure. |u| and |v| must be below 2 kOne, so that products fit 32 bits.
 bool covers(const Figure& figure, int u, int v) {
   // Normals of an equilateral triangle and of a pentagram, in units of 1 / kOne.
   constexpr std::array<std::array<int, 2>, 3> kTriangleNormals{{{0, -4096}, {3547, 2048}, {-3547, 2048}}};
@@ -88,7 +88,7 @@ bool covers(const Figure& figure, int u, int v) {
     case Form::kTriangle: return half_planes(kTriangleNormals, part(480), u, v) == 3;
     case Form::kCross: return std::min(across, along) <= part(260) && std::max(across, along) <= part(920);
     case Form::kRing: return square <= part(950) * part(950) && square >= part(580) * part(580);
-    // A pentagram's five lines leave its inner pentagon on the inside of all five and each point on that of four.
+    // The inner pentagon of a pentagram is inside all five of its lines. Each of its points is inside four of them.
     case Form::kStar: return half_planes(kStarNormals, part(340), u, v) >= 4 && square <= kOne * kOne;
     case Form::kCrescent: {
       const int shifted = u - part(420);
@@ -105,7 +105,7 @@ bool covers(const Figure& figure, int u, int v) {
   return false;
 }
 
-/// One image being drawn, in 1/16 levels, and the random numbers it is drawn from.
+/// The image that is being drawn, in 1/16 levels, and the sequence of random numbers that determines it.
 class Drawing {
  public:
   explicit Drawing(PhiloxSequence random) : random_(random) {}
@@ -135,7 +135,8 @@ class Drawing {
 
 Color Drawing::color() { return {{between(20, 235), between(20, 235), between(20, 235)}}; }
 
-/// A paint around a color whose channels change by at most `most` levels from the center to an edge.
+/// A random gradient around the color `at`. Per direction, a channel changes by at most `most` levels from the center
+/// to an edge.
 Paint Drawing::paint(const Color& at, int most) {
   Paint paint{at, {}};
   for (auto& slope : paint.slope) {
@@ -145,12 +146,13 @@ Paint Drawing::paint(const Color& at, int most) {
   return paint;
 }
 
-/// Places a figure of `radius` (1/384 pixel) under a random rotation, its axes stretched by up to `stretch` percent,
-/// its center where at most `margin` of it lies outside of the image.
+/// Places a figure of `radius` (1/384 pixel) with a random rotation. Its axes are stretched by up to `stretch` percent.
+/// Before that, at most `margin` of the radius lies outside the image.
 void Drawing::place(Figure& figure, int radius, int stretch, int margin) {
   const int free = std::max(kSide * kPixel / 2 - radius + margin, 0);
   for (int& center : figure.center) center = kSide * kPixel / 2 + between(-free, free);
-  // A random direction: a point of a disc, divided by its length. The square root is exact under IEEE 754.
+  // A random direction: a point of a disc divided by its length. IEEE 754 requires a correctly rounded square root, so
+  // the result is the same on every machine.
   std::int64_t x = 0, y = 0, square = 0;
   do {
     x = between(-32768, 32767);
@@ -168,7 +170,7 @@ void Drawing::place(Figure& figure, int radius, int stretch, int margin) {
   figure.reach = static_cast<int>(std::max(along, across)) * 3 / 2;  // a square's corner is sqrt(2) away
 }
 
-/// The figure that the label names.
+/// The figure of the image's class, with random size, placement and texture.
 Figure Drawing::figure(Form form) {
   Figure figure;
   figure.form = form;
@@ -176,12 +178,12 @@ Figure Drawing::figure(Form form) {
   const int radius = texture ? between(9 * kPixel, 14 * kPixel) : between(8 * kPixel, 13 * kPixel);
   place(figure, radius, 12, 1 * kPixel);
   figure.square_window = random_.below(2) == 1;
-  // A period of 5 to 8 pixels, in the figure's own coordinates.
+  // A period of 5 to 8 pixels, converted to the figure's coordinates.
   figure.period = static_cast<int>(std::int64_t{between(5 * kPixel, 8 * kPixel)} * kOne / radius);
   return figure;
 }
 
-/// A small disc or bar that says nothing.
+/// A small disc or bar that is independent of the class.
 Figure Drawing::speck() {
   Figure figure;
   figure.form = random_.below(2) == 1 ? Form::kBar : Form::kCircle;
@@ -198,7 +200,7 @@ void Drawing::fill(const Paint& paint) {
   }
 }
 
-/// Paints the figure over what is there, pixels at its edge in part.
+/// Paints the figure over the image. Pixels at its edge are blended by their coverage.
 void Drawing::add(const Figure& figure, const Paint& paint) {
   const auto first = [&](int d) { return std::clamp((figure.center[d] - figure.reach) / kPixel, 0, kSide); };
   const auto last = [&](int d) { return std::clamp((figure.center[d] + figure.reach) / kPixel + 1, 0, kSide); };
@@ -222,7 +224,7 @@ void Drawing::add(const Figure& figure, const Paint& paint) {
   }
 }
 
-/// Background, specks below, the figure, specks above.
+/// Draws the background, up to two specks, the figure, and up to one speck on top.
 void Drawing::draw(Form form) {
   const Color background = color();
   Color foreground;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Every dataset by its name: a row in one table (datasets.cpp), or registered by whoever builds on this.
+// The registry of datasets by name. A dataset is a row of the table in datasets.cpp, or a user's program registers it.
 #pragma once
 
 #include <cstdint>
@@ -13,49 +13,48 @@
 
 namespace gradamp {
 
-/// Which dataset, and how it is read or drawn.
+/// Selects a dataset and how it is read or drawn.
 struct DatasetChoice {
   std::string name = "synthetic";  // one of dataset_names()
-  std::filesystem::path path;      // where its files are: a folder or an archive
-  std::uint64_t seed = 1;          // of a dataset that is drawn
-  std::int64_t train_images = 0;   // how many to take from the split's beginning; 0: all
-  std::int64_t test_images = 0;    // likewise
-  bool allow_partial = false;      // take what is there of the training files
+  std::filesystem::path path;      // the folder or archive that has its files
+  std::uint64_t seed = 1;          // used only if the dataset is drawn
+  std::int64_t train_images = 0;   // use only the first N training images; 0: all
+  std::int64_t test_images = 0;    // use only the first N test images; 0: all
+  bool allow_partial = false;      // accept a dataset that lacks some of its training files
 };
 
-/// What there is to know of a dataset.
+/// The registry's entry of a dataset.
 struct DatasetSource {
   std::string name;                                // letters, digits, '-', '_' and '.'
-  std::int64_t train_images = 0, test_images = 0;  // of the whole dataset
-  bool is_read = false;                            // from a path; otherwise it is drawn, and takes none
-  /// Below the cache folder, where it is looked for if no path is given.
+  std::int64_t train_images = 0, test_images = 0;  // sizes of the whole splits
+  bool is_read = false;                            // true: read from a path; false: drawn, and takes no path
+  /// Folders below the cache folder that are searched if no path is given.
   std::vector<std::string> cache_folders;
-  std::string how_to_get;  // where there is none: "`{program} data fetch --dataset cifar10` downloads it", where
-                           // {program} stands for command_name()
-  /// The split "train" or "test": `images` of its first images or more, 0 for all.
+  std::string how_to_get;  // for the message if the data is missing: "`{program} data fetch --dataset cifar10`
+                           // downloads it"; {program} stands for command_name()
+  /// Loads the split "train" or "test": at least its first `images` images, or all if `images` is 0.
   std::function<Dataset(const DatasetChoice& choice, const std::string& split, std::int64_t images)> load;
 };
 
-/// Every dataset's name, in the order of the table, then those that were registered.
+/// The names of all datasets: those of the table in its order, then the registered ones.
 std::vector<std::string> dataset_names();
 
-/// The name that the dataset `name` has now: "synthetic" for "made", its name in release 0.1, which users have typed
-/// and runs have stored; any other name as it is.
+/// The current name of the dataset `name`. For "made" this is "synthetic": release 0.1 used the name "made", which
+/// users may still type and stored runs contain. Any other name is returned unchanged.
 std::string current_dataset_name(const std::string& name);
 
-/// The dataset `name`, or the one that had this name earlier. Error that lists the names for one that is not among
-/// them.
+/// The dataset with the current or former name `name`. If there is none, the Error lists the names.
 const DatasetSource& dataset_source(const std::string& name);
-/// `source.how_to_get` with the program's name.
+/// `source.how_to_get` with {program} replaced by the program's name.
 std::string how_to_get(const DatasetSource& source);
 
-/// Adds a dataset of one's own: from then on load_dataset and the whole program know it by its name. Call it before
-/// run_program and before other threads use the registry: after the last registration any thread may read it. Error
-/// where the name is another one's or no such name, or `load` is missing.
+/// Adds your own dataset. From then on, load_dataset and the whole program accept its name. Call this function before
+/// run_program and before other threads use the registry. After the last registration, any thread may read the
+/// registry. Error if the name is in use or has other characters than those allowed, or if `load` is missing.
 void register_dataset(DatasetSource source);
 
-/// Loads or draws the split "train" or "test". Throws Error for an unknown name, a dataset that is read without a path,
-/// more images than there are, and for what the readers refuse.
+/// Loads or draws the split "train" or "test". Throws Error if the name is unknown, if a dataset that is read from
+/// files has no path, if more images are requested than exist, or if a reader rejects the files.
 Dataset load_dataset(const DatasetChoice& choice, const std::string& split);
 
 }  // namespace gradamp

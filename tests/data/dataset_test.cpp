@@ -44,7 +44,7 @@ TEST(Dataset, StatisticsAgreeWithTwoPasses) {
   EXPECT_THROW(channel_statistics(Dataset{}), Error);
 }
 
-/// Images of 3x5 pixels, all values different.
+/// A dataset of images of 3x5 pixels. No two of its values are equal.
 Dataset shaped_dataset(std::int64_t count, std::int64_t channels, bool f32) {
   Dataset dataset{"own", "train", count, 2, {}, {}, {"even", "odd"}};
   dataset.height = 3;
@@ -98,7 +98,7 @@ TEST(Dataset, PartsKeepTheShapeAndTheType) {
   for (const Dataset& part : {rest, held_out, first}) check_dataset(part);
 }
 
-/// What check_dataset says of a dataset that `change` made wrong.
+/// The message of check_dataset for a dataset that `change` made invalid.
 std::string complaint(bool f32, const std::function<void(Dataset&)>& change) {
   Dataset dataset = shaped_dataset(2, 2, f32);
   change(dataset);

@@ -17,13 +17,13 @@ using testing::ElementsAre;
 using testing::EndsWith;
 using testing::HasSubstr;
 
-/// Four bytes, the most significant first.
+/// The four bytes of `value`, the most significant first.
 std::string word(std::uint32_t value) {
   return {static_cast<char>(value >> 24), static_cast<char>(value >> 16), static_cast<char>(value >> 8),
           static_cast<char>(value)};
 }
 
-/// Three images of 2x5 pixels whose values count up from `first`.
+/// Three images of 2x5 pixels. Their values count up from `first`.
 std::string images(int first) {
   std::string file = word(0x803) + word(3) + word(2) + word(5);
   for (int i = 0; i < 30; ++i) file += static_cast<char>(first + i);

@@ -49,8 +49,8 @@ TEST(SyntheticDataset, NoTwoImagesOfTrainAndTestAreTheSame) {
   }
 }
 
-// Integers throughout: the bytes are the same under every compiler, on every machine. Where drawing is changed on
-// purpose, runs on the synthetic dataset no longer compare with earlier ones; then these sums change, too.
+// The arithmetic gives the same bytes with every compiler and on every machine. Update these sums only for a deliberate
+// change of the drawing. After such a change, runs on the synthetic dataset cannot be compared with earlier runs.
 TEST(SyntheticDataset, TheBytesAreTheRecordedOnes) {
   const auto sum = [](const char* split) {
     const Dataset dataset = make_synthetic_dataset(1, split, 100);
@@ -68,7 +68,8 @@ TEST(SyntheticDataset, RefusesOtherSplitsAndCounts) {
   EXPECT_THROW(make_synthetic_dataset(1, "train", (1 << 24) + 1), Error);
 }
 
-/// Softmax regression on normalized pixels by gradient descent in small batches; returns the test accuracy.
+/// Trains a softmax regression on normalized pixels by stochastic gradient descent, one image per step. Returns the
+/// test accuracy.
 double linear_accuracy(const Dataset& train, const Dataset& test) {
   constexpr std::size_t kInputs = kImageBytes, kOutputs = 10;
   std::vector<float> weights(kInputs * kOutputs, 0.0f), bias(kOutputs, 0.0f);
@@ -111,7 +112,8 @@ double linear_accuracy(const Dataset& train, const Dataset& test) {
   return correct / static_cast<double>(test.count);
 }
 
-/// Noise whose upper left corner says the class by its brightness pattern: what a linear model can learn.
+/// Noise images in which ten adjacent pixels of the upper rows are brighter. Their position depends on the class, so a
+/// linear model can learn it.
 Dataset linear_dataset(const std::string& split, std::int64_t count) {
   Dataset dataset{"linear", split, count, 10, {}, {}, synthetic_class_names()};
   PhiloxSequence random(1, RandomStream::kTest, split == "train" ? 0 : 1);
@@ -127,7 +129,7 @@ Dataset linear_dataset(const std::string& split, std::int64_t count) {
 }
 
 TEST(SyntheticDataset, ALinearModelStaysBelow60Percent) {
-  // The same model does learn what is linear, so the bound below means something.
+  // The same model learns a linear problem. So if it fails on the synthetic dataset, the reason is the dataset.
   EXPECT_GT(linear_accuracy(linear_dataset("train", 1000), linear_dataset("test", 300)), 0.9);
   EXPECT_LT(linear_accuracy(make_synthetic_dataset(1, "train", 3000), make_synthetic_dataset(1, "test", 1000)), 0.6);
 }

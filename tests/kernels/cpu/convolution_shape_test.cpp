@@ -63,7 +63,7 @@ TEST(ConvolutionRule, AMethodCanBeForced) {
   EXPECT_FALSE(any_pass(ConvolutionMethod::kOneDnn, square(128, 32, 64, 64)));
 }
 
-/// The bits of all passes with one method.
+/// The bits of the results of all passes with one method.
 std::vector<std::vector<std::uint32_t>> bits_with(ConvolutionMethod method) {
   BackendOptions options;
   options.threads = 2;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Convolutions that the tests of Winograd's algorithm run, and memory that shows what a kernel reads or writes beyond
-// its own.
+// Convolutions for the tests of Winograd's algorithm, and guarded memory that detects reads and writes out of bounds.
 #pragma once
 
 #include <cstdlib>
@@ -32,7 +31,9 @@ struct WinogradCase {
 
 inline std::vector<WinogradCase> winograd_cases() {
   return {
-      // Whole groups of channels: blocks of 16, 32 and 64 columns and their sums; sizes even, odd, one, not square.
+      // Whole groups of channels: blocks of 16, 32 and 64 columns and their combinations. The image sizes are even,
+      // odd,
+      // one, and not square.
       {1, 1, 1, 16, 16, 1},
       {2, 2, 2, 16, 32, 1},
       {3, 5, 7, 16, 48, 1},
@@ -40,22 +41,22 @@ inline std::vector<WinogradCase> winograd_cases() {
       {1, 9, 3, 32, 64, 1},
       {2, 4, 6, 80, 112, 1},
       {1, 3, 5, 128, 144, 1},
-      // Every padding; the input's gradient has 2 less.
+      // Every padding p. The convolution of the input's gradient has padding 2 - p.
       {2, 3, 3, 16, 16, 0},
       {2, 6, 9, 32, 16, 0},
       {1, 1, 1, 16, 16, 2},
       {2, 4, 5, 16, 32, 2},
-      // Groups that channels do not fill.
+      // Numbers of channels that do not fill their last group.
       {2, 5, 4, 17, 24, 1},
       {1, 6, 7, 40, 33, 1},
       {2, 4, 3, 3, 5, 1},
       {1, 5, 5, 1, 1, 2},
       {1, 4, 4, 31, 63, 0},
-      // More products than registers sum at a time; filters that are cut by output groups, and wide ones.
+      // Sums that are longer than one sum in registers, filters that are divided by output groups, and wide filters.
       {1, 4, 4, 256, 272, 1},
       {2, 2, 3, 512, 512, 1},
       {1, 3, 2, 160, 136, 1},
-      // Several blocks of tiles: narrow filters with fewer and more blocks than partial sums, wide filters.
+      // Several blocks of tiles: narrow filters with fewer or more blocks than partial sums, and wide filters.
       {3, 16, 16, 16, 16, 1},
       {17, 15, 16, 16, 16, 1},
       {4, 16, 18, 96, 96, 1},
@@ -63,7 +64,8 @@ inline std::vector<WinogradCase> winograd_cases() {
   };
 }
 
-/// A vector between two guards of NaNs: a kernel that reads them computes NaNs, one that writes them is found out.
+/// A vector between two guards of NaNs. A kernel that reads a guard computes NaNs; intact() detects one that writes a
+/// guard.
 class GuardedFloats {
  public:
   explicit GuardedFloats(std::int64_t count)
@@ -86,7 +88,8 @@ class GuardedFloats {
   std::vector<float> memory_;
 };
 
-/// Scratch memory for kernels: as stale as it can be, and between guards, which are compared when it is released.
+/// Scratch memory for kernels. It is filled with NaNs, which stand for stale values, and lies between guards. release()
+/// checks the guards.
 class GuardedSource final : public MemorySource {
  public:
   explicit GuardedSource(bool* intact) : intact_(intact) {}
@@ -114,7 +117,7 @@ struct WinogradResults {
   std::vector<float> y, grad_x, grad_weight;
 };
 
-/// The three passes of one compilation of the kernels.
+/// The three passes of the kernels as compiled for one vector width.
 struct WinogradKernels {
   decltype(&GRADAMP_SIMD::winograd_forward) forward;
   decltype(&GRADAMP_SIMD::winograd_backward_input) backward_input;
@@ -136,7 +139,7 @@ struct WinogradInputs {
         grad_y(normal_values(c.y().count(), 4)) {}
 };
 
-/// Runs all passes on guarded memory, which is compared.
+/// Runs all passes on guarded memory. Expects that the guards and the inputs are unchanged.
 inline WinogradResults run_winograd(const WinogradCase& c, const WinogradInputs& inputs, int threads, bool bias = true,
                                     const WinogradKernels& kernels = WinogradKernels::native()) {
   bool scratch_intact = true;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Winograd's convolutions against plain loops in float64, within the error bounds that follow from the algorithm.
+// Compares Winograd's convolutions with plain loops in float64. The tolerances are error bounds that follow from the
+// algorithm.
 #include "gradamp/kernels/cpu/winograd.h"
 
 #include <array>
@@ -10,7 +11,7 @@
 #include "gradamp/tests/kernels/cpu/winograd_cases.h"
 #include "gradamp/tests/kernels/reference.h"
 
-// The kernels compiled again with vectors of 4, 8 and 16 floats: tests/CMakeLists.txt.
+// tests/CMakeLists.txt compiles the kernels again with vectors of 4, 8 and 16 floats.
 #define GRADAMP_DECLARE_WINOGRAD(simd)                                                                                 \
   namespace gradamp::simd {                                                                                            \
   void winograd_forward(const ConvolutionShape&, const float*, const float*, const float*, float*, const Workers&);    \
@@ -33,7 +34,7 @@ const double kRoundoff = std::ldexp(1.0, -24);
 /// A 4x4 or smaller matrix.
 using Matrix = std::vector<std::vector<double>>;
 
-// The absolute values of the matrices in kernels/cpu/winograd_transforms.h, written down again.
+// The absolute values of the matrices in kernels/cpu/winograd_transforms.h, independent of that file's code.
 const Matrix kInput = {{1, 0, 1, 0}, {0, 1, 1, 0}, {0, 1, 1, 0}, {0, 1, 0, 1}};   // |B^T|
 const Matrix kFilter = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}, {0, 0, 1}};  // |G|
 const Matrix kOutput = {{1, 1, 1, 0}, {0, 1, 1, 1}};                              // |A^T|
@@ -56,7 +57,7 @@ Matrix product(const Matrix& a, const Matrix& b) {
 /// m d m^T.
 Matrix transform(const Matrix& m, const Matrix& d) { return product(product(m, d), transposed(m)); }
 
-/// |values| of a square of pixels of one channel; zeros outside the image.
+/// The absolute values of a square of pixels in one channel. Pixels outside the image are 0.
 Matrix square(const Array& image, std::int64_t n, std::int64_t top, std::int64_t left, std::int64_t channel,
               std::int64_t size) {
   Matrix result(static_cast<std::size_t>(size), std::vector<double>(static_cast<std::size_t>(size), 0.0));
@@ -87,7 +88,7 @@ void add_products(const Positions& a, const Positions& b, Positions& sum) {
   for (std::size_t i = 0; i < 16; ++i) sum[i] += a[i] * b[i];
 }
 
-/// The positions of every tile and channel in absolute values: result[tile][channel].
+/// The positions of every tile and channel, computed from absolute values: result[tile][channel].
 std::vector<std::vector<Positions>> tile_positions(const Array& image, std::int64_t rows, std::int64_t columns,
                                                    std::int64_t padding, std::int64_t size, const Matrix& m) {
   std::vector<std::vector<Positions>> tiles;
@@ -102,13 +103,14 @@ std::vector<std::vector<Positions>> tile_positions(const Array& image, std::int6
   return tiles;
 }
 
-/// Additions in the longest chain of a sum of `terms` products: 128 in registers, then one for each partial sum.
+/// Number of additions in the longest chain of a sum of `terms` products: up to 128 in registers, then one per partial
+/// sum.
 double chain(std::int64_t terms) {
   return static_cast<double>(std::min<std::int64_t>(terms, 128) + (terms + 127) / 128);
 }
 
-/// (n + 10) u |A^T| [sum over inputs of (|G| |g| |G^T|) . (|B^T| |d| |B|)] |A| for each element of the output: the
-/// bound in kernels/cpu/winograd_transforms.h. `filter` is (outputs, 3, 3, inputs).
+/// The error bound in kernels/cpu/winograd_transforms.h for each element of the output:
+/// (n + 10) u |A^T| [sum over inputs of (|G| |g| |G^T|) . (|B^T| |d| |B|)] |A|. `filter` is (outputs, 3, 3, inputs).
 Array output_bound(const Array& in, const Array& filter, const Shape& out, std::int64_t padding) {
   const std::int64_t rows = (out[1] + 1) / 2, columns = (out[2] + 1) / 2;
   const auto v = tile_positions(in, rows, columns, padding, 4, kInput);
@@ -134,8 +136,8 @@ Array output_bound(const Array& in, const Array& filter, const Shape& out, std::
   return bound;
 }
 
-/// The same for the filter's gradient, with |G^T| [sum over tiles of (|A| |dy| |A^T|) . (|B^T| |d| |B|)] |G|. Its sum
-/// has 8 partial sums more.
+/// The error bound for the filter's gradient, with |G^T| [sum over tiles of (|A| |dy| |A^T|) . (|B^T| |d| |B|)] |G|.
+/// Its chain has 8 further additions, one per partial du.
 Array filter_bound(const Array& x, const Array& grad_y, const Shape& weight, std::int64_t padding) {
   const std::int64_t rows = (grad_y.shape[1] + 1) / 2, columns = (grad_y.shape[2] + 1) / 2;
   const auto v = tile_positions(x, rows, columns, padding, 4, kInput);
@@ -155,7 +157,7 @@ Array filter_bound(const Array& x, const Array& grad_y, const Shape& weight, std
   return bound;
 }
 
-/// The filter turned by half a turn, (C, 3, 3, K): what the input's gradient is convolved with.
+/// The filter of the backward of the input: rotated by 180 degrees, with shape (C, 3, 3, K).
 Array turned(const Array& weight) {
   Array result(Shape{weight.shape[3], 3, 3, weight.shape[0]});
   for (std::int64_t k = 0; k < weight.shape[0]; ++k)
@@ -165,7 +167,7 @@ Array turned(const Array& weight) {
   return result;
 }
 
-/// Every element within its bound. Written so that a NaN fails.
+/// Succeeds if the error of every element is within its bound. A NaN fails, because the comparison is negated.
 ::testing::AssertionResult within(const std::vector<float>& actual, const Array& expected, const Array& bound) {
   for (std::size_t i = 0; i < actual.size(); ++i) {
     const double error = std::abs(static_cast<double>(actual[i]) - expected.values[i]);
@@ -188,7 +190,7 @@ TEST_P(Winograd, IsWithinTheBoundsOfItsError) {
 
   const Array y = reference::conv2d({x, weight, bias}, params);
   Array y_bound = output_bound(x, weight, c.y(), c.padding);
-  for (std::int64_t i = 0; i < y.shape.count(); ++i) y_bound.at(i) += kRoundoff * std::abs(y.at(i));  // of + bias
+  for (std::int64_t i = 0; i < y.shape.count(); ++i) y_bound.at(i) += kRoundoff * std::abs(y.at(i));  // + bias
   EXPECT_TRUE(within(results.y, y, y_bound)) << "y";
   const reference::Arrays grads = reference::conv2d_backward({x, weight}, grad_y, params);
   EXPECT_TRUE(within(results.grad_x, grads[0], output_bound(grad_y, turned(weight), c.x(), 2 - c.padding)))
@@ -237,7 +239,7 @@ double relative_error(const std::vector<float>& actual, const Array& expected) {
   return std::sqrt(error / norm);
 }
 
-/// The relative error of independent normal inputs in the root mean square, for sums of `additions`
+/// The root mean square of the relative error for independent normal inputs and a chain of `additions` additions
 /// (kernels/cpu/winograd_transforms.h).
 double predicted_error(double additions) {
   return 5.0 / 3 * kRoundoff / std::sqrt(6.0) * std::sqrt(additions / 2 + 10);
@@ -255,7 +257,7 @@ TEST(WinogradError, IsAsPredicted) {
     EXPECT_NEAR(y / predicted_error(static_cast<double>(c.in_channels)), 1, 0.15);
     const double grad_x = relative_error(results.grad_x, grads[0]);
     EXPECT_NEAR(grad_x / predicted_error(static_cast<double>(c.out_channels)), 1, 0.15);
-    // The sum over hundreds of tiles is in levels, whose chains have up to 128 additions.
+    // The sum over hundreds of tiles is computed in levels. Their chains have up to 128 additions.
     EXPECT_LT(relative_error(results.grad_weight, grads[1]), 1.15 * predicted_error(128));
   }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// When a GPU is checked before a Trainer uses it. No GPU is needed: the check is a function that is handed in.
+// Tests when a GPU is checked before a Trainer uses it. They need no GPU, because the check is a function parameter.
 #include "gradamp/optim/training/gpu_check.h"
 
 #include <string>

@@ -29,7 +29,7 @@ struct ImageShape {
   std::int64_t height, width, channels;
 };
 
-/// Noise, brighter in the upper half in class 0 and in the lower half in class 1.
+/// Noise images that are brighter in the upper half if the class is 0, and in the lower half if it is 1.
 Dataset halves(const std::string& split, std::int64_t count, const ImageShape& shape) {
   Dataset dataset{"halves", split, count, 2, {}, {}, {"upper", "lower"}};
   dataset.height = shape.height;
@@ -78,18 +78,19 @@ struct HalvesRun {
   std::unique_ptr<Backend> backend;
   StepState state;
   std::shared_ptr<Module> network;
-  std::vector<double> losses;  // of each epoch
+  std::vector<double> losses;  // one per epoch
   std::optional<Trainer> trainer;
 };
 
-/// Trains with crops and flips on both devices, whose kernels are independent and draw the same crops and flips. A step
-/// amplifies their rounding errors, so only the first epoch's losses, of three steps, are nearly equal.
+/// Trains with crops and flips on both devices. Their kernels are independent but draw the same crops and flips. Each
+/// step amplifies their rounding errors, so only the losses of the first epoch, which has three steps, are nearly
+/// equal.
 void expect_training(const Dataset& train, const Dataset& test) {
   HalvesRun cpu(DeviceKind::kCpu, train, test), emulated(DeviceKind::kEmulated, train, test);
   for (HalvesRun* run : {&cpu, &emulated}) {
     EXPECT_TRUE(run->trainer->run());
     ASSERT_EQ(run->losses.size(), 3u);
-    EXPECT_LT(run->losses[2], 0.9 * std::log(2.0));  // two classes at chance: ln 2, from which the first epoch begins
+    EXPECT_LT(run->losses[2], 0.9 * std::log(2.0));  // ln 2: the loss of two classes at chance
     EXPECT_EQ(run->trainer->evaluate().images, test.count);
   }
   EXPECT_NEAR(emulated.losses[0], cpu.losses[0], 2e-3 * cpu.losses[0]);
@@ -115,7 +116,8 @@ TEST(ImageShapes, ImagesOfFourChannelsAreTrained) {
   expect_training(halves("train", 24, shape), halves("test", 6, shape));
 }
 
-// Without a crop, which puts 0 around an image, a scale and an offset are undone by the normalization.
+// The normalization removes a scale and an offset of the pixels. A crop would pad the image with 0, which is not scaled
+// and shifted, so this test has no augmentation.
 TEST(ImageShapes, F32ImagesAreNormalizedAsBytesAre) {
   const ImageShape shape{12, 9, 3};
   const Dataset train = halves("train", 16, shape), test = halves("test", 4, shape);
@@ -127,7 +129,7 @@ TEST(ImageShapes, F32ImagesAreNormalizedAsBytesAre) {
   EXPECT_NEAR(values.losses[0], bytes.losses[0], 1e-4 * bytes.losses[0]);
 }
 
-/// The batch of all images as they are, without augmentation.
+/// All images as one batch: normalized, without augmentation.
 std::vector<float> normalized(const Dataset& train, const Dataset& images) {
   const auto backend = make_backend({});
   const TrainingData data = upload_training_data(*backend, train, images);
@@ -155,7 +157,8 @@ TEST(ImageShapes, AChannelOfOneF32ValueIsNearZero) {
   Dataset train = halves("train", 4, {7, 5, 1});
   train.f32_images.assign(train.images.size(), 1000.1f);
   train.images.clear();
-  for (const float value : normalized(train, train)) ASSERT_NEAR(value, 0, 1e-4f);  // 1000.1 is rounded by 3e-5
+  for (const float value : normalized(train, train))
+    ASSERT_NEAR(value, 0, 1e-4f);  // the rounding error of 1000.1 is up to 3e-5
 }
 
 TEST(ImageShapes, ImagesThatAreTooSmallAreRefusedBeforeTraining) {
@@ -199,7 +202,8 @@ TEST(ImageShapes, ACheckpointForOtherChannelsIsRefusedByItsFirstConvolution) {
   EXPECT_THAT([&] { load_weights(folder / "gray", *other.network); }, refuses);
 }
 
-// The settings of a checkpoint name the shape of the images, except bytes of 32x32x3: release 0.1 wrote none.
+// The settings of a checkpoint contain the shape of the images. Byte images of 32x32x3 are an exception, because
+// release 0.1 wrote no shape.
 TEST(ImageShapes, ACheckpointOnOtherImagesIsRefused) {
   const ScratchFolder folder;
   const ImageShape small{12, 12, 3}, usual{32, 32, 3};

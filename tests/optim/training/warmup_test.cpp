@@ -36,7 +36,7 @@ std::vector<double> rates_of(const OptimizerOptions& options) {
 TEST(Warmup, TheRateRisesInEqualStepsToTheStrategys) {
   using testing::DoubleEq;
   for (const SelectionMethod method : {SelectionMethod::kNone, SelectionMethod::kMeasure, SelectionMethod::kRandom}) {
-    // A phase that begins during the warm-up goes on with its own rate.
+    // If a phase begins during the warm-up, the warm-up continues with that phase's rate.
     EXPECT_THAT(rates_of(options_with(3, method)),
                 testing::ElementsAre(DoubleEq(0.1), DoubleEq(0.2), DoubleEq(0.075), 0.1, 0.01, 0.01));
     EXPECT_THAT(rates_of(options_with(0, method)), testing::ElementsAre(0.4, 0.4, 0.1, 0.1, 0.01, 0.01));

@@ -22,7 +22,7 @@ std::string_view trim(std::string_view text) {
 
 bool starts_comment(char c) { return c == '#' || c == ';'; }
 
-/// Takes a value in quotes off `text`, which begins with one.
+/// Removes a quoted value from the beginning of `text` and returns it.
 std::string take_quoted(std::string_view& text) {
   const char quote = text.front();
   std::string value;
@@ -40,7 +40,8 @@ std::string take_quoted(std::string_view& text) {
   fail("a text without its closing {}", quote);
 }
 
-/// Takes a bare value off `text`: up to a comment after a blank or, in a list, to its next separator.
+/// Removes a bare value from the beginning of `text` and returns it. It ends before a comment that follows a blank, and
+/// in a list also before the next separator.
 std::string take_bare(std::string_view& text, bool in_list) {
   std::size_t end = 0;
   while (end < text.size()) {
@@ -61,7 +62,7 @@ std::string take_value(std::string_view& text, bool in_list = false) {
   return value;
 }
 
-/// Takes a list off `text`, which begins with its bracket.
+/// Removes a list from the beginning of `text`, which is its bracket, and returns its elements.
 std::vector<std::string> take_list(std::string_view& text) {
   std::vector<std::string> elements;
   text = trim(text.substr(1));
@@ -75,7 +76,8 @@ std::vector<std::string> take_list(std::string_view& text) {
   return elements;
 }
 
-/// An entry, or none for an empty line, a comment or a heading, which is put into `entry` too.
+/// Reads a line into `entry`. Returns whether it is an entry. A heading is stored in `entry` too; an empty line or a
+/// comment changes nothing.
 bool read_line(std::string_view line, const std::vector<std::string>& headings, ConfigEntry& entry) {
   line = trim(line);
   if (line.empty() || starts_comment(line.front())) return false;

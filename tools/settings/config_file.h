@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Configuration files: `key = value` lines, as TOML and INI have them in common.
+// Configuration files with `key = value` lines, a syntax that TOML and INI have in common.
 //
-// A value is bare text, a "text" or 'text' in quotes, or on one line a list [a, "b"]. Comments begin with # or ;, lines
-// like [training] are headings for the reader's eye. CLI11 has a reader of its own, which skips what it does not
-// understand and lets a file overrule the environment.
+// A value is bare text, quoted text ("text" or 'text'), or a list on one line ([a, "b"]). Comments begin with # or ;.
+// Lines like [training] are headings; in a run's file they only help the reader. CLI11's own reader is not used,
+// because it skips lines that it does not understand and lets a file override the environment.
 #pragma once
 
 #include <istream>
@@ -15,22 +15,22 @@ namespace gradamp {
 
 struct ConfigEntry {
   int line = 0;                       // from 1
-  std::string heading;                // the one above it; empty: none
+  std::string heading;                // the heading above it; empty: none
   std::string key;                    // "batch-size"
-  std::string value;                  // without quotes; a list's elements are joined by commas
-  std::vector<std::string> elements;  // of a list; else the value
+  std::string value;                  // without quotes; the elements of a list are joined by commas
+  std::vector<std::string> elements;  // the elements of a list; otherwise the value alone
 };
 
-/// Whether a key may come once in the file or once under each heading.
+/// Whether a key may occur once per file or once per heading.
 enum class KeyScope { kFile, kHeading };
 
 struct Config {
-  std::vector<ConfigEntry> entries;   // in their order
-  std::vector<std::string> headings;  // that came, also those with nothing below them
+  std::vector<ConfigEntry> entries;   // in the order of the file
+  std::vector<std::string> headings;  // all headings of the file, also those without entries
 };
 
-/// Reads a whole file. `name` is the file's, for messages: Error ("NAME:3: ...") for a line that is none of the
-/// above, a key that comes twice in its scope, and headings other than `headings` (lower case; in the file any case).
+/// Reads a whole file. `name` is the file's name for messages. Error ("NAME:3: ...") if a line has another syntax, a
+/// key occurs twice in its scope, or a heading is not in `headings` (lower case there; any case in the file).
 Config read_config(std::istream& file, const std::string& name, const std::vector<std::string>& headings,
                    KeyScope scope = KeyScope::kFile);
 

@@ -162,7 +162,7 @@ const std::array kTable{
 };
 // clang-format on
 
-/// Insertions, deletions, replacements and swaps of neighbors that turn `a` into `b`.
+/// The number of insertions, deletions, replacements and swaps of neighbors that turn `a` into `b`.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::vector<std::size_t>> distance(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
   for (std::size_t i = 0; i <= a.size(); ++i) distance[i][0] = i;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The one list of a run's settings: what each is called, of what kind it is, what it means, which values it takes and
-// where it lives in RunSettings. The command line, the environment, configuration files, config.json, --help, the page
-// tools/settings/README.md, comparisons of runs and the report all follow it.
+// The table of all settings of a run: the name of each, its kind, its meaning, its valid values and its member in
+// RunSettings. The command line, the environment, configuration files, config.json, --help, the page
+// tools/settings/README.md, comparisons of runs and the report all use this table.
 #pragma once
 
 #include <cstdint>
@@ -20,27 +20,27 @@ namespace gradamp {
 template <typename T>
 using SettingMember = T RunSettings::*;
 
-/// What a setting is about, and with it what a difference between two runs means. config.json has the kind of every
-/// setting, so that the report groups runs by the kinds that the program knew when it trained them.
+/// What a setting affects, and so what a difference in it means for two runs. config.json contains the kind of every
+/// setting, so that the report compares runs by the kinds that the program used when it trained them.
 enum class SettingKind {
-  kImages,         // which images are trained and evaluated on
+  kImages,         // which images are used for training and evaluation
   kSource,         // where these images are read from
-  kModel,          // what turns images into outputs: evaluation depends on it, too
-  kTraining,       // what else decides the numbers of every step
-  kSchedule,       // number of epochs and learning rates: what counts is the plan of each epoch
+  kModel,          // how the network computes outputs from images: evaluation depends on it too
+  kTraining,       // everything else that affects the numbers of every step
+  kSchedule,       // number of epochs and learning rates: runs are compared by the plan of each epoch
   kAmplification,  // whether and where layers are amplified; without a selection it makes no difference
   kMeasured,       // how layers are selected by a measure; otherwise it makes no difference
   kRandom,         // how layers are selected at random; otherwise it makes no difference
-  kDevice,         // the device that computes: other devices round in other ways
-  kSpeed,          // speed and memory; sums may be rounded in another order
+  kDevice,         // the device that computes: devices round differently
+  kSpeed,          // speed and memory; the order of sums, and so their rounding, may differ
   kOutput,         // where files are written
 };
 using SettingKinds = std::initializer_list<SettingKind>;
 
-/// "images", in config.json and on the page of settings.
+/// The kind's name, such as "images", in config.json and on the page of settings.
 std::string_view name_of(SettingKind kind);
 
-/// The finite numbers that a setting takes.
+/// The range of valid finite numbers of a setting.
 struct SettingRange {
   double min = -std::numeric_limits<double>::infinity();
   double max = std::numeric_limits<double>::infinity();
@@ -49,7 +49,7 @@ struct SettingRange {
   bool contains(double value) const;
 };
 
-/// The first release; settings that came with it are in all files.
+/// The first release. All files contain the settings of this release.
 inline constexpr std::string_view kFirstRelease = "0.1.0";
 
 struct Setting {
@@ -57,57 +57,58 @@ struct Setting {
   std::string_view group;  // the heading in --help
   SettingKind kind;
   std::string_view unit_name;  // "IMAGES", "FILE"; empty for a switch and for choices, see unit()
-  std::string_view help;       // with {program} for the name of the program
+  std::string_view help;       // the meaning; {program} stands for the program's name
   std::variant<SettingMember<bool>, SettingMember<int>, SettingMember<std::int64_t>, SettingMember<std::uint64_t>,
                SettingMember<double>, SettingMember<std::string>, SettingMember<Initialization>,
                SettingMember<SelectionMethod>, SettingMember<LayerMeasure>, SettingMember<SelectionCase>,
                SettingMember<Granularity>, SettingMember<Placement>, SettingMember<Precision>,
                SettingMember<std::vector<LayerType>>>
       member;
-  SettingRange range = {};                 // of a number
-  std::string_view since = kFirstRelease;  // the release that brought it; older files lack it, and it has its default
+  SettingRange range = {};                 // the valid range, if the setting is a number
+  std::string_view since = kFirstRelease;  // the release that introduced it; older files lack it and imply its default
 
   bool is_switch() const { return std::holds_alternative<SettingMember<bool>>(member); }
   bool is_number() const;
   bool is_one_of(SettingKinds kinds) const;
-  /// "batch_size", in config.json.
+  /// The key in config.json, such as "batch_size".
   std::string json_key() const;
-  /// "GRADAMP_BATCH_SIZE", in the environment.
+  /// The environment variable, such as "GRADAMP_BATCH_SIZE".
   std::string variable() const;
-  /// The meaning, for a program of this name.
+  /// `help` with {program} replaced by `program`.
   std::string help_text(std::string_view program) const;
-  /// "IMAGES"; of choices "update|backprop"; of a switch empty.
+  /// The unit, such as "IMAGES". For choices it is "update|backprop" or similar, and for a switch it is empty.
   std::string unit() const;
-  /// The numbers that it takes: "at least 1", "0 to 32", "a number in [0, 1)"; empty if it is no number or any is good.
+  /// The valid numbers: "at least 1", "0 to 32", "a number in [0, 1)". Empty if the setting is not a number or every
+  /// number is valid.
   std::string range_text() const;
 };
 
 /// Every setting, in the order of --help.
 std::span<const Setting> setting_table();
-/// Null where there is none of that name.
+/// The setting with this name, or null if there is none.
 const Setting* find_setting(std::string_view name);
 
-/// The value as assign_setting reads it.
+/// The setting's value as text that assign_setting can read.
 std::string setting_text(const RunSettings& settings, const Setting& setting);
-/// Sets one value from text. Error ("expected a whole number, got 'many'") where it cannot be read as the setting's
-/// type; ranges are checked by RunSettings::validate.
+/// Sets one value from text. Error ("expected a whole number, got 'many'") if the text cannot be converted to the
+/// setting's type. RunSettings::validate checks the ranges.
 void assign_setting(RunSettings& settings, const Setting& setting, std::string_view text);
 /// Error ("--batch-size: expected at least 1, got 0") unless the setting's number is in its range.
 void check_range(const RunSettings& settings, const Setting& setting);
 
-/// Sets the settings of `kinds` to what they are in `from`.
+/// Copies the settings of `kinds` from `from` to `to`.
 void copy_settings(const RunSettings& from, RunSettings& to, SettingKinds kinds);
-/// The values of the settings of `kinds` as one text, to compare.
+/// The values of the settings of `kinds` as one text. Equal texts mean equal settings.
 std::string settings_key(const RunSettings& settings, SettingKinds kinds);
-/// Whether a setting of this kind changes anything in a run whose layers are selected by `method`.
+/// Whether a setting of this kind affects a run that selects layers by `method`.
 bool makes_difference(SettingKind kind, SelectionMethod method);
 
-/// Which settings differ, as "expected --seed 1, --flip, got --seed 2, --no-flip", where `expected` and `got` are
-/// the settings of two runs. Those of the kinds `except` and those that make no difference to either run are not
-/// compared. Empty if none differs.
+/// Lists the settings that differ between the runs `expected` and `got`: "expected --seed 1, --flip, got --seed 2,
+/// --no-flip". Settings of the kinds `except` and settings that affect neither run are not compared. Empty if none
+/// differs.
 std::string describe_differences(const RunSettings& expected, const RunSettings& got, SettingKinds except = {});
 
-/// Of `candidates`, the one that `word` is a likely misspelling of; empty where none is near.
+/// The candidate that `word` is probably a misspelling of, or an empty string if no candidate is similar.
 std::string nearest_word(std::string_view word, std::span<const std::string> candidates);
 
 }  // namespace gradamp

@@ -20,7 +20,7 @@ namespace {
 
 constexpr int kStepEpochs = 30;
 
-/// Calls `read` and puts the option in front of its error.
+/// Calls `read`. If it throws an Error, prefixes the message with the option.
 template <typename Read>
 auto for_option(const char* option, Read read) {
   try {
@@ -79,7 +79,7 @@ void validate_run(const RunSettings& settings) {
   }
 }
 
-/// Settings that are text on the command line but have a type of their own in JSON.
+/// Whether JSON has a type for a setting of type T. Settings of other types are stored in JSON as their text.
 template <typename T>
 constexpr bool kJsonHasType =
     std::is_same_v<T, bool> || std::is_integral_v<T> || std::is_floating_point_v<T> || std::is_same_v<T, std::string>;
@@ -161,7 +161,7 @@ OptimizerOptions RunSettings::optimizer_options() const {
 }
 
 int shared_epochs(const RunSettings& a, const RunSettings& b) {
-  // Schedule and amplification are compared by the epochs' plans below; where files are written changes nothing.
+  // Schedule and amplification are compared below, by the plans of the epochs. The output folder has no effect.
   RunSettings one = a, other = b;
   for (RunSettings* settings : {&one, &other}) settings->dataset = current_dataset_name(settings->dataset);
   copy_settings(one, other,
@@ -206,7 +206,8 @@ RunSettings settings_from_json(const nlohmann::json& json) {
   for (const Setting& setting : setting_table()) {
     const std::string& key = known.emplace_back(setting.json_key());
     const auto found = json.find(key);
-    if (found == json.end() && setting.since != kFirstRelease) continue;  // an older file: the default is what it had
+    if (found == json.end() && setting.since != kFirstRelease)
+      continue;  // an older file: that release behaved like the default
     check(found != json.end(), "settings: '{}' is missing", key);
     try {
       read_json(settings, setting, *found);

@@ -44,7 +44,7 @@ constexpr KindText kKindTexts[] = {
     {SettingKind::kOutput, "where files are written; no difference"},
 };
 
-/// A cell of a table: a | would end it.
+/// Escapes the text of a table's cell, because a | would end the cell.
 std::string cell(std::string text) {
   for (std::size_t i = 0; (i = text.find('|', i)) != text.npos; i += 2) text.insert(i, "\\");
   return text;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// tools/settings/README.md: every setting, written from the table.
+// Generates tools/settings/README.md, the page of all settings, from the table.
 #pragma once
 
 #include <string>
 
 namespace gradamp {
 
-/// The whole page as Markdown: a table per group, and what the kinds mean.
+/// The whole page as Markdown: one table per group, and the meaning of the kinds.
 std::string settings_page();
 
 }  // namespace gradamp

@@ -8,7 +8,7 @@
 namespace gradamp {
 
 std::filesystem::path cache_folder() {
-  // The XDG base directory specification has relative paths ignored.
+  // The XDG base directory specification requires that relative paths are ignored.
   const char* cache = std::getenv("XDG_CACHE_HOME");
   if (cache != nullptr && *cache == '/') return std::filesystem::path(cache) / "gradamp";
   const char* home = std::getenv("HOME");

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Where the program keeps what it can get again: downloaded datasets and the self-checks that passed.
+// The folder for files that the program can create again: downloaded datasets and records of passed self-checks.
 #pragma once
 
 #include <filesystem>
 
 namespace gradamp {
 
-/// $XDG_CACHE_HOME/gradamp, or ~/.cache/gradamp. Error where there is neither.
+/// $XDG_CACHE_HOME/gradamp, or ~/.cache/gradamp. Error if neither XDG_CACHE_HOME nor HOME is set.
 std::filesystem::path cache_folder();
 
 }  // namespace gradamp

@@ -20,7 +20,7 @@ namespace {
 
 constexpr double kRedrawSeconds = 0.1;
 constexpr double kPlainSeconds = 30;
-constexpr std::size_t kMaxRows = 20;  // a table of more layers shows the selected ones and the extremes
+constexpr std::size_t kMaxRows = 20;  // if there are more layers, a table shows the selected ones and the extremes
 constexpr std::size_t kExtremes = 3;
 constexpr std::size_t kMaxSelectedRows = 12;
 constexpr int kMaxNames = 4;
@@ -47,10 +47,11 @@ std::string time_left(double seconds) {
   return fmt::format("{}:{:02}:{:02} left", whole / 3600, whole / 60 % 60, whole % 60);
 }
 
-/// Parts of a line, joined by two spaces. A part of higher number goes first where the line is too long.
+/// A part of a line. Parts are joined by two spaces. If the line is too long, the part with the highest `importance`
+/// number is removed first.
 struct LinePart {
   std::string text;
-  int importance;  // 0: stays
+  int importance;  // 0: never removed
 };
 
 std::string join_parts(std::vector<LinePart> parts, int columns) {
@@ -96,7 +97,7 @@ std::size_t count_selected(const std::vector<LayerReport>& layers) {
       std::count_if(layers.begin(), layers.end(), [](const LayerReport& layer) { return layer.selected; }));
 }
 
-/// Whether each of the layers, sorted by G', is shown.
+/// For each layer, whether the table shows it. `layers` are sorted by G'.
 std::vector<bool> rows_to_show(const std::vector<LayerReport>& layers) {
   std::vector<bool> shown(layers.size(), layers.size() <= kMaxRows);
   std::size_t selected = 0;
@@ -275,7 +276,7 @@ void Console::on_step(const StepProgress& progress) {
     progress_ << format_progress(progress, 0, false) << std::endl;
     return;
   }
-  // A line as wide as the terminal would make some of them scroll.
+  // Some terminals scroll if a line has their full width.
   const int columns = options_.progress_columns();
   progress_ << "\r" << format_progress(progress, columns > 1 ? columns - 1 : 79, true) << "\x1b[K" << std::flush;
   bar_shown_ = true;

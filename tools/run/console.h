@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a training run shows: on a terminal a progress bar, elsewhere now and then a line; a line an epoch, a table a
-// selection, and a summary.
+// The console output of a training run: a progress bar (or an occasional progress line, if the output is not a
+// terminal), one line per epoch, one table per selection, and a summary.
 #pragma once
 
 #include <functional>
@@ -13,19 +13,20 @@ namespace gradamp {
 
 struct ConsoleOptions {
   bool bar = false;    // the progress stream is a terminal that can overwrite a line
-  bool color = false;  // of the results
-  bool quiet = false;  // the summary only
-  /// Asked at every line, which is kept shorter; 0: unlimited.
+  bool color = false;  // print the results in color
+  bool quiet = false;  // print only the summary
+  /// The width of the stream, called for every line. Lines are shortened to fit. 0: unlimited.
   std::function<int()> result_columns = [] { return 0; };
   std::function<int()> progress_columns = [] { return 0; };
-  /// In seconds, from any moment on.
+  /// The time in seconds since an arbitrary moment.
   std::function<double()> clock = [] { return 0.0; };
 };
 
-/// For this process: standard output and standard error, NO_COLOR, TERM, and the terminal's width.
+/// The options for this process. They depend on standard output and standard error, NO_COLOR, TERM, and the terminal's
+/// width.
 ConsoleOptions process_console_options(bool quiet);
 
-/// Epochs, selections and the summary go to `results`; what is overwritten or out of date soon goes to `progress`.
+/// Prints epochs, selections and the summary to `results`, and the progress bar or progress lines to `progress`.
 class Console : public TrainingObserver {
  public:
   Console(std::ostream& results, std::ostream& progress, ConsoleOptions options);
@@ -38,7 +39,7 @@ class Console : public TrainingObserver {
   void on_step(const StepProgress& progress) override;
   void on_epoch(const EpochSummary& summary) override;
   void on_selection(const SelectionSummary& summary) override;
-  /// The summary of a completed run.
+  /// Prints the summary of a completed run.
   void on_finish(const TrainingOutcome& outcome);
 
  private:
@@ -49,21 +50,21 @@ class Console : public TrainingObserver {
   std::ostream& progress_;
   ConsoleOptions options_;
   bool bar_shown_ = false;
-  double last_progress_;  // by the clock
+  double last_progress_;  // time of options_.clock
 };
 
 /// "12.3 s", "3 min 12 s", "2 h 05 min".
 std::string format_duration(double seconds);
-/// One line of at most `columns` characters, where `bar` with a bar.
+/// One line of at most `columns` characters, with a progress bar if `bar`.
 std::string format_progress(const StepProgress& progress, int columns, bool bar);
-/// One line without color; what is least needed is left out where it is longer than `columns` (0: unlimited).
+/// One line without color. If it is longer than `columns` (0: unlimited), the least important parts are left out.
 std::string format_epoch(const EpochSummary& summary, int columns);
-/// Lines of up to 80 characters (longer names of layers apart), each with its newline.
+/// Lines of up to 80 characters, or more if the names of layers are long. Each ends with a newline.
 std::string format_selection(const SelectionSummary& summary);
 std::string format_outcome(const TrainingOutcome& outcome);
-/// `text` so that a shell takes it as one word.
+/// `text`, quoted so that a shell reads it as one word.
 std::string shell_word(const std::string& text);
-/// Of the terminal behind a file descriptor; 0 where there is none.
+/// The width of the terminal behind a file descriptor, or 0 if it is not a terminal.
 int terminal_columns(int descriptor);
 
 }  // namespace gradamp

@@ -10,7 +10,7 @@ namespace gradamp {
 
 namespace {
 
-/// What a branch does not compare setting by setting: the plans of the epochs tell how far both runs are the same.
+/// Settings that a branch does not compare one by one. The plans of the epochs show how many epochs both runs share.
 constexpr SettingKinds kByPlan = {SettingKind::kSchedule, SettingKind::kAmplification, SettingKind::kMeasured,
                                   SettingKind::kRandom, SettingKind::kOutput};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The settings that a checkpoint is of, and a run that begins with the checkpoint of another one.
+// Comparisons of a run's settings with those in a checkpoint, for a run that resumes or branches from another run.
 #pragma once
 
 #include <string>
@@ -9,14 +9,15 @@
 
 namespace gradamp {
 
-/// The settings that determine the numbers, as a checkpoint has them: not where files are written.
+/// The settings as a checkpoint stores them: JSON of all settings, with the output folder set to its default.
 std::string checkpoint_settings(const RunSettings& settings);
 
-/// Error that names the differences unless `file` was saved with `settings`, those of its run's folder.
+/// Error unless `file` was saved with `settings`, which are those of its run's folder. The message names the
+/// differences.
 void check_same_settings(const CheckpointFile& file, const RunSettings& settings);
 
-/// Error unless `file` stands at the end of an epoch which its run has in common (shared_epochs) with one of
-/// `settings`. It names the settings that differ.
+/// Error unless `file` was saved at the end of an epoch that its run shares (shared_epochs) with a run of `settings`.
+/// The message names the settings that differ.
 void check_beginning(const CheckpointFile& file, const RunSettings& settings);
 
 }  // namespace gradamp

@@ -18,7 +18,7 @@ constexpr int kSchemaVersion = 1;
 
 using Json = nlohmann::ordered_json;
 
-/// JSON has no infinities and NaNs: those are written as strings.
+/// JSON has no infinities and NaNs, so they are written as strings.
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(fmt::format("{}", value)); }
 
 double read_number(const nlohmann::json& value) {
@@ -182,7 +182,7 @@ void RunFolder::append(const SelectionSummary& summary) const {
   append_events(summary.epoch, curves_of(summary));
 }
 
-/// The one of this run, or where it is to be.
+/// The path of this run's event file, which may not exist yet.
 std::filesystem::path RunFolder::event_file() const {
   for (const auto& entry : std::filesystem::directory_iterator(path_)) {
     const std::string name = entry.path().filename().string();
@@ -245,7 +245,7 @@ std::vector<nlohmann::json> RunFolder::read_lines(const char* name) const {
   std::vector<nlohmann::json> lines;
   std::ifstream file(path_ / name);
   for (std::string text; std::getline(file, text);) {
-    if (file.eof()) break;  // torn by a crash: no newline at its end
+    if (file.eof()) break;  // a line without a newline is incomplete, because of a crash
     try {
       lines.push_back(nlohmann::json::parse(text));
     } catch (const nlohmann::json::exception& error) {

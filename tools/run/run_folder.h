@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A run's folder: config.json (every setting, resolved), metrics.jsonl (a line an epoch), layers.jsonl (a line a layer
-// and selection), the same as curves for TensorBoard, checkpoint.safetensors (and the one before), summary.json.
+// A run's folder: config.json (every setting, resolved), metrics.jsonl (one line per epoch), layers.jsonl (one line per
+// layer and selection), an event file with the same numbers for TensorBoard, checkpoint.safetensors (and the previous
+// checkpoint), summary.json.
 #pragma once
 
 #include <filesystem>
@@ -17,28 +18,28 @@ namespace gradamp {
 
 class RunFolder {
  public:
-  /// Makes the folder and writes config.json; Error where there is a run in it already.
+  /// Creates the folder and writes config.json. Error if the folder already contains a run.
   static RunFolder create(const std::filesystem::path& path, const RunSettings& settings,
                           const std::string& backend_description, FileSystem& file_system);
-  /// Reads config.json; Error where there is none.
+  /// Reads config.json. Error if there is none.
   static RunFolder open(const std::filesystem::path& path, FileSystem& file_system);
 
   const std::filesystem::path& path() const { return path_; }
   const RunSettings& settings() const { return settings_; }
-  /// Of the backend that the run began on.
+  /// The description of the backend that the run began on.
   const std::string& backend_description() const { return backend_description_; }
   std::filesystem::path checkpoint() const { return path_ / "checkpoint.safetensors"; }
 
   void append(const EpochSummary& summary) const;
   void append(const SelectionSummary& summary) const;
-  /// Logs the epochs up to `last_epoch` of another run as this one's.
+  /// Logs the epochs of another run, up to `last_epoch`, as epochs of this run.
   void copy_epochs(const RunFolder& other, int last_epoch) const;
   void write_summary(const TrainingOutcome& outcome) const;
-  /// Whole epochs that the summary tells of; 0 where there is none yet.
+  /// The number of whole epochs in the summary, or 0 if there is no summary yet.
   int summarized_epochs() const;
 
-  /// Cuts off what the logs say of epochs after `last_epoch`: what was logged after the checkpoint was saved.
-  /// `selection_epoch` does the same for layers.jsonl (a random selection is made at the start of an epoch).
+  /// Removes log entries of epochs after `last_epoch`, which were logged after the checkpoint was saved. For
+  /// layers.jsonl the last epoch is `selection_epoch` (because a random selection is made at the start of an epoch).
   void trim_logs(int last_epoch, int selection_epoch) const;
   /// The outcome so far, read from the logs.
   TrainingOutcome read_outcome() const;

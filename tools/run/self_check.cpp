@@ -23,7 +23,8 @@ constexpr Precision kPrecisions[] = {Precision::kF32, Precision::kTF32, Precisio
 
 // ---- The build ----
 
-/// The notes of an ELF segment: for each a header, a name and a description, padded to multiples of 4 bytes.
+/// Finds the build id in the notes of an ELF segment. A note consists of a header, a name and a description, each
+/// padded to a multiple of 4 bytes.
 std::optional<std::string> build_id_in(const std::byte* notes, std::size_t size) {
   const auto padded = [](std::size_t bytes) { return (bytes + 3) / 4 * 4; };
   while (size >= sizeof(ElfW(Nhdr))) {
@@ -43,7 +44,7 @@ std::optional<std::string> build_id_in(const std::byte* notes, std::size_t size)
   return std::nullopt;
 }
 
-/// Looks at the program itself, which comes first.
+/// A callback of dl_iterate_phdr, which reports the program itself first. Later objects are not needed.
 int find_build_id(dl_phdr_info* program, std::size_t, void* result) {
   for (int i = 0; i < program->dlpi_phnum; ++i) {
     const ElfW(Phdr)& segment = program->dlpi_phdr[i];
@@ -52,7 +53,7 @@ int find_build_id(dl_phdr_info* program, std::size_t, void* result) {
         build_id_in(reinterpret_cast<const std::byte*>(program->dlpi_addr + segment.p_vaddr), segment.p_memsz);
     if (found) *static_cast<std::string*>(result) = *found;
   }
-  return 1;  // no further object
+  return 1;  // stop the iteration
 }
 
 // ---- Remembered successes ----
@@ -65,7 +66,7 @@ nlohmann::json to_json(const SelfCheckSubject& subject) {
           {"build", subject.build}};
 }
 
-/// A file that is missing, torn or of something else remembers nothing.
+/// Whether `file` records a success for `subject`. A missing, incomplete or different file does not.
 bool is_remembered(const std::filesystem::path& file, const SelfCheckSubject& subject) {
   try {
     const std::vector<std::byte> text = read_whole_file(file);
@@ -76,8 +77,9 @@ bool is_remembered(const std::filesystem::path& file, const SelfCheckSubject& su
   }
 }
 
-/// The reason if it cannot be written; else empty. Several processes may write the same file: they write the same text,
-/// and a reader who finds half of it runs the check.
+/// Records a success for `subject`. Returns the reason if the file cannot be written, else an empty string. Several
+/// processes may write the same file, because they write the same text. A process that reads an incomplete file runs
+/// the check again.
 std::string remember(const std::filesystem::path& folder, const SelfCheckSubject& subject) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
@@ -157,7 +159,7 @@ std::vector<std::string> require_self_check(const Device& device, Precision prec
   std::filesystem::path folder;
   try {
     folder = cache_folder() / "self-check";
-  } catch (const Error&) {  // there is none
+  } catch (const Error&) {  // there is no cache folder
   }
   return require_self_check({device_facts(device), build_identity()}, precision, folder,
                             [&] { return self_check(device); });

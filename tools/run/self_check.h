@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The self-check of a GPU as the program uses it: before the first run on a GPU with a driver and a build, and again
-// whenever one of the three changes.
+// The program's self-check of a GPU. It runs before the first run with a GPU, and again whenever the GPU, its driver or
+// the build changes.
 #pragma once
 
 #include <filesystem>
@@ -14,32 +14,34 @@
 
 namespace gradamp {
 
-/// What a remembered success holds for.
+/// What a recorded success applies to.
 struct SelfCheckSubject {
   DeviceFacts device;
   std::string build;  // build_identity()
 };
 
-/// The version of this program and its build id, which the linker makes of all its code and data; the size and the time
-/// of its file if it has none.
+/// The version of this program and its build id, which the linker computes from all its code and data. If there is no
+/// build id, the size and the time of the program's file replace it.
 std::string build_identity();
 
-/// The file of `folder` in which a success for `subject` is remembered: JSON with the subject's strings.
+/// The path in `folder` of the file that records a success for `subject`: JSON with the subject's strings.
 std::filesystem::path remembered_success(const std::filesystem::path& folder, const SelfCheckSubject& subject);
 
-/// Runs `check` unless `folder` remembers that it passed for `subject`, and remembers it there if everything agreed.
-/// Returns lines for the user, labeled as those that `train` begins with: none for a remembered success; else that the
-/// check ran, with the reason if it cannot be remembered and will run again each time. A disagreement that `precision`
-/// does not depend on is such a line, too, and is not remembered. Error, which says what disagreed and what to try, if
-/// `precision` depends on it. `folder` is made if it is missing.
+/// Runs `check` unless `folder` records that it passed for `subject`. Records a success there if everything agreed, and
+/// creates `folder` if it is missing.
+///
+/// Returns lines for the user, with labels like the first lines of `train`. There is no line if the success was already
+/// recorded. Otherwise a line says that the check ran, and why its success cannot be recorded, if it cannot; the check
+/// then runs every time. If something disagreed that `precision` does not depend on, a line says so, and nothing is
+/// recorded. If `precision` depends on it, the Error says what disagreed and what to try.
 std::vector<std::string> require_self_check(const SelfCheckSubject& subject, Precision precision,
                                             const std::filesystem::path& folder,
                                             const std::function<SelfCheckReport()>& check);
 
-/// The same for `device` and this program, with the user's cache folder. Does nothing for a device other than cuda.
+/// Does this for `device` and this program, with the user's cache folder. Does nothing for a device other than cuda.
 std::vector<std::string> require_self_check(const Device& device, Precision precision);
 
-/// What disagreed in `report` and what to try, in one line; empty if nothing did.
+/// One line that says what disagreed in `report` and what to try. Empty if everything agreed.
 std::string disagreement_message(const DeviceFacts& device, const SelfCheckReport& report);
 
 }  // namespace gradamp

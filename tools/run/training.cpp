@@ -21,7 +21,7 @@ FileSystem& file_system_of(const TrainingControl& control) {
   return control.file_system ? *control.file_system : real_file_system();
 }
 
-/// Where "auto" is: the GPU where there is one that this build can use.
+/// The device with this name. "auto" is the GPU if there is one that this build can use, else the CPU.
 Device resolve_device(const std::string& name) {
   if (name != "auto") return parse_device(name);
   for (const DeviceStatus& status : device_statuses())
@@ -29,7 +29,7 @@ Device resolve_device(const std::string& name) {
   return Device{DeviceKind::kCpu};
 }
 
-/// Adds to `notes` what a self-check of the device says. Error if it disagrees.
+/// Creates the backend. Adds the messages of the device's self-check to `notes`. Error if the self-check fails.
 std::unique_ptr<Backend> make_run_backend(const RunSettings& settings, std::vector<std::string>& notes) {
   BackendOptions options;
   options.threads = settings.threads;
@@ -39,7 +39,7 @@ std::unique_ptr<Backend> make_run_backend(const RunSettings& settings, std::vect
   return make_backend(device, options);
 }
 
-/// The network for the images and classes of `data`. Error if they are too small for it.
+/// The network for the images and classes of `data`. Error if the images are too small for it.
 std::shared_ptr<Module> make_run_network(Backend& backend, const RunSettings& settings, const DeviceDataset& data,
                                          const StepState& state) {
   const NetworkOptions options{data.classes, static_cast<float>(settings.dropout), state, data.images.shape()[3]};
@@ -52,10 +52,10 @@ std::shared_ptr<Module> make_run_network(Backend& backend, const RunSettings& se
   return network;
 }
 
-/// A run in memory: the device, the data, the network and its trainer, and its folder's logs.
+/// A run in memory: the device, the data, the network and its trainer. It writes the logs of the run's folder.
 class Run {
  public:
-  /// `fresh`: no checkpoint will replace the weights, so settings.weights are read.
+  /// If `fresh`, reads settings.weights. Otherwise a checkpoint replaces the weights later.
   Run(const RunSettings& settings, const TrainingControl& control, bool fresh)
       : settings_(settings),
         control_(control),
@@ -85,7 +85,7 @@ class Run {
     return lines;
   }
 
-  /// Trains on to the end, or until stopped. `folder`'s logs end where the run is.
+  /// Trains to the end or until it is stopped. The logs of `folder` must end at the run's current position.
   TrainingOutcome train(const RunFolder& folder) {
     folder_ = &folder;
     bool whole = false;
@@ -109,14 +109,15 @@ class Run {
     trainer_->load_compared(file);
   }
 
-  /// To where the run in `trunk` is, as if this one had come so far.
+  /// Restores the trunk's state as if this run had trained up to it.
   void load_beginning_of(const RunFolder& trunk) {
     const CheckpointFile file(trunk.checkpoint(), file_system());
     check_beginning(file, settings_);
     trainer_->load_beginning(file);
   }
 
-  /// Writes to `folder` what this run would have left there by now, after load_beginning_of.
+  /// Writes the logs and the checkpoint that this run would have written by itself up to the trunk's position. Call it
+  /// after load_beginning_of.
   void take_over(const RunFolder& trunk, const RunFolder& folder) {
     folder.copy_epochs(trunk, position().epoch);
     save(folder);
@@ -135,7 +136,7 @@ class Run {
     options.optimizer = settings_.optimizer_options();
     options.stop = control_.stop;
     options.settings = checkpoint_settings(settings_);
-    options.check_device = nullptr;  // make_run_backend has checked it, and remembers that in a file
+    options.check_device = nullptr;  // make_run_backend has already checked it, and records that in a file
     return options;
   }
 
@@ -158,7 +159,7 @@ class Run {
 
   void save(const RunFolder& folder) { trainer_->save(folder.checkpoint(), file_system()); }
 
-  /// Of phases that analyse and select to no effect.
+  /// Warnings about phases whose analysis and selection have no effect.
   std::vector<std::string> strategy_warnings() const {
     std::vector<std::string> warnings;
     if (settings_.selection != SelectionMethod::kMeasure) return warnings;
@@ -179,15 +180,15 @@ class Run {
 
   RunSettings settings_;
   TrainingControl control_;
-  std::vector<std::string> notes_;  // of the device's self-check
+  std::vector<std::string> notes_;  // messages of the device's self-check
   std::unique_ptr<Backend> backend_;
   Strategy strategy_;
   std::shared_ptr<Module> network_;
   std::optional<Trainer> trainer_;
-  const RunFolder* folder_ = nullptr;  // of train()
+  const RunFolder* folder_ = nullptr;  // the folder that train() writes to
 };
 
-/// Checked, with what follows from the machine and the strategy put in place.
+/// Validates the settings, and fills in those that depend on the machine and the strategy.
 RunSettings resolved(const RunSettings& given) {
   given.validate();
   check(!given.run_folder.empty(), "expected a run folder");
@@ -241,7 +242,7 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
   const CheckpointPosition position = run.position();
   description.push_back(fmt::format("resumed   {} epoch {}", position.epoch_finished ? "after" : "in", position.epoch));
   const int finished = position.epoch_finished ? position.epoch : position.epoch - 1;
-  // A random selection is made, and logged, at the start of an epoch, a measured one at its end.
+  // A random selection is made and logged at the start of an epoch. A measured selection is made and logged at its end.
   folder.trim_logs(finished, folder.settings().selection == SelectionMethod::kRandom ? position.epoch : finished);
   if (run.finished()) {
     TrainingOutcome outcome = folder.read_outcome();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The training loop: from settings to a trained network and a run's folder.
+// Functions that train a network from settings and write a run's folder.
 #pragma once
 
 #include <atomic>
@@ -17,20 +17,20 @@ namespace gradamp {
 
 /// How a run ended.
 struct TrainingOutcome {
-  bool completed = false;  // else it was interrupted, saved, and can be resumed
-  EpochSummary last;       // of the last whole epoch; epoch 0: none
+  bool completed = false;  // false: it was interrupted and saved, and can be resumed
+  EpochSummary last;       // the last whole epoch; its `epoch` is 0 if there is none
   double best_accuracy = 0;
   int best_epoch = 0;
-  double seconds = 0;  // of training and evaluation, over all resumed parts
+  double seconds = 0;  // time of training and evaluation, summed over all resumed parts
   std::vector<SelectionSummary> selections;
   std::filesystem::path run_folder;
 };
 
-/// Hears how a run goes; every call comes from the training thread.
+/// Receives the events of a run. All calls come from the training thread.
 class TrainingObserver {
  public:
   virtual ~TrainingObserver() = default;
-  /// `description`: device, dataset, network and strategy, a line each.
+  /// `description`: device, dataset, network and strategy, with one line each.
   virtual void on_start(const std::vector<std::string>& description) { (void)description; }
   virtual void on_step(const StepProgress& progress) { (void)progress; }
   virtual void on_epoch(const EpochSummary& summary) { (void)summary; }
@@ -38,35 +38,36 @@ class TrainingObserver {
 };
 
 struct TrainingControl {
-  /// Set by a signal: the step under way is finished, the run saved and ended.
+  /// A signal sets this flag. The run then finishes the current step, saves and ends.
   const std::atomic<bool>* stop = nullptr;
   TrainingObserver* observer = nullptr;
   FileSystem* file_system = nullptr;  // null: the real one
-  int last_epoch = 0;                 // the run is ended after it, and can be resumed; 0: the strategy's last
+  int last_epoch = 0;                 // the run ends after this epoch, and can be resumed; 0: the strategy's last
 };
 
-/// Trains from the beginning into settings.run_folder, which must not hold a run yet. Error, with nothing trained,
-/// where a setting or the data is bad; Error with epoch, step and the last good checkpoint where the loss or a gradient
-/// is not finite, with nothing saved over it.
+/// Trains from the beginning and writes to settings.run_folder, which must not contain a run yet. Error before training
+/// if a setting or the data is invalid. If the loss or a gradient is not finite, the Error names the epoch, the step
+/// and the last good checkpoint, and that checkpoint is not overwritten.
 TrainingOutcome train(const RunSettings& settings, const TrainingControl& control);
 
-/// The same run, begun with what it has in common with the run in `trunk`, which stands at the end of an epoch: the
-/// trunk's weights and logs are taken over, and the result is that of train(), bit for bit. Error where the trunk has
-/// gone beyond that (shared_epochs).
+/// Trains the same run as train(), with the same result bit for bit, but starts from the run in `trunk` instead of the
+/// first epoch. The trunk must be at the end of an epoch. Its state and its logs are copied. Error if the trunk has
+/// trained epochs that the two runs do not share (shared_epochs).
 TrainingOutcome branch(const RunSettings& settings, const std::filesystem::path& trunk, const TrainingControl& control);
 
-/// Goes on with the run in `run_folder` from its last checkpoint, with its settings, bit for bit as if it had never
-/// been broken off (on the same number of threads). Of a finished run it gives the outcome and trains nothing.
+/// Resumes the run in `run_folder` from its last checkpoint with its settings. The result is the same, bit for bit, as
+/// without the interruption (if the number of threads is the same). If the run is finished, returns its outcome and
+/// trains nothing.
 TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingControl& control);
 
 struct Evaluations {
   Evaluation test;
-  std::optional<Evaluation> validation;  // where images are held out for it
-  std::vector<std::string> notes;        // for the user, one line each: what the device's self-check says
+  std::optional<Evaluation> validation;  // present if images are held out for it
+  std::vector<std::string> notes;        // messages of the device's self-check for the user, one line each
 };
-/// Loss and accuracy of weights (a checkpoint or any safetensors file with PyTorch's names) on the settings' images.
-/// `outputs`, where not empty: a safetensors file to write with what the network gives for the test images, `outputs`
-/// f32 (images, classes), before the softmax.
+/// Loss and accuracy of `weights` (a checkpoint or any safetensors file with PyTorch's names) on the images of the
+/// settings. If `outputs` is not empty, writes a safetensors file there with the network's outputs for the test images:
+/// the tensor `outputs`, f32 (images, classes), before the softmax.
 Evaluations evaluate(const RunSettings& settings, const std::filesystem::path& weights,
                      const std::filesystem::path& outputs = {});
 

@@ -20,7 +20,7 @@ Dataset load_split(const RunSettings& settings, const std::string& split) {
   return load_dataset(choice, split);
 }
 
-/// The images of a run, on the host.
+/// The images of a run in host memory.
 struct HostData {
   Dataset train, test;
   std::optional<Dataset> validation;

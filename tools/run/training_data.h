@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The images of a run, as its settings ask for them, on the device.
+// Loads the images that a run's settings select to the device.
 #pragma once
 
 #include <optional>
@@ -10,10 +10,11 @@
 
 namespace gradamp {
 
-/// Reads, checks and uploads what `settings` ask for. Images are normalized by the training images' channel statistics.
+/// Reads, checks and uploads the data that `settings` select. Images are normalized by the channel statistics of the
+/// training images.
 TrainingData load_training_data(Backend& backend, const RunSettings& settings);
 
-/// Error where load_training_data would fail.
+/// Reads and checks the data. Error if load_training_data would reject it.
 void check_training_data(const RunSettings& settings);
 
 }  // namespace gradamp

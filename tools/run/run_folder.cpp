@@ -135,7 +135,7 @@ RunFolder RunFolder::open(const std::filesystem::path& path, FileSystem& file_sy
     const auto config = nlohmann::json::parse(reinterpret_cast<const char*>(bytes.data()),
                                               reinterpret_cast<const char*>(bytes.data() + bytes.size()));
     RunSettings settings = settings_from_json(config.at("settings"));
-    settings.run_folder = path.string();  // it may have been moved
+    settings.run_folder = path.string();  // the folder may have been moved
     return {path, settings, config.at("backend"), config.at("run"), file_system};
   } catch (const nlohmann::json::exception& error) {
     fail("{} is damaged: {}", config_path.string(), error.what());

@@ -23,7 +23,7 @@ namespace {
 
 constexpr int kCannotStart = 127;
 
-/// A file descriptor that is closed with the object.
+/// A file descriptor. The destructor closes it.
 class Descriptor {
  public:
   explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
@@ -57,18 +57,18 @@ std::vector<char*> pointers_to(std::vector<std::string>& texts) {
   return pointers;
 }
 
-/// In the child, between fork and exec: system calls only.
+/// Turns the child into the program. It runs between fork and exec, so it may only make system calls.
 [[noreturn]] void become(char* const* arguments, char* const* environment, int log, pid_t parent) {
-  for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGHUP}) {  // the parent's handlers would swallow them until exec
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGHUP}) {  // until exec, the parent's handlers would receive them
     struct sigaction action = {};
     if (::sigaction(signal, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) ::signal(signal, SIG_DFL);
   }
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (::getppid() != parent) ::_exit(kCannotStart);  // it has died already
-  ::setpgid(0, 0);  // a terminal's Control-C reaches the parent alone, which passes on what it wants
+  if (::getppid() != parent) ::_exit(kCannotStart);  // the parent has already died
+  ::setpgid(0, 0);  // a terminal's Control-C then reaches only the parent, which decides what to forward
   const int nothing = ::open("/dev/null", O_RDONLY);
   ::dup2(nothing, STDIN_FILENO);
-  ::dup2(log, STDOUT_FILENO);  // the copies share the lock, and outlive the descriptor that is closed by exec
+  ::dup2(log, STDOUT_FILENO);  // the copies share the lock and remain open, while exec closes `log`
   ::dup2(log, STDERR_FILENO);
   ::execve("/proc/self/exe", arguments, environment);
   ::_exit(kCannotStart);
@@ -87,7 +87,7 @@ std::optional<ChildProcess> ChildProcess::start(const ProcessRequest& request) {
   if (!asked) return std::nullopt;
   check(::ftruncate(log.get(), 0) == 0, "cannot write {}: {}", request.log.string(), std::strerror(errno));
   std::vector<std::string> arguments = *asked, environment = environment_of(request);
-  arguments.insert(arguments.begin(), command_name());  // whose messages begin with it
+  arguments.insert(arguments.begin(), command_name());  // the program's messages begin with this name
   const std::vector<char*> argument_pointers = pointers_to(arguments), variable_pointers = pointers_to(environment);
   const pid_t parent = ::getpid(), child = ::fork();
   check(child >= 0, "cannot start a process: {}", std::strerror(errno));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Programs that run beside this one.
+// Child processes that run this program concurrently.
 #pragma once
 
 #include <filesystem>
@@ -13,26 +13,27 @@
 
 namespace gradamp {
 
-/// What to run: this program again, with other arguments.
+/// The parameters of a child process, which runs this program with other arguments.
 struct ProcessRequest {
-  /// Its arguments after the program's name, asked for when the log's lock is held; none: there is nothing to do.
+  /// Returns the arguments after the program's name, or none if there is nothing to do. Called while the log's lock is
+  /// held.
   std::function<std::optional<std::vector<std::string>>()> arguments;
-  std::map<std::string, std::string> environment;  // added to this process's, without its GRADAMP_ variables
-  std::filesystem::path log;                       // gets its standard output and error, in place of what was there
+  std::map<std::string, std::string> environment;  // added to this process's environment without GRADAMP_ variables
+  std::filesystem::path log;                       // overwritten with the child's standard output and error
 };
 
-/// A child process. It holds a lock on its log for as long as it lives, even where this process dies, and is asked to
-/// stop (SIGTERM) when this process dies.
+/// A child process. It holds a lock on its log during its whole lifetime, even if this process dies. If this process
+/// dies, the child receives SIGTERM.
 class ChildProcess {
  public:
-  /// Starts it; none where another process holds the log's lock or there is nothing to do. Error where it cannot be
-  /// started.
+  /// Starts the child. Returns none if another process holds the log's lock or there is nothing to do. Error if the
+  /// child cannot be started.
   static std::optional<ChildProcess> start(const ProcessRequest& request);
 
-  /// Whether a process that was started with this log is at work.
+  /// Whether a process that was started with this log is running.
   static bool is_at_work(const std::filesystem::path& log);
 
-  /// Its exit code once it has ended, or 128 + the signal that ended it. Does not wait.
+  /// The exit code, or 128 + the signal that ended the child, or none if it is still running. Does not wait.
   std::optional<int> exit_code();
   void send(int signal) const;
 

@@ -17,9 +17,10 @@
 namespace gradamp {
 namespace {
 
-/// `bash` runs it for each task. The shell waits for the program in the background, since a shell that waits in the
-/// foreground hears no signal. A task that was stopped and is still running by Slurm's books is near its time limit or
-/// about to be preempted; one that was canceled is not, and stays so.
+/// The script that `bash` runs for each task. It starts the program in the background, because a shell does not handle
+/// signals while it waits for a foreground process. If a task was stopped and Slurm still reports it as running, it is
+/// near its time limit or will be preempted, so the script requeues it. A canceled task is not reported as running, and
+/// is not requeued.
 constexpr const char* kScript = R"(#!/bin/bash
 #SBATCH --job-name={name}
 #SBATCH --array={tasks}
@@ -52,7 +53,7 @@ fi
 exit "$code"
 )";
 
-/// For a line #SBATCH. Where sbatch expects a file's name, %A means the job, and %% is a %.
+/// Quotes a word for a line #SBATCH. In a file name sbatch replaces %A by the job's number, so a % is written as %%.
 std::string sbatch_word(const std::string& text, bool is_path) {
   std::string word = "\"";
   for (const char c : text) {
@@ -63,7 +64,7 @@ std::string sbatch_word(const std::string& text, bool is_path) {
   return word + "\"";
 }
 
-/// "0-3,7"
+/// The numbers as ranges, such as "0-3,7".
 std::string ranges_of(const std::vector<std::size_t>& numbers) {
   std::string text;
   for (std::size_t i = 0; i < numbers.size();) {
@@ -82,14 +83,15 @@ std::string overrides_text(const std::vector<SweepOverride>& overrides) {
   return text;
 }
 
-/// The script's path.
+/// Writes the script and a copy of the sweep's file. Returns the script's path.
 std::filesystem::path write_script(const SweepFolder& folder, const SlurmOptions& options, const char* name,
                                    const std::vector<std::size_t>& tasks) {
   const std::filesystem::path slurm = folder.path() / "slurm", path = slurm / (std::string(name) + ".sh");
   std::error_code error;
   std::filesystem::create_directories(slurm, error);
   check(!error, "the folder {} cannot be made: {}", slurm.string(), error.message());
-  // Tasks are numbers of runs in this very file, which sweep.toml may not be any more when they begin.
+  // A task is the number of a run in this version of the file. sweep.toml may have changed when the task begins, so the
+  // tasks read a copy.
   const std::uint32_t checksum = crc32c(std::as_bytes(std::span(options.text)));
   const std::filesystem::path copy = slurm / fmt::format("sweep-{:08x}.toml", checksum);
   const std::array copied = {std::as_bytes(std::span(options.text))};
@@ -105,13 +107,13 @@ std::filesystem::path write_script(const SweepFolder& folder, const SlurmOptions
   return path;
 }
 
-/// "12" and "12;cluster" are what sbatch says of a job.
+/// Whether `line` names a job. sbatch prints "12" or "12;cluster".
 bool is_job(std::string_view line) {
   const std::string_view number = line.substr(0, line.find(';'));
   return !number.empty() && number.find_first_not_of("0123456789") == number.npos;
 }
 
-/// The job's number. What else sbatch says, such as a warning, goes to the standard error.
+/// Submits a job and returns its number. Other output of sbatch, such as a warning, is printed to standard error.
 std::string submit(const std::string& arguments) {
   const std::string command = "sbatch --parsable " + arguments + " 2>&1";
   FILE* const pipe = ::popen(command.c_str(), "r");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A sweep as Slurm's job arrays: one of its shared beginnings, and one of its cells that waits for them; a task a run.
-// Two minutes before the time limit a task is asked to stop; its run is saved, and the task requeued and resumed.
+// Runs a sweep as two Slurm job arrays with one task per run: one array for the shared beginnings, and one for the
+// cells, which waits for the first. Two minutes before the time limit, Slurm signals a task to stop. Its run is saved,
+// and the task is requeued and resumes it.
 #pragma once
 
 #include <string>
@@ -12,12 +13,12 @@ namespace gradamp {
 
 struct SlurmOptions {
   std::string text;                      // the sweep's file
-  std::vector<SweepOverride> overrides;  // of the sweep's cells
+  std::vector<SweepOverride> overrides;  // for all cells of the sweep
   std::string sbatch;                    // further options of sbatch, as a shell reads them
 };
 
-/// Writes FOLDER/slurm/beginnings.sh and cells.sh and a copy of the sweep's file that stays theirs, submits what has
-/// something left to do, and prints the jobs' numbers. Error where there is no sbatch or it refuses.
+/// Writes FOLDER/slurm/beginnings.sh, FOLDER/slurm/cells.sh and a copy of the sweep's file for them. Submits each
+/// script that has unfinished runs, and prints the jobs' numbers. Error if there is no sbatch or it fails.
 void submit_to_slurm(const SweepFolder& folder, const SlurmOptions& options);
 
 }  // namespace gradamp

@@ -28,7 +28,7 @@ constexpr Kind kKinds[] = {{"original", SelectionMethod::kNone},
                            {"random", SelectionMethod::kRandom},
                            {"amplified", SelectionMethod::kMeasure}};
 
-/// A setting and the values that it takes, one in each cell.
+/// A setting and its values. Each cell has one of the values.
 struct Axis {
   const Setting* setting;
   std::string source;  // "sweep.toml:3"
@@ -43,7 +43,7 @@ double read_bound(std::string_view text, std::string_view range) {
   return value;
 }
 
-/// "0.7:0.9:0.1": 0.7, 0.8, 0.9. The last value may miss `to` by rounding.
+/// Expands "0.7:0.9:0.1" to 0.7, 0.8, 0.9. The last value may differ from `to` by rounding errors.
 std::vector<std::string> expand_range(std::string_view range) {
   std::vector<double> bounds;
   for (std::size_t begin = 0; begin <= range.size();) {
@@ -83,7 +83,7 @@ const Setting& setting_of(const std::string& key) {
   return *setting;
 }
 
-/// The values of an entry, each one that the setting takes.
+/// Reads the values of an entry. Error if the setting does not accept one of them.
 Axis read_axis(const ConfigEntry& entry, const std::string& file) {
   const Setting* setting = &setting_of(entry.key);
   Axis axis{setting, fmt::format("{}:{}", file, entry.line), {}};
@@ -103,14 +103,14 @@ Axis read_axis(const ConfigEntry& entry, const std::string& file) {
     } catch (const Error& error) {
       fail("{}: {}", entry.key, error.what());
     }
-    value = setting_text(scratch, *setting);  // "1.0" and "1" are one value
+    value = setting_text(scratch, *setting);  // "1.0" and "1" are the same value
     scratch.dataset = current_dataset_name(scratch.dataset);
     check(seen.insert(setting_text(scratch, *setting)).second, "{}: got {} twice", entry.key, value);
   }
   return axis;
 }
 
-/// What a value adds to a cell's name: texts stand for themselves, numbers need their key.
+/// The part of a cell's name for a value. A text is used alone; a number or a switch is prefixed with its key.
 std::string name_part(const Setting& setting, const std::string& value) {
   const bool text = !value.empty() && std::isalpha(static_cast<unsigned char>(value.front())) && !setting.is_switch();
   std::string part = text ? value : fmt::format("{}-{}", setting.name, value);
@@ -119,7 +119,7 @@ std::string name_part(const Setting& setting, const std::string& value) {
   return part;
 }
 
-/// Counts through all combinations, the last axis fastest; calls `body` with the values' places.
+/// Enumerates all combinations of values, with the last axis fastest. Calls `body` with the index of each axis' value.
 template <typename Body>
 void for_each_combination(const std::vector<Axis>& axes, const Body& body) {
   std::vector<std::size_t> places(axes.size(), 0);
@@ -133,10 +133,10 @@ void for_each_combination(const std::vector<Axis>& axes, const Body& body) {
   }
 }
 
-/// What a beginning leaves open: its cells decide it when they amplify.
+/// The settings that a beginning does not have. Its cells need them when they amplify.
 constexpr SettingKinds kOfAmplification = {SettingKind::kAmplification, SettingKind::kMeasured, SettingKind::kRandom};
 
-/// Error for a cell whose settings are each in order and together are not what a sweep can be meant to have.
+/// Error if the settings of a cell are invalid, or are valid but make no sense in a sweep.
 void check_cell(const SweepCell& cell, const std::vector<Axis>& axes) {
   const RunSettings& settings = cell.settings;
   settings.validate();
@@ -155,7 +155,7 @@ void check_cell(const SweepCell& cell, const std::vector<Axis>& axes) {
       options.strategy.epochs(), settings.strategy);
 }
 
-/// Adds the cells of one kind.
+/// Adds the cells of one kind (heading).
 void add_cells(const std::string& file, const std::string& kind, const RunSettings& base, const std::vector<Axis>& axes,
                std::vector<SweepCell>& cells) {
   for_each_combination(axes, [&](const std::vector<std::size_t>& places) {
@@ -169,7 +169,8 @@ void add_cells(const std::string& file, const std::string& kind, const RunSettin
       cell.name += part;
       if (!axes[i].setting->is_one_of(kOfAmplification)) cell.name_of_beginning += part;
     }
-    // The name keeps what the file says, so that a sweep of release 0.1 goes on with its folders.
+    // The cell's name contains the dataset's name from the file, so that a sweep of release 0.1 finds its folders
+    // again.
     cell.settings.dataset = current_dataset_name(cell.settings.dataset);
     try {
       check_cell(cell, axes);
@@ -184,7 +185,7 @@ void add_cells(const std::string& file, const std::string& kind, const RunSettin
   });
 }
 
-/// `axes` with those of a heading, which replace axes of the same setting.
+/// `axes` and the axes `own` of a heading. An axis of `own` replaces the axis of the same setting.
 std::vector<Axis> joined(std::vector<Axis> axes, const std::vector<Axis>& own) {
   for (const Axis& axis : own) {
     const auto same = std::find_if(axes.begin(), axes.end(), [&](const Axis& a) { return a.setting == axis.setting; });
@@ -237,12 +238,13 @@ std::vector<SweepCell> read_sweep(std::istream& file, const std::string& name,
 
 std::vector<SharedBeginning> shared_beginnings(const std::vector<SweepCell>& cells) {
   std::vector<SharedBeginning> beginnings;
-  const auto unamplified = [](RunSettings settings) {  // and nothing left of how it would be amplified
+  const auto unamplified = [](RunSettings settings) {  // with the defaults for all settings of amplification
     copy_settings(RunSettings(), settings, kOfAmplification);
     settings.selection = SelectionMethod::kNone;
     return settings;
   };
-  // Cells that amplify decide how long a beginning is; the originals join the one that is of most use to them.
+  // Cells that amplify determine the length of a beginning. A cell without amplification uses the longest one that
+  // fits.
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const RunSettings& settings = cells[i].settings;
     const RunSettings plain = unamplified(settings);
@@ -269,7 +271,7 @@ std::vector<SharedBeginning> shared_beginnings(const std::vector<SweepCell>& cel
     if (longest != nullptr) longest->cells.push_back(i);
   }
   std::erase_if(beginnings, [](const SharedBeginning& beginning) { return beginning.cells.size() < 2; });
-  std::map<std::string, int> names;  // what only the kinds differ in is not in them
+  std::map<std::string, int> names;  // a name lacks settings that differ only between kinds, so names can be equal
   for (SharedBeginning& beginning : beginnings)
     if (const int count = ++names[beginning.name]; count > 1) beginning.name += fmt::format("_{}", count);
   return beginnings;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A sweep: many runs that answer one question. Its file is like a run's configuration file, but a value may be a list
-// or a range, and every combination of them is a run, a *cell*:
+// A sweep: many runs that answer one question. Its file has the syntax of a run's configuration file, but a value may
+// be a list or a range. Every combination of values is a run, called a *cell*:
 //
 //     network = [resnet20, resnet32]       # for all cells
 //     strategy = params_1
@@ -11,10 +11,10 @@
 //     random-fraction = 0.5
 //     [amplified]                          # layers selected by a measure
 //     measure = [g, g-prime]
-//     threshold = 0.7:2.5:0.1              # from:to:step, of a number; a step of 1 may be left out
+//     threshold = 0.7:2.5:0.1              # from:to:step for a number; a step of 1 may be omitted
 //
-// A heading makes cells of that kind, with what stands below it and, of what makes a difference to them, above the
-// first heading.
+// A heading creates cells of that kind. They have the settings below the heading, and those settings above the first
+// heading that affect them.
 #pragma once
 
 #include <istream>
@@ -26,34 +26,35 @@
 namespace gradamp {
 
 struct SweepCell {
-  std::string name;               // "amplified_resnet20_g-prime_threshold-0.7_seed-1": kind and axes; its folder's name
-  std::string name_of_beginning;  // "beginning_resnet20_seed-1": without the axes of the amplification
+  std::string name;               // kind and axes: "amplified_resnet20_g-prime_threshold-0.7_seed-1"; names the folder
+  std::string name_of_beginning;  // the name without the axes of amplification: "beginning_resnet20_seed-1"
   RunSettings settings;           // validated; without a run folder
 };
 
-/// A setting that holds for every cell, whatever the file says, and where it came from ("--data").
+/// A setting that replaces the file's for all cells, and its source ("--data").
 struct SweepOverride {
   std::string key, value, source;
 };
 
-/// The cells of a sweep file in its order, the first axis outermost. `name` is the file's, for messages: Error
-/// ("NAME:3: ...") for a line that is none of the above, an unknown key, an empty list or range, a value that its
-/// setting does not take, and settings that do not go together; the message names the cell.
+/// Reads the cells of a sweep file, in the order of the file with the first axis outermost. `name` is the file's name
+/// for messages. Error ("NAME:3: ...") if a line has another syntax, a key is unknown, a list or range is empty, or a
+/// setting does not accept a value. If the settings of a cell are incompatible, the Error names the cell.
 std::vector<SweepCell> read_sweep(std::istream& file, const std::string& name,
                                   const std::vector<SweepOverride>& overrides = {});
 
-/// Epochs that several cells have in common, to be trained once: those before any of them amplifies (shared_epochs).
+/// First epochs that several cells share (shared_epochs), because none of them measures or amplifies yet. They are
+/// trained only once.
 struct SharedBeginning {
-  std::string name;      // its folder's
-  RunSettings settings;  // of a run without amplification
+  std::string name;      // also the name of its folder
+  RunSettings settings;  // without amplification
   int epochs = 0;
-  std::vector<std::size_t> cells;  // their places in the sweep
+  std::vector<std::size_t> cells;  // indices in the sweep
 };
 
-/// Every cell is in one at the most; a beginning has two cells at least.
+/// The shared beginnings of a sweep. Every cell is in at most one. A beginning has at least two cells.
 std::vector<SharedBeginning> shared_beginnings(const std::vector<SweepCell>& cells);
 
-/// The presets' names, and the text of one; Error where there is none of that name.
+/// The names of the presets, and the text of the preset `name`. Error if there is no preset with this name.
 std::vector<std::string> sweep_preset_names();
 std::string sweep_preset(const std::string& name);
 

@@ -13,10 +13,11 @@ constexpr double kPlainSeconds = 30;
 
 std::string percent(double fraction) { return fmt::format("{:.2f}%", 100 * fraction); }
 
-/// What is left by the times of the epochs so far; none before the first.
+/// The remaining seconds, estimated from the time of each run's last epoch. None if a network that remains has not
+/// trained an epoch yet.
 std::optional<double> seconds_left(const std::vector<SweepJob>& jobs, const std::vector<JobReport>& reports,
                                    int jobs_at_a_time) {
-  std::map<std::string, std::pair<double, int>> by_network;  // sum of seconds an epoch, and of how many runs
+  std::map<std::string, std::pair<double, int>> by_network;  // sum of the seconds per epoch, and number of runs
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     if (reports[i].seconds_of_epoch == 0) continue;
     auto& [sum, count] = by_network[jobs[i].settings.network];
@@ -129,7 +130,7 @@ void SweepConsole::on_progress(const std::vector<JobReport>& reports) {
   std::string line = format_sweep_progress(folder_, reports, jobs_at_a_time_);
   const int columns = options_.progress_columns();
   if (options_.bar && columns > 1 && line.size() >= static_cast<std::size_t>(columns))
-    line.resize(static_cast<std::size_t>(columns) - 1);  // a longer one would make the terminal scroll
+    line.resize(static_cast<std::size_t>(columns) - 1);  // a longer line would make the terminal scroll
   clear();
   progress_ << line << (options_.bar ? "" : "\n") << std::flush;
   shown_ = options_.bar;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a sweep shows: a line a run that has ended and how far the sweep is, the list of its runs, and a summary.
+// The console output of a sweep: one line per run that has ended, the sweep's progress, the list of runs, and a
+// summary.
 #pragma once
 
 #include <ostream>
@@ -16,22 +17,22 @@ struct CellCounts {
 };
 CellCounts count_cells(const std::vector<SweepJob>& jobs, const std::vector<JobReport>& reports);
 
-/// "amplified_resnet8_seed-1  done  12/12  81.20%"
+/// One line for a job: "amplified_resnet8_seed-1  done  12/12  81.20%".
 std::string format_job(const SweepJob& job, const JobReport& report);
-/// Lines, one a run, each with its number (--only) and its newline.
+/// One line per run, with its number (for --only) and a newline.
 std::string format_jobs(const SweepFolder& folder, const std::vector<JobReport>& reports);
-/// How many cells are done, and the failed runs with their reasons; lines, each with its newline.
+/// The number of cells that are done, and the failed runs with their reasons. Each line ends with a newline.
 std::string format_summary(const SweepFolder& folder, const std::vector<JobReport>& reports);
-/// One line: cells done, the time left by the epochs so far, what is at work.
+/// One line: the number of cells that are done, the estimated remaining time, and the running jobs.
 std::string format_sweep_progress(const SweepFolder& folder, const std::vector<JobReport>& reports, int jobs_at_a_time);
 
-/// Runs that have ended go to `results`, how far it is to `progress`: on a terminal a line that is overwritten,
-/// elsewhere now and then one.
+/// Prints runs that have ended to `results` and the sweep's progress to `progress`. On a terminal the progress is a
+/// line that is overwritten; otherwise it is an occasional line.
 class SweepConsole : public SweepObserver {
  public:
   SweepConsole(const SweepFolder& folder, int jobs_at_a_time, std::ostream& results, std::ostream& progress,
                ConsoleOptions options);
-  /// Removes the line.
+  /// Removes the progress line.
   ~SweepConsole() override;
   SweepConsole(const SweepConsole&) = delete;
   SweepConsole& operator=(const SweepConsole&) = delete;
@@ -47,7 +48,7 @@ class SweepConsole : public SweepObserver {
   std::ostream &results_, &progress_;
   ConsoleOptions options_;
   bool shown_ = false;
-  double last_progress_;  // by the clock
+  double last_progress_;  // time of options_.clock
 };
 
 }  // namespace gradamp

@@ -15,7 +15,7 @@
 namespace gradamp {
 namespace {
 
-/// Hears the speed of a short training, its warm-up apart.
+/// Keeps the summary of the last epoch of a short training. The first epoch is the warm-up and is replaced.
 class SpeedObserver : public TrainingObserver {
  public:
   void on_epoch(const EpochSummary& summary) override { last_ = summary; }
@@ -44,12 +44,12 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-/// Seconds of an image in training and in evaluation.
+/// Seconds per image in training and in evaluation.
 struct ImageTimes {
   double training, evaluation;
 };
 
-/// Of a dataset whose settings leave the number open.
+/// The number of training or test images of a run: that of the settings, or of the whole dataset if they say 0.
 std::int64_t images_of(const RunSettings& settings, bool training) {
   const DatasetSource& source = dataset_source(settings.dataset);
   const std::int64_t all = training ? source.train_images : source.test_images;
@@ -57,8 +57,8 @@ std::int64_t images_of(const RunSettings& settings, bool training) {
   return wanted == 0 ? all : wanted;
 }
 
-/// Measured by two steps and a batch of evaluation of the run's own images, whose shape counts, after as many to warm
-/// up.
+/// Measures the times with two training steps and one evaluation batch, after the same work as a warm-up. Uses images
+/// of the run's dataset, because their shape affects the time.
 ImageTimes measure_image_times(RunSettings settings) {
   const TemporaryFolder folder;
   settings.run_folder = (folder.path() / "run").string();
@@ -93,7 +93,7 @@ double epoch_seconds(const RunSettings& settings, const ImageTimes& times) {
 
 double estimate_seconds(const SweepFolder& folder, const std::vector<JobReport>& reports, int jobs_at_a_time) {
   const std::vector<SweepJob>& jobs = folder.jobs();
-  using Key = std::tuple<std::string, std::string, std::int64_t>;  // what decides the time of a step
+  using Key = std::tuple<std::string, std::string, std::int64_t>;  // everything that determines the time of a step
   std::map<Key, ImageTimes> measured;
   double seconds = 0;
   for (std::size_t i = 0; i < jobs.size(); ++i) {

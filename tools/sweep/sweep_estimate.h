@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How long a sweep will take, by steps measured on this machine.
+// Estimates the duration of a sweep from steps that are measured on this machine.
 #pragma once
 
 #include <vector>
@@ -8,8 +8,8 @@
 
 namespace gradamp {
 
-/// Seconds of all that is still to be done, one run after the other. Trains two steps of each kind of run, with as many
-/// threads as it has where `jobs_at_a_time` are trained beside each other.
+/// The seconds of all remaining work if the runs are trained one after the other. Trains a few steps of each kind of
+/// run, with the number of threads that a run has if `jobs_at_a_time` jobs run concurrently.
 double estimate_seconds(const SweepFolder& folder, const std::vector<JobReport>& reports, int jobs_at_a_time);
 
 }  // namespace gradamp

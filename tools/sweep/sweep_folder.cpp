@@ -27,7 +27,7 @@ void write_text(const std::filesystem::path& path, const std::string& text) {
   write_durably(path, parts, Keep::kNothing);
 }
 
-/// Holds the lock of a sweep's folder: several sweeps may write to it.
+/// Holds the lock of a sweep's folder, because several processes may write to it.
 class FolderLock {
  public:
   explicit FolderLock(const std::filesystem::path& folder) {
@@ -54,15 +54,14 @@ void make_folder(const std::filesystem::path& path) {
   check(!error, "the sweep's folder {} cannot be made: {}", path.string(), error.message());
 }
 
-/// Settings that may differ between a cell and its run: what decides where, how fast and into which folder it is
-/// trained is chosen when it begins.
+/// Settings that may differ between a cell and its stored run. Device, speed and folder are chosen when the run begins.
 constexpr SettingKinds kOfMachine = {SettingKind::kDevice, SettingKind::kSpeed, SettingKind::kOutput};
 
 bool has_run(const SweepJob& job) {
   return std::filesystem::exists(std::filesystem::path(job.settings.run_folder) / "config.json");
 }
 
-/// Whether there is something in its folder to go on from.
+/// Whether the job's folder has a checkpoint to resume from.
 bool has_checkpoint(const SweepJob& job) {
   const std::filesystem::path checkpoint = std::filesystem::path(job.settings.run_folder) / "checkpoint.safetensors";
   return std::filesystem::exists(checkpoint) || std::filesystem::exists(previous_of(checkpoint));
@@ -70,7 +69,7 @@ bool has_checkpoint(const SweepJob& job) {
 
 RunFolder open_run(const SweepJob& job) { return RunFolder::open(job.settings.run_folder, real_file_system()); }
 
-/// Whether the run that was begun as a beginning is as good as the one that it would be now.
+/// Whether the stored run of a beginning can still serve as `job`, although the sweep's file may have changed since.
 bool is_same_beginning(const SweepJob& job, RunSettings stored) {
   copy_settings(job.settings, stored, kOfMachine);
   return shared_epochs(stored, job.settings) >= job.epochs;
@@ -113,7 +112,7 @@ SweepFolder::SweepFolder(std::filesystem::path path, const std::vector<SweepCell
 
 void SweepFolder::check_settings() const {
   for (const SweepJob& job : jobs_) {
-    if (!has_run(job) || !has_checkpoint(job)) continue;  // or it is begun anew
+    if (!has_run(job) || !has_checkpoint(job)) continue;  // the job will start from the beginning
     RunSettings stored = open_run(job).settings();
     stored.dataset = current_dataset_name(stored.dataset);
     if (!job.is_cell && is_same_beginning(job, stored)) continue;
@@ -126,7 +125,7 @@ void SweepFolder::check_settings() const {
 JobReport SweepFolder::report(const SweepJob& job) const {
   try {
     return read_report(job);
-  } catch (const std::exception& error) {  // a damaged file: Error, or the JSON library's
+  } catch (const std::exception& error) {  // Error, or an exception of the JSON library if a file is damaged
     JobReport report;
     report.state = JobState::kFailed;
     report.failure = error.what();

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 // A sweep's folder:
 //     sweep.toml           the sweep's file
-//     cells/NAME/          a run's folder for each cell
-//     beginnings/NAME/     and for each shared beginning
-//     logs/NAME.log        what the run printed; locked while it is at work
-//     failures/NAME.txt    why it ended, where it failed
-//     slurm/               what was submitted to Slurm, and what its tasks printed
-//     lock                 held while sweep.toml or a file of failures/ is written
-// The state of a run is what these files say, whoever wrote them: two sweeps on one folder share its work.
+//     cells/NAME/          the run's folder of each cell
+//     beginnings/NAME/     the run's folder of each shared beginning
+//     logs/NAME.log        the output of the run; locked while it is running
+//     failures/NAME.txt    the reason, if the run failed
+//     slurm/               the scripts that were submitted to Slurm, and the output of its tasks
+//     lock                 locked while sweep.toml or a file in failures/ is written
+// These files are the only state of a run, whichever process wrote them. So several processes can work on the same
+// sweep.
 #pragma once
 
 #include <filesystem>
@@ -22,8 +23,8 @@ namespace gradamp {
 /// A run of a sweep: a cell or a shared beginning.
 struct SweepJob {
   std::string name;
-  RunSettings settings;  // with its run folder
-  int epochs = 0;        // to train: of a beginning those that are shared
+  RunSettings settings;  // with the run folder
+  int epochs = 0;        // epochs to train; for a beginning, the number of shared epochs
   bool is_cell = true;
   std::optional<std::size_t> beginning;  // the job that it branches from
   std::filesystem::path log, failure;
@@ -36,39 +37,40 @@ const char* name_of(JobState state);
 
 struct JobReport {
   JobState state = JobState::kPending;
-  int epochs_done = 0;                  // by itself or in its beginning
-  double seconds_of_epoch = 0;          // of the last one; 0 before the first
-  std::optional<double> test_accuracy;  // of the last epoch
-  std::string failure;                  // one line, where it failed
+  int epochs_done = 0;                  // including the epochs copied from its beginning
+  double seconds_of_epoch = 0;          // time of the last epoch; 0 before the first
+  std::optional<double> test_accuracy;  // after the last epoch
+  std::string failure;                  // the reason in one line, if the job failed
 };
 
 class SweepFolder {
  public:
-  /// Writes nothing.
+  /// Does not write any file.
   SweepFolder(std::filesystem::path path, const std::vector<SweepCell>& cells);
-  /// Error where a run in the folder has other settings than its cell now has.
+  /// Error if the settings of a stored run differ from those of its job.
   void check_settings() const;
 
   const std::filesystem::path& path() const { return path_; }
-  /// Beginnings first.
+  /// All jobs: first the beginnings, then the cells.
   const std::vector<SweepJob>& jobs() const { return jobs_; }
-  /// From the files as they are now.
+  /// Reads the job's current state from its files.
   JobReport report(const SweepJob& job) const;
   std::vector<JobReport> reports() const;
   bool is_done(const SweepJob& job) const;
-  /// Whether it can only begin by branching: it has a beginning, and no checkpoint of its own yet.
+  /// Whether the job must branch from its beginning: it has one, and has no checkpoint of its own yet.
   bool needs_beginning(const SweepJob& job) const;
-  /// Of a beginning, whether a cell that is not done needs it; true of a cell.
+  /// For a beginning, whether an unfinished cell needs it. For a cell, true.
   bool is_needed(std::size_t job) const;
 
-  /// Makes the folders and writes the sweep's file.
+  /// Creates the folders and writes the sweep's file.
   void write(const std::string& text) const;
-  /// Empty: it has not failed after all.
+  /// Records why the job failed. An empty reason removes the record.
   void write_failure(const SweepJob& job, const std::string& reason) const;
-  /// Removes what a run left that ended before its first checkpoint: it will be started anew. No other process may be
-  /// running it.
+  /// Removes the run's folder if the run ended before its first checkpoint, so that it can start from the beginning. No
+  /// other process may be running it.
   void discard_unstarted_run(const SweepJob& job) const;
-  /// The program's arguments that start the job or resume it. `threads`: the number if the settings leave it open.
+  /// The program's arguments that start or resume the job. `threads` is used if the settings do not set the number of
+  /// threads.
   std::vector<std::string> command_line(const SweepJob& job, int threads) const;
 
  private:
@@ -78,7 +80,8 @@ class SweepFolder {
   std::vector<SweepJob> jobs_;
 };
 
-/// Why a run that ended with `exit_code` failed: the last line it printed, or how it ended.
+/// The reason why a run that ended with `exit_code` failed: its last error message in the log, or the exit code or
+/// signal.
 std::string failure_reason(const std::filesystem::path& log, int exit_code);
 
 }  // namespace gradamp

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The experiments of [IGA] sections 4 and 5 as sweeps: as printed, and in the same shape for a machine with a few
-// cores. The paper gives neither batch size, momentum, weight decay nor augmentation: those are the defaults.
+// The experiments of [IGA] sections 4 and 5 as sweeps: at the paper's size, and in a smaller version for a machine with
+// a few cores. The paper does not state batch size, momentum, weight decay and augmentation, so these have the
+// defaults.
 #include <array>
 
 #include <fmt/format.h>

@@ -34,7 +34,7 @@ class SweepRunner {
     for (std::size_t i = 0; i < tried_.size(); ++i) {
       tried_[i] = !is_wanted(i);
       if (tried_[i] || reports_[i].state != JobState::kFailed) continue;
-      folder.write_failure(jobs()[i], "");  // it is tried again
+      folder.write_failure(jobs()[i], "");  // this sweep tries the job again
       reports_[i] = folder.report(jobs()[i]);
     }
   }
@@ -73,7 +73,7 @@ class SweepRunner {
     return std::count_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.child.has_value(); });
   }
 
-  /// Takes note of the children that have ended.
+  /// Updates the reports of the children that have ended.
   void collect() {
     for (Slot& slot : slots_) {
       if (!slot.child) continue;
@@ -107,7 +107,7 @@ class SweepRunner {
     }
   }
 
-  /// The first one that can begin. Of those whose beginning has failed, takes note.
+  /// The first job that can begin. A job whose beginning failed is reported as failed.
   std::optional<std::size_t> next_job() {
     for (std::size_t i = 0; i < jobs().size(); ++i) {
       const JobState own = reports_[i].state;
@@ -134,13 +134,13 @@ class SweepRunner {
     try {
       ProcessRequest request;
       request.arguments = [&]() -> std::optional<std::vector<std::string>> {
-        if (folder_.is_done(job)) return std::nullopt;  // another process has done it since
+        if (folder_.is_done(job)) return std::nullopt;  // another process has finished it in the meantime
         folder_.write_failure(job, "");
         folder_.discard_unstarted_run(job);
         return folder_.command_line(job, threads_of_job(options_.jobs));
       };
       request.log = job.log;
-      // Runs beside each other must not spin-wait (README, "Performance").
+      // Concurrent runs must not spin-wait (README, "Performance").
       if (options_.jobs > 1 && std::getenv("OMP_WAIT_POLICY") == nullptr)
         request.environment["OMP_WAIT_POLICY"] = "passive";
       if (!options_.gpus.empty())
@@ -152,7 +152,7 @@ class SweepRunner {
     }
     slot.job = index;
     reports_[index].state = JobState::kRunning;
-    if (!slot.child) tried_[index] = false;  // another process is at it, or has done it
+    if (!slot.child) tried_[index] = false;  // another process is running it, or has finished it
   }
 
   bool is_of_others(std::size_t index) const { return !tried_[index] && reports_[index].state == JobState::kRunning; }
@@ -175,7 +175,7 @@ class SweepRunner {
   const SweepOptions& options_;
   std::vector<Slot> slots_;
   std::vector<JobReport> reports_;
-  std::vector<bool> tried_;  // in this sweep, or not wanted
+  std::vector<bool> tried_;  // true if this sweep has tried the job, or does not need it
   bool stopped_ = false;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Trains the runs of a sweep, several at a time, each in a process of its own: one that fails or is killed leaves the
-// others be.
+// Trains the runs of a sweep, several at a time. Each run has its own process, so a run that fails or is killed does
+// not affect the others.
 #pragma once
 
 #include <atomic>
@@ -12,30 +12,30 @@
 
 namespace gradamp {
 
-/// Hears how a sweep goes; every call comes from run_sweep's thread.
+/// Receives the events of a sweep. All calls come from the thread of run_sweep.
 class SweepObserver {
  public:
   virtual ~SweepObserver() = default;
-  /// One report a job, once a second.
+  /// Called once per second with one report per job.
   virtual void on_progress(const std::vector<JobReport>& reports) { (void)reports; }
-  /// It is done, broken off or failed.
+  /// Called when a job is done, interrupted or failed.
   virtual void on_end(const SweepJob& job, const JobReport& report) { (void)job, (void)report; }
 };
 
 struct SweepOptions {
-  int jobs = 1;                     // at a time
-  std::vector<std::string> gpus;    // numbers as CUDA_VISIBLE_DEVICES has them, dealt out in turn; empty: as it is
-  std::optional<std::size_t> only;  // one of the sweep's jobs, and what it branches from; else all
-  const std::atomic<bool>* stop = nullptr;  // set by a signal: the runs finish their step and are saved
+  int jobs = 1;                     // number of concurrent jobs
+  std::vector<std::string> gpus;    // values of CUDA_VISIBLE_DEVICES, assigned in turn; empty: variable unchanged
+  std::optional<std::size_t> only;  // run only this job and the beginning that it needs; none: all jobs
+  const std::atomic<bool>* stop = nullptr;  // a signal sets it; then the runs finish their step and are saved
   SweepObserver* observer = nullptr;
 };
 
-/// Begins what is waiting, goes on with what was broken off, and tries once again what has failed, until every job has
-/// ended or it is stopped; waits for what other processes are at. Gives the last reports.
+/// Starts pending runs, resumes interrupted ones, and retries each failed one once, until every job has ended or the
+/// sweep is stopped. Waits for runs owned by other processes. Returns the final reports.
 std::vector<JobReport> run_sweep(const SweepFolder& folder, const SweepOptions& options);
 
-/// Threads of a run where `jobs` run at a time: OMP_NUM_THREADS, else what Slurm gave the task, else the processors
-/// shared out.
+/// The number of threads per run if `jobs` runs are concurrent: OMP_NUM_THREADS if it is set, else the processors that
+/// this process (and the Slurm task, if there is one) may use, divided by `jobs`.
 int threads_of_job(int jobs);
 
 }  // namespace gradamp

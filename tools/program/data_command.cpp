@@ -20,7 +20,7 @@
 namespace gradamp {
 namespace {
 
-/// How much of a download is there: on a terminal a line that is overwritten, elsewhere a line every 30 seconds.
+/// Shows the progress of a download: on a terminal as a line that is overwritten, otherwise as a line every 30 seconds.
 class DownloadDisplay {
  public:
   DownloadDisplay() : options_(process_console_options(false)), last_(options_.clock()) {}

@@ -10,7 +10,7 @@ namespace gradamp {
 namespace {
 
 constexpr int kNameColumns = 32;
-constexpr char kHardSpace = '\x01';  // where a line is not broken; printed as a space
+constexpr char kHardSpace = '\x01';  // a space at which a line must not be broken
 
 }  // namespace
 

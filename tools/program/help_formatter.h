@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// --help: an option's name and unit, then what it means, wrapped to the terminal, and its default.
+// Formats --help: per option its name and unit, its meaning wrapped to the terminal's width, and its default.
 #pragma once
 
 #include <string>
@@ -25,7 +25,7 @@ class HelpFormatter : public CLI::Formatter {
   int columns_;
 };
 
-/// `text` in lines of at most `columns` characters (longer words apart), all but the first indented.
+/// Wraps `text` to lines of at most `columns` characters, unless a word is longer. Indents all lines except the first.
 std::string wrap_text(const std::string& text, int columns, int indent);
 
 }  // namespace gradamp

@@ -30,7 +30,7 @@ std::string compiler() {
 #endif
 }
 
-/// 11173962 as "11,173,962".
+/// Formats 11173962 as "11,173,962".
 std::string with_separators(std::int64_t number) {
   std::string text = std::to_string(number);
   for (auto place = static_cast<std::ptrdiff_t>(text.size()) - 3; place > 0; place -= 3)
@@ -45,7 +45,7 @@ std::int64_t parameter_count(const std::string& network, Backend& backend) {
   return count;
 }
 
-/// One line per part; Error if one disagrees.
+/// Runs the self-check and prints one line per part. Error if a part disagrees.
 void run_check(const Device& device, const BackendOptions& options) {
   const DeviceFacts facts = device_facts(device);
   std::cout << fmt::format("checking  {}\n", facts.name);

@@ -28,7 +28,7 @@ template <typename... Args>
   throw UsageError(fmt::format(format, std::forward<Args>(args)...));
 }
 
-/// A setting's value from one source, and what to call it in a message ("--epochs", "run.toml:3: epochs").
+/// A setting's value from one source. `source` names it in messages ("--epochs", "run.toml:3: epochs").
 struct Assignment {
   const Setting* setting;
   std::string text;
@@ -43,7 +43,8 @@ void assign(RunSettings& settings, const Assignment& assignment) {
   }
 }
 
-/// Names where a value that is out of range came from, unless that is the command line.
+/// Returns the settings if they are valid. Otherwise throws UsageError. If the invalid value does not come from the
+/// command line, the message names its source.
 RunSettings validated(const RunSettings& settings, const std::vector<Assignment>& assignments = {}) {
   try {
     settings.validate();
@@ -98,8 +99,8 @@ std::vector<Assignment> from_file(const std::string& path) {
   return assignments;
 }
 
-/// What --help says: the meaning, and which numbers are good if not all are. The datasets' names are the registry's,
-/// with those of the program's own.
+/// The text of --help: the meaning, and the valid numbers if not all are valid. For --dataset it lists the names in the
+/// registry, including the datasets that the program registered itself.
 std::string help_of(const Setting& setting) {
   const std::string range = setting.range_text();
   const std::string help = setting.help_text(command_name()) + (range.empty() ? "" : "; " + range);
@@ -110,10 +111,10 @@ std::string help_of(const Setting& setting) {
   return fmt::format("{}: {}", help, fmt::join(names, ", "));
 }
 
-/// Options that set settings; knows afterwards which of them were given.
+/// The command line options that set settings. After parsing, it knows which of them were given.
 class SettingOptions {
  public:
-  /// For the settings of the kinds `wanted`, or for all if it is empty.
+  /// Adds options for the settings of the kinds `wanted`, or for all settings if `wanted` is empty.
   explicit SettingOptions(CLI::App& command, SettingKinds wanted = {}) {
     const RunSettings defaults;
     for (const Setting& setting : setting_table()) {
@@ -132,7 +133,7 @@ class SettingOptions {
     }
   }
 
-  /// What was given on the command line.
+  /// The values that were given on the command line.
   std::vector<Assignment> given() const {
     std::vector<Assignment> assignments;
     for (const auto& [setting, option] : options_)
@@ -142,7 +143,7 @@ class SettingOptions {
   }
 
   RunSettings resolve(const std::string& config, const Environment& environment) const {
-    std::vector<Assignment> assignments;  // the last one of a setting holds
+    std::vector<Assignment> assignments;  // the last one per setting takes effect
     if (!config.empty()) assignments = from_file(config);
     for (Assignment& assignment : from_environment(environment)) assignments.push_back(std::move(assignment));
     for (Assignment& assignment : given()) assignments.push_back(std::move(assignment));
@@ -156,7 +157,7 @@ class SettingOptions {
   std::vector<std::pair<const Setting*, CLI::Option*>> options_;
 };
 
-/// The commands and what their options fill.
+/// The commands, and the variables that their options set.
 struct Program {
   CLI::App app{
       "Trains CIFAR networks with intelligent gradient amplification: layers whose gradients point "
@@ -185,7 +186,7 @@ CLI::Option* add_text(CLI::App& command, const char* name, std::string& value, c
   return option;
 }
 
-/// `T`: an integer type or an optional one.
+/// Adds an option for a number. `T` is an integer type or an optional of one.
 template <typename T>
 CLI::Option* add_number(CLI::App& command, const char* name, T& value, const char* unit, const char* help) {
   const auto whole = [](const std::string& text) -> std::string {  // CLI11 would take -1 for an unsigned number
@@ -323,7 +324,7 @@ void build(Program& program, int columns) {
   app.get_formatter()->label("OPTIONS", "options");
   app.get_formatter()->label("SUBCOMMAND", "command");
   app.option_defaults()->always_capture_default();
-  app.allow_extras();  // named by check_leftovers
+  app.allow_extras();  // check_leftovers reports them
   app.set_help_flag("-h,--help", "print this help");
   app.add_flag("--version", program.version, "print the version");
   app.footer("`" + command_name() + " COMMAND --help` explains a command.");
@@ -357,13 +358,13 @@ std::vector<std::string> command_names(const CLI::App& command) {
   return names;
 }
 
-/// "gradamp data fetch"
+/// The command with its parents: "gradamp data fetch".
 std::string full_name(const CLI::App& command) {
   const std::string above = command.get_parent() == nullptr ? "" : full_name(*command.get_parent()) + " ";
   return above + command.get_name();
 }
 
-/// Error for the first argument that `command` knows nothing of, and for a command that is missing.
+/// UsageError if `command` has an unknown argument, or if a subcommand is missing or given more than once.
 void check_leftovers(const CLI::App& command) {
   const std::vector<std::string> commands = command_names(command);
   const std::vector<std::string> rest = command.remaining();
@@ -385,7 +386,7 @@ void check_leftovers(const CLI::App& command) {
   for (const CLI::App* below : given) check_leftovers(*below);
 }
 
-/// CLI11's message in one line and in our words.
+/// CLI11's message in one line, reworded if a value is missing.
 std::string message_of(const CLI::ParseError& error) {
   std::string message = error.what();
   std::replace(message.begin(), message.end(), '\n', ' ');
@@ -394,7 +395,7 @@ std::string message_of(const CLI::ParseError& error) {
   return message;
 }
 
-/// UsageError for a value that its setting does not take.
+/// Adds the assignments to the command's changes. UsageError if a setting does not accept its value.
 void add_changes(const std::vector<Assignment>& assignments, SettingChanges& command) {
   RunSettings scratch;
   for (const Assignment& assignment : assignments) {
@@ -514,7 +515,7 @@ Command parse_command_line(const std::vector<std::string>& arguments, const Envi
   Program program;
   build(program, columns);
   try {
-    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 takes them
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // the order that CLI11 expects
     program.app.parse(reversed);
   } catch (const CLI::CallForHelp&) {
     return ShowText{program.app.help() + "\n"};

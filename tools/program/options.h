@@ -17,38 +17,38 @@
 
 namespace gradamp {
 
-/// The program was called wrongly: exit code 2.
+/// The command line is invalid. The program then exits with code 2.
 class UsageError : public Error {
  public:
   using Error::Error;
 };
 
-/// --help and --version: `text` is all there is to say.
+/// The result of --help and --version: print `text`.
 struct ShowText {
   std::string text;
 };
 
-/// Settings for a run that has its own, as (name, value): those of the command line and of --config.
+/// Changes for a run that has stored settings, as (name, value). They come from the command line and --config.
 struct SettingChanges {
   std::vector<std::pair<std::string, std::string>> changes;
 
-  /// `stored` with the changes, validated.
+  /// Returns `stored` with the changes, validated.
   RunSettings apply_to(RunSettings stored) const;
 };
 
 struct TrainCommand : SettingChanges {
   RunSettings settings;  // validated
-  std::string resume;    // a run's folder to resume; `settings` are then not used, and `changes` must change nothing
-  std::string branch;    // a run's folder to begin with
-  int last_epoch = 0;    // to end after; 0: the strategy's last
+  std::string resume;    // folder of the run to resume; `settings` are then unused, and `changes` must change nothing
+  std::string branch;    // folder of the run to branch from
+  int last_epoch = 0;    // the run ends after this epoch; 0: the strategy's last
   bool quiet = false;
 };
 
 struct EvaluateCommand : SettingChanges {
-  std::string weights;   // a safetensors file, or:
-  std::string run;       // a run's folder, whose checkpoint and settings are taken
-  std::string outputs;   // a file for the network's outputs, or empty
-  RunSettings settings;  // without a run: validated; with one `changes`
+  std::string weights;   // a safetensors file; alternative to `run`
+  std::string run;       // folder of the run whose checkpoint and settings are used; alternative to `weights`
+  std::string outputs;   // file for the network's outputs, or empty
+  RunSettings settings;  // validated; used without `run`, while `changes` are used with it
 };
 
 struct FetchCommand {
@@ -66,16 +66,16 @@ struct MakeCommand {
 struct VerifyCommand {
   std::string path;
   std::string dataset = "cifar10";
-  std::optional<std::int64_t> train_images, test_images;  // where not given: as official
+  std::optional<std::int64_t> train_images, test_images;  // if not given: the official numbers
 };
 
 struct SweepCommand {
   std::string file;                      // a sweep's file or a preset's name
-  std::vector<SweepOverride> overrides;  // of the command line and the environment
+  std::vector<SweepOverride> overrides;  // from the command line and the environment
   std::string folder;                    // empty: sweeps/NAME
   int jobs = 1;
   std::vector<std::string> gpus;
-  std::optional<int> only;  // a job by its place
+  std::optional<int> only;  // index of the only job to run
   bool dry_run = false, status = false, print = false, quiet = false;
   bool slurm = false;
   std::string sbatch;  // further options of sbatch
@@ -83,14 +83,14 @@ struct SweepCommand {
 
 struct ReportCommand {
   std::vector<std::string> folders;
-  std::string destination;  // empty: the first folder's `report`
+  std::string destination;  // empty: `report` in the first folder
 };
 
 struct InfoCommand {
   int threads = 0;
   bool check = false;           // run the self-check of `device`
   bool settings = false;        // print the page of all settings
-  std::string device = "cuda";  // or emulated
+  std::string device = "cuda";  // "cuda" or "emulated"
 };
 
 using Command = std::variant<ShowText, TrainCommand, EvaluateCommand, SweepCommand, ReportCommand, FetchCommand,
@@ -99,8 +99,8 @@ using Command = std::variant<ShowText, TrainCommand, EvaluateCommand, SweepComma
 /// The value of an environment variable, or null.
 using Environment = std::function<const char*(const char* name)>;
 
-/// Reads the arguments after the program's name. `columns`: the width of --help. UsageError for what cannot be
-/// understood or is out of range; its message is one line.
+/// Parses the arguments after the program's name. `columns` is the width of --help. UsageError with a message of one
+/// line if an argument is unknown, malformed or out of range.
 Command parse_command_line(const std::vector<std::string>& arguments, const Environment& environment,
                            int columns = 100);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// `gradamp report`: hands over to tools/report/report.py, by a Python that has matplotlib.
+// `gradamp report`: runs tools/report/report.py with a Python that has matplotlib.
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -20,8 +20,8 @@ bool has_matplotlib(const std::string& python) {
   return std::system(command.c_str()) == 0;
 }
 
-/// GRADAMP_PYTHON; else the first on PATH or Debian's that has matplotlib; else the first on PATH, which says what it
-/// lacks.
+/// GRADAMP_PYTHON if it is set. Otherwise the python3 on PATH or Debian's, whichever first has matplotlib. If neither
+/// has it, the python3 on PATH, so that the script reports what is missing.
 std::string choose_python() {
   if (const char* given = std::getenv("GRADAMP_PYTHON"); given != nullptr && *given != '\0') return given;
   for (const char* python : {"python3", "/usr/bin/python3"})
@@ -29,8 +29,8 @@ std::string choose_python() {
   return "python3";
 }
 
-/// The report's script: where the environment says, beside the installed program (PREFIX/bin, PREFIX/share/gradamp), or
-/// in the sources.
+/// The path of the report's script: in the folder GRADAMP_SCRIPTS if that variable is set, else in PREFIX/share/gradamp
+/// if the program is in PREFIX/bin, else in the installation's folder, else in the sources.
 std::filesystem::path find_script() {
   const std::filesystem::path name = "report/report.py";
   if (const char* given = std::getenv("GRADAMP_SCRIPTS")) {

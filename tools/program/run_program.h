@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The whole program as a function: training, evaluation, sweeps, reports and datasets under one's own main().
+// The whole program as a function, for your own main(): training, evaluation, sweeps, reports and datasets.
 #pragma once
 
 namespace gradamp {
 
-/// The program `gradamp` with these arguments, under the name in argv[0], which its messages and hints have; what
-/// main() is to return: 0, 1 for an error (a line `NAME: ...` on standard error), 2 for arguments that are not
-/// understood, 128 + the signal for a run that a signal stopped.
+/// Runs the program `gradamp` with these arguments. Its messages use the name in argv[0]. Returns the exit code for
+/// main(): 0 for success, 1 for an error (with a line `NAME: ...` on standard error), 2 for invalid arguments, 128 +
+/// the signal if a signal stopped a run.
 int run_program(int argc, char** argv);
 
 }  // namespace gradamp

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::array kStopping{SIGINT, SIGTERM, SIGUSR1, SIGHUP};
 
-// A signal handler can reach nothing else than globals; lock-free atomics are what it may touch.
+// A signal handler has no access to objects other than globals, and may only use lock-free atomics.
 std::atomic<bool> stop_requested{false};
 std::atomic<int> first_signal{0};
 std::atomic<bool> in_use{false};

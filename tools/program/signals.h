@@ -6,9 +6,10 @@
 
 namespace gradamp {
 
-/// While one lives, SIGINT, SIGTERM, SIGUSR1 (Slurm's warning before the time limit) and, unless it was ignored
-/// (nohup), SIGHUP set stop() and are remembered. A SIGINT after that kills the program at once. SIGPIPE is ignored: a
-/// run outlives whoever reads its output. The destructor restores what was. One at a time.
+/// During the lifetime of an object, SIGINT, SIGTERM, SIGUSR1 (Slurm's warning before the time limit) and SIGHUP
+/// (unless it was ignored, as by nohup) set stop(), and received() returns the first of them. A SIGINT after that kills
+/// the program at once. SIGPIPE is ignored, so that a run continues if the reader of its output exits. The destructor
+/// restores the previous actions. Only one object may exist at a time.
 class StopSignals {
  public:
   StopSignals();
@@ -17,11 +18,11 @@ class StopSignals {
   StopSignals& operator=(const StopSignals&) = delete;
 
   const std::atomic<bool>& stop() const;
-  /// The first signal that came; 0: none.
+  /// The first signal that was received, or 0.
   int received() const;
 };
 
-/// "SIGTERM"
+/// The signal's name, such as "SIGTERM".
 const char* signal_name(int signal);
 
 }  // namespace gradamp

@@ -18,7 +18,7 @@
 namespace gradamp {
 namespace {
 
-/// The text of a sweep's file, or of a preset where there is no such file.
+/// The text of a sweep's file, or of the preset with this name if there is no such file.
 std::string sweep_text(const std::string& file) {
   const std::vector<std::string> presets = sweep_preset_names();
   const bool preset = std::find(presets.begin(), presets.end(), file) != presets.end();
@@ -41,7 +41,8 @@ std::vector<SweepCell> read_cells(const SweepCommand& command, const std::string
   }
 }
 
-/// As train does for a run; and reads every dataset once, so that a bad one is told before anything begins.
+/// Finds the data of every cell, as `train` does for one run. Reads every dataset once, so that an invalid one is
+/// reported before the sweep begins.
 void find_data_of(std::vector<SweepCell>& cells) {
   std::set<std::pair<std::string, int>> seen;
   for (SweepCell& cell : cells) {
@@ -75,12 +76,12 @@ void show(const SweepCommand& command, const SweepFolder& folder) {
                            format_duration(seconds), command.jobs);
 }
 
-/// The exit code.
+/// Trains the cells. Returns the exit code.
 int train_cells(const SweepCommand& command, const SweepFolder& folder) {
   const StopSignals signals;
   std::vector<JobReport> reports;
   {
-    const bool quiet = command.quiet || command.only.has_value();  // of one run there is nothing to count
+    const bool quiet = command.quiet || command.only.has_value();  // a single run needs no progress of the sweep
     SweepConsole console(folder, command.jobs, std::cout, std::cerr, process_console_options(quiet));
     SweepOptions options;
     options.jobs = command.jobs;

@@ -24,7 +24,7 @@ namespace gradamp {
 
 namespace {
 
-/// The paths of what is read.
+/// Makes the paths of files that the run reads absolute.
 void make_absolute(RunSettings& settings) {
   for (std::string* const path : {&settings.weights, &settings.data})
     if (!path->empty()) *path = std::filesystem::absolute(*path).lexically_normal().string();
@@ -50,8 +50,8 @@ void find_data(RunSettings& settings) {
 
 namespace {
 
-/// A new folder runs/NETWORK-DATASET-DATE-TIME, removed again by the destructor where it stayed empty. Jobs that start
-/// in the same second get a folder each.
+/// A new folder runs/NETWORK-DATASET-DATE-TIME. The destructor removes it if it is still empty. Jobs that start in the
+/// same second get different folders.
 class NewRunFolder {
  public:
   explicit NewRunFolder(const RunSettings& settings) {
@@ -83,12 +83,12 @@ class NewRunFolder {
   std::filesystem::path path_;
 };
 
-/// UsageError that names the settings given beside --resume that are not the run's own.
+/// UsageError if settings that are given together with --resume differ from those of the run. The message names them.
 void check_resumed_settings(const TrainCommand& command) {
   if (command.changes.empty()) return;
   const RunSettings stored = RunFolder::open(command.resume, real_file_system()).settings();
   RunSettings given = command.apply_to(stored);
-  if (given.device == "auto") given.device = stored.device;  // these are resolved when a run begins
+  if (given.device == "auto") given.device = stored.device;  // a run stores resolved values of these
   if (given.epochs == 0) given.epochs = stored.epochs;
   make_absolute(given);
   const std::string differences = describe_differences(stored, given);

@@ -23,8 +23,8 @@ constexpr Precision kPrecisions[] = {Precision::kF32, Precision::kTF32, Precisio
 
 // ---- The build ----
 
-/// Finds the build id in the notes of an ELF segment. A note consists of a header, a name and a description, each
-/// padded to a multiple of 4 bytes.
+/// Finds the build id in the notes of an ELF segment. A note consists of a header, a name and a description. The name
+/// and the description are padded to multiples of 4 bytes.
 std::optional<std::string> build_id_in(const std::byte* notes, std::size_t size) {
   const auto padded = [](std::size_t bytes) { return (bytes + 3) / 4 * 4; };
   while (size >= sizeof(ElfW(Nhdr))) {

@@ -21,7 +21,7 @@ DEBIAN_PYTHON = "/usr/bin/python3"  # has venv if python3-venv is installed, eve
 
 
 def groups_of(text: str) -> dict[str, list[str]]:
-    """{name of a group: its requirements}"""
+    """Returns {name of a group: its requirements}."""
     groups = {}
     for block in text.split("\n\n"):
         lines = [line.strip() for line in block.splitlines() if line.strip()]
@@ -32,7 +32,7 @@ def groups_of(text: str) -> dict[str, list[str]]:
 
 
 def run(*command: str) -> str:
-    """The reason why the command failed, in one line, or an empty string."""
+    """Runs a command. Returns the reason why it failed in one line, or an empty string."""
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
     environment.pop("PYTHONPATH", None)
     try:
@@ -50,7 +50,7 @@ def run(*command: str) -> str:
 
 
 def make_environment(folder: pathlib.Path) -> str:
-    """The reason why there is no environment, or an empty string."""
+    """Creates the environment if needed. Returns the reason why there is none, or an empty string."""
     reasons = []
     for base in dict.fromkeys([sys.executable, DEBIAN_PYTHON]):
         reason = run(base, "-m", "venv", "--clear", str(folder))
@@ -61,7 +61,7 @@ def make_environment(folder: pathlib.Path) -> str:
 
 
 def prepare_torch(python: pathlib.Path) -> str:
-    """The reason why PyTorch does not work, or an empty string."""
+    """Makes PyTorch importable. Returns the reason why it does not work, or an empty string."""
     site_packages = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('platlib'))"],
                                    check=True, capture_output=True, text=True).stdout.strip()
     if not pathlib.Path(site_packages, "torch", "lib").is_dir():

@@ -31,7 +31,7 @@ import report_text
 
 
 def draw(rows_of):
-    """{dataset: its figures}."""
+    """Returns {dataset: its figures}."""
     import report_drawing
     import report_figures
     import report_layer_figures
@@ -51,14 +51,14 @@ def draw(rows_of):
 
 
 def write_whole(path, data):
-    """Writes bytes or text to a file, which is replaced once all is written."""
+    """Writes bytes or text to a file. An existing file is replaced only after everything is written."""
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(data if isinstance(data, bytes) else data.encode())
     os.replace(partial, path)
 
 
 def write_report(collection, out):
-    """All files of the report of a Collection with a completed run at least, into the folder `out`."""
+    """Writes all files of the report to the folder `out`. `collection` must contain at least one completed run."""
     rows_of = report_tables.make_rows(collection.completed)
     figures_of = draw(rows_of)
     (out / "figures").mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""tables.csv of the report: the numbers of its tables, unrounded, and those of every threshold, one a line."""
+"""tables.csv of the report: the unrounded numbers of its tables and of every threshold, one per line."""
 
 import csv
 import io
@@ -58,7 +58,8 @@ def minutes_record(row, column, timed):
 
 
 def records(rows):
-    """Every number of the tables of a dataset's rows, with the FIELDS as keys; those without a value may be missing."""
+    """Every number in the tables of a dataset's rows, as {field: value} with the keys FIELDS. Fields without a value
+    may be missing."""
     result = []
     for row in rows:
         for column in row.columns:
@@ -73,7 +74,7 @@ def records(rows):
 
 
 def comma_separated(rows_of):
-    """tables.csv: the same numbers, unrounded, with those of every threshold."""
+    """The text of tables.csv: the numbers of the tables and of every threshold, unrounded."""
     text = io.StringIO()
     writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
     writer.writeheader()

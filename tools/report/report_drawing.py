@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How the report's figures look, are laid out and are rendered. Needs matplotlib.
+"""The style, layout and rendering of the report's figures. Needs matplotlib.
 
 The same runs give the same files, byte for byte."""
 
@@ -15,7 +15,8 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 from report_tables import MEASURED  # noqa: E402
 
-# The paper's red and blue; the others tell apart in all common kinds of color blindness, with dashes besides.
+# Red and blue as in the paper. All colors can be distinguished with the common kinds of color blindness; some lines are
+# dashed in addition.
 AMPLIFIED, AMPLIFIED_TRAIN = "#d7191c", "#009e73"
 ORIGINAL, ORIGINAL_TRAIN = "#0057b7", "#7f7f7f"
 RANDOM = "#4d4d4d"
@@ -41,7 +42,7 @@ STYLE = {
 
 @dataclasses.dataclass
 class Figure:
-    """A drawn figure. `alt` says in words what it shows, `svg` and `png` are its files' bytes."""
+    """A rendered figure. `alt` describes it in words; `svg` and `png` are the bytes of its files."""
 
     name: str
     title: str
@@ -52,7 +53,7 @@ class Figure:
 
 
 def finish(figure, name, title, caption, alt):
-    """Renders a matplotlib figure, and closes it."""
+    """Renders a matplotlib figure to a Figure, and closes it."""
     files = {}
     for kind, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
         stream = io.BytesIO()
@@ -69,13 +70,13 @@ def file_name(*parts):
 
 
 def thinned(names, most):
-    """(places, names) of at most `most` names at even steps."""
+    """(indices, names): every n-th name, such that there are at most `most` names."""
     step = math.ceil(len(names) / most)
     return list(range(0, len(names), step)), names[::step]
 
 
 def legend_below(figure, axes):
-    """One legend of all panels, below them."""
+    """Draws one legend for all panels below them."""
     entries = {}
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels()):
@@ -89,7 +90,8 @@ def legend_below(figure, axes):
 
 
 def panel_grid(columns):
-    """(rows, columns, {column: place}) of panels: measures below each other, cases side by side."""
+    """(number of rows, number of columns, {column: (row, column) of its panel}): one row per measure, one column per
+    case."""
     parts = {column: column.rpartition("-")[::2] for column in MEASURED if column in columns}
     measures, cases = (sorted({part[i] for part in parts.values()}) for i in (0, 1))
     places = {column: (measures.index(measure), cases.index(case)) for column, (measure, case) in parts.items()}
@@ -97,7 +99,7 @@ def panel_grid(columns):
 
 
 def measured_panels(row):
-    """(figure, {column: axes}) with a panel for each measure and case that was run; None where there is none."""
+    """(figure, {column: axes}) with one panel per measure and case that was run. The figure is None if none was run."""
     columns = [column for column in MEASURED if column in row.columns]
     if not columns:
         return None, {}

@@ -25,7 +25,7 @@ from report_tables import COLUMNS, MEASURED
 
 
 def blocks(flags):
-    """(first, last) epoch of each unbroken stretch of true flags; epochs count from 1."""
+    """The (first, last) epoch of each interval of consecutive true flags. Epochs count from 1."""
     result = []
     for epoch, flag in enumerate(flags, 1):
         if flag and result and result[-1][1] == epoch - 1:
@@ -36,7 +36,7 @@ def blocks(flags):
 
 
 def shade_phases(panel, epochs, labels=True):
-    """Bands behind the epochs in which gradients were amplified, and those in which they were analyzed."""
+    """Draws bands behind the epochs in which gradients were amplified or analyzed."""
     for key, style in (
         ("amplified", {"facecolor": AMPLIFIED_BAND, "label": "amplified epochs" if labels else None}),
         (
@@ -55,8 +55,8 @@ def shade_phases(panel, epochs, labels=True):
 
 
 def schedules(rows):
-    """[(run, labels of rows)] for each different course of learning rates and phases among amplified runs, or, where
-    nothing was amplified, among all."""
+    """[(run, labels of rows)] with one entry per different schedule of learning rates and phases. A row contributes the
+    runs of its first amplified column, or its originals if it has none."""
     found = {}
     for row in rows:
         columns = [c for c in row.columns if c in MEASURED] or [c for c in row.columns if c == "random"] or ["original"]
@@ -100,7 +100,8 @@ def draw_schedule(dataset, run, labels, place):
 
 
 def draw_reference(panel, row):
-    """The original's mean and sample deviation, and random selection's mean, as horizontal lines."""
+    """Draws horizontal lines: the mean and sample standard deviation of the original, and the mean of random
+    selection."""
     if row.original:
         base = report_statistics.estimate([run.test_accuracy for run in row.original])
         if base.deviation is not None:
@@ -119,7 +120,7 @@ def draw_reference(panel, row):
 
 
 def draw_thresholds(row):
-    """Test accuracy over threshold, a panel for each measure and case; None where none was run."""
+    """Test accuracy over threshold, with one panel per measure and case. None if none was run."""
     figure, panels = measured_panels(row)
     words = []
     for column, panel in panels.items():
@@ -177,20 +178,20 @@ def draw_thresholds(row):
 
 
 def mean_course(runs, key):
-    """The mean over runs of each epoch's accuracy, in %."""
+    """The accuracy of each epoch, in %, as the mean over the runs."""
     courses = [[100 * epoch[key] for epoch in run.epochs] for run in runs]
     return [report_statistics.mean(values) for values in zip(*courses)]
 
 
 def lowest_worth_showing(runs):
-    """In %: the lowest accuracy of the runs after the first tenth of their epochs. Below lies their beginning, which
-    they have in common and which would press what differs into a strip."""
+    """The lowest accuracy of the runs, in %, without the first tenth of their epochs. The accuracies at the beginning
+    are low and similar in all runs. If the axis contained them, the differences would be too small to see."""
     late = [epoch for run in runs for epoch in run.epochs[len(run.epochs) // 10 :]]
     return 100 * min(min(epoch["train_accuracy"], epoch["test_accuracy"]) for epoch in late)
 
 
 def draw_courses(row):
-    """Train and test accuracy over epochs, a panel for each measure and case; None where none was run."""
+    """Train and test accuracy over epochs, with one panel per measure and case. None if none was run."""
     figure, panels = measured_panels(row)
     shown = list(row.original)
     for column, panel in panels.items():

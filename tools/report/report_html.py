@@ -62,7 +62,7 @@ def table_html(table):
         rows.append(f'<tr{same}>{first}<th scope="row" class="sub">{escape(sub)}</th>{body}</tr>')
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in table.head)
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
-    # Wide tables scroll by themselves: by the keyboard too, once they have the focus.
+    # A wide table scrolls separately from the page. With tabindex it can have the focus and be scrolled by keyboard.
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(table.title)}"><table><thead><tr>{head}</tr>'
         f"</thead><tbody>{''.join(rows)}</tbody></table></div>{notes}"
@@ -120,7 +120,7 @@ def settings_html(runs):
 
 
 def left_out_html(collection):
-    """The runs that do not count, each with why."""
+    """The runs that are left out of the report, each with the reason."""
     parts = []
     for title, entries in (
         ("Incomplete runs", [(path, why) for path, why in collection.incomplete]),
@@ -138,7 +138,7 @@ def left_out_html(collection):
 
 
 def page(collection, rows_of, figures_of):
-    """The page's text. `figures_of` is {dataset: figures}."""
+    """The text of the page. `figures_of` is {dataset: figures}."""
     links = "".join(
         f'<a href="#{escape(d)}">Tables on {escape(d)}</a><a href="#{escape(d)}-figures">Figures</a>' for d in rows_of
     )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The report's figures over layers: the measures, and which layers were selected. Needs matplotlib. Layers stand
-in the network's order, that of layers.jsonl."""
+"""The report's figures over layers: the measures, and which layers were selected. Needs matplotlib. Layers are in the
+network's order, which is the order of layers.jsonl."""
 
 import report_statistics
 import report_tables
@@ -9,14 +9,15 @@ from report_tables import COLUMNS, MEASURED
 
 TYPES = {"conv": ("#0057b7", "o"), "bn": ("#e69f00", "s"), "linear": ("#000000", "D"), "relu": ("#009e73", "^")}
 MEASURES = (("g", "G"), ("g_prime", "G'"))
-MOST_NAMES_ACROSS = 34  # layer names below a panel; where there are more, at even steps
+# Maximum number of layer names on an axis. If there are more layers, only every n-th has a name.
+MOST_NAMES_ACROSS = 34
 MOST_NAMES_DOWN = 56
-MOST_PANELS = 3  # analyzed epochs drawn one by one; more of them (reselection) together
+MOST_PANELS = 3  # up to this number, each analyzed epoch has its own panel; more epochs (reselection) share one
 
 
 def by_epoch(runs):
-    """{analyzed epoch: {layer: its lines in the runs}} with epochs and layers in order; of layers that were measured
-    (those without weights may have no measure)."""
+    """{analyzed epoch: {layer: its lines in the runs}} with epochs and layers in order. Contains only layers that were
+    measured (layers without weights may have no measure)."""
     result = {}
     for run in runs:
         for line in (line for line in run.layers if None not in (line["g"], line["g_prime"])):
@@ -32,7 +33,7 @@ def mean_of(lines, key):
 
 
 def draw_measures(row):
-    """G and G' of every layer at each analyzed epoch; None where nothing was measured."""
+    """G and G' of every layer at each analyzed epoch. None if nothing was measured."""
     column = next((column for column in MEASURED if column in row.columns), None)
     if column is None:
         return None
@@ -55,7 +56,7 @@ def draw_measures(row):
 
 
 def measures_over_layers(epochs, column):
-    """A panel for each measure and epoch, with layers across."""
+    """One panel per measure and epoch, with layers on the horizontal axis."""
     size = (max(5.6 * len(epochs), 8), 7.2)
     figure, axes = plt.subplots(
         2, len(epochs), figsize=size, sharex="col", sharey="row", squeeze=False, layout="constrained"
@@ -96,7 +97,7 @@ def measures_over_layers(epochs, column):
         axes[1][across].set_xticks(*thinned(names, MOST_NAMES_ACROSS), rotation=90, fontsize=7.5)
         axes[1][across].set_xlabel("layer")
     for row in axes:
-        row[0].set_ylim(bottom=0)  # once all of the row is drawn: it ends the choice of the other limit
+        row[0].set_ylim(bottom=0)  # after the whole row is drawn, because it fixes the upper limit too
     legend_below(figure, axes.flat)
     return figure, (
         "Bars reach from the lowest to the highest seed. Rings: selected in more than half of these runs, "
@@ -112,7 +113,7 @@ def mark_selected(panel, names, layers, key):
 
 
 def measures_over_epochs(epochs):
-    """A panel for each measure, with analyzed epochs across and layers down."""
+    """One panel per measure, with analyzed epochs on the horizontal and layers on the vertical axis."""
     names = list(next(iter(epochs.values())))
     height = panel_height(len(names))
     figure, axes = plt.subplots(1, 2, figsize=(11, height + 1.2), sharey=True, layout="constrained")
@@ -133,7 +134,7 @@ def measures_over_epochs(epochs):
 
 
 def panel_height(layers):
-    """Inches."""
+    """The height in inches of a panel with this number of layers on its vertical axis."""
     return min(max(0.16 * layers, 2.4), 10.5)
 
 
@@ -141,8 +142,8 @@ def panel_height(layers):
 
 
 def selection_shares(choices, epoch):
-    """(layers, thresholds, {(layer, threshold): share of the runs' selections that have it}). At one analyzed epoch, or
-    over all of them where `epoch` is None."""
+    """(layers, thresholds, {(layer, threshold): fraction of the runs' selections that contain the layer}). For the
+    selections at one analyzed epoch, or at all of them if `epoch` is None."""
     shares, names = {}, {}
     for threshold, runs in choices.items():
         picked = {}
@@ -156,7 +157,8 @@ def selection_shares(choices, epoch):
 
 
 def draw_selections(row):
-    """A figure for each analyzed epoch, or one of all where there are many: layers over thresholds."""
+    """Figures of layers over thresholds: one per analyzed epoch, or one for all of them if there are more than
+    MOST_PANELS."""
     columns = [column for column in MEASURED if column in row.columns]
     epochs = list(by_epoch([run for column in columns for run in row.runs(column)]))
     if len(epochs) > MOST_PANELS:
@@ -199,7 +201,7 @@ def draw_selection(row, columns, epoch, count):
 
 
 def most_selected(grid, label):
-    """In words: the layers that were selected at most thresholds."""
+    """A phrase with the three layers that were selected most often over all thresholds."""
     names, thresholds, shares = grid
     totals = {name: sum(shares.get((name, threshold), 0) for threshold in thresholds) for name in names}
     first = sorted((name for name in names if totals[name] > 0), key=lambda name: -totals[name])[:3]

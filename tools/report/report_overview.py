@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the report's page says of the runs as a whole: what was run, with which settings and versions."""
+"""The overview on the report's page: what was run, with which settings and versions."""
 
 import json
 
@@ -13,7 +13,7 @@ def setting_text(value):
 
 
 def listed(values):
-    """ "a", "a and b", "a, b and c"."""
+    """Joins values to "a", "a and b" or "a, b and c"."""
     values = [str(value) for value in values]
     return " and ".join([", ".join(values[:-1]), values[-1]] if len(values) > 1 else values)
 
@@ -23,7 +23,7 @@ def counted(count):
 
 
 def ordered(values):
-    """Without repetitions, sorted where they can be."""
+    """The values without duplicates, sorted if they can be compared."""
     distinct = list({json.dumps(value): value for value in values}.values())
     try:
         return sorted(distinct)
@@ -42,7 +42,7 @@ def images_text(settings):
 
 
 def what_was_run(collection):
-    """The paragraph at the top, a list of sentences."""
+    """The first paragraph of the page, as a list of sentences."""
     runs = collection.completed
     sentences = []
     for dataset in ordered(run.dataset for run in runs):
@@ -86,7 +86,7 @@ def what_was_run(collection):
 
 
 def settings_of(runs):
-    """(equal, varying): {key: value} of the settings that all runs have alike, {key: values} of the others."""
+    """(equal, varying): {key: value} of the settings that are equal in all runs, and {key: values} of the others."""
     keys = {key: None for run in runs for key in sorted(run.without("output"))}
     values = {key: ordered(run.settings.get(key) for run in runs) for key in keys}
     equal = {key: found[0] for key, found in values.items() if len(found) == 1}

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""What the paper measured: S. Basodi, K. Pusuluri, X. Xiao, Y. Pan, "Intelligent gradient amplification for deep neural
-networks", arXiv:2305.18445. Its columns are those of tools/report_tables.py."""
+"""The paper's results: S. Basodi, K. Pusuluri, X. Xiao, Y. Pan, "Intelligent gradient amplification for deep neural
+networks", arXiv:2305.18445. The columns are those of tools/report/report_tables.py."""
 
 TITLE = "Basodi et al., Intelligent gradient amplification for deep neural networks, arXiv:2305.18445"
 ADDRESS = "https://arxiv.org/abs/2305.18445"
 COLUMNS = ("original", "random", "g-1", "g-2", "g-prime-1", "g-prime-2")
 
-# Test accuracy in %, of the amplified ones that of the best threshold on the test set. Tables 3 and 4.
+# Test accuracy in %. For amplified runs, it is that of the best threshold on the test set. Tables 3 and 4.
 ACCURACY = {
     "cifar10": {
         "vgg19": (91.08, 93.35, 93.30, 92.92, 93.29, 93.34),
@@ -25,7 +25,7 @@ ACCURACY = {
 }
 ACCURACY_TABLE = {"cifar10": "Table 3", "cifar100": "Table 4"}
 
-# Minutes for 150 epochs on one V100, means of 10 runs. Tables 1 and 2; random selection was not timed.
+# Minutes for 150 epochs on one V100, as means of 10 runs. Tables 1 and 2. The paper has no times of random selection.
 MINUTES = {
     "cifar10": {
         "vgg19": (31.35, None, 31.82, 31.94, 31.87, 31.82),
@@ -46,6 +46,6 @@ MINUTES_TABLE = {"cifar10": "Table 1", "cifar100": "Table 2"}
 
 
 def figure(table, dataset, network, column):
-    """The paper's number, or None where it has none. `table` is ACCURACY or MINUTES."""
+    """The paper's number, or None if it has none. `table` is ACCURACY or MINUTES."""
     row = table.get(dataset, {}).get(network)
     return row[COLUMNS.index(column)] if row else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Finds and reads the folders of runs for the report. Needs nothing but Python."""
+"""Finds and reads the folders of runs for the report. Needs only Python's standard library."""
 
 import dataclasses
 import functools
@@ -8,15 +8,15 @@ import math
 import os
 import pathlib
 
-# config.json has the kind of every setting (tools/settings/README.md). No difference between runs:
+# config.json contains the kind of every setting (tools/settings/README.md). The report ignores settings of these kinds:
 NEUTRAL = ("source", "speed", "output")
-# These matter if layers are selected; without amplification runs are the same for all of them.
+# Settings of these kinds matter only if layers are selected. Runs without amplification do not depend on them.
 AMPLIFICATION = ("amplification", "measured", "random")
-# Resolved into the epochs' learning rates.
+# Settings of this kind are compared by the learning rates of the epochs that result from them.
 SCHEDULE = ("schedule",)
-# The columns of the tables, and what a cell is chosen from (Run.column, Run.choice).
+# Settings that determine the column of the tables and the choices of a cell (Run.column, Run.choice).
 AXES = ("selection", "measure", "case", "threshold", "random_fraction", "random_types")
-# The kinds of the settings of release 0.1.0, whose config.json lacks them.
+# The kinds of the settings of release 0.1.0, because its config.json lacks them.
 FIRST_KINDS = {
     setting: kind
     for kind, settings in {
@@ -39,17 +39,17 @@ NUMBERS = ("learning_rate", "train_accuracy", "test_accuracy", "seconds")
 
 
 class DamagedError(Exception):
-    """A file of a run that cannot be read; the message names it and says what is wrong, in a line."""
+    """A file of a run cannot be read. The message is one line; it names the file and the problem."""
 
 
 class IncompleteError(Exception):
-    """A run that did not come to its end, or whose numbers cannot be compared; the message says why."""
+    """A run is not completed, or its numbers cannot be compared. The message says why."""
 
 
 @dataclasses.dataclass
 class Run:
-    """A completed run. `epochs` and `layers` are the lines of its metrics.jsonl and layers.jsonl, with accuracies in
-    [0, 1]; `validation_accuracy` is None in all of them where there is no validation part."""
+    """A completed run. `epochs` and `layers` are the lines of its metrics.jsonl and layers.jsonl. Accuracies are in
+    [0, 1]. If the run has no validation images, `validation_accuracy` is None in all epochs."""
 
     path: pathlib.Path
     settings: dict
@@ -60,7 +60,7 @@ class Run:
     kinds: dict = dataclasses.field(default_factory=lambda: FIRST_KINDS)
 
     def without(self, *kinds):
-        """Its settings but those of the kinds."""
+        """The run's settings except those of these kinds."""
         return {key: value for key, value in self.settings.items() if self.kinds.get(key) not in kinds}
 
     @property
@@ -70,7 +70,7 @@ class Run:
     @property
     def dataset(self):
         name = self.settings["dataset"]
-        return "synthetic" if name == "made" else name  # its name in release 0.1
+        return "synthetic" if name == "made" else name  # release 0.1 called it "made"
 
     @property
     def seed(self):
@@ -78,7 +78,8 @@ class Run:
 
     @functools.cached_property
     def column(self):
-        """Its column in the tables: "original" where nothing is ever amplified, "random", or measure and case."""
+        """The run's column in the tables: "original" if nothing is ever amplified, "random", or the measure and
+        case."""
         if self.settings["selection"] == "none" or not any(e["analyzed"] or e["amplified"] for e in self.epochs):
             return "original"
         if self.settings["selection"] == "random":
@@ -87,7 +88,8 @@ class Run:
 
     @property
     def choice(self):
-        """What the tables choose the best of: a threshold; of random selection (fraction, types); else None."""
+        """The value among which the tables choose the best: the threshold, (fraction, types) for random selection, or
+        None for the original."""
         if self.column == "original":
             return None
         if self.column == "random":
@@ -100,30 +102,30 @@ class Run:
 
     @property
     def test_accuracy(self):
-        """After the last epoch, in %."""
+        """The test accuracy after the last epoch, in %."""
         return 100 * self.epochs[-1]["test_accuracy"]
 
     @property
     def validation_accuracy(self):
-        """After the last epoch, in %; None where there is no validation part."""
+        """The validation accuracy after the last epoch, in %. None if there are no validation images."""
         value = self.epochs[-1]["validation_accuracy"]
         return None if value is None else 100 * value
 
     @property
     def minutes(self):
-        """Of all epochs, an inherited beginning's too."""
+        """The time of all epochs in minutes, including those copied from a shared beginning."""
         return math.fsum(epoch["seconds"] for epoch in self.epochs) / 60
 
     @functools.cached_property
     def identity(self):
-        """What makes two runs the same experiment with the same seed."""
+        """A key that is equal for two runs if they are the same experiment with the same seed."""
         base = self.without(*NEUTRAL, *AMPLIFICATION, *SCHEDULE)
         return (self.column, self.choice, self.learning_rates, json.dumps([base, self.way], sort_keys=True))
 
     @functools.cached_property
     def way(self):
-        """The settings that say how layers are amplified, beside column and choice: those that make a difference to its
-        column. Empty in the original."""
+        """The settings, other than column and choice, that determine how layers are amplified. Contains only those that
+        affect the run's column. Empty for the original."""
         if self.column == "original":
             return {}
         used = ("amplification", "random" if self.column == "random" else "measured")
@@ -133,17 +135,17 @@ class Run:
 
 @dataclasses.dataclass
 class Collection:
-    """All that was found. `incomplete` and `repeated` hold (path, why), `damaged` messages."""
+    """The result of a search. `incomplete` and `repeated` contain (path, reason); `damaged` contains messages."""
 
     completed: list = dataclasses.field(default_factory=list)
     incomplete: list = dataclasses.field(default_factory=list)
     repeated: list = dataclasses.field(default_factory=list)
     damaged: list = dataclasses.field(default_factory=list)
-    beginnings: int = 0  # runs that others were begun from: no results of their own
+    beginnings: int = 0  # number of runs that other runs branched from; they have no results of their own
 
 
 def number(value):
-    """JSON has no infinities and NaNs: a run's files hold them as strings."""
+    """Converts a JSON value to a float. JSON has no infinities and NaNs, so a run's files contain them as strings."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(f"expected a number, got {json.dumps(value)}")
     return float(value)
@@ -160,7 +162,8 @@ def read_json(path):
 
 
 def read_lines(path, reader):
-    """`reader` of each line's object. A last line without a newline was torn by a crash, and is left out."""
+    """[reader(object) for each line's object]. A last line without a newline is incomplete because of a crash, and is
+    left out."""
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
     except OSError as error:
@@ -191,7 +194,7 @@ def read_layer(line):
 
 
 def read_run(path):
-    """The completed run in a folder. IncompleteError where it is none, DamagedError where a file cannot be read."""
+    """The completed run in a folder. IncompleteError if the run is not completed, DamagedError if a file is damaged."""
     config = read_json(path / "config.json")
     settings = config.get("settings")
     missing = [key for key in NEEDED if key not in settings] if isinstance(settings, dict) else ["settings"]
@@ -223,9 +226,9 @@ def read_run(path):
 
 
 def find_run_folders(folders):
-    """(the runs' folders in or below `folders`, each once and in order; how many beginnings were left out). A run's
-    folder has a config.json, or lacks it beside a metrics.jsonl. DamagedError where one of `folders` is no folder, or
-    one below cannot be read."""
+    """(the runs' folders in or below `folders`, each once and in order; the number of beginnings that were left out). A
+    folder is a run's if it has a config.json or a metrics.jsonl. DamagedError if one of `folders` is not a folder, or
+    if a folder below cannot be read."""
 
     def unreadable(error):
         raise DamagedError(f"{error.filename}: cannot be read: {error.strerror}")
@@ -247,8 +250,8 @@ def find_run_folders(folders):
 
 
 def collect(folders):
-    """A Collection of all runs in or below `folders`, those completed in the order of their paths. A run whose
-    settings are another's counts once: a seed fixes every bit, so that it tells nothing new."""
+    """A Collection of all runs in or below `folders`, with the completed runs in the order of their paths. Runs with
+    equal settings count once. The seed determines every bit, so a repetition contains no new information."""
     collection, first = Collection(), {}
     paths, collection.beginnings = find_run_folders(folders)
     for path in paths:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Means with confidence intervals, and differences of means, for the report. Needs nothing but Python."""
+"""Means with confidence intervals, and differences of means, for the report. Needs only Python's standard library."""
 
 import dataclasses
 import math
@@ -10,8 +10,8 @@ CONFIDENCE = 0.95
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """The mean of n values in their own unit. `deviation` is the sample deviation (n - 1), `low` and `high` the ends
-    of the mean's 95% confidence interval; all three are None where n = 1."""
+    """The mean of n values, in their unit. `deviation` is the sample standard deviation (with n - 1). `low` and `high`
+    are the ends of the mean's 95% confidence interval. All three are None if n = 1."""
 
     n: int
     mean: float
@@ -22,8 +22,9 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """A mean less another. Paired: over the `n` seeds that both have. Otherwise of all `n` against all `base_n` values.
-    `low` and `high` are the ends of its 95% confidence interval, None where there are too few values for one."""
+    """The difference of two means. If paired, it is over the `n` seeds that both have, else between all `n` and all
+    `base_n` values. `low` and `high` are the ends of its 95% confidence interval, or None if there are too few
+    values."""
 
     mean: float
     low: float | None
@@ -34,15 +35,15 @@ class Difference:
 
 
 def mean(values):
-    """The same number in whatever order the values come, so that equal sets of values tie."""
+    """The mean. It does not depend on the order of the values, so equal sets of values have exactly equal means."""
     return math.fsum(values) / len(values)
 
 
 def incomplete_beta(a, b, x):
-    """The regularised incomplete beta function I_x(a, b), by its continued fraction (modified Lentz)."""
+    """The regularized incomplete beta function I_x(a, b), by its continued fraction (modified Lentz algorithm)."""
     if x <= 0 or x >= 1:
         return 0.0 if x <= 0 else 1.0
-    if x > (a + 1) / (a + b + 2):  # the fraction converges fast below this only
+    if x > (a + 1) / (a + b + 2):  # the fraction converges fast only below this value
         return 1 - incomplete_beta(b, a, 1 - x)
     tiny = 1e-300
     front = math.exp(
@@ -64,7 +65,7 @@ def incomplete_beta(a, b, x):
 
 
 def t_probability(t, freedom):
-    """P(T <= t) of Student's t with `freedom` degrees of freedom, which need not be whole."""
+    """P(T <= t) of Student's t distribution with `freedom` degrees of freedom, which may be fractional."""
     tail = incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t)) / 2
     return 1 - tail if t > 0 else tail
 
@@ -93,7 +94,7 @@ def half_width(error, freedom):
 
 
 def estimate(values):
-    """Of one value or more."""
+    """The Estimate of at least one value."""
     n, middle = len(values), mean(values)
     if n == 1:
         return Estimate(1, middle, None, None, None)
@@ -103,8 +104,9 @@ def estimate(values):
 
 
 def difference(ours, base):
-    """`ours` less `base`, each {seed: value} with a value at least. Paired where two seeds or more are in both;
-    otherwise of the means, with Welch's interval where both have two values or more."""
+    """The Difference `ours` - `base`. Each is {seed: value} with at least one value. The difference is paired if both
+    have at least two seeds in common. Otherwise it is between the means, with Welch's interval if both have at least
+    two values."""
     common = sorted(ours.keys() & base.keys())
     if len(common) >= 2:
         pairs = estimate([ours[seed] - base[seed] for seed in common])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The numbers of the report's tables, from completed runs: which runs are compared with which, which threshold is
-chosen by what, and what came out of it. Accuracies are test accuracies after the last epoch, in %."""
+"""The numbers of the report's tables, computed from completed runs: which runs are compared, how a threshold is chosen,
+and the results. Accuracies are test accuracies after the last epoch, in %."""
 
 import dataclasses
 import json
@@ -33,8 +33,9 @@ NETWORKS = (
 
 @dataclasses.dataclass
 class Row:
-    """Runs of one network that differ in seed and selection only. `columns` is {column: {choice: runs by seed}}, a
-    choice as in Run.choice; `label` names the network, and what else tells it from the dataset's other rows."""
+    """Runs of one network that differ only in seed and selection. `columns` is {column: {choice: runs in the order of
+    seeds}}, with choices as in Run.choice. `label` is the network and the settings that distinguish this row from other
+    rows of the dataset."""
 
     dataset: str
     network: str
@@ -56,8 +57,8 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """What came out of a choice in a column. `difference` is to the original, None in its own column or where it was
-    not run; `choices` is how many there were to choose from."""
+    """The results of one choice in a column. `choices` is the number of choices in the column. `difference` is the
+    difference to the original. It is None in the original's column, or if the original was not run."""
 
     choice: object
     choices: int
@@ -67,7 +68,7 @@ class Cell:
 
 
 def choice_name(choice):
-    """A threshold, or what random selection drew from."""
+    """The text of a choice: a threshold, or the fraction and types of random selection."""
     if choice is None:
         return ""
     return f"{choice:g}" if isinstance(choice, (int, float)) else f"{100 * choice[0]:g}% of {choice[1]}"
@@ -81,7 +82,7 @@ def network_order(network):
 
 
 def base_key(run):
-    """Equal for runs whose originals are the same."""
+    """A key that is equal for runs that are compared with the same originals."""
     base = run.without(*report_runs.NEUTRAL, *report_runs.AMPLIFICATION, *report_runs.SCHEDULE)
     base.pop("seed", None)
     return (json.dumps(base, sort_keys=True), run.learning_rates)
@@ -92,13 +93,14 @@ def way_key(way):
 
 
 def drawn_key(run):
-    """Of a measured run: the key of the random selections that amplify at the same places in the same phases."""
+    """For a run that selects by a measure, the way_key of random selections with the same placement and the same
+    phases."""
     return way_key({key: value for key, value in run.way.items() if run.kinds.get(key) != "measured"})
 
 
 def rows_of_base(runs):
-    """The rows of runs whose originals are the same: one for each way of amplifying, all with the same originals.
-    Random selection measures nothing, and stands beside all that amplify at the same places in the same phases."""
+    """The rows of runs that have the same originals: one row per way of amplifying, each with these originals. Random
+    selection does not measure, so it is in every row that has the same placement and the same phases."""
     measured, drawn = {}, {}
     for run in runs:
         if run.column in MEASURED:
@@ -169,32 +171,32 @@ def make_cell(row, column, choice):
 
 
 def every_choice(row, column):
-    """A cell for each choice in the column, in order; none where it was not run."""
+    """One cell per choice in the column, in order. Empty if the column was not run."""
     return [make_cell(row, column, choice) for choice in row.columns.get(column, {})]
 
 
 def best_on_test(row, column):
-    """The cell with the highest mean test accuracy, of equal ones the first (the lowest threshold); None where the
-    column was not run. Chosen on what it is judged by: biased upwards."""
+    """The cell with the highest mean test accuracy. Among equal ones it is the first (the lowest threshold). None if
+    the column was not run. The accuracy of this cell is biased upwards, because it was also used for the choice."""
     return max(every_choice(row, column), key=lambda cell: cell.estimate.mean, default=None)
 
 
 def best_by_validation(row, column):
-    """The cell with the highest mean validation accuracy, of equal ones the first. Its test accuracy had no part in the
-    choice. None where the column was not run, or a run of the row has no validation part."""
+    """The cell with the highest mean validation accuracy. Among equal ones it is the first. Its test accuracy does not
+    affect the choice. None if the column was not run or a run of the row has no validation images."""
     if not row.has_validation:
         return None
     return max(every_choice(row, column), key=lambda cell: cell.validation, default=None)
 
 
 def shown_choice(row, column):
-    """The choice that figures show: by validation where there is one."""
+    """The choice that figures show: by validation if there are validation images, else the best on the test set."""
     return (best_by_validation(row, column) or best_on_test(row, column)).choice
 
 
 def uneven(row):
-    """A line for each column whose choices do not all have the same number of runs: the choice is then between means
-    that are not equally sure."""
+    """One line per column whose choices do not all have the same number of runs. The compared means are then not
+    equally reliable."""
     lines = []
     for column, choices in row.columns.items():
         most = max(len(runs) for runs in choices.values())
@@ -206,14 +208,15 @@ def uneven(row):
 
 @dataclasses.dataclass(frozen=True)
 class Minutes:
-    """Minutes of a column's runs, and their mean over the original's (None where that was not run)."""
+    """The minutes of a column's runs. `ratio` is their mean divided by the original's, or None if there is no such
+    ratio."""
 
     estimate: report_statistics.Estimate
     ratio: float | None
 
 
 def minutes(row, column):
-    """None where the column was not run."""
+    """The Minutes of a column, or None if it was not run."""
     runs = row.runs(column)
     if not runs:
         return None

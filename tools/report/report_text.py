@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The report's tables as text: what stands in a cell, captions, and tables.md.
-The page (report_html.py) shows the same tables."""
+"""The report's tables as text: the contents of cells, captions, and tables.md. The page (report_html.py) shows the same
+tables."""
 
 import dataclasses
 
@@ -15,9 +15,9 @@ NO_VALIDATION = "no validation part: only the biased figure"
 
 @dataclasses.dataclass
 class Table:
-    """`caption` is a list of paragraphs. `rows` are (heading, sub-heading, cells), rows with the same heading one after
-    the other; a cell is a list of lines, the first of them its number. A row with one cell is a remark as wide as the
-    table."""
+    """A table. `caption` is a list of paragraphs. `rows` are (heading, sub-heading, cells); rows with the same heading
+    are adjacent. A cell is a list of lines, of which the first is its number. A row with one cell is a remark that
+    spans the table."""
 
     title: str
     caption: list
@@ -60,7 +60,7 @@ def accuracy_lines(cell):
 
 
 def paper_rows(row, table):
-    """The paper's row of a network, or none."""
+    """The paper's row of a network, or no row."""
     values = [report_paper.figure(table, row.dataset, row.network, column) for column in COLUMNS]
     if values[0] is None:
         return []
@@ -130,7 +130,7 @@ def minutes_table(dataset, rows):
 
 
 def choices_table(dataset, rows):
-    """Every threshold's means: what the best was chosen from."""
+    """The table with the means of every threshold, from which the best was chosen."""
     result = []
     for row in rows:
         for column in row.columns:
@@ -152,13 +152,13 @@ def choices_table(dataset, rows):
 
 
 def tables(rows_of):
-    """The tables of every dataset, in order. `rows_of` is that of report_tables.make_rows."""
+    """The tables of every dataset, in order. `rows_of` is the result of report_tables.make_rows."""
     makers = (accuracy_table, minutes_table, choices_table)
     return [make(dataset, rows) for dataset, rows in rows_of.items() for make in makers]
 
 
 def markdown(rows_of):
-    """tables.md."""
+    """The text of tables.md."""
     lines = ["# gradamp: tables", ""]
     for table in tables(rows_of):
         lines += [f"## {table.title}", ""]

@@ -4,13 +4,13 @@
 packages="g++ cmake ninja-build libdnnl-dev ocl-icd-opencl-dev libfmt-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev
           libarchive-dev libssl-dev libgtest-dev libgmock-dev libbenchmark-dev python3 zstd"
 
-# For the Python environment of the tests (tools/test_environment.py); without it, tests that need one are skipped.
+# For the Python environment of the tests (tools/test_environment.py). Without it, tests that need it are skipped.
 test_packages="python3-venv pkg-config"
 
 # print_header SCRIPT: prints the comment at the beginning of the script.
 print_header() { sed -n '3,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$1"; }
 
-# missing_packages PACKAGE...: those that are not installed.
+# missing_packages PACKAGE...: prints the packages that are not installed.
 missing_packages() {
   local package
   for package in "$@"; do
@@ -18,8 +18,8 @@ missing_packages() {
   done
 }
 
-# install_packages PACKAGE...: with apt-get, by sudo unless we are root. On other systems prints what is needed and
-# succeeds, since the build may find it anyway.
+# install_packages PACKAGE...: installs missing packages with apt-get, and with sudo unless the user is root. On other
+# systems it prints the packages and succeeds, because the build may find them anyway.
 install_packages() {
   if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     echo "This is neither Debian nor Ubuntu: please see that the equivalents of these packages are installed:" >&2
@@ -42,10 +42,10 @@ install_packages() {
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 }
 
-# has_nvcc: whether the CUDA compiler is in a place that the build searches.
+# has_nvcc: succeeds if the CUDA compiler is in a folder that the build searches.
 has_nvcc() { command -v nvcc >/dev/null || [ -x "${CUDA_PATH:-/usr/local/cuda}/bin/nvcc" ]; }
 
-# configured FOLDER [-DNAME=VALUE...]: whether the folder is configured with these options.
+# configured FOLDER [-DNAME=VALUE...]: succeeds if the folder is configured with these options.
 configured() {
   local folder=$1 option name
   [ -f "$folder/build.ninja" ] || return 1
@@ -56,7 +56,8 @@ configured() {
   done
 }
 
-# build_gradamp FOLDER TARGET [CMAKE OPTION...]: configures if needed or for new options, and builds what changed.
+# build_gradamp FOLDER TARGET [CMAKE OPTION...]: configures the folder if needed or if the options are new, and builds
+# what changed.
 build_gradamp() {
   local folder=$1 target=$2
   shift 2

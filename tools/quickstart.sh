@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# From a fresh clone to a trained network: installs what is missing (Debian, Ubuntu), builds the program (about three
+# From a fresh clone to a trained network: installs missing packages (Debian, Ubuntu), builds the program (about three
 # minutes on 2 cores, two more with the CUDA toolkit), and trains resnet8 on the synthetic dataset with a short
 # amplification strategy (about one minute).
 set -euo pipefail

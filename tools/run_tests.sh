@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Installs what is missing (Debian, Ubuntu), builds, and runs the tests. A second run builds only what changed.
+# Installs missing packages (Debian, Ubuntu), builds, and runs the tests. A second run builds only what changed.
 #   tools/run_tests.sh                 the release build, in build/
 #   tools/run_tests.sh --sanitize      with AddressSanitizer and UndefinedBehaviorSanitizer, in build-sanitize/
 #   tools/run_tests.sh --race          the CUDA kernels under the emulator's race checker, in build-race/
-#   tools/run_tests.sh --long          the long tests too, which are left out otherwise
+#   tools/run_tests.sh --long          also the long tests, which are left out by default
 #   tools/run_tests.sh --cuda          with the device cuda: an error if it cannot be built
-# Further arguments go to ctest: tools/run_tests.sh -R 'Conformance.*emulated'
-# Tests in Python are run by GRADAMP_PYTHON, without that by an environment made for them in build-python/ (600 MB to
-# download, once). The results are in test-results.xml in the build folder.
+# Further arguments are passed to ctest: tools/run_tests.sh -R 'Conformance.*emulated'
+# The Python named by GRADAMP_PYTHON runs the tests in Python. If it is not set, the script creates an environment for
+# them in build-python/ (600 MB to download, once). The results are in test-results.xml in the build folder.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/tools/packages.sh"
@@ -23,8 +23,8 @@ while :; do
       folder="$root/build-sanitize"
       options=(-DCMAKE_BUILD_TYPE=RelWithDebInfo -DGRADAMP_SANITIZE=address,undefined -DGRADAMP_CUDA=OFF
                -DGRADAMP_BENCH=OFF)
-      # oneDNN's generated code and OpenMP's threads outlive main; the exact frees of our own allocations still show our
-      # leaks.
+      # oneDNN's generated code and OpenMP's threads are not freed before main ends, so leaks are not reported. The
+      # exact frees of the engine's own allocations still show its leaks.
       export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
       ;;
     --race)
@@ -49,7 +49,7 @@ fi
 [ -z "${GRADAMP_PYTHON:-}" ] || options+=("-DGRADAMP_PYTHON=$GRADAMP_PYTHON")
 build_gradamp "$folder" all "${options[@]}"
 rm -f "$folder/test-results.xml"
-# Two tests run at once, most of them with one or two threads, so waiting threads must not spin.
+# Two tests run concurrently, most of them with one or two threads, so waiting threads must not spin.
 export CTEST_PARALLEL_LEVEL=${CTEST_PARALLEL_LEVEL:-2} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 ctest --test-dir "$folder" --output-on-failure --no-tests=error --output-junit "$folder/test-results.xml" \
   --test-output-size-passed 100000 "${selection[@]}" "$@"

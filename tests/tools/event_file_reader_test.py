@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""TensorBoard reads our event files: the same tags, steps, times and values.
+"""Tests that TensorBoard reads our event files with the same tags, steps, times and values.
 
-Usage: event_file_reader_test.py PROGRAM, the path of write_event_file. Exits with 77, which ctest counts as skipped,
-where Python has no module tensorboard.
+Usage: event_file_reader_test.py PROGRAM, the path of write_event_file. If Python has no module tensorboard, exits with
+77, which ctest counts as skipped.
 """
 import pathlib
 import struct
@@ -20,16 +20,16 @@ except ImportError as error:
     sys.exit(77)
 
 INFINITY = float("inf")
-# What write_event_file.cpp writes: step, time in seconds since 1970, and a value for each tag.
+# The contents that write_event_file.cpp writes: step, time in seconds since 1970, and one value per tag.
 TAGS = ("loss/train", "accuracy/test", "G'/größe, layer 1")
 ROWS = [(0, 1700000000.25, (2.302585092994046, 0.0, -0.0)),
         (1, 1700000001.5, (1e-30, 0.1, INFINITY)),
         (300, 1700000002.75, (-INFINITY, 1.0 / 3, float("nan"))),
-        (5000000000, 1700000003.0, (INFINITY, 1.0, -1e-45))]  # 1e300 is beyond float32
+        (5000000000, 1700000003.0, (INFINITY, 1.0, -1e-45))]  # 1e300 overflows float32
 
 
 def bits(value):
-    """A value's float32 as its bytes, which tell -0.0 from 0.0 and make NaNs equal."""
+    """The bytes of a value's float32. They distinguish -0.0 from 0.0, and NaNs compare equal."""
     return struct.pack("<f", value)
 
 
@@ -54,7 +54,7 @@ class ReaderTest(unittest.TestCase):
                              [(tag, "simple_value", bits(value)) for tag, value in zip(TAGS, values)])
 
     def test_bytes_are_those_of_protobuf(self):
-        """The first step is 0, which protobuf's own writer leaves out."""
+        """The first step is 0. Protobuf's own writer omits this value."""
         raw = list(RawEventFileLoader(str(self.path)).Load())
         parsed = list(LegacyEventFileLoader(str(self.path)).Load())
         self.assertEqual(len(raw), 1 + len(ROWS))

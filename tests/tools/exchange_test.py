@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Weights between gradamp and PyTorch, both ways and for networks of every kind: PyTorch takes a trained checkpoint by
-name with load_state_dict, gradamp takes PyTorch's weights, and the outputs for the same images agree. Skipped where
-Python has no torch and safetensors. Argument: the program gradamp."""
+"""Tests the exchange of weights between gradamp and PyTorch for all kinds of networks: PyTorch loads a trained
+checkpoint by name with load_state_dict, gradamp loads PyTorch's weights, and the outputs for the same images agree.
+Skipped if Python has no torch or safetensors. Argument: the program gradamp."""
 
 import os
 import pathlib
@@ -26,7 +26,7 @@ ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.starts
 NETWORKS = ["resnet8", "resnet20", "resnet18", "resnet50", "vgg19"]
 TEST_IMAGES = 10
 TRAIN_IMAGES = 40
-TOLERANCE = 1e-5  # of the largest output
+TOLERANCE = 1e-5  # relative to the largest output
 
 
 def read_batch(path: pathlib.Path) -> numpy.ndarray:
@@ -64,7 +64,7 @@ class Exchange(unittest.TestCase):
         with torch.no_grad():
             theirs = model(self.images)
         self.assertEqual(ours.shape, theirs.shape)
-        self.assertGreater(theirs.abs().max().item(), 0.05)  # not all nothing
+        self.assertGreater(theirs.abs().max().item(), 0.05)  # not all zero
         error = (ours - theirs).abs().max().item() / theirs.abs().max().item()
         self.assertLess(error, TOLERANCE)
 
@@ -88,7 +88,7 @@ class Exchange(unittest.TestCase):
             with self.subTest(network):
                 torch.manual_seed(3)
                 model = networks.build(network, 10)
-                for module in model.modules():  # running statistics that are not those of a fresh network
+                for module in model.modules():  # running statistics that differ from those of a new network
                     if isinstance(module, torch.nn.BatchNorm2d):
                         module.running_mean.normal_(0, 0.1)
                         module.running_var.uniform_(0.5, 2)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Tests of tools/gpu_check.sh with programs that pretend: what it runs, what it makes of failures, that no failure goes
-unseen, and that a pack runs where there is nothing but bash, coreutils and Python. They need neither a GPU nor a build.
+"""Tests of tools/gpu_check.sh with fake programs: what it runs, how it reports failures, that it reports every failure,
+and that a pack runs with only bash, coreutils and Python. They need neither a GPU nor a build.
 """
 
 import array
@@ -123,7 +123,7 @@ TEST_PROGRAMS = ("core_tests", "kernels_tests", "layers_tests", "nets_tests", "o
 
 
 class Pretence:
-    """A folder of pretending programs. `add_cleanup` is told how to remove it."""
+    """A folder of fake programs. `add_cleanup` registers the function that removes it."""
 
     def __init__(self, add_cleanup):
         owner = tempfile.TemporaryDirectory()
@@ -152,14 +152,14 @@ class Pretence:
         path.chmod(0o755)
 
     def run(self, *arguments, jobs="2", **environment):
-        """The exit code and all that was printed."""
+        """Runs the script. Returns its exit code and its output."""
         settings = {
             **os.environ,
             "PATH": f"{self.tools}:{os.environ['PATH']}",
             "GRADAMP_COMPUTE_SANITIZER": str(self.tools / "sanitizer"),
             "GRADAMP_PYTHON": str(self.tools / "python"),
             "CALLS": str(self.path / "calls"),
-            "OUT": str(self.path),  # some machines have it; it means nothing here
+            "OUT": str(self.path),  # set on some machines; the script must ignore it
             **environment,
         }
         command = [
@@ -487,7 +487,7 @@ class AgreementTest(unittest.TestCase):
 
 
 class MachineTest(unittest.TestCase):
-    """What depends on nvidia-smi is asked with a pretended one."""
+    """Tests of machine.py with a fake nvidia-smi."""
 
     def setUp(self):
         owner = tempfile.TemporaryDirectory()
@@ -561,7 +561,7 @@ COREUTILS = "cat cp cut date dirname env head mkdir mv nproc rm sleep sort tail 
 class PackTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        """One archive for the tests that look at what all packs have."""
+        """Makes one archive for the tests of contents that all packs have."""
         pretence = Pretence(cls.addClassCleanup)
         cls.usual_archive = pretence.path / "pack.tar.xz"
         cls.made = cls.make_pack(cls.usual_archive, pretence.build)
@@ -570,7 +570,7 @@ class PackTest(unittest.TestCase):
         self.pretence = Pretence(self.addCleanup)
         self.archive = self.pretence.path / "pack.tar.xz"
         self.folder = self.pretence.path / "elsewhere" / "gradamp-pack"
-        self.bare = self.pretence.path / "bare"  # all that a machine with a GPU must have, beside the driver
+        self.bare = self.pretence.path / "bare"  # everything that a machine with a GPU must have, except the driver
         self.bare.mkdir()
         for name in COREUTILS.split() + ["bash"]:
             (self.bare / name).symlink_to(shutil.which(name))
@@ -593,7 +593,7 @@ class PackTest(unittest.TestCase):
         subprocess.run(command, check=True)
 
     def bare_run(self, *command, **environment):
-        """Runs it with nothing in the environment and on PATH but what is needed."""
+        """Runs the command with only the needed variables in the environment and the needed programs on PATH."""
         path = f"{self.bare}:{self.pretence.path / 'driver'}"
         environment = {"PATH": path, "CALLS": str(self.pretence.path / "calls"), **environment}
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -610,7 +610,7 @@ class PackTest(unittest.TestCase):
         report = json.loads((self.folder / "gpu-report" / "report.json").read_text())
         self.assertEqual(report["facts"]["commit"], "0123abc")
         self.assertEqual(report["checks"]["sanitize"][0]["status"], "skipped")
-        self.assertNotIn("not found", printed)  # a tool that is not there
+        self.assertNotIn("not found", printed)  # a missing tool
 
     def test_a_pack_on_the_emulator(self):
         self.unpack(self.usual_archive)
@@ -666,8 +666,8 @@ class PackTest(unittest.TestCase):
         self.assertIn(str(self.folder / "lib" / "libc.so.6"), libraries)
         for each in libraries:
             self.assertTrue(each.startswith(str(self.folder)), each)
-        self.assertTrue((self.folder / "lib" / "libpthread.so.0").exists())  # the driver's libraries may name it
-        if os.geteuid() == 0:  # a machine that has nothing else at all
+        self.assertTrue((self.folder / "lib" / "libpthread.so.0").exists())  # the driver's libraries may need it
+        if os.geteuid() == 0:  # simulate a machine that has nothing else
             command = ["/lib/loader", "--library-path", "/lib", "/programs/bin/gradamp", "/pack.tsv"]
             done = subprocess.run(["chroot", str(self.folder), *command], stdout=subprocess.PIPE, text=True, check=True)
             self.assertIn("0123abc", done.stdout)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Tests of tools/gpu_check/gpu_report.py on reports made by hand."""
+"""Tests of tools/gpu_check/gpu_report.py on handwritten reports."""
 
 import contextlib
 import io
@@ -42,7 +42,8 @@ def error_row(name, message):
 
 
 def convolution_rows():
-    """Two shapes: one that resnet18 has four times and vgg19 once, one of resnet18 alone that has no library's row."""
+    """Rows of two shapes: one that resnet18 has four times and vgg19 once, and one that only resnet18 has and that has
+    no row of a library."""
     return [
         row("forward/3x3_64x64_32_s1/ours", 50.0, resnet18=4.0, vgg19=1.0, **{"TFLOP/s": 200.0, "of_floor": 0.5}),
         row("forward/3x3_64x64_32_s1/ours_with_moments", 55.0, resnet18=4.0, vgg19=1.0, **{"TFLOP/s": 180.0}),
@@ -55,7 +56,7 @@ def convolution_rows():
 
 
 class Folder:
-    """A report folder with what a test puts into it."""
+    """A report folder with files that a test writes to it."""
 
     def __init__(self, test):
         owner = tempfile.TemporaryDirectory()
@@ -83,7 +84,7 @@ class Folder:
         return str(self.path / "runs" / name)
 
     def write(self, *parts):
-        """The exit code, what was printed, and report.md."""
+        """Writes the report. Returns the exit code, the output, and the text of report.md."""
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             code = gpu_report.main(["write", str(self.path), *parts])
@@ -255,7 +256,7 @@ class RunTest(unittest.TestCase):
 
 class WriteTest(unittest.TestCase):
     def full(self):
-        """A folder with every part."""
+        """A report folder with every part."""
         folder = Folder(self)
         for part in gpu_report.PARTS:
             folder.checks(part, ("a check", "passed", "3", ""))
@@ -325,12 +326,12 @@ class WriteTest(unittest.TestCase):
             "| resnet18 | 3 | 2.000 | 1.000 | 60.0% |",
         ]:
             self.assertIn(expected, text)
-        self.assertNotIn("softmax", text)  # its shape is not an image's: in report.json
+        self.assertNotIn("softmax", text)  # its shape is not that of images, so only report.json has it
         self.assertNotIn("dry run", text)
         self.assertNotIn("quick run", text)
 
     def aims(self, folder):
-        """{the aim's number in the table: (measured, state)}"""
+        """Returns {number of the aim in the table: (measured, state)}."""
         report = gpu_report.collect(folder.path)
         return [(measured, state) for _, measured, state in gpu_report_markdown.aims(report)]
 
@@ -415,7 +416,7 @@ class WriteTest(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn("kernels_tests: exit code 1: it broke", printed)
         self.assertIn("kernels_tests: exit code 1: it broke", text)
-        self.assertEqual(folder.write("step")[0], 0)  # another part's failure is not this one's
+        self.assertEqual(folder.write("step")[0], 0)  # the failure of another part does not affect this part
 
     def test_a_part_that_did_not_run_fails(self):
         folder = Folder(self)

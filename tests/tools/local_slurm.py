@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""A Slurm of one's own on this machine: controller, one node of four processors, and munge with a key of its own, all as
-the user who asks and all in a temporary folder. Needs neither root nor systemd nor cgroups; beside another Slurm it
-keeps to its own ports and sockets.
+"""A private Slurm on this machine: a controller, one node of four processors, and munge with its own key. Everything
+runs as the current user and in a temporary folder. It needs neither root nor systemd nor cgroups. It uses its own ports
+and sockets, so it does not affect another Slurm.
 
     with LocalSlurm() as slurm:
         subprocess.run(["sbatch", ...], env=slurm.environment)
 
-The node claims its processors whether the machine has them or not: fit for tests of what jobs do, not for work."""
+The node claims four processors even if the machine has fewer. So it is useful for tests of jobs, but not for real
+work."""
 
 import os
 import pathlib
@@ -20,7 +21,7 @@ import tempfile
 import time
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
-PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # where Debian has daemons, and users not their PATH
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # Debian's folders of daemons, which users may not have on PATH
 START_SECONDS = 30
 
 CONFIGURATION = """
@@ -61,7 +62,7 @@ PartitionName=all Nodes=node Default=YES MaxTime=60 State=UP
 
 
 class Unavailable(Exception):
-    """There is no Slurm to start here; one line why."""
+    """Slurm cannot be started on this machine. The message gives the reason in one line."""
 
 
 def free_ports(count: int) -> list:
@@ -79,21 +80,21 @@ def configuration_of(folder: pathlib.Path) -> pathlib.Path:
 
 
 def processes_of(folder: pathlib.Path) -> list:
-    """Those whose environment has the configuration's name: daemons, what watches over jobs, and the jobs, which outlive
-    the daemons."""
+    """The processes whose environment contains the configuration's name: daemons, processes that supervise jobs, and
+    the jobs, which may continue after the daemons end."""
     mark, processes = b"SLURM_CONF=" + os.fsencode(configuration_of(folder)), []
     for environment in pathlib.Path("/proc").glob("[0-9]*/environ"):
         try:
             if mark in environment.read_bytes().split(b"\0"):
                 processes.append(int(environment.parent.name))
-        except OSError:  # ended meanwhile, or not ours
+        except OSError:  # the process has ended, or belongs to another user
             pass
     return processes
 
 
 def clean_up_after(folder: pathlib.Path) -> None:
-    """The main program: waits until whoever started it closes the standard input, if only by being killed, and leaves
-    nothing of Slurm behind. Nobody's child, so that it is not killed together with the test."""
+    """The main program. Waits until its parent closes the standard input, or is killed, and then removes all processes
+    and files of this Slurm. It detaches from its parent, so that it is not killed together with the test."""
     if os.fork() != 0:
         os._exit(0)
     sys.stdin.buffer.read()
@@ -112,9 +113,9 @@ class LocalSlurm:
         missing = [program for program in PROGRAMS if shutil.which(program, path=PATH) is None]
         if missing:
             raise Unavailable(f"no {', '.join(missing)} (Debian: apt-get install slurm-wlm munge)")
-        self.daemons = []  # in the order of their start
+        self.daemons = []  # in the order in which they were started
         self.folder = self.cleaner = None
-        self.environment = {}  # for the programs that ask this Slurm
+        self.environment = {}  # for programs that use this Slurm
 
     def __enter__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gradamp-slurm-"))
@@ -122,7 +123,7 @@ class LocalSlurm:
             [sys.executable, __file__, str(self.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # Control-C reaches the test alone
+            start_new_session=True,  # Control-C then reaches only the test
         )
         try:
             self.start()
@@ -134,7 +135,7 @@ class LocalSlurm:
     def __exit__(self, *exception):
         self.stop()
 
-    # ---- Asking it ----
+    # ---- Queries ----
 
     def ask(self, *command: str) -> str:
         done = subprocess.run(command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -143,8 +144,8 @@ class LocalSlurm:
         return done.stdout
 
     def jobs(self) -> dict:
-        """Everything that `scontrol show job` says, as {"12_0": {"JobState": "RUNNING", "Restarts": "1", ...}, ...}; of
-        the tasks of an array those that have begun have their own number, the others one "12_1-3"."""
+        """The output of `scontrol show job`: {"12_0": {"JobState": "RUNNING", "Restarts": "1", ...}, ...}. Tasks of an
+        array that have begun have their own number. Those that have not begun share an entry such as "12_1-3"."""
         jobs = {}
         for line in self.ask("scontrol", "--oneliner", "show", "job").splitlines():
             words = [word.partition("=") for word in line.split()]
@@ -184,7 +185,7 @@ class LocalSlurm:
         files = {"--key-file": key}
         for option, name in {"socket": "socket", "pid-file": "pid", "seed-file": "seed"}.items():
             files["--" + option] = self.folder / f"munge.{name}"
-        # force: it would have a folder that everyone may enter
+        # Without --force, munged requires a folder that all users may enter.
         self.start_daemon("munged", "--foreground", "--force", *(f"{name}={path}" for name, path in files.items()))
         self.wait_for(lambda: (self.folder / "munge.socket").exists())
         self.start_daemon("slurmctld", "-D", "-c", "-f", str(configuration))
@@ -214,14 +215,14 @@ class LocalSlurm:
             try:
                 if condition():
                     return
-            except RuntimeError:  # not there yet
+            except RuntimeError:  # not ready yet
                 pass
             if time.monotonic() > end:
                 raise RuntimeError(f"Slurm did not start within {START_SECONDS} s\n{self.logs()}")
             time.sleep(0.05)
 
     def stop(self) -> None:
-        self.cleaner.communicate()  # closes its input; its output ends when it has done its work
+        self.cleaner.communicate()  # closes its input, and returns when it has finished and closed its output
         for daemon in self.daemons:
             daemon.wait()
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Builds on gradamp as others do: installs it, builds the examples against it, and takes it in as a subfolder.
+"""Uses gradamp like a user's project: installs it, builds the examples with it, and includes it as a subfolder.
 
 Usage: package_test.py BUILD CXX [TEST...]
 
-BUILD is a build of gradamp, which is installed into a scratch folder. The class LongTest, which builds the engine inside
-another project and as a shared library, takes minutes.
+BUILD is a build of gradamp. The tests install it into a scratch folder. The class LongTest takes minutes, because it
+builds the engine inside another project and as a shared library.
 """
 import json
 import os
@@ -19,7 +19,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "tools" / "examples"
-# What no user may get from us.
+# Compiler flags that gradamp must not add to a user's project.
 OUR_FLAGS = re.compile(r"-march=|-Wall|-Wextra|-Wpedantic|-Wshadow|-fno-math-errno|-fno-trapping-math|-mprefer")
 
 build = compiler = None
@@ -39,7 +39,7 @@ def configure(source, folder, *options):
 
 
 class Installed(unittest.TestCase):
-    """With gradamp installed."""
+    """Base of tests that need an installed gradamp."""
 
     @classmethod
     def setUpClass(cls):
@@ -50,7 +50,7 @@ class Installed(unittest.TestCase):
         run("cmake", "--install", build, "--prefix", cls.prefix)
 
     def project(self, name, source, cmake):
-        """A project of the user's, with main.cpp."""
+        """Writes a user's project with a main.cpp. Returns its folder."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         (folder / "main.cpp").write_text(source)
@@ -59,7 +59,7 @@ class Installed(unittest.TestCase):
         return folder
 
     def build_example(self, name, *options, prefix=None):
-        """Configured and built outside the tree; its folder."""
+        """Configures and builds an example outside the source tree. Returns the build folder."""
         source = self.folder / f"{name} sources"
         shutil.rmtree(source, ignore_errors=True)
         shutil.copytree(EXAMPLES / name, source)
@@ -94,7 +94,8 @@ class Installed(unittest.TestCase):
         return run_folder, common
 
     def put_inside_another_project(self):
-        """That project's folder, configured, with a space in the path of ours."""
+        """Configures a project that includes gradamp as a subfolder, whose path contains a space. Returns the project's
+        folder."""
         tree = self.folder / "their tree"
         tree.mkdir()
         (tree / "gradamp sources").symlink_to(ROOT)
@@ -149,7 +150,7 @@ class PackageTest(Installed):
         self.assertEqual(run("pkg-config", "--modversion", "gradamp", env=environment).strip(), version)
         flags = run("pkg-config", "--cflags", "--libs", "gradamp", env=environment)
         self.assertIn("-lgradamp", flags)
-        self.assertNotIn("/usr/local/include", flags)  # but where it is
+        self.assertNotIn("/usr/local/include", flags)  # but the actual prefix
         command = f"{compiler} '{EXAMPLES}/own_kernel/main.cpp' -c -o '{self.folder}/kernel.o' {flags}"
         subprocess.run(command, shell=True, check=True)
         command = f"{compiler} '{EXAMPLES}/own_loop/main.cpp' -o '{self.folder}/loop' {flags}"
@@ -179,7 +180,7 @@ class PackageTest(Installed):
             configure(source, source / "build", f"-DCMAKE_PREFIX_PATH={self.prefix}")
 
     def test_an_installed_program_finds_its_report_scripts(self):
-        """From wherever it was moved to."""
+        """The program finds them also after the installation was moved."""
         moved = self.folder / "moved"
         shutil.copytree(self.prefix, moved)
         out = run(moved / "bin" / "gradamp", "report", self.folder / "nowhere",
@@ -201,7 +202,7 @@ gradamp_add_kernels(fetched {EXAMPLES}/own_kernel/scaled.cu)""")
             configure(ROOT, self.folder / "engine alone", "-DGRADAMP_PROGRAM=OFF")
 
     def test_inside_another_project(self):
-        """Only the libraries are there, without flags for what is linked to them."""
+        """The other project gets only the libraries, and no flags for its own targets."""
         tree = self.put_inside_another_project()
         targets = run("cmake", "--build", tree / "build", "--target", "help")
         self.assertIn("gradamp_engine", targets)
@@ -210,7 +211,7 @@ gradamp_add_kernels(fetched {EXAMPLES}/own_kernel/scaled.cu)""")
 
 
 class CudaTest(Installed):
-    """With a build that has found nvcc."""
+    """Tests that need a build with nvcc."""
 
     def test_a_kernel_for_gpus_too(self):
         nvcc = re.search(r"^GRADAMP_NVCC:FILEPATH=(.+)$", (build / "CMakeCache.txt").read_text(), re.MULTILINE)[1]
@@ -227,7 +228,7 @@ class LongTest(Installed):
         self.assertIn("epoch 5 of 5: ", run(tree / "build" / "own_loop", cwd=tree))
 
     def test_a_shared_library_and_packages(self):
-        """Which show only symbols of ours, and have what is installed."""
+        """The library exports only gradamp's symbols, and the packages contain all installed files."""
         folder, prefix = self.folder / "shared build", self.folder / "shared prefix"
         configure(ROOT, folder, "-DBUILD_SHARED_LIBS=ON", "-DGRADAMP_TESTS=OFF", "-DGRADAMP_BENCH=OFF", "-DGRADAMP_CUDA=OFF",
                   "-DGRADAMP_NATIVE=OFF")

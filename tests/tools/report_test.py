@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Tests of the report on runs made by hand. The exit code is 77 where what needs matplotlib was left out."""
+"""Tests of the report on handwritten runs. If Python has no matplotlib, the tests that need it are skipped and the exit
+code is 77."""
 
 import contextlib
 import csv
@@ -94,7 +95,7 @@ def epoch_lines(settings, test, validation, seconds, analyzed, amplified):
         }
         if validation is not None:
             line |= {"validation_loss": 1.0, "validation_accuracy": validation if last else 0.99}
-        elif settings["seed"] % 2:  # null, and missing as in older runs, are the same
+        elif settings["seed"] % 2:  # null means the same as a missing key, as in older runs
             line |= {"validation_loss": None, "validation_accuracy": None}
         lines.append(line)
     return lines
@@ -134,7 +135,8 @@ def make_run(
     layers=LAYERS,
     **changes,
 ):
-    """Writes a run's folder; accuracies in [0, 1] after the last epoch. `validation` makes a validation part."""
+    """Writes a run's folder. Accuracies are in [0, 1] and are those after the last epoch. If `validation` is not None,
+    the run has validation images with this accuracy."""
     settings = {**SETTINGS, "run_folder": str(folder), **changes}
     if validation is not None:
         settings["validation"] = 5000
@@ -175,7 +177,7 @@ class Case(unittest.TestCase):
         return report_tables.make_rows(collection.completed)[dataset]
 
     def call(self, *arguments):
-        """(exit code, what was printed, the errors)."""
+        """Runs the report. Returns (exit code, standard output, standard error)."""
         printed, errors = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(errors):
             code = report.main([str(argument) for argument in arguments])
@@ -203,7 +205,7 @@ class StatisticsTest(unittest.TestCase):
             exact = (2 * p - 1) * math.sqrt(2 / (1 - (2 * p - 1) ** 2))
             self.assertAlmostEqual(report_statistics.t_quantile(p, 2) / exact, 1, places=10)
             self.assertEqual(report_statistics.t_quantile(1 - p, 2), -report_statistics.t_quantile(1 - (1 - p), 2))
-        self.assertAlmostEqual(report_statistics.t_quantile(0.975, 1e7), 1.959964, places=5)  # the normal one
+        self.assertAlmostEqual(report_statistics.t_quantile(0.975, 1e7), 1.959964, places=5)  # as for the normal one
         self.assertAlmostEqual(report_statistics.t_quantile(0.5, 5), 0, places=12)
 
     def test_quantiles_refuse_what_has_none(self):
@@ -236,7 +238,7 @@ class StatisticsTest(unittest.TestCase):
         freedom = (first + second) ** 2 / (first**2 / 2 + second**2 / 1)  # 2.633
         half = report_statistics.t_quantile(0.975, freedom) * math.sqrt(first + second)
         self.assertAlmostEqual(d.high - d.mean, half)
-        self.assertAlmostEqual(half, 4.34, delta=0.03)  # t between those of 2 and 3 degrees, 3.45
+        self.assertAlmostEqual(half, 4.34, delta=0.03)  # with t = 3.45, between the values for 2 and 3 degrees
 
     def test_difference_of_single_values(self):
         d = report_statistics.difference({1: 93.0}, {1: 92.0, 2: 93.0})
@@ -286,7 +288,7 @@ class ReadingTest(Case):
     def test_the_same_run_twice_counts_once(self):
         self.original(0.9, 1)
         self.original(0.9, 1, threads=7)
-        self.original(0.9, 1, threshold=2.5, measure="g-prime")  # of no matter where nothing is selected
+        self.original(0.9, 1, threshold=2.5, measure="g-prime")  # these have no effect if nothing is selected
         self.original(0.91, 1, weight_decay=0.001)
         collection = self.collect()
         self.assertEqual((len(collection.completed), len(collection.repeated)), (2, 2))
@@ -385,7 +387,7 @@ class TablesTest(Case):
         self.assertIn(("resnet18", report_text.UNBIASED, [[report_text.NO_VALIDATION]]), table.rows)
 
     def test_of_equal_thresholds_the_lowest(self):
-        for threshold in (1.5, 0.7, 1.1):  # the same values in another order, in which a plain sum would be smaller
+        for threshold in (1.5, 0.7, 1.1):  # the same values, but their order makes a plain sum smaller
             values = (0.9, 0.9011, 0.9117) if threshold != 0.7 else (0.9117, 0.9011, 0.9)
             for seed, value in enumerate(values, 1):
                 self.amplified(value, seed, threshold, validation=0.9)
@@ -517,7 +519,7 @@ class TablesTest(Case):
 
 
 class PageReader(html.parser.HTMLParser):
-    """What a page refers to, its images' texts, and whether its tags are closed in order."""
+    """Collects a page's references and the texts of its images, and checks that tags are closed in order."""
 
     def __init__(self):
         super().__init__()
@@ -606,7 +608,7 @@ class ReportTest(Case):
         return text, reader
 
     def assert_says(self, text, expected):
-        self.assertTrue(expected in text, f"the page does not say {expected!r}")  # and the whole of it is not printed
+        self.assertTrue(expected in text, f"the page does not say {expected!r}")  # without the whole page
 
     def test_all_files(self):
         self.sweep()

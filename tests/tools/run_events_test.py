@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What TensorBoard's own reader sees of runs, one of them broken off and resumed: every epoch once, as the run's logs
-have it. Skipped where Python has no module tensorboard. Argument: the program gradamp."""
+"""Tests that TensorBoard's own reader finds every epoch of a run exactly once, with the values in the run's logs. One
+of the runs is interrupted and resumed. Skipped if Python has no module tensorboard. Argument: the program gradamp."""
 
 import json
 import os
@@ -37,7 +37,7 @@ class RunEvents(unittest.TestCase):
         self.run_folder = pathlib.Path(scratch.name) / "run"
 
     def curves(self) -> dict:
-        """By tag the values by epoch."""
+        """Returns {tag: {epoch: value}}."""
         events = EventAccumulator(str(self.run_folder), size_guidance={"scalars": 0})
         events.Reload()
         curves = {}

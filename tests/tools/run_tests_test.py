@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Tests of tools/run_tests.sh and .ci/run with programs that pretend: which build they ask for, which tests they
-select, and that .ci/run fails for a skip that is not on the list."""
+"""Tests of tools/run_tests.sh and .ci/run with fake programs: which build they request, which tests they select, and
+that .ci/run fails if a skipped test is not on the list."""
 
 import os
 import pathlib
@@ -13,7 +13,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-# Each writes its command line to the file CALLS.
+# Fake programs. Each writes its command line to the file CALLS.
 PRETENDERS = {
     "cmake": """
         case $* in *--build*) exit 0 ;; esac
@@ -40,7 +40,7 @@ PRETENDERS = {
     "apt-get": "exit 1",
     "sudo": '"$@"',
 }
-# The others that the scripts call. Nothing else is on PATH: no nvcc of this machine.
+# The real programs that the scripts call. PATH contains nothing else, so the machine's nvcc is not found.
 TOOLS = ["bash", "cat", "dirname", "env", "grep", "id", "mkdir", "rm", "sed", "touch", "tr", "xargs"]
 
 
@@ -82,7 +82,7 @@ class RunTests(unittest.TestCase):
         return done.stdout
 
     def calls_of(self, program: str) -> list[str]:
-        """The program's command lines until now."""
+        """The program's command lines so far."""
         lines = self.calls.read_text().splitlines()
         return [line for line in lines if line.split()[0] == program]
 

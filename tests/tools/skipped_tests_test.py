@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Tests of tools/skipped_tests.py on what ctest writes about tests that are skipped in every way."""
+"""Tests of tools/skipped_tests.py on ctest's output for all ways to skip a test."""
 
 import pathlib
 import subprocess
@@ -37,7 +37,7 @@ class SkippedTests(unittest.TestCase):
                        f"set_tests_properties({name} PROPERTIES {properties})\n")
 
     def check(self, allowed: str) -> tuple[int, str]:
-        """Exit code and output."""
+        """Runs the script. Returns its exit code and output."""
         (self.folder / "CTestTestfile.cmake").write_text(self.tests)
         (self.folder / "allowed.txt").write_text(allowed)
         results = self.folder / "results.xml"
@@ -78,7 +78,7 @@ class SkippedTests(unittest.TestCase):
         self.assertEqual(self.check("")[0], 1)
 
     def test_part_of_a_script(self):
-        self.add("sweep", "x" * 50000 + UNITTEST)  # longer than what ctest keeps unless asked
+        self.add("sweep", "x" * 50000 + UNITTEST)  # longer than the output that ctest keeps by default
         code, output = self.check("")
         self.assertEqual(code, 1)
         self.assertIn("sweep: 2 of its tests (NOT", output)

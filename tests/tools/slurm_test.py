@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""`gradamp sweep --slurm` on a Slurm that the test starts for itself: what runs there ends with the same bytes as here,
-whatever happens to it on the way. Skipped where Slurm's programs are not installed. Argument: the program gradamp."""
+"""Tests of `gradamp sweep --slurm` on a private Slurm: runs give the same bytes there as without Slurm, even if they
+are interrupted. Skipped if Slurm's programs are not installed. Argument: the program gradamp."""
 
 import os
 import pathlib
@@ -24,20 +24,20 @@ device = cpu
 threads = 1
 """
 SHORT = COMMON.format(images=80, phases="1:0.05, 3:0.05:2")
-LONG = COMMON.format(images=400, phases="6:0.05, 16:0.05:2")  # seconds, to be stopped in
+LONG = COMMON.format(images=400, phases="6:0.05, 16:0.05:2")  # runs for seconds, so that a test can stop it
 AMPLIFIED = "[amplified]\nthreshold = [0.5, 1]\n"
-PATIENCE = 400  # seconds: Slurm waits itself before it starts a requeued job, and other programs may run here
+PATIENCE = 400  # seconds: Slurm waits before it starts a requeued job, and other programs may slow the machine down
 
 
 class SlurmSweep(unittest.TestCase):
     def setUp(self):
         self.scratch = pathlib.Path(tempfile.mkdtemp(dir=SLURM.folder))
-        # A name that sbatch could misread.
+        # A name with characters that are special to sbatch.
         self.file, self.folder = self.scratch / "s.toml", self.scratch / "on Slurm: #1, 100%a, 'x'"
         self.addCleanup(lambda: SLURM.ask("scancel", "--user", str(os.geteuid())))
 
     def gradamp(self, *options, folder=None, expect=0, environment=None) -> str:
-        """What `gradamp sweep` prints."""
+        """Runs `gradamp sweep`. Returns its output."""
         command = [PROGRAM, "sweep", str(self.file), "--folder", str(folder or self.folder), *options]
         done = subprocess.run(
             command, env=environment or SLURM.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -46,14 +46,14 @@ class SlurmSweep(unittest.TestCase):
         return done.stdout
 
     def submit(self, *options) -> list:
-        """The jobs' numbers."""
+        """Submits the sweep. Returns the jobs' numbers."""
         printed = self.gradamp("--slurm", *options).splitlines()
         for line in printed:
             self.assertRegex(line, r"^job \d+: \d+ (shared beginnings|cells)$")
         return [line.split()[1].rstrip(":") for line in printed]
 
     def wait_for(self, condition, what: str):
-        """The condition's value."""
+        """Waits until the condition is true. Returns its value."""
         end = time.monotonic() + PATIENCE
         while not (value := condition()):
             self.assertLess(time.monotonic(), end, f"{what}: {SLURM.jobs()}\n{self.slurm_logs()}\n{SLURM.logs()}")
@@ -61,7 +61,7 @@ class SlurmSweep(unittest.TestCase):
         return value
 
     def wait_for_end(self, *numbers) -> dict:
-        """Of the jobs' tasks what Slurm says of them, by "JOB_TASK"."""
+        """Waits until all tasks of the jobs have ended. Returns {"JOB_TASK": Slurm's information on the task}."""
 
         def ended():
             tasks = {name: job for name, job in SLURM.jobs().items() if name.split("_")[0] in numbers}
@@ -113,7 +113,7 @@ class SlurmSweep(unittest.TestCase):
         warned = [("beginnings/beginning", beginnings, 0), ("cells/amplified_threshold-1", cells, 2)]
         for run, number, task in warned:
             self.wait_until_it_trains(run)
-            SLURM.ask("scancel", "--signal=USR1", "--batch", f"{number}_{task}")  # as Slurm does before the limit
+            SLURM.ask("scancel", "--signal=USR1", "--batch", f"{number}_{task}")  # as Slurm does before the time limit
         tasks = self.wait_for_end(beginnings, cells)
         self.assertEqual(
             {name: (job["JobState"], job["Restarts"]) for name, job in tasks.items()},

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Whole sweeps by the program as built: their runs are those trained alone, a sweep that is killed at any time and
-started again comes to the same, a cell that fails leaves the others be, and a bad sweep leaves nothing behind.
-Argument: the program gradamp."""
+"""Tests of whole sweeps with the built program. Their runs are equal to runs trained alone. A sweep that is killed at
+any time and started again gives the same result. A failed cell does not affect the others. An invalid sweep writes
+nothing. Argument: the program gradamp."""
 
 import json
 import os
@@ -66,12 +66,12 @@ class SweepCase(unittest.TestCase):
         return done
 
     def checkpoints(self, sweep: str) -> dict:
-        """By cell."""
+        """Returns {cell: bytes of its checkpoint}."""
         paths = (self.folder / sweep / "cells").glob("*/checkpoint.safetensors")
         return {path.parent.name: path.read_bytes() for path in paths}
 
     def no_child_left(self, sweep: str) -> None:
-        """Waits until no run of the sweep is running, as its own lock says."""
+        """Waits until no run of the sweep is running, according to the locks of the runs."""
         for _ in range(200):
             status = self.gradamp("sweep", "s.toml", "--folder", sweep, "--status")
             if not re.search(r"  running +\d", status.stdout):
@@ -98,13 +98,13 @@ class Sweeps(SweepCase):
             self.assertEqual((self.folder / name / "checkpoint.safetensors").read_bytes(), checkpoints[name], name)
         self.assertEqual(len(set(checkpoints.values())), CELLS)
 
-        # Nothing is done twice, and the figures stay.
+        # A second call trains nothing, and the results are unchanged.
         again = self.sweep()
         self.assertIn(f"{CELLS} of {CELLS} cells are done", again.stdout)
         self.assertNotIn("4/4", again.stdout)
         self.assertEqual(self.checkpoints("sweeps/s"), checkpoints)
 
-        # A file with more values in an axis goes on from there.
+        # If an axis has more values, only the new cells are trained.
         self.file("s.toml", FILE.replace("[0.5, 1]", "[0.3, 0.5, 1]").replace("g, g-prime", "g-prime, g"))
         more = self.sweep()
         self.assertEqual(more.stdout.count("4/4"), 4)
@@ -122,7 +122,8 @@ class Sweeps(SweepCase):
             how = moments.choice([signal.SIGKILL, signal.SIGTERM])
             sweep.send_signal(how)
             code = sweep.wait(60)
-            # SIGTERM: stopped, or it had not yet begun. Either signal can come when it has just ended.
+            # After SIGTERM, the sweep was stopped or had not yet installed its handler. Either signal can arrive when
+            # it has just ended.
             self.assertIn(code, [-signal.SIGKILL, 0] if how == signal.SIGKILL else [143, -signal.SIGTERM, 0])
             kills += 1
             if moments.random() < 0.5:
@@ -132,7 +133,7 @@ class Sweeps(SweepCase):
         self.assertEqual(self.checkpoints("killed"), self.checkpoints("unbroken"))
 
     def test_runs_that_are_killed_are_begun_again(self):
-        self.file("s.toml", FILE.replace("train-images = 100", "train-images = 400"))  # so that they live for a while
+        self.file("s.toml", FILE.replace("train-images = 100", "train-images = 400"))  # so that they run for a while
         self.sweep("--folder", "unbroken")
         sweep = self.start("sweep", "s.toml", "--folder", "killed")
         killed = set()
@@ -140,17 +141,17 @@ class Sweeps(SweepCase):
             time.sleep(0.02)
             children = pathlib.Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children").read_text().split()
             for child in set(children) - killed:
-                time.sleep(0.1)  # it has begun
+                time.sleep(0.1)  # until the child has begun to train
                 try:
                     os.kill(int(child), signal.SIGKILL)
                     killed.add(child)
                 except ProcessLookupError:
                     pass
-        self.assertEqual(sweep.wait(60), 1)  # what was killed counts as failed ...
-        self.assertGreaterEqual(len(killed), 2)  # the beginnings, and with them all that waits for them
+        self.assertEqual(sweep.wait(60), 1)  # killed runs count as failed
+        self.assertGreaterEqual(len(killed), 2)  # the beginnings, so the cells that wait for them fail too
         status = self.gradamp("sweep", "s.toml", "--folder", "killed", "--status")
         self.assertIn("ended by signal 9 (Killed)", status.stdout)
-        self.sweep("--folder", "killed")  # ... and is tried again
+        self.sweep("--folder", "killed")  # the next call tries them again
         self.assertEqual(self.checkpoints("killed"), self.checkpoints("unbroken"))
 
     def test_a_run_that_is_stopped_alone_is_told_and_gone_on_with(self):
@@ -224,7 +225,7 @@ class Failures(SweepCase):
     def test_what_failed_before_its_first_checkpoint_is_begun_anew(self):
         self.file("s.toml", FILE.replace("2:0.05, 4:0.05:2", "2:1e30, 4:0.05:2"))
         self.assertEqual(self.gradamp("sweep", "s.toml").returncode, 1)
-        self.file("s.toml", FILE)  # the mistake is mended
+        self.file("s.toml", FILE)  # without the mistake
         self.sweep()
 
     def test_a_beginning_that_fails_is_the_reason_of_its_cells(self):
@@ -269,7 +270,7 @@ class Failures(SweepCase):
                       "--folder", done.stderr)
         self.assertEqual(self.checkpoints("sweeps/s"), before)
         self.file("s.toml", FILE + "\n")
-        self.sweep("--evaluation-batch", "7", "--threads", "2")  # what changes the speed only is no difference
+        self.sweep("--evaluation-batch", "7", "--threads", "2")  # settings that only affect the speed may differ
 
     def test_a_full_disk_is_told_and_gone_on_from(self):
         disk = self.folder / "disk"
@@ -289,7 +290,7 @@ class Failures(SweepCase):
 
 class EarlierName(SweepCase):
     def test_a_sweep_that_stored_the_datasets_earlier_name_goes_on(self):
-        """Release 0.1 called the synthetic dataset made."""
+        """Release 0.1 called the synthetic dataset "made"."""
         file = "network = resnet8\ntrain-images = 20\ntest-images = 20\nbatch-size = 20\nepochs = 2\n" \
                "device = cpu\nthreads = 1\nseed = %s\n[original]\n"
         self.file("s.toml", file % "1")

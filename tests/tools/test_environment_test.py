@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Tests of tools/test_environment.py with small packages made here: no network is needed."""
+"""Tests of tools/test_environment.py with small packages that the tests create, so that no network is needed."""
 
 import os
 import pathlib
@@ -45,7 +45,7 @@ class Environment(unittest.TestCase):
 
     def make(self, *options: str, plots: str = "1.0", folder: pathlib.Path | None = None, expect: int = 0,
              **environment: str) -> list[str]:
-        """The lines that the script prints."""
+        """Runs the script. Returns the lines that it prints."""
         self.requirements.write_text(REQUIREMENTS.format(plots=plots))
         done = subprocess.run(
             [sys.executable, SCRIPT, folder or self.folder, "--requirements", self.requirements, *options], text=True,
@@ -55,7 +55,7 @@ class Environment(unittest.TestCase):
         return done.stdout.splitlines()
 
     def version(self, name: str) -> str:
-        """A package's version as the environment's Python sees it, or nothing."""
+        """The version of a package in the environment, or an empty string if it is not installed."""
         return subprocess.run([self.folder / "bin" / "python", "-c", f"import {name}; print({name}.VERSION)"],
                               capture_output=True, text=True).stdout.strip()
 
@@ -69,7 +69,8 @@ class Environment(unittest.TestCase):
         self.assertEqual(len(self.make("--cuda", plots="2.0")), 1)
         self.assertEqual(self.version("gradamp_plots"), "2.0")
 
-        # One group cannot be installed: one line, the other group is there, and the next call tries again.
+        # One group cannot be installed: the script prints one line, installs the other group, and tries again in the
+        # next call.
         (self.folder / "installed").unlink()
         subprocess.run([self.folder / "bin" / "python", "-m", "pip", "uninstall", "-qy", "gradamp-disassembler"],
                        check=True)
@@ -80,13 +81,13 @@ class Environment(unittest.TestCase):
         self.assertEqual(len(self.make("--cuda", plots="2.0")), 1)
         self.assertEqual(self.make("--cuda", plots="2.0"), [])
 
-        # No network.
+        # There is no network.
         (self.folder / "installed").unlink()
         _, *lines = self.make(plots="3.0", PIP_NO_INDEX="", PIP_FIND_LINKS="", PIP_INDEX_URL="https://127.0.0.1:9/")
         self.assertEqual(lines, ["Tests that need plots are skipped, since the package cannot be installed: the package "
                                  "index cannot be reached"])
 
-        # The Python that it was made with is gone.
+        # The Python that created the environment was removed.
         (self.folder / "bin" / "python").unlink()
         (self.folder / "bin" / "python").symlink_to("/gone/python")
         self.assertEqual(len(self.make("--cuda", plots="2.0")), 1)
@@ -97,7 +98,7 @@ class Environment(unittest.TestCase):
         self.assertRegex(line, "^The tests have no Python environment; .* skipped: .*/dev/null")
 
     def test_requirements_are_complete(self):
-        """Every requirement of the repository has one version, and no address."""
+        """Every requirement of the repository has exactly one version and no URL."""
         sys.path.insert(0, str(ROOT / "tools"))
         import test_environment
         groups = test_environment.groups_of((ROOT / "tests" / "requirements.txt").read_text())

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Tests of tools/torch_without_cuda.py on small libraries that link as PyTorch's do."""
+"""Tests of tools/torch_without_cuda.py on small libraries that are linked like PyTorch's."""
 
 import pathlib
 import subprocess
@@ -12,7 +12,7 @@ SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "tools" / "torch_without_
 
 
 def load(library: pathlib.Path, then: str = "") -> subprocess.CompletedProcess:
-    """Loads the library in a process of its own."""
+    """Loads the library in a separate process."""
     return subprocess.run([sys.executable, "-c", f"import ctypes; torch = ctypes.CDLL({str(library)!r}); {then}"],
                           capture_output=True, text=True)
 
@@ -32,7 +32,8 @@ class TorchWithoutCuda(unittest.TestCase):
         return file
 
     def torch(self, *libraries: pathlib.Path) -> pathlib.Path:
-        """A library that calls a versioned function, and keeps the address of another and of one without a version."""
+        """A library that calls a versioned function, and stores the addresses of another versioned function and of one
+        without a version."""
         return self.compile("libtorch.so", """
             extern int cupretendCreate(void), cupretendDestroy(void), ncclPretendInit(void);
             int (*kept[2])(void) = {cupretendDestroy, ncclPretendInit};

@@ -4,16 +4,16 @@
 
     report.py FOLDER... [--out DIR]
 
-FOLDER is a run's folder, a sweep's, or any folder above runs; DIR is where to write, FOLDER/report (the first FOLDER's)
-without it:
+FOLDER is the folder of a run or a sweep, or any folder above runs. The report is written to DIR, or to FOLDER/report of
+the first FOLDER:
 
-    report.html        everything on one page that needs no network
+    report.html        the whole report on one page, which needs no network
     tables.md          its tables
-    tables.csv         the same numbers, unrounded, with those of every threshold
+    tables.csv         the same numbers and those of every threshold, unrounded
     figures/           its figures as .png and .svg
 
-A run counts once its summary.json says that it completed; the page lists the others. The exit code is 1 where a file is
-damaged (the report is then of the other runs), no run is completed, or something cannot be written.
+A run is included if its summary.json says that it is completed; the page lists the others. The exit code is 1 if a file
+is damaged (the report then contains the other runs), if no run is completed, or if something cannot be written.
 
 Needs matplotlib (Debian, Ubuntu: apt-get install python3-matplotlib).
 """

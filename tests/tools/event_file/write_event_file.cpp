@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Writes the event file that event_file_reader_test.py knows: three tags at four steps, then a torn record.
+// Writes the event file that event_file_reader_test.py expects: three tags at four steps, then an incomplete record.
 //
 // Usage: write_event_file FOLDER
 #include <cmath>
@@ -36,7 +36,7 @@ void write_file(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / gradamp::event_file_name(1700000000, "0123456789abcdef");
   gradamp::EventFile::create(path, 1700000000);
   for (const Row& row : kRows) append(path, row);
-  // A run that went on and was resumed from the checkpoint before.
+  // A run that continued after a checkpoint, and was then resumed from that checkpoint.
   append(path, {5000000001, 1700000004, 0, 0, 0});
   gradamp::EventFile::trim(path, kRows[3].step);
   append(path, {5000000001, 1700000005, 0, 0, 0});

@@ -40,7 +40,7 @@ RunSettings train_settings(std::vector<std::string> arguments, const Variables& 
   return parse_as<TrainCommand>(arguments, variables).settings;
 }
 
-/// The message, which is one line; "(none)" where the arguments are good.
+/// The message of the UsageError, which must be one line, or "(none)" if the arguments are valid.
 std::string usage_error(const std::vector<std::string>& arguments, const Variables& variables = {}) {
   try {
     parse(arguments, variables);
@@ -55,7 +55,7 @@ std::string help(const std::vector<std::string>& arguments, int columns = 100) {
   return std::get<ShowText>(parse(arguments, {}, columns)).text;
 }
 
-/// Words apart by one space, so that wrapping does not matter.
+/// The text with one space between words, so that line breaks do not matter.
 std::string unwrapped(const std::string& text) {
   std::istringstream words(text);
   std::string all, word;
@@ -84,7 +84,7 @@ TEST(Options, HelpShowsEverySettingWithItsUnitAndDefault) {
     } else {
       EXPECT_THAT(words, HasSubstr(" --" + std::string(setting.name) + " " + setting.unit() + " "));
     }
-    if (setting.name == "dataset") continue;  // has the datasets' names, too
+    if (setting.name == "dataset") continue;  // its help contains the datasets' names too
     const std::string range = setting.range_text().empty() ? "" : "; " + setting.range_text();
     const std::string entry =
         unwrapped(setting.help_text("gradamp") + range) + (value.empty() ? "" : "[default: " + value + "]");
@@ -128,7 +128,7 @@ TEST(Options, NoOptionsGiveTheDefaults) {
 }
 
 TEST(Options, EverySettingComesFromEverySource) {
-  // Those whose value must fit others; test::other_value chooses the rest.
+  // Settings whose value must be compatible with others. test::other_value chooses the other values.
   const std::map<std::string, std::string> chosen{{"dataset", "cifar10"},
                                                   {"data", "/my data/cifar"},
                                                   {"train-images", "1000"},
@@ -186,7 +186,7 @@ TEST_F(ConfigFile, CommandLineThenEnvironmentThenFileThenDefault) {
   EXPECT_TRUE(settings.augment);
   EXPECT_TRUE(settings.flip);
   EXPECT_EQ(settings.weight_decay, 5e-4);
-  EXPECT_EQ(settings.seed, 1u);  // an empty variable is none
+  EXPECT_EQ(settings.seed, 1u);  // an empty variable counts as unset
 }
 
 TEST_F(ConfigFile, UnknownKeyIsNamed) {

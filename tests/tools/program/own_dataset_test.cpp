@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Registered datasets of other shapes than 32x32x3 in the whole program. Each command runs in a child process: the
-// datasets are registered there, and OpenMP's threads do not survive a fork.
+// Tests of the whole program with registered datasets of other shapes than 32x32x3. Each command runs in a child
+// process, because it registers the datasets, and because OpenMP's threads do not survive a fork.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -23,7 +23,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::MatchesRegex;
 
-/// Stripes, across in class 0 and along in class 1.
+/// Images of stripes: horizontal if the class is 0, vertical if it is 1.
 Dataset stripes(const std::string& name, const std::string& split, std::int64_t count) {
   Dataset dataset{name, split, count, 2, {}, {}, {"across", "along"}};
   dataset.height = dataset.width = 28;
@@ -37,7 +37,7 @@ Dataset stripes(const std::string& name, const std::string& split, std::int64_t 
   return dataset;
 }
 
-/// Repeats each pixel, to 64x64 and three channels of f32 around 5.
+/// Repeats pixels to images of 64x64 with three equal channels of f32 values between 5 and 6.
 Dataset enlarged(Dataset dataset) {
   const std::vector<std::uint8_t> images = std::move(dataset.images);
   dataset.images.clear();
@@ -87,7 +87,7 @@ struct Finished {
 
 class OwnDataset : public testing::Test {
  protected:
-  /// The program with these arguments, in the scratch folder.
+  /// Runs the program with these arguments in the scratch folder.
   Finished run(std::vector<std::string> arguments) {
     Finished finished;
     finished.exit_code = in_child([&] {
@@ -119,7 +119,7 @@ class OwnDataset : public testing::Test {
   ScratchFolder folder_;
 };
 
-/// One line on standard error; nothing was begun.
+/// Expects a refusal: one line on standard error, and no run was begun.
 void expect_refusal(const Finished& finished, const std::string& message) {
   EXPECT_EQ(finished.exit_code, 1) << finished.out;
   EXPECT_EQ(finished.out, "");

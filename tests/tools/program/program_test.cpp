@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The program as built, run with arguments: exit codes, and what goes to standard output and to standard error.
+// Tests of the built program: exit codes, standard output and standard error.
 #include <cstdlib>
 #include <filesystem>
 
@@ -26,7 +26,7 @@ struct Finished {
 
 class Program : public testing::Test {
  protected:
-  /// `arguments` as in a shell; the environment has nothing but `variables` and an empty cache.
+  /// Runs the program with `arguments` as in a shell. The environment contains only `variables` and an empty cache.
   Finished run(const std::string& arguments, const std::string& variables = "",
                const std::string& program = GRADAMP_PROGRAM) const {
     const std::string command =
@@ -40,7 +40,7 @@ class Program : public testing::Test {
   ScratchFolder folder_;
 };
 
-/// One line that begins with the program's name.
+/// Expects an error: one line that begins with the program's name.
 void expect_error(const Finished& finished, int exit_code, const std::string& message) {
   EXPECT_EQ(finished.exit_code, exit_code);
   EXPECT_EQ(finished.out, "");
@@ -110,13 +110,13 @@ TEST_F(Program, FailureExitsWithOne) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "runs"));
 }
 
-/// A program built on run_program has a name of its own.
+/// A program that calls run_program has its own name.
 TEST_F(Program, HintsHaveTheNameItWasCalledBy) {
   std::filesystem::create_symlink(GRADAMP_PROGRAM, folder_ / "mine");
   const auto mine = [&](const std::string& arguments) {
     const Finished finished = run(arguments, "", "./mine");
     std::string text = finished.out + finished.err;
-    const std::string folder = folder_.path().string();  // has "gradamp" in its name
+    const std::string folder = folder_.path().string();  // its name contains "gradamp"
     for (std::size_t at = 0; (at = text.find(folder)) != text.npos;) text.erase(at, folder.size());
     EXPECT_THAT(text, testing::Not(HasSubstr("gradamp"))) << arguments;
     return finished;
@@ -155,7 +155,7 @@ TEST_F(Program, MadeDataIsVerified) {
   EXPECT_EQ(good.out,
             "cifar10 train: 50 images in 10 classes, 5 to 5 of each\n"
             "cifar10 test: 20 images in 10 classes, 2 to 2 of each\n");
-  expect_error(run("data make --dest made --train 50 --test 20"), 1, "made");  // not over what is there
+  expect_error(run("data make --dest made --train 50 --test 20"), 1, "made");  // existing files are not overwritten
 
   const Finished official = run("data verify made");
   EXPECT_EQ(official.exit_code, 1);

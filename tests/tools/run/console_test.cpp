@@ -43,7 +43,7 @@ EpochSummary some_epoch() {
   return summary;
 }
 
-/// Layers with rising G'; the last `selected` ones are selected.
+/// Layers in the order of ascending G'. The last `selected` layers are selected.
 SelectionSummary some_selection(int layers, int selected) {
   SelectionSummary summary;
   summary.epoch = 2;
@@ -68,7 +68,7 @@ std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
-/// A console into strings, with a clock and a terminal of the test's own.
+/// A console that writes to strings. The test sets its clock and its terminal.
 struct ConsoleFixture {
   explicit ConsoleFixture(bool bar, bool color = false, bool quiet = false) {
     ConsoleOptions options;
@@ -107,7 +107,7 @@ TEST(Console, ProgressNeverWraps) {
     EXPECT_LE(line.size(), static_cast<std::size_t>(columns));
     EXPECT_EQ(line.find_first_of("\r\n"), std::string::npos);
   }
-  // The least important parts go first.
+  // The least important parts are removed first.
   EXPECT_EQ(format_progress(some_progress(), 50, false), "epoch  3/12   25%  loss 1.2346  acc 56.79%");
   EXPECT_EQ(format_progress(some_progress(), 20, false), "epoch  3/12   25%");
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Training through the CUDA kernels, as a GPU does it: steps are recorded and replayed, the host waits once an epoch,
-// and the device's memory is finite. On the emulated device, which counts.
+// Training with the CUDA kernels as on a GPU: steps are recorded and replayed as graphs, the host waits once per epoch,
+// and the device's memory is limited. The tests use the emulated device, which counts waits and launches.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -16,7 +16,8 @@ using ::testing::HasSubstr;
 constexpr int kEpochs = 4;
 constexpr int kStepsPerEpoch = 3;
 
-/// Plain, analyzed, amplified, plain at a smaller rate; the last batch of an epoch and of a test is smaller.
+/// Epochs: plain, analyzed, amplified, and plain with a smaller learning rate. The last batch of training and the last
+/// batch of evaluation are smaller than the others.
 RunSettings small_run(const fs::path& folder) {
   RunSettings settings;
   settings.device = "emulated";
@@ -42,7 +43,7 @@ RunSettings backprop_run(const fs::path& folder) {
   return settings;
 }
 
-/// A run resumed after each of `steps` equals the unbroken one.
+/// Expects that a run that is stopped after each of `steps` and resumed is equal to an uninterrupted run.
 void expect_resumable(RunSettings (*make_settings)(const fs::path&), const std::vector<int>& steps) {
   const ScratchFolder folder;
   ASSERT_EQ(train_in_child(make_settings(folder / "unbroken")), 0);
@@ -55,7 +56,8 @@ void expect_resumable(RunSettings (*make_settings)(const fs::path&), const std::
   }
 }
 
-// A broken-off epoch does its first step without a graph, the unbroken one replays it: the bits are the same.
+// A resumed epoch runs its first step without a graph, while an uninterrupted run replays a graph. The bits must be
+// equal.
 TEST(DeviceTraining, StoppedAndResumedEqualsUnbroken) {
   expect_resumable(small_run, {2, kStepsPerEpoch + 2, 2 * kStepsPerEpoch + 1});
 }
@@ -70,7 +72,8 @@ RunSettings bf16_run(const fs::path& folder) {
 
 TEST(DeviceTraining, LowerPrecisionIsResumable) { expect_resumable(bf16_run, {kStepsPerEpoch + 2}); }
 
-// Where work is done only when somebody waits for it, a host that reads too early reads something else.
+// In deferred mode the emulator does work only when the host waits for it. A host that reads too early reads old
+// values.
 TEST(DeviceTraining, NothingIsReadBeforeItIsThere) {
   const ScratchFolder folder;
   ASSERT_EQ(train_in_child(small_run(folder / "at-once")), 0);
@@ -82,7 +85,7 @@ TEST(DeviceTraining, NothingIsReadBeforeItIsThere) {
   expect_equal_runs(folder / "deferred", folder / "at-once", kEpochs);
 }
 
-/// Counts the host's waits in each epoch but for its end, where it waits, logs and saves.
+/// Counts the host's waits within epochs. Does not count the waits at the end of an epoch, for logs and checkpoints.
 class CountWaits : public TrainingObserver {
  public:
   void on_step(const StepProgress& progress) override {
@@ -95,7 +98,7 @@ class CountWaits : public TrainingObserver {
   int steps() const { return steps_; }
 
  private:
-  static constexpr std::int64_t kFirst = 4;  // an epoch's first step begins before it is observed
+  static constexpr std::int64_t kFirst = 4;  // the first step of an epoch begins before the observer is called
   std::uint64_t waits_ = 0, last_ = 0;
   int steps_ = 0;
 };
@@ -108,7 +111,7 @@ TEST(DeviceTraining, TheHostDoesNotWaitInsideAnEpoch) {
               train(settings, {nullptr, &observer, nullptr});
               check(observer.steps() == kEpochs * kStepsPerEpoch, "expected {} steps, got {}", kEpochs * kStepsPerEpoch,
                     observer.steps());
-              // The look after the last step is waited for: its counters, its metrics.
+              // Two waits per epoch are allowed: after the last step, the host waits for the counters and the metrics.
               check(observer.waits() <= 2 * kEpochs, "the host waited {} times inside {} epochs", observer.waits(),
                     kEpochs);
               check(emulation::statistics().graph_launches > 0, "expected steps to be replayed from graphs");
@@ -116,7 +119,7 @@ TEST(DeviceTraining, TheHostDoesNotWaitInsideAnEpoch) {
             0);
 }
 
-/// The batch size that a message names: "a batch size of 24 would fit".
+/// The batch size in a message such as "a batch size of 24 would fit", or 0.
 std::int64_t named_batch_size(const std::string& message) {
   const std::string words = "a batch size of ";
   const std::size_t at = message.find(words);

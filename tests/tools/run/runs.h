@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Whole runs in child processes, broken off and compared. OpenMP's threads do not survive a fork, so the parent never
-// computes.
+// Helpers that run, interrupt and compare whole runs in child processes. OpenMP's threads do not survive a fork, so the
+// parent never computes.
 #pragma once
 
 #include <sys/wait.h>
@@ -26,7 +26,8 @@ namespace gradamp::test {
 
 namespace fs = std::filesystem;
 
-/// Runs `body` in a child; its exit code, or minus the signal that ended it. An Error is printed and gives 1.
+/// Runs `body` in a child process. Returns the exit code, or minus the signal that ended the child. An Error is printed
+/// and gives exit code 1.
 inline int in_child(const std::function<void()>& body) {
   const pid_t child = ::fork();
   if (child == 0) {
@@ -51,7 +52,7 @@ inline int resume_in_child(const fs::path& folder) {
   return in_child([&] { resume(folder, {}); });
 }
 
-/// Calls `act` after the step numbered `step`, counted over the part of the run that it observes.
+/// Calls `act` after step number `step`. Steps count from 1, from the first step that it observes.
 class ActAtStep : public TrainingObserver {
  public:
   ActAtStep(int step, std::function<void()> act) : left_(step), act_(std::move(act)) {}
@@ -66,7 +67,7 @@ class ActAtStep : public TrainingObserver {
 
 inline std::string checkpoint_of(const fs::path& run) { return text_of(run / "checkpoint.safetensors"); }
 
-/// A log without what differs from run to run.
+/// The lines of a log without the keys that differ between equal runs.
 inline std::vector<nlohmann::json> lines_of(const fs::path& path) {
   std::vector<nlohmann::json> lines;
   std::ifstream file(path);
@@ -88,7 +89,7 @@ inline void stop_after(const RunSettings& settings, int step) {
             0);
 }
 
-/// The message of the Error that `body` throws in a child.
+/// The message of the Error that `body` throws in a child process.
 inline std::string error_in_child(const fs::path& scratch, const std::function<void()>& body) {
   const int code = in_child([&] {
     try {
@@ -102,7 +103,7 @@ inline std::string error_in_child(const fs::path& scratch, const std::function<v
   return text_of(scratch / "error.txt");
 }
 
-/// Whether two runs of `epochs` epochs come to the same, bit for bit.
+/// Expects that two runs have `epochs` epochs and equal checkpoints and logs, bit for bit.
 inline void expect_equal_runs(const fs::path& run, const fs::path& expected, int epochs) {
   ASSERT_TRUE(fs::exists(expected / "checkpoint.safetensors"));
   EXPECT_TRUE(checkpoint_of(run) == checkpoint_of(expected)) << "the checkpoints differ";

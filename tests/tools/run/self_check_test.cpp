@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// When the program runs the self-check of a GPU, what it remembers and what it says. No GPU is needed: the check is a
-// function that is handed in.
+// Tests when the program runs the self-check of a GPU, what it records and what it prints. They need no GPU, because
+// the check is a function parameter.
 #include "gradamp/tools/run/self_check.h"
 
 #include <gmock/gmock.h>
@@ -28,7 +28,7 @@ SelfCheckReport report_of(const std::string& bf16, const std::string& f32) {
   return {{{"mma", {Precision::kBF16}, 0.25, bf16}, {"cp.async", {Precision::kBF16, Precision::kF32}, 0.5, f32}}};
 }
 
-/// Counts how often it runs.
+/// A check that counts how often it runs.
 class CountedCheck {
  public:
   explicit CountedCheck(SelfCheckReport report = report_of("", "")) : report_(std::move(report)) {}
@@ -56,7 +56,7 @@ class CountedCheck {
 
 TEST(SelfCheckMemory, ASuccessIsRemembered) {
   const ScratchFolder scratch;
-  const std::filesystem::path folder = scratch / "cache/self-check";  // not there yet
+  const std::filesystem::path folder = scratch / "cache/self-check";  // does not exist yet
   CountedCheck check;
   EXPECT_THAT(check.require(kSubject, folder),
               ElementsAre("checked   NVIDIA H200 (compute capability 9.0) computes as expected: 2 parts in 0.8 s"));
@@ -109,7 +109,7 @@ TEST(SelfCheckMemory, WithoutAFolderToWriteToTheCheckRunsEachTimeAndSaysSo) {
   const ScratchFolder scratch;
   put_text(scratch / "file", "");
   const std::filesystem::path below_a_file = scratch / "file/self-check";
-  // In place of the file that is to be written there is a folder.
+  // A folder has the path of the file that would be written.
   std::filesystem::create_directories(remembered_success(scratch / "taken", kSubject));
   for (const std::filesystem::path& folder : {below_a_file, std::filesystem::path(), scratch / "taken"}) {
     CountedCheck check;

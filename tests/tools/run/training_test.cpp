@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Whole runs: the same seed gives the same bits, a run broken off anywhere and resumed equals the unbroken one, and
-// nothing good is ever overwritten by something broken.
+// Tests of whole runs: the same seed gives the same bits, a run that is interrupted anywhere and resumed equals an
+// uninterrupted run, and a valid file is never overwritten by an invalid one.
 //
-// Every run is made in a child process, because OpenMP's threads do not survive a fork: this process never computes.
+// Every run has its own child process. OpenMP's threads do not survive a fork, so this process never computes.
 #include <functional>
 #include <map>
 
@@ -25,7 +25,7 @@ using ::testing::HasSubstr;
 constexpr int kStepsPerEpoch = 4;
 constexpr int kEpochs = 4;
 
-/// 4 epochs of 4 steps: plain, analyzed, amplified, plain at a smaller rate.
+/// 4 epochs of 4 steps: plain, analyzed, amplified, and plain with a smaller learning rate.
 RunSettings small_run(const fs::path& folder) {
   RunSettings settings;
   settings.network = "resnet8";
@@ -52,12 +52,13 @@ TEST(Training, SameSeedGivesSameBits) {
   EXPECT_FALSE(checkpoint_of(folder / "c") == checkpoint_of(folder / "a"));
 }
 
-/// Breaks a run of `settings` off after each of several numbers of steps, by `break_off`, resumes it, and compares.
+/// Interrupts runs with `break_off` after different numbers of steps, resumes them, and compares them with an
+/// uninterrupted run.
 void expect_resumable(const std::function<RunSettings(const fs::path&)>& make_settings,
                       const std::function<void(const RunSettings&, int step)>& break_off) {
   const ScratchFolder folder;
   ASSERT_EQ(train_in_child(make_settings(folder / "unbroken")), 0);
-  // In the first epoch, at ends of epochs, in the analyzed and in the amplified epoch, at the last step.
+  // Steps in the first epoch, at ends of epochs, in the analyzed and the amplified epoch, and the last step.
   for (const int step : {1, kStepsPerEpoch, 6, 7, 2 * kStepsPerEpoch, 10, 13, kEpochs * kStepsPerEpoch}) {
     SCOPED_TRACE(testing::Message() << "broken off after step " << step);
     const fs::path run = folder / ("broken-" + std::to_string(step));
@@ -118,7 +119,7 @@ TEST(Training, StoppedTwiceInOneEpochEqualsUnbroken) {
   expect_equal_runs(run, folder / "unbroken", kEpochs);
 }
 
-// A run that dies at a call to the file system, or half way through a write, for many of its calls, and goes on.
+// For many calls to the file system: a run dies at the call, or halfway through a write, and is resumed.
 TEST(Training, KilledAtAnyFileSystemCallAndResumedEqualsUnbroken) {
   const ScratchFolder folder;
   ASSERT_EQ(train_in_child(small_run(folder / "unbroken")), 0);
@@ -141,7 +142,8 @@ TEST(Training, KilledAtAnyFileSystemCallAndResumedEqualsUnbroken) {
   EXPECT_GT(killed, 10);
 }
 
-// Every call of the second epoch's saving fails in turn, in every way: what is left is a checkpoint that loads.
+// Calls to the file system during the second epoch fail, one per run and with every kind of fault. After each failure
+// there is a checkpoint that loads.
 TEST(Training, AfterAnyFailureACheckpointLoads) {
   const ScratchFolder folder;
   const fs::path begun = folder / "begun";
@@ -168,7 +170,7 @@ TEST(Training, AfterAnyFailureACheckpointLoads) {
 
 // ---- Branches ----
 
-/// Two plain epochs, then what the selection makes of the other two.
+/// Two plain epochs, and two further epochs that depend on the selection.
 RunSettings branching_run(const fs::path& folder) {
   RunSettings settings = small_run(folder);
   settings.strategy = "2:0.05, 4:0.05:2";
@@ -327,14 +329,14 @@ TEST(Training, ADamagedCheckpointIsRefusedAndThePreviousNamed) {
   EXPECT_THAT(message, HasSubstr("checkpoint.safetensors.previous"));
 }
 
-/// Changes a run's config.json.
+/// Applies `change` to a run's config.json.
 void edit_config(const fs::path& run, const std::function<void(nlohmann::json&)>& change) {
   nlohmann::json config = nlohmann::json::parse(text_of(run / "config.json"));
   change(config);
   put_text(run / "config.json", config.dump());
 }
 
-/// The settings that the first release did not have.
+/// Removes the settings that the first release did not have.
 void erase_later(nlohmann::json& settings) {
   for (const Setting& setting : setting_table())
     if (setting.since != kFirstRelease) settings.erase(setting.json_key());
@@ -395,7 +397,7 @@ TEST(Training, AFinishedRunGivesItsOutcomeAgain) {
             0);
 }
 
-// A phase whose only epoch is the analyzed one, and epochs of a single step, are likely not what was meant.
+// If a phase has only the analyzed epoch, or an epoch has only one step, the user probably made a mistake.
 TEST(Training, StrategiesThatAmplifyNothingAreWarnedOf) {
   class Warnings : public TrainingObserver {
    public:
@@ -427,7 +429,7 @@ TEST(Training, StrategiesThatAmplifyNothingAreWarnedOf) {
   EXPECT_THAT(warnings_of(single_step), HasSubstr("a single step"));
 }
 
-// The selection that layers.jsonl tells of follows from its own values ([IGA] 3.6), and amplification changes the run.
+// The selection in layers.jsonl follows from the values there ([IGA] 3.6), and amplification changes the run.
 TEST(Training, LogsTellOfTheSelection) {
   const ScratchFolder folder;
   ASSERT_EQ(train_in_child(small_run(folder / "amplified")), 0);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A value of a setting that is not its default, so that a new setting is tested without a line of its own.
+// Chooses a value of a setting that differs from its default, so that a new setting is tested without further test
+// code.
 #pragma once
 
 #include <string>
@@ -11,8 +12,8 @@
 
 namespace gradamp::test {
 
-/// A text that assign_setting takes: one more or the middle of the range of a number, the other state of a switch, the
-/// next choice, a word.
+/// A text that assign_setting accepts: for a number, another number (in the range, if it is a floating-point number);
+/// for a switch, the other state; for choices, the first that is not the default; else a word.
 inline std::string other_value(const Setting& setting) {
   const RunSettings defaults;
   const auto other = [&]<typename T>(SettingMember<T> member) -> std::string {

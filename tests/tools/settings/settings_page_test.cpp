@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The committed page of settings is the table's.
+// Tests that the committed page of settings agrees with the table.
 #include "gradamp/tools/settings/settings_page.h"
 
 #include <filesystem>
@@ -35,7 +35,7 @@ TEST(SettingsPage, HasARowForEverySetting) {
   EXPECT_THAT(page, HasSubstr("`GRADAMP_DATA` | PATH |  | source |")) << "an empty default";
 }
 
-/// Every kind is explained, before the first group.
+/// The page explains every kind before the first group.
 TEST(SettingsPage, ExplainsTheKinds) {
   const std::string page = settings_page(), kinds = page.substr(0, page.find("\n## "));
   for (const Setting& setting : setting_table())

@@ -28,7 +28,7 @@ std::string error_of(const RunSettings& settings) {
 
 using test::other_value;
 
-/// The error after one setting is changed.
+/// The error of the default settings after one of them is changed.
 std::string error_with(std::string_view name, std::string_view text) {
   RunSettings settings;
   assign_setting(settings, *find_setting(name), text);
@@ -44,7 +44,7 @@ std::string json_error(const nlohmann::json& json) {
   return "(none)";
 }
 
-/// No value is a default.
+/// Settings of which none has its default.
 RunSettings unusual_settings() {
   RunSettings s;
   s.dataset = "cifar100-coarse";
@@ -83,7 +83,7 @@ RunSettings unusual_settings() {
   s.threads = 3;
   s.run_folder = "runs/x";
   s.evaluation_batch = 11;
-  for (const Setting& setting : setting_table()) {  // those that need no choice of a value
+  for (const Setting& setting : setting_table()) {  // all settings that were not set above
     if (setting_text(s, setting) == setting_text({}, setting)) assign_setting(s, setting, other_value(setting));
   }
   return s;
@@ -145,12 +145,12 @@ TEST(Settings, JsonIsReadStrictly) {
   EXPECT_EQ(with("case", 1), "settings: case: expected a text, got 1");
   EXPECT_EQ(with("case", "3"), "settings: case: expected one of 1, 2, got '3'");
   EXPECT_EQ(with("precision", "f16"), "settings: precision: expected one of f32, tf32, bf16, got 'f16'");
-  EXPECT_EQ(with("momentum", 0), "(none)");  // a whole number is a number
+  EXPECT_EQ(with("momentum", 0), "(none)");  // a whole number is valid for a real setting
   EXPECT_EQ(json_error(nlohmann::json::array()),
             "settings: expected an object with a value for every setting, got array");
 }
 
-/// A file of the first release has neither kinds nor the settings that came later.
+/// A file of the first release has neither kinds nor later settings.
 TEST(Settings, JsonOfTheFirstReleaseIsRead) {
   nlohmann::json json = to_json(unusual_settings());
   for (const Setting& setting : setting_table())
@@ -180,7 +180,7 @@ TEST(Settings, DifferencesAreNamedWithBothValues) {
   other.flip = false;
   other.data = "/a";
   other.threads = 3;
-  other.threshold = 7;  // makes no difference to a random selection
+  other.threshold = 7;  // does not affect a random selection
   EXPECT_EQ(describe_differences(one, other),
             "expected --data (empty), --flip, --seed 1, --threads 0, got --data /a, --no-flip, --seed 2, --threads 3");
   EXPECT_EQ(describe_differences(one, other, {SettingKind::kSpeed, SettingKind::kSource}),

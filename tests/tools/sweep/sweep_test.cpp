@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A sweep's file and what follows from it. What becomes of the runs is tested by sweep_test.py.
+// Tests of a sweep's file, its cells and its beginnings. sweep_test.py tests the runs.
 #include "gradamp/tools/sweep/sweep.h"
 
 #include <map>
@@ -39,7 +39,7 @@ std::vector<std::string> names_of(const std::vector<SweepCell>& cells) {
   return names;
 }
 
-// Folders keep the names that they have.
+// Existing folders keep their names.
 TEST(Sweep, TheSyntheticDatasetsEarlierNameIsKnown) {
   const std::vector<SweepCell> cells = cells_of("dataset = made\nseed = [1, 2]\n[original]");
   ASSERT_EQ(cells.size(), 2u);
@@ -78,7 +78,7 @@ TEST(Sweep, EveryCombinationIsACell) {
   EXPECT_EQ(cells[9].settings.selection, SelectionMethod::kMeasure);
   EXPECT_EQ(cells[9].settings.measure, kGPrime);
   EXPECT_EQ(cells[9].settings.threshold, 0.9);  // not 0.7 + 2 * 0.1
-  EXPECT_EQ(cells[9].settings.batch_size, 32);  // the heading's own
+  EXPECT_EQ(cells[9].settings.batch_size, 32);  // the value below the heading
   EXPECT_EQ(cells[9].name_of_beginning, "beginning_resnet8");
 }
 
@@ -165,7 +165,7 @@ TEST(Sweep, RunsThatBeginAlikeShareTheirBeginning) {
     threshold = [1, 2]
   )");
   const std::vector<SharedBeginning> beginnings = shared_beginnings(cells);
-  ASSERT_EQ(beginnings.size(), 4u);  // one a network and seed
+  ASSERT_EQ(beginnings.size(), 4u);  // one per network and seed
   std::set<std::size_t> places;
   for (const SharedBeginning& beginning : beginnings) {
     EXPECT_EQ(beginning.epochs, 50);
@@ -196,7 +196,7 @@ TEST(Sweep, BeginningsThatDifferHaveNamesThatDiffer) {
   EXPECT_NE(beginnings[0].name, beginnings[1].name);
 }
 
-// What a beginning is must not depend on how its cells go on: a sweep may get more of them.
+// A beginning must not depend on the amplification of its cells, because more cells may be added to the sweep.
 TEST(Sweep, ABeginningIsTheSameWhicheverCellComesFirst) {
   const auto beginning_of = [](const std::string& cells) {
     const std::vector<SharedBeginning> beginnings = shared_beginnings(cells_of("strategy = params_1\n" + cells));
@@ -230,7 +230,7 @@ TEST(Sweep, AnOriginalJoinsTheLongestBeginning) {
   EXPECT_EQ(cells_by_epochs, (std::map<int, std::size_t>{{30, 2}, {50, 3}}));
 }
 
-/// [IGA] sections 4 and 5: 10 originals a network; 19 or 9 thresholds, two measures, two cases.
+/// [IGA] sections 4 and 5: 10 originals per network; 19 or 9 thresholds, two measures, two cases.
 TEST(Sweep, PresetsAreThePapersExperiments) {
   const std::map<std::string, std::size_t> expected = {
       {"cifar10", 3 * (10 + 1 + 2 * 2 * 19)},        {"cifar10-deep", 2 * (10 + 1 + 2 * 2 * 9)},

@@ -104,8 +104,8 @@ bool records(const std::vector<Variable>& inputs);
 Variable make_result(Tensor value, std::vector<Variable> inputs,
                      std::function<void(const Tensor& grad_output)> backward);
 
-/// While a NoGrad lives, its thread records nothing: for evaluation. Other threads are not affected. The thread that made
-/// it must destroy it.
+/// While a NoGrad lives, its thread records nothing: for evaluation. Other threads are not affected. The thread that
+/// made it must destroy it.
 class NoGrad {
  public:
   NoGrad();

@@ -77,8 +77,8 @@ void check_entries(const std::vector<StateTensor>& tensors, const EntriesByName&
           "the weights' '{}' has {} values, expected {}", named.name, found->second->values.size(), expected.count());
   }
   for (const auto& [name, entry] : by_name) {
-    const bool known =
-        std::any_of(tensors.begin(), tensors.end(), [&](const auto& named) { return named.name == name; });
+    const bool known = std::any_of(tensors.begin(), tensors.end(),
+                                   [&entry_name = name](const auto& named) { return named.name == entry_name; });
     check(known, "the weights hold '{}', which this network does not have", name);
   }
 }

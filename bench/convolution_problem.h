@@ -28,7 +28,7 @@ struct ConvolutionShape {
   Shape x() const { return {batch, size, size, in_channels}; }
   Shape weight() const { return {out_channels, kernel, kernel, in_channels}; }
   Shape y() const { return {batch, out_size(), out_size(), out_channels}; }
-  /// Of each of the three passes: one product and one sum for every pixel of y and every element of the filters.
+  /// Operations per pass, equal for all three: one product and one sum for every pixel of y and element of the filters.
   double flops() const {
     return 2.0 * static_cast<double>(y().count()) * kernel * kernel * static_cast<double>(in_channels);
   }

@@ -39,7 +39,7 @@ class Variable {
   /// Marks the gradient as not received; a leaf keeps its gradient's memory.
   void clear_grad() const;
   /// Moves a leaf to other memory; its value is not copied. `copy`: memory for its value in a lower precision, which
-  /// must be updated by whoever writes the value; undefined: none.
+  /// must be updated by the code that writes the value; undefined: none.
   void rebind(Tensor value, Tensor grad, Tensor copy = {}) const;
   /// Updates the value's copy, if there is one.
   void refresh_copy() const;

@@ -77,13 +77,6 @@ const DatasetSource& dataset_source(const std::string& name) {
   fail("unknown dataset '{}'; there are {}", name, fmt::join(dataset_names(), ", "));
 }
 
-std::string how_to_get(const DatasetSource& source) {
-  constexpr std::string_view kProgram = "{program}";
-  std::string text = source.how_to_get;
-  if (const std::size_t at = text.find(kProgram); at != text.npos) text.replace(at, kProgram.size(), command_name());
-  return text;
-}
-
 void register_dataset(DatasetSource source) {
   constexpr std::string_view kOf = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
   check(!source.name.empty() && source.name.find_first_not_of(kOf) == std::string::npos,
@@ -100,7 +93,7 @@ Dataset load_dataset(const DatasetChoice& choice, const std::string& split) {
   const std::int64_t limit = split == "train" ? choice.train_images : choice.test_images;
   check(limit >= 0, "expected 0 (all) or more images of the split {}, got {}", split, limit);
   check(!source.is_read || !choice.path.empty(), "{}: expected the path of its folder or archive{}{}", choice.name,
-        source.how_to_get.empty() ? "" : "; ", how_to_get(source));
+        source.how_to_get.empty() ? "" : "; ", with_command_name(source.how_to_get));
   Dataset dataset = source.load(choice, split, limit);
   check_dataset(dataset);
   check(dataset.count >= limit, "dataset {} ({}): expected {} images, it has {}", choice.name, split, limit,

@@ -45,8 +45,6 @@ std::string current_dataset_name(const std::string& name);
 
 /// The dataset with the current or former name `name`. If there is none, the Error lists the names.
 const DatasetSource& dataset_source(const std::string& name);
-/// `source.how_to_get` with {program} replaced by the program's name.
-std::string how_to_get(const DatasetSource& source);
 
 /// Adds your own dataset. From then on, load_dataset and the whole program accept its name. Call this function before
 /// run_program and before other threads use the registry. After the last registration, any thread may read the

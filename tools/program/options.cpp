@@ -103,7 +103,7 @@ std::vector<Assignment> from_file(const std::string& path) {
 /// registry, including the datasets that the program registered itself.
 std::string help_of(const Setting& setting) {
   const std::string range = setting.range_text();
-  const std::string help = setting.help_text(command_name()) + (range.empty() ? "" : "; " + range);
+  const std::string help = with_command_name(setting.help) + (range.empty() ? "" : "; " + range);
   if (setting.name != "dataset") return help;
   std::vector<std::string> names;
   for (const std::string& name : dataset_names())
@@ -149,7 +149,6 @@ class SettingOptions {
     for (Assignment& assignment : given()) assignments.push_back(std::move(assignment));
     RunSettings settings;
     for (const Assignment& assignment : assignments) assign(settings, assignment);
-    settings.dataset = current_dataset_name(settings.dataset);
     return validated(settings, assignments);
   }
 
@@ -507,7 +506,6 @@ InfoCommand finish_info(Program& program) {
 
 RunSettings SettingChanges::apply_to(RunSettings stored) const {
   for (const auto& [name, text] : changes) assign_setting(stored, *find_setting(name), text);
-  stored.dataset = current_dataset_name(stored.dataset);
   return validated(stored);
 }
 

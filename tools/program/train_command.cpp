@@ -45,7 +45,7 @@ void find_data(RunSettings& settings) {
   const std::string in_cache =
       source.cache_folders.empty() ? "" : fmt::format(" and {} has none", cache_folder().string());
   fail("--dataset {}: no --data is given{}; {}give its folder or archive with --data", settings.dataset, in_cache,
-       source.how_to_get.empty() ? "" : how_to_get(source) + ", or ");
+       source.how_to_get.empty() ? "" : with_command_name(source.how_to_get) + ", or ");
 }
 
 namespace {

@@ -13,7 +13,7 @@
 #include <fmt/ranges.h>
 
 #include "gradamp/core/error.h"
-#include "gradamp/data/dataset.h"
+#include "gradamp/data/registry/datasets.h"
 #include "gradamp/optim/choices.h"
 
 namespace gradamp {
@@ -222,13 +222,6 @@ std::string Setting::variable() const {
   return variable;
 }
 
-std::string Setting::help_text(std::string_view program) const {
-  constexpr std::string_view kProgram = "{program}";
-  std::string text(help);
-  if (const std::size_t at = text.find(kProgram); at != text.npos) text.replace(at, kProgram.size(), program);
-  return text;
-}
-
 std::string Setting::unit() const {
   return std::visit(
       [&]<typename T>(SettingMember<T>) {
@@ -262,6 +255,7 @@ std::string setting_text(const RunSettings& settings, const Setting& setting) {
 
 void assign_setting(RunSettings& settings, const Setting& setting, std::string_view text) {
   std::visit([&](auto member) { read_value(settings.*member, text); }, setting.member);
+  settings.dataset = current_dataset_name(settings.dataset);  // also in files of earlier releases
 }
 
 void check_range(const RunSettings& settings, const Setting& setting) {

@@ -74,8 +74,6 @@ struct Setting {
   std::string json_key() const;
   /// The environment variable, such as "GRADAMP_BATCH_SIZE".
   std::string variable() const;
-  /// `help` with {program} replaced by `program`.
-  std::string help_text(std::string_view program) const;
   /// The unit, such as "IMAGES". For choices it is "update|backprop" or similar, and for a switch it is empty.
   std::string unit() const;
   /// The valid numbers: "at least 1", "0 to 32", "a number in [0, 1)". Empty if the setting is not a number or every

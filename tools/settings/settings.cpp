@@ -162,12 +162,11 @@ OptimizerOptions RunSettings::optimizer_options() const {
 
 int shared_epochs(const RunSettings& a, const RunSettings& b) {
   // Schedule and amplification are compared below, by the plans of the epochs. The output folder has no effect.
-  RunSettings one = a, other = b;
-  for (RunSettings* settings : {&one, &other}) settings->dataset = current_dataset_name(settings->dataset);
-  copy_settings(one, other,
+  RunSettings other = b;
+  copy_settings(a, other,
                 {SettingKind::kSchedule, SettingKind::kAmplification, SettingKind::kMeasured, SettingKind::kRandom,
                  SettingKind::kOutput});
-  if (to_json(one) != to_json(other)) return 0;
+  if (to_json(a) != to_json(other)) return 0;
   const OptimizerOptions first = a.optimizer_options(), second = b.optimizer_options();
   const int epochs = std::min(first.strategy.epochs(), second.strategy.epochs());
   for (int epoch = 1; epoch <= epochs; ++epoch) {

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "gradamp/core/command_name.h"
 #include "gradamp/tools/settings/setting_table.h"
 
 namespace gradamp {
@@ -60,7 +61,7 @@ std::string row(const Setting& setting) {
   const std::string value = setting_text(RunSettings(), setting);
   return fmt::format("| `--{}` | `{}` | `{}` | {} | {} | {} | {} | {} |\n", setting.name, setting.name,
                      setting.variable(), cell(values_text(setting)), value.empty() ? "" : "`" + value + "`",
-                     name_of(setting.kind), setting.since, cell(setting.help_text("gradamp")));
+                     name_of(setting.kind), setting.since, cell(with_command_name(setting.help, "gradamp")));
 }
 
 }  // namespace

@@ -103,9 +103,10 @@ Axis read_axis(const ConfigEntry& entry, const std::string& file) {
     } catch (const Error& error) {
       fail("{}: {}", entry.key, error.what());
     }
-    value = setting_text(scratch, *setting);  // "1.0" and "1" are the same value
-    scratch.dataset = current_dataset_name(scratch.dataset);
-    check(seen.insert(setting_text(scratch, *setting)).second, "{}: got {} twice", entry.key, value);
+    const std::string current = setting_text(scratch, *setting);  // "1.0" and "1" are the same value
+    check(seen.insert(current).second, "{}: got {} twice", entry.key, current);
+    // An earlier name of a dataset remains in the cell's name, so that a sweep of release 0.1 finds its folders again.
+    if (current_dataset_name(value) != current) value = current;
   }
   return axis;
 }
@@ -169,9 +170,6 @@ void add_cells(const std::string& file, const std::string& kind, const RunSettin
       cell.name += part;
       if (!axes[i].setting->is_one_of(kOfAmplification)) cell.name_of_beginning += part;
     }
-    // The cell's name contains the dataset's name from the file, so that a sweep of release 0.1 finds its folders
-    // again.
-    cell.settings.dataset = current_dataset_name(cell.settings.dataset);
     try {
       check_cell(cell, axes);
     } catch (const Error& error) {

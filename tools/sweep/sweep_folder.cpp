@@ -113,8 +113,7 @@ SweepFolder::SweepFolder(std::filesystem::path path, const std::vector<SweepCell
 void SweepFolder::check_settings() const {
   for (const SweepJob& job : jobs_) {
     if (!has_run(job) || !has_checkpoint(job)) continue;  // the job will start from the beginning
-    RunSettings stored = open_run(job).settings();
-    stored.dataset = current_dataset_name(stored.dataset);
+    const RunSettings stored = open_run(job).settings();
     if (!job.is_cell && is_same_beginning(job, stored)) continue;
     const std::string differences = describe_differences(stored, job.settings, kOfMachine);
     check(differences.empty(), "{} was begun with other settings: {}; name another --folder", job.settings.run_folder,

@@ -71,6 +71,18 @@ struct OwnRun {
   Trainer trainer;
 };
 
+/// Options and callbacks of an OwnRun that stops after the first step of epoch 2, which is analyzed.
+struct StopInEpochTwo {
+  StopInEpochTwo() {
+    options.stop = &stop;
+    callbacks.on_step = [this](const StepProgress& step) { stop = step.epoch == 2 && step.images == 16; };
+  }
+
+  std::atomic<bool> stop = false;
+  TrainerOptions options = options_for("1:0.1, 3:0.1:2, 4:0.05");
+  TrainerCallbacks callbacks;
+};
+
 class TrainerTest : public testing::TestWithParam<DeviceKind> {};
 
 TEST_P(TrainerTest, TellsOfStepsSelectionsAndEpochsInTheirOrder) {
@@ -104,13 +116,9 @@ TEST_P(TrainerTest, StoppedSavedAndLoadedEqualsUnbroken) {
   OwnRun unbroken(GetParam());
   EXPECT_TRUE(unbroken.trainer.run());
 
-  std::atomic<bool> stop = false;
-  TrainerOptions options = options_for("1:0.1, 3:0.1:2, 4:0.05");
-  options.stop = &stop;
-  TrainerCallbacks callbacks;
-  callbacks.on_step = [&](const StepProgress& step) { stop = step.epoch == 2 && step.images == 16; };
   {
-    OwnRun broken(GetParam(), options, callbacks);
+    const StopInEpochTwo stop;
+    OwnRun broken(GetParam(), stop.options, stop.callbacks);
     EXPECT_FALSE(broken.trainer.run());
     EXPECT_EQ(broken.trainer.position().epoch, 2);
     EXPECT_FALSE(broken.trainer.position().epoch_finished);
@@ -138,16 +146,12 @@ TEST_P(TrainerTest, ACheckpointThatDoesNotFitChangesNothing) {
 
   OwnRun unbroken(GetParam());
   EXPECT_TRUE(unbroken.trainer.run());
-  std::atomic<bool> stop = false;
-  TrainerOptions options = options_for("1:0.1, 3:0.1:2, 4:0.05");
-  options.stop = &stop;
-  TrainerCallbacks callbacks;
-  callbacks.on_step = [&](const StepProgress& step) { stop = step.epoch == 2 && step.images == 16; };
-  OwnRun run(GetParam(), options, callbacks);
-  EXPECT_FALSE(run.trainer.run());  // in an analyzed epoch
+  StopInEpochTwo stopping;
+  OwnRun run(GetParam(), stopping.options, stopping.callbacks);
+  EXPECT_FALSE(run.trainer.run());
   EXPECT_THAT([&] { run.trainer.load(folder / "another"); }, testing::Throws<Error>());
   EXPECT_EQ(run.trainer.position().epoch, 2);
-  stop = false;
+  stopping.stop = false;
   EXPECT_TRUE(run.trainer.run());
   EXPECT_EQ(run.checkpoint(folder / "run"), unbroken.checkpoint(folder / "unbroken"));
 }

@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "gradamp/core/command_name.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
 #include "gradamp/tests/tools/settings/other_value.h"
@@ -87,7 +88,7 @@ TEST(Options, HelpShowsEverySettingWithItsUnitAndDefault) {
     if (setting.name == "dataset") continue;  // its help contains the datasets' names too
     const std::string range = setting.range_text().empty() ? "" : "; " + setting.range_text();
     const std::string entry =
-        unwrapped(setting.help_text("gradamp") + range) + (value.empty() ? "" : "[default: " + value + "]");
+        unwrapped(with_command_name(setting.help) + range) + (value.empty() ? "" : "[default: " + value + "]");
     EXPECT_THAT(words, HasSubstr(entry)) << setting.name;
   }
   for (const std::string& dataset : dataset_names()) EXPECT_THAT(words, HasSubstr(" " + dataset)) << dataset;

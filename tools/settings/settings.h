@@ -17,7 +17,7 @@ namespace gradamp {
 
 struct RunSettings : OptimizerValues {
   // Data.
-  /// One of dataset_names(). Stored settings of release 0.1 may contain "made" instead of "synthetic".
+  /// One of dataset_names(). assign_setting and settings_from_json replace release 0.1's "made" by "synthetic".
   std::string dataset = "synthetic";
   std::string data;               // folder or archive; empty if the dataset is drawn
   bool partial_data = false;      // accept fewer records than in the official files

@@ -99,7 +99,8 @@ int main(int argc, char** argv) {
   BenchOptions options;
   std::vector<std::string> networks;
   std::int64_t batch = 0;
-  CLI::App app("Convolutions at every layer shape of the networks, beside cuDNN where it is built in");
+  CLI::App app(
+      "Convolutions at every layer shape of the networks, beside cuDNN (cuda) or oneDNN (cpu) where it is built in");
   add_options(app, options);
   app.add_option("--networks", networks,
                  "whose convolutions, separated by commas (default: resnet18,resnet50,vgg19; quick: resnet8)")

@@ -37,7 +37,10 @@ struct ConvolutionReferenceChoice {
   std::unique_ptr<ConvolutionReference> reference;
   std::string description;
 };
-/// Never throws Error: a library that is missing or cannot start is left out.
+/// cuDNN on the device cuda, oneDNN on the CPU, none on the emulated device. Never throws Error: a library that is
+/// missing or cannot start is left out.
 ConvolutionReferenceChoice make_convolution_reference(const Device& device);
+ConvolutionReferenceChoice make_cudnn_reference();
+ConvolutionReferenceChoice make_onednn_reference();
 
 }  // namespace gradamp::bench

@@ -3,7 +3,7 @@
 
 namespace gradamp::bench {
 
-ConvolutionReferenceChoice make_convolution_reference(const Device&) {
+ConvolutionReferenceChoice make_cudnn_reference() {
   return {nullptr, "left out: cuDNN is not in this build, because its headers were not found when it was configured"};
 }
 

@@ -54,9 +54,9 @@ Precision parse_precision_name(const std::string& text) {
 
 ConvolutionMethod parse_convolution_method(const std::string& text) {
   if (text == "auto") return ConvolutionMethod::kAuto;
-  if (text == "onednn") return ConvolutionMethod::kOneDnn;
+  if (text == "direct") return ConvolutionMethod::kDirect;
   if (text == "winograd") return ConvolutionMethod::kWinograd;
-  fail("expected a method of convolution (auto, onednn or winograd), got '{}'", text);
+  fail("expected a method of convolution (auto, direct or winograd), got '{}'", text);
 }
 
 /// Random bytes and labels for an epoch of `count` images; the bytes repeat after about a million.
@@ -211,7 +211,7 @@ int main(int argc, char** argv) {
   CLI::App app("Times whole training steps on random images; one line of JSON");
   app.add_option("--network", options.network)->capture_default_str();
   app.add_option("--device", options.device, "cpu, cuda or emulated")->capture_default_str();
-  app.add_option("--convolution", options.convolution, "auto, onednn or winograd; of the CPU")->capture_default_str();
+  app.add_option("--convolution", options.convolution, "auto, direct or winograd; of the CPU")->capture_default_str();
   app.add_option("--precision", options.precision, "f32, tf32 or bf16; the CPU has f32 only")->capture_default_str();
   app.add_option("--batch-size", options.batch_size, "images")->capture_default_str();
   app.add_option("--steps", options.steps, "timed steps")->capture_default_str();

@@ -14,12 +14,11 @@ namespace gradamp {
 /// The order in which the emulator runs the threads of a block. A correct kernel computes the same bits in every order.
 enum class ThreadOrder { kForward, kReverse, kShuffled };
 
-/// How the CPU backend computes convolutions. A convolution that Winograd's algorithm does not cover is always oneDNN's
-/// direct one.
+/// How the CPU backend computes convolutions.
 enum class ConvolutionMethod {
   kAuto,      // by the rule in kernels/cpu/convolution_shape.h
-  kOneDnn,    // never Winograd's
-  kWinograd,  // Winograd's wherever it is possible, also where it is slower
+  kDirect,    // as products of matrices
+  kWinograd,  // by Winograd's algorithm wherever it is possible, also where it is slower
 };
 
 struct BackendOptions {

@@ -157,8 +157,7 @@ class CudnnReference final : public ConvolutionReference {
 
 }  // namespace
 
-ConvolutionReferenceChoice make_convolution_reference(const Device& device) {
-  if (device.kind != DeviceKind::kCuda) return {nullptr, "left out: cuDNN computes on the device cuda only"};
+ConvolutionReferenceChoice make_cudnn_reference() {
   try {
     auto reference = std::make_unique<CudnnReference>();
     const std::size_t version = cudnn().version();

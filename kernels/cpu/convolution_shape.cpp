@@ -5,7 +5,7 @@ namespace gradamp {
 
 bool uses_winograd(ConvolutionMethod method, ConvolutionPass pass, const ConvolutionShape& s) {
   const bool possible = s.kernel_h == 3 && s.kernel_w == 3 && s.stride == 1 && s.padding <= 2;
-  if (!possible || method == ConvolutionMethod::kOneDnn) return false;
+  if (!possible || method == ConvolutionMethod::kDirect) return false;
   if (method == ConvolutionMethod::kWinograd) return true;
 
   // Only whole groups of 16 channels are fast. With 24 channels in and out, padded to 32, 7 of 16 products would be
@@ -16,7 +16,7 @@ bool uses_winograd(ConvolutionMethod method, ConvolutionPass pass, const Convolu
   const bool to_input = pass == ConvolutionPass::kBackwardInput;
   const std::int64_t height = to_input ? s.height : s.out_height, width = to_input ? s.width : s.out_width;
   const std::int64_t tiles = s.batch * ((height + 1) / 2) * ((width + 1) / 2);
-  return kHasFastKernels && whole_groups && height >= 2 && width >= 2 && tiles >= 32;
+  return whole_groups && height >= 2 && width >= 2 && tiles >= 32;
 }
 
 }  // namespace gradamp

@@ -16,29 +16,20 @@ struct ConvolutionShape {
   auto operator<=>(const ConvolutionShape&) const = default;
 };
 
-/// Whether this build's own kernels have wide vectors and fused multiply-adds. A build for every x86-64 processor
-/// (GRADAMP_NATIVE=OFF) does not have them. In such a build oneDNN is faster, because it chooses its kernels at run
-/// time.
-#if (defined(__AVX__) && defined(__FMA__)) || defined(__aarch64__)
-inline constexpr bool kHasFastKernels = true;
-#else
-inline constexpr bool kHasFastKernels = false;
-#endif
-
 enum class ConvolutionPass { kForward, kBackwardInput, kBackwardFilter };
 
-/// Whether Winograd's algorithm (kernels/cpu/winograd.h) computes this pass of a convolution; otherwise oneDNN does.
-/// The rule depends only on the shape and the build, so the bits of a run depend neither on timing nor on threads:
+/// Whether Winograd's algorithm (kernels/cpu/winograd.h) computes this pass of a convolution; otherwise the direct
+/// method (kernels/cpu/direct.h) does. The rule depends only on the shape, so the bits of a run depend neither on
+/// timing nor on threads:
 ///
-///   method     | by Winograd's algorithm                                       | by oneDNN
+///   method     | by Winograd's algorithm                                       | directly
 ///   -----------|---------------------------------------------------------------|-------------------
 ///   kAuto      | 3x3 filter, stride 1, padding 0 to 2,                         | everything else
 ///              | input and output channels are multiples of 16,                |
 ///              | output (backward input: input) of at least 2x2 pixels,        |
-///              | at least 32 tiles of 2x2 pixels in the batch,                 |
-///              | kHasFastKernels                                               |
+///              | at least 32 tiles of 2x2 pixels in the batch                  |
 ///   kWinograd  | 3x3 filter, stride 1, padding 0 to 2                          | everything else
-///   kOneDnn    | nothing                                                       | everything
+///   kDirect    | nothing                                                       | everything
 bool uses_winograd(ConvolutionMethod method, ConvolutionPass pass, const ConvolutionShape& shape);
 
 }  // namespace gradamp

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "gradamp/kernels/cpu/onednn.h"
+#include "gradamp/kernels/cpu/openmp.h"
 
 namespace gradamp {
 namespace {
@@ -46,11 +46,11 @@ class DirectRecording final : public Recording {
   std::function<void()> work_;
 };
 
-/// What a description says about the method: nothing about the usual one. Builds of unlike methods give unlike bits.
+/// What a description says about the method: nothing about the usual one. Other methods give other bits.
 const char* note_of(ConvolutionMethod method) {
   switch (method) {
-    case ConvolutionMethod::kAuto: return kHasFastKernels ? "" : ", convolutions by oneDNN only";
-    case ConvolutionMethod::kOneDnn: return ", convolutions by oneDNN only";
+    case ConvolutionMethod::kAuto: return "";
+    case ConvolutionMethod::kDirect: return ", direct convolutions only";
     case ConvolutionMethod::kWinograd: return ", Winograd convolutions wherever possible";
   }
   return "";
@@ -71,17 +71,12 @@ class FinishedRead final : public PendingRead {
 CpuBackend::CpuBackend(int threads, ConvolutionMethod convolution)
     : threads_(OpenMpTeam(threads > 0 ? threads : omp_get_max_threads()).size()),
       convolution_(convolution),
-      allocator_(std::make_unique<HostMemory>(), kCached),
-      onednn_(std::make_unique<OneDnn>()) {
+      allocator_(std::make_unique<HostMemory>(), kCached) {
   limit_spinning();
 }
 
-CpuBackend::~CpuBackend() = default;
-
 std::string CpuBackend::description() const {
-  const dnnl_version_t* version = dnnl_version();
-  return fmt::format("cpu: {} threads, oneDNN {}.{}.{}{}", threads_, version->major, version->minor, version->patch,
-                     note_of(convolution_));
+  return fmt::format("cpu: {} threads{}", threads_, note_of(convolution_));
 }
 
 std::shared_ptr<void> CpuBackend::allocate(std::size_t bytes) { return allocator_.allocate(bytes); }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Backend on the host's processor: our own Winograd convolutions, oneDNN for other convolutions and matrix products,
-// OpenMP loops for the rest, one file per operation. Sums are split in a fixed way and finished in a fixed order, so
-// the same number of threads gives the same bits.
+// Backend on the host's processor, one file per operation. Work and sums are divided by shapes alone and sums are
+// finished in a fixed order, so the bits do not depend on the number of threads.
 #pragma once
 
 #include <functional>
@@ -13,13 +12,10 @@
 
 namespace gradamp {
 
-class OneDnn;  // oneDNN's engine and the primitives made so far
-
 class CpuBackend final : public Backend {
  public:
   /// `threads` 0: what OpenMP chooses.
   explicit CpuBackend(int threads, ConvolutionMethod convolution = ConvolutionMethod::kAuto);
-  ~CpuBackend() override;
 
   Device device() const override { return {DeviceKind::kCpu}; }
   std::string description() const override;
@@ -97,7 +93,6 @@ class CpuBackend final : public Backend {
   int threads_;
   ConvolutionMethod convolution_;
   CachingAllocator allocator_;
-  std::unique_ptr<OneDnn> onednn_;
 };
 
 }  // namespace gradamp

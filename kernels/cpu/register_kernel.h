@@ -27,6 +27,15 @@ namespace gradamp::GRADAMP_SIMD {
 /// Columns in a group, on every instruction set.
 inline constexpr int kGroup = 16;
 
+/// Maximum number of products that are summed in registers before the sum is added to memory. A sum of partial sums has
+/// smaller rounding errors than one long sum, and the part of B that a block reads stays in the first-level cache.
+inline constexpr std::int64_t kMaxDepth = 128;
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+/// The number of groups of 16 that `columns` columns need.
+constexpr std::int64_t groups_of(std::int64_t columns) { return ceil_div(columns, kGroup); }
+
 /// How the product reads A, which is M x L, and B.
 enum class ProductKind {
   /// A in groups of 16 of its L columns; B's groups of a block side by side, so that a row is 16 * kGroups floats.
@@ -118,6 +127,15 @@ constexpr int block_groups(std::int64_t groups) {
 
 template <int kWidth, ProductKind kKind, int kGroups, int kRows>
 inline void multiply_rows(std::int64_t rows, ProductOperands operands) {
+  if constexpr (kKind == ProductKind::kTransposed && kRows == 6) {
+    // 16 rows as 6 + 5 + 5, because four rows have too few sums in registers to be fast.
+    if (rows == kGroup) {
+      multiply_rows<kWidth, kKind, kGroups, 6>(6, operands);
+      operands.a += 6;
+      operands.c += 6 * kGroup;
+      return multiply_rows<kWidth, kKind, kGroups, 5>(10, operands);
+    }
+  }
   for (; rows >= kRows; rows -= kRows) {
     RegisterBlock<kWidth, kKind, kGroups, kRows>::multiply(operands);
     operands.a += kRows * (kKind == ProductKind::kPlain ? kGroup : 1);

@@ -82,12 +82,12 @@ void transform_filter_columns(const FilterView& view, const FilterPositions& u, 
 
 /// A convolution of `in` to `out`. The tiles of `grid` are tiles of `out`.
 struct Pass {
-  TileGrid grid;
-  Images<const float> in;
+  Grid grid;
+  TiledImages<const float> in;
   const float* zeros;  // in.channels zeros
   FilterPositions filter;
   const float* bias;  // filled up with zeros to whole groups
-  Images<float> out;
+  TiledImages<float> out;
 };
 
 /// The number of output groups of which a task has m in memory at a time. v is computed once for all output groups.
@@ -146,11 +146,11 @@ template <int kWidth>
 /// Computes the pixels of a range of tiles for the channels of m, beginning with channel `first_channel`. Pixels
 /// outside the image are written to `outside`, which has space for the channels of one pixel.
 template <int kWidth>
-void positions_to_tiles(const Pass& pass, const TileRange& range, std::int64_t first_channel, const TileBuffer& m,
+void positions_to_tiles(const Pass& pass, const PlaceRange& range, std::int64_t first_channel, const TileBuffer& m,
                         float* outside) {
-  const Images<float>& out = pass.out;
+  const TiledImages<float>& out = pass.out;
   const std::int64_t channels = std::min(m.groups * kGroup, out.channels - first_channel);
-  TilePlace place(pass.grid, range.first);
+  Place place(pass.grid, range.first);
   for (std::int64_t tile = 0; tile < range.count; ++tile, place.advance(pass.grid)) {
     const std::int64_t top = out.top(place), left = out.left(place);
     float* pixels[2][2];
@@ -179,7 +179,7 @@ void transform_filter(const FilterView& view, const FilterPositions& u, int thre
 template <int kWidth>
 void run(const Pass& pass, const Workers& workers) {
   const FilterPositions& u = pass.filter;
-  const std::int64_t tiles = pass.grid.tiles(), block = tiles_per_block(tiles, u), tasks = ceil_div(tiles, block);
+  const std::int64_t tiles = pass.grid.count(), block = tiles_per_block(tiles, u), tasks = ceil_div(tiles, block);
   const int threads = static_cast<int>(std::min<std::int64_t>(workers.threads, tasks));
   const std::int64_t v_floats = TileBuffer::floats(block, u.input_groups);
   const std::int64_t m_floats = TileBuffer::floats(block, std::min(kOutputGroups, u.output_groups));
@@ -188,7 +188,7 @@ void run(const Pass& pass, const Workers& workers) {
   parallel_tasks(threads, tasks, [&](std::int64_t task, int thread) {
     float* const memory = scratch.data() + thread * floats;
     float* const outside = memory + v_floats + m_floats;
-    const TileRange range{task * block, std::min(block, tiles - task * block)};
+    const PlaceRange range{task * block, std::min(block, tiles - task * block)};
     const TileBuffer v{memory, block, u.input_groups};
     tiles_to_positions<kWidth, InputTransform>(pass.grid, range, pass.in, pass.zeros, v);
     for (std::int64_t first = 0; first < u.output_groups; first += kOutputGroups) {
@@ -200,8 +200,8 @@ void run(const Pass& pass, const Workers& workers) {
 }
 
 /// Convolves `in` to `out` with the filter, and adds the bias unless it is null.
-void convolve(const Images<const float>& in, const FilterView& view, const float* bias, const Images<float>& out,
-              std::int64_t batch, const Workers& workers) {
+void convolve(const TiledImages<const float>& in, const FilterView& view, const float* bias,
+              const TiledImages<float>& out, std::int64_t batch, const Workers& workers) {
   const std::int64_t inputs = groups_of(view.inputs), outputs = groups_of(view.outputs);
   const Scratch filter(workers.allocator, FilterPositions::floats(inputs, outputs));
   const FilterPositions u{filter.data(), inputs, outputs};
@@ -212,23 +212,27 @@ void convolve(const Images<const float>& in, const FilterView& view, const float
   float* const zeros = padded_bias + outputs * kGroup;
   std::fill_n(padded_bias, outputs * kGroup + in.channels, 0.0f);
   if (bias != nullptr) std::copy_n(bias, view.outputs, padded_bias);
-  run<kNativeWidth>(
-      {.grid = {batch, out.height, out.width}, .in = in, .zeros = zeros, .filter = u, .bias = padded_bias, .out = out},
-      workers);
+  run<kNativeWidth>({.grid = tile_grid(batch, out.height, out.width),
+                     .in = in,
+                     .zeros = zeros,
+                     .filter = u,
+                     .bias = padded_bias,
+                     .out = out},
+                    workers);
 }
 
 }  // namespace
 
 void winograd_forward(const ConvolutionShape& s, const float* x, const float* weight, const float* bias, float* y,
                       const Workers& workers) {
-  convolve({x, s.height, s.width, s.in_channels, s.padding}, FilterView::plain(s, weight), bias,
-           {y, s.out_height, s.out_width, s.out_channels, 0}, s.batch, workers);
+  convolve({{x, s.height, s.width, s.in_channels}, s.padding}, FilterView::plain(s, weight), bias,
+           {{y, s.out_height, s.out_width, s.out_channels}, 0}, s.batch, workers);
 }
 
 void winograd_backward_input(const ConvolutionShape& s, const float* grad_y, const float* weight, float* grad_x,
                              const Workers& workers) {
-  convolve({grad_y, s.out_height, s.out_width, s.out_channels, 2 - s.padding}, FilterView::turned(s, weight), nullptr,
-           {grad_x, s.height, s.width, s.in_channels, 0}, s.batch, workers);
+  convolve({{grad_y, s.out_height, s.out_width, s.out_channels}, 2 - s.padding}, FilterView::turned(s, weight), nullptr,
+           {{grad_x, s.height, s.width, s.in_channels}, 0}, s.batch, workers);
 }
 
 }  // namespace gradamp::GRADAMP_SIMD

@@ -9,17 +9,11 @@
 // Only the shape decides how the work is divided. So the bits do not depend on the number of threads.
 #pragma once
 
-#include "gradamp/core/caching_allocator.h"
 #include "gradamp/kernels/cpu/convolution_shape.h"
 #include "gradamp/kernels/cpu/simd.h"
+#include "gradamp/kernels/cpu/workers.h"
 
 namespace gradamp {
-
-/// The resources of a convolution: the number of threads, and the allocator of its scratch memory.
-struct Workers {
-  int threads;
-  CachingAllocator& allocator;
-};
 
 namespace GRADAMP_SIMD {
 

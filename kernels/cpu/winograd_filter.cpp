@@ -26,8 +26,8 @@ constexpr std::int64_t kMaxNarrow = 256 * 1024;
 constexpr std::int64_t kTaskGroups = 4;
 
 struct Problem {
-  TileGrid grid;
-  Images<const float> x, grad_y;
+  Grid grid;
+  TiledImages<const float> x, grad_y;
   std::int64_t c_groups, k_groups;
   const float* zeros;
 };
@@ -58,7 +58,7 @@ struct TileBlock {
 
 /// Computes v and z of the tiles in `range` and stores them in the block, beginning with line `at`.
 template <int kWidth>
-void fill_block(const Problem& p, const TileRange& range, const TileBlock& block, std::int64_t at) {
+void fill_block(const Problem& p, const PlaceRange& range, const TileBlock& block, std::int64_t at) {
   const auto from_line = [at](TileBuffer buffer) {
     buffer.data += at * kGroup;
     return buffer;
@@ -121,7 +121,7 @@ constexpr std::int64_t kWideBlock = kMaxDepth;
 
 template <int kWidth>
 void run_narrow(const Problem& p, float* grad_weight, const Workers& workers) {
-  const std::int64_t tiles = p.grid.tiles(), size = std::min(tiles, narrow_block(p));
+  const std::int64_t tiles = p.grid.count(), size = std::min(tiles, narrow_block(p));
   const std::int64_t blocks = ceil_div(tiles, size), tasks = std::min(blocks, kPartials);
   const int threads = static_cast<int>(std::min<std::int64_t>(workers.threads, tasks));
   const Scratch memory(workers.allocator, threads * TileBlock::floats(size, p));
@@ -133,7 +133,7 @@ void run_narrow(const Problem& p, float* grad_weight, const Workers& workers) {
   parallel_tasks(threads, tasks, [&](std::int64_t task, int thread) {
     const TileBlock block(memory.data() + thread * TileBlock::floats(size, p), size, p);
     for (std::int64_t i = task; i < blocks; i += tasks) {
-      const TileRange range{i * size, std::min(size, tiles - i * size)};
+      const PlaceRange range{i * size, std::min(size, tiles - i * size)};
       fill_block<kWidth>(p, range, block, 0);
       for (int position = 0; position < kPositions; ++position)
         add_products<kWidth>(block, range.count, partials[static_cast<std::size_t>(task)], position, 0, p.k_groups,
@@ -145,7 +145,7 @@ void run_narrow(const Problem& p, float* grad_weight, const Workers& workers) {
 
 template <int kWidth>
 void run_wide(const Problem& p, float* grad_weight, const Workers& workers) {
-  const std::int64_t tiles = p.grid.tiles(), size = std::min(tiles, kWideBlock);
+  const std::int64_t tiles = p.grid.count(), size = std::min(tiles, kWideBlock);
   const Scratch memory(workers.allocator, TileBlock::floats(size, p));
   const Scratch sums(workers.allocator, FilterSums::floats(p.c_groups, p.k_groups));
   const FilterSums du{sums.data(), p.c_groups, p.k_groups};
@@ -173,9 +173,9 @@ void winograd_backward_filter(const ConvolutionShape& s, const float* x, const f
   const std::int64_t channels = std::max(s.in_channels, s.out_channels);
   const Scratch zeros(workers.allocator, channels);
   std::fill_n(zeros.data(), channels, 0.0f);
-  const Problem problem{.grid = {s.batch, s.out_height, s.out_width},
-                        .x = {x, s.height, s.width, s.in_channels, s.padding},
-                        .grad_y = {grad_y, s.out_height, s.out_width, s.out_channels, 0},
+  const Problem problem{.grid = tile_grid(s.batch, s.out_height, s.out_width),
+                        .x = {{x, s.height, s.width, s.in_channels}, s.padding},
+                        .grad_y = {{grad_y, s.out_height, s.out_width, s.out_channels}, 0},
                         .c_groups = groups_of(s.in_channels),
                         .k_groups = groups_of(s.out_channels),
                         .zeros = zeros.data()};

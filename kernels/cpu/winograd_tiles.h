@@ -4,75 +4,25 @@
 #pragma once
 
 #include <algorithm>
-#include <memory>
 
-#include "gradamp/core/caching_allocator.h"
+#include "gradamp/kernels/cpu/images.h"
 #include "gradamp/kernels/cpu/register_kernel.h"
 #include "gradamp/kernels/cpu/winograd_transforms.h"
 
 namespace gradamp::GRADAMP_SIMD {
 
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+/// The 2x2 tiles of a batch of outputs.
+inline Grid tile_grid(std::int64_t batch, std::int64_t out_height, std::int64_t out_width) {
+  return {batch, ceil_div(out_height, 2), ceil_div(out_width, 2)};
+}
 
-/// The number of groups of 16 that `channels` channels need.
-constexpr std::int64_t groups_of(std::int64_t channels) { return ceil_div(channels, kGroup); }
-
-/// Maximum number of products that are summed in registers before the sum is added to memory. A sum of partial sums has
-/// smaller rounding errors than one long sum, and the part of B that a block reads stays in the first-level cache.
-inline constexpr std::int64_t kMaxDepth = 128;
-
-/// The 2x2 tiles of a batch of outputs, numbered image by image and row by row.
-struct TileGrid {
-  std::int64_t batch, rows, columns;
-
-  TileGrid(std::int64_t images, std::int64_t out_height, std::int64_t out_width)
-      : batch(images), rows(ceil_div(out_height, 2)), columns(ceil_div(out_width, 2)) {}
-  std::int64_t tiles() const { return batch * rows * columns; }
-};
-
-/// The indices of a tile: its image, and its row and column in the grid of tiles.
-struct TilePlace {
-  std::int64_t image, row, column;
-
-  TilePlace(const TileGrid& grid, std::int64_t tile)
-      : image(tile / (grid.rows * grid.columns)), row(tile / grid.columns % grid.rows), column(tile % grid.columns) {}
-  void advance(const TileGrid& grid) {
-    if (++column < grid.columns) return;
-    column = 0;
-    if (++row < grid.rows) return;
-    row = 0;
-    ++image;
-  }
-};
-
-/// The tiles [first, first + count).
-struct TileRange {
-  std::int64_t first, count;
-};
-
-/// A batch of images (N, H, W, C). Tile (i, j) begins at pixel (2 i - padding, 2 j - padding).
+/// Images whose tile (i, j) begins at pixel (2 i - padding, 2 j - padding).
 template <typename Float>
-struct Images {
-  Float* data;
-  std::int64_t height, width, channels, padding;
+struct TiledImages : Images<Float> {
+  std::int64_t padding;
 
-  std::int64_t top(const TilePlace& place) const { return 2 * place.row - padding; }
-  std::int64_t left(const TilePlace& place) const { return 2 * place.column - padding; }
-  bool contains(std::int64_t h, std::int64_t w) const { return h >= 0 && h < height && w >= 0 && w < width; }
-  Float* pixel(std::int64_t image, std::int64_t h, std::int64_t w) const {
-    return data + ((image * height + h) * width + w) * channels;
-  }
-};
-
-/// Memory for `floats` floats from the allocator. The destructor releases it.
-class Scratch {
- public:
-  Scratch(CachingAllocator& allocator, std::int64_t floats)
-      : memory_(allocator.allocate(static_cast<std::size_t>(floats) * sizeof(float))) {}
-  float* data() const { return static_cast<float*>(memory_.get()); }
-
- private:
-  std::shared_ptr<void> memory_;
+  std::int64_t top(const Place& tile) const { return 2 * tile.row - padding; }
+  std::int64_t left(const Place& tile) const { return 2 * tile.column - padding; }
 };
 
 /// The positions of up to `tiles` tiles: 16 matrices (tiles, channels) in groups of 16 channels, which is the layout
@@ -120,11 +70,11 @@ template <int kWidth, typename Transform, typename Pixel>
 /// Computes the positions of a range of tiles. `zeros` has images.channels zeros; pixels outside the image are read
 /// from there.
 template <int kWidth, typename Transform>
-void tiles_to_positions(const TileGrid& grid, const TileRange& range, const Images<const float> images,
+void tiles_to_positions(const Grid& grid, const PlaceRange& range, const TiledImages<const float> images,
                         const float* zeros, const TileBuffer out) {
   constexpr int kPixels = Transform::kPixels;
   const std::int64_t channels = images.channels, row_stride = images.width * channels;
-  TilePlace place(grid, range.first);
+  Place place(grid, range.first);
   for (std::int64_t tile = 0; tile < range.count; ++tile, place.advance(grid)) {
     const std::int64_t top = images.top(place), left = images.left(place);
     float* const line = out.line(0, 0, tile);

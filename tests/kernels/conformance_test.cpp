@@ -314,9 +314,9 @@ std::vector<TestDevice> emulated_devices() {
 /// The CPU with each of its kinds of convolutions, which by itself it chooses by their shapes.
 std::vector<TestDevice> convolution_methods() {
   std::vector<TestDevice> all = {{"cpu_winograd", Device{DeviceKind::kCpu}, BackendOptions{3}},
-                                 {"cpu_onednn", Device{DeviceKind::kCpu}, BackendOptions{3}}};
+                                 {"cpu_direct", Device{DeviceKind::kCpu}, BackendOptions{3}}};
   all[0].options.convolution = ConvolutionMethod::kWinograd;
-  all[1].options.convolution = ConvolutionMethod::kOneDnn;
+  all[1].options.convolution = ConvolutionMethod::kDirect;
   return all;
 }
 

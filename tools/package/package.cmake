@@ -22,7 +22,7 @@ if(GRADAMP_CUDA)
 endif()
 gradamp_package_library(engine gradamp ${parts})
 target_link_libraries(gradamp_engine PUBLIC gradamp_headers
-                      PRIVATE DNNL::dnnl OpenMP::OpenMP_CXX $<$<BOOL:${GRADAMP_CUDA}>:CUDA::cudart_static>
+                      PRIVATE OpenMP::OpenMP_CXX $<$<BOOL:${GRADAMP_CUDA}>:CUDA::cudart_static>
                               ${CMAKE_DL_LIBS})
 if(GRADAMP_PROGRAM)
   gradamp_package_library(program gradamp_program download tools)
@@ -62,7 +62,7 @@ install(FILES ${PROJECT_BINARY_DIR}/gradampConfig.cmake ${PROJECT_BINARY_DIR}/gr
 # Libraries that a program must also link if the engine is a static library.
 set(static_libraries)
 if(NOT BUILD_SHARED_LIBS)
-  set(static_libraries "-ldnnl -fopenmp -ldl")
+  set(static_libraries "-fopenmp -ldl")
   if(GRADAMP_CUDA)
     string(APPEND static_libraries " -L${CUDAToolkit_LIBRARY_DIR} -lcudart_static -lrt -lpthread")
   endif()
@@ -90,7 +90,7 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "python3-matplotlib")
-set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libfmt-dev, libdnnl-dev")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libfmt-dev")
 set(CPACK_PRE_BUILD_SCRIPTS ${PROJECT_SOURCE_DIR}/tools/package/check_portable.cmake)
 set(CPACK_GRADAMP_NATIVE ${GRADAMP_NATIVE})
 include(CPack)

@@ -8,28 +8,58 @@
 
 #include <gtest/gtest.h>
 
-#include "gradamp/tests/kernels/cpu/winograd_cases.h"
+#include "gradamp/tests/kernels/cpu/convolution_cases.h"
 #include "gradamp/tests/kernels/reference.h"
 
-// tests/CMakeLists.txt compiles the kernels again with vectors of 4, 8 and 16 floats.
-#define GRADAMP_DECLARE_WINOGRAD(simd)                                                                                 \
-  namespace gradamp::simd {                                                                                            \
-  void winograd_forward(const ConvolutionShape&, const float*, const float*, const float*, float*, const Workers&);    \
-  void winograd_backward_input(const ConvolutionShape&, const float*, const float*, float*, const Workers&);           \
-  void winograd_backward_filter(const ConvolutionShape&, const float*, const float*, float*, const Workers&);          \
-  inline const test::WinogradKernels kKernels = {winograd_forward, winograd_backward_input, winograd_backward_filter}; \
-  }
-GRADAMP_DECLARE_WINOGRAD(simd_width_4)
-GRADAMP_DECLARE_WINOGRAD(simd_width_8)
-GRADAMP_DECLARE_WINOGRAD(simd_width_16)
+GRADAMP_DECLARE_CONVOLUTIONS(simd_width_4, winograd)
+GRADAMP_DECLARE_CONVOLUTIONS(simd_width_8, winograd)
+GRADAMP_DECLARE_CONVOLUTIONS(simd_width_16, winograd)
 
 namespace gradamp::test {
 namespace {
 
 using reference::Array;
 
-/// The unit roundoff of f32.
-const double kRoundoff = std::ldexp(1.0, -24);
+const ConvolutionKernels kWinograd = {GRADAMP_SIMD::winograd_forward, GRADAMP_SIMD::winograd_backward_input,
+                                      GRADAMP_SIMD::winograd_backward_filter};
+const ConvolutionKernels kOfEveryWidth[] = {
+    {simd_width_4::winograd_forward, simd_width_4::winograd_backward_input, simd_width_4::winograd_backward_filter},
+    {simd_width_8::winograd_forward, simd_width_8::winograd_backward_input, simd_width_8::winograd_backward_filter},
+    {simd_width_16::winograd_forward, simd_width_16::winograd_backward_input, simd_width_16::winograd_backward_filter}};
+
+std::vector<ConvolutionCase> cases() {
+  return {
+      // Whole groups of channels: blocks of 16, 32 and 64 columns and their combinations. The image sizes are even,
+      // odd, one, and not square.
+      {1, 1, 1, 16, 16, 1},
+      {2, 2, 2, 16, 32, 1},
+      {3, 5, 7, 16, 48, 1},
+      {2, 6, 4, 64, 16, 1},
+      {1, 9, 3, 32, 64, 1},
+      {2, 4, 6, 80, 112, 1},
+      {1, 3, 5, 128, 144, 1},
+      // Every padding p. The convolution of the input's gradient has padding 2 - p.
+      {2, 3, 3, 16, 16, 0},
+      {2, 6, 9, 32, 16, 0},
+      {1, 1, 1, 16, 16, 2},
+      {2, 4, 5, 16, 32, 2},
+      // Numbers of channels that do not fill their last group.
+      {2, 5, 4, 17, 24, 1},
+      {1, 6, 7, 40, 33, 1},
+      {2, 4, 3, 3, 5, 1},
+      {1, 5, 5, 1, 1, 2},
+      {1, 4, 4, 31, 63, 0},
+      // Sums that are longer than one sum in registers, filters that are divided by output groups, and wide filters.
+      {1, 4, 4, 256, 272, 1},
+      {2, 2, 3, 512, 512, 1},
+      {1, 3, 2, 160, 136, 1},
+      // Several blocks of tiles: narrow filters with fewer or more blocks than partial sums, and wide filters.
+      {3, 16, 16, 16, 16, 1},
+      {17, 15, 16, 16, 16, 1},
+      {4, 16, 18, 96, 96, 1},
+      {3, 14, 15, 144, 128, 1},
+  };
+}
 
 /// A 4x4 or smaller matrix.
 using Matrix = std::vector<std::vector<double>>;
@@ -103,12 +133,6 @@ std::vector<std::vector<Positions>> tile_positions(const Array& image, std::int6
   return tiles;
 }
 
-/// Number of additions in the longest chain of a sum of `terms` products: up to 128 in registers, then one per partial
-/// sum.
-double chain(std::int64_t terms) {
-  return static_cast<double>(std::min<std::int64_t>(terms, 128) + (terms + 127) / 128);
-}
-
 /// The error bound in kernels/cpu/winograd_transforms.h for each element of the output:
 /// (n + 10) u |A^T| [sum over inputs of (|G| |g| |G^T|) . (|B^T| |d| |B|)] |A|. `filter` is (outputs, 3, 3, inputs).
 Array output_bound(const Array& in, const Array& filter, const Shape& out, std::int64_t padding) {
@@ -167,26 +191,15 @@ Array turned(const Array& weight) {
   return result;
 }
 
-/// Succeeds if the error of every element is within its bound. A NaN fails, because the comparison is negated.
-::testing::AssertionResult within(const std::vector<float>& actual, const Array& expected, const Array& bound) {
-  for (std::size_t i = 0; i < actual.size(); ++i) {
-    const double error = std::abs(static_cast<double>(actual[i]) - expected.values[i]);
-    if (!(error <= bound.values[i]))
-      return ::testing::AssertionFailure() << "element " << i << ": expected " << expected.values[i] << ", got "
-                                           << actual[i] << ", off by more than the bound " << bound.values[i];
-  }
-  return ::testing::AssertionSuccess();
-}
-
-class Winograd : public ::testing::TestWithParam<WinogradCase> {};
+class Winograd : public ::testing::TestWithParam<ConvolutionCase> {};
 
 TEST_P(Winograd, IsWithinTheBoundsOfItsError) {
-  const WinogradCase c = GetParam();
-  const WinogradInputs inputs(c);
-  const Conv2dParams params{1, static_cast<int>(c.padding)};
+  const ConvolutionCase c = GetParam();
+  const ConvolutionInputs inputs(c);
+  const Conv2dParams params = c.params();
   const Array x(c.x(), to_double(inputs.x)), weight(c.weight(), to_double(inputs.weight));
   const Array grad_y(c.y(), to_double(inputs.grad_y)), bias(Shape{c.out_channels}, to_double(inputs.bias));
-  const WinogradResults results = run_winograd(c, inputs, 2);
+  const ConvolutionResults results = run_convolution(kWinograd, c, inputs, 2);
 
   const Array y = reference::conv2d({x, weight, bias}, params);
   Array y_bound = output_bound(x, weight, c.y(), c.padding);
@@ -200,35 +213,27 @@ TEST_P(Winograd, IsWithinTheBoundsOfItsError) {
 }
 
 TEST_P(Winograd, HasTheSameBitsOnAnyNumberOfThreads) {
-  const WinogradInputs inputs(GetParam());
-  const WinogradResults one = run_winograd(GetParam(), inputs, 1);
-  for (int threads = 2; threads <= 7; ++threads) {
-    const WinogradResults more = run_winograd(GetParam(), inputs, threads);
-    EXPECT_EQ(more.y, one.y) << threads << " threads";
-    EXPECT_EQ(more.grad_x, one.grad_x) << threads << " threads";
-    EXPECT_EQ(more.grad_weight, one.grad_weight) << threads << " threads";
-  }
+  const ConvolutionInputs inputs(GetParam());
+  const ConvolutionResults one = run_convolution(kWinograd, GetParam(), inputs, 1);
+  for (int threads = 2; threads <= 7; ++threads)
+    expect_equal(run_convolution(kWinograd, GetParam(), inputs, threads), one, fmt::format("{} threads", threads));
 }
 
 TEST_P(Winograd, HasTheSameBitsWithVectorsOfAnyWidth) {
-  const WinogradInputs inputs(GetParam());
-  const WinogradResults native = run_winograd(GetParam(), inputs, 2);
-  for (const WinogradKernels& kernels : {simd_width_4::kKernels, simd_width_8::kKernels, simd_width_16::kKernels}) {
-    const WinogradResults other = run_winograd(GetParam(), inputs, 2, true, kernels);
-    EXPECT_EQ(other.y, native.y);
-    EXPECT_EQ(other.grad_x, native.grad_x);
-    EXPECT_EQ(other.grad_weight, native.grad_weight);
-  }
+  const ConvolutionInputs inputs(GetParam());
+  const ConvolutionResults native = run_convolution(kWinograd, GetParam(), inputs, 2);
+  for (const ConvolutionKernels& kernels : kOfEveryWidth)
+    expect_equal(run_convolution(kernels, GetParam(), inputs, 2), native, "another width");
 }
 
 TEST_P(Winograd, NoBiasIsABiasOfZeros) {
-  WinogradInputs inputs(GetParam());
-  const WinogradResults without = run_winograd(GetParam(), inputs, 1, false);
+  ConvolutionInputs inputs(GetParam());
+  const ConvolutionResults without = run_convolution(kWinograd, GetParam(), inputs, 1, false);
   std::fill(inputs.bias.begin(), inputs.bias.end(), 0.0f);
-  EXPECT_EQ(run_winograd(GetParam(), inputs, 1).y, without.y);
+  EXPECT_EQ(run_convolution(kWinograd, GetParam(), inputs, 1).y, without.y);
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, Winograd, ::testing::ValuesIn(winograd_cases()));
+INSTANTIATE_TEST_SUITE_P(Cases, Winograd, ::testing::ValuesIn(cases()));
 
 double relative_error(const std::vector<float>& actual, const Array& expected) {
   double error = 0, norm = 0;
@@ -246,10 +251,11 @@ double predicted_error(double additions) {
 }
 
 TEST(WinogradError, IsAsPredicted) {
-  for (const WinogradCase& c : {WinogradCase{9, 16, 16, 16, 16, 1}, {2, 16, 16, 128, 64, 1}, {17, 16, 16, 32, 64, 1}}) {
+  for (const ConvolutionCase& c :
+       {ConvolutionCase{9, 16, 16, 16, 16, 1}, {2, 16, 16, 128, 64, 1}, {17, 16, 16, 32, 64, 1}}) {
     SCOPED_TRACE(::testing::PrintToString(c));
-    const WinogradInputs inputs(c);
-    const WinogradResults results = run_winograd(c, inputs, 2, false);
+    const ConvolutionInputs inputs(c);
+    const ConvolutionResults results = run_convolution(kWinograd, c, inputs, 2, false);
     const Array x(c.x(), to_double(inputs.x)), weight(c.weight(), to_double(inputs.weight));
     const reference::Arrays grads =
         reference::conv2d_backward({x, weight}, Array(c.y(), to_double(inputs.grad_y)), {1, 1});

@@ -1,68 +1,48 @@
 // SPDX-License-Identifier: MIT
-// Convolutions for the tests of Winograd's algorithm, and guarded memory that detects reads and writes out of bounds.
+// Runs a convolution kernel of the CPU on guarded memory, which detects reads and writes out of bounds, and compares
+// results with error bounds.
 #pragma once
 
+#include <cmath>
 #include <cstdlib>
 #include <span>
 #include <vector>
 
-#include "gradamp/kernels/cpu/winograd.h"
+#include "gradamp/kernels/cpu/direct.h"
 #include "gradamp/tests/core/test_support.h"
+#include "gradamp/tests/kernels/reference.h"
+
+// tests/CMakeLists.txt compiles the kernels again with vectors of 4, 8 and 16 floats.
+#define GRADAMP_DECLARE_CONVOLUTIONS(simd, method)                                                                  \
+  namespace gradamp::simd {                                                                                         \
+  void method##_forward(const ConvolutionShape&, const float*, const float*, const float*, float*, const Workers&); \
+  void method##_backward_input(const ConvolutionShape&, const float*, const float*, float*, const Workers&);        \
+  void method##_backward_filter(const ConvolutionShape&, const float*, const float*, float*, const Workers&);       \
+  }
 
 namespace gradamp::test {
 
-/// A 3x3 convolution of stride 1.
-struct WinogradCase {
+/// A convolution; by default with a 3x3 filter and stride 1.
+struct ConvolutionCase {
   std::int64_t batch, height, width, in_channels, out_channels, padding;
+  std::int64_t kernel_h = 3, kernel_w = 3, stride = 1;
 
+  std::int64_t out_height() const { return (height + 2 * padding - kernel_h) / stride + 1; }
+  std::int64_t out_width() const { return (width + 2 * padding - kernel_w) / stride + 1; }
   ConvolutionShape shape() const {
-    return {batch, height, width, in_channels, height + 2 * padding - 2, width + 2 * padding - 2, out_channels,
-            3,     3,      1,     padding};
+    return {batch,        height,   width,    in_channels, out_height(), out_width(),
+            out_channels, kernel_h, kernel_w, stride,      padding};
   }
+  Conv2dParams params() const { return {static_cast<int>(stride), static_cast<int>(padding)}; }
   Shape x() const { return {batch, height, width, in_channels}; }
-  Shape weight() const { return {out_channels, 3, 3, in_channels}; }
-  Shape y() const { return {batch, height + 2 * padding - 2, width + 2 * padding - 2, out_channels}; }
+  Shape weight() const { return {out_channels, kernel_h, kernel_w, in_channels}; }
+  Shape y() const { return {batch, out_height(), out_width(), out_channels}; }
 
-  friend void PrintTo(const WinogradCase& c, std::ostream* out) {
+  friend void PrintTo(const ConvolutionCase& c, std::ostream* out) {
     *out << c.batch << "x" << c.height << "x" << c.width << " channels " << c.in_channels << " to " << c.out_channels
-         << " padding " << c.padding;
+         << " filter " << c.kernel_h << "x" << c.kernel_w << " stride " << c.stride << " padding " << c.padding;
   }
 };
-
-inline std::vector<WinogradCase> winograd_cases() {
-  return {
-      // Whole groups of channels: blocks of 16, 32 and 64 columns and their combinations. The image sizes are even,
-      // odd,
-      // one, and not square.
-      {1, 1, 1, 16, 16, 1},
-      {2, 2, 2, 16, 32, 1},
-      {3, 5, 7, 16, 48, 1},
-      {2, 6, 4, 64, 16, 1},
-      {1, 9, 3, 32, 64, 1},
-      {2, 4, 6, 80, 112, 1},
-      {1, 3, 5, 128, 144, 1},
-      // Every padding p. The convolution of the input's gradient has padding 2 - p.
-      {2, 3, 3, 16, 16, 0},
-      {2, 6, 9, 32, 16, 0},
-      {1, 1, 1, 16, 16, 2},
-      {2, 4, 5, 16, 32, 2},
-      // Numbers of channels that do not fill their last group.
-      {2, 5, 4, 17, 24, 1},
-      {1, 6, 7, 40, 33, 1},
-      {2, 4, 3, 3, 5, 1},
-      {1, 5, 5, 1, 1, 2},
-      {1, 4, 4, 31, 63, 0},
-      // Sums that are longer than one sum in registers, filters that are divided by output groups, and wide filters.
-      {1, 4, 4, 256, 272, 1},
-      {2, 2, 3, 512, 512, 1},
-      {1, 3, 2, 160, 136, 1},
-      // Several blocks of tiles: narrow filters with fewer or more blocks than partial sums, and wide filters.
-      {3, 16, 16, 16, 16, 1},
-      {17, 15, 16, 16, 16, 1},
-      {4, 16, 18, 96, 96, 1},
-      {3, 14, 15, 144, 128, 1},
-  };
-}
 
 /// A vector between two guards of NaNs. A kernel that reads a guard computes NaNs; intact() detects one that writes a
 /// guard.
@@ -113,26 +93,21 @@ class GuardedSource final : public MemorySource {
 };
 
 /// The results of all three passes.
-struct WinogradResults {
+struct ConvolutionResults {
   std::vector<float> y, grad_x, grad_weight;
 };
 
-/// The three passes of the kernels as compiled for one vector width.
-struct WinogradKernels {
-  decltype(&GRADAMP_SIMD::winograd_forward) forward;
-  decltype(&GRADAMP_SIMD::winograd_backward_input) backward_input;
-  decltype(&GRADAMP_SIMD::winograd_backward_filter) backward_filter;
-
-  static WinogradKernels native() {
-    return {GRADAMP_SIMD::winograd_forward, GRADAMP_SIMD::winograd_backward_input,
-            GRADAMP_SIMD::winograd_backward_filter};
-  }
+/// The three passes of one method, as compiled for one vector width.
+struct ConvolutionKernels {
+  decltype(&GRADAMP_SIMD::direct_forward) forward;
+  decltype(&GRADAMP_SIMD::direct_backward_input) backward_input;
+  decltype(&GRADAMP_SIMD::direct_backward_filter) backward_filter;
 };
 
-struct WinogradInputs {
+struct ConvolutionInputs {
   std::vector<float> x, weight, bias, grad_y;
 
-  explicit WinogradInputs(const WinogradCase& c)
+  explicit ConvolutionInputs(const ConvolutionCase& c)
       : x(normal_values(c.x().count(), 1)),
         weight(normal_values(c.weight().count(), 2)),
         bias(normal_values(c.out_channels, 3)),
@@ -140,8 +115,8 @@ struct WinogradInputs {
 };
 
 /// Runs all passes on guarded memory. Expects that the guards and the inputs are unchanged.
-inline WinogradResults run_winograd(const WinogradCase& c, const WinogradInputs& inputs, int threads, bool bias = true,
-                                    const WinogradKernels& kernels = WinogradKernels::native()) {
+inline ConvolutionResults run_convolution(const ConvolutionKernels& kernels, const ConvolutionCase& c,
+                                          const ConvolutionInputs& inputs, int threads, bool bias = true) {
   bool scratch_intact = true;
   GuardedFloats x(inputs.x), weight(inputs.weight), bias_values(inputs.bias), grad_y(inputs.grad_y);
   GuardedFloats y(c.y().count()), grad_x(c.x().count()), grad_weight(c.weight().count());
@@ -158,6 +133,35 @@ inline WinogradResults run_winograd(const WinogradCase& c, const WinogradInputs&
   EXPECT_EQ(weight.values(), inputs.weight);
   EXPECT_EQ(grad_y.values(), inputs.grad_y);
   return {y.values(), grad_x.values(), grad_weight.values()};
+}
+
+/// Expects the same bits of all three passes.
+inline void expect_equal(const ConvolutionResults& actual, const ConvolutionResults& expected,
+                         const std::string& note) {
+  EXPECT_EQ(actual.y, expected.y) << note;
+  EXPECT_EQ(actual.grad_x, expected.grad_x) << note;
+  EXPECT_EQ(actual.grad_weight, expected.grad_weight) << note;
+}
+
+/// The unit roundoff of f32.
+inline const double kRoundoff = std::ldexp(1.0, -24);
+
+/// Number of additions in the longest chain of a sum of `terms` products: up to 128 in registers, then one per partial
+/// sum.
+inline double chain(std::int64_t terms) {
+  return static_cast<double>(std::min<std::int64_t>(terms, 128) + (terms + 127) / 128);
+}
+
+/// Succeeds if the error of every element is within its bound. A NaN fails, because the comparison is negated.
+inline ::testing::AssertionResult within(const std::vector<float>& actual, const reference::Array& expected,
+                                         const reference::Array& bound) {
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    const double error = std::abs(static_cast<double>(actual[i]) - expected.values[i]);
+    if (!(error <= bound.values[i]))
+      return ::testing::AssertionFailure() << "element " << i << ": expected " << expected.values[i] << ", got "
+                                           << actual[i] << ", off by more than the bound " << bound.values[i];
+  }
+  return ::testing::AssertionSuccess();
 }
 
 }  // namespace gradamp::test

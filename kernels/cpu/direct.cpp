@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+// The direct forward and backward of the input.
+#include "gradamp/kernels/cpu/direct.h"
+
+#include "gradamp/kernels/cpu/parallel.h"
+#include "gradamp/kernels/cpu/patches.h"
+
+namespace gradamp::GRADAMP_SIMD {
+namespace {
+
+/// The (K, R, S, C) filter in the order in which the pass reads it. Element (tap, input, output) is
+/// weight[tap * tap_stride + input * input_stride + output * output_stride].
+struct FilterView {
+  const float* weight;
+  std::int64_t inputs, outputs, tap_stride, input_stride, output_stride;
+};
+
+/// B: the filter as a matrix (taps * inputs, outputs), stored in the blocks of columns that the register kernel reads.
+/// The rows of a block are adjacent in memory. Missing rows and columns are zeros.
+struct PackedFilter {
+  float* data;
+  std::int64_t depth_groups, output_groups;
+
+  static constexpr std::int64_t floats(std::int64_t depth_groups, std::int64_t output_groups) {
+    return depth_groups * output_groups * kGroup * kGroup;
+  }
+  /// Row `row` of the block that begins with group `output_group` and is `groups` groups wide.
+  float* row(std::int64_t output_group, int groups, std::int64_t row) const {
+    return data + output_group * depth_groups * kGroup * kGroup + row * groups * kGroup;
+  }
+};
+
+/// Packs the groups of columns [first, first + groups), which are one block.
+void pack_columns(const FilterView& view, std::span<const Tap> taps, const PackedFilter& packed, std::int64_t first,
+                  int groups) {
+  const std::int64_t columns = groups * kGroup, first_output = first * kGroup;
+  const std::int64_t outputs = std::min(columns, view.outputs - first_output);
+  float* row = packed.row(first, groups, 0);
+  float* const end = packed.row(first, groups, packed.depth_groups * kGroup);
+  for (const Tap& tap : taps) {
+    const float* const corner = view.weight + tap.index * view.tap_stride + first_output * view.output_stride;
+    for (std::int64_t input = 0; input < view.inputs; ++input, row += columns) {
+      for (std::int64_t o = 0; o < outputs; ++o) row[o] = corner[input * view.input_stride + o * view.output_stride];
+      std::fill(row + outputs, row + columns, 0.0f);
+    }
+  }
+  std::fill(row, end, 0.0f);
+}
+
+/// Groups of columns per task at most: what a task has of y in its cache.
+constexpr std::int64_t kMaxColumnGroups = 32;
+/// Column ranges begin at multiples of the widest block.
+constexpr std::int64_t kBlockGroups = 4;
+/// If there are fewer pixels than this number of tasks needs, the columns are divided too.
+constexpr std::int64_t kMinTasks = 8;
+
+/// How a product is divided into tasks: ranges of rows of A, each with ranges of columns of B.
+struct Division {
+  std::int64_t pixels, rows, row_ranges, groups, column_groups, column_ranges;
+
+  Division(std::int64_t all_pixels, std::int64_t output_groups) : pixels(all_pixels), groups(output_groups) {
+    constexpr std::int64_t kRows = 96, kStep = 12;  // 12 rows are whole blocks of most register kernels
+    rows = std::min(kRows, ceil_div(pixels, kMinTasks * kStep) * kStep);
+    row_ranges = ceil_div(pixels, rows);
+    column_groups = kMaxColumnGroups;
+    if (row_ranges < kMinTasks) {
+      const std::int64_t wanted = ceil_div(groups, ceil_div(kMinTasks, row_ranges));
+      column_groups = std::min(kMaxColumnGroups, ceil_div(wanted, kBlockGroups) * kBlockGroups);
+    }
+    column_ranges = ceil_div(groups, column_groups);
+  }
+  std::int64_t tasks() const { return row_ranges * column_ranges; }
+};
+
+template <int kWidth>
+void pack_filter(const FilterView& view, std::span<const Tap> taps, const PackedFilter& packed, int threads) {
+  parallel_tasks(threads, ceil_div(packed.output_groups, kBlockGroups), [&](std::int64_t task, int) {
+    const std::int64_t last = std::min((task + 1) * kBlockGroups, packed.output_groups);
+    for (std::int64_t first = task * kBlockGroups; first < last;) {
+      const int groups = block_groups<kWidth>(last - first);
+      pack_columns(view, taps, packed, first, groups);
+      first += groups;
+    }
+  });
+}
+
+/// c = A B for the rows in `range` and the columns of c, which begin with group `first`. `a` is memory for a part of A.
+template <int kWidth>
+void multiply_patches(const Patches& patches, const PlaceRange& range, const PackedFilter& b, std::int64_t first,
+                      std::int64_t column_groups, const Lines& a, const Lines& c) {
+  constexpr std::int64_t kDepthGroups = kMaxDepth / kGroup;
+  for (std::int64_t depth = 0; depth < b.depth_groups; depth += kDepthGroups) {
+    const std::int64_t depth_groups = std::min(kDepthGroups, b.depth_groups - depth);
+    copy_patches<kWidth>(patches, range, depth, depth_groups, a);
+    for (std::int64_t column = 0; column < column_groups;) {
+      const int groups = block_groups<kWidth>(column_groups - column);
+      multiply<kWidth, ProductKind::kPlain>(range.count, groups,
+                                            {.a = a.data,
+                                             .a_group = a.group_stride,
+                                             .b = b.row(first + column, groups, depth * kGroup),
+                                             .b_group = kGroup,
+                                             .c = c.data + column * c.group_stride,
+                                             .c_group = c.group_stride,
+                                             .depth = depth_groups * kGroup,
+                                             .overwrite = depth == 0});
+      column += groups;
+    }
+  }
+}
+
+/// The pixels that a product computes.
+struct Outputs {
+  const DirectProduct& product;
+  Images<float> images;
+  const float* bias;  // null: none
+};
+
+/// Writes the rows of c, plus the bias, to the pixels in `range`, beginning with channel `first`.
+template <int kWidth>
+void store_pixels(const Outputs& outputs, const Grid& grid, const PlaceRange& range, std::int64_t first,
+                  std::int64_t channels, const Lines& c) {
+  const DirectProduct& product = outputs.product;
+  Place place(grid, range.first);
+  for (std::int64_t row = 0; row < range.count; ++row, place.advance(grid)) {
+    float* const pixel = outputs.images.pixel(place.image, product.out_step * place.row + product.out_row,
+                                              product.out_step * place.column + product.out_column) +
+                         first;
+    const float* const lines = c.data + row * kGroup;
+    for (std::int64_t channel = 0; channel < channels; channel += kWidth)
+      store_first<kWidth>(pixel + channel, load<kWidth>(lines + channel / kGroup * c.group_stride + channel % kGroup),
+                          channels - channel);
+    if (outputs.bias != nullptr)
+      for (std::int64_t channel = 0; channel < channels; ++channel) pixel[channel] += outputs.bias[first + channel];
+  }
+}
+
+template <int kWidth>
+void run(const Patches& patches, const FilterView& view, const Outputs& outputs, const Workers& workers) {
+  const std::int64_t depth_groups = groups_of(patches.depth()), output_groups = groups_of(view.outputs);
+  const Scratch filter(workers.allocator, PackedFilter::floats(depth_groups, output_groups));
+  const PackedFilter b{filter.data(), depth_groups, output_groups};
+  pack_filter<kWidth>(view, patches.taps, b, workers.threads);
+
+  const Division division(patches.grid.count(), output_groups);
+  const std::int64_t line_floats = division.rows * kGroup;
+  const std::int64_t a_floats = kMaxDepth / kGroup * line_floats;
+  const std::int64_t floats = a_floats + division.column_groups * line_floats;
+  const int threads = static_cast<int>(std::min<std::int64_t>(workers.threads, division.tasks()));
+  const Scratch scratch(workers.allocator, threads * floats);
+  parallel_tasks(threads, division.tasks(), [&](std::int64_t task, int thread) {
+    float* const memory = scratch.data() + thread * floats;
+    const Lines a{memory, line_floats}, c{memory + a_floats, line_floats};
+    const std::int64_t first_row = task % division.row_ranges * division.rows;
+    const PlaceRange range{first_row, std::min(division.rows, division.pixels - first_row)};
+    const std::int64_t first = task / division.row_ranges * division.column_groups;
+    const std::int64_t groups = std::min(division.column_groups, output_groups - first);
+    multiply_patches<kWidth>(patches, range, b, first, groups, a, c);
+    store_pixels<kWidth>(outputs, patches.grid, range, first * kGroup,
+                         std::min(groups * kGroup, view.outputs - first * kGroup), c);
+  });
+}
+
+}  // namespace
+
+void direct_forward(const ConvolutionShape& s, const float* x, const float* weight, const float* bias, float* y,
+                    const Workers& workers) {
+  const DirectProduct product = forward_product(s);
+  const std::int64_t taps = s.kernel_h * s.kernel_w;
+  run<kNativeWidth>(
+      {{x, s.height, s.width, s.in_channels}, {s.batch, product.rows, product.columns}, product.in_step, product.taps},
+      {.weight = weight,
+       .inputs = s.in_channels,
+       .outputs = s.out_channels,
+       .tap_stride = s.in_channels,
+       .input_stride = 1,
+       .output_stride = taps * s.in_channels},
+      {product, {y, s.out_height, s.out_width, s.out_channels}, bias}, workers);
+}
+
+void direct_backward_input(const ConvolutionShape& s, const float* grad_y, const float* weight, float* grad_x,
+                           const Workers& workers) {
+  const std::int64_t taps = s.kernel_h * s.kernel_w, image = s.height * s.width * s.in_channels;
+  const std::vector<DirectProduct> products = backward_input_products(s);
+  const auto has_no_taps = [](const DirectProduct& product) { return product.taps.empty(); };
+  if (std::any_of(products.begin(), products.end(), has_no_taps))
+    parallel_for(workers.threads, s.batch, [&](std::int64_t i) { std::fill_n(grad_x + i * image, image, 0.0f); });
+  for (const DirectProduct& product : products) {
+    if (has_no_taps(product)) continue;
+    run<kNativeWidth>({{grad_y, s.out_height, s.out_width, s.out_channels},
+                       {s.batch, product.rows, product.columns},
+                       product.in_step,
+                       product.taps},
+                      {.weight = weight,
+                       .inputs = s.out_channels,
+                       .outputs = s.in_channels,
+                       .tap_stride = s.in_channels,
+                       .input_stride = taps * s.in_channels,
+                       .output_stride = 1},
+                      {product, {grad_x, s.height, s.width, s.in_channels}, nullptr}, workers);
+  }
+}
+
+}  // namespace gradamp::GRADAMP_SIMD

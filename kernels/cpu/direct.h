@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// Convolutions with filters of any size, stride and padding, in f32, as products of matrices: the direct method.
+//
+// A convolution is a matrix product y = A B. Row m of A contains the pixels that the window of output pixel m covers,
+// its patch; B is the filter:
+//
+//      image           a patch, 3x3 pixels of C channels       A (pixels, 9 C)       B (9 C, K)      y (pixels, K)
+//      . . . . .                                             | patch of pixel 0 |    |        |
+//      . a b c .                                             | patch of pixel 1 |    | filter |    = one row
+//      . d e f .      -> | a | b | c | d | ... | i |    ->   |       ...        |  x |        |      per pixel
+//      . g h i .
+//
+// A would be up to nine times as large as the image. So only a part of it exists at a time, in the cache of one core:
+// the patches of some 100 pixels, and 128 of their columns. The parts are multiplied by kernels/cpu/register_kernel.h.
+// kernels/cpu/direct_products.h shows how the backward of the input becomes such products too. The backward of the
+// filter is A^T grad_y, where sums are over pixels. A linear layer is a convolution of images of one pixel.
+//
+// Rounding errors. A result with n products is summed in chains of at most 128 products in registers, and these sums
+// are added one after the other. So with u = 2^-24 the error of a result is at most (128 + n / 128 + 1) u times the
+// same sum over absolute values, to first order in u. (N. J. Higham, "Accuracy and stability of numerical algorithms",
+// 2002, section 3.1. The backward of the filter has up to 16 further partial sums.)
+//
+// Only the shape decides how the work is divided. So the bits do not depend on the number of threads.
+#pragma once
+
+#include "gradamp/kernels/cpu/convolution_shape.h"
+#include "gradamp/kernels/cpu/simd.h"
+#include "gradamp/kernels/cpu/workers.h"
+
+namespace gradamp::GRADAMP_SIMD {
+
+/// y = x * weight [+ bias]; `bias` has out_channels elements or is null.
+void direct_forward(const ConvolutionShape& shape, const float* x, const float* weight, const float* bias, float* y,
+                    const Workers& workers);
+void direct_backward_input(const ConvolutionShape& shape, const float* grad_y, const float* weight, float* grad_x,
+                           const Workers& workers);
+void direct_backward_filter(const ConvolutionShape& shape, const float* x, const float* grad_y, float* grad_weight,
+                            const Workers& workers);
+
+}  // namespace gradamp::GRADAMP_SIMD

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+// Batches of images, and grids of places in them.
+#pragma once
+
+#include <cstdint>
+
+namespace gradamp {
+
+/// A batch of images (N, H, W, C).
+template <typename Float>
+struct Images {
+  Float* data;
+  std::int64_t height, width, channels;
+
+  bool contains(std::int64_t h, std::int64_t w) const { return h >= 0 && h < height && w >= 0 && w < width; }
+  Float* pixel(std::int64_t image, std::int64_t h, std::int64_t w) const {
+    return data + ((image * height + h) * width + w) * channels;
+  }
+};
+
+/// A grid of places, of equal size in every image. Places are numbered image by image and row by row.
+struct Grid {
+  std::int64_t batch, rows, columns;
+
+  std::int64_t count() const { return batch * rows * columns; }
+};
+
+/// The indices of a place: its image, and its row and column in the grid.
+struct Place {
+  std::int64_t image, row, column;
+
+  Place(const Grid& grid, std::int64_t number)
+      : image(number / (grid.rows * grid.columns)),
+        row(number / grid.columns % grid.rows),
+        column(number % grid.columns) {}
+  void advance(const Grid& grid) {
+    if (++column < grid.columns) return;
+    column = 0;
+    if (++row < grid.rows) return;
+    row = 0;
+    ++image;
+  }
+};
+
+/// The places [first, first + count).
+struct PlaceRange {
+  std::int64_t first, count;
+};
+
+}  // namespace gradamp

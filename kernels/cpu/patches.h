@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+// The patches of a direct convolution (kernels/cpu/direct.h): the pixels that its windows cover, as rows of a matrix.
+#pragma once
+
+#include <algorithm>
+#include <span>
+
+#include "gradamp/kernels/cpu/direct_products.h"
+#include "gradamp/kernels/cpu/images.h"
+#include "gradamp/kernels/cpu/register_kernel.h"
+
+namespace gradamp::GRADAMP_SIMD {
+
+/// The windows of `grid`; window (i, j) has its place at pixel (step * i, step * j). Column tap * channels + c of the
+/// matrix is channel c of the pixel that the tap reads.
+struct Patches {
+  Images<const float> images;
+  Grid grid;
+  std::int64_t step;
+  std::span<const Tap> taps;
+
+  std::int64_t depth() const { return static_cast<std::int64_t>(taps.size()) * images.channels; }
+};
+
+/// A matrix in groups of 16 columns: line `row` of group `g` is at data + g * group_stride + row * 16.
+struct Lines {
+  float* data;
+  std::int64_t group_stride;
+};
+
+/// Copies 16 floats, or zeros if `from` is null.
+template <int kWidth>
+[[gnu::always_inline]] inline void copy_line(const float* from, float* to) {
+#pragma GCC unroll 4
+  for (int lane = 0; lane < kGroup; lane += kWidth)
+    store<kWidth>(to + lane, from != nullptr ? load<kWidth>(from + lane) : Simd<kWidth>{});
+}
+
+/// Columns [offset, offset + count) of a range of columns of a patch, which are adjacent in memory if all taps of a run
+/// are inside the image.
+struct PatchPart {
+  std::int64_t offset, count;
+  std::int64_t row, column, run;  // the first pixel, relative to the place of the window, and the number of pixels
+  std::int64_t skipped;           // channels of the first pixel that belong to earlier columns
+};
+
+/// The parts of the columns [first, last), at most kMaxDepth. Each part has at least one column.
+class PatchParts {
+ public:
+  PatchParts(const Patches& patches, std::int64_t first, std::int64_t last)
+      : images_(patches.images), step_(patches.step) {
+    const std::int64_t channels = images_.channels, end = std::min(last, patches.depth());
+    std::int64_t tap_index = first / channels, skipped = first % channels;
+    for (std::int64_t column = first; column < end; skipped = 0) {
+      const Tap& tap = patches.taps[static_cast<std::size_t>(tap_index)];
+      const std::int64_t count = std::min(tap.run * channels - skipped, end - column);
+      const std::int64_t run = ceil_div(skipped + count, channels);
+      parts_[count_++] = {column - first, count, tap.row, tap.column, run, skipped};
+      top_ = std::min(top_, tap.row);
+      bottom_ = std::max(bottom_, tap.row);
+      left_ = std::min(left_, tap.column);
+      right_ = std::max(right_, tap.column + run - 1);
+      column += count;
+      tap_index += run;
+    }
+  }
+
+  /// Calls copy(offset, count, pixel) for each part; `pixel` is null for pixels outside the image, which are parts of
+  /// their own.
+  template <typename Copy>
+  [[gnu::always_inline]] inline void for_each(const Place& place, const Copy& copy) const {
+    const std::int64_t h = step_ * place.row, w = step_ * place.column;
+    const std::int64_t row_stride = images_.width * images_.channels;
+    const float* const corner = images_.pixel(place.image, h, w);
+    if (images_.contains(h + top_, w + left_) && images_.contains(h + bottom_, w + right_)) {
+      for (int i = 0; i < count_; ++i)
+        copy(parts_[i].offset, parts_[i].count,
+             corner + parts_[i].row * row_stride + parts_[i].column * images_.channels + parts_[i].skipped);
+      return;
+    }
+    for (int i = 0; i < count_; ++i) copy_pixels(parts_[i], h, w, corner, row_stride, copy);
+  }
+
+ private:
+  /// A part of a window that is not inside the image, pixel by pixel.
+  template <typename Copy>
+  [[gnu::always_inline]] inline void copy_pixels(const PatchPart& part, std::int64_t h, std::int64_t w,
+                                                 const float* corner, std::int64_t row_stride, const Copy& copy) const {
+    std::int64_t done = 0, skipped = part.skipped;
+    for (std::int64_t i = 0; i < part.run; ++i, skipped = 0) {
+      const std::int64_t column = part.column + i, count = std::min(images_.channels - skipped, part.count - done);
+      const bool inside = images_.contains(h + part.row, w + column);
+      copy(part.offset + done, count,
+           inside ? corner + part.row * row_stride + column * images_.channels + skipped : nullptr);
+      done += count;
+    }
+  }
+
+  Images<const float> images_;
+  std::int64_t step_;
+  std::int64_t top_ = 0, bottom_ = 0, left_ = 0, right_ = 0;
+  int count_ = 0;
+  PatchPart parts_[kMaxDepth];
+};
+
+/// One patch, if channels are a multiple of 16, so that parts are whole lines.
+template <int kWidth>
+[[gnu::always_inline]] inline void copy_whole_lines(const PatchParts& parts, const Place& place, float* line,
+                                                    std::int64_t group_stride) {
+  parts.for_each(place, [&](std::int64_t, std::int64_t count, const float* pixel) {
+    for (std::int64_t i = 0; i < count; i += kGroup, line += group_stride)
+      copy_line<kWidth>(pixel != nullptr ? pixel + i : nullptr, line);
+  });
+}
+
+/// One patch as a row of `columns` columns and kGroup more. Columns beyond the depth are zeros. `end` is the end of the
+/// images.
+template <int kWidth>
+[[gnu::always_inline]] inline void copy_row(const PatchParts& parts, const Place& place, std::int64_t columns,
+                                            const float* end, float* row) {
+  std::int64_t filled = 0;
+  parts.for_each(place, [&](std::int64_t offset, std::int64_t count, const float* pixel) {
+    filled = offset + count;
+    if (count <= kGroup && (pixel == nullptr || end - pixel >= kGroup)) {
+      copy_line<kWidth>(pixel, row + offset);  // more than needed: the next part or the zeros replace the rest
+    } else if (pixel != nullptr) {
+      std::copy_n(pixel, count, row + offset);
+    } else {
+      std::fill_n(row + offset, count, 0.0f);
+    }
+  });
+  if (filled < columns) std::fill_n(row + filled, columns - filled, 0.0f);
+}
+
+/// Copies the groups [first, first + groups) of the patches in `range`, at most kMaxDepth columns.
+template <int kWidth>
+void copy_patches(const Patches& patches, const PlaceRange& range, std::int64_t first, std::int64_t groups,
+                  const Lines& out) {
+  const PatchParts parts(patches, first * kGroup, (first + groups) * kGroup);
+  Place place(patches.grid, range.first);
+  if (patches.images.channels % kGroup == 0) {
+    for (std::int64_t i = 0; i < range.count; ++i, place.advance(patches.grid))
+      copy_whole_lines<kWidth>(parts, place, out.data + i * kGroup, out.group_stride);
+    return;
+  }
+  // Rows whose parts lie anyhow are built in memory first. A line that is read at once after its parts were written
+  // waits for them, so several rows are built before the first is read.
+  constexpr std::int64_t kRows = 16, kRowStride = kMaxDepth + kGroup;
+  alignas(64) float rows[kRows * kRowStride];
+  const float* const end = patches.images.pixel(patches.grid.batch, 0, 0);
+  for (std::int64_t begin = 0; begin < range.count; begin += kRows) {
+    const std::int64_t count = std::min(kRows, range.count - begin);
+    for (std::int64_t i = 0; i < count; ++i, place.advance(patches.grid))
+      copy_row<kWidth>(parts, place, groups * kGroup, end, rows + i * kRowStride);
+    for (std::int64_t group = 0; group < groups; ++group)
+      for (std::int64_t i = 0; i < count; ++i)
+        copy_line<kWidth>(rows + i * kRowStride + group * kGroup,
+                          out.data + group * out.group_stride + (begin + i) * kGroup);
+  }
+}
+
+}  // namespace gradamp::GRADAMP_SIMD

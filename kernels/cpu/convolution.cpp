@@ -3,8 +3,7 @@
 // layers, which are direct convolutions of images of one pixel.
 #include "gradamp/kernels/cpu/convolution_shape.h"
 #include "gradamp/kernels/cpu/cpu_backend.h"
-#include "gradamp/kernels/cpu/direct.h"
-#include "gradamp/kernels/cpu/winograd.h"
+#include "gradamp/kernels/cpu/simd_kernels.h"
 
 namespace gradamp {
 namespace {
@@ -26,40 +25,40 @@ void CpuBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParams
   const Tensor &x = tensors.x, &weight = tensors.weight, &y = tensors.y;
   const ConvolutionShape shape = shape_of(x.shape(), weight.shape(), y.shape(), params);
   const bool winograd = uses_winograd(convolution_, ConvolutionPass::kForward, shape);
-  (winograd ? GRADAMP_SIMD::winograd_forward : GRADAMP_SIMD::direct_forward)(
-      shape, x.data<float>(), weight.data<float>(), data_or_null(tensors.bias), y.data<float>(),
-      {threads_, allocator_});
+  (winograd ? kernels_.winograd : kernels_.direct)
+      .forward(shape, x.data<float>(), weight.data<float>(), data_or_null(tensors.bias), y.data<float>(),
+               {threads_, allocator_});
 }
 
 void CpuBackend::conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
                                        const Tensor& grad_x) {
   const ConvolutionShape shape = shape_of(grad_x.shape(), weight.shape(), grad_y.shape(), params);
   const bool winograd = uses_winograd(convolution_, ConvolutionPass::kBackwardInput, shape);
-  (winograd ? GRADAMP_SIMD::winograd_backward_input : GRADAMP_SIMD::direct_backward_input)(
-      shape, grad_y.data<float>(), weight.data<float>(), grad_x.data<float>(), {threads_, allocator_});
+  (winograd ? kernels_.winograd : kernels_.direct)
+      .backward_input(shape, grad_y.data<float>(), weight.data<float>(), grad_x.data<float>(), {threads_, allocator_});
 }
 
 void CpuBackend::conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, const Conv2dParams& params,
                                         const Tensor& grad_weight) {
   const ConvolutionShape shape = shape_of(x.shape(), grad_weight.shape(), grad_y.shape(), params);
   const bool winograd = uses_winograd(convolution_, ConvolutionPass::kBackwardFilter, shape);
-  (winograd ? GRADAMP_SIMD::winograd_backward_filter : GRADAMP_SIMD::direct_backward_filter)(
-      shape, x.data<float>(), grad_y.data<float>(), grad_weight.data<float>(), {threads_, allocator_});
+  (winograd ? kernels_.winograd : kernels_.direct)
+      .backward_filter(shape, x.data<float>(), grad_y.data<float>(), grad_weight.data<float>(), {threads_, allocator_});
 }
 
 void CpuBackend::linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y) {
-  GRADAMP_SIMD::direct_forward(shape_of_linear(x.shape(), weight.shape()), x.data<float>(), weight.data<float>(),
-                               data_or_null(bias), y.data<float>(), {threads_, allocator_});
+  kernels_.direct.forward(shape_of_linear(x.shape(), weight.shape()), x.data<float>(), weight.data<float>(),
+                          data_or_null(bias), y.data<float>(), {threads_, allocator_});
 }
 
 void CpuBackend::linear_backward_input(const Tensor& grad_y, const Tensor& weight, const Tensor& grad_x) {
-  GRADAMP_SIMD::direct_backward_input(shape_of_linear(grad_x.shape(), weight.shape()), grad_y.data<float>(),
-                                      weight.data<float>(), grad_x.data<float>(), {threads_, allocator_});
+  kernels_.direct.backward_input(shape_of_linear(grad_x.shape(), weight.shape()), grad_y.data<float>(),
+                                 weight.data<float>(), grad_x.data<float>(), {threads_, allocator_});
 }
 
 void CpuBackend::linear_backward_weight(const Tensor& x, const Tensor& grad_y, const Tensor& grad_weight) {
-  GRADAMP_SIMD::direct_backward_filter(shape_of_linear(x.shape(), grad_weight.shape()), x.data<float>(),
-                                       grad_y.data<float>(), grad_weight.data<float>(), {threads_, allocator_});
+  kernels_.direct.backward_filter(shape_of_linear(x.shape(), grad_weight.shape()), x.data<float>(),
+                                  grad_y.data<float>(), grad_weight.data<float>(), {threads_, allocator_});
 }
 
 }  // namespace gradamp

@@ -18,8 +18,8 @@ struct ConvolutionShape {
 
 enum class ConvolutionPass { kForward, kBackwardInput, kBackwardFilter };
 
-/// Whether Winograd's algorithm (kernels/cpu/winograd.h) computes this pass of a convolution; otherwise the direct
-/// method (kernels/cpu/direct.h) does. The rule depends only on the shape, so the bits of a run depend neither on
+/// Whether Winograd's algorithm (kernels/cpu/simd/winograd.h) computes this pass of a convolution; otherwise the direct
+/// method (kernels/cpu/simd/direct.h) does. The rule depends only on the shape, so the bits of a run depend neither on
 /// timing nor on threads:
 ///
 ///   method     | by Winograd's algorithm                                       | directly

@@ -68,15 +68,17 @@ class FinishedRead final : public PendingRead {
 
 }  // namespace
 
-CpuBackend::CpuBackend(int threads, ConvolutionMethod convolution)
+CpuBackend::CpuBackend(int threads, ConvolutionMethod convolution, InstructionSet set)
     : threads_(OpenMpTeam(threads > 0 ? threads : omp_get_max_threads()).size()),
       convolution_(convolution),
+      instruction_set_(set),
+      kernels_(simd_kernels(set)),
       allocator_(std::make_unique<HostMemory>(), kCached) {
   limit_spinning();
 }
 
 std::string CpuBackend::description() const {
-  return fmt::format("cpu: {} threads{}", threads_, note_of(convolution_));
+  return fmt::format("cpu: {} threads, {}{}", threads_, name_of(instruction_set_), note_of(convolution_));
 }
 
 std::shared_ptr<void> CpuBackend::allocate(std::size_t bytes) { return allocator_.allocate(bytes); }

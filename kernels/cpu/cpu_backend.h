@@ -9,13 +9,15 @@
 
 #include "gradamp/core/backend.h"
 #include "gradamp/kernels/cpu/convolution_shape.h"
+#include "gradamp/kernels/cpu/simd_kernels.h"
 
 namespace gradamp {
 
 class CpuBackend final : public Backend {
  public:
   /// `threads` 0: what OpenMP chooses.
-  explicit CpuBackend(int threads, ConvolutionMethod convolution = ConvolutionMethod::kAuto);
+  explicit CpuBackend(int threads, ConvolutionMethod convolution = ConvolutionMethod::kAuto,
+                      InstructionSet set = instruction_set());
 
   Device device() const override { return {DeviceKind::kCpu}; }
   std::string description() const override;
@@ -92,6 +94,8 @@ class CpuBackend final : public Backend {
  private:
   int threads_;
   ConvolutionMethod convolution_;
+  InstructionSet instruction_set_;
+  const SimdKernels& kernels_;
   CachingAllocator allocator_;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The matrix products that a direct convolution consists of (kernels/cpu/direct.h).
+// The matrix products that a direct convolution consists of (kernels/cpu/simd/direct.h).
 //
 // The forward is one product. The backward of the input with stride t is t * t products, each for the input's pixels
 // with the same remainder of their row and column modulo t. Example with a 3x3 filter, stride 2 and padding 1, in one

@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "gradamp/kernels/cpu/direct.h"
+#include "gradamp/kernels/cpu/simd_kernels.h"
 #include "gradamp/tests/core/test_support.h"
 #include "gradamp/tests/kernels/reference.h"
 
@@ -97,13 +97,6 @@ struct ConvolutionResults {
   std::vector<float> y, grad_x, grad_weight;
 };
 
-/// The three passes of one method, as compiled for one vector width.
-struct ConvolutionKernels {
-  decltype(&GRADAMP_SIMD::direct_forward) forward;
-  decltype(&GRADAMP_SIMD::direct_backward_input) backward_input;
-  decltype(&GRADAMP_SIMD::direct_backward_filter) backward_filter;
-};
-
 struct ConvolutionInputs {
   std::vector<float> x, weight, bias, grad_y;
 
@@ -141,6 +134,13 @@ inline void expect_equal(const ConvolutionResults& actual, const ConvolutionResu
   EXPECT_EQ(actual.y, expected.y) << note;
   EXPECT_EQ(actual.grad_x, expected.grad_x) << note;
   EXPECT_EQ(actual.grad_weight, expected.grad_weight) << note;
+}
+
+/// The kernels of every instruction set that this machine has, the least one first.
+inline std::vector<SimdKernels> usable_kernels() {
+  std::vector<SimdKernels> all;
+  for (const InstructionSet set : usable_instruction_sets()) all.push_back(simd_kernels(set));
+  return all;
 }
 
 /// The unit roundoff of f32.

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Compares direct convolutions with plain loops in float64. The tolerances are the error bounds in
-// kernels/cpu/direct.h.
-#include "gradamp/kernels/cpu/direct.h"
-
+// kernels/cpu/simd/direct.h.
 #include <cmath>
 
 #include <gmock/gmock.h>
@@ -22,8 +20,7 @@ namespace {
 using reference::Array;
 using ::testing::ElementsAre;
 
-const ConvolutionKernels kDirect = {GRADAMP_SIMD::direct_forward, GRADAMP_SIMD::direct_backward_input,
-                                    GRADAMP_SIMD::direct_backward_filter};
+const ConvolutionKernels kDirect = simd_kernels(instruction_set()).direct;
 const ConvolutionKernels kOfEveryWidth[] = {
     {simd_width_4::direct_forward, simd_width_4::direct_backward_input, simd_width_4::direct_backward_filter},
     {simd_width_8::direct_forward, simd_width_8::direct_backward_input, simd_width_8::direct_backward_filter},
@@ -88,22 +85,22 @@ TEST_P(Direct, IsWithinTheBoundsOfItsError) {
   const ConvolutionInputs inputs(c);
   const Array x(c.x(), to_double(inputs.x)), weight(c.weight(), to_double(inputs.weight));
   const Array grad_y(c.y(), to_double(inputs.grad_y)), bias(Shape{c.out_channels}, to_double(inputs.bias));
-  const ConvolutionResults results = run_convolution(kDirect, c, inputs, 2);
-
   const std::int64_t taps = c.kernel_h * c.kernel_w, pixels = c.y().count() / c.out_channels;
   const Array y = reference::conv2d({x, weight, bias}, c.params());
   Array y_bound = times(reference::conv2d({absolute(x), absolute(weight)}, c.params()),
                         (chain(taps * c.in_channels) + 1) * kRoundoff);
   for (std::int64_t i = 0; i < y.shape.count(); ++i) y_bound.at(i) += kRoundoff * std::abs(y.at(i));  // + bias
-  EXPECT_TRUE(within(results.y, y, y_bound)) << "y";
-
   const reference::Arrays grads = reference::conv2d_backward({x, weight}, grad_y, c.params());
   const reference::Arrays bounds =
       reference::conv2d_backward({absolute(x), absolute(weight)}, absolute(grad_y), c.params());
-  EXPECT_TRUE(within(results.grad_x, grads[0], times(bounds[0], (chain(taps * c.out_channels) + 1) * kRoundoff)))
-      << "gradient of x";
-  EXPECT_TRUE(within(results.grad_weight, grads[1], times(bounds[1], (chain(pixels) + 16 + 1) * kRoundoff)))
-      << "gradient of the filter";
+  const Array x_bound = times(bounds[0], (chain(taps * c.out_channels) + 1) * kRoundoff);
+  const Array weight_bound = times(bounds[1], (chain(pixels) + 16 + 1) * kRoundoff);
+  for (const SimdKernels& kernels : usable_kernels()) {
+    const ConvolutionResults results = run_convolution(kernels.direct, c, inputs, 2);
+    EXPECT_TRUE(within(results.y, y, y_bound)) << "y";
+    EXPECT_TRUE(within(results.grad_x, grads[0], x_bound)) << "gradient of x";
+    EXPECT_TRUE(within(results.grad_weight, grads[1], weight_bound)) << "gradient of the filter";
+  }
 }
 
 TEST_P(Direct, HasTheSameBitsOnAnyNumberOfThreads) {
@@ -113,11 +110,21 @@ TEST_P(Direct, HasTheSameBitsOnAnyNumberOfThreads) {
     expect_equal(run_convolution(kDirect, GetParam(), inputs, threads), one, fmt::format("{} threads", threads));
 }
 
+// They are compiled without an option for the instruction set, as the least one is.
 TEST_P(Direct, HasTheSameBitsWithVectorsOfAnyWidth) {
   const ConvolutionInputs inputs(GetParam());
-  const ConvolutionResults native = run_convolution(kDirect, GetParam(), inputs, 2);
+  const ConvolutionResults least = run_convolution(usable_kernels().front().direct, GetParam(), inputs, 2);
   for (const ConvolutionKernels& kernels : kOfEveryWidth)
-    expect_equal(run_convolution(kernels, GetParam(), inputs, 2), native, "another width");
+    expect_equal(run_convolution(kernels, GetParam(), inputs, 2), least, "another width");
+}
+
+// All but the least one have fused multiply-adds.
+TEST_P(Direct, HasTheSameBitsWithEveryFusedInstructionSet) {
+  const ConvolutionInputs inputs(GetParam());
+  const ConvolutionResults best = run_convolution(kDirect, GetParam(), inputs, 2);
+  const std::vector<SimdKernels> all = usable_kernels();
+  for (std::size_t i = 1; i < all.size(); ++i)
+    expect_equal(run_convolution(all[i].direct, GetParam(), inputs, 2), best, fmt::format("instruction set {}", i));
 }
 
 TEST_P(Direct, NoBiasIsABiasOfZeros) {

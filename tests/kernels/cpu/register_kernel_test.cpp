@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "gradamp/kernels/cpu/register_kernel.h"
+#include "gradamp/kernels/cpu/simd/register_kernel.h"
 
 #include <vector>
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Compares Winograd's convolutions with plain loops in float64. The tolerances are error bounds that follow from the
 // algorithm.
-#include "gradamp/kernels/cpu/winograd.h"
-
 #include <array>
 #include <cmath>
 
@@ -20,8 +18,7 @@ namespace {
 
 using reference::Array;
 
-const ConvolutionKernels kWinograd = {GRADAMP_SIMD::winograd_forward, GRADAMP_SIMD::winograd_backward_input,
-                                      GRADAMP_SIMD::winograd_backward_filter};
+const ConvolutionKernels kWinograd = simd_kernels(instruction_set()).winograd;
 const ConvolutionKernels kOfEveryWidth[] = {
     {simd_width_4::winograd_forward, simd_width_4::winograd_backward_input, simd_width_4::winograd_backward_filter},
     {simd_width_8::winograd_forward, simd_width_8::winograd_backward_input, simd_width_8::winograd_backward_filter},
@@ -64,7 +61,7 @@ std::vector<ConvolutionCase> cases() {
 /// A 4x4 or smaller matrix.
 using Matrix = std::vector<std::vector<double>>;
 
-// The absolute values of the matrices in kernels/cpu/winograd_transforms.h, independent of that file's code.
+// The absolute values of the matrices in kernels/cpu/simd/winograd_transforms.h, independent of that file's code.
 const Matrix kInput = {{1, 0, 1, 0}, {0, 1, 1, 0}, {0, 1, 1, 0}, {0, 1, 0, 1}};   // |B^T|
 const Matrix kFilter = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}, {0, 0, 1}};  // |G|
 const Matrix kOutput = {{1, 1, 1, 0}, {0, 1, 1, 1}};                              // |A^T|
@@ -133,7 +130,7 @@ std::vector<std::vector<Positions>> tile_positions(const Array& image, std::int6
   return tiles;
 }
 
-/// The error bound in kernels/cpu/winograd_transforms.h for each element of the output:
+/// The error bound in kernels/cpu/simd/winograd_transforms.h for each element of the output:
 /// (n + 10) u |A^T| [sum over inputs of (|G| |g| |G^T|) . (|B^T| |d| |B|)] |A|. `filter` is (outputs, 3, 3, inputs).
 Array output_bound(const Array& in, const Array& filter, const Shape& out, std::int64_t padding) {
   const std::int64_t rows = (out[1] + 1) / 2, columns = (out[2] + 1) / 2;
@@ -196,20 +193,20 @@ class Winograd : public ::testing::TestWithParam<ConvolutionCase> {};
 TEST_P(Winograd, IsWithinTheBoundsOfItsError) {
   const ConvolutionCase c = GetParam();
   const ConvolutionInputs inputs(c);
-  const Conv2dParams params = c.params();
   const Array x(c.x(), to_double(inputs.x)), weight(c.weight(), to_double(inputs.weight));
   const Array grad_y(c.y(), to_double(inputs.grad_y)), bias(Shape{c.out_channels}, to_double(inputs.bias));
-  const ConvolutionResults results = run_convolution(kWinograd, c, inputs, 2);
-
-  const Array y = reference::conv2d({x, weight, bias}, params);
+  const Array y = reference::conv2d({x, weight, bias}, c.params());
   Array y_bound = output_bound(x, weight, c.y(), c.padding);
   for (std::int64_t i = 0; i < y.shape.count(); ++i) y_bound.at(i) += kRoundoff * std::abs(y.at(i));  // + bias
-  EXPECT_TRUE(within(results.y, y, y_bound)) << "y";
-  const reference::Arrays grads = reference::conv2d_backward({x, weight}, grad_y, params);
-  EXPECT_TRUE(within(results.grad_x, grads[0], output_bound(grad_y, turned(weight), c.x(), 2 - c.padding)))
-      << "gradient of x";
-  EXPECT_TRUE(within(results.grad_weight, grads[1], filter_bound(x, grad_y, c.weight(), c.padding)))
-      << "gradient of the filter";
+  const reference::Arrays grads = reference::conv2d_backward({x, weight}, grad_y, c.params());
+  const Array x_bound = output_bound(grad_y, turned(weight), c.x(), 2 - c.padding);
+  const Array weight_bound = filter_bound(x, grad_y, c.weight(), c.padding);
+  for (const SimdKernels& kernels : usable_kernels()) {
+    const ConvolutionResults results = run_convolution(kernels.winograd, c, inputs, 2);
+    EXPECT_TRUE(within(results.y, y, y_bound)) << "y";
+    EXPECT_TRUE(within(results.grad_x, grads[0], x_bound)) << "gradient of x";
+    EXPECT_TRUE(within(results.grad_weight, grads[1], weight_bound)) << "gradient of the filter";
+  }
 }
 
 TEST_P(Winograd, HasTheSameBitsOnAnyNumberOfThreads) {
@@ -219,11 +216,21 @@ TEST_P(Winograd, HasTheSameBitsOnAnyNumberOfThreads) {
     expect_equal(run_convolution(kWinograd, GetParam(), inputs, threads), one, fmt::format("{} threads", threads));
 }
 
+// They are compiled without an option for the instruction set, as the least one is.
 TEST_P(Winograd, HasTheSameBitsWithVectorsOfAnyWidth) {
   const ConvolutionInputs inputs(GetParam());
-  const ConvolutionResults native = run_convolution(kWinograd, GetParam(), inputs, 2);
+  const ConvolutionResults least = run_convolution(usable_kernels().front().winograd, GetParam(), inputs, 2);
   for (const ConvolutionKernels& kernels : kOfEveryWidth)
-    expect_equal(run_convolution(kernels, GetParam(), inputs, 2), native, "another width");
+    expect_equal(run_convolution(kernels, GetParam(), inputs, 2), least, "another width");
+}
+
+// All but the least one have fused multiply-adds.
+TEST_P(Winograd, HasTheSameBitsWithEveryFusedInstructionSet) {
+  const ConvolutionInputs inputs(GetParam());
+  const ConvolutionResults best = run_convolution(kWinograd, GetParam(), inputs, 2);
+  const std::vector<SimdKernels> all = usable_kernels();
+  for (std::size_t i = 1; i < all.size(); ++i)
+    expect_equal(run_convolution(all[i].winograd, GetParam(), inputs, 2), best, fmt::format("instruction set {}", i));
 }
 
 TEST_P(Winograd, NoBiasIsABiasOfZeros) {
@@ -245,7 +252,7 @@ double relative_error(const std::vector<float>& actual, const Array& expected) {
 }
 
 /// The root mean square of the relative error for independent normal inputs and a chain of `additions` additions
-/// (kernels/cpu/winograd_transforms.h).
+/// (kernels/cpu/simd/winograd_transforms.h).
 double predicted_error(double additions) {
   return 5.0 / 3 * kRoundoff / std::sqrt(6.0) * std::sqrt(additions / 2 + 10);
 }

@@ -2,9 +2,13 @@
 // Vectors of floats, by the compiler's vector extensions (GCC and Clang), as wide as the instruction set they are
 // compiled for.
 //
-// Everything whose machine code depends on the instruction set lives in the namespace GRADAMP_SIMD. A source that is
-// compiled a second time for other instructions is given another name for it (-DGRADAMP_SIMD=simd_avx2), so that the
-// linker keeps both versions apart. -DGRADAMP_SIMD_WIDTH=16 also sets the width; the tests compare the widths so.
+// The sources in this folder are compiled once for each instruction set (kernels/cpu/CMakeLists.txt), and
+// kernels/cpu/simd_kernels.h chooses among them when the program runs. All of their code is in the namespace
+// GRADAMP_SIMD, for example simd_avx2, so that the linker keeps the versions apart. Inline functions of other
+// namespaces would be merged by the linker: a program could then run AVX-512's version of std::something everywhere. So
+// what this folder uses of them must be inlined; tests/kernels/cpu/simd_symbols_test.py checks the objects.
+//
+// -DGRADAMP_SIMD_WIDTH=16 sets the width of the vectors; the tests compare the widths so.
 #pragma once
 
 #include <cstdint>
@@ -62,6 +66,15 @@ template <int kWidth>
   } else {
     std::memcpy(to, &vector, static_cast<std::size_t>(count) * sizeof(float));
   }
+}
+
+/// a * b + c, with one rounding where the instruction set has fused multiply-adds.
+[[gnu::always_inline]] inline float multiply_add(float a, float b, float c) {
+#if defined(__FMA__) || defined(__aarch64__)
+  return __builtin_fmaf(a, b, c);
+#else
+  return a * b + c;
+#endif
 }
 
 }  // namespace gradamp::GRADAMP_SIMD

@@ -2,9 +2,9 @@
 // Batches of images, and grids of places in them.
 #pragma once
 
-#include <cstdint>
+#include "gradamp/kernels/cpu/simd/simd.h"
 
-namespace gradamp {
+namespace gradamp::GRADAMP_SIMD {
 
 /// A batch of images (N, H, W, C).
 template <typename Float>
@@ -47,4 +47,4 @@ struct PlaceRange {
   std::int64_t first, count;
 };
 
-}  // namespace gradamp
+}  // namespace gradamp::GRADAMP_SIMD

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Convolutions with 3x3 filters and stride 1 by Winograd's F(2x2, 3x3), in f32. kernels/cpu/winograd_transforms.h
+// Convolutions with 3x3 filters and stride 1 by Winograd's F(2x2, 3x3), in f32. kernels/cpu/simd/winograd_transforms.h
 // explains the algorithm.
 //
 // All three passes divide the output (in the backward of the input: the input's gradient) into tiles of 2x2 pixels.
@@ -10,7 +10,7 @@
 #pragma once
 
 #include "gradamp/kernels/cpu/convolution_shape.h"
-#include "gradamp/kernels/cpu/simd.h"
+#include "gradamp/kernels/cpu/simd/simd.h"
 #include "gradamp/kernels/cpu/workers.h"
 
 namespace gradamp {

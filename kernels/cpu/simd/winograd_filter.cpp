@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "gradamp/kernels/cpu/parallel.h"
-#include "gradamp/kernels/cpu/winograd.h"
-#include "gradamp/kernels/cpu/winograd_tiles.h"
+#include "gradamp/kernels/cpu/simd/winograd.h"
+#include "gradamp/kernels/cpu/simd/winograd_tiles.h"
 
 namespace gradamp::GRADAMP_SIMD {
 namespace {

@@ -11,9 +11,10 @@
 //      . g h i .
 //
 // A would be up to nine times as large as the image. So only a part of it exists at a time, in the cache of one core:
-// the patches of some 100 pixels, and 128 of their columns. The parts are multiplied by kernels/cpu/register_kernel.h.
-// kernels/cpu/direct_products.h shows how the backward of the input becomes such products too. The backward of the
-// filter is A^T grad_y, where sums are over pixels. A linear layer is a convolution of images of one pixel.
+// the patches of some 100 pixels, and 128 of their columns. The parts are multiplied by
+// kernels/cpu/simd/register_kernel.h. kernels/cpu/direct_products.h shows how the backward of the input becomes such
+// products too. The backward of the filter is A^T grad_y, where sums are over pixels. A linear layer is a convolution
+// of images of one pixel.
 //
 // Rounding errors. A result with n products is summed in chains of at most 128 products in registers, and these sums
 // are added one after the other. So with u = 2^-24 the error of a result is at most (128 + n / 128 + 1) u times the
@@ -24,7 +25,7 @@
 #pragma once
 
 #include "gradamp/kernels/cpu/convolution_shape.h"
-#include "gradamp/kernels/cpu/simd.h"
+#include "gradamp/kernels/cpu/simd/simd.h"
 #include "gradamp/kernels/cpu/workers.h"
 
 namespace gradamp::GRADAMP_SIMD {

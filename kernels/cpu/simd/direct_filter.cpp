@@ -4,9 +4,9 @@
 //
 // The sum is over all output pixels of the batch. A task computes up to 128 columns of dw, and for filters with few
 // columns only every n-th block of pixels, which gives n partial sums. They are added in their order.
-#include "gradamp/kernels/cpu/direct.h"
 #include "gradamp/kernels/cpu/parallel.h"
-#include "gradamp/kernels/cpu/patches.h"
+#include "gradamp/kernels/cpu/simd/direct.h"
+#include "gradamp/kernels/cpu/simd/patches.h"
 
 namespace gradamp::GRADAMP_SIMD {
 namespace {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The direct forward and backward of the input.
-#include "gradamp/kernels/cpu/direct.h"
+#include "gradamp/kernels/cpu/simd/direct.h"
 
 #include "gradamp/kernels/cpu/parallel.h"
-#include "gradamp/kernels/cpu/patches.h"
+#include "gradamp/kernels/cpu/simd/patches.h"
 
 namespace gradamp::GRADAMP_SIMD {
 namespace {

@@ -60,7 +60,7 @@
 // accurate. (F(4x4) is less accurate, by a factor of about 8.)
 #pragma once
 
-#include "gradamp/kernels/cpu/simd.h"
+#include "gradamp/kernels/cpu/simd/simd.h"
 
 namespace gradamp::GRADAMP_SIMD {
 

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 
-#include "gradamp/kernels/cpu/images.h"
-#include "gradamp/kernels/cpu/register_kernel.h"
-#include "gradamp/kernels/cpu/winograd_transforms.h"
+#include "gradamp/kernels/cpu/simd/images.h"
+#include "gradamp/kernels/cpu/simd/register_kernel.h"
+#include "gradamp/kernels/cpu/simd/winograd_transforms.h"
 
 namespace gradamp::GRADAMP_SIMD {
 
@@ -26,7 +26,7 @@ struct TiledImages : Images<Float> {
 };
 
 /// The positions of up to `tiles` tiles: 16 matrices (tiles, channels) in groups of 16 channels, which is the layout
-/// that kernels/cpu/register_kernel.h reads. A line is 16 floats: one position, one tile, one group.
+/// that kernels/cpu/simd/register_kernel.h reads. A line is 16 floats: one position, one tile, one group.
 struct TileBuffer {
   float* data;
   std::int64_t tiles, groups;

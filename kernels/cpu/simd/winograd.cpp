@@ -4,10 +4,10 @@
 // Each block of tiles passes through three stages in the cache of one core: the transform of its inputs (v), 16 matrix
 // products with the transformed filter (m = v u), and the transform of m to outputs. The 16 elements of a transformed
 // tile are called its positions.
-#include "gradamp/kernels/cpu/winograd.h"
+#include "gradamp/kernels/cpu/simd/winograd.h"
 
 #include "gradamp/kernels/cpu/parallel.h"
-#include "gradamp/kernels/cpu/winograd_tiles.h"
+#include "gradamp/kernels/cpu/simd/winograd_tiles.h"
 
 namespace gradamp::GRADAMP_SIMD {
 namespace {

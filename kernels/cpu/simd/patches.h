@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
-// The patches of a direct convolution (kernels/cpu/direct.h): the pixels that its windows cover, as rows of a matrix.
+// The patches of a direct convolution (kernels/cpu/simd/direct.h): the pixels that its windows cover, as rows of a
+// matrix.
 #pragma once
 
 #include <algorithm>
 #include <span>
 
 #include "gradamp/kernels/cpu/direct_products.h"
-#include "gradamp/kernels/cpu/images.h"
-#include "gradamp/kernels/cpu/register_kernel.h"
+#include "gradamp/kernels/cpu/simd/images.h"
+#include "gradamp/kernels/cpu/simd/register_kernel.h"
 
 namespace gradamp::GRADAMP_SIMD {
 

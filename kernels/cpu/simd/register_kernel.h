@@ -20,7 +20,7 @@
 // whatever the width of the vectors and the size of the block: the bits depend on neither.
 #pragma once
 
-#include "gradamp/kernels/cpu/simd.h"
+#include "gradamp/kernels/cpu/simd/simd.h"
 
 namespace gradamp::GRADAMP_SIMD {
 

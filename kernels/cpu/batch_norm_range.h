@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// Batch norm of one range of rows, which a thread computes at once. Rows have C channels (NHWC viewed as (N H W, C)).
+// Loops run over "lanes", a multiple of C with at least 64 floats, so that few channels also fill vector registers.
+#pragma once
+
+#include <cstdint>
+
+namespace gradamp {
+
+/// The maximum number of lanes.
+inline constexpr std::int64_t kMaxBatchNormLanes = 4096;
+
+/// All counts are in floats; `floats` is a multiple of the channels.
+struct BatchNormRange {
+  std::int64_t channels, lanes, floats;
+};
+
+/// Per-channel values, repeated over the lanes: the normalized value is (x - mean) * scale + beta.
+struct BatchNormLanes {
+  const float *mean, *scale, *beta;
+};
+
+/// The source of the ReLU's mask in the backward.
+enum class ReluMask {
+  kNone,   // there is no ReLU, or the gradient is masked already
+  kFromX,  // the normalized value is computed again
+  kFromY,
+};
+
+/// The inputs of the backward; `y` is read with kFromY only.
+struct BatchNormGrad {
+  ReluMask mask;
+  const float *x, *grad_y, *y;
+};
+
+/// For one instruction set. `y`, `grad_x` and `grad_residual` are outputs of range.floats floats.
+struct BatchNormKernels {
+  /// The mean and the sum of squared deviations from it, per channel.
+  void (*moments)(const BatchNormRange& range, const float* x, double* mean, double* deviations);
+  /// y = relu(normalized x + residual). `residual` is null if there is none.
+  void (*apply)(const BatchNormRange& range, const BatchNormLanes& lanes, bool relu, const float* x,
+                const float* residual, float* y);
+  /// Per channel, the sums of the masked gradient g and of g (x - mean). Stores g in `grad_residual` unless it is null.
+  void (*reduce)(const BatchNormRange& range, const BatchNormLanes& lanes, const BatchNormGrad& grad,
+                 float* grad_residual, double* grad_sums, double* product_sums);
+  /// grad_x = scale g + slope (x - mean) + offset; slope and offset by lane.
+  void (*grad_x)(const BatchNormRange& range, const BatchNormLanes& lanes, const BatchNormGrad& grad,
+                 const float* slope, const float* offset, float* grad_x);
+};
+
+}  // namespace gradamp

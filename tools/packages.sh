@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Sourced by the scripts in this folder: installs the missing packages that a build needs.
 
-packages="g++ cmake ninja-build libdnnl-dev ocl-icd-opencl-dev libfmt-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev
+packages="g++ cmake ninja-build libfmt-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev
           libarchive-dev libssl-dev libgtest-dev libgmock-dev libbenchmark-dev python3 zstd"
 
-# For the Python environment of the tests (tools/test_environment.py). Without it, tests that need it are skipped.
-test_packages="python3-venv pkg-config"
+# For the Python environment of the tests (tools/test_environment.py), other processors, and oneDNN as the benchmarks'
+# reference. Without them, what needs them is skipped or left out.
+test_packages="python3-venv pkg-config qemu-user libdnnl-dev ocl-icd-opencl-dev"
 
 # print_header SCRIPT: prints the comment at the beginning of the script.
 print_header() { sed -n '3,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$1"; }

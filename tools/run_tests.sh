@@ -23,7 +23,7 @@ while :; do
       folder="$root/build-sanitize"
       options=(-DCMAKE_BUILD_TYPE=RelWithDebInfo -DGRADAMP_SANITIZE=address,undefined -DGRADAMP_CUDA=OFF
                -DGRADAMP_BENCH=OFF)
-      # oneDNN's generated code and OpenMP's threads are not freed before main ends, so leaks are not reported. The
+      # oneDNN's generated code and the threads are not freed before main ends, so leaks are not reported. The
       # exact frees of the engine's own allocations still show its leaks.
       export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
       ;;

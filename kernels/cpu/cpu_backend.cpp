@@ -3,11 +3,14 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
 #include <vector>
 
+#include "gradamp/core/processors.h"
+#include "gradamp/core/thread_pool.h"
 #include "gradamp/kernels/cpu/onednn.h"
 
 namespace gradamp {
@@ -69,7 +72,7 @@ class FinishedRead final : public PendingRead {
 }  // namespace
 
 CpuBackend::CpuBackend(int threads, ConvolutionMethod convolution)
-    : threads_(OpenMpTeam(threads > 0 ? threads : omp_get_max_threads()).size()),
+    : threads_(std::min(threads > 0 ? threads : default_threads(), kMaxPoolThreads)),
       convolution_(convolution),
       allocator_(std::make_unique<HostMemory>(), kCached),
       onednn_(std::make_unique<OneDnn>()) {

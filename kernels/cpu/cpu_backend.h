@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Backend on the host's processor: our own Winograd convolutions, oneDNN for other convolutions and matrix products,
-// OpenMP loops for the rest, one file per operation. Sums are split in a fixed way and finished in a fixed order, so
+// parallel loops for the rest, one file per operation. Sums are split in a fixed way and finished in a fixed order, so
 // the same number of threads gives the same bits.
 #pragma once
 
@@ -17,7 +17,7 @@ class OneDnn;  // oneDNN's engine and the primitives made so far
 
 class CpuBackend final : public Backend {
  public:
-  /// `threads` 0: what OpenMP chooses.
+  /// `threads` 0: default_threads() (core/processors.h).
   explicit CpuBackend(int threads, ConvolutionMethod convolution = ConvolutionMethod::kAuto);
   ~CpuBackend() override;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The CPU backend as a guest: it computes with the threads that OpenMP gives, and leaves the caller's settings alone.
+// The CPU backend as a guest: whatever OpenMP's settings are, its numbers are right and its own threads as many as
+// asked for, and it leaves the settings alone.
 #include <gtest/gtest.h>
 #include <omp.h>
 
@@ -48,7 +49,7 @@ void expect_near(const Results& got, const Results& expected) {
 
 Results on_one_thread() { return compute(*make_backend({DeviceKind::kCpu}, BackendOptions{1})); }
 
-TEST(OpenMp, InsideAParallelRegionOneThreadComputes) {
+TEST(OpenMp, InsideAParallelRegion) {
   const Results expected = on_one_thread();
   const auto backend = make_backend({DeviceKind::kCpu}, BackendOptions{4});
   compute(*backend);  // primitives of four threads exist
@@ -79,6 +80,21 @@ TEST(OpenMp, WithoutActiveLevels) {
   const Results got = compute(*backend);
   omp_set_max_active_levels(levels);
   expect_near(got, expected);
+}
+
+TEST(OpenMp, ChangesNoNumberOfThreads) {
+  omp_set_num_threads(7);
+  std::string outside = make_backend({DeviceKind::kCpu}, BackendOptions{3})->description(), inside;
+#pragma omp parallel num_threads(2)
+  {
+#pragma omp single
+    inside = make_backend({DeviceKind::kCpu}, BackendOptions{3})->description();
+  }
+  EXPECT_EQ(outside.find("cpu: 3 threads"), 0u) << outside;
+  EXPECT_EQ(inside, outside);
+  omp_set_dynamic(1);
+  EXPECT_EQ(make_backend({DeviceKind::kCpu}, BackendOptions{64})->description().find("cpu: 64 threads"), 0u);
+  omp_set_dynamic(0);
 }
 
 TEST(OpenMp, TheCallersNumberOfThreadsStays) {

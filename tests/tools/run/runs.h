@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Helpers that run, interrupt and compare whole runs in child processes. OpenMP's threads do not survive a fork, so the
-// parent never computes.
+// Helpers that run, interrupt and compare whole runs in child processes. oneDNN's OpenMP threads do not survive a fork,
+// so the parent never computes.
 #pragma once
 
 #include <sys/wait.h>

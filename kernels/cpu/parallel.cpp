@@ -18,6 +18,8 @@ SharedRanges::SharedRanges(std::int64_t count, int threads)
   }
 }
 
+SharedRanges::Cursor SharedRanges::cursor(int thread) const { return {thread % shares_, 0}; }
+
 SharedRanges::Range SharedRanges::take(Cursor& cursor) {
   for (; cursor.empty < shares_; ++cursor.empty, cursor.share = (cursor.share + 1) % shares_) {
     Share& share = share_[static_cast<std::size_t>(cursor.share)];
@@ -33,5 +35,7 @@ void SharedRanges::stop() {
     share.next.store(share.end, std::memory_order_relaxed);
   }
 }
+
+int team_size(int threads, std::int64_t count) { return static_cast<int>(std::min<std::int64_t>(threads, count)); }
 
 }  // namespace gradamp

@@ -4,6 +4,9 @@
 // have scratch memory of its own.
 //
 // An exception of a task ends the loop: tasks that have not begun are skipped, and the caller gets the first exception.
+//
+// Functions that are not templates are in parallel.cpp: an inline function would exist once for all sources that use
+// it, with the instructions of one of them.
 #pragma once
 
 #include <algorithm>
@@ -31,7 +34,7 @@ class SharedRanges {
 
   SharedRanges(std::int64_t count, int threads);
 
-  Cursor cursor(int thread) const { return {thread % shares_, 0}; }
+  Cursor cursor(int thread) const;
   Range take(Cursor& cursor);
   /// Nothing is left for any thread.
   void stop();
@@ -49,9 +52,7 @@ class SharedRanges {
 };
 
 /// The number of threads for `count` tasks.
-inline int team_size(int threads, std::int64_t count) {
-  return static_cast<int>(std::min<std::int64_t>(threads, count));
-}
+int team_size(int threads, std::int64_t count);
 
 /// Calls body(i) for each i in [0, count), on up to `threads` threads.
 template <typename Body>

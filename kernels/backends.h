@@ -22,8 +22,8 @@ enum class ConvolutionMethod {
 };
 
 struct BackendOptions {
-  /// CPU threads; 0: what OpenMP chooses (OMP_NUM_THREADS, else every core). The backend has fewer if OpenMP gives
-  /// fewer to the thread that makes it, for example under OMP_THREAD_LIMIT; Backend::description() names the number.
+  /// CPU threads; 0: OMP_NUM_THREADS, else the processors that affinity and the cgroup's CPU quota allow
+  /// (core/processors.h). Backend::description() names the number.
   int threads = 0;
   /// The CPU backend has f32 only.
   Precision precision = Precision::kF32;

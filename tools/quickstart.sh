@@ -12,7 +12,6 @@ install_packages $packages
 build_gradamp "$root/build" gradamp -DCMAKE_BUILD_TYPE=Release
 gradamp="$root/build/gradamp"
 
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}  # much faster if other programs use the machine too
 run="$root/runs/quickstart-$(date +%Y%m%d-%H%M%S)"
 "$gradamp" train --network resnet8 --dataset synthetic --strategy params_1 --epochs 16 \
   --measure g-prime --case 1 --threshold 1.0 --run-folder "$run"

@@ -23,8 +23,8 @@ while :; do
       folder="$root/build-sanitize"
       options=(-DCMAKE_BUILD_TYPE=RelWithDebInfo -DGRADAMP_SANITIZE=address,undefined -DGRADAMP_CUDA=OFF
                -DGRADAMP_BENCH=OFF)
-      # oneDNN's generated code and OpenMP's threads are not freed before main ends, so leaks are not reported. The
-      # exact frees of the engine's own allocations still show its leaks.
+      # The pool's threads are not freed before main ends, so leaks are not reported. The exact frees of the engine's
+      # own allocations still show its leaks.
       export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
       ;;
     --race)
@@ -49,7 +49,6 @@ fi
 [ -z "${GRADAMP_PYTHON:-}" ] || options+=("-DGRADAMP_PYTHON=$GRADAMP_PYTHON")
 build_gradamp "$folder" all "${options[@]}"
 rm -f "$folder/test-results.xml"
-# Two tests run concurrently, most of them with one or two threads, so waiting threads must not spin.
-export CTEST_PARALLEL_LEVEL=${CTEST_PARALLEL_LEVEL:-2} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
+export CTEST_PARALLEL_LEVEL=${CTEST_PARALLEL_LEVEL:-2}
 ctest --test-dir "$folder" --output-on-failure --no-tests=error --output-junit "$folder/test-results.xml" \
   --test-output-size-passed 100000 "${selection[@]}" "$@"

@@ -3,12 +3,14 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
 #include <vector>
 
-#include "gradamp/kernels/cpu/openmp.h"
+#include "gradamp/core/processors.h"
+#include "gradamp/core/thread_pool.h"
 
 namespace gradamp {
 namespace {
@@ -69,13 +71,11 @@ class FinishedRead final : public PendingRead {
 }  // namespace
 
 CpuBackend::CpuBackend(int threads, ConvolutionMethod convolution, InstructionSet set)
-    : threads_(OpenMpTeam(threads > 0 ? threads : omp_get_max_threads()).size()),
+    : threads_(std::min(threads > 0 ? threads : default_threads(), kMaxPoolThreads)),
       convolution_(convolution),
       instruction_set_(set),
       kernels_(simd_kernels(set)),
-      allocator_(std::make_unique<HostMemory>(), kCached) {
-  limit_spinning();
-}
+      allocator_(std::make_unique<HostMemory>(), kCached) {}
 
 std::string CpuBackend::description() const {
   return fmt::format("cpu: {} threads, {}{}", threads_, name_of(instruction_set_), note_of(convolution_));

@@ -15,7 +15,7 @@ namespace gradamp {
 
 class CpuBackend final : public Backend {
  public:
-  /// `threads` 0: what OpenMP chooses.
+  /// `threads` 0: default_threads() (core/processors.h).
   explicit CpuBackend(int threads, ConvolutionMethod convolution = ConvolutionMethod::kAuto,
                       InstructionSet set = instruction_set());
 

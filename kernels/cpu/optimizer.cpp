@@ -2,16 +2,16 @@
 // The optimizer on the CPU: one pass over the arena does statistics and SGD. Elements are independent and sums have a
 // fixed order, so the number of threads does not change a bit.
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
-#include <omp.h>
-
 #include "gradamp/core/random_selection.h"
 #include "gradamp/kernels/cpu/cpu_backend.h"
+#include "gradamp/kernels/cpu/parallel.h"
 
 namespace gradamp {
 namespace {
@@ -54,30 +54,35 @@ void update_elements(const SgdStep& step, float factor, std::int64_t begin, std:
   }
 }
 
-/// Updates the chunks of thread `thread` of `threads`, layer by layer.
+/// Updates elements [first, last) of the arena, layer by layer.
 template <bool kAccumulate, bool kNesterov>
-void update_share(const SgdStep& step, const std::vector<LayerRange>& layers, int thread, int threads) {
-  const std::int64_t chunks = layers.back().end / kArenaChunk;
-  const std::int64_t first = chunks * thread / threads * kArenaChunk;
-  const std::int64_t last = chunks * (thread + 1) / threads * kArenaChunk;
-  for (std::size_t l = 0; l < layers.size() && layers[l].begin < last; ++l) {
-    const std::int64_t begin = std::max(first, layers[l].begin), end = std::min(last, layers[l].end);
-    if (begin < end) update_elements<kAccumulate, kNesterov>(step, step.factors[l], begin, end);
+void update_range(const SgdStep& step, const std::vector<LayerRange>& layers, std::int64_t first, std::int64_t last) {
+  const auto ends_before = [](const LayerRange& layer, std::int64_t element) { return layer.end <= element; };
+  auto layer = std::lower_bound(layers.begin(), layers.end(), first, ends_before);
+  for (; layer != layers.end() && layer->begin < last; ++layer) {
+    const std::int64_t begin = std::max(first, layer->begin), end = std::min(last, layer->end);
+    if (begin < end) update_elements<kAccumulate, kNesterov>(step, step.factors[layer - layers.begin()], begin, end);
   }
 }
 
 template <bool kAccumulate, bool kNesterov>
 void update(const SgdStep& step, const std::vector<LayerRange>& layers, int threads) {
-#pragma omp parallel num_threads(threads)
-  update_share<kAccumulate, kNesterov>(step, layers, omp_get_thread_num(), omp_get_num_threads());
+  static_assert(kElementwiseGrain % kArenaChunk == 0);
+  parallel_ranges(threads, layers.back().end, kElementwiseGrain, [&](std::int64_t begin, std::int64_t end) {
+    update_range<kAccumulate, kNesterov>(step, layers, begin, end);
+  });
 }
 
 bool all_finite(const float* values, std::int64_t count, int threads) {
-  std::uint32_t largest = 0;  // magnitudes compare like integers; values >= infinity's bits are not finite
-#pragma omp parallel for simd num_threads(threads) reduction(max : largest) schedule(static)
-  for (std::int64_t i = 0; i < count; ++i)
-    largest = std::max(largest, std::bit_cast<std::uint32_t>(values[i]) & 0x7fffffffu);
-  return largest < 0x7f800000u;
+  std::atomic<bool> finite = true;
+  parallel_ranges(threads, count, kElementwiseGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::uint32_t largest = 0;  // magnitudes compare like integers; values >= infinity's bits are not finite
+#pragma omp simd reduction(max : largest)
+    for (std::int64_t i = begin; i < end; ++i)
+      largest = std::max(largest, std::bit_cast<std::uint32_t>(values[i]) & 0x7fffffffu);
+    if (largest >= 0x7f800000u) finite.store(false, std::memory_order_relaxed);
+  });
+  return finite;
 }
 
 double sum_of(const float* values, std::int64_t count) {
@@ -90,17 +95,19 @@ double sum_of(const float* values, std::int64_t count) {
 /// Writes every neuron's gradient: the sum over its weights. False if a gradient is not finite: a double sum of finite
 /// floats cannot overflow, so a sum is finite if and only if its terms are.
 bool sum_neurons(const float* gradients, const std::vector<LayerRange>& layers, int threads, float* neurons) {
-  bool finite = true;
-#pragma omp parallel num_threads(threads) reduction(&& : finite)
-  for (const LayerRange& layer : layers) {
-#pragma omp for schedule(static) nowait
-    for (std::int64_t k = 0; k < layer.neurons; ++k) {
-      double sum = sum_of(gradients + layer.weight_offset + k * layer.row_length, layer.row_length);
-      if (layer.bias_offset >= 0) sum += static_cast<double>(gradients[layer.bias_offset + k]);
-      neurons[layer.neuron_begin + k] = static_cast<float>(sum);
-      finite = finite && std::isfinite(sum);
-    }
-  }
+  std::atomic<bool> finite = true;
+  const std::int64_t count = layers.back().neuron_begin + layers.back().neurons;
+  const auto ends_before = [](const LayerRange& layer, std::int64_t neuron) {
+    return layer.neuron_begin + layer.neurons <= neuron;
+  };
+  parallel_for(threads, count, [&](std::int64_t neuron) {
+    const LayerRange& layer = *std::lower_bound(layers.begin(), layers.end(), neuron, ends_before);
+    const std::int64_t k = neuron - layer.neuron_begin;
+    double sum = sum_of(gradients + layer.weight_offset + k * layer.row_length, layer.row_length);
+    if (layer.bias_offset >= 0) sum += static_cast<double>(gradients[layer.bias_offset + k]);
+    neurons[neuron] = static_cast<float>(sum);
+    if (!std::isfinite(sum)) finite.store(false, std::memory_order_relaxed);
+  });
   return finite;
 }
 
@@ -194,8 +201,7 @@ void CpuBackend::measure_layers(const Arena& arena, Granularity granularity, con
   const float* const signed_sums = arena.signed_sums.data<float>();
   const float* const absolute_sums = arena.absolute_sums.data<float>();
   double* const values = measures.data<double>();
-#pragma omp parallel for num_threads(threads_) schedule(dynamic)
-  for (std::int64_t l = 0; l < layers; ++l) {  // one thread per layer, so the order of its sums is fixed
+  parallel_tasks(threads_, layers, [&](std::int64_t l, int) {  // one task per layer, so the order of its sums is fixed
     const LayerRange& layer = arena.layers.ranges()[static_cast<std::size_t>(l)];
     const bool by_weight = granularity == Granularity::kWeight;
     // The sums of the arena's padding are 0 and add nothing.
@@ -205,7 +211,7 @@ void CpuBackend::measure_layers(const Arena& arena, Granularity granularity, con
     const LayerSums sums = sum_layer(signed_sums + begin, absolute_sums + begin, length);
     values[kG * layers + l] = sums.absolute_sum > 0 ? sums.signed_sum / sums.absolute_sum : 0.0;
     values[kGPrime * layers + l] = sums.ratio_sum / static_cast<double>(n);
-  }
+  });
   normalize(values + kG * layers, layers, values + kNormalizedG * layers);
   normalize(values + kGPrime * layers, layers, values + kNormalizedGPrime * layers);
 }

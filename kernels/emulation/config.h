@@ -17,7 +17,7 @@ struct Config {
   ThreadOrder thread_order = ThreadOrder::kForward;
   /// For the shuffled order: the same seed gives the same order.
   std::uint64_t seed = 1;
-  /// Number of OS threads that run blocks; 0: OpenMP's choice. Always one under the race checker.
+  /// Number of OS threads that run blocks; 0: default_threads(). Always one under the race checker.
   int os_threads = 0;
   /// Work in a stream runs only when the program waits for it, so that a result read too early is not there yet. If
   /// false, work runs at once.

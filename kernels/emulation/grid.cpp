@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "gradamp/kernels/emulation/grid.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
@@ -11,6 +9,8 @@
 #include <fmt/format.h>
 
 #include "gradamp/core/error.h"
+#include "gradamp/core/processors.h"
+#include "gradamp/core/thread_pool.h"
 #include "gradamp/kernels/emulation/access_observer.h"
 #include "gradamp/kernels/emulation/block_runner.h"
 #include "gradamp/kernels/emulation/config.h"
@@ -28,7 +28,8 @@ std::uint64_t count_of(const emulated::dim3& shape) { return std::uint64_t{shape
 
 int os_threads_for(std::uint64_t blocks) {
   if (access_observer) return 1;
-  const int wanted = config().os_threads > 0 ? config().os_threads : omp_get_max_threads();
+  static const int usual = default_threads();  // a launch has no time to read files
+  const int wanted = config().os_threads > 0 ? config().os_threads : usual;
   return static_cast<int>(std::min<std::uint64_t>(blocks, static_cast<std::uint64_t>(wanted)));
 }
 
@@ -45,18 +46,18 @@ std::uint64_t block_at(std::uint64_t turn, std::uint64_t count) {
 
 void run_blocks(const GridShape& shape, const KernelCall& kernel) {
   const std::uint64_t count = count_of(shape.grid);
+  std::atomic<std::uint64_t> next = 0;
   std::exception_ptr failure;
   std::atomic<bool> failed = false;
-#pragma omp parallel num_threads(os_threads_for(count))
-  {
+  run_on_threads(os_threads_for(count), [&](int) {
+    if (next.load(std::memory_order_relaxed) >= count) return;  // this thread came too late
     BlockRunner& runner = BlockRunner::local();
     watch_for_faults();
     const DeviceAccess access;
     runner.prepare(shape.grid, shape.block, shape.dynamic_shared_bytes, shape.facts);
-#pragma omp for schedule(dynamic)
-    for (std::uint64_t turn = 0; turn < count; ++turn) {
-      if (failed.load(std::memory_order_relaxed)) continue;
+    for (std::uint64_t turn = next++; turn < count && !failed.load(std::memory_order_relaxed); turn = next++) {
       const std::uint64_t block = block_at(turn, count);
+      count_progress();  // a launch can take minutes
       try {
         runner.run(
             {static_cast<unsigned>(block % shape.grid.x), static_cast<unsigned>(block / shape.grid.x % shape.grid.y),
@@ -67,7 +68,7 @@ void run_blocks(const GridShape& shape, const KernelCall& kernel) {
       }
     }
     if (shape.kernel) learn_static_shared(shape.kernel, runner.shared().static_bytes());
-  }
+  });
   if (failure) std::rethrow_exception(failure);
 }
 

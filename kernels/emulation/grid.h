@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A launch: its blocks run in parallel on OpenMP's threads.
+// A launch: its blocks run in parallel on the threads of core/thread_pool.h.
 #pragma once
 
 #include <cstddef>

@@ -15,8 +15,8 @@ import unittest
 
 GRADAMP = None
 QEMU = shutil.which("qemu-x86_64")
-TRAIN = ("train", "--network", "resnet8", "--train-images", "100", "--test-images", "20", "--batch-size", "25",
-         "--strategy", "1:0.1", "--threads", "1", "--quiet")
+TRAIN = ("train", "--network", "resnet8", "--train-images", "50", "--test-images", "20", "--batch-size", "25",
+         "--strategy", "1:0.01", "--threads", "1", "--quiet")
 
 
 def run(*command, cpu=None, **environment):
@@ -29,7 +29,7 @@ def run(*command, cpu=None, **environment):
 def losses(*arguments, **options):
     """The losses of a short training."""
     with tempfile.TemporaryDirectory() as folder:
-        finished = run(*TRAIN, "--run", f"{folder}/run", *arguments, **options)
+        finished = run(*TRAIN, "--run-folder", f"{folder}/run", *arguments, **options)
         if finished.returncode != 0:
             raise AssertionError(f"{options}: exit code {finished.returncode}: {finished.stderr}")
         (line,) = (pathlib.Path(folder) / "run" / "metrics.jsonl").read_text().splitlines()

@@ -49,7 +49,6 @@ def run_shards(command, shards, limit, prefix):
             GTEST_TOTAL_SHARDS=str(shards),
             GTEST_SHARD_INDEX=str(index),
             OMP_NUM_THREADS="2",
-            OMP_WAIT_POLICY="passive",
         )
         with open("{}-{}.log".format(prefix, index), "wb") as log:
             processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))

@@ -22,8 +22,7 @@ if(GRADAMP_CUDA)
 endif()
 gradamp_package_library(engine gradamp ${parts})
 target_link_libraries(gradamp_engine PUBLIC gradamp_headers
-                      PRIVATE OpenMP::OpenMP_CXX $<$<BOOL:${GRADAMP_CUDA}>:CUDA::cudart_static>
-                              ${CMAKE_DL_LIBS})
+                      PRIVATE Threads::Threads $<$<BOOL:${GRADAMP_CUDA}>:CUDA::cudart_static> ${CMAKE_DL_LIBS})
 if(GRADAMP_PROGRAM)
   gradamp_package_library(program gradamp_program download tools)
   target_link_libraries(gradamp_program PUBLIC gradamp_engine
@@ -62,9 +61,9 @@ install(FILES ${PROJECT_BINARY_DIR}/gradampConfig.cmake ${PROJECT_BINARY_DIR}/gr
 # Libraries that a program must also link if the engine is a static library.
 set(static_libraries)
 if(NOT BUILD_SHARED_LIBS)
-  set(static_libraries "-fopenmp -ldl")
+  set(static_libraries "-lpthread -ldl")
   if(GRADAMP_CUDA)
-    string(APPEND static_libraries " -L${CUDAToolkit_LIBRARY_DIR} -lcudart_static -lrt -lpthread")
+    string(APPEND static_libraries " -L${CUDAToolkit_LIBRARY_DIR} -lcudart_static -lrt")
   endif()
 endif()
 file(RELATIVE_PATH to_prefix /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)

@@ -212,7 +212,8 @@ void add_train(Program& program) {
       "Every setting is also an environment variable (GRADAMP_BATCH_SIZE) and a key of the file given with --config "
       "(batch-size = 128; a switch is true or false). The command line wins over the environment, that over the file. "
       "A switch is turned off with --no-NAME. SIGINT, SIGTERM and SIGUSR1 finish the step, save and end the run with "
-      "exit code 130, 143 or 138; a second SIGINT ends it at once.");
+      "exit code 130, 143 or 138; a second SIGINT or SIGTERM ends it at once, and so does a first SIGTERM after 10 "
+      "seconds without progress.");
 }
 
 void add_evaluate(Program& program) {

@@ -6,13 +6,25 @@
 
 namespace gradamp {
 
+/// Seconds without progress after SIGTERM, after which the command `train` ends at once. Its help names the number.
+inline constexpr int kSecondsToStop = 10;
+
 /// During the lifetime of an object, SIGINT, SIGTERM, SIGUSR1 (Slurm's warning before the time limit) and SIGHUP
-/// (unless it was ignored, as by nohup) set stop(), and received() returns the first of them. A SIGINT after that kills
-/// the program at once. SIGPIPE is ignored, so that a run continues if the reader of its output exits. The destructor
-/// restores the previous actions. Only one object may exist at a time.
+/// (unless it was ignored, as by nohup) set stop(), and received() returns the first of them.
+///
+/// The process ends at once, by the signal and with one line on standard error,
+///   - at a SIGINT after any of these signals;
+///   - at a SIGTERM one second or more after the first SIGTERM (schedulers send it to all processes of a job, and a
+///     sweep sends it to its runs once more);
+///   - `seconds_to_stop` after the first SIGTERM, if progress_count() (core/thread_pool.h) did not change in that time,
+///     or at the end of the first later period of that length without a change. So a computation that hangs is ended,
+///     and a long evaluation, whose result belongs in the checkpoint, is finished. 0: this limit is off.
+///
+/// SIGPIPE is ignored, so that a run continues if the reader of its output exits. SIGALRM belongs to the object. The
+/// destructor restores the previous actions. Only one object may exist at a time.
 class StopSignals {
  public:
-  StopSignals();
+  explicit StopSignals(int seconds_to_stop = 0);
   ~StopSignals();
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;

@@ -105,7 +105,7 @@ int run_train(const TrainCommand& command) {
   if (!command.resume.empty()) check_resumed_settings(command);
   std::optional<NewRunFolder> new_folder;
   if (command.resume.empty() && settings.run_folder.empty()) settings.run_folder = new_folder.emplace(settings).path();
-  const StopSignals signals;
+  const StopSignals signals(kSecondsToStop);
   TrainingOutcome outcome;
   {
     Console console(std::cout, std::cerr, process_console_options(command.quiet));

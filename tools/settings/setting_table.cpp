@@ -154,7 +154,7 @@ const std::array kTable{
             &RunSettings::device},
     Setting{"precision", "Run", SettingKind::kModel, "",
             "precision of convolutions and, for bf16, of activations; the device cpu has f32 only", &RunSettings::precision},
-    Setting{"threads", "Run", SettingKind::kSpeed, "THREADS", "CPU threads; 0: OMP_NUM_THREADS, else every core", &RunSettings::threads, {0, kMaxThreads}},
+    Setting{"threads", "Run", SettingKind::kSpeed, "THREADS", "CPU threads; 0: OMP_NUM_THREADS, else the processors that affinity and CPU quota allow", &RunSettings::threads, {0, kMaxThreads}},
     Setting{"run-folder", "Run", SettingKind::kOutput, "FOLDER", "folder for the run's files; without it, runs/NETWORK-DATASET-DATE-TIME",
             &RunSettings::run_folder},
     Setting{"evaluation-batch", "Run", SettingKind::kSpeed, "IMAGES", "images evaluated at once; affects only speed and memory",

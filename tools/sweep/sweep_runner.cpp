@@ -7,8 +7,7 @@
 #include <cstdlib>
 #include <thread>
 
-#include <sched.h>
-
+#include "gradamp/core/processors.h"
 #include "gradamp/tools/sweep/child_process.h"
 
 namespace gradamp {
@@ -140,9 +139,6 @@ class SweepRunner {
         return folder_.command_line(job, threads_of_job(options_.jobs));
       };
       request.log = job.log;
-      // Concurrent runs must not spin-wait (README, "Performance").
-      if (options_.jobs > 1 && std::getenv("OMP_WAIT_POLICY") == nullptr)
-        request.environment["OMP_WAIT_POLICY"] = "passive";
       if (!options_.gpus.empty())
         request.environment["CUDA_VISIBLE_DEVICES"] = options_.gpus[place % options_.gpus.size()];
       slot.child = ChildProcess::start(request);
@@ -186,14 +182,10 @@ std::vector<JobReport> run_sweep(const SweepFolder& folder, const SweepOptions& 
 }
 
 int threads_of_job(int jobs) {
-  const auto number = [](const char* variable) {
-    const char* given = std::getenv(variable);
-    return given == nullptr ? 0 : std::atoi(given);
-  };
-  if (const int threads = number("OMP_NUM_THREADS"); threads > 0) return threads;
-  cpu_set_t processors;
-  int available = ::sched_getaffinity(0, sizeof processors, &processors) == 0 ? CPU_COUNT(&processors) : 1;
-  if (const int given = number("SLURM_CPUS_ON_NODE"); given > 0) available = std::min(available, given);
+  if (const int threads = threads_from_environment(); threads > 0) return threads;
+  int available = usable_processors();
+  if (const char* const task = std::getenv("SLURM_CPUS_ON_NODE"); task != nullptr && std::atoi(task) > 0)
+    available = std::min(available, std::atoi(task));
   return std::max(1, available / jobs);
 }
 

@@ -35,7 +35,7 @@ struct SweepOptions {
 std::vector<JobReport> run_sweep(const SweepFolder& folder, const SweepOptions& options);
 
 /// The number of threads per run if `jobs` runs are concurrent: OMP_NUM_THREADS if it is set, else the processors that
-/// this process (and the Slurm task, if there is one) may use, divided by `jobs`.
+/// this process (core/processors.h) and the Slurm task, if there is one, may use, divided by `jobs`.
 int threads_of_job(int jobs);
 
 }  // namespace gradamp

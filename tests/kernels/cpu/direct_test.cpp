@@ -110,7 +110,7 @@ TEST_P(Direct, HasTheSameBitsOnAnyNumberOfThreads) {
     expect_equal(run_convolution(kDirect, GetParam(), inputs, threads), one, fmt::format("{} threads", threads));
 }
 
-// They are compiled without an option for the instruction set, as the least one is.
+// They are compiled for the least instruction set.
 TEST_P(Direct, HasTheSameBitsWithVectorsOfAnyWidth) {
   const ConvolutionInputs inputs(GetParam());
   const ConvolutionResults least = run_convolution(usable_kernels().front().direct, GetParam(), inputs, 2);

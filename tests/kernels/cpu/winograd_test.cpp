@@ -216,7 +216,7 @@ TEST_P(Winograd, HasTheSameBitsOnAnyNumberOfThreads) {
     expect_equal(run_convolution(kWinograd, GetParam(), inputs, threads), one, fmt::format("{} threads", threads));
 }
 
-// They are compiled without an option for the instruction set, as the least one is.
+// They are compiled for the least instruction set.
 TEST_P(Winograd, HasTheSameBitsWithVectorsOfAnyWidth) {
   const ConvolutionInputs inputs(GetParam());
   const ConvolutionResults least = run_convolution(usable_kernels().front().winograd, GetParam(), inputs, 2);

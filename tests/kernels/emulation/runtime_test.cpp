@@ -531,7 +531,7 @@ TEST_F(RuntimeTest, CopiesKnowTheirDirection) {
 
 TEST_F(RuntimeTest, HostCodeCannotTouchTheDevicesMemory) {
   if (!emulation::device_access_is_checked()) GTEST_SKIP() << "this processor has no protection keys";
-  GTEST_FLAG_SET(death_test_style, "threadsafe");  // OpenMP's threads do not survive a fork
+  GTEST_FLAG_SET(death_test_style, "threadsafe");  // the default warns if there are threads
   const char* message = "host code touched the device's memory at 0x.*: copy it with cudaMemcpy";
   volatile float* const memory = values.data();
   EXPECT_DEATH(std::printf("%f", static_cast<double>(*memory)), message);

@@ -123,7 +123,7 @@ void expect_overrun(const std::function<void()>& action, const std::string& mess
     EXPECT_THAT(error_of(action), HasSubstr(message));
     return;
   }
-  GTEST_FLAG_SET(death_test_style, "threadsafe");  // OpenMP's threads do not survive a fork
+  GTEST_FLAG_SET(death_test_style, "threadsafe");  // the default warns if there are threads
   EXPECT_DEATH(action(), "AddressSanitizer");
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "gradamp/tools/program/options.h"
 
-#include <csignal>
 #include <map>
 #include <sstream>
 
@@ -13,7 +12,6 @@
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
 #include "gradamp/tests/tools/settings/other_value.h"
-#include "gradamp/tools/program/signals.h"
 #include "gradamp/tools/settings/config_file.h"
 #include "gradamp/tools/settings/setting_table.h"
 
@@ -354,36 +352,6 @@ TEST(Options, NearestWord) {
   EXPECT_EQ(nearest_word("--epoch", words), "--epochs");
   EXPECT_EQ(nearest_word("--sede", words), "--seed");
   EXPECT_EQ(nearest_word("--learning-rate", words), "");
-}
-
-TEST(Signals, StopIsRememberedAndHandlersAreRestored) {
-  const auto before = std::signal(SIGTERM, SIG_IGN);
-  {
-    const StopSignals signals;
-    EXPECT_FALSE(signals.stop());
-    EXPECT_THROW(StopSignals(), Error);
-    std::raise(SIGTERM);
-    std::raise(SIGUSR1);
-    EXPECT_TRUE(signals.stop());
-    EXPECT_EQ(signals.received(), SIGTERM);
-  }
-  {
-    const StopSignals signals;
-    EXPECT_FALSE(signals.stop());
-    EXPECT_EQ(signals.received(), 0);
-  }
-  EXPECT_EQ(std::signal(SIGTERM, before), SIG_IGN);
-}
-
-TEST(SignalsDeathTest, SecondInterruptKills) {
-  testing::FLAGS_gtest_death_test_style = "threadsafe";
-  EXPECT_EXIT(
-      {
-        const StopSignals signals;
-        std::raise(SIGINT);
-        if (signals.stop()) std::raise(SIGINT);
-      },
-      testing::KilledBySignal(SIGINT), "");
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Tests of the whole program with registered datasets of other shapes than 32x32x3. Each command runs in a child
-// process, because it registers the datasets, and because OpenMP's threads do not survive a fork.
+// process, because it registers the datasets.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>

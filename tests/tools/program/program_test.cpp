@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include "gradamp/core/processors.h"
 #include "gradamp/core/version.h"
 #include "gradamp/nets/networks.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
@@ -260,7 +261,10 @@ TEST_F(Program, OpenMpsVariablesChangeNoNumber) {
     EXPECT_EQ(trained.exit_code, 0) << trained.err;
     EXPECT_NEAR(number_after(trained.out, "train loss "), number_after(plain.out, "train loss "), 1e-3);
   }
-  EXPECT_THAT(run("info", "OMP_NUM_THREADS=3 OMP_THREAD_LIMIT=2").out, HasSubstr("2 threads"));
+  for (const char* variables : {"OMP_NUM_THREADS=3 OMP_THREAD_LIMIT=2", "OMP_NUM_THREADS=3,2 OMP_DYNAMIC=true",
+                                "OMP_NUM_THREADS=3 OMP_MAX_ACTIVE_LEVELS=0"})
+    EXPECT_THAT(run("info", variables).out, HasSubstr("cpu: 3 threads")) << variables;
+  EXPECT_THAT(run("info", "OMP_NUM_THREADS=0").out, HasSubstr(fmt::format("cpu: {} thread", usable_processors())));
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Helpers that run, interrupt and compare whole runs in child processes. OpenMP's threads do not survive a fork, so the
-// parent never computes.
+// Helpers that run, interrupt and compare whole runs in child processes.
 #pragma once
 
 #include <sys/wait.h>

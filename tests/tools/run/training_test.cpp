@@ -2,7 +2,7 @@
 // Tests of whole runs: the same seed gives the same bits, a run that is interrupted anywhere and resumed equals an
 // uninterrupted run, and a valid file is never overwritten by an invalid one.
 //
-// Every run has its own child process. OpenMP's threads do not survive a fork, so this process never computes.
+// Every run has its own child process, which can be killed.
 #include <functional>
 #include <map>
 

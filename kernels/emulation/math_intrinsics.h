@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "gradamp/kernels/emulation/multiply_add.h"
+
 namespace gradamp::emulation {
 
 /// Prevents the compiler from merging the value into an FMA, as __fmul_rn and __fadd_rn promise.
@@ -49,7 +51,7 @@ inline double __longlong_as_double(long long bits) { return std::bit_cast<double
 inline float __fadd_rn(float a, float b) { return emulation::rounded(a + b); }
 inline float __fsub_rn(float a, float b) { return emulation::rounded(a - b); }
 inline float __fmul_rn(float a, float b) { return emulation::rounded(a * b); }
-inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
+inline float __fmaf_rn(float a, float b, float c) { return emulation::multiply_add(a, b, c); }
 inline float __fdiv_rn(float a, float b) { return a / b; }
 inline float __fdividef(float a, float b) { return a / b; }
 inline float __frcp_rn(float value) { return 1.0f / value; }

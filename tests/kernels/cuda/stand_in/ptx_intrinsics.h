@@ -14,6 +14,7 @@
 #include "gradamp/kernels/emulation/async_copy.h"
 #include "gradamp/kernels/emulation/device_intrinsics.h"
 #include "gradamp/kernels/emulation/memory_intrinsics.h"
+#include "gradamp/kernels/emulation/multiply_add.h"
 #include "gradamp/kernels/emulation/shared_intrinsics.h"
 #include "gradamp/kernels/emulation/tensor_core.h"
 #include "gradamp/tests/kernels/cuda/stand_in/ptx_kernels.h"

@@ -317,8 +317,8 @@ def arithmetic(kernel, parts, operands):
 def fused_multiply_add(kernel, parts, operands):
     if parts[1] != "rn":
         return None
-    return assign(operands[0], f"__builtin_fma{'f' if parts[-1] == 'f32' else ''}"
-                               f"({', '.join(kernel.values(operands[1:], parts[-1]))})", parts[-1])
+    values = ", ".join(kernel.values(operands[1:], parts[-1]))
+    return assign(operands[0], f"gradamp::emulation::multiply_add({values})", parts[-1])
 
 
 @instruction("fma.rm.f32")

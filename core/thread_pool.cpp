@@ -23,6 +23,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::microseconds kSpinTime{20};
 constexpr int kSpinsPerClock = 16;  // reads of the word per read of the clock
+// A wait of the caller that can be the sign of a busy machine, and for how long the pool then has no helpers.
+constexpr Clock::duration kLongWait = std::chrono::microseconds(200);
+constexpr Clock::duration kMinPause = std::chrono::milliseconds(2), kMaxPause = std::chrono::milliseconds(100);
 
 void pause_processor() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -106,13 +109,17 @@ class ThreadPool {
   void release() { held_.store(false, std::memory_order_release); }
 
   void run(int threads, Job& job) {
+    const Clock::time_point begin = Clock::now();
+    if (begin < alone_until_) return job.call(0);
     const int team = std::min(threads, kMaxPoolThreads);
     grow(team);
     job_ = &job;
     word_.store(open_word(++jobs_, team), std::memory_order_seq_cst);
     for (int helper = 1; helper < std::min(team, size_); ++helper) helpers_[index(helper)].bed.wake();
     job.call(0);
+    const Clock::time_point done = Clock::now();
     close();
+    judge(done - begin, done);
   }
 
   /// In the child of a fork, which has none of the threads.
@@ -121,6 +128,8 @@ class ThreadPool {
     word_ = 0;
     size_ = 1;
     can_grow_ = true;
+    alone_until_ = {};
+    pause_ = kMinPause;
     caller_.reset();
     for (Helper& helper : helpers_) helper.bed.reset();
   }
@@ -148,6 +157,19 @@ class ThreadPool {
       can_grow_ = false;
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  /// If the caller waited for the helpers for longer than it worked, other programs use the processors: a helper lost
+  /// its processor inside the body, or the caller lost its own while it slept. Then the next jobs run on the caller
+  /// alone, for a time that doubles with each such job and shrinks with each other one.
+  void judge(Clock::duration worked, Clock::time_point done) {
+    const Clock::time_point end = Clock::now();
+    if (end - done > std::max(worked, kLongWait)) {
+      alone_until_ = end + pause_;
+      pause_ = std::min(2 * pause_, kMaxPause);
+    } else if (pause_ > kMinPause) {
+      pause_ = std::max(pause_ * 15 / 16, kMinPause);
+    }
   }
 
   /// Ends the job: no helper can begin it any more, and those that did have returned.
@@ -197,6 +219,8 @@ class ThreadPool {
   bool can_grow_ = true;
   int processors_ = 0;  // 0: not yet known
   std::uint32_t jobs_ = 0;
+  Clock::time_point alone_until_{};  // jobs that begin before this have no helpers
+  Clock::duration pause_ = kMinPause;
   // For all threads.
   Job* job_ = nullptr;  // valid while the word is open or a helper is active
   std::atomic<bool> spins_{true};

@@ -27,6 +27,10 @@
 // Waiting threads spin for 20 us, because the next job of a training step usually begins before that, and a system call
 // takes longer. They do not spin if the team has more threads than there are processors. Then they sleep on a futex, so
 // that other programs get the processor.
+//
+// If the processors are busy with other programs, a thread that loses its processor inside a job delays all others by
+// milliseconds, and several threads are slower than one. The pool notices this by the caller's waits. Then it runs the
+// jobs of the next 2 to 100 ms on their callers alone, and tries again after that.
 #pragma once
 
 #include <cstdint>

@@ -39,6 +39,20 @@ bool wait_until(const Condition& condition) {
   return true;
 }
 
+/// Whether all threads of a job come. A job has no helpers if the pool has found the processors busy, so it tries
+/// again.
+bool all_come(int threads) {
+  return wait_until([threads] {
+    std::atomic<int> present = 0;
+    run_on_threads(threads, [&](int) {
+      ++present;
+      const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+      while (present < threads && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    });
+    return present == threads;
+  });
+}
+
 /// Runs `body` in a child process. Returns the exit code, or minus the signal that ended the child: SIGALRM if it
 /// hangs.
 template <typename Body>
@@ -78,39 +92,53 @@ TEST(ThreadPool, EachThreadComesAtMostOnceAndTheCallerAlways) {
 }
 
 TEST(ThreadPool, AllHelpersCome) {
-  for (const int threads : {2, 7, 64}) {
-    std::atomic<int> present = 0;
-    run_on_threads(threads, [&](int) {
-      ++present;
-      EXPECT_TRUE(wait_until([&] { return present == threads; })) << present << " of " << threads << " threads came";
-    });
-  }
+  for (const int threads : {2, 7, 64}) EXPECT_TRUE(all_come(threads)) << threads << " threads";
 }
 
 TEST(ThreadPool, HelpersWakeFromSleep) {
   for (int repetition = 0; repetition < 3; ++repetition) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));  // longer than they spin
-    std::atomic<int> present = 0;
-    run_on_threads(3, [&](int) {
-      ++present;
-      EXPECT_TRUE(wait_until([&] { return present == 3; }));
-    });
+    EXPECT_TRUE(all_come(3));
   }
 }
 
 TEST(ThreadPool, TheCallerWaitsForHelpersThatHaveBegun) {
-  std::atomic<bool> begun = false;
   int result = 0;
+  EXPECT_TRUE(wait_until([&] {
+    std::atomic<bool> begun = false;
+    run_on_threads(2, [&](int thread) {
+      if (thread == 0) {
+        const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+        while (!begun && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+        return;
+      }
+      begun = true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));  // the caller spins, then sleeps
+      result = 1;
+    });
+    EXPECT_EQ(result, begun ? 1 : 0);
+    return begun.load();
+  }));
+}
+
+/// Runs a job of two threads in which the caller waits up to 30 ms for the helper, which then stays for `stay`. Returns
+/// whether the helper came.
+bool helper_comes(std::chrono::milliseconds stay) {
+  std::atomic<bool> begun = false;
   run_on_threads(2, [&](int thread) {
-    if (thread == 0) {
-      EXPECT_TRUE(wait_until([&] { return begun.load(); }));
-      return;
-    }
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(30);
+    while (thread == 0 && !begun && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    if (thread == 0) return;
     begun = true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));  // the caller spins, then sleeps
-    result = 1;
+    std::this_thread::sleep_for(stay);
   });
-  EXPECT_EQ(result, 1);
+  return begun;
+}
+
+TEST(ThreadPool, WorksAloneAfterAHelperHasLostItsProcessor) {
+  using namespace std::chrono_literals;
+  EXPECT_TRUE(wait_until([] { return helper_comes(0ms) && helper_comes(100ms) && !helper_comes(0ms); }));
+  EXPECT_TRUE(all_come(2));  // it tries again
 }
 
 TEST(ThreadPool, ManyTinyJobs) {
@@ -126,6 +154,7 @@ TEST(ThreadPool, ManyTinyJobs) {
 }
 
 TEST(ThreadPool, SixtyFourThreads) {
+  EXPECT_TRUE(all_come(64));
   for (int job = 0; job < 200; ++job) {
     std::atomic<int> sum = 0;
     run_tasks(64, 500, [&](int i, int thread) {
@@ -203,55 +232,37 @@ TEST(ThreadPool, ExceptionsReachTheCaller) {
               if (thread == 0) throw std::runtime_error("caller");
             }),
             "caller");
-  std::atomic<bool> begun = false;
-  EXPECT_EQ(thrown_by([&](int thread) {
-              begun = begun || thread == 1;
-              if (thread == 1) throw std::runtime_error("helper");
-              EXPECT_TRUE(wait_until([&] { return begun.load(); }));
-            }),
-            "helper");
-  // Both throw: the first exception is kept. An inner job passes its own on.
-  std::atomic<bool> helper_threw = false;
-  const std::string both = thrown_by([&](int thread) {
-    if (thread == 0) {
-      EXPECT_TRUE(wait_until([&] { return helper_threw.load(); }));
-    }
-    helper_threw = true;
-    throw std::runtime_error("any");
-  });
-  EXPECT_EQ(both, "any");
+  EXPECT_TRUE(wait_until([] {  // until the helper comes
+    const std::string message = thrown_by([](int thread) {
+      if (thread == 1) throw std::runtime_error("helper");
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    });
+    return message == "helper";
+  }));
+  // Both may throw. An inner job passes its own on.
+  EXPECT_EQ(thrown_by([](int) { throw std::runtime_error("any"); }), "any");
   EXPECT_EQ(thrown_by([&](int) { run_on_threads(2, [](int) { throw std::runtime_error("inner"); }); }), "inner");
 
-  std::atomic<int> present = 0;  // it is still usable, with all its threads
-  run_on_threads(2, [&](int) {
-    ++present;
-    EXPECT_TRUE(wait_until([&] { return present == 2; }));
-  });
+  EXPECT_TRUE(all_come(2));  // it is still usable
 }
 
 TEST(ThreadPool, HelpersHandleNoSignalsOfTheProgram) {
-  std::atomic<int> present = 0;
-  run_on_threads(2, [&](int thread) {
-    ++present;
-    EXPECT_TRUE(wait_until([&] { return present == 2; }));
-    sigset_t mask;
-    pthread_sigmask(SIG_SETMASK, nullptr, &mask);
-    for (const int signal : {SIGINT, SIGTERM, SIGALRM, SIGUSR1}) EXPECT_EQ(sigismember(&mask, signal), thread);
-    EXPECT_EQ(sigismember(&mask, SIGSEGV), 0);  // the emulator turns it into an error
-  });
+  std::atomic<int> helpers = 0;
+  EXPECT_TRUE(wait_until([&] {
+    run_on_threads(2, [&](int thread) {
+      if (thread == 1) ++helpers;
+      if (thread == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      sigset_t mask;
+      pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+      for (const int signal : {SIGINT, SIGTERM, SIGALRM, SIGUSR1}) EXPECT_EQ(sigismember(&mask, signal), thread);
+      EXPECT_EQ(sigismember(&mask, SIGSEGV), 0);  // the emulator turns it into an error
+    });
+    return helpers > 0;
+  }));
 }
 
 /// 0 if jobs with helpers work in this process.
-int use_pool() {
-  std::atomic<int> present = 0;
-  bool all = true;
-  run_on_threads(3, [&](int thread) {
-    ++present;
-    const bool came = wait_until([&] { return present == 3; });
-    if (thread == 0) all = came;
-  });
-  return all ? 0 : 1;
-}
+int use_pool() { return all_come(3) ? 0 : 1; }
 
 TEST(ThreadPool, AChildOfAForkBeginsWithAnEmptyPool) {
   ASSERT_EQ(use_pool(), 0);

@@ -13,7 +13,6 @@ namespace gradamp {
 struct ConvolutionShape {
   std::int64_t batch, height, width, in_channels, out_height, out_width, out_channels, kernel_h, kernel_w, stride,
       padding;
-  auto operator<=>(const ConvolutionShape&) const = default;
 };
 
 enum class ConvolutionPass { kForward, kBackwardInput, kBackwardFilter };

@@ -110,7 +110,7 @@ struct RegisterBlock {
 /// Rows of the largest block with `groups` groups of columns.
 template <int kWidth, ProductKind kKind>
 constexpr int block_rows(int groups) {
-  // A group of a transposed A has 16 rows: blocks whose rows divide them, or leave 4 of 6.
+  // A group of a transposed A has 16 rows: blocks whose rows divide them, or 6 (see multiply_rows).
   constexpr bool kPlain = kKind == ProductKind::kPlain;
   if (kWidth == 16) return groups == 4 ? 6 : groups == 2 ? (kPlain ? 14 : 8) : (kPlain ? 28 : 16);
 #if defined(__x86_64__) && !defined(__AVX__)

@@ -13,9 +13,7 @@
 #include "gradamp/kernels/cpu/simd/simd.h"
 #include "gradamp/kernels/cpu/workers.h"
 
-namespace gradamp {
-
-namespace GRADAMP_SIMD {
+namespace gradamp::GRADAMP_SIMD {
 
 /// y = x * weight [+ bias]; `bias` has out_channels elements or is null. This function and those below require 3x3
 /// filters, stride 1 and a padding of 0, 1 or 2.
@@ -26,5 +24,4 @@ void winograd_backward_input(const ConvolutionShape& shape, const float* grad_y,
 void winograd_backward_filter(const ConvolutionShape& shape, const float* x, const float* grad_y, float* grad_weight,
                               const Workers& workers);
 
-}  // namespace GRADAMP_SIMD
-}  // namespace gradamp
+}  // namespace gradamp::GRADAMP_SIMD

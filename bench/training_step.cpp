@@ -212,7 +212,8 @@ int main(int argc, char** argv) {
   app.add_option("--network", options.network)->capture_default_str();
   app.add_option("--device", options.device, "cpu, cuda or emulated")->capture_default_str();
   app.add_option("--convolution", options.convolution, "auto, direct or winograd; of the CPU")->capture_default_str();
-  app.add_option("--precision", options.precision, "f32, tf32 or bf16; the CPU has f32 only")->capture_default_str();
+  app.add_option("--precision", options.precision, "f32, tf32 or bf16; the CPU has f32 and bf16")
+      ->capture_default_str();
   app.add_option("--batch-size", options.batch_size, "images")->capture_default_str();
   app.add_option("--steps", options.steps, "timed steps")->capture_default_str();
   app.add_option("--block", options.block, "steps that are timed together")->capture_default_str();

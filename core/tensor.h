@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "gradamp/core/bf16.h"
 #include "gradamp/core/dtype.h"
 #include "gradamp/core/error.h"
 #include "gradamp/core/shape.h"
@@ -24,6 +25,10 @@ struct DTypeOf;
 template <>
 struct DTypeOf<float> {
   static constexpr DType value = DType::kF32;
+};
+template <>
+struct DTypeOf<Bf16> {
+  static constexpr DType value = DType::kBF16;
 };
 template <>
 struct DTypeOf<double> {

@@ -9,9 +9,10 @@ namespace gradamp {
 std::unique_ptr<Backend> make_backend(const Device& device, const BackendOptions& options) {
   switch (device.kind) {
     case DeviceKind::kCpu:
-      check(options.precision == Precision::kF32, "the device cpu computes in f32 only, got the precision {}",
+      check(options.precision != Precision::kTF32, "the device cpu has the precisions f32 and bf16, got {}",
             name_of(options.precision));
-      return std::make_unique<CpuBackend>(options.threads, options.convolution);
+      return std::make_unique<CpuBackend>(options.threads, options.convolution,
+                                          options.precision == Precision::kBF16 ? DType::kBF16 : DType::kF32);
     case DeviceKind::kCuda:
 #if defined(GRADAMP_CUDA)
       return cuda::make_backend(options);

@@ -25,7 +25,7 @@ struct BackendOptions {
   /// CPU threads; 0: OMP_NUM_THREADS, else the processors that affinity and the cgroup's CPU quota allow
   /// (core/processors.h). Backend::description() names the number.
   int threads = 0;
-  /// The CPU backend has f32 only.
+  /// The CPU backend has f32 and bf16.
   Precision precision = Precision::kF32;
   /// For the emulated device; all emulated backends of a process share one order.
   ThreadOrder thread_order = ThreadOrder::kForward;

@@ -10,6 +10,7 @@
 
 #include "gradamp/kernels/cpu/batch_norm_range.h"
 #include "gradamp/kernels/cpu/cpu_backend.h"
+#include "gradamp/kernels/cpu/element_type.h"
 #include "gradamp/kernels/cpu/parallel.h"
 
 namespace gradamp {
@@ -17,7 +18,7 @@ namespace {
 
 constexpr std::int64_t kMinLanes = 64;
 
-/// How rows of C channels map to lanes and ranges. All counts are in floats.
+/// How rows of C channels map to lanes and ranges. All counts are in elements.
 struct Layout {
   std::int64_t channels, total, lanes, range;
 
@@ -43,8 +44,9 @@ std::vector<float> over_lanes(const Layout& layout, const float* channel_values)
 }
 
 /// The element at `offset`, or null if the tensor is undefined.
-float* at_offset(const Tensor& tensor, std::int64_t offset) {
-  return tensor.defined() ? tensor.data<float>() + offset : nullptr;
+template <typename T>
+T* at_offset(const Tensor& tensor, std::int64_t offset) {
+  return tensor.defined() ? tensor.data<T>() + offset : nullptr;
 }
 
 struct Moments {
@@ -76,82 +78,41 @@ class Lanes {
 };
 
 /// Computes y from x with one mean and one inverse std per channel.
-void apply(const BatchNormKernels& kernels, int threads, const BatchNormForward& tensors, bool relu, const float* mean,
+void apply(const SimdKernels& kernels, int threads, const BatchNormForward& tensors, bool relu, const float* mean,
            const float* inverse_std) {
   const Layout layout(tensors.x.shape());
   const Lanes lanes(layout, mean, tensors.gamma.data<float>(), inverse_std, tensors.beta.data<float>());
-  parallel_for(threads, layout.ranges(), [&](std::int64_t index) {
-    const std::int64_t offset = index * layout.range;
-    kernels.apply(layout.range_at(index), lanes.get(), relu, at_offset(tensors.x, offset),
-                  at_offset(tensors.residual, offset), at_offset(tensors.y, offset));
+  with_element_type(tensors.x.dtype(), [&]<typename T>(T) {
+    parallel_for(threads, layout.ranges(), [&](std::int64_t index) {
+      const std::int64_t offset = index * layout.range;
+      kernels.of<T>().batch_norm.apply(layout.range_at(index), lanes.get(), relu, at_offset<T>(tensors.x, offset),
+                                       at_offset<T>(tensors.residual, offset), at_offset<T>(tensors.y, offset));
+    });
   });
 }
 
-}  // namespace
-
-void CpuBackend::batch_norm_forward_training(const BatchNormForward& tensors, const BatchNormParams& params) {
-  const Layout layout(tensors.x.shape());
-  const std::int64_t channels = layout.channels;
-  std::vector<double> means(static_cast<std::size_t>(layout.ranges() * channels));
-  std::vector<double> deviations(means.size());
-  parallel_for(threads_, layout.ranges(), [&](std::int64_t index) {
-    kernels_.batch_norm.moments(layout.range_at(index), at_offset(tensors.x, index * layout.range),
-                                means.data() + index * channels, deviations.data() + index * channels);
-  });
-
-  float* mean = tensors.mean.data<float>();
-  float* inverse_std = tensors.inverse_std.data<float>();
-  float* running_mean = tensors.running_mean.data<float>();
-  float* running_var = tensors.running_var.data<float>();
-  const double rows = static_cast<double>(layout.rows());
-  std::vector<Moments> moments(static_cast<std::size_t>(channels));
-  for (std::int64_t index = 0; index < layout.ranges(); ++index) {
-    const double range_rows = static_cast<double>(layout.range_at(index).floats / channels);
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const auto at = static_cast<std::size_t>(index * channels + c);
-      moments[static_cast<std::size_t>(c)].merge(means[at], deviations[at], range_rows);
-    }
-  }
-  for (std::int64_t c = 0; c < channels; ++c) {
-    const Moments& m = moments[static_cast<std::size_t>(c)];
-    mean[c] = static_cast<float>(m.mean);
-    inverse_std[c] = static_cast<float>(1.0 / std::sqrt(m.deviations / rows + params.epsilon));
-    running_mean[c] += params.momentum * (mean[c] - running_mean[c]);
-    running_var[c] += params.momentum * (static_cast<float>(m.deviations / (rows - 1)) - running_var[c]);
-  }
-  apply(kernels_.batch_norm, threads_, tensors, params.relu, mean, inverse_std);
-}
-
-void CpuBackend::batch_norm_forward_evaluation(const BatchNormForward& tensors, const BatchNormParams& params) {
-  const std::int64_t channels = tensors.gamma.count();
-  const float* running_var = tensors.running_var.data<float>();
-  std::vector<float> inverse_std(static_cast<std::size_t>(channels));
-  for (std::int64_t c = 0; c < channels; ++c) {
-    inverse_std[static_cast<std::size_t>(c)] = 1.0f / std::sqrt(running_var[c] + params.epsilon);
-  }
-  apply(kernels_.batch_norm, threads_, tensors, params.relu, tensors.running_mean.data<float>(), inverse_std.data());
-}
-
-void CpuBackend::batch_norm_backward(const BatchNormBackward& tensors, const BatchNormParams& params) {
+template <typename T>
+void backward(const BatchNormKernels<T>& kernels, int threads, const BatchNormBackward& tensors,
+              const BatchNormParams& params) {
   const Layout layout(tensors.x.shape());
   const std::int64_t channels = layout.channels;
   const float* inverse_std = tensors.inverse_std.data<float>();
   const Lanes lanes(layout, tensors.mean.data<float>(), tensors.gamma.data<float>(), inverse_std,
                     tensors.beta.data<float>());
   const ReluMask mask = !params.relu ? ReluMask::kNone : tensors.y.defined() ? ReluMask::kFromY : ReluMask::kFromX;
-  const auto grad_at = [&](ReluMask of, const Tensor& grad, std::int64_t offset) -> BatchNormGrad {
-    return {of, at_offset(tensors.x, offset), at_offset(grad, offset), at_offset(tensors.y, offset)};
+  const auto grad_at = [&](ReluMask of, const Tensor& grad, std::int64_t offset) -> BatchNormGrad<T> {
+    return {of, at_offset<T>(tensors.x, offset), at_offset<T>(grad, offset), at_offset<T>(tensors.y, offset)};
   };
 
   std::vector<double> grad_sums(static_cast<std::size_t>(layout.ranges() * channels));
   std::vector<double> product_sums(grad_sums.size());
   // With a residual, g is the residual's gradient: it is stored, and the second pass reads it instead of grad_y and y.
   const bool stores_residual = mask == ReluMask::kFromY && tensors.grad_residual.defined();
-  parallel_for(threads_, layout.ranges(), [&](std::int64_t index) {
+  parallel_for(threads, layout.ranges(), [&](std::int64_t index) {
     const std::int64_t offset = index * layout.range;
-    kernels_.batch_norm.reduce(layout.range_at(index), lanes.get(), grad_at(mask, tensors.grad_y, offset),
-                               stores_residual ? at_offset(tensors.grad_residual, offset) : nullptr,
-                               grad_sums.data() + index * channels, product_sums.data() + index * channels);
+    kernels.reduce(layout.range_at(index), lanes.get(), grad_at(mask, tensors.grad_y, offset),
+                   stores_residual ? at_offset<T>(tensors.grad_residual, offset) : nullptr,
+                   grad_sums.data() + index * channels, product_sums.data() + index * channels);
   });
 
   std::vector<double> grad_total(static_cast<std::size_t>(channels)), product_total(grad_total.size());
@@ -175,11 +136,63 @@ void CpuBackend::batch_norm_backward(const BatchNormBackward& tensors, const Bat
 
   const ReluMask left = stores_residual ? ReluMask::kNone : mask;
   const Tensor& grad = stores_residual ? tensors.grad_residual : tensors.grad_y;
-  parallel_for(threads_, layout.ranges(), [&](std::int64_t index) {
+  parallel_for(threads, layout.ranges(), [&](std::int64_t index) {
     const std::int64_t at = index * layout.range;
-    kernels_.batch_norm.grad_x(layout.range_at(index), lanes.get(), grad_at(left, grad, at), slope_lanes.data(),
-                               offset_lanes.data(), at_offset(tensors.grad_x, at));
+    kernels.grad_x(layout.range_at(index), lanes.get(), grad_at(left, grad, at), slope_lanes.data(),
+                   offset_lanes.data(), at_offset<T>(tensors.grad_x, at));
   });
+}
+
+}  // namespace
+
+void CpuBackend::batch_norm_forward_training(const BatchNormForward& tensors, const BatchNormParams& params) {
+  const Layout layout(tensors.x.shape());
+  const std::int64_t channels = layout.channels;
+  std::vector<double> means(static_cast<std::size_t>(layout.ranges() * channels));
+  std::vector<double> deviations(means.size());
+  with_element_type(tensors.x.dtype(), [&]<typename T>(T) {
+    parallel_for(threads_, layout.ranges(), [&](std::int64_t index) {
+      kernels_.of<T>().batch_norm.moments(layout.range_at(index), at_offset<T>(tensors.x, index * layout.range),
+                                          means.data() + index * channels, deviations.data() + index * channels);
+    });
+  });
+
+  float* mean = tensors.mean.data<float>();
+  float* inverse_std = tensors.inverse_std.data<float>();
+  float* running_mean = tensors.running_mean.data<float>();
+  float* running_var = tensors.running_var.data<float>();
+  const double rows = static_cast<double>(layout.rows());
+  std::vector<Moments> moments(static_cast<std::size_t>(channels));
+  for (std::int64_t index = 0; index < layout.ranges(); ++index) {
+    const double range_rows = static_cast<double>(layout.range_at(index).count / channels);
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const auto at = static_cast<std::size_t>(index * channels + c);
+      moments[static_cast<std::size_t>(c)].merge(means[at], deviations[at], range_rows);
+    }
+  }
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const Moments& m = moments[static_cast<std::size_t>(c)];
+    mean[c] = static_cast<float>(m.mean);
+    inverse_std[c] = static_cast<float>(1.0 / std::sqrt(m.deviations / rows + params.epsilon));
+    running_mean[c] += params.momentum * (mean[c] - running_mean[c]);
+    running_var[c] += params.momentum * (static_cast<float>(m.deviations / (rows - 1)) - running_var[c]);
+  }
+  apply(kernels_, threads_, tensors, params.relu, mean, inverse_std);
+}
+
+void CpuBackend::batch_norm_forward_evaluation(const BatchNormForward& tensors, const BatchNormParams& params) {
+  const std::int64_t channels = tensors.gamma.count();
+  const float* running_var = tensors.running_var.data<float>();
+  std::vector<float> inverse_std(static_cast<std::size_t>(channels));
+  for (std::int64_t c = 0; c < channels; ++c) {
+    inverse_std[static_cast<std::size_t>(c)] = 1.0f / std::sqrt(running_var[c] + params.epsilon);
+  }
+  apply(kernels_, threads_, tensors, params.relu, tensors.running_mean.data<float>(), inverse_std.data());
+}
+
+void CpuBackend::batch_norm_backward(const BatchNormBackward& tensors, const BatchNormParams& params) {
+  with_element_type(tensors.x.dtype(),
+                    [&]<typename T>(T) { backward(kernels_.of<T>().batch_norm, threads_, tensors, params); });
 }
 
 }  // namespace gradamp

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Batch norm of one range of rows, which a thread computes at once. Rows have C channels (NHWC viewed as (N H W, C)).
-// Loops run over "lanes", a multiple of C with at least 64 floats, so that few channels also fill vector registers.
+// Loops run over "lanes", a multiple of C with at least 64 elements, so that few channels also fill vector registers.
+// T is the type of activations, float or Bf16. Arithmetic is in f32, sums are in f64.
 #pragma once
 
 #include <cstdint>
@@ -10,9 +11,9 @@ namespace gradamp {
 /// The maximum number of lanes.
 inline constexpr std::int64_t kMaxBatchNormLanes = 4096;
 
-/// All counts are in floats; `floats` is a multiple of the channels.
+/// All counts are in elements; `count` is a multiple of the channels.
 struct BatchNormRange {
-  std::int64_t channels, lanes, floats;
+  std::int64_t channels, lanes, count;
 };
 
 /// Per-channel values, repeated over the lanes: the normalized value is (x - mean) * scale + beta.
@@ -28,24 +29,26 @@ enum class ReluMask {
 };
 
 /// The inputs of the backward; `y` is read with kFromY only.
+template <typename T>
 struct BatchNormGrad {
   ReluMask mask;
-  const float *x, *grad_y, *y;
+  const T *x, *grad_y, *y;
 };
 
-/// For one instruction set. `y`, `grad_x` and `grad_residual` are outputs of range.floats floats.
+/// For one instruction set. `y`, `grad_x` and `grad_residual` are outputs of range.count elements.
+template <typename T>
 struct BatchNormKernels {
   /// The mean and the sum of squared deviations from it, per channel.
-  void (*moments)(const BatchNormRange& range, const float* x, double* mean, double* deviations);
+  void (*moments)(const BatchNormRange& range, const T* x, double* mean, double* deviations);
   /// y = relu(normalized x + residual). `residual` is null if there is none.
-  void (*apply)(const BatchNormRange& range, const BatchNormLanes& lanes, bool relu, const float* x,
-                const float* residual, float* y);
+  void (*apply)(const BatchNormRange& range, const BatchNormLanes& lanes, bool relu, const T* x, const T* residual,
+                T* y);
   /// Per channel, the sums of the masked gradient g and of g (x - mean). Stores g in `grad_residual` unless it is null.
-  void (*reduce)(const BatchNormRange& range, const BatchNormLanes& lanes, const BatchNormGrad& grad,
-                 float* grad_residual, double* grad_sums, double* product_sums);
+  void (*reduce)(const BatchNormRange& range, const BatchNormLanes& lanes, const BatchNormGrad<T>& grad,
+                 T* grad_residual, double* grad_sums, double* product_sums);
   /// grad_x = scale g + slope (x - mean) + offset; slope and offset by lane.
-  void (*grad_x)(const BatchNormRange& range, const BatchNormLanes& lanes, const BatchNormGrad& grad,
-                 const float* slope, const float* offset, float* grad_x);
+  void (*grad_x)(const BatchNormRange& range, const BatchNormLanes& lanes, const BatchNormGrad<T>& grad,
+                 const float* slope, const float* offset, T* grad_x);
 };
 
 }  // namespace gradamp

@@ -3,6 +3,7 @@
 // layers, which are direct convolutions of images of one pixel.
 #include "gradamp/kernels/cpu/convolution_shape.h"
 #include "gradamp/kernels/cpu/cpu_backend.h"
+#include "gradamp/kernels/cpu/element_type.h"
 #include "gradamp/kernels/cpu/simd_kernels.h"
 
 namespace gradamp {
@@ -19,46 +20,54 @@ ConvolutionShape shape_of_linear(const Shape& x, const Shape& weight) {
 
 const float* data_or_null(const Tensor& tensor) { return tensor.defined() ? tensor.data<float>() : nullptr; }
 
+template <typename T>
+const ConvolutionKernels<T>& kernels_for(const SimdKernels& kernels, ConvolutionMethod method, ConvolutionPass pass,
+                                         const ConvolutionShape& shape) {
+  return uses_winograd(method, pass, shape) ? kernels.of<T>().winograd : kernels.of<T>().direct;
+}
+
 }  // namespace
 
 void CpuBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) {
   const Tensor &x = tensors.x, &weight = tensors.weight, &y = tensors.y;
   const ConvolutionShape shape = shape_of(x.shape(), weight.shape(), y.shape(), params);
-  const bool winograd = uses_winograd(convolution_, ConvolutionPass::kForward, shape);
-  (winograd ? kernels_.winograd : kernels_.direct)
-      .forward(shape, x.data<float>(), weight.data<float>(), data_or_null(tensors.bias), y.data<float>(),
-               {threads_, allocator_});
+  with_element_type(x.dtype(), [&]<typename T>(T) {
+    kernels_for<T>(kernels_, convolution_, ConvolutionPass::kForward, shape)
+        .forward(shape, x.data<T>(), weight.data<T>(), data_or_null(tensors.bias), y.data<T>(), {threads_, allocator_});
+  });
 }
 
 void CpuBackend::conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
                                        const Tensor& grad_x) {
   const ConvolutionShape shape = shape_of(grad_x.shape(), weight.shape(), grad_y.shape(), params);
-  const bool winograd = uses_winograd(convolution_, ConvolutionPass::kBackwardInput, shape);
-  (winograd ? kernels_.winograd : kernels_.direct)
-      .backward_input(shape, grad_y.data<float>(), weight.data<float>(), grad_x.data<float>(), {threads_, allocator_});
+  with_element_type(grad_y.dtype(), [&]<typename T>(T) {
+    kernels_for<T>(kernels_, convolution_, ConvolutionPass::kBackwardInput, shape)
+        .backward_input(shape, grad_y.data<T>(), weight.data<T>(), grad_x.data<T>(), {threads_, allocator_});
+  });
 }
 
 void CpuBackend::conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, const Conv2dParams& params,
                                         const Tensor& grad_weight) {
   const ConvolutionShape shape = shape_of(x.shape(), grad_weight.shape(), grad_y.shape(), params);
-  const bool winograd = uses_winograd(convolution_, ConvolutionPass::kBackwardFilter, shape);
-  (winograd ? kernels_.winograd : kernels_.direct)
-      .backward_filter(shape, x.data<float>(), grad_y.data<float>(), grad_weight.data<float>(), {threads_, allocator_});
+  with_element_type(x.dtype(), [&]<typename T>(T) {
+    kernels_for<T>(kernels_, convolution_, ConvolutionPass::kBackwardFilter, shape)
+        .backward_filter(shape, x.data<T>(), grad_y.data<T>(), grad_weight.data<float>(), {threads_, allocator_});
+  });
 }
 
 void CpuBackend::linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y) {
-  kernels_.direct.forward(shape_of_linear(x.shape(), weight.shape()), x.data<float>(), weight.data<float>(),
-                          data_or_null(bias), y.data<float>(), {threads_, allocator_});
+  kernels_.f32.direct.forward(shape_of_linear(x.shape(), weight.shape()), x.data<float>(), weight.data<float>(),
+                              data_or_null(bias), y.data<float>(), {threads_, allocator_});
 }
 
 void CpuBackend::linear_backward_input(const Tensor& grad_y, const Tensor& weight, const Tensor& grad_x) {
-  kernels_.direct.backward_input(shape_of_linear(grad_x.shape(), weight.shape()), grad_y.data<float>(),
-                                 weight.data<float>(), grad_x.data<float>(), {threads_, allocator_});
+  kernels_.f32.direct.backward_input(shape_of_linear(grad_x.shape(), weight.shape()), grad_y.data<float>(),
+                                     weight.data<float>(), grad_x.data<float>(), {threads_, allocator_});
 }
 
 void CpuBackend::linear_backward_weight(const Tensor& x, const Tensor& grad_y, const Tensor& grad_weight) {
-  kernels_.direct.backward_filter(shape_of_linear(x.shape(), grad_weight.shape()), x.data<float>(),
-                                  grad_y.data<float>(), grad_weight.data<float>(), {threads_, allocator_});
+  kernels_.f32.direct.backward_filter(shape_of_linear(x.shape(), grad_weight.shape()), x.data<float>(),
+                                      grad_y.data<float>(), grad_weight.data<float>(), {threads_, allocator_});
 }
 
 }  // namespace gradamp

@@ -70,9 +70,10 @@ class FinishedRead final : public PendingRead {
 
 }  // namespace
 
-CpuBackend::CpuBackend(int threads, ConvolutionMethod convolution, InstructionSet set)
+CpuBackend::CpuBackend(int threads, ConvolutionMethod convolution, DType activations, InstructionSet set)
     : threads_(std::min(threads > 0 ? threads : default_threads(), kMaxPoolThreads)),
       convolution_(convolution),
+      activations_(activations),
       instruction_set_(set),
       kernels_(simd_kernels(set)),
       allocator_(std::make_unique<HostMemory>(), kCached) {}

@@ -15,12 +15,13 @@ namespace gradamp {
 
 class CpuBackend final : public Backend {
  public:
-  /// `threads` 0: default_threads() (core/processors.h).
+  /// `threads` 0: default_threads() (core/processors.h). `activations`: f32 or bf16.
   explicit CpuBackend(int threads, ConvolutionMethod convolution = ConvolutionMethod::kAuto,
-                      InstructionSet set = instruction_set());
+                      DType activations = DType::kF32, InstructionSet set = instruction_set());
 
   Device device() const override { return {DeviceKind::kCpu}; }
   std::string description() const override;
+  DType activation_dtype() const override { return activations_; }
 
   std::shared_ptr<void> allocate(std::size_t bytes) override;
   void copy_to_device(void* destination, const void* source, std::size_t bytes) override;
@@ -94,6 +95,7 @@ class CpuBackend final : public Backend {
  private:
   int threads_;
   ConvolutionMethod convolution_;
+  DType activations_;
   InstructionSet instruction_set_;
   const SimdKernels& kernels_;
   CachingAllocator allocator_;

@@ -51,17 +51,21 @@ DirectProduct forward_product(const ConvolutionShape& s) {
   return product;
 }
 
-std::vector<DirectProduct> backward_input_products(const ConvolutionShape& s) {
-  std::vector<DirectProduct> products;
+DirectProducts::DirectProducts() = default;
+DirectProducts::~DirectProducts() = default;
+DirectProducts::DirectProducts(DirectProducts&&) = default;
+
+DirectProducts backward_input_products(const ConvolutionShape& s) {
+  DirectProducts products;
   for (std::int64_t row = 0; row < std::min(s.stride, s.height); ++row)
     for (std::int64_t column = 0; column < std::min(s.stride, s.width); ++column)
-      products.push_back({.rows = with_remainder(s.height, row, s.stride),
-                          .columns = with_remainder(s.width, column, s.stride),
-                          .in_step = 1,
-                          .out_step = s.stride,
-                          .out_row = row,
-                          .out_column = column,
-                          .taps = taps_to_input(s, row, column)});
+      products.list.push_back({.rows = with_remainder(s.height, row, s.stride),
+                               .columns = with_remainder(s.width, column, s.stride),
+                               .in_step = 1,
+                               .out_step = s.stride,
+                               .out_row = row,
+                               .out_column = column,
+                               .taps = taps_to_input(s, row, column)});
   return products;
 }
 

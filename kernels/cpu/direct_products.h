@@ -36,9 +36,19 @@ struct DirectProduct {
   std::vector<Tap> taps;
 };
 
+/// Its functions are not inline: they would be compiled once for each instruction set (kernels/cpu/simd/simd.h).
+struct DirectProducts {
+  std::vector<DirectProduct> list;
+
+  DirectProducts();
+  ~DirectProducts();
+  DirectProducts(DirectProducts&&);
+  DirectProducts& operator=(DirectProducts&&) = delete;
+};
+
 /// Computes y from x.
 DirectProduct forward_product(const ConvolutionShape& shape);
 /// Compute every pixel of grad_x from grad_y.
-std::vector<DirectProduct> backward_input_products(const ConvolutionShape& shape);
+DirectProducts backward_input_products(const ConvolutionShape& shape);
 
 }  // namespace gradamp

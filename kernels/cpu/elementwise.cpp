@@ -1,104 +1,88 @@
 // SPDX-License-Identifier: MIT
-#include "gradamp/core/bf16.h"
 #include "gradamp/core/philox.h"
 #include "gradamp/kernels/cpu/cpu_backend.h"
+#include "gradamp/kernels/cpu/element_type.h"
 #include "gradamp/kernels/cpu/parallel.h"
 
 namespace gradamp {
+namespace {
+
+/// y[i] = function(inputs[i]...), computed in f32. The inputs have y's type.
+template <typename Function, typename... Inputs>
+void map(int threads, const Tensor& y, const Function& function, const Inputs&... inputs) {
+  with_element_type(y.dtype(), [&]<typename T>(T) {
+    const auto run = [threads, count = y.count(), out = y.data<T>(), function](const auto*... in) {
+      parallel_ranges(threads, count, kElementwiseGrain, [=](std::int64_t begin, std::int64_t end) {
+#pragma omp simd
+        for (std::int64_t i = begin; i < end; ++i) out[i] = function(static_cast<float>(in[i])...);
+      });
+    };
+    run(inputs.template data<T>()...);
+  });
+}
+
+}  // namespace
 
 void CpuBackend::relu_forward(const Tensor& x, const Tensor& y) {
-  const float* in = x.data<float>();
-  float* out = y.data<float>();
-  parallel_ranges(threads_, x.count(), kElementwiseGrain, [=](std::int64_t begin, std::int64_t end) {
-#pragma omp simd
-    for (std::int64_t i = begin; i < end; ++i) out[i] = in[i] < 0.0f ? 0.0f : in[i];  // keeps a NaN
-  });
+  map(
+      threads_, y, [](float in) { return in < 0.0f ? 0.0f : in; }, x);  // keeps a NaN
 }
 
 void CpuBackend::relu_backward(const Tensor& grad_y, const Tensor& y, const Tensor& grad_x) {
-  const float* grad = grad_y.data<float>();
-  const float* output = y.data<float>();
-  float* out = grad_x.data<float>();
-  parallel_ranges(threads_, y.count(), kElementwiseGrain, [=](std::int64_t begin, std::int64_t end) {
-#pragma omp simd
-    for (std::int64_t i = begin; i < end; ++i) out[i] = output[i] > 0.0f ? grad[i] : 0.0f;
-  });
+  map(
+      threads_, grad_x, [](float grad, float output) { return output > 0.0f ? grad : 0.0f; }, grad_y, y);
 }
 
 void CpuBackend::add(const Tensor& a, const Tensor& b, const Tensor& sum) {
-  const float* left = a.data<float>();
-  const float* right = b.data<float>();
-  float* out = sum.data<float>();
-  parallel_ranges(threads_, a.count(), kElementwiseGrain, [=](std::int64_t begin, std::int64_t end) {
-#pragma omp simd
-    for (std::int64_t i = begin; i < end; ++i) out[i] = left[i] + right[i];
-  });
+  map(
+      threads_, sum, [](float left, float right) { return left + right; }, a, b);
 }
 
 void CpuBackend::mul(const Tensor& a, const Tensor& b, const Tensor& product) {
-  const float* left = a.data<float>();
-  const float* right = b.data<float>();
-  float* out = product.data<float>();
-  parallel_ranges(threads_, a.count(), kElementwiseGrain, [=](std::int64_t begin, std::int64_t end) {
-#pragma omp simd
-    for (std::int64_t i = begin; i < end; ++i) out[i] = left[i] * right[i];
-  });
+  map(
+      threads_, product, [](float left, float right) { return left * right; }, a, b);
 }
 
 void CpuBackend::unary_forward(UnaryFunction function, const Tensor& x, const Tensor& y) {
-  const float* in = x.data<float>();
-  float* out = y.data<float>();
   with_function(function, [&](auto f) {
-    parallel_ranges(threads_, x.count(), kElementwiseGrain, [=](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) out[i] = f.value(in[i]);
-    });
+    map(
+        threads_, y, [f](float in) { return f.value(in); }, x);
   });
 }
 
 void CpuBackend::unary_backward(UnaryFunction function, const Tensor& grad_y, const Tensor& x, const Tensor& grad_x) {
-  const float* grad = grad_y.data<float>();
-  const float* in = x.data<float>();
-  float* out = grad_x.data<float>();
   with_function(function, [&](auto f) {
-    parallel_ranges(threads_, x.count(), kElementwiseGrain, [=](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) out[i] = f.derivative(in[i]) * grad[i];
-    });
+    map(
+        threads_, grad_x, [f](float grad, float in) { return f.derivative(in) * grad; }, grad_y, x);
   });
 }
 
 void CpuBackend::scale(const Tensor& x, const Tensor& scale, std::int64_t index, const Tensor& y) {
-  const float* in = x.data<float>();
-  const float factor = scale.data<float>()[index];
-  float* out = y.data<float>();
-  parallel_ranges(threads_, x.count(), kElementwiseGrain, [=](std::int64_t begin, std::int64_t end) {
-#pragma omp simd
-    for (std::int64_t i = begin; i < end; ++i) out[i] = factor * in[i];
-  });
+  map(
+      threads_, y, [factor = scale.data<float>()[index]](float in) { return factor * in; }, x);
 }
 
 void CpuBackend::fill(const Tensor& tensor, float value) { std::fill_n(tensor.data<float>(), tensor.count(), value); }
 
 void CpuBackend::cast(const Tensor& x, const Tensor& y) {
-  const bool from_bf16_bits = x.dtype() == DType::kBF16, to_bf16_bits = y.dtype() == DType::kBF16;
-  parallel_ranges(threads_, x.count(), kElementwiseGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const float value = from_bf16_bits ? from_bf16(static_cast<const std::uint16_t*>(x.raw_data())[i])
-                                         : static_cast<const float*>(x.raw_data())[i];
-      if (to_bf16_bits) {
-        static_cast<std::uint16_t*>(y.raw_data())[i] = to_bf16(value);
-      } else {
-        static_cast<float*>(y.raw_data())[i] = value;
-      }
-    }
+  with_element_type(x.dtype(), [&]<typename From>(From) {
+    with_element_type(y.dtype(), [&]<typename To>(To) {
+      parallel_ranges(threads_, x.count(), kElementwiseGrain,
+                      [in = x.data<From>(), out = y.data<To>()](std::int64_t begin, std::int64_t end) {
+#pragma omp simd
+                        for (std::int64_t i = begin; i < end; ++i) out[i] = static_cast<float>(in[i]);
+                      });
+    });
   });
 }
 
 namespace {
 
 /// y = x / (1 - probability) if the mask of this step keeps the element, else 0.
+template <typename T>
 void apply_dropout(int threads, const Tensor& x, const DropoutParams& params, const StepState& state, const Tensor& y) {
-  const float* in = x.data<float>();
-  float* out = y.data<float>();
+  const T* in = x.data<T>();
+  T* out = y.data<T>();
   const std::int64_t* counters = state.counters.data<std::int64_t>();
   const auto seed = static_cast<std::uint64_t>(counters[kSeed]);
   const std::uint64_t first_block = static_cast<std::uint64_t>(counters[kStep]) << 32;
@@ -118,12 +102,12 @@ void apply_dropout(int threads, const Tensor& x, const DropoutParams& params, co
 
 void CpuBackend::dropout_forward(const Tensor& x, const DropoutParams& params, const StepState& state,
                                  const Tensor& y) {
-  apply_dropout(threads_, x, params, state, y);
+  with_element_type(x.dtype(), [&]<typename T>(T) { apply_dropout<T>(threads_, x, params, state, y); });
 }
 
 void CpuBackend::dropout_backward(const Tensor& grad_y, const DropoutParams& params, const StepState& state,
                                   const Tensor& grad_x) {
-  apply_dropout(threads_, grad_y, params, state, grad_x);
+  dropout_forward(grad_y, params, state, grad_x);
 }
 
 }  // namespace gradamp

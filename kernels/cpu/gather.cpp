@@ -4,6 +4,7 @@
 
 #include "gradamp/core/philox.h"
 #include "gradamp/kernels/cpu/cpu_backend.h"
+#include "gradamp/kernels/cpu/element_type.h"
 #include "gradamp/kernels/cpu/parallel.h"
 
 namespace gradamp {
@@ -62,9 +63,9 @@ struct Extents {
 };
 
 /// Crops, flips and normalizes one image (H, W, kChannels) into `out`.
-template <std::int64_t kChannels, typename Pixel>
+template <std::int64_t kChannels, typename Pixel, typename T>
 void gather_image(const Pixel* image, const Extents& extents, const Augmentation& moved,
-                  const Normalizer<Pixel>& normalize, float* out) {
+                  const Normalizer<Pixel>& normalize, T* out) {
   const auto [height, width] = extents;
   for (std::int64_t h = 0; h < height; ++h) {
     for (std::int64_t w = 0; w < width; ++w) {
@@ -79,13 +80,13 @@ void gather_image(const Pixel* image, const Extents& extents, const Augmentation
 }
 
 /// gather_image for a number of channels that is known at run time.
-template <typename Pixel>
+template <typename Pixel, typename T>
 auto gather_function(std::int64_t channels) {
   switch (channels) {
-    case 1: return gather_image<1, Pixel>;
-    case 2: return gather_image<2, Pixel>;
-    case 3: return gather_image<3, Pixel>;
-    default: return gather_image<kMaxImageChannels, Pixel>;
+    case 1: return gather_image<1, Pixel, T>;
+    case 2: return gather_image<2, Pixel, T>;
+    case 3: return gather_image<3, Pixel, T>;
+    default: return gather_image<kMaxImageChannels, Pixel, T>;
   }
 }
 
@@ -99,9 +100,9 @@ void CpuBackend::gather_batch(const Tensor& images, const Tensor& labels, const 
   const std::int64_t position = counters[kPosition];
   const Extents extents{x.shape()[1], x.shape()[2]};
   const std::int64_t elements = extents.height * extents.width * x.shape()[3];
-  const auto gather = [&]<typename Pixel>(const Pixel* pixels) {
+  const auto gather = [&]<typename Pixel, typename T>(const Pixel* pixels, T) {
     const Normalizer<Pixel> normalize(params);
-    const auto gather_one = gather_function<Pixel>(x.shape()[3]);
+    const auto gather_one = gather_function<Pixel, T>(x.shape()[3]);
     parallel_for(threads_, x.shape()[0], [&](std::int64_t n) {
       // There is no image past the end of the epoch. The label -1 is not a class, so the loss becomes NaN and marks the
       // step as bad.
@@ -109,14 +110,16 @@ void CpuBackend::gather_batch(const Tensor& images, const Tensor& labels, const 
       const std::int32_t index = is_there ? order.data<std::int32_t>()[position + n] : 0;
       batch_labels.data<std::int32_t>()[n] = is_there ? labels.data<std::int32_t>()[index] : -1;
       const Augmentation moved = draw(params, seed, epoch, static_cast<std::uint64_t>(position + n));
-      gather_one(pixels + index * elements, extents, moved, normalize, x.data<float>() + n * elements);
+      gather_one(pixels + index * elements, extents, moved, normalize, x.data<T>() + n * elements);
     });
   };
-  if (images.dtype() == DType::kF32) {
-    gather(images.data<float>());
-  } else {
-    gather(images.data<std::uint8_t>());
-  }
+  with_element_type(x.dtype(), [&](auto zero) {
+    if (images.dtype() == DType::kF32) {
+      gather(images.data<float>(), zero);
+    } else {
+      gather(images.data<std::uint8_t>(), zero);
+    }
+  });
 }
 
 }  // namespace gradamp

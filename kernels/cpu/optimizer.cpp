@@ -21,6 +21,7 @@ struct SgdStep {
   float* weights = nullptr;
   const float* gradients = nullptr;
   float* momentum = nullptr;
+  Bf16* weights_bf16 = nullptr;  // null if activations are f32
   float* signed_sums = nullptr;  // by weight; null if not accumulated
   float* absolute_sums = nullptr;
   const float* factors = nullptr;
@@ -61,7 +62,11 @@ void update_range(const SgdStep& step, const std::vector<LayerRange>& layers, st
   auto layer = std::lower_bound(layers.begin(), layers.end(), first, ends_before);
   for (; layer != layers.end() && layer->begin < last; ++layer) {
     const std::int64_t begin = std::max(first, layer->begin), end = std::min(last, layer->end);
-    if (begin < end) update_elements<kAccumulate, kNesterov>(step, step.factors[layer - layers.begin()], begin, end);
+    if (begin >= end) continue;
+    update_elements<kAccumulate, kNesterov>(step, step.factors[layer - layers.begin()], begin, end);
+    if (step.weights_bf16 == nullptr) continue;
+#pragma omp simd
+    for (std::int64_t i = begin; i < end; ++i) step.weights_bf16[i] = step.weights[i];
   }
 }
 
@@ -187,6 +192,7 @@ void CpuBackend::sgd_step(const Arena& arena, const Tensor& factors, const StepS
                .learning_rate = state.learning_rate.data<float>()[0],
                .momentum_factor = params.momentum,
                .weight_decay = params.weight_decay};
+  if (arena.weights_bf16.defined()) step.weights_bf16 = arena.weights_bf16.data<Bf16>();
   if (by_weight) {
     step.signed_sums = arena.signed_sums.data<float>();
     step.absolute_sums = arena.absolute_sums.data<float>();

@@ -270,11 +270,11 @@ INSTANTIATE_TEST_SUITE_P(Devices, BackendTest, ::testing::ValuesIn(devices()), d
 
 TEST(MakeBackendTest, DefaultsToTheProcessor) { EXPECT_EQ(make_backend(Device{})->device(), Device{}); }
 
-TEST(MakeBackendTest, TheProcessorHasF32Only) {
+TEST(MakeBackendTest, TheProcessorHasNoTF32) {
   BackendOptions options;
   options.precision = Precision::kTF32;
   EXPECT_EQ(error_of([&] { make_backend(Device{}, options); }),
-            "the device cpu computes in f32 only, got the precision tf32");
+            "the device cpu has the precisions f32 and bf16, got tf32");
 }
 
 TEST(MakeBackendTest, KnowsEveryDevice) {

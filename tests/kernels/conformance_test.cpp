@@ -294,8 +294,8 @@ TEST_P(Differences, AreTheGradients) {
 std::vector<TestDevice> devices_of_every_precision() {
   std::vector<TestDevice> all = devices();
   for (const TestDevice& device : devices()) {
-    if (device.device.kind == DeviceKind::kCpu) continue;
     for (const Precision precision : {Precision::kTF32, Precision::kBF16}) {
+      if (device.device.kind == DeviceKind::kCpu && precision == Precision::kTF32) continue;
       TestDevice other = device;
       other.name += std::string("_") + name_of(precision);
       other.options.precision = precision;
@@ -312,11 +312,16 @@ std::vector<TestDevice> emulated_devices() {
 }
 
 /// The CPU with each of its kinds of convolutions, which by itself it chooses by their shapes.
-std::vector<TestDevice> convolution_methods() {
-  std::vector<TestDevice> all = {{"cpu_winograd", Device{DeviceKind::kCpu}, BackendOptions{3}},
-                                 {"cpu_direct", Device{DeviceKind::kCpu}, BackendOptions{3}}};
-  all[0].options.convolution = ConvolutionMethod::kWinograd;
-  all[1].options.convolution = ConvolutionMethod::kDirect;
+std::vector<TestDevice> convolution_methods(const std::vector<Precision>& precisions) {
+  std::vector<TestDevice> all;
+  for (const Precision precision : precisions) {
+    BackendOptions options{.threads = 3, .precision = precision};
+    const std::string suffix = precision == Precision::kF32 ? "" : std::string("_") + name_of(precision);
+    options.convolution = ConvolutionMethod::kWinograd;
+    all.push_back({"cpu_winograd" + suffix, Device{DeviceKind::kCpu}, options});
+    options.convolution = ConvolutionMethod::kDirect;
+    all.push_back({"cpu_direct" + suffix, Device{DeviceKind::kCpu}, options});
+  }
   return all;
 }
 
@@ -338,11 +343,12 @@ INSTANTIATE_TEST_SUITE_P(Devices, Differences,
                          ::testing::Combine(::testing::ValuesIn(devices()), ::testing::ValuesIn(operations())),
                          conformance_name);
 
-INSTANTIATE_TEST_SUITE_P(Methods, Conformance,
-                         ::testing::Combine(::testing::ValuesIn(convolution_methods()), kConvolutions),
-                         conformance_name);
+INSTANTIATE_TEST_SUITE_P(
+    Methods, Conformance,
+    ::testing::Combine(::testing::ValuesIn(convolution_methods({Precision::kF32, Precision::kBF16})), kConvolutions),
+    conformance_name);
 INSTANTIATE_TEST_SUITE_P(Methods, Differences,
-                         ::testing::Combine(::testing::ValuesIn(convolution_methods()), kConvolutions),
+                         ::testing::Combine(::testing::ValuesIn(convolution_methods({Precision::kF32})), kConvolutions),
                          conformance_name);
 
 class Reference : public ::testing::TestWithParam<std::string> {};

@@ -153,7 +153,7 @@ const std::array kTable{
             "cpu, cuda, emulated (the CUDA kernels on the CPU, slowly), or auto: cuda if there is a GPU, else cpu",
             &RunSettings::device},
     Setting{"precision", "Run", SettingKind::kModel, "",
-            "precision of convolutions and, for bf16, of activations; the device cpu has f32 only", &RunSettings::precision},
+            "precision of convolutions and, for bf16, of activations; the device cpu has f32 and bf16", &RunSettings::precision},
     Setting{"threads", "Run", SettingKind::kSpeed, "THREADS", "CPU threads; 0: OMP_NUM_THREADS, else the processors that affinity and CPU quota allow", &RunSettings::threads, {0, kMaxThreads}},
     Setting{"run-folder", "Run", SettingKind::kOutput, "FOLDER", "folder for the run's files; without it, runs/NETWORK-DATASET-DATE-TIME",
             &RunSettings::run_folder},

@@ -74,8 +74,8 @@ void validate_amplification(const RunSettings& settings) {
 void validate_run(const RunSettings& settings) {
   if (settings.device != "auto") {
     const Device device = for_option("device", [&] { return parse_device(settings.device); });
-    check(device.kind != DeviceKind::kCpu || settings.precision == Precision::kF32,
-          "--precision: the device cpu computes in f32 only, got {}", name_of(settings.precision));
+    check(device.kind != DeviceKind::kCpu || settings.precision != Precision::kTF32,
+          "--precision: the device cpu has f32 and bf16, got {}", name_of(settings.precision));
   }
 }
 

@@ -31,12 +31,11 @@ class LaneSums {
   return multiply_add(x - mean, scale, beta);
 }
 
-template <bool kRelu, bool kResidual>
-void apply_rows(const BatchNormRange& range, const BatchNormLanes& lanes, const float* x, const float* residual,
-                float* y) {
+template <bool kRelu, bool kResidual, typename T>
+void apply_rows(const BatchNormRange& range, const BatchNormLanes& lanes, const T* x, const T* residual, T* y) {
   const float *mean = lanes.mean, *scale = lanes.scale, *beta = lanes.beta;
-  for (std::int64_t row = 0; row < range.floats; row += range.lanes) {
-    const std::int64_t width = std::min(range.lanes, range.floats - row);
+  for (std::int64_t row = 0; row < range.count; row += range.lanes) {
+    const std::int64_t width = std::min(range.lanes, range.count - row);
 #pragma omp simd
     for (std::int64_t i = 0; i < width; ++i) {
       float value = affine(x[row + i], mean[i], scale[i], beta[i]);
@@ -48,8 +47,8 @@ void apply_rows(const BatchNormRange& range, const BatchNormLanes& lanes, const 
 }
 
 /// The gradient of element `at` and lane `lane` after the mask.
-template <ReluMask kMask>
-[[gnu::always_inline]] inline float masked(const BatchNormGrad& grad, const BatchNormLanes& lanes, std::int64_t at,
+template <ReluMask kMask, typename T>
+[[gnu::always_inline]] inline float masked(const BatchNormGrad<T>& grad, const BatchNormLanes& lanes, std::int64_t at,
                                            std::int64_t lane) {
   const float g = grad.grad_y[at];
   if constexpr (kMask == ReluMask::kFromX)
@@ -58,11 +57,11 @@ template <ReluMask kMask>
   return g;
 }
 
-template <ReluMask kMask, bool kWriteResidual>
-void reduce_rows(const BatchNormRange& range, const BatchNormLanes lanes, const BatchNormGrad grad,
-                 float* grad_residual, double* grads, double* products) {
-  for (std::int64_t row = 0; row < range.floats; row += range.lanes) {
-    const std::int64_t width = std::min(range.lanes, range.floats - row);
+template <ReluMask kMask, bool kWriteResidual, typename T>
+void reduce_rows(const BatchNormRange& range, const BatchNormLanes lanes, const BatchNormGrad<T> grad, T* grad_residual,
+                 double* grads, double* products) {
+  for (std::int64_t row = 0; row < range.count; row += range.lanes) {
+    const std::int64_t width = std::min(range.lanes, range.count - row);
 #pragma omp simd
     for (std::int64_t i = 0; i < width; ++i) {
       const float g = masked<kMask>(grad, lanes, row + i, i);
@@ -73,11 +72,11 @@ void reduce_rows(const BatchNormRange& range, const BatchNormLanes lanes, const 
   }
 }
 
-template <ReluMask kMask>
-void grad_x_rows(const BatchNormRange& range, const BatchNormLanes lanes, const BatchNormGrad grad, const float* slope,
-                 const float* offset, float* grad_x) {
-  for (std::int64_t row = 0; row < range.floats; row += range.lanes) {
-    const std::int64_t width = std::min(range.lanes, range.floats - row);
+template <ReluMask kMask, typename T>
+void grad_x_rows(const BatchNormRange& range, const BatchNormLanes lanes, const BatchNormGrad<T> grad,
+                 const float* slope, const float* offset, T* grad_x) {
+  for (std::int64_t row = 0; row < range.count; row += range.lanes) {
+    const std::int64_t width = std::min(range.lanes, range.count - row);
 #pragma omp simd
     for (std::int64_t i = 0; i < width; ++i) {
       const float g = masked<kMask>(grad, lanes, row + i, i);
@@ -99,24 +98,25 @@ template <typename Body>
 
 }  // namespace
 
-void batch_norm_moments(const BatchNormRange& range, const float* x, double* mean, double* deviations) {
+template <typename T>
+void batch_norm_moments(const BatchNormRange& range, const T* x, double* mean, double* deviations) {
   const std::int64_t lanes = range.lanes, channels = range.channels;
   LaneSums values(lanes), squares(lanes);
   double* const value_sums = values.data();
-  for (std::int64_t row = 0; row < range.floats; row += lanes) {
-    const std::int64_t width = std::min(lanes, range.floats - row);
+  for (std::int64_t row = 0; row < range.count; row += lanes) {
+    const std::int64_t width = std::min(lanes, range.count - row);
 #pragma omp simd
     for (std::int64_t i = 0; i < width; ++i) value_sums[i] += static_cast<double>(x[row + i]);
   }
   values.fold(channels, mean);
-  const double rows = static_cast<double>(range.floats / channels);
+  const double rows = static_cast<double>(range.count / channels);
   alignas(64) float center[kMaxBatchNormLanes];
   for (std::int64_t c = 0; c < channels; ++c) mean[c] /= rows;
   for (std::int64_t i = 0; i < lanes; ++i) center[i] = static_cast<float>(mean[i % channels]);
 
   double* const square_sums = squares.data();
-  for (std::int64_t row = 0; row < range.floats; row += lanes) {
-    const std::int64_t width = std::min(lanes, range.floats - row);
+  for (std::int64_t row = 0; row < range.count; row += lanes) {
+    const std::int64_t width = std::min(lanes, range.count - row);
 #pragma omp simd
     for (std::int64_t i = 0; i < width; ++i) {
       const float d = x[row + i] - center[i];
@@ -130,30 +130,46 @@ void batch_norm_moments(const BatchNormRange& range, const float* x, double* mea
   }
 }
 
-void batch_norm_apply(const BatchNormRange& range, const BatchNormLanes& lanes, bool relu, const float* x,
-                      const float* residual, float* y) {
-  const auto rows = relu ? (residual != nullptr ? apply_rows<true, true> : apply_rows<true, false>)
-                         : (residual != nullptr ? apply_rows<false, true> : apply_rows<false, false>);
+template <typename T>
+void batch_norm_apply(const BatchNormRange& range, const BatchNormLanes& lanes, bool relu, const T* x,
+                      const T* residual, T* y) {
+  const auto rows = relu ? (residual != nullptr ? apply_rows<true, true, T> : apply_rows<true, false, T>)
+                         : (residual != nullptr ? apply_rows<false, true, T> : apply_rows<false, false, T>);
   rows(range, lanes, x, residual, y);
 }
 
-void batch_norm_reduce(const BatchNormRange& range, const BatchNormLanes& lanes, const BatchNormGrad& grad,
-                       float* grad_residual, double* grad_sums, double* product_sums) {
+template <typename T>
+void batch_norm_reduce(const BatchNormRange& range, const BatchNormLanes& lanes, const BatchNormGrad<T>& grad,
+                       T* grad_residual, double* grad_sums, double* product_sums) {
   LaneSums grads(range.lanes), products(range.lanes);
-  with_mask(grad.mask, [&](auto mask) {
+  with_mask(grad.mask, [&, g = grads.data(), p = products.data()](auto mask) {
     if (grad_residual != nullptr) {
-      reduce_rows<mask(), true>(range, lanes, grad, grad_residual, grads.data(), products.data());
+      reduce_rows<mask(), true>(range, lanes, grad, grad_residual, g, p);
     } else {
-      reduce_rows<mask(), false>(range, lanes, grad, grad_residual, grads.data(), products.data());
+      reduce_rows<mask(), false>(range, lanes, grad, grad_residual, g, p);
     }
   });
   grads.fold(range.channels, grad_sums);
   products.fold(range.channels, product_sums);
 }
 
-void batch_norm_grad_x(const BatchNormRange& range, const BatchNormLanes& lanes, const BatchNormGrad& grad,
-                       const float* slope, const float* offset, float* grad_x) {
+template <typename T>
+void batch_norm_grad_x(const BatchNormRange& range, const BatchNormLanes& lanes, const BatchNormGrad<T>& grad,
+                       const float* slope, const float* offset, T* grad_x) {
   with_mask(grad.mask, [&](auto mask) { grad_x_rows<mask()>(range, lanes, grad, slope, offset, grad_x); });
 }
+
+template void batch_norm_moments(const BatchNormRange&, const float*, double*, double*);
+template void batch_norm_apply(const BatchNormRange&, const BatchNormLanes&, bool, const float*, const float*, float*);
+template void batch_norm_reduce(const BatchNormRange&, const BatchNormLanes&, const BatchNormGrad<float>&, float*,
+                                double*, double*);
+template void batch_norm_grad_x(const BatchNormRange&, const BatchNormLanes&, const BatchNormGrad<float>&, const float*,
+                                const float*, float*);
+template void batch_norm_moments(const BatchNormRange&, const Bf16*, double*, double*);
+template void batch_norm_apply(const BatchNormRange&, const BatchNormLanes&, bool, const Bf16*, const Bf16*, Bf16*);
+template void batch_norm_reduce(const BatchNormRange&, const BatchNormLanes&, const BatchNormGrad<Bf16>&, Bf16*,
+                                double*, double*);
+template void batch_norm_grad_x(const BatchNormRange&, const BatchNormLanes&, const BatchNormGrad<Bf16>&, const float*,
+                                const float*, Bf16*);
 
 }  // namespace gradamp::GRADAMP_SIMD

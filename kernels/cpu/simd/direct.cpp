@@ -10,8 +10,9 @@ namespace {
 
 /// The (K, R, S, C) filter in the order in which the pass reads it. Element (tap, input, output) is
 /// weight[tap * tap_stride + input * input_stride + output * output_stride].
+template <typename T>
 struct FilterView {
-  const float* weight;
+  const T* weight;
   std::int64_t inputs, outputs, tap_stride, input_stride, output_stride;
 };
 
@@ -31,14 +32,15 @@ struct PackedFilter {
 };
 
 /// Packs the groups of columns [first, first + groups), which are one block.
-void pack_columns(const FilterView& view, std::span<const Tap> taps, const PackedFilter& packed, std::int64_t first,
+template <typename T>
+void pack_columns(const FilterView<T>& view, std::span<const Tap> taps, const PackedFilter& packed, std::int64_t first,
                   int groups) {
   const std::int64_t columns = groups * kGroup, first_output = first * kGroup;
   const std::int64_t outputs = std::min(columns, view.outputs - first_output);
   float* row = packed.row(first, groups, 0);
   float* const end = packed.row(first, groups, packed.depth_groups * kGroup);
   for (const Tap& tap : taps) {
-    const float* const corner = view.weight + tap.index * view.tap_stride + first_output * view.output_stride;
+    const T* const corner = view.weight + tap.index * view.tap_stride + first_output * view.output_stride;
     for (std::int64_t input = 0; input < view.inputs; ++input, row += columns) {
       for (std::int64_t o = 0; o < outputs; ++o) row[o] = corner[input * view.input_stride + o * view.output_stride];
       std::fill(row + outputs, row + columns, 0.0f);
@@ -72,8 +74,8 @@ struct Division {
   std::int64_t tasks() const { return row_ranges * column_ranges; }
 };
 
-template <int kWidth>
-void pack_filter(const FilterView& view, std::span<const Tap> taps, const PackedFilter& packed, int threads) {
+template <int kWidth, typename T>
+void pack_filter(const FilterView<T>& view, std::span<const Tap> taps, const PackedFilter& packed, int threads) {
   parallel_tasks(threads, ceil_div(packed.output_groups, kBlockGroups), [&](std::int64_t task, int) {
     const std::int64_t last = std::min((task + 1) * kBlockGroups, packed.output_groups);
     for (std::int64_t first = task * kBlockGroups; first < last;) {
@@ -85,8 +87,8 @@ void pack_filter(const FilterView& view, std::span<const Tap> taps, const Packed
 }
 
 /// c = A B for the rows in `range` and the columns of c, which begin with group `first`. `a` is memory for a part of A.
-template <int kWidth>
-void multiply_patches(const Patches& patches, const PlaceRange& range, const PackedFilter& b, std::int64_t first,
+template <int kWidth, typename T>
+void multiply_patches(const Patches<T>& patches, const PlaceRange& range, const PackedFilter& b, std::int64_t first,
                       std::int64_t column_groups, const Lines& a, const Lines& c) {
   constexpr std::int64_t kDepthGroups = kMaxDepth / kGroup;
   for (std::int64_t depth = 0; depth < b.depth_groups; depth += kDepthGroups) {
@@ -109,34 +111,41 @@ void multiply_patches(const Patches& patches, const PlaceRange& range, const Pac
 }
 
 /// The pixels that a product computes.
+template <typename T>
 struct Outputs {
   const DirectProduct& product;
-  Images<float> images;
-  const float* bias;  // null: none
+  Images<T> images;
+  const float* bias;  // filled up with zeros to whole groups
 };
 
 /// Writes the rows of c, plus the bias, to the pixels in `range`, beginning with channel `first`.
-template <int kWidth>
-void store_pixels(const Outputs& outputs, const Grid& grid, const PlaceRange& range, std::int64_t first,
+template <int kWidth, typename T>
+void store_pixels(const Outputs<T>& outputs, const Grid& grid, const PlaceRange& range, std::int64_t first,
                   std::int64_t channels, const Lines& c) {
   const DirectProduct& product = outputs.product;
   Place place(grid, range.first);
   for (std::int64_t row = 0; row < range.count; ++row, place.advance(grid)) {
-    float* const pixel = outputs.images.pixel(place.image, product.out_step * place.row + product.out_row,
-                                              product.out_step * place.column + product.out_column) +
-                         first;
+    T* const pixel = outputs.images.pixel(place.image, product.out_step * place.row + product.out_row,
+                                          product.out_step * place.column + product.out_column) +
+                     first;
     const float* const lines = c.data + row * kGroup;
     for (std::int64_t channel = 0; channel < channels; channel += kWidth)
-      store_first<kWidth>(pixel + channel, load<kWidth>(lines + channel / kGroup * c.group_stride + channel % kGroup),
+      store_first<kWidth>(pixel + channel,
+                          load<kWidth>(lines + channel / kGroup * c.group_stride + channel % kGroup) +
+                              load<kWidth>(outputs.bias + first + channel),
                           channels - channel);
-    if (outputs.bias != nullptr)
-      for (std::int64_t channel = 0; channel < channels; ++channel) pixel[channel] += outputs.bias[first + channel];
   }
 }
 
-template <int kWidth>
-void run(const Patches& patches, const FilterView& view, const Outputs& outputs, const Workers& workers) {
+/// Computes the pixels of `images` that belong to the product, and adds the bias unless it is null.
+template <int kWidth, typename T>
+void run(const Patches<T>& patches, const FilterView<T>& view, const DirectProduct& product, const float* bias,
+         const Images<T>& images, const Workers& workers) {
   const std::int64_t depth_groups = groups_of(patches.depth()), output_groups = groups_of(view.outputs);
+  const Scratch padded_bias(workers.allocator, output_groups * kGroup);
+  std::fill_n(padded_bias.data(), output_groups * kGroup, 0.0f);
+  if (bias != nullptr) std::copy_n(bias, view.outputs, padded_bias.data());
+  const Outputs<T> outputs{product, images, padded_bias.data()};
   const Scratch filter(workers.allocator, PackedFilter::floats(depth_groups, output_groups));
   const PackedFilter b{filter.data(), depth_groups, output_groups};
   pack_filter<kWidth>(view, patches.taps, b, workers.threads);
@@ -162,11 +171,12 @@ void run(const Patches& patches, const FilterView& view, const Outputs& outputs,
 
 }  // namespace
 
-void direct_forward(const ConvolutionShape& s, const float* x, const float* weight, const float* bias, float* y,
+template <typename T>
+void direct_forward(const ConvolutionShape& s, const T* x, const T* weight, const float* bias, T* y,
                     const Workers& workers) {
   const DirectProduct product = forward_product(s);
   const std::int64_t taps = s.kernel_h * s.kernel_w;
-  run<kNativeWidth>(
+  run<kNativeWidth, T>(
       {{x, s.height, s.width, s.in_channels}, {s.batch, product.rows, product.columns}, product.in_step, product.taps},
       {.weight = weight,
        .inputs = s.in_channels,
@@ -174,30 +184,36 @@ void direct_forward(const ConvolutionShape& s, const float* x, const float* weig
        .tap_stride = s.in_channels,
        .input_stride = 1,
        .output_stride = taps * s.in_channels},
-      {product, {y, s.out_height, s.out_width, s.out_channels}, bias}, workers);
+      product, bias, {y, s.out_height, s.out_width, s.out_channels}, workers);
 }
 
-void direct_backward_input(const ConvolutionShape& s, const float* grad_y, const float* weight, float* grad_x,
+template <typename T>
+void direct_backward_input(const ConvolutionShape& s, const T* grad_y, const T* weight, T* grad_x,
                            const Workers& workers) {
   const std::int64_t taps = s.kernel_h * s.kernel_w, image = s.height * s.width * s.in_channels;
-  const std::vector<DirectProduct> products = backward_input_products(s);
+  const DirectProducts products = backward_input_products(s);
   const auto has_no_taps = [](const DirectProduct& product) { return product.taps.empty(); };
-  if (std::any_of(products.begin(), products.end(), has_no_taps))
-    parallel_for(workers.threads, s.batch, [&](std::int64_t i) { std::fill_n(grad_x + i * image, image, 0.0f); });
-  for (const DirectProduct& product : products) {
+  if (std::any_of(products.list.begin(), products.list.end(), has_no_taps))
+    parallel_for(workers.threads, s.batch, [&](std::int64_t i) { std::fill_n(grad_x + i * image, image, T{}); });
+  for (const DirectProduct& product : products.list) {
     if (has_no_taps(product)) continue;
-    run<kNativeWidth>({{grad_y, s.out_height, s.out_width, s.out_channels},
-                       {s.batch, product.rows, product.columns},
-                       product.in_step,
-                       product.taps},
-                      {.weight = weight,
-                       .inputs = s.out_channels,
-                       .outputs = s.in_channels,
-                       .tap_stride = s.in_channels,
-                       .input_stride = taps * s.in_channels,
-                       .output_stride = 1},
-                      {product, {grad_x, s.height, s.width, s.in_channels}, nullptr}, workers);
+    run<kNativeWidth, T>({{grad_y, s.out_height, s.out_width, s.out_channels},
+                          {s.batch, product.rows, product.columns},
+                          product.in_step,
+                          product.taps},
+                         {.weight = weight,
+                          .inputs = s.out_channels,
+                          .outputs = s.in_channels,
+                          .tap_stride = s.in_channels,
+                          .input_stride = taps * s.in_channels,
+                          .output_stride = 1},
+                         product, nullptr, {grad_x, s.height, s.width, s.in_channels}, workers);
   }
 }
+
+template void direct_forward(const ConvolutionShape&, const float*, const float*, const float*, float*, const Workers&);
+template void direct_forward(const ConvolutionShape&, const Bf16*, const Bf16*, const float*, Bf16*, const Workers&);
+template void direct_backward_input(const ConvolutionShape&, const float*, const float*, float*, const Workers&);
+template void direct_backward_input(const ConvolutionShape&, const Bf16*, const Bf16*, Bf16*, const Workers&);
 
 }  // namespace gradamp::GRADAMP_SIMD

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Convolutions with filters of any size, stride and padding, in f32, as products of matrices: the direct method.
+// Convolutions with filters of any size, stride and padding, as products of matrices: the direct method.
 //
 // A convolution is a matrix product y = A B. Row m of A contains the pixels that the window of output pixel m covers,
 // its patch; B is the filter:
@@ -21,6 +21,9 @@
 // same sum over absolute values, to first order in u. (N. J. Higham, "Accuracy and stability of numerical algorithms",
 // 2002, section 3.1. The backward of the filter has up to 16 further partial sums.)
 //
+// Images and filters are float or bf16, the type T. All arithmetic is in f32: bf16 is converted when it is copied, and
+// the results for y and grad_x are rounded when they are written.
+//
 // Only the shape decides how the work is divided. So the bits do not depend on the number of threads.
 #pragma once
 
@@ -31,11 +34,14 @@
 namespace gradamp::GRADAMP_SIMD {
 
 /// y = x * weight [+ bias]; `bias` has out_channels elements or is null.
-void direct_forward(const ConvolutionShape& shape, const float* x, const float* weight, const float* bias, float* y,
+template <typename T>
+void direct_forward(const ConvolutionShape& shape, const T* x, const T* weight, const float* bias, T* y,
                     const Workers& workers);
-void direct_backward_input(const ConvolutionShape& shape, const float* grad_y, const float* weight, float* grad_x,
+template <typename T>
+void direct_backward_input(const ConvolutionShape& shape, const T* grad_y, const T* weight, T* grad_x,
                            const Workers& workers);
-void direct_backward_filter(const ConvolutionShape& shape, const float* x, const float* grad_y, float* grad_weight,
+template <typename T>
+void direct_backward_filter(const ConvolutionShape& shape, const T* x, const T* grad_y, float* grad_weight,
                             const Workers& workers);
 
 }  // namespace gradamp::GRADAMP_SIMD

@@ -83,8 +83,8 @@ void store_filter(const Division& division, const float* sums, std::int64_t outp
   });
 }
 
-template <int kWidth>
-void run(const Patches& patches, const Patches& grads, float* grad_weight, const Workers& workers) {
+template <int kWidth, typename T>
+void run(const Patches<T>& patches, const Patches<T>& grads, float* grad_weight, const Workers& workers) {
   const std::int64_t outputs = grads.images.channels, depth = patches.depth();
   const Division division(outputs, depth, patches.grid.count());
   const std::int64_t stride = group_stride(division.rows);
@@ -117,14 +117,18 @@ void run(const Patches& patches, const Patches& grads, float* grad_weight, const
 
 }  // namespace
 
-void direct_backward_filter(const ConvolutionShape& s, const float* x, const float* grad_y, float* grad_weight,
+template <typename T>
+void direct_backward_filter(const ConvolutionShape& s, const T* x, const T* grad_y, float* grad_weight,
                             const Workers& workers) {
   const DirectProduct product = forward_product(s);
   const Grid grid{s.batch, s.out_height, s.out_width};
   constexpr Tap kPixelItself{.row = 0, .column = 0, .index = 0};
-  run<kNativeWidth>({{x, s.height, s.width, s.in_channels}, grid, product.in_step, product.taps},
-                    {{grad_y, s.out_height, s.out_width, s.out_channels}, grid, 1, {&kPixelItself, 1}}, grad_weight,
-                    workers);
+  run<kNativeWidth, T>({{x, s.height, s.width, s.in_channels}, grid, product.in_step, product.taps},
+                       {{grad_y, s.out_height, s.out_width, s.out_channels}, grid, 1, {&kPixelItself, 1}}, grad_weight,
+                       workers);
 }
+
+template void direct_backward_filter(const ConvolutionShape&, const float*, const float*, float*, const Workers&);
+template void direct_backward_filter(const ConvolutionShape&, const Bf16*, const Bf16*, float*, const Workers&);
 
 }  // namespace gradamp::GRADAMP_SIMD

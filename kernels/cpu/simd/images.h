@@ -7,13 +7,13 @@
 namespace gradamp::GRADAMP_SIMD {
 
 /// A batch of images (N, H, W, C).
-template <typename Float>
+template <typename Element>
 struct Images {
-  Float* data;
+  Element* data;
   std::int64_t height, width, channels;
 
   bool contains(std::int64_t h, std::int64_t w) const { return h >= 0 && h < height && w >= 0 && w < width; }
-  Float* pixel(std::int64_t image, std::int64_t h, std::int64_t w) const {
+  Element* pixel(std::int64_t image, std::int64_t h, std::int64_t w) const {
     return data + ((image * height + h) * width + w) * channels;
   }
 };

@@ -9,9 +9,14 @@ namespace gradamp::GRADAMP_SIMD {
 
 extern const SimdKernels kKernels;
 const SimdKernels kKernels = {
-    .direct = {direct_forward, direct_backward_input, direct_backward_filter},
-    .winograd = {winograd_forward, winograd_backward_input, winograd_backward_filter},
-    .batch_norm = {batch_norm_moments, batch_norm_apply, batch_norm_reduce, batch_norm_grad_x},
+    .f32 = {.direct = {direct_forward<float>, direct_backward_input<float>, direct_backward_filter<float>},
+            .winograd = {winograd_forward<float>, winograd_backward_input<float>, winograd_backward_filter<float>},
+            .batch_norm = {batch_norm_moments<float>, batch_norm_apply<float>, batch_norm_reduce<float>,
+                           batch_norm_grad_x<float>}},
+    .bf16 = {.direct = {direct_forward<Bf16>, direct_backward_input<Bf16>, direct_backward_filter<Bf16>},
+             .winograd = {winograd_forward<Bf16>, winograd_backward_input<Bf16>, winograd_backward_filter<Bf16>},
+             .batch_norm = {batch_norm_moments<Bf16>, batch_norm_apply<Bf16>, batch_norm_reduce<Bf16>,
+                            batch_norm_grad_x<Bf16>}},
 };
 
 }  // namespace gradamp::GRADAMP_SIMD

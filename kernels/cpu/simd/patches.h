@@ -14,8 +14,9 @@ namespace gradamp::GRADAMP_SIMD {
 
 /// The windows of `grid`; window (i, j) has its place at pixel (step * i, step * j). Column tap * channels + c of the
 /// matrix is channel c of the pixel that the tap reads.
+template <typename T>
 struct Patches {
-  Images<const float> images;
+  Images<const T> images;
   Grid grid;
   std::int64_t step;
   std::span<const Tap> taps;
@@ -29,9 +30,9 @@ struct Lines {
   std::int64_t group_stride;
 };
 
-/// Copies 16 floats, or zeros if `from` is null.
-template <int kWidth>
-[[gnu::always_inline]] inline void copy_line(const float* from, float* to) {
+/// Copies 16 elements, or zeros if `from` is null.
+template <int kWidth, typename T>
+[[gnu::always_inline]] inline void copy_line(const T* from, float* to) {
 #pragma GCC unroll 4
   for (int lane = 0; lane < kGroup; lane += kWidth)
     store<kWidth>(to + lane, from != nullptr ? load<kWidth>(from + lane) : Simd<kWidth>{});
@@ -46,9 +47,10 @@ struct PatchPart {
 };
 
 /// The parts of the columns [first, last), at most kMaxDepth. Each part has at least one column.
+template <typename T>
 class PatchParts {
  public:
-  PatchParts(const Patches& patches, std::int64_t first, std::int64_t last)
+  PatchParts(const Patches<T>& patches, std::int64_t first, std::int64_t last)
       : images_(patches.images), step_(patches.step) {
     const std::int64_t channels = images_.channels, end = std::min(last, patches.depth());
     std::int64_t tap_index = first / channels, skipped = first % channels;
@@ -72,7 +74,7 @@ class PatchParts {
   [[gnu::always_inline]] inline void for_each(const Place& place, const Copy& copy) const {
     const std::int64_t h = step_ * place.row, w = step_ * place.column;
     const std::int64_t row_stride = images_.width * images_.channels;
-    const float* const corner = images_.pixel(place.image, h, w);
+    const T* const corner = images_.pixel(place.image, h, w);
     if (images_.contains(h + top_, w + left_) && images_.contains(h + bottom_, w + right_)) {
       for (int i = 0; i < count_; ++i)
         copy(parts_[i].offset, parts_[i].count,
@@ -85,8 +87,8 @@ class PatchParts {
  private:
   /// A part of a window that is not inside the image, pixel by pixel.
   template <typename Copy>
-  [[gnu::always_inline]] inline void copy_pixels(const PatchPart& part, std::int64_t h, std::int64_t w,
-                                                 const float* corner, std::int64_t row_stride, const Copy& copy) const {
+  [[gnu::always_inline]] inline void copy_pixels(const PatchPart& part, std::int64_t h, std::int64_t w, const T* corner,
+                                                 std::int64_t row_stride, const Copy& copy) const {
     std::int64_t done = 0, skipped = part.skipped;
     for (std::int64_t i = 0; i < part.run; ++i, skipped = 0) {
       const std::int64_t column = part.column + i, count = std::min(images_.channels - skipped, part.count - done);
@@ -97,7 +99,7 @@ class PatchParts {
     }
   }
 
-  Images<const float> images_;
+  Images<const T> images_;
   std::int64_t step_;
   std::int64_t top_ = 0, bottom_ = 0, left_ = 0, right_ = 0;
   int count_ = 0;
@@ -105,10 +107,10 @@ class PatchParts {
 };
 
 /// One patch, if channels are a multiple of 16, so that parts are whole lines.
-template <int kWidth>
-[[gnu::always_inline]] inline void copy_whole_lines(const PatchParts& parts, const Place& place, float* line,
+template <int kWidth, typename T>
+[[gnu::always_inline]] inline void copy_whole_lines(const PatchParts<T>& parts, const Place& place, float* line,
                                                     std::int64_t group_stride) {
-  parts.for_each(place, [&](std::int64_t, std::int64_t count, const float* pixel) {
+  parts.for_each(place, [&](std::int64_t, std::int64_t count, const T* pixel) {
     for (std::int64_t i = 0; i < count; i += kGroup, line += group_stride)
       copy_line<kWidth>(pixel != nullptr ? pixel + i : nullptr, line);
   });
@@ -116,11 +118,11 @@ template <int kWidth>
 
 /// One patch as a row of `columns` columns and kGroup more. Columns beyond the depth are zeros. `end` is the end of the
 /// images.
-template <int kWidth>
-[[gnu::always_inline]] inline void copy_row(const PatchParts& parts, const Place& place, std::int64_t columns,
-                                            const float* end, float* row) {
+template <int kWidth, typename T>
+[[gnu::always_inline]] inline void copy_row(const PatchParts<T>& parts, const Place& place, std::int64_t columns,
+                                            const T* end, float* row) {
   std::int64_t filled = 0;
-  parts.for_each(place, [&](std::int64_t offset, std::int64_t count, const float* pixel) {
+  parts.for_each(place, [&](std::int64_t offset, std::int64_t count, const T* pixel) {
     filled = offset + count;
     if (count <= kGroup && (pixel == nullptr || end - pixel >= kGroup)) {
       copy_line<kWidth>(pixel, row + offset);  // more than needed: the next part or the zeros replace the rest
@@ -134,10 +136,10 @@ template <int kWidth>
 }
 
 /// Copies the groups [first, first + groups) of the patches in `range`, at most kMaxDepth columns.
-template <int kWidth>
-void copy_patches(const Patches& patches, const PlaceRange& range, std::int64_t first, std::int64_t groups,
+template <int kWidth, typename T>
+void copy_patches(const Patches<T>& patches, const PlaceRange& range, std::int64_t first, std::int64_t groups,
                   const Lines& out) {
-  const PatchParts parts(patches, first * kGroup, (first + groups) * kGroup);
+  const PatchParts<T> parts(patches, first * kGroup, (first + groups) * kGroup);
   Place place(patches.grid, range.first);
   if (patches.images.channels % kGroup == 0) {
     for (std::int64_t i = 0; i < range.count; ++i, place.advance(patches.grid))
@@ -148,7 +150,7 @@ void copy_patches(const Patches& patches, const PlaceRange& range, std::int64_t 
   // waits for them, so several rows are built before the first is read.
   constexpr std::int64_t kRows = 16, kRowStride = kMaxDepth + kGroup;
   alignas(64) float rows[kRows * kRowStride];
-  const float* const end = patches.images.pixel(patches.grid.batch, 0, 0);
+  const T* const end = patches.images.pixel(patches.grid.batch, 0, 0);
   for (std::int64_t begin = 0; begin < range.count; begin += kRows) {
     const std::int64_t count = std::min(kRows, range.count - begin);
     for (std::int64_t i = 0; i < count; ++i, place.advance(patches.grid))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Vectors of floats, by the compiler's vector extensions (GCC and Clang), as wide as the instruction set they are
-// compiled for.
+// compiled for. In memory their elements are float or Bf16, the type T of the functions below.
 //
 // The sources in this folder are compiled once for each instruction set (kernels/cpu/CMakeLists.txt), and
 // kernels/cpu/simd_kernels.h chooses among them when the program runs. All of their code is in the namespace
@@ -13,6 +13,8 @@
 
 #include <cstdint>
 #include <cstring>
+
+#include "gradamp/core/bf16.h"
 
 #if !defined(GRADAMP_SIMD)
 #define GRADAMP_SIMD simd_native
@@ -39,6 +41,8 @@ inline constexpr int kNativeWidth = 4;
 template <int kWidth>
 struct SimdType {
   using Vector __attribute__((vector_size(kWidth * sizeof(float)))) = float;
+  using Words __attribute__((vector_size(kWidth * sizeof(std::uint32_t)))) = std::uint32_t;
+  using Halves __attribute__((vector_size(kWidth * sizeof(std::uint16_t)))) = std::uint16_t;
 };
 
 /// kWidth floats. Arithmetic with + - * works by element, also with a float on one side.
@@ -54,17 +58,42 @@ template <int kWidth>
 }
 
 template <int kWidth>
+[[gnu::always_inline]] inline Simd<kWidth> load(const Bf16* from) {
+  typename SimdType<kWidth>::Halves halves;
+  std::memcpy(&halves, from, sizeof(halves));
+  const auto words = __builtin_convertvector(halves, typename SimdType<kWidth>::Words) << 16;
+  Simd<kWidth> vector;
+  std::memcpy(&vector, &words, sizeof(vector));
+  return vector;
+}
+
+template <int kWidth>
 [[gnu::always_inline]] inline void store(float* to, const Simd<kWidth>& vector) {
   std::memcpy(to, &vector, sizeof(vector));
 }
 
-/// The first `count` floats, or all if the vector has fewer.
+/// Rounds as to_bf16 does.
 template <int kWidth>
-[[gnu::always_inline]] inline void store_first(float* to, const Simd<kWidth>& vector, std::int64_t count) {
+[[gnu::always_inline]] inline void store(Bf16* to, const Simd<kWidth>& vector) {
+  using Words = typename SimdType<kWidth>::Words;
+  Words bits;
+  std::memcpy(&bits, &vector, sizeof(bits));
+  const Words is_nan = (Words)(vector != vector);
+  const Words rounded = bits + 0x7fffu + ((bits >> 16) & 1u), quiet = bits | 0x400000u;
+  const Words result = (quiet & is_nan) | (rounded & ~is_nan);
+  const auto halves = __builtin_convertvector(result >> 16, typename SimdType<kWidth>::Halves);
+  std::memcpy(to, &halves, sizeof(halves));
+}
+
+/// The first `count` elements, or all if the vector has fewer.
+template <int kWidth, typename T>
+[[gnu::always_inline]] inline void store_first(T* to, const Simd<kWidth>& vector, std::int64_t count) {
   if (count >= kWidth) {
     store<kWidth>(to, vector);
   } else {
-    std::memcpy(to, &vector, static_cast<std::size_t>(count) * sizeof(float));
+    T all[kWidth];
+    store<kWidth>(all, vector);
+    std::memcpy(to, all, static_cast<std::size_t>(count) * sizeof(T));
   }
 }
 

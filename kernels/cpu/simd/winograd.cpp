@@ -14,15 +14,16 @@ namespace {
 
 /// The (K, 3, 3, C) filter in the order in which the pass reads it. Element (input, output, tap) is
 /// weight[input * input_stride + output * output_stride + tap * tap_stride].
+template <typename T>
 struct FilterView {
-  const float* weight;
+  const T* weight;
   std::int64_t inputs, outputs, input_stride, output_stride, tap_stride;
 
-  static FilterView plain(const ConvolutionShape& s, const float* weight) {
+  static FilterView plain(const ConvolutionShape& s, const T* weight) {
     return {weight, s.in_channels, s.out_channels, 1, 9 * s.in_channels, s.in_channels};
   }
   /// The filter of the backward of the input: rotated by 180 degrees, with inputs and outputs exchanged.
-  static FilterView turned(const ConvolutionShape& s, const float* weight) {
+  static FilterView turned(const ConvolutionShape& s, const T* weight) {
     return {weight + 8 * s.in_channels, s.out_channels, s.in_channels, 9 * s.in_channels, 1, -s.in_channels};
   }
 };
@@ -52,10 +53,11 @@ struct FilterPositions {
 struct FilterBlock {
   alignas(64) float taps[9][kGroup][kGroup] = {};
 
-  FilterBlock(const FilterView& view, std::int64_t first_input, std::int64_t first_output) {
+  template <typename T>
+  FilterBlock(const FilterView<T>& view, std::int64_t first_input, std::int64_t first_output) {
     const std::int64_t inputs = std::min<std::int64_t>(kGroup, view.inputs - first_input);
     const std::int64_t outputs = std::min<std::int64_t>(kGroup, view.outputs - first_output);
-    const float* const corner = view.weight + first_input * view.input_stride + first_output * view.output_stride;
+    const T* const corner = view.weight + first_input * view.input_stride + first_output * view.output_stride;
     for (int tap = 0; tap < 9; ++tap)
       for (std::int64_t i = 0; i < inputs; ++i)
         for (std::int64_t o = 0; o < outputs; ++o)
@@ -64,8 +66,8 @@ struct FilterBlock {
 };
 
 /// Computes the groups of columns [first, first + groups) of u.
-template <int kWidth>
-void transform_filter_columns(const FilterView& view, const FilterPositions& u, std::int64_t first, int groups) {
+template <int kWidth, typename T>
+void transform_filter_columns(const FilterView<T>& view, const FilterPositions& u, std::int64_t first, int groups) {
   for (int column = 0; column < groups; ++column) {
     for (std::int64_t input_group = 0; input_group < u.input_groups; ++input_group) {
       const FilterBlock block(view, input_group * kGroup, (first + column) * kGroup);
@@ -81,13 +83,14 @@ void transform_filter_columns(const FilterView& view, const FilterPositions& u, 
 }
 
 /// A convolution of `in` to `out`. The tiles of `grid` are tiles of `out`.
+template <typename T>
 struct Pass {
   Grid grid;
-  TiledImages<const float> in;
-  const float* zeros;  // in.channels zeros
+  TiledImages<const T> in;
+  const T* zeros;  // in.channels zeros
   FilterPositions filter;
   const float* bias;  // filled up with zeros to whole groups
-  TiledImages<float> out;
+  TiledImages<T> out;
 };
 
 /// The number of output groups of which a task has m in memory at a time. v is computed once for all output groups.
@@ -128,10 +131,10 @@ void multiply_positions(const TileBuffer& v, const FilterPositions& u, std::int6
 
 /// Transforms the positions of one tile, which begin at `line`, to its pixels, and adds the bias. `bias` is filled up
 /// with zeros to whole groups.
-template <int kWidth>
+template <int kWidth, typename T>
 [[gnu::always_inline]] inline void positions_to_tile(const float* line, std::int64_t group_stride,
                                                      std::int64_t position_stride, const float* bias,
-                                                     float* const (&pixels)[2][2], std::int64_t channels) {
+                                                     T* const (&pixels)[2][2], std::int64_t channels) {
   for (std::int64_t channel = 0; channel < channels; channel += kWidth) {
     const Simd<kWidth> offset = load<kWidth>(bias + channel);
     const float* const first = line + channel / kGroup * group_stride + channel % kGroup;
@@ -145,15 +148,15 @@ template <int kWidth>
 
 /// Computes the pixels of a range of tiles for the channels of m, beginning with channel `first_channel`. Pixels
 /// outside the image are written to `outside`, which has space for the channels of one pixel.
-template <int kWidth>
-void positions_to_tiles(const Pass& pass, const PlaceRange& range, std::int64_t first_channel, const TileBuffer& m,
-                        float* outside) {
-  const TiledImages<float>& out = pass.out;
+template <int kWidth, typename T>
+void positions_to_tiles(const Pass<T>& pass, const PlaceRange& range, std::int64_t first_channel, const TileBuffer& m,
+                        T* outside) {
+  const TiledImages<T>& out = pass.out;
   const std::int64_t channels = std::min(m.groups * kGroup, out.channels - first_channel);
   Place place(pass.grid, range.first);
   for (std::int64_t tile = 0; tile < range.count; ++tile, place.advance(pass.grid)) {
     const std::int64_t top = out.top(place), left = out.left(place);
-    float* pixels[2][2];
+    T* pixels[2][2];
     for (int r = 0; r < 2; ++r)
       for (int s = 0; s < 2; ++s)
         pixels[r][s] =
@@ -164,8 +167,8 @@ void positions_to_tiles(const Pass& pass, const PlaceRange& range, std::int64_t 
 }
 
 /// Computes u = G g G^T for the whole filter.
-template <int kWidth>
-void transform_filter(const FilterView& view, const FilterPositions& u, int threads) {
+template <int kWidth, typename T>
+void transform_filter(const FilterView<T>& view, const FilterPositions& u, int threads) {
   parallel_tasks(threads, ceil_div(u.output_groups, kOutputGroups), [&](std::int64_t task, int) {
     const std::int64_t last = std::min((task + 1) * kOutputGroups, u.output_groups);
     for (std::int64_t first = task * kOutputGroups; first < last;) {
@@ -176,8 +179,8 @@ void transform_filter(const FilterView& view, const FilterPositions& u, int thre
   });
 }
 
-template <int kWidth>
-void run(const Pass& pass, const Workers& workers) {
+template <int kWidth, typename T>
+void run(const Pass<T>& pass, const Workers& workers) {
   const FilterPositions& u = pass.filter;
   const std::int64_t tiles = pass.grid.count(), block = tiles_per_block(tiles, u), tasks = ceil_div(tiles, block);
   const int threads = static_cast<int>(std::min<std::int64_t>(workers.threads, tasks));
@@ -187,7 +190,7 @@ void run(const Pass& pass, const Workers& workers) {
   const Scratch scratch(workers.allocator, threads * floats);
   parallel_tasks(threads, tasks, [&](std::int64_t task, int thread) {
     float* const memory = scratch.data() + thread * floats;
-    float* const outside = memory + v_floats + m_floats;
+    T* const outside = reinterpret_cast<T*>(memory + v_floats + m_floats);
     const PlaceRange range{task * block, std::min(block, tiles - task * block)};
     const TileBuffer v{memory, block, u.input_groups};
     tiles_to_positions<kWidth, InputTransform>(pass.grid, range, pass.in, pass.zeros, v);
@@ -200,8 +203,9 @@ void run(const Pass& pass, const Workers& workers) {
 }
 
 /// Convolves `in` to `out` with the filter, and adds the bias unless it is null.
-void convolve(const TiledImages<const float>& in, const FilterView& view, const float* bias,
-              const TiledImages<float>& out, std::int64_t batch, const Workers& workers) {
+template <typename T>
+void convolve(const TiledImages<const T>& in, const FilterView<T>& view, const float* bias, const TiledImages<T>& out,
+              std::int64_t batch, const Workers& workers) {
   const std::int64_t inputs = groups_of(view.inputs), outputs = groups_of(view.outputs);
   const Scratch filter(workers.allocator, FilterPositions::floats(inputs, outputs));
   const FilterPositions u{filter.data(), inputs, outputs};
@@ -209,30 +213,38 @@ void convolve(const TiledImages<const float>& in, const FilterView& view, const 
 
   const Scratch constants(workers.allocator, outputs * kGroup + in.channels);
   float* const padded_bias = constants.data();
-  float* const zeros = padded_bias + outputs * kGroup;
+  T* const zeros = reinterpret_cast<T*>(padded_bias + outputs * kGroup);
   std::fill_n(padded_bias, outputs * kGroup + in.channels, 0.0f);
   if (bias != nullptr) std::copy_n(bias, view.outputs, padded_bias);
-  run<kNativeWidth>({.grid = tile_grid(batch, out.height, out.width),
-                     .in = in,
-                     .zeros = zeros,
-                     .filter = u,
-                     .bias = padded_bias,
-                     .out = out},
+  run<kNativeWidth>(Pass<T>{.grid = tile_grid(batch, out.height, out.width),
+                            .in = in,
+                            .zeros = zeros,
+                            .filter = u,
+                            .bias = padded_bias,
+                            .out = out},
                     workers);
 }
 
 }  // namespace
 
-void winograd_forward(const ConvolutionShape& s, const float* x, const float* weight, const float* bias, float* y,
+template <typename T>
+void winograd_forward(const ConvolutionShape& s, const T* x, const T* weight, const float* bias, T* y,
                       const Workers& workers) {
-  convolve({{x, s.height, s.width, s.in_channels}, s.padding}, FilterView::plain(s, weight), bias,
-           {{y, s.out_height, s.out_width, s.out_channels}, 0}, s.batch, workers);
+  convolve<T>({{x, s.height, s.width, s.in_channels}, s.padding}, FilterView<T>::plain(s, weight), bias,
+              {{y, s.out_height, s.out_width, s.out_channels}, 0}, s.batch, workers);
 }
 
-void winograd_backward_input(const ConvolutionShape& s, const float* grad_y, const float* weight, float* grad_x,
+template <typename T>
+void winograd_backward_input(const ConvolutionShape& s, const T* grad_y, const T* weight, T* grad_x,
                              const Workers& workers) {
-  convolve({{grad_y, s.out_height, s.out_width, s.out_channels}, 2 - s.padding}, FilterView::turned(s, weight), nullptr,
-           {{grad_x, s.height, s.width, s.in_channels}, 0}, s.batch, workers);
+  convolve<T>({{grad_y, s.out_height, s.out_width, s.out_channels}, 2 - s.padding}, FilterView<T>::turned(s, weight),
+              nullptr, {{grad_x, s.height, s.width, s.in_channels}, 0}, s.batch, workers);
 }
+
+template void winograd_forward(const ConvolutionShape&, const float*, const float*, const float*, float*,
+                               const Workers&);
+template void winograd_forward(const ConvolutionShape&, const Bf16*, const Bf16*, const float*, Bf16*, const Workers&);
+template void winograd_backward_input(const ConvolutionShape&, const float*, const float*, float*, const Workers&);
+template void winograd_backward_input(const ConvolutionShape&, const Bf16*, const Bf16*, Bf16*, const Workers&);
 
 }  // namespace gradamp::GRADAMP_SIMD

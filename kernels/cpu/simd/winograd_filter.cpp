@@ -25,11 +25,12 @@ constexpr std::int64_t kMaxNarrow = 256 * 1024;
 /// Groups of K per task of a wide filter.
 constexpr std::int64_t kTaskGroups = 4;
 
+template <typename T>
 struct Problem {
   Grid grid;
-  TiledImages<const float> x, grad_y;
+  TiledImages<const T> x, grad_y;
   std::int64_t c_groups, k_groups;
-  const float* zeros;
+  const T* zeros;
 };
 
 /// du: 16 matrices (K, C) in blocks of 16 x 16.
@@ -49,16 +50,18 @@ struct FilterSums {
 struct TileBlock {
   TileBuffer v, z;
 
-  static std::int64_t floats(std::int64_t tiles, const Problem& p) {
+  template <typename T>
+  static std::int64_t floats(std::int64_t tiles, const Problem<T>& p) {
     return TileBuffer::floats(tiles, p.c_groups) + TileBuffer::floats(tiles, p.k_groups);
   }
-  TileBlock(float* memory, std::int64_t tiles, const Problem& p)
+  template <typename T>
+  TileBlock(float* memory, std::int64_t tiles, const Problem<T>& p)
       : v{memory, tiles, p.c_groups}, z{memory + TileBuffer::floats(tiles, p.c_groups), tiles, p.k_groups} {}
 };
 
 /// Computes v and z of the tiles in `range` and stores them in the block, beginning with line `at`.
-template <int kWidth>
-void fill_block(const Problem& p, const PlaceRange& range, const TileBlock& block, std::int64_t at) {
+template <int kWidth, typename T>
+void fill_block(const Problem<T>& p, const PlaceRange& range, const TileBlock& block, std::int64_t at) {
   const auto from_line = [at](TileBuffer buffer) {
     buffer.data += at * kGroup;
     return buffer;
@@ -90,8 +93,8 @@ void add_products(const TileBlock& block, std::int64_t tiles, const FilterSums& 
 }
 
 /// Adds the partial sums in their order and transforms the result to grad_weight (K, 3, 3, C).
-template <int kWidth>
-void store_filter(const Problem& p, std::span<const FilterSums> partials, float* grad_weight, int threads) {
+template <int kWidth, typename T>
+void store_filter(const Problem<T>& p, std::span<const FilterSums> partials, float* grad_weight, int threads) {
   const std::int64_t channels = p.x.channels;
   parallel_for(threads, p.grad_y.channels, [&](std::int64_t k) {
     for (std::int64_t c = 0; c < channels; c += kWidth) {
@@ -111,7 +114,8 @@ void store_filter(const Problem& p, std::span<const FilterSums> partials, float*
 
 /// Tiles per block of a narrow filter. v, z and du stay in a second-level cache of half a MiB. If du alone is larger
 /// than that, the block has many tiles, so that du is read and written less often.
-std::int64_t narrow_block(const Problem& p) {
+template <typename T>
+std::int64_t narrow_block(const Problem<T>& p) {
   const std::int64_t groups = p.c_groups + p.k_groups;
   return p.c_groups * p.k_groups <= 32 ? std::clamp<std::int64_t>(384 / groups, 48, kMaxDepth) : 96;
 }
@@ -119,8 +123,8 @@ std::int64_t narrow_block(const Problem& p) {
 /// Tiles per block of a wide filter. v and z of a block have several MiB, so that threads rarely wait for each other.
 constexpr std::int64_t kWideBlock = kMaxDepth;
 
-template <int kWidth>
-void run_narrow(const Problem& p, float* grad_weight, const Workers& workers) {
+template <int kWidth, typename T>
+void run_narrow(const Problem<T>& p, float* grad_weight, const Workers& workers) {
   const std::int64_t tiles = p.grid.count(), size = std::min(tiles, narrow_block(p));
   const std::int64_t blocks = ceil_div(tiles, size), tasks = std::min(blocks, kPartials);
   const int threads = static_cast<int>(std::min<std::int64_t>(workers.threads, tasks));
@@ -143,8 +147,8 @@ void run_narrow(const Problem& p, float* grad_weight, const Workers& workers) {
   store_filter<kWidth>(p, partials, grad_weight, workers.threads);
 }
 
-template <int kWidth>
-void run_wide(const Problem& p, float* grad_weight, const Workers& workers) {
+template <int kWidth, typename T>
+void run_wide(const Problem<T>& p, float* grad_weight, const Workers& workers) {
   const std::int64_t tiles = p.grid.count(), size = std::min(tiles, kWideBlock);
   const Scratch memory(workers.allocator, TileBlock::floats(size, p));
   const Scratch sums(workers.allocator, FilterSums::floats(p.c_groups, p.k_groups));
@@ -168,19 +172,23 @@ void run_wide(const Problem& p, float* grad_weight, const Workers& workers) {
 
 }  // namespace
 
-void winograd_backward_filter(const ConvolutionShape& s, const float* x, const float* grad_y, float* grad_weight,
+template <typename T>
+void winograd_backward_filter(const ConvolutionShape& s, const T* x, const T* grad_y, float* grad_weight,
                               const Workers& workers) {
   const std::int64_t channels = std::max(s.in_channels, s.out_channels);
   const Scratch zeros(workers.allocator, channels);
   std::fill_n(zeros.data(), channels, 0.0f);
-  const Problem problem{.grid = tile_grid(s.batch, s.out_height, s.out_width),
-                        .x = {{x, s.height, s.width, s.in_channels}, s.padding},
-                        .grad_y = {{grad_y, s.out_height, s.out_width, s.out_channels}, 0},
-                        .c_groups = groups_of(s.in_channels),
-                        .k_groups = groups_of(s.out_channels),
-                        .zeros = zeros.data()};
+  const Problem<T> problem{.grid = tile_grid(s.batch, s.out_height, s.out_width),
+                           .x = {{x, s.height, s.width, s.in_channels}, s.padding},
+                           .grad_y = {{grad_y, s.out_height, s.out_width, s.out_channels}, 0},
+                           .c_groups = groups_of(s.in_channels),
+                           .k_groups = groups_of(s.out_channels),
+                           .zeros = reinterpret_cast<const T*>(zeros.data())};
   const bool narrow = FilterSums::floats(problem.c_groups, problem.k_groups) <= kMaxNarrow;
-  (narrow ? run_narrow<kNativeWidth> : run_wide<kNativeWidth>)(problem, grad_weight, workers);
+  (narrow ? run_narrow<kNativeWidth, T> : run_wide<kNativeWidth, T>)(problem, grad_weight, workers);
 }
+
+template void winograd_backward_filter(const ConvolutionShape&, const float*, const float*, float*, const Workers&);
+template void winograd_backward_filter(const ConvolutionShape&, const Bf16*, const Bf16*, float*, const Workers&);
 
 }  // namespace gradamp::GRADAMP_SIMD

@@ -17,8 +17,8 @@ inline Grid tile_grid(std::int64_t batch, std::int64_t out_height, std::int64_t 
 }
 
 /// Images whose tile (i, j) begins at pixel (2 i - padding, 2 j - padding).
-template <typename Float>
-struct TiledImages : Images<Float> {
+template <typename Element>
+struct TiledImages : Images<Element> {
   std::int64_t padding;
 
   std::int64_t top(const Place& tile) const { return 2 * tile.row - padding; }
@@ -69,9 +69,9 @@ template <int kWidth, typename Transform, typename Pixel>
 
 /// Computes the positions of a range of tiles. `zeros` has images.channels zeros; pixels outside the image are read
 /// from there.
-template <int kWidth, typename Transform>
-void tiles_to_positions(const Grid& grid, const PlaceRange& range, const TiledImages<const float> images,
-                        const float* zeros, const TileBuffer out) {
+template <int kWidth, typename Transform, typename T>
+void tiles_to_positions(const Grid& grid, const PlaceRange& range, const TiledImages<const T> images, const T* zeros,
+                        const TileBuffer out) {
   constexpr int kPixels = Transform::kPixels;
   const std::int64_t channels = images.channels, row_stride = images.width * channels;
   Place place(grid, range.first);
@@ -79,11 +79,11 @@ void tiles_to_positions(const Grid& grid, const PlaceRange& range, const TiledIm
     const std::int64_t top = images.top(place), left = images.left(place);
     float* const line = out.line(0, 0, tile);
     if (images.contains(top, left) && images.contains(top + kPixels - 1, left + kPixels - 1)) {
-      const float* const corner = images.pixel(place.image, top, left);
+      const T* const corner = images.pixel(place.image, top, left);
       tile_to_positions<kWidth, Transform>([=](int r, int s) { return corner + r * row_stride + s * channels; },
                                            channels, line, out.group_stride(), out.position_stride());
     } else {
-      const float* pixels[kPixels][kPixels];
+      const T* pixels[kPixels][kPixels];
       for (int r = 0; r < kPixels; ++r)
         for (int s = 0; s < kPixels; ++s)
           pixels[r][s] = images.contains(top + r, left + s) ? images.pixel(place.image, top + r, left + s) : zeros;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Runs a convolution kernel of the CPU on guarded memory, which detects reads and writes out of bounds, and compares
-// results with error bounds.
+// Runs the convolutions of the CPU on guarded memory, which detects reads and writes out of bounds, and compares
+// results with error bounds. Has the checks that hold for every method.
 #pragma once
 
 #include <cmath>
@@ -12,12 +12,23 @@
 #include "gradamp/tests/core/test_support.h"
 #include "gradamp/tests/kernels/reference.h"
 
-// tests/CMakeLists.txt compiles the kernels again with vectors of 4, 8 and 16 floats.
-#define GRADAMP_DECLARE_CONVOLUTIONS(simd, method)                                                                  \
-  namespace gradamp::simd {                                                                                         \
-  void method##_forward(const ConvolutionShape&, const float*, const float*, const float*, float*, const Workers&); \
-  void method##_backward_input(const ConvolutionShape&, const float*, const float*, float*, const Workers&);        \
-  void method##_backward_filter(const ConvolutionShape&, const float*, const float*, float*, const Workers&);       \
+// tests/CMakeLists.txt compiles the kernels again with vectors of 4, 8 and 16 floats. Declares those of a method.
+#define GRADAMP_DECLARE_CONVOLUTIONS(simd, method)                                                      \
+  namespace gradamp::simd {                                                                             \
+  template <typename T>                                                                                 \
+  void method##_forward(const ConvolutionShape&, const T*, const T*, const float*, T*, const Workers&); \
+  template <typename T>                                                                                 \
+  void method##_backward_input(const ConvolutionShape&, const T*, const T*, T*, const Workers&);        \
+  template <typename T>                                                                                 \
+  void method##_backward_filter(const ConvolutionShape&, const T*, const T*, float*, const Workers&);   \
+  }
+
+/// The MethodKernels of a method for vectors of one width.
+#define GRADAMP_METHOD_KERNELS(simd, method)                                                                        \
+  {                                                                                                                 \
+    {simd::method##_forward<float>, simd::method##_backward_input<float>, simd::method##_backward_filter<float>}, { \
+      simd::method##_forward<Bf16>, simd::method##_backward_input<Bf16>, simd::method##_backward_filter<Bf16>       \
+    }                                                                                                               \
   }
 
 namespace gradamp::test {
@@ -44,17 +55,17 @@ struct ConvolutionCase {
   }
 };
 
-/// A vector between two guards of NaNs. A kernel that reads a guard computes NaNs; intact() detects one that writes a
-/// guard.
-class GuardedFloats {
+/// A vector of T, float or Bf16, between two guards of NaNs. A kernel that reads a guard computes NaNs; intact()
+/// detects one that writes a guard. Its values are converted from and to float.
+template <typename T>
+class Guarded {
  public:
-  explicit GuardedFloats(std::int64_t count)
-      : GuardedFloats(std::vector<float>(static_cast<std::size_t>(count), NAN)) {}
-  explicit GuardedFloats(const std::vector<float>& values) : count_(values.size()) {
-    memory_.assign(count_ + 2 * kGuard, NAN);
-    std::copy(values.begin(), values.end(), memory_.begin() + kGuard);
+  explicit Guarded(std::int64_t count) : Guarded(std::vector<float>(static_cast<std::size_t>(count), NAN)) {}
+  explicit Guarded(const std::vector<float>& values) {
+    memory_.assign(values.size() + 2 * kGuard, T(NAN));
+    std::transform(values.begin(), values.end(), memory_.begin() + kGuard, [](float value) { return T(value); });
   }
-  float* data() { return memory_.data() + kGuard; }
+  T* data() { return memory_.data() + kGuard; }
   std::vector<float> values() const { return {memory_.begin() + kGuard, memory_.end() - kGuard}; }
   bool intact() const {
     const auto is_nan = [](float value) { return std::isnan(value); };
@@ -64,8 +75,7 @@ class GuardedFloats {
 
  private:
   static constexpr std::ptrdiff_t kGuard = 64;
-  std::size_t count_;
-  std::vector<float> memory_;
+  std::vector<T> memory_;
 };
 
 /// Scratch memory for kernels. It is filled with NaNs, which stand for stale values, and lies between guards. release()
@@ -105,14 +115,20 @@ struct ConvolutionInputs {
         weight(normal_values(c.weight().count(), 2)),
         bias(normal_values(c.out_channels, 3)),
         grad_y(normal_values(c.y().count(), 4)) {}
+
+  void round() {
+    for (std::vector<float>* values : {&x, &weight, &grad_y}) round_to_bf16(*values);
+  }
 };
 
-/// Runs all passes on guarded memory. Expects that the guards and the inputs are unchanged.
-inline ConvolutionResults run_convolution(const ConvolutionKernels& kernels, const ConvolutionCase& c,
-                                          const ConvolutionInputs& inputs, int threads, bool bias = true) {
+/// Runs all passes on guarded memory. Expects that the guards and the inputs are unchanged. If T is Bf16, x, the filter
+/// and grad_y must be rounded already.
+template <typename T>
+ConvolutionResults run_convolution(const ConvolutionKernels<T>& kernels, const ConvolutionCase& c,
+                                   const ConvolutionInputs& inputs, int threads, bool bias = true) {
   bool scratch_intact = true;
-  GuardedFloats x(inputs.x), weight(inputs.weight), bias_values(inputs.bias), grad_y(inputs.grad_y);
-  GuardedFloats y(c.y().count()), grad_x(c.x().count()), grad_weight(c.weight().count());
+  Guarded<T> x(inputs.x), weight(inputs.weight), grad_y(inputs.grad_y), y(c.y().count()), grad_x(c.x().count());
+  Guarded<float> bias_values(inputs.bias), grad_weight(c.weight().count());
   {
     CachingAllocator allocator(std::make_unique<GuardedSource>(&scratch_intact), false);
     const Workers workers{threads, allocator};
@@ -136,11 +152,75 @@ inline void expect_equal(const ConvolutionResults& actual, const ConvolutionResu
   EXPECT_EQ(actual.grad_weight, expected.grad_weight) << note;
 }
 
-/// The kernels of every instruction set that this machine has, the least one first.
-inline std::vector<SimdKernels> usable_kernels() {
-  std::vector<SimdKernels> all;
-  for (const InstructionSet set : usable_instruction_sets()) all.push_back(simd_kernels(set));
+/// A method as one compilation has it.
+struct MethodKernels {
+  ConvolutionKernels<float> f32;
+  ConvolutionKernels<Bf16> bf16;
+};
+
+/// The two members of ActivationKernels that are methods.
+enum class Method { kDirect, kWinograd };
+
+/// A method's kernels for every instruction set that this machine has, the least set first.
+inline std::vector<MethodKernels> usable_kernels(Method method) {
+  std::vector<MethodKernels> all;
+  for (const InstructionSet set : usable_instruction_sets()) {
+    const SimdKernels& kernels = simd_kernels(set);
+    all.push_back(method == Method::kDirect ? MethodKernels{kernels.f32.direct, kernels.bf16.direct}
+                                            : MethodKernels{kernels.f32.winograd, kernels.bf16.winograd});
+  }
   return all;
+}
+
+inline void expect_same_bits_on_any_number_of_threads(Method method, const ConvolutionCase& c) {
+  const ConvolutionInputs inputs(c);
+  const ConvolutionKernels<float> kernels = usable_kernels(method).back().f32;
+  const ConvolutionResults one = run_convolution(kernels, c, inputs, 1);
+  for (int threads = 2; threads <= 7; ++threads)
+    expect_equal(run_convolution(kernels, c, inputs, threads), one, fmt::format("{} threads", threads));
+}
+
+/// `widths` are compiled for the least instruction set.
+inline void expect_same_bits_with_vectors_of_any_width(Method method, const ConvolutionCase& c,
+                                                       std::span<const MethodKernels> widths) {
+  const ConvolutionInputs inputs(c);
+  const ConvolutionResults least = run_convolution(usable_kernels(method).front().f32, c, inputs, 2);
+  for (const MethodKernels& kernels : widths)
+    expect_equal(run_convolution(kernels.f32, c, inputs, 2), least, "another width");
+}
+
+/// All instruction sets but the least one have fused multiply-adds.
+inline void expect_same_bits_with_every_fused_instruction_set(Method method, const ConvolutionCase& c) {
+  const ConvolutionInputs inputs(c);
+  const std::vector<MethodKernels> all = usable_kernels(method);
+  const ConvolutionResults best = run_convolution(all.back().f32, c, inputs, 2);
+  for (std::size_t i = 1; i < all.size(); ++i)
+    expect_equal(run_convolution(all[i].f32, c, inputs, 2), best, fmt::format("instruction set {}", i));
+}
+
+inline void expect_no_bias_is_a_bias_of_zeros(Method method, const ConvolutionCase& c) {
+  const ConvolutionKernels<float> kernels = usable_kernels(method).back().f32;
+  ConvolutionInputs inputs(c);
+  const ConvolutionResults without = run_convolution(kernels, c, inputs, 1, false);
+  std::fill(inputs.bias.begin(), inputs.bias.end(), 0.0f);
+  EXPECT_EQ(run_convolution(kernels, c, inputs, 1).y, without.y);
+}
+
+/// In bf16 every pass computes what it computes in f32. Only y and grad_x are rounded.
+inline void expect_bf16_is_f32_rounded(Method method, const ConvolutionCase& c, std::span<const MethodKernels> widths) {
+  ConvolutionInputs inputs(c);
+  inputs.round();
+  std::vector<MethodKernels> all = usable_kernels(method);
+  all.insert(all.end(), widths.begin(), widths.end());
+  for (const MethodKernels& kernels : all) {
+    for (const bool bias : {true, false}) {
+      ConvolutionResults expected = run_convolution(kernels.f32, c, inputs, 2, bias);
+      round_to_bf16(expected.y);
+      round_to_bf16(expected.grad_x);
+      expect_equal(run_convolution(kernels.bf16, c, inputs, 3, bias), expected,
+                   bias ? "with a bias" : "without a bias");
+    }
+  }
 }
 
 /// The unit roundoff of f32.

@@ -20,11 +20,9 @@ namespace {
 using reference::Array;
 using ::testing::ElementsAre;
 
-const ConvolutionKernels kDirect = simd_kernels(instruction_set()).direct;
-const ConvolutionKernels kOfEveryWidth[] = {
-    {simd_width_4::direct_forward, simd_width_4::direct_backward_input, simd_width_4::direct_backward_filter},
-    {simd_width_8::direct_forward, simd_width_8::direct_backward_input, simd_width_8::direct_backward_filter},
-    {simd_width_16::direct_forward, simd_width_16::direct_backward_input, simd_width_16::direct_backward_filter}};
+const MethodKernels kWidths[] = {GRADAMP_METHOD_KERNELS(simd_width_4, direct),
+                                 GRADAMP_METHOD_KERNELS(simd_width_8, direct),
+                                 GRADAMP_METHOD_KERNELS(simd_width_16, direct)};
 
 std::vector<ConvolutionCase> cases() {
   return {
@@ -95,8 +93,8 @@ TEST_P(Direct, IsWithinTheBoundsOfItsError) {
       reference::conv2d_backward({absolute(x), absolute(weight)}, absolute(grad_y), c.params());
   const Array x_bound = times(bounds[0], (chain(taps * c.out_channels) + 1) * kRoundoff);
   const Array weight_bound = times(bounds[1], (chain(pixels) + 16 + 1) * kRoundoff);
-  for (const SimdKernels& kernels : usable_kernels()) {
-    const ConvolutionResults results = run_convolution(kernels.direct, c, inputs, 2);
+  for (const MethodKernels& kernels : usable_kernels(Method::kDirect)) {
+    const ConvolutionResults results = run_convolution(kernels.f32, c, inputs, 2);
     EXPECT_TRUE(within(results.y, y, y_bound)) << "y";
     EXPECT_TRUE(within(results.grad_x, grads[0], x_bound)) << "gradient of x";
     EXPECT_TRUE(within(results.grad_weight, grads[1], weight_bound)) << "gradient of the filter";
@@ -104,35 +102,20 @@ TEST_P(Direct, IsWithinTheBoundsOfItsError) {
 }
 
 TEST_P(Direct, HasTheSameBitsOnAnyNumberOfThreads) {
-  const ConvolutionInputs inputs(GetParam());
-  const ConvolutionResults one = run_convolution(kDirect, GetParam(), inputs, 1);
-  for (int threads = 2; threads <= 7; ++threads)
-    expect_equal(run_convolution(kDirect, GetParam(), inputs, threads), one, fmt::format("{} threads", threads));
+  expect_same_bits_on_any_number_of_threads(Method::kDirect, GetParam());
 }
 
-// They are compiled for the least instruction set.
 TEST_P(Direct, HasTheSameBitsWithVectorsOfAnyWidth) {
-  const ConvolutionInputs inputs(GetParam());
-  const ConvolutionResults least = run_convolution(usable_kernels().front().direct, GetParam(), inputs, 2);
-  for (const ConvolutionKernels& kernels : kOfEveryWidth)
-    expect_equal(run_convolution(kernels, GetParam(), inputs, 2), least, "another width");
+  expect_same_bits_with_vectors_of_any_width(Method::kDirect, GetParam(), kWidths);
 }
 
-// All but the least one have fused multiply-adds.
 TEST_P(Direct, HasTheSameBitsWithEveryFusedInstructionSet) {
-  const ConvolutionInputs inputs(GetParam());
-  const ConvolutionResults best = run_convolution(kDirect, GetParam(), inputs, 2);
-  const std::vector<SimdKernels> all = usable_kernels();
-  for (std::size_t i = 1; i < all.size(); ++i)
-    expect_equal(run_convolution(all[i].direct, GetParam(), inputs, 2), best, fmt::format("instruction set {}", i));
+  expect_same_bits_with_every_fused_instruction_set(Method::kDirect, GetParam());
 }
 
-TEST_P(Direct, NoBiasIsABiasOfZeros) {
-  ConvolutionInputs inputs(GetParam());
-  const ConvolutionResults without = run_convolution(kDirect, GetParam(), inputs, 1, false);
-  std::fill(inputs.bias.begin(), inputs.bias.end(), 0.0f);
-  EXPECT_EQ(run_convolution(kDirect, GetParam(), inputs, 1).y, without.y);
-}
+TEST_P(Direct, NoBiasIsABiasOfZeros) { expect_no_bias_is_a_bias_of_zeros(Method::kDirect, GetParam()); }
+
+TEST_P(Direct, InBf16IsF32Rounded) { expect_bf16_is_f32_rounded(Method::kDirect, GetParam(), kWidths); }
 
 INSTANTIATE_TEST_SUITE_P(Cases, Direct, ::testing::ValuesIn(cases()));
 
@@ -145,7 +128,8 @@ std::vector<std::int64_t> indices_of(const std::vector<Tap>& taps) {
 // The example in kernels/cpu/direct_products.h, in two dimensions.
 TEST(DirectProducts, OfStrideTwoHaveEveryTapOnce) {
   const ConvolutionCase c{1, 4, 4, 1, 1, 1, 3, 3, 2};
-  const std::vector<DirectProduct> products = backward_input_products(c.shape());
+  const DirectProducts all = backward_input_products(c.shape());
+  const std::vector<DirectProduct>& products = all.list;
   ASSERT_EQ(products.size(), 4u);
   EXPECT_THAT(indices_of(products[0].taps), ElementsAre(4));
   EXPECT_THAT(indices_of(products[1].taps), ElementsAre(5, 3));
@@ -160,7 +144,8 @@ TEST(DirectProducts, OfStrideTwoHaveEveryTapOnce) {
 TEST(DirectProducts, OfASmallImageLeaveNothingOut) {
   const ConvolutionCase c{1, 2, 3, 1, 1, 1, 3, 3, 4};  // fewer pixels than the stride
   std::int64_t pixels = 0;
-  for (const DirectProduct& product : backward_input_products(c.shape())) pixels += product.rows * product.columns;
+  const DirectProducts products = backward_input_products(c.shape());
+  for (const DirectProduct& product : products.list) pixels += product.rows * product.columns;
   EXPECT_EQ(pixels, 6);
 }
 

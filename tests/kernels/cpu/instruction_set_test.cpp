@@ -20,7 +20,7 @@ TEST(InstructionSet, IsTheBestUnlessAnotherIsWanted) {
   EXPECT_EQ(choose_instruction_set(), usable.back());
   for (const InstructionSet set : usable) {
     EXPECT_EQ(choose_instruction_set(name_of(set)), set);
-    EXPECT_THAT(CpuBackend(1, ConvolutionMethod::kAuto, set).description(), HasSubstr(name_of(set)));
+    EXPECT_THAT(CpuBackend(1, ConvolutionMethod::kAuto, DType::kF32, set).description(), HasSubstr(name_of(set)));
   }
 }
 
@@ -35,7 +35,7 @@ TEST(InstructionSet, ThatIsNotUsableIsRefusedWithThoseThatAre) {
 
 /// The bits of a batch norm with ReLU, of a convolution and of all gradients.
 std::vector<std::vector<std::uint32_t>> bits_with(InstructionSet set) {
-  CpuBackend backend(2, ConvolutionMethod::kAuto, set);
+  CpuBackend backend(2, ConvolutionMethod::kAuto, DType::kF32, set);
   const Shape image{5, 9, 7, 24}, filter{40, 3, 3, 24}, channels{40};
   const Variable x = parameter_of(backend, image, normal_values(image.count(), 1));
   const Variable weight = parameter_of(backend, filter, normal_values(filter.count(), 2));

@@ -18,11 +18,9 @@ namespace {
 
 using reference::Array;
 
-const ConvolutionKernels kWinograd = simd_kernels(instruction_set()).winograd;
-const ConvolutionKernels kOfEveryWidth[] = {
-    {simd_width_4::winograd_forward, simd_width_4::winograd_backward_input, simd_width_4::winograd_backward_filter},
-    {simd_width_8::winograd_forward, simd_width_8::winograd_backward_input, simd_width_8::winograd_backward_filter},
-    {simd_width_16::winograd_forward, simd_width_16::winograd_backward_input, simd_width_16::winograd_backward_filter}};
+const MethodKernels kWidths[] = {GRADAMP_METHOD_KERNELS(simd_width_4, winograd),
+                                 GRADAMP_METHOD_KERNELS(simd_width_8, winograd),
+                                 GRADAMP_METHOD_KERNELS(simd_width_16, winograd)};
 
 std::vector<ConvolutionCase> cases() {
   return {
@@ -201,8 +199,8 @@ TEST_P(Winograd, IsWithinTheBoundsOfItsError) {
   const reference::Arrays grads = reference::conv2d_backward({x, weight}, grad_y, c.params());
   const Array x_bound = output_bound(grad_y, turned(weight), c.x(), 2 - c.padding);
   const Array weight_bound = filter_bound(x, grad_y, c.weight(), c.padding);
-  for (const SimdKernels& kernels : usable_kernels()) {
-    const ConvolutionResults results = run_convolution(kernels.winograd, c, inputs, 2);
+  for (const MethodKernels& kernels : usable_kernels(Method::kWinograd)) {
+    const ConvolutionResults results = run_convolution(kernels.f32, c, inputs, 2);
     EXPECT_TRUE(within(results.y, y, y_bound)) << "y";
     EXPECT_TRUE(within(results.grad_x, grads[0], x_bound)) << "gradient of x";
     EXPECT_TRUE(within(results.grad_weight, grads[1], weight_bound)) << "gradient of the filter";
@@ -210,35 +208,20 @@ TEST_P(Winograd, IsWithinTheBoundsOfItsError) {
 }
 
 TEST_P(Winograd, HasTheSameBitsOnAnyNumberOfThreads) {
-  const ConvolutionInputs inputs(GetParam());
-  const ConvolutionResults one = run_convolution(kWinograd, GetParam(), inputs, 1);
-  for (int threads = 2; threads <= 7; ++threads)
-    expect_equal(run_convolution(kWinograd, GetParam(), inputs, threads), one, fmt::format("{} threads", threads));
+  expect_same_bits_on_any_number_of_threads(Method::kWinograd, GetParam());
 }
 
-// They are compiled for the least instruction set.
 TEST_P(Winograd, HasTheSameBitsWithVectorsOfAnyWidth) {
-  const ConvolutionInputs inputs(GetParam());
-  const ConvolutionResults least = run_convolution(usable_kernels().front().winograd, GetParam(), inputs, 2);
-  for (const ConvolutionKernels& kernels : kOfEveryWidth)
-    expect_equal(run_convolution(kernels, GetParam(), inputs, 2), least, "another width");
+  expect_same_bits_with_vectors_of_any_width(Method::kWinograd, GetParam(), kWidths);
 }
 
-// All but the least one have fused multiply-adds.
 TEST_P(Winograd, HasTheSameBitsWithEveryFusedInstructionSet) {
-  const ConvolutionInputs inputs(GetParam());
-  const ConvolutionResults best = run_convolution(kWinograd, GetParam(), inputs, 2);
-  const std::vector<SimdKernels> all = usable_kernels();
-  for (std::size_t i = 1; i < all.size(); ++i)
-    expect_equal(run_convolution(all[i].winograd, GetParam(), inputs, 2), best, fmt::format("instruction set {}", i));
+  expect_same_bits_with_every_fused_instruction_set(Method::kWinograd, GetParam());
 }
 
-TEST_P(Winograd, NoBiasIsABiasOfZeros) {
-  ConvolutionInputs inputs(GetParam());
-  const ConvolutionResults without = run_convolution(kWinograd, GetParam(), inputs, 1, false);
-  std::fill(inputs.bias.begin(), inputs.bias.end(), 0.0f);
-  EXPECT_EQ(run_convolution(kWinograd, GetParam(), inputs, 1).y, without.y);
-}
+TEST_P(Winograd, NoBiasIsABiasOfZeros) { expect_no_bias_is_a_bias_of_zeros(Method::kWinograd, GetParam()); }
+
+TEST_P(Winograd, InBf16IsF32Rounded) { expect_bf16_is_f32_rounded(Method::kWinograd, GetParam(), kWidths); }
 
 INSTANTIATE_TEST_SUITE_P(Cases, Winograd, ::testing::ValuesIn(cases()));
 
@@ -262,7 +245,8 @@ TEST(WinogradError, IsAsPredicted) {
        {ConvolutionCase{9, 16, 16, 16, 16, 1}, {2, 16, 16, 128, 64, 1}, {17, 16, 16, 32, 64, 1}}) {
     SCOPED_TRACE(::testing::PrintToString(c));
     const ConvolutionInputs inputs(c);
-    const ConvolutionResults results = run_convolution(kWinograd, c, inputs, 2, false);
+    const ConvolutionResults results =
+        run_convolution(usable_kernels(Method::kWinograd).back().f32, c, inputs, 2, false);
     const Array x(c.x(), to_double(inputs.x)), weight(c.weight(), to_double(inputs.weight));
     const reference::Arrays grads =
         reference::conv2d_backward({x, weight}, Array(c.y(), to_double(inputs.grad_y)), {1, 1});

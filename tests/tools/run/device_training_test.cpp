@@ -149,13 +149,13 @@ TEST(DeviceTraining, OutOfMemorySaysWhatWouldFit) {
       << "so little was not needed: " << message;
 }
 
-TEST(DeviceTraining, TheCpuHasF32Only) {
+TEST(DeviceTraining, TheCpuHasNoTF32) {
   const ScratchFolder folder;
   RunSettings settings = small_run(folder / "run");
   settings.device = "cpu";
-  settings.precision = Precision::kBF16;
+  settings.precision = Precision::kTF32;
   EXPECT_EQ(error_in_child(folder.path(), [&] { train(settings, {}); }),
-            "--precision: the device cpu computes in f32 only, got bf16");
+            "--precision: the device cpu has f32 and bf16, got tf32");
 }
 
 }  // namespace

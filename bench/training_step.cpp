@@ -22,6 +22,7 @@
 #include "gradamp/layers/initialization.h"
 #include "gradamp/layers/state_dict.h"
 #include "gradamp/nets/networks.h"
+#include "gradamp/optim/choices.h"
 #include "gradamp/optim/optimizer.h"
 #include "gradamp/optim/training/training_steps.h"
 
@@ -44,19 +45,6 @@ double peak_memory_mib() {
     if (line.starts_with("VmHWM:")) return std::stod(line.substr(6)) / 1024;
   }
   return 0;
-}
-
-Precision parse_precision_name(const std::string& text) {
-  for (const Precision precision : {Precision::kF32, Precision::kTF32, Precision::kBF16})
-    if (text == name_of(precision)) return precision;
-  fail("expected a precision (f32, tf32 or bf16), got '{}'", text);
-}
-
-ConvolutionMethod parse_convolution_method(const std::string& text) {
-  if (text == "auto") return ConvolutionMethod::kAuto;
-  if (text == "direct") return ConvolutionMethod::kDirect;
-  if (text == "winograd") return ConvolutionMethod::kWinograd;
-  fail("expected a method of convolution (auto, direct or winograd), got '{}'", text);
 }
 
 /// Random bytes and labels for an epoch of `count` images; the bytes repeat after about a million.
@@ -172,8 +160,8 @@ nlohmann::json run(const Options& options) {
         "expected a block of 1 to {} steps, as many as an epoch has, and a warm-up of no more", options.epoch_steps);
   BackendOptions backend_options;
   backend_options.threads = options.threads;
-  backend_options.precision = parse_precision_name(options.precision);
-  backend_options.convolution = parse_convolution_method(options.convolution);
+  backend_options.precision = choice_of<Precision>(options.precision);
+  backend_options.convolution = choice_of<ConvolutionMethod>(options.convolution);
   const std::unique_ptr<Backend> backend = make_backend(parse_device(options.device), backend_options);
   const TrainingData data = make_data(*backend, options.batch_size * options.epoch_steps);
   std::vector<NamedRun> runs;
@@ -211,9 +199,9 @@ int main(int argc, char** argv) {
   CLI::App app("Times whole training steps on random images; one line of JSON");
   app.add_option("--network", options.network)->capture_default_str();
   app.add_option("--device", options.device, "cpu, cuda or emulated")->capture_default_str();
-  app.add_option("--convolution", options.convolution, "auto, direct or winograd; of the CPU")->capture_default_str();
-  app.add_option("--precision", options.precision, "f32, tf32 or bf16; the CPU has f32 and bf16")
+  app.add_option("--conv", options.convolution, gradamp::choice_names<gradamp::ConvolutionMethod>(", "))
       ->capture_default_str();
+  app.add_option("--precision", options.precision, "f32, tf32 or bf16; the CPU has no tf32")->capture_default_str();
   app.add_option("--batch-size", options.batch_size, "images")->capture_default_str();
   app.add_option("--steps", options.steps, "timed steps")->capture_default_str();
   app.add_option("--block", options.block, "steps that are timed together")->capture_default_str();

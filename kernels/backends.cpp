@@ -7,6 +7,7 @@
 namespace gradamp {
 
 std::unique_ptr<Backend> make_backend(const Device& device, const BackendOptions& options) {
+  check_method(device.kind, options.convolution);
   switch (device.kind) {
     case DeviceKind::kCpu:
       check(options.precision != Precision::kTF32, "the device cpu has the precisions f32 and bf16, got {}",

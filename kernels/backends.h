@@ -8,18 +8,12 @@
 #include <vector>
 
 #include "gradamp/core/backend.h"
+#include "gradamp/core/convolution_method.h"
 
 namespace gradamp {
 
 /// The order in which the emulator runs the threads of a block. A correct kernel computes the same bits in every order.
 enum class ThreadOrder { kForward, kReverse, kShuffled };
-
-/// How the CPU backend computes convolutions.
-enum class ConvolutionMethod {
-  kAuto,      // by the rule in kernels/cpu/convolution_shape.h
-  kDirect,    // as products of matrices
-  kWinograd,  // by Winograd's algorithm wherever it is possible, also where it is slower
-};
 
 struct BackendOptions {
   /// CPU threads; 0: OMP_NUM_THREADS, else the processors that affinity and the cgroup's CPU quota allow
@@ -30,7 +24,7 @@ struct BackendOptions {
   /// For the emulated device; all emulated backends of a process share one order.
   ThreadOrder thread_order = ThreadOrder::kForward;
   std::uint64_t shuffle_seed = 1;
-  /// Of the CPU backend.
+  /// make_backend fails if the device does not have it.
   ConvolutionMethod convolution = ConvolutionMethod::kAuto;
 };
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "gradamp/core/convolution_method.h"
 #include "gradamp/core/dtype.h"
 #include "gradamp/core/error.h"
 #include "gradamp/layers/initialization.h"
@@ -47,6 +48,14 @@ template <>
 inline constexpr std::array kChoices<Precision>{Choice<Precision>{name_of(Precision::kF32), Precision::kF32},
                                                 Choice<Precision>{name_of(Precision::kTF32), Precision::kTF32},
                                                 Choice<Precision>{name_of(Precision::kBF16), Precision::kBF16}};
+
+template <>
+inline constexpr std::array kChoices<ConvolutionMethod> = [] {
+  std::array<Choice<ConvolutionMethod>, std::size(kConvolutionMethods)> choices;
+  for (std::size_t i = 0; i < choices.size(); ++i)
+    choices[i] = {name_of(kConvolutionMethods[i]), kConvolutionMethods[i]};
+  return choices;
+}();
 
 /// The name of `value`. Error if it has no name.
 template <typename T>

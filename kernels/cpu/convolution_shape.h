@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "gradamp/kernels/backends.h"
+#include "gradamp/core/convolution_method.h"
 
 namespace gradamp {
 

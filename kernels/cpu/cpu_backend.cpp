@@ -54,8 +54,9 @@ const char* note_of(ConvolutionMethod method) {
     case ConvolutionMethod::kAuto: return "";
     case ConvolutionMethod::kDirect: return ", direct convolutions only";
     case ConvolutionMethod::kWinograd: return ", Winograd convolutions wherever possible";
+    default: break;
   }
-  return "";
+  fail("the device cpu has no {} convolutions", name_of(method));
 }
 
 class FinishedRead final : public PendingRead {

@@ -21,7 +21,7 @@ __device__ int element() { return static_cast<int>(blockIdx.x) * kThreads + stat
 /// Thread: one element of y (N, P, Q, K).
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
-    naive_forward_kernel(int count, ConvolutionShape shape, const T* x, const T* filter, T* y) {
+    naive_forward_kernel(int count, ConvolutionShape shape, const T* x, const T* filter, const float* bias, T* y) {
   if (element() >= count) return;
   const int k = element() % shape.out_channels, pixel = element() / shape.out_channels;
   const int q = pixel % shape.out_width, p = pixel / shape.out_width % shape.out_height;
@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kThreads)
       for (int c = 0; c < shape.in_channels; ++c) sum = __fmaf_rn(to_float(x_pixel[c]), to_float(tap[c]), sum);
     }
   }
-  y[element()] = from_float<T>(sum);
+  y[element()] = from_float<T>(bias != nullptr ? sum + bias[k] : sum);
 }
 
 /// Thread: one element of grad_x (N, H, W, C). It receives gradient from every pixel of y whose window covers it.
@@ -95,12 +95,12 @@ Launch threads_for(int count, cudaStream_t stream) {
 }  // namespace
 
 void launch_naive_convolution(cudaStream_t stream, DType type, const ConvolutionShape& shape, const void* x,
-                              const void* filter, void* y) {
+                              const void* filter, const float* bias, void* y) {
   with_type(type, [&](auto zero) {
     using T = decltype(zero);
     const int count = shape.pixels_out() * shape.out_channels;
     launch(naive_forward_kernel<T>, threads_for(count, stream), count, shape, static_cast<const T*>(x),
-           static_cast<const T*>(filter), static_cast<T*>(y));
+           static_cast<const T*>(filter), bias, static_cast<T*>(y));
   });
 }
 

@@ -9,10 +9,10 @@
 
 namespace gradamp::GRADAMP_GPU {
 
-/// y (N, P, Q, K) = convolution of x (N, H, W, C) with filter (K, R, S, C), by f32 fused multiply-adds. x, filter and y
-/// have the element type `type`, f32 or bf16.
+/// y (N, P, Q, K) = convolution of x (N, H, W, C) with filter (K, R, S, C) + bias (K), by f32 fused multiply-adds. x,
+/// filter and y have the element type `type`, f32 or bf16. `bias` may be null.
 void launch_naive_convolution(cudaStream_t stream, DType type, const ConvolutionShape& shape, const void* x,
-                              const void* filter, void* y);
+                              const void* filter, const float* bias, void* y);
 
 /// grad_x (N, H, W, C) from grad_y (N, P, Q, K) and filter; all of `type`.
 void launch_naive_convolution_backward_input(cudaStream_t stream, DType type, const ConvolutionShape& shape,

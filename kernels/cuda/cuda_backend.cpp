@@ -126,6 +126,7 @@ Precision prepared(const BackendOptions& options) {
 
 CudaBackend::CudaBackend(const BackendOptions& options)
     : precision_(prepared(options)),
+      naive_(options.convolution == ConvolutionMethod::kNaive),
       stream_(make_stream()),
       allocator_(std::make_unique<DeviceMemorySource>(), kCached),
       host_allocator_(std::make_unique<PinnedMemorySource>()),

@@ -105,6 +105,7 @@ class CudaBackend final : public Backend {
 
   cudaStream_t stream() const { return stream_.get(); }
   bool is_capturing() const;
+  ChannelMoments memory_of_moments(const Tensor& y);
   /// Workspace of an operation. It may be reused as soon as the operation is in the stream.
   template <typename T>
   std::shared_ptr<T> workspace(std::size_t count) {
@@ -115,6 +116,7 @@ class CudaBackend final : public Backend {
   unsigned* completion_counters() const { return static_cast<unsigned*>(completion_counters_.get()); }
 
   Precision precision_;
+  bool naive_;  // convolutions
   Stream stream_;
   CachingAllocator allocator_, host_allocator_;
   /// Memory of all recordings. They run one after another, and no recording reads another's memory.

@@ -5,6 +5,7 @@
 #include "gradamp/kernels/cuda/arena_pointers.h"
 #include "gradamp/kernels/cuda/batch_norm.h"
 #include "gradamp/kernels/cuda/channel_copy.h"
+#include "gradamp/kernels/cuda/convolution_naive.h"
 #include "gradamp/kernels/cuda/cuda_backend.h"
 #include "gradamp/kernels/cuda/elementwise.h"
 #include "gradamp/kernels/cuda/gather.h"
@@ -165,6 +166,11 @@ void CudaBackend::copy_channels(const Tensor& from, std::int64_t from_channel, c
 void CudaBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) {
   const ConvolutionShape shape =
       convolution_shape(tensors.x.shape(), tensors.weight.shape(), tensors.y.shape(), params);
+  if (naive_) {
+    launch_naive_convolution(stream(), tensors.x.dtype(), shape, tensors.x.raw_data(), tensors.weight.raw_data(),
+                             static_cast<const float*>(data_or_null(tensors.bias)), tensors.y.raw_data());
+    return;
+  }
   launch_convolution(stream(), precision_of(tensors.x.dtype(), precision_), shape,
                      {.x = tensors.x.raw_data(),
                       .filter = tensors.weight.raw_data(),
@@ -173,21 +179,33 @@ void CudaBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParam
                       .moments = tensors.moments.values.defined() ? tensors.moments.values.data<float>() : nullptr});
 }
 
-ChannelMoments CudaBackend::make_moments(const Tensor& y) {
+ChannelMoments CudaBackend::make_moments(const Tensor& y) { return naive_ ? ChannelMoments() : memory_of_moments(y); }
+
+ChannelMoments CudaBackend::memory_of_moments(const Tensor& y) {
   const Rows rows = rows_of(y);
   return {Tensor::empty(*this, {(rows.rows + kMomentRows - 1) / kMomentRows, 2, rows.channels}), kMomentRows};
 }
 
 void CudaBackend::conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
                                         const Tensor& grad_x) {
-  launch_convolution_backward_input(stream(), precision_of(grad_y.dtype(), precision_),
-                                    convolution_shape(grad_x.shape(), weight.shape(), grad_y.shape(), params),
-                                    grad_y.raw_data(), weight.raw_data(), grad_x.raw_data());
+  const ConvolutionShape shape = convolution_shape(grad_x.shape(), weight.shape(), grad_y.shape(), params);
+  if (naive_) {
+    launch_naive_convolution_backward_input(stream(), grad_y.dtype(), shape, grad_y.raw_data(), weight.raw_data(),
+                                            grad_x.raw_data());
+    return;
+  }
+  launch_convolution_backward_input(stream(), precision_of(grad_y.dtype(), precision_), shape, grad_y.raw_data(),
+                                    weight.raw_data(), grad_x.raw_data());
 }
 
 void CudaBackend::conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, const Conv2dParams& params,
                                          const Tensor& grad_weight) {
   const ConvolutionShape shape = convolution_shape(x.shape(), grad_weight.shape(), grad_y.shape(), params);
+  if (naive_) {
+    launch_naive_convolution_backward_filter(stream(), x.dtype(), shape, x.raw_data(), grad_y.raw_data(),
+                                             grad_weight.data<float>());
+    return;
+  }
   const Precision precision = precision_of(x.dtype(), precision_);
   const auto parts = workspace<float>(backward_filter_workspace(precision, shape));
   launch_convolution_backward_filter(stream(), precision, shape, x.raw_data(), grad_y.raw_data(),
@@ -200,7 +218,7 @@ void CudaBackend::batch_norm_forward_training(const BatchNormForward& tensors, c
   const Rows rows = rows_of(tensors.x);
   ChannelMoments moments = tensors.moments;
   if (!moments.values.defined()) {
-    moments = make_moments(tensors.x);
+    moments = memory_of_moments(tensors.x);
     launch_moments(stream(), tensors.x.dtype(), rows, tensors.x.raw_data(), moments.values.data<float>());
   }
   const auto sums = workspace<double>(statistics_workspace(rows));

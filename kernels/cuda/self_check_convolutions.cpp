@@ -75,7 +75,7 @@ std::string check_convolution(CudaBackend& backend, Precision precision, Directi
       tiled = result(problem.y(), type);
       naive = result(problem.y(), type);
       backend.conv2d_forward({.x = x, .weight = filter, .bias = {}, .y = tiled, .moments = {}}, problem.params);
-      launch_naive_convolution(stream.get(), type, shape, x.raw_data(), filter.raw_data(), naive.raw_data());
+      launch_naive_convolution(stream.get(), type, shape, x.raw_data(), filter.raw_data(), nullptr, naive.raw_data());
       check_cuda(cudaStreamSynchronize(stream.get()), "cudaStreamSynchronize");
       break;
     }

@@ -277,6 +277,18 @@ TEST(MakeBackendTest, TheProcessorHasNoTF32) {
             "the device cpu has the precisions f32 and bf16, got tf32");
 }
 
+TEST(MakeBackendTest, EveryDeviceHasItsOwnConvolutions) {
+  const auto error_with = [](DeviceKind kind, ConvolutionMethod method) {
+    return error_of([&] { make_backend(Device{kind}, {.convolution = method}); });
+  };
+  EXPECT_EQ(error_with(DeviceKind::kCpu, ConvolutionMethod::kMma),
+            "the device cpu has the convolutions auto, direct, winograd; got mma");
+  EXPECT_EQ(error_with(DeviceKind::kEmulated, ConvolutionMethod::kWinograd),
+            "the device emulated has the convolutions auto, naive, mma; got winograd");
+  EXPECT_EQ(error_with(DeviceKind::kCuda, ConvolutionMethod::kDirect),
+            "the device cuda has the convolutions auto, naive, mma; got direct");
+}
+
 TEST(MakeBackendTest, KnowsEveryDevice) {
   const std::vector<DeviceStatus> statuses = device_statuses();
   ASSERT_EQ(statuses.size(), 3u);

@@ -311,16 +311,19 @@ std::vector<TestDevice> emulated_devices() {
   return all;
 }
 
-/// The CPU with each of its kinds of convolutions, which by itself it chooses by their shapes.
+/// The devices with their methods of convolution other than kAuto and kMma, which the devices have above.
 std::vector<TestDevice> convolution_methods(const std::vector<Precision>& precisions) {
   std::vector<TestDevice> all;
-  for (const Precision precision : precisions) {
-    BackendOptions options{.threads = 3, .precision = precision};
-    const std::string suffix = precision == Precision::kF32 ? "" : std::string("_") + name_of(precision);
-    options.convolution = ConvolutionMethod::kWinograd;
-    all.push_back({"cpu_winograd" + suffix, Device{DeviceKind::kCpu}, options});
-    options.convolution = ConvolutionMethod::kDirect;
-    all.push_back({"cpu_direct" + suffix, Device{DeviceKind::kCpu}, options});
+  for (const DeviceKind kind : {DeviceKind::kCpu, DeviceKind::kEmulated}) {
+    for (const ConvolutionMethod method : kConvolutionMethods) {
+      if (method == ConvolutionMethod::kAuto || method == ConvolutionMethod::kMma || !has_method(kind, method))
+        continue;
+      for (const Precision precision : precisions) {
+        const std::string suffix = precision == Precision::kF32 ? "" : std::string("_") + name_of(precision);
+        all.push_back({std::string(name_of(kind)) + "_" + name_of(method) + suffix, Device{kind},
+                       BackendOptions{.threads = 3, .precision = precision, .convolution = method}});
+      }
+    }
   }
   return all;
 }

@@ -248,6 +248,29 @@ TEST_P(SgdTest, AdvanceStepCountsStepsAndImages) {
   EXPECT_THAT(state.counters.to_host<std::int64_t>(), ElementsAre(3, 2, 12, 464, 0));
 }
 
+class SgdInBf16Test : public testing::TestWithParam<test::TestDevice> {};
+
+TEST_P(SgdInBf16Test, MaintainsTheRoundedCopyOfTheWeights) {
+  test::TestDevice device = GetParam();
+  device.options.precision = Precision::kBF16;
+  const std::unique_ptr<Backend> backend = device.make();
+  for (const SgdParams& params : {SgdParams{}, SgdParams{.nesterov = true, .accumulate = true},
+                                  SgdParams{.accumulate = true, .granularity = Granularity::kNeuron}}) {
+    SmallNet network(*backend);
+    ParameterArena arena(network);
+    if (params.accumulate) arena.enable_statistics(params.granularity);
+    const StepState state = test::make_step_state(*backend);
+    for (std::uint32_t step = 0; step < 3; ++step) {
+      std::vector<float> rounded = arena.arena().weights.to_host<float>();
+      test::round_to_bf16(rounded);
+      EXPECT_THAT(arena.arena().weights_bf16.to_host<Bf16>(), testing::Pointwise(testing::Eq(), rounded));
+      test::make_gradients(arena, step);
+      backend->sgd_step(arena.arena(), test::tensor_of(*backend, {4}, {1, 2, 1, 2}), state, params);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, SgdInBf16Test, ::testing::ValuesIn(test::devices()), test::device_name);
 INSTANTIATE_TEST_SUITE_P(Devices, SgdTest, ::testing::ValuesIn(test::devices()), test::device_name);
 
 }  // namespace

@@ -34,6 +34,7 @@ std::unique_ptr<Backend> make_run_backend(const RunSettings& settings, std::vect
   BackendOptions options;
   options.threads = settings.threads;
   options.precision = settings.precision;
+  options.convolution = settings.convolution;
   const Device device = resolve_device(settings.device);
   for (std::string& note : require_self_check(device, settings.precision)) notes.push_back(std::move(note));
   return make_backend(device, options);

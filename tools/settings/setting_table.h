@@ -62,7 +62,7 @@ struct Setting {
                SettingMember<double>, SettingMember<std::string>, SettingMember<Initialization>,
                SettingMember<SelectionMethod>, SettingMember<LayerMeasure>, SettingMember<SelectionCase>,
                SettingMember<Granularity>, SettingMember<Placement>, SettingMember<Precision>,
-               SettingMember<std::vector<LayerType>>>
+               SettingMember<ConvolutionMethod>, SettingMember<std::vector<LayerType>>>
       member;
   SettingRange range = {};                 // the valid range, if the setting is a number
   std::string_view since = kFirstRelease;  // the release that introduced it; older files lack it and imply its default

@@ -76,6 +76,7 @@ void validate_run(const RunSettings& settings) {
     const Device device = for_option("device", [&] { return parse_device(settings.device); });
     check(device.kind != DeviceKind::kCpu || settings.precision != Precision::kTF32,
           "--precision: the device cpu has f32 and bf16, got {}", name_of(settings.precision));
+    for_option("conv", [&] { check_method(device.kind, settings.convolution); });
   }
 }
 

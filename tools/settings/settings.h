@@ -10,6 +10,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "gradamp/core/backend.h"
+#include "gradamp/core/convolution_method.h"
 #include "gradamp/layers/initialization.h"
 #include "gradamp/optim/optimizer.h"
 
@@ -58,6 +59,7 @@ struct RunSettings : OptimizerValues {
   std::uint64_t seed = 1;       // for weights, order, augmentation, dropout and random selection
   std::string device = "auto";  // cuda if there is a GPU, else cpu; train() replaces "auto" by the actual device
   Precision precision = Precision::kF32;
+  ConvolutionMethod convolution = ConvolutionMethod::kAuto;
   int threads = 0;                      // 0: default_threads() (core/processors.h)
   std::string run_folder;               // output of train(); the program's default is runs/NETWORK-DATASET-DATE-TIME
   std::int64_t evaluation_batch = 500;  // images; changes speed and memory only

@@ -84,7 +84,7 @@ Tensors computed_tensors(DType type, const ConvolutionShape& shape, const Tensor
   const DeviceTensor x(type, given.x), filter(type, given.filter), grad_y(type, given.grad_y);
   const DeviceTensor y(type, unset(shape_of_y(shape))), grad_x(type, unset(shape_of_x(shape)));
   const DeviceTensor grad_filter(DType::kF32, unset(shape_of_filter(shape)));
-  launch_naive_convolution(nullptr, type, shape, x.data(), filter.data(), y.data());
+  launch_naive_convolution(nullptr, type, shape, x.data(), filter.data(), nullptr, y.data());
   launch_naive_convolution_backward_input(nullptr, type, shape, grad_y.data(), filter.data(), grad_x.data());
   launch_naive_convolution_backward_filter(nullptr, type, shape, x.data(), grad_y.data(),
                                            static_cast<float*>(grad_filter.data()));

@@ -158,5 +158,13 @@ TEST(DeviceTraining, TheCpuHasNoTF32) {
             "--precision: the device cpu has f32 and bf16, got tf32");
 }
 
+TEST(DeviceTraining, EveryDeviceHasItsOwnConvolutions) {
+  const ScratchFolder folder;
+  RunSettings settings = small_run(folder / "run");
+  settings.convolution = ConvolutionMethod::kWinograd;
+  EXPECT_EQ(error_in_child(folder.path(), [&] { train(settings, {}); }),
+            "--conv: the device emulated has the convolutions auto, naive, mma; got winograd");
+}
+
 }  // namespace
 }  // namespace gradamp

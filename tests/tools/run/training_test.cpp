@@ -80,6 +80,16 @@ TEST(Training, StoppedAndResumedEqualsUnbroken) { expect_resumable(small_run, st
 
 TEST(Training, KilledAndResumedEqualsUnbroken) { expect_resumable(small_run, kill_after); }
 
+TEST(Training, Bf16IsResumable) {
+  expect_resumable(
+      [](const fs::path& run) {
+        RunSettings settings = small_run(run);
+        settings.precision = Precision::kBF16;
+        return settings;
+      },
+      stop_after);
+}
+
 TEST(Training, RandomSelectionIsResumable) {
   expect_resumable(
       [](const fs::path& run) {

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// The algorithms for convolutions, and which device has which.
+#pragma once
+
+#include <string>
+
+#include "gradamp/core/device.h"
+
+namespace gradamp {
+
+enum class ConvolutionMethod {
+  kAuto,      // cpu: kWinograd or kDirect, by the rule in kernels/cpu/convolution_shape.h; cuda and emulated: kMma
+  kNaive,     // by the definition, one thread per element of the result (kernels/cuda/convolution_naive.h); slow
+  kDirect,    // as a product of matrices (kernels/cpu/simd/direct.h)
+  kWinograd,  // by Winograd's algorithm wherever it is possible (kernels/cpu/simd/winograd.h), otherwise kDirect
+  kMma,       // tiles in shared memory, multiplied by tensor cores or, in f32, by FMA (kernels/cuda/convolution.h)
+};
+
+inline constexpr ConvolutionMethod kConvolutionMethods[] = {ConvolutionMethod::kAuto, ConvolutionMethod::kNaive,
+                                                            ConvolutionMethod::kDirect, ConvolutionMethod::kWinograd,
+                                                            ConvolutionMethod::kMma};
+
+/// "auto", "naive", "direct", "winograd", "mma".
+constexpr const char* name_of(ConvolutionMethod method) {
+  switch (method) {
+    case ConvolutionMethod::kAuto: return "auto";
+    case ConvolutionMethod::kNaive: return "naive";
+    case ConvolutionMethod::kDirect: return "direct";
+    case ConvolutionMethod::kWinograd: return "winograd";
+    case ConvolutionMethod::kMma: return "mma";
+  }
+  return "?";
+}
+
+/// Whether devices of this kind can compute convolutions so.
+constexpr bool has_method(DeviceKind kind, ConvolutionMethod method) {
+  switch (method) {
+    case ConvolutionMethod::kAuto: return true;
+    case ConvolutionMethod::kDirect:
+    case ConvolutionMethod::kWinograd: return kind == DeviceKind::kCpu;
+    case ConvolutionMethod::kNaive:
+    case ConvolutionMethod::kMma: return kind != DeviceKind::kCpu;
+  }
+  return false;
+}
+
+/// Error unless the device has the method.
+inline void check_method(DeviceKind kind, ConvolutionMethod method) {
+  std::string names;
+  for (const ConvolutionMethod other : kConvolutionMethods)
+    if (has_method(kind, other)) names += (names.empty() ? "" : ", ") + std::string(name_of(other));
+  check(has_method(kind, method), "the device {} has the convolutions {}; got {}", name_of(kind), names,
+        name_of(method));
+}
+
+}  // namespace gradamp

@@ -407,6 +407,12 @@ class GpuCheckTest(unittest.TestCase):
         self.assertRegex(printed, r"failed +kernels_tests .*exit code 3: the other one")
         self.assertRegex(printed, r"passed +core_tests")
 
+    def test_the_other_folder_may_have_the_places_of_a_build(self):
+        self.pretence.script(self.pretence.path / "others" / "tests" / "kernels_tests", "echo the other one; exit 3")
+        code, printed = self.pretence.run("--programs", str(self.pretence.path / "others"), "tests")
+        self.assertEqual(code, 1)
+        self.assertRegex(printed, r"failed +kernels_tests .*exit code 3: the other one")
+
 
 def tensor_file(path, **tensors):
     """Writes a safetensors file of f32 tensors."""

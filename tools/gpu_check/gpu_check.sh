@@ -19,7 +19,7 @@
 #   --quick             every part in small: to see that all works; its times mean nothing
 #   --report FOLDER     for report.md, report.json, logs and data; default: gpu-report in the build folder or the pack
 #   --build FOLDER      default: build
-#   --programs FOLDER   look for programs here first, then in the build folder
+#   --programs FOLDER   look for programs here first, then in the build folder; it may have the folders of a build
 #   --data PATH         a copy of CIFAR-10 to train on; without it, the synthetic dataset
 #   --jobs N            processes at once; default: as many as there are cores and as fit the GPU's memory
 #   --limit SECONDS     of a part; default: 480

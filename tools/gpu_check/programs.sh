@@ -39,13 +39,14 @@ set_places() {
 
 # program_file NAME: prints the program's path; fails if there is no such program.
 program_file() {
-  local folder
-  for folder in ${GPU_CHECK_PROGRAMS:+"$GPU_CHECK_PROGRAMS"} \
-    "$GPU_CHECK_BUILD"{,/bench,/tests,/tests/kernels/emulation,/tests/kernels/emulation/gpu}; do
-    if [ -f "$folder/$1" ] && [ -x "$folder/$1" ]; then
-      echo "$folder/$1"
-      return 0
-    fi
+  local folder file
+  for folder in ${GPU_CHECK_PROGRAMS:+"$GPU_CHECK_PROGRAMS"} "$GPU_CHECK_BUILD"; do
+    for file in "$folder"{,/bench,/tests,/tests/kernels/emulation,/tests/kernels/emulation/gpu}/"$1"; do
+      if [ -f "$file" ] && [ -x "$file" ]; then
+        echo "$file"
+        return 0
+      fi
+    done
   done
   return 1
 }

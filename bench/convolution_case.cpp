@@ -122,7 +122,7 @@ ConvolutionSet ConvolutionCase::make_set(std::uint32_t substream, DType weight_t
                      {},
                      {}};
   if (extra_ == ConvolutionExtra::kMoments) {
-    set.moments = backend_.make_moments(set.y);
+    set.moments = backend_.make_moments({set.x, set.weight, Tensor(), set.y, {}}, shape_.params);
     if (!set.moments.values.defined()) throw LeftOut("the device takes no moments in its convolutions");
   }
   if (extra_ == ConvolutionExtra::kStatistics) {
@@ -205,29 +205,32 @@ void ConvolutionCase::verify(const std::function<void()>& compute, double tolera
   if (extra_ == ConvolutionExtra::kStatistics) verify_statistics(values, tolerance);
 }
 
-/// Compares the moments of every group of pixels with those of the y that was written.
+/// Compares the mean and the sum of squared deviations over all groups with those of the y that was written. (Which
+/// pixels are a group is the backend's choice.)
 void ConvolutionCase::verify_moments(const std::vector<float>& y, double tolerance) const {
   const ChannelMoments& moments = sets_.front().moments;
   const std::int64_t channels = shape_.out_channels, pixels = shape_.y().count() / channels;
-  std::vector<double> expected;
-  for (std::int64_t first = 0; first < pixels; first += moments.rows) {
-    const std::int64_t last = std::min(pixels, first + moments.rows);
-    std::vector<double> means, deviations;
-    for (std::int64_t c = 0; c < channels; ++c) {
-      double sum = 0, squares = 0;
-      for (std::int64_t pixel = first; pixel < last; ++pixel) {
-        const double value = y[static_cast<std::size_t>(pixel * channels + c)];
-        sum += value;
-        squares += value * value;
-      }
-      means.push_back(sum / static_cast<double>(last - first));
-      deviations.push_back(squares - sum * means.back());
-    }
-    expected.insert(expected.end(), means.begin(), means.end());
-    expected.insert(expected.end(), deviations.begin(), deviations.end());
-  }
   const std::vector<float> values = host_values(moments.values);
-  check_agrees("moments", std::vector<double>(values.begin(), values.end()), expected, tolerance);
+  const auto moment = [&](std::int64_t group, std::int64_t kind, std::int64_t c) {
+    return double{values[static_cast<std::size_t>((2 * group + kind) * channels + c)]};
+  };
+  std::vector<double> actual, expected;
+  for (std::int64_t c = 0; c < channels; ++c) {
+    double sum = 0, squares = 0, group_sum = 0, group_squares = 0;
+    for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
+      const double value = y[static_cast<std::size_t>(pixel * channels + c)];
+      sum += value;
+      squares += value * value;
+    }
+    for (std::int64_t first = 0, group = 0; first < pixels; first += moments.rows, ++group) {
+      const double rows = static_cast<double>(std::min(moments.rows, pixels - first)), mean = moment(group, 0, c);
+      group_sum += rows * mean;
+      group_squares += moment(group, 1, c) + rows * mean * mean;
+    }
+    actual.insert(actual.end(), {group_sum, group_squares});
+    expected.insert(expected.end(), {sum, squares});
+  }
+  check_agrees("moments", actual, expected, tolerance);
 }
 
 /// The terms of a sum over a channel cancel, so its rounding error is that of the terms. The sums are therefore

@@ -206,10 +206,12 @@ Channels make_channels(Backend& backend, std::int64_t count) {
           Tensor::empty(backend, {count})};
 }
 
-/// Moments as a convolution computes them (core/backend.h), but computed on the host; undefined if the device's
+/// Moments as a 1x1 convolution computes them (core/backend.h), but computed on the host; undefined if the device's
 /// convolutions compute none.
 ChannelMoments host_moments(Backend& backend, const Tensor& x) {
-  ChannelMoments moments = backend.make_moments(x);
+  const std::int64_t inputs = x.shape()[3];
+  const Tensor filter = Tensor::empty(backend, {inputs, 1, 1, inputs}, x.dtype());
+  ChannelMoments moments = backend.make_moments({.x = x, .weight = filter, .bias = {}, .y = x, .moments = {}}, {});
   if (!moments.values.defined()) return moments;
   const std::int64_t channels = x.shape()[3], rows = x.count() / channels, groups = moments.values.shape()[0];
   const std::vector<float> values = host_values(x);

@@ -26,11 +26,12 @@
 namespace gradamp {
 
 /// Moments of a convolution's output, computed with it for the batch norm behind it: for every group of `rows` pixels
-/// and every channel the mean and the sum of squared deviations from it. The groups are combined by T. F. Chan,
+/// and every channel the mean and the sum of squared deviations from it. The backend chooses which pixels are a group;
+/// only the last group may have fewer. The groups are combined by T. F. Chan,
 /// G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979.
 struct ChannelMoments {
   Tensor values;          // f32 (groups, 2, C); undefined: not computed
-  std::int64_t rows = 0;  // pixels per group; the last may have fewer
+  std::int64_t rows = 0;  // pixels per group
 };
 
 /// The tensors of a convolution's forward: x (N, H, W, C), weight (K, R, S, C) in x's type.
@@ -139,9 +140,9 @@ class Backend {
 
   // Convolution.
   virtual void conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) = 0;
-  /// Memory for the moments of y, a convolution's output; undefined if the backend's convolutions compute none.
-  virtual ChannelMoments make_moments(const Tensor& y) {
-    (void)y;
+  /// Memory for the moments of y that conv2d_forward computes with these tensors; undefined if it computes none.
+  virtual ChannelMoments make_moments(const Conv2dForward& tensors, const Conv2dParams& params) {
+    (void)tensors, (void)params;
     return {};
   }
   virtual void conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,

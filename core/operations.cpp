@@ -130,7 +130,7 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
                         empty_like(x, result),
                         {}};
   // Only a batch norm in training uses the moments of y.
-  if (records({x, weight, bias})) forward.moments = x.backend().make_moments(forward.y);
+  if (records({x, weight, bias})) forward.moments = x.backend().make_moments(forward, params);
   x.backend().conv2d_forward(forward, params);
   Variable y = make_result(forward.y, {x, weight, bias}, [x, weight, bias, params](const Tensor& grad_y) {
     Backend& backend = grad_y.backend();

@@ -2,9 +2,10 @@
 // Batch norm + residual + ReLU over rows of C channels (NHWC viewed as (N H W, C)). The loops are in
 // kernels/cpu/simd/batch_norm.cpp.
 //
-// Statistics load x once from memory: a range of rows that fits the cache is read twice, for its mean and its squared
-// deviations, and the ranges are combined in order in double precision (T. F. Chan, G. H. Golub, R. J. LeVeque,
-// "Updating formulae and a pairwise algorithm for computing sample variances", 1979).
+// The moments of x come from the convolution that computed it (kernels/cpu/simd/moments.h). If there is none, x is
+// loaded once from memory: a range of rows that fits the cache is read twice, for its mean and its squared deviations.
+// The groups are combined in double precision: with group g of n_g rows, mean m_g and squared deviations d_g,
+// m = (sum of n_g m_g) / n and d = sum of d_g + n_g (m_g - m)^2.
 #include <cmath>
 #include <vector>
 
@@ -49,17 +50,50 @@ T* at_offset(const Tensor& tensor, std::int64_t offset) {
   return tensor.defined() ? tensor.data<T>() + offset : nullptr;
 }
 
-struct Moments {
-  double mean = 0, deviations = 0, rows = 0;
-
-  void merge(double other_mean, double other_deviations, double other_rows) {
-    const double all = rows + other_rows;
-    const double delta = other_mean - mean;
-    mean += delta * other_rows / all;
-    deviations += other_deviations + delta * delta * rows * other_rows / all;
-    rows = all;
+/// The mean and the sum of squared deviations of each channel, from those of groups of rows: (groups, 2, channels) as
+/// in ChannelMoments (core/backend.h).
+class Moments {
+ public:
+  template <typename Float>
+  Moments(const Float* groups, std::int64_t group_rows, const Layout& layout)
+      : mean(static_cast<std::size_t>(layout.channels)), deviations(mean.size()) {
+    const std::int64_t channels = layout.channels, rows = layout.rows();
+    const auto for_each_group = [=](const auto& body) {
+      const Float* group = groups;
+      for (std::int64_t first = 0; first < rows; first += group_rows, group += 2 * channels)
+        body(static_cast<double>(std::min(group_rows, rows - first)), group, group + channels);
+    };
+    double* const m = mean.data();
+    double* const d = deviations.data();
+    for_each_group([=](double weight, const Float* group_mean, const Float*) {
+      for (std::int64_t c = 0; c < channels; ++c) m[c] += weight * static_cast<double>(group_mean[c]);
+    });
+    for (double& value : mean) value /= static_cast<double>(rows);
+    for_each_group([=](double weight, const Float* group_mean, const Float* group_deviations) {
+      for (std::int64_t c = 0; c < channels; ++c) {
+        const double off = static_cast<double>(group_mean[c]) - m[c];
+        d[c] += static_cast<double>(group_deviations[c]) + weight * off * off;
+      }
+    });
   }
+
+  std::vector<double> mean, deviations;
 };
+
+/// Computes the moments of x, unless its convolution has.
+Moments moments_of(const SimdKernels& kernels, int threads, const BatchNormForward& tensors) {
+  const Layout layout(tensors.x.shape());
+  if (tensors.moments.values.defined()) return {tensors.moments.values.data<float>(), tensors.moments.rows, layout};
+  std::vector<double> ranges(static_cast<std::size_t>(layout.ranges() * 2 * layout.channels));
+  with_element_type(tensors.x.dtype(), [&]<typename T>(T) {
+    parallel_for(threads, layout.ranges(), [&](std::int64_t index) {
+      double* const mean = ranges.data() + index * 2 * layout.channels;
+      kernels.of<T>().batch_norm.moments(layout.range_at(index), at_offset<T>(tensors.x, index * layout.range), mean,
+                                         mean + layout.channels);
+    });
+  });
+  return {ranges.data(), layout.range / layout.channels, layout};
+}
 
 /// The values of each channel, repeated over the lanes.
 class Lanes {
@@ -146,36 +180,19 @@ void backward(const BatchNormKernels<T>& kernels, int threads, const BatchNormBa
 }  // namespace
 
 void CpuBackend::batch_norm_forward_training(const BatchNormForward& tensors, const BatchNormParams& params) {
-  const Layout layout(tensors.x.shape());
-  const std::int64_t channels = layout.channels;
-  std::vector<double> means(static_cast<std::size_t>(layout.ranges() * channels));
-  std::vector<double> deviations(means.size());
-  with_element_type(tensors.x.dtype(), [&]<typename T>(T) {
-    parallel_for(threads_, layout.ranges(), [&](std::int64_t index) {
-      kernels_.of<T>().batch_norm.moments(layout.range_at(index), at_offset<T>(tensors.x, index * layout.range),
-                                          means.data() + index * channels, deviations.data() + index * channels);
-    });
-  });
-
+  const Moments moments = moments_of(kernels_, threads_, tensors);
   float* mean = tensors.mean.data<float>();
   float* inverse_std = tensors.inverse_std.data<float>();
   float* running_mean = tensors.running_mean.data<float>();
   float* running_var = tensors.running_var.data<float>();
-  const double rows = static_cast<double>(layout.rows());
-  std::vector<Moments> moments(static_cast<std::size_t>(channels));
-  for (std::int64_t index = 0; index < layout.ranges(); ++index) {
-    const double range_rows = static_cast<double>(layout.range_at(index).count / channels);
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const auto at = static_cast<std::size_t>(index * channels + c);
-      moments[static_cast<std::size_t>(c)].merge(means[at], deviations[at], range_rows);
-    }
-  }
+  const std::int64_t channels = tensors.gamma.count();
+  const double rows = static_cast<double>(tensors.x.count() / channels);
   for (std::int64_t c = 0; c < channels; ++c) {
-    const Moments& m = moments[static_cast<std::size_t>(c)];
-    mean[c] = static_cast<float>(m.mean);
-    inverse_std[c] = static_cast<float>(1.0 / std::sqrt(m.deviations / rows + params.epsilon));
+    const double deviations = moments.deviations[static_cast<std::size_t>(c)];
+    mean[c] = static_cast<float>(moments.mean[static_cast<std::size_t>(c)]);
+    inverse_std[c] = static_cast<float>(1.0 / std::sqrt(deviations / rows + params.epsilon));
     running_mean[c] += params.momentum * (mean[c] - running_mean[c]);
-    running_var[c] += params.momentum * (static_cast<float>(m.deviations / (rows - 1)) - running_var[c]);
+    running_var[c] += params.momentum * (static_cast<float>(deviations / (rows - 1)) - running_var[c]);
   }
   apply(kernels_, threads_, tensors, params.relu, mean, inverse_std);
 }

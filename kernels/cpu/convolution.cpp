@@ -18,7 +18,7 @@ ConvolutionShape shape_of_linear(const Shape& x, const Shape& weight) {
   return {x[0], 1, 1, weight[1], 1, 1, weight[0], 1, 1, 1, 0};
 }
 
-const float* data_or_null(const Tensor& tensor) { return tensor.defined() ? tensor.data<float>() : nullptr; }
+float* data_or_null(const Tensor& tensor) { return tensor.defined() ? tensor.data<float>() : nullptr; }
 
 template <typename T>
 const ConvolutionKernels<T>& kernels_for(const SimdKernels& kernels, ConvolutionMethod method, ConvolutionPass pass,
@@ -28,12 +28,22 @@ const ConvolutionKernels<T>& kernels_for(const SimdKernels& kernels, Convolution
 
 }  // namespace
 
+ChannelMoments CpuBackend::make_moments(const Conv2dForward& tensors, const Conv2dParams& params) {
+  const ConvolutionShape shape = shape_of(tensors.x.shape(), tensors.weight.shape(), tensors.y.shape(), params);
+  const std::int64_t rows =  // the same in f32 and bf16
+      kernels_for<float>(kernels_, convolution_, ConvolutionPass::kForward, shape).moment_rows(shape);
+  if (rows == 0) return {};
+  const std::int64_t pixels = shape.batch * shape.out_height * shape.out_width;
+  return {Tensor::empty(*this, {(pixels + rows - 1) / rows, 2, shape.out_channels}), rows};
+}
+
 void CpuBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) {
   const Tensor &x = tensors.x, &weight = tensors.weight, &y = tensors.y;
   const ConvolutionShape shape = shape_of(x.shape(), weight.shape(), y.shape(), params);
   with_element_type(x.dtype(), [&]<typename T>(T) {
     kernels_for<T>(kernels_, convolution_, ConvolutionPass::kForward, shape)
-        .forward(shape, x.data<T>(), weight.data<T>(), data_or_null(tensors.bias), y.data<T>(), {threads_, allocator_});
+        .forward(shape, x.data<T>(), weight.data<T>(), data_or_null(tensors.bias), y.data<T>(),
+                 data_or_null(tensors.moments.values), {threads_, allocator_});
   });
 }
 
@@ -57,7 +67,7 @@ void CpuBackend::conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, c
 
 void CpuBackend::linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y) {
   kernels_.f32.direct.forward(shape_of_linear(x.shape(), weight.shape()), x.data<float>(), weight.data<float>(),
-                              data_or_null(bias), y.data<float>(), {threads_, allocator_});
+                              data_or_null(bias), y.data<float>(), nullptr, {threads_, allocator_});
 }
 
 void CpuBackend::linear_backward_input(const Tensor& grad_y, const Tensor& weight, const Tensor& grad_x) {

@@ -37,6 +37,7 @@ class CpuBackend final : public Backend {
   void fill(const Tensor& tensor, float value) override;
   void cast(const Tensor& x, const Tensor& y) override;
 
+  ChannelMoments make_moments(const Conv2dForward& tensors, const Conv2dParams& params) override;
   void conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) override;
   void conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
                              const Tensor& grad_x) override;

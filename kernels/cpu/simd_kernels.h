@@ -16,12 +16,13 @@ namespace gradamp {
 /// The three passes of a convolution by one method: kernels/cpu/simd/direct.h, kernels/cpu/simd/winograd.h.
 template <typename T>
 struct ConvolutionKernels {
-  void (*forward)(const ConvolutionShape& shape, const T* x, const T* weight, const float* bias, T* y,
+  void (*forward)(const ConvolutionShape& shape, const T* x, const T* weight, const float* bias, T* y, float* moments,
                   const Workers& workers);
   void (*backward_input)(const ConvolutionShape& shape, const T* grad_y, const T* weight, T* grad_x,
                          const Workers& workers);
   void (*backward_filter)(const ConvolutionShape& shape, const T* x, const T* grad_y, float* grad_weight,
                           const Workers& workers);
+  std::int64_t (*moment_rows)(const ConvolutionShape& shape);
 };
 
 template <typename T>

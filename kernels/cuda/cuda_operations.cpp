@@ -179,7 +179,9 @@ void CudaBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParam
                       .moments = tensors.moments.values.defined() ? tensors.moments.values.data<float>() : nullptr});
 }
 
-ChannelMoments CudaBackend::make_moments(const Tensor& y) { return naive_ ? ChannelMoments() : memory_of_moments(y); }
+ChannelMoments CudaBackend::make_moments(const Conv2dForward& tensors, const Conv2dParams&) {
+  return naive_ ? ChannelMoments() : memory_of_moments(tensors.y);
+}
 
 ChannelMoments CudaBackend::memory_of_moments(const Tensor& y) {
   const Rows rows = rows_of(y);

@@ -101,8 +101,9 @@ std::string check_batch_norm(CudaBackend& backend, DType type) {
     if (by_convolution) {
       const Tensor filter = to_device(backend, {kChannels, 1, 1, kChannels}, identity, type);
       input = Tensor::empty(backend, rows, type);
-      moments = backend.make_moments(input);
-      backend.conv2d_forward({.x = x, .weight = filter, .bias = {}, .y = input, .moments = moments}, {});
+      Conv2dForward convolution{.x = x, .weight = filter, .bias = {}, .y = input, .moments = {}};
+      convolution.moments = moments = backend.make_moments(convolution, {});
+      backend.conv2d_forward(convolution, {});
       compare({"output of a convolution by the identity", {"n", "h", "w", "c"}}, input, expected.x);
     }
     const auto empty = [&] { return Tensor::empty(backend, channels); };

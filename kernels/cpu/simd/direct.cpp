@@ -3,6 +3,7 @@
 #include "gradamp/kernels/cpu/simd/direct.h"
 
 #include "gradamp/kernels/cpu/parallel.h"
+#include "gradamp/kernels/cpu/simd/moments.h"
 #include "gradamp/kernels/cpu/simd/patches.h"
 
 namespace gradamp::GRADAMP_SIMD {
@@ -115,7 +116,8 @@ template <typename T>
 struct Outputs {
   const DirectProduct& product;
   Images<T> images;
-  const float* bias;  // filled up with zeros to whole groups
+  const float* bias;      // filled up with zeros to whole groups
+  MomentsOutput moments;  // the rows of a task are a group
 };
 
 /// Writes the rows of c, plus the bias, to the pixels in `range`, beginning with channel `first`.
@@ -140,12 +142,12 @@ void store_pixels(const Outputs<T>& outputs, const Grid& grid, const PlaceRange&
 /// Computes the pixels of `images` that belong to the product, and adds the bias unless it is null.
 template <int kWidth, typename T>
 void run(const Patches<T>& patches, const FilterView<T>& view, const DirectProduct& product, const float* bias,
-         const Images<T>& images, const Workers& workers) {
+         const Images<T>& images, float* moments, const Workers& workers) {
   const std::int64_t depth_groups = groups_of(patches.depth()), output_groups = groups_of(view.outputs);
   const Scratch padded_bias(workers.allocator, output_groups * kGroup);
   std::fill_n(padded_bias.data(), output_groups * kGroup, 0.0f);
   if (bias != nullptr) std::copy_n(bias, view.outputs, padded_bias.data());
-  const Outputs<T> outputs{product, images, padded_bias.data()};
+  const Outputs<T> outputs{product, images, padded_bias.data(), {moments, view.outputs}};
   const Scratch filter(workers.allocator, PackedFilter::floats(depth_groups, output_groups));
   const PackedFilter b{filter.data(), depth_groups, output_groups};
   pack_filter<kWidth>(view, patches.taps, b, workers.threads);
@@ -163,16 +165,23 @@ void run(const Patches<T>& patches, const FilterView<T>& view, const DirectProdu
     const PlaceRange range{first_row, std::min(division.rows, division.pixels - first_row)};
     const std::int64_t first = task / division.row_ranges * division.column_groups;
     const std::int64_t groups = std::min(division.column_groups, output_groups - first);
+    const std::int64_t channels = std::min(groups * kGroup, view.outputs - first * kGroup);
     multiply_patches<kWidth>(patches, range, b, first, groups, a, c);
-    store_pixels<kWidth>(outputs, patches.grid, range, first * kGroup,
-                         std::min(groups * kGroup, view.outputs - first * kGroup), c);
+    store_pixels<kWidth>(outputs, patches.grid, range, first * kGroup, channels, c);
+    if (moments != nullptr)
+      moments_of_lines<kWidth>(c.data, c.group_stride, range.count, channels, outputs.bias + first * kGroup,
+                               outputs.moments.at(first_row / division.rows, first * kGroup));
   });
 }
 
 }  // namespace
 
+std::int64_t direct_moment_rows(const ConvolutionShape& s) {
+  return Division(s.batch * s.out_height * s.out_width, groups_of(s.out_channels)).rows;
+}
+
 template <typename T>
-void direct_forward(const ConvolutionShape& s, const T* x, const T* weight, const float* bias, T* y,
+void direct_forward(const ConvolutionShape& s, const T* x, const T* weight, const float* bias, T* y, float* moments,
                     const Workers& workers) {
   const DirectProduct product = forward_product(s);
   const std::int64_t taps = s.kernel_h * s.kernel_w;
@@ -184,7 +193,7 @@ void direct_forward(const ConvolutionShape& s, const T* x, const T* weight, cons
        .tap_stride = s.in_channels,
        .input_stride = 1,
        .output_stride = taps * s.in_channels},
-      product, bias, {y, s.out_height, s.out_width, s.out_channels}, workers);
+      product, bias, {y, s.out_height, s.out_width, s.out_channels}, moments, workers);
 }
 
 template <typename T>
@@ -207,12 +216,14 @@ void direct_backward_input(const ConvolutionShape& s, const T* grad_y, const T* 
                           .tap_stride = s.in_channels,
                           .input_stride = taps * s.in_channels,
                           .output_stride = 1},
-                         product, nullptr, {grad_x, s.height, s.width, s.in_channels}, workers);
+                         product, nullptr, {grad_x, s.height, s.width, s.in_channels}, nullptr, workers);
   }
 }
 
-template void direct_forward(const ConvolutionShape&, const float*, const float*, const float*, float*, const Workers&);
-template void direct_forward(const ConvolutionShape&, const Bf16*, const Bf16*, const float*, Bf16*, const Workers&);
+template void direct_forward(const ConvolutionShape&, const float*, const float*, const float*, float*, float*,
+                             const Workers&);
+template void direct_forward(const ConvolutionShape&, const Bf16*, const Bf16*, const float*, Bf16*, float*,
+                             const Workers&);
 template void direct_backward_input(const ConvolutionShape&, const float*, const float*, float*, const Workers&);
 template void direct_backward_input(const ConvolutionShape&, const Bf16*, const Bf16*, Bf16*, const Workers&);
 

@@ -33,9 +33,12 @@
 
 namespace gradamp::GRADAMP_SIMD {
 
-/// y = x * weight [+ bias]; `bias` has out_channels elements or is null.
+/// The number of pixels in a group of the moments that direct_forward computes.
+std::int64_t direct_moment_rows(const ConvolutionShape& shape);
+/// y = x * weight [+ bias]; `bias` has out_channels elements or is null. `moments`, which may be null, are those of y
+/// (of the f32 results): (groups, 2, out_channels) as in ChannelMoments (core/backend.h).
 template <typename T>
-void direct_forward(const ConvolutionShape& shape, const T* x, const T* weight, const float* bias, T* y,
+void direct_forward(const ConvolutionShape& shape, const T* x, const T* weight, const float* bias, T* y, float* moments,
                     const Workers& workers);
 template <typename T>
 void direct_backward_input(const ConvolutionShape& shape, const T* grad_y, const T* weight, T* grad_x,

@@ -7,6 +7,7 @@
 #include "gradamp/kernels/cpu/simd/winograd.h"
 
 #include "gradamp/kernels/cpu/parallel.h"
+#include "gradamp/kernels/cpu/simd/moments.h"
 #include "gradamp/kernels/cpu/simd/winograd_tiles.h"
 
 namespace gradamp::GRADAMP_SIMD {
@@ -91,6 +92,7 @@ struct Pass {
   FilterPositions filter;
   const float* bias;  // filled up with zeros to whole groups
   TiledImages<T> out;
+  MomentsOutput moments;  // the tiles of a task are a group
 };
 
 /// The number of output groups of which a task has m in memory at a time. v is computed once for all output groups.
@@ -99,9 +101,9 @@ constexpr std::int64_t kOutputGroups = 8;
 /// Tiles per block. A block is one task. v and m of 48 tiles of 64 channels fit a second-level cache of half a MiB
 /// together with the part of u that is in use. Wide filters do not fit it and are read again for each block. For them
 /// larger blocks are faster, if there are still several tasks.
-std::int64_t tiles_per_block(std::int64_t tiles, const FilterPositions& u) {
+std::int64_t tiles_per_block(std::int64_t tiles, std::int64_t input_groups, std::int64_t output_groups) {
   constexpr std::int64_t kMinTasks = 8, kStep = 12;  // 12 rows are whole blocks of most register kernels
-  const std::int64_t preferred = u.input_groups * u.output_groups <= 32 ? 48 : 96;
+  const std::int64_t preferred = input_groups * output_groups <= 32 ? 48 : 96;
   return std::min(preferred, ceil_div(tiles, kMinTasks * kStep) * kStep);
 }
 
@@ -130,27 +132,47 @@ void multiply_positions(const TileBuffer& v, const FilterPositions& u, std::int6
 }
 
 /// Transforms the positions of one tile, which begin at `line`, to its pixels, and adds the bias. `bias` is filled up
-/// with zeros to whole groups.
-template <int kWidth, typename T>
+/// with zeros to whole groups. With kMoments, adds the pixels to `sums`, which `is_first` begins.
+template <int kWidth, bool kMoments, typename T>
 [[gnu::always_inline]] inline void positions_to_tile(const float* line, std::int64_t group_stride,
                                                      std::int64_t position_stride, const float* bias,
-                                                     T* const (&pixels)[2][2], std::int64_t channels) {
+                                                     T* const (&pixels)[2][2], std::int64_t channels,
+                                                     const ShiftedSums& sums, bool is_first) {
   for (std::int64_t channel = 0; channel < channels; channel += kWidth) {
     const Simd<kWidth> offset = load<kWidth>(bias + channel);
     const float* const first = line + channel / kGroup * group_stride + channel % kGroup;
+    Simd<kWidth> shift{}, sum{}, squares{};
+    if (kMoments && !is_first) shift = load<kWidth>(sums.shift(channel));
     from_positions<kWidth, OutputTransform>(
         [=](int position) { return load<kWidth>(first + position * position_stride); },
         [&](int r, int s, const Simd<kWidth>& value) {
-          store_first<kWidth>(pixels[r][s] + channel, value + offset, channels - channel);
+          const Simd<kWidth> result = value + offset;
+          store_first<kWidth>(pixels[r][s] + channel, result, channels - channel);
+          if constexpr (kMoments) {
+            if (r == 0 && s == 0 && is_first) shift = result;
+            const Simd<kWidth> d = result - shift;
+            sum += d;
+            squares += d * d;
+          }
         });
+    if constexpr (kMoments) {
+      if (is_first) {
+        store<kWidth>(sums.shift(channel), shift);
+      } else {
+        sum += load<kWidth>(sums.sum(channel));
+        squares += load<kWidth>(sums.squares(channel));
+      }
+      store<kWidth>(sums.sum(channel), sum);
+      store<kWidth>(sums.squares(channel), squares);
+    }
   }
 }
 
 /// Computes the pixels of a range of tiles for the channels of m, beginning with channel `first_channel`. Pixels
 /// outside the image are written to `outside`, which has space for the channels of one pixel.
-template <int kWidth, typename T>
+template <int kWidth, bool kMoments, typename T>
 void positions_to_tiles(const Pass<T>& pass, const PlaceRange& range, std::int64_t first_channel, const TileBuffer& m,
-                        T* outside) {
+                        T* outside, const ShiftedSums& sums) {
   const TiledImages<T>& out = pass.out;
   const std::int64_t channels = std::min(m.groups * kGroup, out.channels - first_channel);
   Place place(pass.grid, range.first);
@@ -161,8 +183,8 @@ void positions_to_tiles(const Pass<T>& pass, const PlaceRange& range, std::int64
       for (int s = 0; s < 2; ++s)
         pixels[r][s] =
             out.contains(top + r, left + s) ? out.pixel(place.image, top + r, left + s) + first_channel : outside;
-    positions_to_tile<kWidth>(m.line(0, 0, tile), m.group_stride(), m.position_stride(), pass.bias + first_channel,
-                              pixels, channels);
+    positions_to_tile<kWidth, kMoments>(m.line(0, 0, tile), m.group_stride(), m.position_stride(),
+                                        pass.bias + first_channel, pixels, channels, sums, tile == 0);
   }
 }
 
@@ -182,30 +204,39 @@ void transform_filter(const FilterView<T>& view, const FilterPositions& u, int t
 template <int kWidth, typename T>
 void run(const Pass<T>& pass, const Workers& workers) {
   const FilterPositions& u = pass.filter;
-  const std::int64_t tiles = pass.grid.count(), block = tiles_per_block(tiles, u), tasks = ceil_div(tiles, block);
+  const std::int64_t tiles = pass.grid.count(), block = tiles_per_block(tiles, u.input_groups, u.output_groups);
+  const std::int64_t tasks = ceil_div(tiles, block);
   const int threads = static_cast<int>(std::min<std::int64_t>(workers.threads, tasks));
   const std::int64_t v_floats = TileBuffer::floats(block, u.input_groups);
   const std::int64_t m_floats = TileBuffer::floats(block, std::min(kOutputGroups, u.output_groups));
-  const std::int64_t floats = v_floats + m_floats + kOutputGroups * kGroup;
+  constexpr std::int64_t kOutputs = kOutputGroups * kGroup;
+  const std::int64_t floats = v_floats + m_floats + kOutputs + ShiftedSums::floats(kOutputs);
   const Scratch scratch(workers.allocator, threads * floats);
   parallel_tasks(threads, tasks, [&](std::int64_t task, int thread) {
     float* const memory = scratch.data() + thread * floats;
     T* const outside = reinterpret_cast<T*>(memory + v_floats + m_floats);
+    const ShiftedSums sums{memory + v_floats + m_floats + kOutputs, kOutputs};
     const PlaceRange range{task * block, std::min(block, tiles - task * block)};
     const TileBuffer v{memory, block, u.input_groups};
     tiles_to_positions<kWidth, InputTransform>(pass.grid, range, pass.in, pass.zeros, v);
     for (std::int64_t first = 0; first < u.output_groups; first += kOutputGroups) {
       const TileBuffer m{memory + v_floats, block, std::min(kOutputGroups, u.output_groups - first)};
       multiply_positions<kWidth>(v, u, first, m, range.count);
-      positions_to_tiles<kWidth>(pass, range, first * kGroup, m, outside);
+      if (pass.moments.values == nullptr) {
+        positions_to_tiles<kWidth, false>(pass, range, first * kGroup, m, outside, sums);
+        continue;
+      }
+      positions_to_tiles<kWidth, true>(pass, range, first * kGroup, m, outside, sums);
+      sums.finish(range.count * 4, std::min(kOutputs, pass.out.channels - first * kGroup),
+                  pass.moments.at(task, first * kGroup));
     }
   });
 }
 
-/// Convolves `in` to `out` with the filter, and adds the bias unless it is null.
+/// Convolves `in` to `out` with the filter, adds the bias unless it is null, and computes the moments unless they are.
 template <typename T>
 void convolve(const TiledImages<const T>& in, const FilterView<T>& view, const float* bias, const TiledImages<T>& out,
-              std::int64_t batch, const Workers& workers) {
+              float* moments, std::int64_t batch, const Workers& workers) {
   const std::int64_t inputs = groups_of(view.inputs), outputs = groups_of(view.outputs);
   const Scratch filter(workers.allocator, FilterPositions::floats(inputs, outputs));
   const FilterPositions u{filter.data(), inputs, outputs};
@@ -221,29 +252,37 @@ void convolve(const TiledImages<const T>& in, const FilterView<T>& view, const f
                             .zeros = zeros,
                             .filter = u,
                             .bias = padded_bias,
-                            .out = out},
+                            .out = out,
+                            .moments = {moments, out.channels}},
                     workers);
 }
 
 }  // namespace
 
+std::int64_t winograd_moment_rows(const ConvolutionShape& s) {
+  if (s.out_height % 2 != 0 || s.out_width % 2 != 0) return 0;
+  const std::int64_t tiles = tile_grid(s.batch, s.out_height, s.out_width).count();
+  return 4 * tiles_per_block(tiles, groups_of(s.in_channels), groups_of(s.out_channels));
+}
+
 template <typename T>
-void winograd_forward(const ConvolutionShape& s, const T* x, const T* weight, const float* bias, T* y,
+void winograd_forward(const ConvolutionShape& s, const T* x, const T* weight, const float* bias, T* y, float* moments,
                       const Workers& workers) {
   convolve<T>({{x, s.height, s.width, s.in_channels}, s.padding}, FilterView<T>::plain(s, weight), bias,
-              {{y, s.out_height, s.out_width, s.out_channels}, 0}, s.batch, workers);
+              {{y, s.out_height, s.out_width, s.out_channels}, 0}, moments, s.batch, workers);
 }
 
 template <typename T>
 void winograd_backward_input(const ConvolutionShape& s, const T* grad_y, const T* weight, T* grad_x,
                              const Workers& workers) {
   convolve<T>({{grad_y, s.out_height, s.out_width, s.out_channels}, 2 - s.padding}, FilterView<T>::turned(s, weight),
-              nullptr, {{grad_x, s.height, s.width, s.in_channels}, 0}, s.batch, workers);
+              nullptr, {{grad_x, s.height, s.width, s.in_channels}, 0}, nullptr, s.batch, workers);
 }
 
-template void winograd_forward(const ConvolutionShape&, const float*, const float*, const float*, float*,
+template void winograd_forward(const ConvolutionShape&, const float*, const float*, const float*, float*, float*,
                                const Workers&);
-template void winograd_forward(const ConvolutionShape&, const Bf16*, const Bf16*, const float*, Bf16*, const Workers&);
+template void winograd_forward(const ConvolutionShape&, const Bf16*, const Bf16*, const float*, Bf16*, float*,
+                               const Workers&);
 template void winograd_backward_input(const ConvolutionShape&, const float*, const float*, float*, const Workers&);
 template void winograd_backward_input(const ConvolutionShape&, const Bf16*, const Bf16*, Bf16*, const Workers&);
 

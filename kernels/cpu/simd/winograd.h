@@ -18,11 +18,15 @@
 
 namespace gradamp::GRADAMP_SIMD {
 
-/// y = x * weight [+ bias]; `bias` has out_channels elements or is null. This function and those below require 3x3
-/// filters, stride 1 and a padding of 0, 1 or 2.
+/// The number of pixels in a group of the moments that winograd_forward computes; 0 if it cannot compute them, because
+/// y has an odd height or width and therefore tiles with fewer pixels.
+std::int64_t winograd_moment_rows(const ConvolutionShape& shape);
+/// y = x * weight [+ bias]; `bias` has out_channels elements or is null. `moments`, which may be null, are those of y
+/// (of the f32 results): (groups, 2, out_channels) as in ChannelMoments (core/backend.h). This function and those below
+/// require 3x3 filters, stride 1 and a padding of 0, 1 or 2.
 template <typename T>
 void winograd_forward(const ConvolutionShape& shape, const T* x, const T* weight, const float* bias, T* y,
-                      const Workers& workers);
+                      float* moments, const Workers& workers);
 template <typename T>
 void winograd_backward_input(const ConvolutionShape& shape, const T* grad_y, const T* weight, T* grad_x,
                              const Workers& workers);

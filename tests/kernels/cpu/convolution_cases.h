@@ -13,23 +13,25 @@
 #include "gradamp/tests/kernels/reference.h"
 
 // tests/CMakeLists.txt compiles the kernels again with vectors of 4, 8 and 16 floats. Declares those of a method.
-#define GRADAMP_DECLARE_CONVOLUTIONS(simd, method)                                                      \
-  namespace gradamp::simd {                                                                             \
-  template <typename T>                                                                                 \
-  void method##_forward(const ConvolutionShape&, const T*, const T*, const float*, T*, const Workers&); \
-  template <typename T>                                                                                 \
-  void method##_backward_input(const ConvolutionShape&, const T*, const T*, T*, const Workers&);        \
-  template <typename T>                                                                                 \
-  void method##_backward_filter(const ConvolutionShape&, const T*, const T*, float*, const Workers&);   \
+#define GRADAMP_DECLARE_CONVOLUTIONS(simd, method)                                                              \
+  namespace gradamp::simd {                                                                                     \
+  std::int64_t method##_moment_rows(const ConvolutionShape&);                                                   \
+  template <typename T>                                                                                         \
+  void method##_forward(const ConvolutionShape&, const T*, const T*, const float*, T*, float*, const Workers&); \
+  template <typename T>                                                                                         \
+  void method##_backward_input(const ConvolutionShape&, const T*, const T*, T*, const Workers&);                \
+  template <typename T>                                                                                         \
+  void method##_backward_filter(const ConvolutionShape&, const T*, const T*, float*, const Workers&);           \
   }
 
-/// The MethodKernels of a method for vectors of one width.
-#define GRADAMP_METHOD_KERNELS(simd, method)                                                                        \
-  {                                                                                                                 \
-    {simd::method##_forward<float>, simd::method##_backward_input<float>, simd::method##_backward_filter<float>}, { \
-      simd::method##_forward<Bf16>, simd::method##_backward_input<Bf16>, simd::method##_backward_filter<Bf16>       \
-    }                                                                                                               \
+/// The ConvolutionKernels of a method for vectors of one width.
+#define GRADAMP_CONVOLUTIONS(simd, method, T)                                                       \
+  {                                                                                                 \
+    simd::method##_forward<T>, simd::method##_backward_input<T>, simd::method##_backward_filter<T>, \
+        simd::method##_moment_rows                                                                  \
   }
+#define GRADAMP_METHOD_KERNELS(simd, method) \
+  { GRADAMP_CONVOLUTIONS(simd, method, float), GRADAMP_CONVOLUTIONS(simd, method, Bf16) }
 
 namespace gradamp::test {
 
@@ -102,9 +104,9 @@ class GuardedSource final : public MemorySource {
   bool* intact_;
 };
 
-/// The results of all three passes.
+/// The results of all three passes, and the moments of y (empty if the kernels compute none).
 struct ConvolutionResults {
-  std::vector<float> y, grad_x, grad_weight;
+  std::vector<float> y, moments, grad_x, grad_weight;
 };
 
 struct ConvolutionInputs {
@@ -121,36 +123,48 @@ struct ConvolutionInputs {
   }
 };
 
-/// Runs all passes on guarded memory. Expects that the guards and the inputs are unchanged. If T is Bf16, x, the filter
+/// Runs all passes on guarded memory. Expects that the guards and the inputs are unchanged, and that y does not depend
+/// on whether its moments are computed. If T is Bf16, x, the filter
 /// and grad_y must be rounded already.
 template <typename T>
 ConvolutionResults run_convolution(const ConvolutionKernels<T>& kernels, const ConvolutionCase& c,
                                    const ConvolutionInputs& inputs, int threads, bool bias = true) {
   bool scratch_intact = true;
   Guarded<T> x(inputs.x), weight(inputs.weight), grad_y(inputs.grad_y), y(c.y().count()), grad_x(c.x().count());
+  Guarded<T> y_alone(c.y().count());
   Guarded<float> bias_values(inputs.bias), grad_weight(c.weight().count());
+  const std::int64_t rows = kernels.moment_rows(c.shape()), pixels = c.y().count() / c.out_channels;
+  Guarded<float> moments(rows > 0 ? (pixels + rows - 1) / rows * 2 * c.out_channels : 0);
   {
     CachingAllocator allocator(std::make_unique<GuardedSource>(&scratch_intact), false);
     const Workers workers{threads, allocator};
-    kernels.forward(c.shape(), x.data(), weight.data(), bias ? bias_values.data() : nullptr, y.data(), workers);
+    const float* const b = bias ? bias_values.data() : nullptr;
+    kernels.forward(c.shape(), x.data(), weight.data(), b, y.data(), rows > 0 ? moments.data() : nullptr, workers);
+    kernels.forward(c.shape(), x.data(), weight.data(), b, y_alone.data(), nullptr, workers);
     kernels.backward_input(c.shape(), grad_y.data(), weight.data(), grad_x.data(), workers);
     kernels.backward_filter(c.shape(), x.data(), grad_y.data(), grad_weight.data(), workers);
   }
   EXPECT_TRUE(scratch_intact) << "scratch memory was written beyond its end";
-  EXPECT_TRUE(y.intact() && grad_x.intact() && grad_weight.intact()) << "a result was written beyond its end";
+  EXPECT_TRUE(y.intact() && moments.intact() && grad_x.intact() && grad_weight.intact())
+      << "a result was written beyond its end";
+  EXPECT_EQ(y_alone.values(), y.values());
   EXPECT_EQ(x.values(), inputs.x);
   EXPECT_EQ(weight.values(), inputs.weight);
   EXPECT_EQ(grad_y.values(), inputs.grad_y);
-  return {y.values(), grad_x.values(), grad_weight.values()};
+  return {y.values(), moments.values(), grad_x.values(), grad_weight.values()};
 }
 
 /// Expects the same bits of all three passes.
 inline void expect_equal(const ConvolutionResults& actual, const ConvolutionResults& expected,
                          const std::string& note) {
   EXPECT_EQ(actual.y, expected.y) << note;
+  EXPECT_EQ(actual.moments, expected.moments) << note;
   EXPECT_EQ(actual.grad_x, expected.grad_x) << note;
   EXPECT_EQ(actual.grad_weight, expected.grad_weight) << note;
 }
+
+/// The unit roundoff of f32.
+inline const double kRoundoff = std::ldexp(1.0, -24);
 
 /// A method as one compilation has it.
 struct MethodKernels {
@@ -206,6 +220,42 @@ inline void expect_no_bias_is_a_bias_of_zeros(Method method, const ConvolutionCa
   EXPECT_EQ(run_convolution(kernels, c, inputs, 1).y, without.y);
 }
 
+/// Compares the mean and the sum of squared deviations of every channel, over all groups, with those of y. A group's
+/// sums of n values v - s, where s is one of them, have errors of (n + 4) u times the sum of |v - s| or (v - s)^2,
+/// which is at most n times the range of v or its square.
+inline void expect_moments_are_those_of_y(Method method, const ConvolutionCase& c) {
+  const ConvolutionInputs inputs(c);
+  const std::int64_t channels = c.out_channels, pixels = c.y().count() / channels;
+  for (const MethodKernels& kernels : usable_kernels(method)) {
+    const std::int64_t rows = kernels.f32.moment_rows(c.shape());
+    const ConvolutionResults results = run_convolution(kernels.f32, c, inputs, 2);
+    ASSERT_EQ(results.moments.empty(), rows == 0);
+    for (std::int64_t channel = 0; rows > 0 && channel < channels; ++channel) {
+      SCOPED_TRACE(fmt::format("channel {}", channel));
+      double sum = 0, squares = 0, largest = -INFINITY, smallest = INFINITY, group_sum = 0, group_squares = 0;
+      for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
+        const double value = results.y[static_cast<std::size_t>(pixel * channels + channel)];
+        sum += value;
+        largest = std::max(largest, value);
+        smallest = std::min(smallest, value);
+      }
+      const double mean = sum / static_cast<double>(pixels);
+      for (std::int64_t pixel = 0; pixel < pixels; ++pixel)
+        squares += std::pow(results.y[static_cast<std::size_t>(pixel * channels + channel)] - mean, 2);
+      for (std::int64_t first = 0, at = channel; first < pixels; first += rows, at += 2 * channels) {
+        const double n = static_cast<double>(std::min(rows, pixels - first));
+        const double group_mean = results.moments[static_cast<std::size_t>(at)];
+        group_sum += n * group_mean;
+        group_squares += results.moments[static_cast<std::size_t>(at + channels)] + n * std::pow(group_mean - mean, 2);
+      }
+      const double range = largest - smallest, count = static_cast<double>(pixels);
+      const double bound = static_cast<double>(std::min(rows, pixels) + 4) * kRoundoff;
+      EXPECT_NEAR(group_sum, sum, bound * count * (range + std::abs(mean)));
+      EXPECT_NEAR(group_squares, squares, 2 * bound * count * range * (range + std::abs(mean)));
+    }
+  }
+}
+
 /// In bf16 every pass computes what it computes in f32. Only y and grad_x are rounded.
 inline void expect_bf16_is_f32_rounded(Method method, const ConvolutionCase& c, std::span<const MethodKernels> widths) {
   ConvolutionInputs inputs(c);
@@ -222,9 +272,6 @@ inline void expect_bf16_is_f32_rounded(Method method, const ConvolutionCase& c, 
     }
   }
 }
-
-/// The unit roundoff of f32.
-inline const double kRoundoff = std::ldexp(1.0, -24);
 
 /// Number of additions in the longest chain of a sum of `terms` products: up to 128 in registers, then one per partial
 /// sum.

@@ -115,6 +115,8 @@ TEST_P(Direct, HasTheSameBitsWithEveryFusedInstructionSet) {
 
 TEST_P(Direct, NoBiasIsABiasOfZeros) { expect_no_bias_is_a_bias_of_zeros(Method::kDirect, GetParam()); }
 
+TEST_P(Direct, MomentsAreThoseOfY) { expect_moments_are_those_of_y(Method::kDirect, GetParam()); }
+
 TEST_P(Direct, InBf16IsF32Rounded) { expect_bf16_is_f32_rounded(Method::kDirect, GetParam(), kWidths); }
 
 INSTANTIATE_TEST_SUITE_P(Cases, Direct, ::testing::ValuesIn(cases()));

@@ -221,6 +221,8 @@ TEST_P(Winograd, HasTheSameBitsWithEveryFusedInstructionSet) {
 
 TEST_P(Winograd, NoBiasIsABiasOfZeros) { expect_no_bias_is_a_bias_of_zeros(Method::kWinograd, GetParam()); }
 
+TEST_P(Winograd, MomentsAreThoseOfY) { expect_moments_are_those_of_y(Method::kWinograd, GetParam()); }
+
 TEST_P(Winograd, InBf16IsF32Rounded) { expect_bf16_is_f32_rounded(Method::kWinograd, GetParam(), kWidths); }
 
 INSTANTIATE_TEST_SUITE_P(Cases, Winograd, ::testing::ValuesIn(cases()));

@@ -49,9 +49,9 @@ class CountingBackend final : public Backend {
     count({t.x, t.weight, t.bias, t.y, t.moments.values});
   }
   /// In groups of 128 rows, like the GPU's kernels.
-  ChannelMoments make_moments(const Tensor& y) override {
+  ChannelMoments make_moments(const Conv2dForward& t, const Conv2dParams&) override {
     constexpr std::int64_t kRows = 128;
-    const std::int64_t channels = y.shape()[3], rows = y.count() / channels;
+    const std::int64_t channels = t.y.shape()[3], rows = t.y.count() / channels;
     return {Tensor::empty(*this, {(rows + kRows - 1) / kRows, 2, channels}), kRows};
   }
   void conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams&,

@@ -34,7 +34,7 @@ struct ChannelMoments {
   std::int64_t rows = 0;  // pixels per group
 };
 
-/// The tensors of a convolution's forward: x (N, H, W, C), weight (K, R, S, C) in x's type.
+/// The tensors of a convolution's forward: x (N, H, W, C), weight (K, R, S, C / groups) in x's type.
 struct Conv2dForward {
   Tensor x, weight;
   Tensor bias;             // f32 (K), or undefined

@@ -9,7 +9,8 @@
 namespace gradamp {
 
 enum class ConvolutionMethod {
-  kAuto,      // cpu: kWinograd or kDirect, by the rule in kernels/cpu/convolution_shape.h; cuda and emulated: kMma
+  kAuto,      // cpu: kWinograd or kDirect, by the rule in kernels/cpu/convolution_shape.h; cuda and emulated: kMma, but
+              // kNaive with dilation or groups
   kNaive,     // by the definition, one thread per element of the result (kernels/cuda/convolution_naive.h); slow
   kDirect,    // as a product of matrices (kernels/cpu/simd/direct.h)
   kWinograd,  // by Winograd's algorithm wherever it is possible (kernels/cpu/simd/winograd.h), otherwise kDirect

@@ -12,10 +12,15 @@ inline constexpr int kMaxImageChannels = 4;
 /// The most pixels of an image's height and width. An image then has at most 2^30 elements, which an int can count.
 inline constexpr int kMaxImageExtent = 16384;
 
-/// Stride and zero padding, in pixels, the same in both directions.
+/// Stride and zero padding in pixels; all parameters are the same in both directions.
 struct Conv2dParams {
   int stride = 1;
   int padding = 0;
+  /// The distance of the pixels that neighboring taps of the filter read.
+  int dilation = 1;
+  /// Input and output channels are divided into so many groups of adjacent channels, and the outputs of a group depend
+  /// on its inputs alone. The filter is (K, R, S, C / groups). With groups = C the convolution is depthwise.
+  int groups = 1;
 };
 
 /// A square window; `padding` counts as -infinity for the maximum and as zeros, which are counted, for the average.

@@ -120,10 +120,16 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
   check_rank("conv2d", "weight", weight.value(), 4);
   const Shape& in = x.shape();
   const Shape& filter = weight.shape();
-  check(in[3] == filter[3], "conv2d: expected input channels {}, got {}", filter[3], in[3]);
+  const std::int64_t groups = params.groups;
+  check(groups >= 1 && filter[0] % groups == 0, "conv2d: expected groups that divide the {} output channels, got {}",
+        filter[0], groups);
+  check(in[3] == filter[3] * groups, "conv2d: expected input channels {}, got {}", filter[3] * groups, in[3]);
+  check(params.dilation >= 1, "conv2d: expected dilation >= 1, got {}", params.dilation);
   if (bias.defined()) check_shape("conv2d", "bias", bias.value(), {filter[0]});
-  const Shape result = {in[0], window_extent("conv2d", in[1], filter[1], params.stride, params.padding),
-                        window_extent("conv2d", in[2], filter[2], params.stride, params.padding), filter[0]};
+  const auto extent = [&](std::int64_t image, std::int64_t taps) {
+    return window_extent("conv2d", image, (taps - 1) * params.dilation + 1, params.stride, params.padding);
+  };
+  const Shape result = {in[0], extent(in[1], filter[1]), extent(in[2], filter[2]), filter[0]};
   Conv2dForward forward{x.value(),
                         weight.value_as(x.value().dtype()),
                         bias.defined() ? bias.value() : Tensor(),

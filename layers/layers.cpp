@@ -3,9 +3,22 @@
 
 namespace gradamp {
 
-Conv2d::Conv2d(Backend& backend, std::int64_t in_channels, std::int64_t out_channels, int kernel, Conv2dParams params,
-               bool bias)
-    : params_(params), weight_(add_parameter("weight", backend, {out_channels, kernel, kernel, in_channels})) {
+namespace {
+
+/// The channels that a filter reads.
+std::int64_t filter_channels(std::int64_t in_channels, int groups) {
+  check(groups >= 1 && in_channels % groups == 0, "Conv2d: expected groups that divide the {} input channels, got {}",
+        in_channels, groups);
+  return in_channels / groups;
+}
+
+}  // namespace
+
+Conv2d::Conv2d(Backend& backend, std::int64_t in_channels, std::int64_t out_channels, KernelSize kernel,
+               Conv2dParams params, bool bias)
+    : params_(params),
+      weight_(add_parameter("weight", backend,
+                            {out_channels, kernel.height, kernel.width, filter_channels(in_channels, params.groups)})) {
   if (bias) bias_ = add_parameter("bias", backend, {out_channels});
 }
 

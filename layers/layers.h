@@ -11,10 +11,18 @@
 
 namespace gradamp {
 
-/// x (N, H, W, in_channels) to (N, P, Q, out_channels); square kernel.
+/// Height and width of a filter. A single number is both.
+struct KernelSize {
+  int height, width;
+
+  KernelSize(int side) : height(side), width(side) {}
+  KernelSize(int kernel_height, int kernel_width) : height(kernel_height), width(kernel_width) {}
+};
+
+/// x (N, H, W, in_channels) to (N, P, Q, out_channels). Error unless params.groups divides in_channels.
 class Conv2d final : public Layer {
  public:
-  Conv2d(Backend& backend, std::int64_t in_channels, std::int64_t out_channels, int kernel, Conv2dParams params,
+  Conv2d(Backend& backend, std::int64_t in_channels, std::int64_t out_channels, KernelSize kernel, Conv2dParams params,
          bool bias = false);
   LayerType type() const override { return LayerType::kConv; }
   Variable forward(const Variable& x, Mode mode) override;

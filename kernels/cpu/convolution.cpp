@@ -10,7 +10,9 @@ namespace gradamp {
 namespace {
 
 ConvolutionShape shape_of(const Shape& x, const Shape& filter, const Shape& y, const Conv2dParams& params) {
-  return {x[0], x[1], x[2], x[3], y[1], y[2], y[3], filter[1], filter[2], params.stride, params.padding};
+  return {x[0],         x[1],      x[2],      x[3],          y[1],           y[2],
+          y[3],         filter[1], filter[2], params.stride, params.padding, params.dilation,
+          params.groups};
 }
 
 /// The convolution that is the linear layer x (batch, inputs), weight (outputs, inputs).

@@ -4,7 +4,8 @@
 namespace gradamp {
 
 bool uses_winograd(ConvolutionMethod method, ConvolutionPass pass, const ConvolutionShape& s) {
-  const bool possible = s.kernel_h == 3 && s.kernel_w == 3 && s.stride == 1 && s.padding <= 2;
+  const bool possible =
+      s.kernel_h == 3 && s.kernel_w == 3 && s.stride == 1 && s.padding <= 2 && s.dilation == 1 && s.groups == 1;
   if (!possible || method == ConvolutionMethod::kDirect) return false;
   if (method == ConvolutionMethod::kWinograd) return true;
 

@@ -8,11 +8,17 @@
 
 namespace gradamp {
 
-/// x (batch, height, width, in_channels), filter (out_channels, kernel_h, kernel_w, in_channels),
+/// x (batch, height, width, in_channels), filter (out_channels, kernel_h, kernel_w, in_channels / groups),
 /// y (batch, out_height, out_width, out_channels).
 struct ConvolutionShape {
   std::int64_t batch, height, width, in_channels, out_height, out_width, out_channels, kernel_h, kernel_w, stride,
       padding;
+  std::int64_t dilation = 1, groups = 1;
+
+  std::int64_t taps() const { return kernel_h * kernel_w; }
+  /// Channels of one group.
+  std::int64_t group_inputs() const { return in_channels / groups; }
+  std::int64_t group_outputs() const { return out_channels / groups; }
 };
 
 enum class ConvolutionPass { kForward, kBackwardInput, kBackwardFilter };
@@ -23,11 +29,11 @@ enum class ConvolutionPass { kForward, kBackwardInput, kBackwardFilter };
 ///
 ///   method     | by Winograd's algorithm                                       | directly
 ///   -----------|---------------------------------------------------------------|-------------------
-///   kAuto      | 3x3 filter, stride 1, padding 0 to 2,                         | everything else
+///   kAuto      | 3x3 filter, stride 1, padding 0 to 2, dilation 1, one group,  | everything else
 ///              | input and output channels are multiples of 16,                |
 ///              | output (backward input: input) of at least 2x2 pixels,        |
 ///              | at least 32 tiles of 2x2 pixels in the batch                  |
-///   kWinograd  | 3x3 filter, stride 1, padding 0 to 2                          | everything else
+///   kWinograd  | 3x3 filter, stride 1, padding 0 to 2, dilation 1, one group   | everything else
 ///   kDirect    | nothing                                                       | everything
 bool uses_winograd(ConvolutionMethod method, ConvolutionPass pass, const ConvolutionShape& shape);
 

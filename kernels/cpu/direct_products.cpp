@@ -17,12 +17,12 @@ void find_runs(std::vector<Tap>& taps) {
 std::vector<Tap> taps_to_input(const ConvolutionShape& s, std::int64_t row, std::int64_t column) {
   std::vector<Tap> taps;
   for (std::int64_t r = s.kernel_h - 1; r >= 0; --r) {
-    if ((row + s.padding - r) % s.stride != 0) continue;
+    const std::int64_t down = row + s.padding - r * s.dilation;
+    if (down % s.stride != 0) continue;
     for (std::int64_t t = s.kernel_w - 1; t >= 0; --t) {
-      if ((column + s.padding - t) % s.stride != 0) continue;
-      taps.push_back({.row = (row + s.padding - r) / s.stride,
-                      .column = (column + s.padding - t) / s.stride,
-                      .index = r * s.kernel_w + t});
+      const std::int64_t right = column + s.padding - t * s.dilation;
+      if (right % s.stride != 0) continue;
+      taps.push_back({.row = down / s.stride, .column = right / s.stride, .index = r * s.kernel_w + t});
     }
   }
   find_runs(taps);
@@ -46,7 +46,8 @@ DirectProduct forward_product(const ConvolutionShape& s) {
                         .taps = {}};
   for (std::int64_t r = 0; r < s.kernel_h; ++r)
     for (std::int64_t t = 0; t < s.kernel_w; ++t)
-      product.taps.push_back({.row = r - s.padding, .column = t - s.padding, .index = r * s.kernel_w + t});
+      product.taps.push_back(
+          {.row = r * s.dilation - s.padding, .column = t * s.dilation - s.padding, .index = r * s.kernel_w + t});
   find_runs(product.taps);
   return product;
 }

@@ -105,6 +105,8 @@ class CudaBackend final : public Backend {
 
   cudaStream_t stream() const { return stream_.get(); }
   bool is_capturing() const;
+  /// Whether a convolution is computed by plain loops: the tiled kernels have neither dilation nor groups.
+  bool uses_naive(const Conv2dParams& params) const { return naive_ || params.dilation != 1 || params.groups != 1; }
   ChannelMoments memory_of_moments(const Tensor& y);
   /// Workspace of an operation. It may be reused as soon as the operation is in the stream.
   template <typename T>

@@ -166,9 +166,10 @@ void CudaBackend::copy_channels(const Tensor& from, std::int64_t from_channel, c
 void CudaBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) {
   const ConvolutionShape shape =
       convolution_shape(tensors.x.shape(), tensors.weight.shape(), tensors.y.shape(), params);
-  if (naive_) {
-    launch_naive_convolution(stream(), tensors.x.dtype(), shape, tensors.x.raw_data(), tensors.weight.raw_data(),
-                             static_cast<const float*>(data_or_null(tensors.bias)), tensors.y.raw_data());
+  if (uses_naive(params)) {
+    launch_naive_convolution(stream(), tensors.x.dtype(), {shape, params.dilation, params.groups}, tensors.x.raw_data(),
+                             tensors.weight.raw_data(), static_cast<const float*>(data_or_null(tensors.bias)),
+                             tensors.y.raw_data());
     return;
   }
   launch_convolution(stream(), precision_of(tensors.x.dtype(), precision_), shape,
@@ -179,8 +180,8 @@ void CudaBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParam
                       .moments = tensors.moments.values.defined() ? tensors.moments.values.data<float>() : nullptr});
 }
 
-ChannelMoments CudaBackend::make_moments(const Conv2dForward& tensors, const Conv2dParams&) {
-  return naive_ ? ChannelMoments() : memory_of_moments(tensors.y);
+ChannelMoments CudaBackend::make_moments(const Conv2dForward& tensors, const Conv2dParams& params) {
+  return uses_naive(params) ? ChannelMoments() : memory_of_moments(tensors.y);
 }
 
 ChannelMoments CudaBackend::memory_of_moments(const Tensor& y) {
@@ -191,9 +192,9 @@ ChannelMoments CudaBackend::memory_of_moments(const Tensor& y) {
 void CudaBackend::conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
                                         const Tensor& grad_x) {
   const ConvolutionShape shape = convolution_shape(grad_x.shape(), weight.shape(), grad_y.shape(), params);
-  if (naive_) {
-    launch_naive_convolution_backward_input(stream(), grad_y.dtype(), shape, grad_y.raw_data(), weight.raw_data(),
-                                            grad_x.raw_data());
+  if (uses_naive(params)) {
+    launch_naive_convolution_backward_input(stream(), grad_y.dtype(), {shape, params.dilation, params.groups},
+                                            grad_y.raw_data(), weight.raw_data(), grad_x.raw_data());
     return;
   }
   launch_convolution_backward_input(stream(), precision_of(grad_y.dtype(), precision_), shape, grad_y.raw_data(),
@@ -203,9 +204,9 @@ void CudaBackend::conv2d_backward_input(const Tensor& grad_y, const Tensor& weig
 void CudaBackend::conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, const Conv2dParams& params,
                                          const Tensor& grad_weight) {
   const ConvolutionShape shape = convolution_shape(x.shape(), grad_weight.shape(), grad_y.shape(), params);
-  if (naive_) {
-    launch_naive_convolution_backward_filter(stream(), x.dtype(), shape, x.raw_data(), grad_y.raw_data(),
-                                             grad_weight.data<float>());
+  if (uses_naive(params)) {
+    launch_naive_convolution_backward_filter(stream(), x.dtype(), {shape, params.dilation, params.groups}, x.raw_data(),
+                                             grad_y.raw_data(), grad_weight.data<float>());
     return;
   }
   const Precision precision = precision_of(x.dtype(), precision_);

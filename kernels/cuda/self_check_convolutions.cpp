@@ -75,7 +75,7 @@ std::string check_convolution(CudaBackend& backend, Precision precision, Directi
       tiled = result(problem.y(), type);
       naive = result(problem.y(), type);
       backend.conv2d_forward({.x = x, .weight = filter, .bias = {}, .y = tiled, .moments = {}}, problem.params);
-      launch_naive_convolution(stream.get(), type, shape, x.raw_data(), filter.raw_data(), nullptr, naive.raw_data());
+      launch_naive_convolution(stream.get(), type, {shape}, x.raw_data(), filter.raw_data(), nullptr, naive.raw_data());
       check_cuda(cudaStreamSynchronize(stream.get()), "cudaStreamSynchronize");
       break;
     }
@@ -85,7 +85,7 @@ std::string check_convolution(CudaBackend& backend, Precision precision, Directi
       tiled = result(problem.x(), type);
       naive = result(problem.x(), type);
       backend.conv2d_backward_input(grad_y, filter, problem.params, tiled);
-      launch_naive_convolution_backward_input(stream.get(), type, shape, grad_y.raw_data(), filter.raw_data(),
+      launch_naive_convolution_backward_input(stream.get(), type, {shape}, grad_y.raw_data(), filter.raw_data(),
                                               naive.raw_data());
       check_cuda(cudaStreamSynchronize(stream.get()), "cudaStreamSynchronize");
       break;
@@ -96,7 +96,7 @@ std::string check_convolution(CudaBackend& backend, Precision precision, Directi
       tiled = result(problem.filter(), DType::kF32);
       naive = result(problem.filter(), DType::kF32);
       backend.conv2d_backward_filter(x, grad_y, problem.params, tiled);
-      launch_naive_convolution_backward_filter(stream.get(), type, shape, x.raw_data(), grad_y.raw_data(),
+      launch_naive_convolution_backward_filter(stream.get(), type, {shape}, x.raw_data(), grad_y.raw_data(),
                                                naive.data<float>());
       check_cuda(cudaStreamSynchronize(stream.get()), "cudaStreamSynchronize");
       break;

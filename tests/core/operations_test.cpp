@@ -39,6 +39,12 @@ TEST_P(OperationsTest, Conv2dRefuses) {
   EXPECT_EQ(error(x, weight, variable({1, 8}), {}), "conv2d: expected bias of shape [8], got [1, 8]");
   EXPECT_EQ(error(x, weight, {}, {0, 1}), "conv2d: expected stride >= 1 and padding >= 0, got 0 and 1");
   EXPECT_EQ(error(x, weight, {}, {1, -1}), "conv2d: expected stride >= 1 and padding >= 0, got 1 and -1");
+  EXPECT_EQ(error(x, weight, {}, {1, 1, 0}), "conv2d: expected dilation >= 1, got 0");
+  EXPECT_EQ(error(x, weight, {}, {1, 1, 4}), "conv2d: expected a window of 1 to 8 pixels, got 9");
+  EXPECT_EQ(error(x, variable({8, 3, 3, 32}), {}, {1, 1, 1, 2}), "");
+  EXPECT_EQ(error(x, weight, {}, {1, 1, 1, 2}), "conv2d: expected input channels 128, got 64");
+  EXPECT_EQ(error(x, weight, {}, {1, 1, 1, 3}), "conv2d: expected groups that divide the 8 output channels, got 3");
+  EXPECT_EQ(error(x, weight, {}, {1, 1, 1, 0}), "conv2d: expected groups that divide the 8 output channels, got 0");
   EXPECT_EQ(error(x, variable({8, 9, 3, 64}), {}, {}), "conv2d: expected a window of 1 to 8 pixels, got 9");
   EXPECT_EQ(error(x, variable({8, 3, 9, 64}), {}, {1, 1}), "conv2d: expected a window of 1 to 8 pixels, got 9");
   EXPECT_EQ(error(x, variable({8, 0, 3, 64}), {}, {}),

@@ -43,8 +43,8 @@ OperationCase conv_case(const ConvSizes& sizes) {
   const auto [x, weight, params, bias, step] = sizes;
   OperationCase result;
   result.operation = "conv2d";
-  result.name = fmt::format("x {} weight {} stride {} padding {}{}", join(x), join(weight), params.stride,
-                            params.padding, bias ? " bias" : "");
+  result.name = fmt::format("x {} weight {} stride {} padding {} dilation {} groups {}{}", join(x), join(weight),
+                            params.stride, params.padding, params.dilation, params.groups, bias ? " bias" : "");
   result.inputs = {{x}, parameter(weight)};
   if (bias) result.inputs.push_back(parameter({weight[0]}));
   result.compute = [p = params](const Variables& in) {
@@ -88,6 +88,14 @@ void add_conv_cases(Cases& cases) {
       {{1, 2, 2, 3}, {8, 3, 3, 3}, {1, 1}},
       {{1, 5, 7, 3}, {8, 1, 1, 3}, {2, 1}},
       {{1, 4, 4, 3}, {3, 2, 2, 3}, {1, 2}},
+      // Dilation, with and without a stride; groups, also of unlike numbers of inputs and outputs; depthwise.
+      {{2, 9, 8, 3}, {8, 3, 3, 3}, {1, 2, 2}, true, kStep},
+      {{1, 9, 10, 16}, {16, 3, 3, 16}, {2, 2, 3}},
+      {{2, 7, 6, 8}, {8, 2, 3, 8}, {1, 1, 2}},
+      {{2, 5, 7, 6}, {9, 3, 3, 2}, {1, 1, 1, 3}, true, kStep},
+      {{1, 8, 6, 64}, {32, 3, 3, 32}, {2, 1, 1, 2}},
+      {{2, 6, 5, 5}, {5, 3, 3, 1}, {1, 1, 1, 5}, true},
+      {{1, 9, 9, 4}, {8, 3, 3, 1}, {2, 2, 2, 4}},
       // Convolutions of networks: many channels, for which the backends have other kernels.
       {{3, 8, 8, 64}, {64, 3, 3, 64}, {1, 1}},
       {{2, 4, 4, 32}, {32, 3, 3, 32}, {1, 1}},

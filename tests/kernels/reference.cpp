@@ -24,13 +24,14 @@ void for_each_product(const Shape& x, const Shape& weight, const Shape& y, const
         for (std::int64_t k = 0; k < y[3]; ++k)
           for (std::int64_t r = 0; r < weight[1]; ++r)
             for (std::int64_t s = 0; s < weight[2]; ++s) {
-              const std::int64_t h = p * params.stride + r - params.padding;
-              const std::int64_t w = q * params.stride + s - params.padding;
+              const std::int64_t h = p * params.stride + r * params.dilation - params.padding;
+              const std::int64_t w = q * params.stride + s * params.dilation - params.padding;
               if (!inside(x, h, w)) continue;
               const std::int64_t y_index = ((n * y[1] + p) * y[2] + q) * y[3] + k;
-              const std::int64_t x_index = ((n * x[1] + h) * x[2] + w) * x[3];
+              const std::int64_t group = k / (weight[0] / params.groups);
+              const std::int64_t x_index = ((n * x[1] + h) * x[2] + w) * x[3] + group * weight[3];
               const std::int64_t weight_index = ((k * weight[1] + r) * weight[2] + s) * weight[3];
-              for (std::int64_t c = 0; c < x[3]; ++c) visit(y_index, x_index + c, weight_index + c);
+              for (std::int64_t c = 0; c < weight[3]; ++c) visit(y_index, x_index + c, weight_index + c);
             }
 }
 
@@ -75,8 +76,10 @@ std::int64_t window_maximum(const Array& x, std::int64_t n, std::int64_t c, std:
 
 Array conv2d(const Arrays& inputs, const Conv2dParams& params) {
   const Array &x = inputs[0], &weight = inputs[1];
-  Array y(Shape{x.shape[0], window_extent(x.shape[1], weight.shape[1], params.stride, params.padding),
-                window_extent(x.shape[2], weight.shape[2], params.stride, params.padding), weight.shape[0]});
+  const auto extent = [&](std::int64_t image, std::int64_t taps) {
+    return window_extent(image, (taps - 1) * params.dilation + 1, params.stride, params.padding);
+  };
+  Array y(Shape{x.shape[0], extent(x.shape[1], weight.shape[1]), extent(x.shape[2], weight.shape[2]), weight.shape[0]});
   for_each_product(x.shape, weight.shape, y.shape, params,
                    [&](auto i, auto j, auto k) { y.at(i) += x.at(j) * weight.at(k); });
   if (inputs.size() > 2) {

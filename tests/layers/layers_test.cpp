@@ -229,6 +229,20 @@ TEST_P(LayersTest, PoolingLayersAreTheOperations) {
   EXPECT_EQ(values_of(AvgPool2d(params).forward(x, Mode::kTraining)), values_of(avg_pool2d(x, params)));
 }
 
+TEST_P(LayersTest, ConvolutionsCanHaveGroupsAndFiltersThatAreNotSquare) {
+  Conv2d conv(backend(), 6, 4, {3, 1}, {1, 1, 1, 2}, true);
+  fill(conv);
+  const std::vector<NamedParameter> parameters = conv.named_parameters();
+  EXPECT_EQ(parameters[0].variable.shape(), Shape({4, 3, 1, 3}));
+  const Variable x = normal({2, 5, 7, 6}, 1), y = conv.forward(x, Mode::kTraining);
+  EXPECT_EQ(y.shape(), Shape({2, 5, 9, 4}));
+  EXPECT_EQ(values_of(y), values_of(conv2d(x, parameters[0].variable, parameters[1].variable, {1, 1, 1, 2})));
+  EXPECT_EQ(error_of([&] {
+              Conv2d(backend(), 6, 4, 3, {1, 1, 1, 4});
+            }),
+            "Conv2d: expected groups that divide the 6 input channels, got 4");
+}
+
 TEST_P(LayersTest, SequentialAppliesItsModulesInOrder) {
   Sequential network;
   EXPECT_TRUE(network.is_empty());

@@ -116,8 +116,7 @@ template <typename T>
 struct Outputs {
   const DirectProduct& product;
   Images<T> images;
-  const float* bias;      // filled up with zeros to whole groups
-  MomentsOutput moments;  // the rows of a task are a group
+  const float* bias;  // filled up with zeros to whole groups
 };
 
 /// Writes the rows of c, plus the bias, to the pixels in `range`, beginning with channel `first`.
@@ -139,15 +138,16 @@ void store_pixels(const Outputs<T>& outputs, const Grid& grid, const PlaceRange&
   }
 }
 
-/// Computes the pixels of `images` that belong to the product, and adds the bias unless it is null.
+/// Computes the pixels of `images` that belong to the product, and adds the bias unless it is null. Computes
+/// their moments unless these are null; the rows of a task are a group.
 template <int kWidth, typename T>
 void run(const Patches<T>& patches, const FilterView<T>& view, const DirectProduct& product, const float* bias,
-         const Images<T>& images, float* moments, const Workers& workers) {
+         const Images<T>& images, const MomentsOutput& moments, const Workers& workers) {
   const std::int64_t depth_groups = groups_of(patches.depth()), output_groups = groups_of(view.outputs);
   const Scratch padded_bias(workers.allocator, output_groups * kGroup);
   std::fill_n(padded_bias.data(), output_groups * kGroup, 0.0f);
   if (bias != nullptr) std::copy_n(bias, view.outputs, padded_bias.data());
-  const Outputs<T> outputs{product, images, padded_bias.data(), {moments, view.outputs}};
+  const Outputs<T> outputs{product, images, padded_bias.data()};
   const Scratch filter(workers.allocator, PackedFilter::floats(depth_groups, output_groups));
   const PackedFilter b{filter.data(), depth_groups, output_groups};
   pack_filter<kWidth>(view, patches.taps, b, workers.threads);
@@ -168,55 +168,65 @@ void run(const Patches<T>& patches, const FilterView<T>& view, const DirectProdu
     const std::int64_t channels = std::min(groups * kGroup, view.outputs - first * kGroup);
     multiply_patches<kWidth>(patches, range, b, first, groups, a, c);
     store_pixels<kWidth>(outputs, patches.grid, range, first * kGroup, channels, c);
-    if (moments != nullptr)
+    if (moments.values != nullptr)
       moments_of_lines<kWidth>(c.data, c.group_stride, range.count, channels, outputs.bias + first * kGroup,
-                               outputs.moments.at(first_row / division.rows, first * kGroup));
+                               moments.at(first_row / division.rows, first * kGroup));
   });
 }
 
 }  // namespace
 
 std::int64_t direct_moment_rows(const ConvolutionShape& s) {
-  return Division(s.batch * s.out_height * s.out_width, groups_of(s.out_channels)).rows;
+  return Division(s.batch * s.out_height * s.out_width, groups_of(s.group_outputs())).rows;
 }
 
 template <typename T>
 void direct_forward(const ConvolutionShape& s, const T* x, const T* weight, const float* bias, T* y, float* moments,
                     const Workers& workers) {
   const DirectProduct product = forward_product(s);
-  const std::int64_t taps = s.kernel_h * s.kernel_w;
-  run<kNativeWidth, T>(
-      {{x, s.height, s.width, s.in_channels}, {s.batch, product.rows, product.columns}, product.in_step, product.taps},
-      {.weight = weight,
-       .inputs = s.in_channels,
-       .outputs = s.out_channels,
-       .tap_stride = s.in_channels,
-       .input_stride = 1,
-       .output_stride = taps * s.in_channels},
-      product, bias, {y, s.out_height, s.out_width, s.out_channels}, moments, workers);
+  const Grid grid{s.batch, product.rows, product.columns};
+  const std::int64_t inputs = s.group_inputs(), outputs = s.group_outputs(), depth = s.taps() * inputs;
+  for (std::int64_t group = 0; group < s.groups; ++group) {
+    const std::int64_t first = group * outputs;
+    run<kNativeWidth, T>(
+        {{x + group * inputs, s.height, s.width, inputs, s.in_channels}, grid, product.in_step, product.taps},
+        {.weight = weight + first * depth,
+         .inputs = inputs,
+         .outputs = outputs,
+         .tap_stride = inputs,
+         .input_stride = 1,
+         .output_stride = depth},
+        product, bias != nullptr ? bias + first : nullptr,
+        {y + first, s.out_height, s.out_width, outputs, s.out_channels},
+        {moments != nullptr ? moments + first : nullptr, s.out_channels}, workers);
+  }
 }
 
 template <typename T>
 void direct_backward_input(const ConvolutionShape& s, const T* grad_y, const T* weight, T* grad_x,
                            const Workers& workers) {
-  const std::int64_t taps = s.kernel_h * s.kernel_w, image = s.height * s.width * s.in_channels;
+  const std::int64_t image = s.height * s.width * s.in_channels;
+  const std::int64_t inputs = s.group_inputs(), outputs = s.group_outputs(), depth = s.taps() * inputs;
   const DirectProducts products = backward_input_products(s);
   const auto has_no_taps = [](const DirectProduct& product) { return product.taps.empty(); };
   if (std::any_of(products.list.begin(), products.list.end(), has_no_taps))
     parallel_for(workers.threads, s.batch, [&](std::int64_t i) { std::fill_n(grad_x + i * image, image, T{}); });
   for (const DirectProduct& product : products.list) {
     if (has_no_taps(product)) continue;
-    run<kNativeWidth, T>({{grad_y, s.out_height, s.out_width, s.out_channels},
-                          {s.batch, product.rows, product.columns},
-                          product.in_step,
-                          product.taps},
-                         {.weight = weight,
-                          .inputs = s.out_channels,
-                          .outputs = s.in_channels,
-                          .tap_stride = s.in_channels,
-                          .input_stride = taps * s.in_channels,
-                          .output_stride = 1},
-                         product, nullptr, {grad_x, s.height, s.width, s.in_channels}, nullptr, workers);
+    for (std::int64_t group = 0; group < s.groups; ++group) {
+      run<kNativeWidth, T>({{grad_y + group * outputs, s.out_height, s.out_width, outputs, s.out_channels},
+                            {s.batch, product.rows, product.columns},
+                            product.in_step,
+                            product.taps},
+                           {.weight = weight + group * outputs * depth,
+                            .inputs = outputs,
+                            .outputs = inputs,
+                            .tap_stride = inputs,
+                            .input_stride = depth,
+                            .output_stride = 1},
+                           product, nullptr, {grad_x + group * inputs, s.height, s.width, inputs, s.in_channels},
+                           {nullptr, s.in_channels}, workers);
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Convolutions with filters of any size, stride and padding, as products of matrices: the direct method.
+// Convolutions with filters of any size, stride, padding, dilation and groups, as products of matrices: the direct
+// method.
 //
 // A convolution is a matrix product y = A B. Row m of A contains the pixels that the window of output pixel m covers,
 // its patch; B is the filter:
@@ -14,7 +15,8 @@
 // the patches of some 100 pixels, and 128 of their columns. The parts are multiplied by
 // kernels/cpu/simd/register_kernel.h. kernels/cpu/direct_products.h shows how the backward of the input becomes such
 // products too. The backward of the filter is A^T grad_y, where sums are over pixels. A linear layer is a convolution
-// of images of one pixel.
+// of images of one pixel. Each group of a grouped convolution is a convolution of its own, of some of the channels;
+// this is slow if groups are narrow, since products are computed for 16 outputs at a time.
 //
 // Rounding errors. A result with n products is summed in chains of at most 128 products in registers, and these sums
 // are added one after the other. So with u = 2^-24 the error of a result is at most (128 + n / 128 + 1) u times the

@@ -123,9 +123,13 @@ void direct_backward_filter(const ConvolutionShape& s, const T* x, const T* grad
   const DirectProduct product = forward_product(s);
   const Grid grid{s.batch, s.out_height, s.out_width};
   constexpr Tap kPixelItself{.row = 0, .column = 0, .index = 0};
-  run<kNativeWidth, T>({{x, s.height, s.width, s.in_channels}, grid, product.in_step, product.taps},
-                       {{grad_y, s.out_height, s.out_width, s.out_channels}, grid, 1, {&kPixelItself, 1}}, grad_weight,
-                       workers);
+  const std::int64_t inputs = s.group_inputs(), outputs = s.group_outputs();
+  for (std::int64_t group = 0; group < s.groups; ++group) {
+    run<kNativeWidth, T>(
+        {{x + group * inputs, s.height, s.width, inputs, s.in_channels}, grid, product.in_step, product.taps},
+        {{grad_y + group * outputs, s.out_height, s.out_width, outputs, s.out_channels}, grid, 1, {&kPixelItself, 1}},
+        grad_weight + group * outputs * s.taps() * inputs, workers);
+  }
 }
 
 template void direct_backward_filter(const ConvolutionShape&, const float*, const float*, float*, const Workers&);

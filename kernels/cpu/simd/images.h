@@ -6,15 +6,20 @@
 
 namespace gradamp::GRADAMP_SIMD {
 
-/// A batch of images (N, H, W, C).
+/// A batch of images (N, H, W, C). In memory a pixel can have further channels, which belong to other images.
 template <typename Element>
 struct Images {
   Element* data;
   std::int64_t height, width, channels;
+  std::int64_t pixel_stride = channels;  // elements from one pixel to the next
 
   bool contains(std::int64_t h, std::int64_t w) const { return h >= 0 && h < height && w >= 0 && w < width; }
   Element* pixel(std::int64_t image, std::int64_t h, std::int64_t w) const {
-    return data + ((image * height + h) * width + w) * channels;
+    return data + ((image * height + h) * width + w) * pixel_stride;
+  }
+  /// The end of the last pixel of `batch` images.
+  Element* end(std::int64_t batch) const {
+    return data + batch * height * width * pixel_stride - (pixel_stride - channels);
   }
 };
 

@@ -39,7 +39,7 @@ template <int kWidth, typename T>
 }
 
 /// Columns [offset, offset + count) of a range of columns of a patch, which are adjacent in memory if all taps of a run
-/// are inside the image.
+/// are inside the image. (A run is one pixel if pixels are not adjacent.)
 struct PatchPart {
   std::int64_t offset, count;
   std::int64_t row, column, run;  // the first pixel, relative to the place of the window, and the number of pixels
@@ -53,10 +53,11 @@ class PatchParts {
   PatchParts(const Patches<T>& patches, std::int64_t first, std::int64_t last)
       : images_(patches.images), step_(patches.step) {
     const std::int64_t channels = images_.channels, end = std::min(last, patches.depth());
+    const bool are_adjacent = images_.pixel_stride == channels;
     std::int64_t tap_index = first / channels, skipped = first % channels;
     for (std::int64_t column = first; column < end; skipped = 0) {
       const Tap& tap = patches.taps[static_cast<std::size_t>(tap_index)];
-      const std::int64_t count = std::min(tap.run * channels - skipped, end - column);
+      const std::int64_t count = std::min((are_adjacent ? tap.run : 1) * channels - skipped, end - column);
       const std::int64_t run = ceil_div(skipped + count, channels);
       parts_[count_++] = {column - first, count, tap.row, tap.column, run, skipped};
       top_ = std::min(top_, tap.row);
@@ -73,12 +74,12 @@ class PatchParts {
   template <typename Copy>
   [[gnu::always_inline]] inline void for_each(const Place& place, const Copy& copy) const {
     const std::int64_t h = step_ * place.row, w = step_ * place.column;
-    const std::int64_t row_stride = images_.width * images_.channels;
+    const std::int64_t row_stride = images_.width * images_.pixel_stride;
     const T* const corner = images_.pixel(place.image, h, w);
     if (images_.contains(h + top_, w + left_) && images_.contains(h + bottom_, w + right_)) {
       for (int i = 0; i < count_; ++i)
         copy(parts_[i].offset, parts_[i].count,
-             corner + parts_[i].row * row_stride + parts_[i].column * images_.channels + parts_[i].skipped);
+             corner + parts_[i].row * row_stride + parts_[i].column * images_.pixel_stride + parts_[i].skipped);
       return;
     }
     for (int i = 0; i < count_; ++i) copy_pixels(parts_[i], h, w, corner, row_stride, copy);
@@ -94,7 +95,7 @@ class PatchParts {
       const std::int64_t column = part.column + i, count = std::min(images_.channels - skipped, part.count - done);
       const bool inside = images_.contains(h + part.row, w + column);
       copy(part.offset + done, count,
-           inside ? corner + part.row * row_stride + column * images_.channels + skipped : nullptr);
+           inside ? corner + part.row * row_stride + column * images_.pixel_stride + skipped : nullptr);
       done += count;
     }
   }
@@ -150,7 +151,7 @@ void copy_patches(const Patches<T>& patches, const PlaceRange& range, std::int64
   // waits for them, so several rows are built before the first is read.
   constexpr std::int64_t kRows = 16, kRowStride = kMaxDepth + kGroup;
   alignas(64) float rows[kRows * kRowStride];
-  const T* const end = patches.images.pixel(patches.grid.batch, 0, 0);
+  const T* const end = patches.images.end(patches.grid.batch);
   for (std::int64_t begin = 0; begin < range.count; begin += kRows) {
     const std::int64_t count = std::min(kRows, range.count - begin);
     for (std::int64_t i = 0; i < count; ++i, place.advance(patches.grid))

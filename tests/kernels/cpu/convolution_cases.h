@@ -38,22 +38,25 @@ namespace gradamp::test {
 /// A convolution; by default with a 3x3 filter and stride 1.
 struct ConvolutionCase {
   std::int64_t batch, height, width, in_channels, out_channels, padding;
-  std::int64_t kernel_h = 3, kernel_w = 3, stride = 1;
+  std::int64_t kernel_h = 3, kernel_w = 3, stride = 1, dilation = 1, groups = 1;
 
-  std::int64_t out_height() const { return (height + 2 * padding - kernel_h) / stride + 1; }
-  std::int64_t out_width() const { return (width + 2 * padding - kernel_w) / stride + 1; }
+  std::int64_t out_height() const { return (height + 2 * padding - (kernel_h - 1) * dilation - 1) / stride + 1; }
+  std::int64_t out_width() const { return (width + 2 * padding - (kernel_w - 1) * dilation - 1) / stride + 1; }
   ConvolutionShape shape() const {
-    return {batch,        height,   width,    in_channels, out_height(), out_width(),
-            out_channels, kernel_h, kernel_w, stride,      padding};
+    return {batch,    height,   width,  in_channels, out_height(), out_width(), out_channels,
+            kernel_h, kernel_w, stride, padding,     dilation,     groups};
   }
-  Conv2dParams params() const { return {static_cast<int>(stride), static_cast<int>(padding)}; }
+  Conv2dParams params() const {
+    return {static_cast<int>(stride), static_cast<int>(padding), static_cast<int>(dilation), static_cast<int>(groups)};
+  }
   Shape x() const { return {batch, height, width, in_channels}; }
-  Shape weight() const { return {out_channels, kernel_h, kernel_w, in_channels}; }
+  Shape weight() const { return {out_channels, kernel_h, kernel_w, in_channels / groups}; }
   Shape y() const { return {batch, out_height(), out_width(), out_channels}; }
 
   friend void PrintTo(const ConvolutionCase& c, std::ostream* out) {
     *out << c.batch << "x" << c.height << "x" << c.width << " channels " << c.in_channels << " to " << c.out_channels
-         << " filter " << c.kernel_h << "x" << c.kernel_w << " stride " << c.stride << " padding " << c.padding;
+         << " filter " << c.kernel_h << "x" << c.kernel_w << " stride " << c.stride << " padding " << c.padding
+         << " dilation " << c.dilation << " groups " << c.groups;
   }
 };
 

@@ -50,6 +50,15 @@ std::vector<ConvolutionCase> cases() {
       {1, 9, 10, 20, 12, 0, 2, 2, 4},
       {1, 8, 8, 3, 4, 2, 5, 5, 3},
       {1, 2, 3, 16, 16, 1, 3, 3, 4},
+      // Dilation, and dilation with a stride: runs of one tap, and pixels without taps.
+      {2, 9, 8, 5, 7, 2, 3, 3, 1, 2},
+      {1, 9, 10, 16, 32, 3, 3, 3, 2, 3},
+      {1, 8, 7, 33, 16, 1, 2, 3, 1, 2},
+      // Groups of whole and of other numbers of channels, and depthwise ones.
+      {2, 5, 7, 6, 9, 1, 3, 3, 1, 1, 3},
+      {1, 8, 6, 64, 32, 1, 3, 3, 2, 1, 2},
+      {2, 6, 5, 7, 7, 1, 3, 3, 1, 1, 7},
+      {1, 9, 9, 20, 40, 2, 3, 3, 2, 2, 4},
       // Winograd's shapes.
       {2, 6, 4, 48, 80, 1},
       {1, 5, 5, 1, 1, 2},
@@ -86,12 +95,12 @@ TEST_P(Direct, IsWithinTheBoundsOfItsError) {
   const std::int64_t taps = c.kernel_h * c.kernel_w, pixels = c.y().count() / c.out_channels;
   const Array y = reference::conv2d({x, weight, bias}, c.params());
   Array y_bound = times(reference::conv2d({absolute(x), absolute(weight)}, c.params()),
-                        (chain(taps * c.in_channels) + 1) * kRoundoff);
+                        (chain(taps * c.in_channels / c.groups) + 1) * kRoundoff);
   for (std::int64_t i = 0; i < y.shape.count(); ++i) y_bound.at(i) += kRoundoff * std::abs(y.at(i));  // + bias
   const reference::Arrays grads = reference::conv2d_backward({x, weight}, grad_y, c.params());
   const reference::Arrays bounds =
       reference::conv2d_backward({absolute(x), absolute(weight)}, absolute(grad_y), c.params());
-  const Array x_bound = times(bounds[0], (chain(taps * c.out_channels) + 1) * kRoundoff);
+  const Array x_bound = times(bounds[0], (chain(taps * c.out_channels / c.groups) + 1) * kRoundoff);
   const Array weight_bound = times(bounds[1], (chain(pixels) + 16 + 1) * kRoundoff);
   for (const MethodKernels& kernels : usable_kernels(Method::kDirect)) {
     const ConvolutionResults results = run_convolution(kernels.f32, c, inputs, 2);

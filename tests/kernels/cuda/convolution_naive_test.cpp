@@ -56,17 +56,24 @@ struct Tensors {
   Array x, filter, y, grad_y, grad_x, grad_filter;
 };
 
-Shape shape_of_x(const ConvolutionShape& s) { return {s.batch, s.height, s.width, s.in_channels}; }
-Shape shape_of_filter(const ConvolutionShape& s) { return {s.out_channels, s.kernel_h, s.kernel_w, s.in_channels}; }
-Shape shape_of_y(const ConvolutionShape& s) { return {s.batch, s.out_height, s.out_width, s.out_channels}; }
+Shape shape_of_x(const GeneralConvolution& c) {
+  return {c.shape.batch, c.shape.height, c.shape.width, c.shape.in_channels};
+}
+Shape shape_of_filter(const GeneralConvolution& c) {
+  return {c.shape.out_channels, c.shape.kernel_h, c.shape.kernel_w, c.shape.in_channels / c.groups};
+}
+Shape shape_of_y(const GeneralConvolution& c) {
+  return {c.shape.batch, c.shape.out_height, c.shape.out_width, c.shape.out_channels};
+}
+Conv2dParams params_of(const GeneralConvolution& c) { return {c.shape.stride, c.shape.padding, c.dilation, c.groups}; }
 
 /// x, filter and grad_y are drawn by draw(); the other tensors are computed by the reference.
 template <typename Draw>
-Tensors expected_tensors(const ConvolutionShape& shape, Draw draw) {
+Tensors expected_tensors(const GeneralConvolution& shape, Draw draw) {
   Tensors t{Array(shape_of_x(shape)), Array(shape_of_filter(shape)), {}, Array(shape_of_y(shape)), {}, {}};
   for (Array* array : {&t.x, &t.filter, &t.grad_y})
     for (double& value : array->values) value = draw();
-  const Conv2dParams params{shape.stride, shape.padding};
+  const Conv2dParams params = params_of(shape);
   t.y = reference::conv2d({t.x, t.filter}, params);
   const reference::Arrays gradients = reference::conv2d_backward({t.x, t.filter}, t.grad_y, params);
   t.grad_x = gradients[0];
@@ -75,7 +82,7 @@ Tensors expected_tensors(const ConvolutionShape& shape, Draw draw) {
 }
 
 /// The kernels' y, grad_x and grad_filter for given x, filter and grad_y. The results are initialized with NaN.
-Tensors computed_tensors(DType type, const ConvolutionShape& shape, const Tensors& given) {
+Tensors computed_tensors(DType type, const GeneralConvolution& shape, const Tensors& given) {
   const auto unset = [](const Shape& extents) {
     Array array(extents);
     for (double& value : array.values) value = std::nan("");
@@ -95,29 +102,31 @@ Tensors computed_tensors(DType type, const ConvolutionShape& shape, const Tensor
   return result;
 }
 
-ConvolutionShape make_shape(int batch, int height, int width, int in_channels, int out_channels, int kernel_h,
-                            int kernel_w, int stride, int padding) {
+GeneralConvolution make_shape(int batch, int height, int width, int in_channels, int out_channels, int kernel_h,
+                              int kernel_w, int stride, int padding, int dilation = 1, int groups = 1) {
   ConvolutionShape shape{};
   shape.batch = batch;
   shape.height = height;
   shape.width = width;
   shape.in_channels = in_channels;
-  shape.out_height = (height + 2 * padding - kernel_h) / stride + 1;
-  shape.out_width = (width + 2 * padding - kernel_w) / stride + 1;
+  shape.out_height = (height + 2 * padding - (kernel_h - 1) * dilation - 1) / stride + 1;
+  shape.out_width = (width + 2 * padding - (kernel_w - 1) * dilation - 1) / stride + 1;
   shape.out_channels = out_channels;
   shape.kernel_h = kernel_h;
   shape.kernel_w = kernel_w;
   shape.stride = stride;
   shape.padding = padding;
-  return shape;
+  return {shape, dilation, groups};
 }
 
 /// Each pair of extents differs in at least one shape, so that an exchange of two of them would show.
-std::vector<ConvolutionShape> shapes() {
+std::vector<GeneralConvolution> shapes() {
   return {
-      make_shape(1, 1, 1, 1, 1, 1, 1, 1, 0),  make_shape(2, 7, 5, 3, 4, 3, 3, 1, 1),
-      make_shape(3, 9, 6, 5, 2, 3, 3, 2, 1),  make_shape(2, 8, 11, 4, 7, 1, 1, 2, 0),
-      make_shape(1, 10, 7, 2, 3, 5, 3, 3, 2), make_shape(2, 4, 6, 3, 5, 2, 4, 1, 3),  // padding beyond the taps
+      make_shape(1, 1, 1, 1, 1, 1, 1, 1, 0),       make_shape(2, 7, 5, 3, 4, 3, 3, 1, 1),
+      make_shape(3, 9, 6, 5, 2, 3, 3, 2, 1),       make_shape(2, 8, 11, 4, 7, 1, 1, 2, 0),
+      make_shape(1, 10, 7, 2, 3, 5, 3, 3, 2),      make_shape(2, 4, 6, 3, 5, 2, 4, 1, 3),  // padding beyond the taps
+      make_shape(2, 9, 8, 3, 4, 3, 2, 2, 1, 2),    make_shape(1, 5, 6, 4, 6, 3, 3, 1, 1, 1, 2),
+      make_shape(2, 7, 9, 3, 3, 3, 3, 1, 2, 3, 3),
   };
 }
 
@@ -127,7 +136,7 @@ class NaiveConvolutionTest : public ::testing::TestWithParam<DType> {};
 TEST_P(NaiveConvolutionTest, IsExactOnIntegers) {
   std::mt19937 generator(1);
   std::uniform_int_distribution<int> integers(-7, 7);
-  for (const ConvolutionShape& shape : shapes()) {
+  for (const GeneralConvolution& shape : shapes()) {
     SCOPED_TRACE(shape_of_x(shape).to_string() + " by " + shape_of_filter(shape).to_string());
     const Tensors expected = expected_tensors(shape, [&] { return integers(generator); });
     const Tensors computed = computed_tensors(GetParam(), shape, expected);
@@ -146,7 +155,7 @@ TEST_P(NaiveConvolutionTest, RoundsLikeFusedMultiplyAdds) {
   const bool is_bf16 = GetParam() == DType::kBF16;
   std::mt19937 generator(2);
   std::normal_distribution<float> normal;
-  for (const ConvolutionShape& shape : shapes()) {
+  for (const GeneralConvolution& shape : shapes()) {
     SCOPED_TRACE(shape_of_x(shape).to_string() + " by " + shape_of_filter(shape).to_string());
     const auto draw = [&]() -> double {
       return std::bit_cast<float>(std::bit_cast<std::uint32_t>(normal(generator)) & (is_bf16 ? 0xffff0000u : ~0u));
@@ -156,7 +165,7 @@ TEST_P(NaiveConvolutionTest, RoundsLikeFusedMultiplyAdds) {
     Tensors magnitudes = expected;
     for (Array* array : {&magnitudes.x, &magnitudes.filter, &magnitudes.grad_y})
       for (double& value : array->values) value = std::fabs(value);
-    const Conv2dParams params{shape.stride, shape.padding};
+    const Conv2dParams params = params_of(shape);
     magnitudes.y = reference::conv2d({magnitudes.x, magnitudes.filter}, params);
     const reference::Arrays gradients =
         reference::conv2d_backward({magnitudes.x, magnitudes.filter}, magnitudes.grad_y, params);
@@ -168,9 +177,10 @@ TEST_P(NaiveConvolutionTest, RoundsLikeFusedMultiplyAdds) {
         ASSERT_NEAR(got.values[i], want.values[i], bound) << name << " " << i;
       }
     };
-    compare("y", computed.y, expected.y, magnitudes.y, shape.taps() * shape.in_channels, is_bf16);
-    compare("grad_x", computed.grad_x, expected.grad_x, gradients[0], shape.taps() * shape.out_channels, is_bf16);
-    compare("grad_filter", computed.grad_filter, expected.grad_filter, gradients[1], shape.pixels_out(), false);
+    compare("y", computed.y, expected.y, magnitudes.y, shape.shape.taps() * shape.shape.in_channels, is_bf16);
+    compare("grad_x", computed.grad_x, expected.grad_x, gradients[0], shape.shape.taps() * shape.shape.out_channels,
+            is_bf16);
+    compare("grad_filter", computed.grad_filter, expected.grad_filter, gradients[1], shape.shape.pixels_out(), false);
   }
 }
 

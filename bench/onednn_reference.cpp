@@ -100,7 +100,7 @@ class OneDnnReference final : public ConvolutionReference {
 
   Result measure(const ConvolutionShape& shape, ConvolutionPass pass, Precision precision,
                  std::span<const ConvolutionBuffers> sets, const TimingOptions& options) override {
-    if (precision != Precision::kF32) throw LeftOut("left out: oneDNN is measured in f32 only");
+    if (precision != Precision::kF32) throw LeftOut("oneDNN is measured in f32 only");
     const Descriptors d(shape);
     const Primitive primitive = make_primitive(engine_, pass, d);
     const memory filter(primitive.filter, engine_);

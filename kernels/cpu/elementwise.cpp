@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <functional>
+
 #include "gradamp/core/philox.h"
 #include "gradamp/kernels/cpu/cpu_backend.h"
 #include "gradamp/kernels/cpu/element_type.h"
@@ -9,7 +11,7 @@ namespace {
 
 /// y[i] = function(inputs[i]...), computed in f32. The inputs have y's type.
 template <typename Function, typename... Inputs>
-void map(int threads, const Tensor& y, const Function& function, const Inputs&... inputs) {
+void map(int threads, const Function& function, const Tensor& y, const Inputs&... inputs) {
   with_element_type(y.dtype(), [&]<typename T>(T) {
     const auto run = [threads, count = y.count(), out = y.data<T>(), function](const auto*... in) {
       parallel_ranges(threads, count, kElementwiseGrain, [=](std::int64_t begin, std::int64_t end) {
@@ -24,42 +26,40 @@ void map(int threads, const Tensor& y, const Function& function, const Inputs&..
 }  // namespace
 
 void CpuBackend::relu_forward(const Tensor& x, const Tensor& y) {
-  map(
-      threads_, y, [](float in) { return in < 0.0f ? 0.0f : in; }, x);  // keeps a NaN
+  const auto relu = [](float in) { return in < 0.0f ? 0.0f : in; };  // keeps a NaN
+  map(threads_, relu, y, x);
 }
 
 void CpuBackend::relu_backward(const Tensor& grad_y, const Tensor& y, const Tensor& grad_x) {
-  map(
-      threads_, grad_x, [](float grad, float output) { return output > 0.0f ? grad : 0.0f; }, grad_y, y);
+  const auto mask = [](float grad, float output) { return output > 0.0f ? grad : 0.0f; };
+  map(threads_, mask, grad_x, grad_y, y);
 }
 
 void CpuBackend::add(const Tensor& a, const Tensor& b, const Tensor& sum) {
-  map(
-      threads_, sum, [](float left, float right) { return left + right; }, a, b);
+  map(threads_, std::plus<float>(), sum, a, b);
 }
 
 void CpuBackend::mul(const Tensor& a, const Tensor& b, const Tensor& product) {
-  map(
-      threads_, product, [](float left, float right) { return left * right; }, a, b);
+  map(threads_, std::multiplies<float>(), product, a, b);
 }
 
 void CpuBackend::unary_forward(UnaryFunction function, const Tensor& x, const Tensor& y) {
   with_function(function, [&](auto f) {
-    map(
-        threads_, y, [f](float in) { return f.value(in); }, x);
+    const auto value = [f](float in) { return f.value(in); };
+    map(threads_, value, y, x);
   });
 }
 
 void CpuBackend::unary_backward(UnaryFunction function, const Tensor& grad_y, const Tensor& x, const Tensor& grad_x) {
   with_function(function, [&](auto f) {
-    map(
-        threads_, grad_x, [f](float grad, float in) { return f.derivative(in) * grad; }, grad_y, x);
+    const auto gradient = [f](float grad, float in) { return f.derivative(in) * grad; };
+    map(threads_, gradient, grad_x, grad_y, x);
   });
 }
 
 void CpuBackend::scale(const Tensor& x, const Tensor& scale, std::int64_t index, const Tensor& y) {
-  map(
-      threads_, y, [factor = scale.data<float>()[index]](float in) { return factor * in; }, x);
+  const auto times = [factor = scale.data<float>()[index]](float in) { return factor * in; };
+  map(threads_, times, y, x);
 }
 
 void CpuBackend::fill(const Tensor& tensor, float value) { std::fill_n(tensor.data<float>(), tensor.count(), value); }

@@ -43,25 +43,30 @@ TEST(ConvolutionCase, EveryPassIsVerified) {
 }
 
 TEST(ConvolutionCase, OurMomentsAreVerified) {
-  const std::unique_ptr<Backend> backend = make_backend({DeviceKind::kEmulated});
-  const ConvolutionCase problem(*backend, kShape, ConvolutionPass::kForward, DType::kF32, ConvolutionExtra::kMoments,
-                                kOnce);
-  EXPECT_EQ(error_of([&] { problem.verify([&] { problem.call(0); }, 5e-5); }), "");
-  const ConvolutionCase without(*backend, kShape, ConvolutionPass::kForward, DType::kF32, ConvolutionExtra::kNone,
-                                kOnce);
-  // A call that computes the same y without moments: they stay unwritten.
-  const auto only_y = [&] {
-    without.call(0);
-    const std::size_t bytes = static_cast<std::size_t>(kShape.y().count()) * sizeof(float);
-    backend->synchronize();
-    std::vector<std::byte> y(bytes);
-    backend->copy_to_host(y.data(), without.buffers()[0].y, bytes);
-    backend->copy_to_device(problem.buffers()[0].y, y.data(), bytes);
-  };
-  EXPECT_THAT(error_of([&] { problem.verify(only_y, 5e-5); }), HasSubstr("moments"));
-  const std::unique_ptr<Backend> cpu = make_backend({});
-  EXPECT_THROW(ConvolutionCase(*cpu, kShape, ConvolutionPass::kForward, DType::kF32, ConvolutionExtra::kMoments, kOnce),
-               LeftOut);
+  for (const DeviceKind kind : {DeviceKind::kCpu, DeviceKind::kEmulated}) {
+    SCOPED_TRACE(name_of(kind));
+    const std::unique_ptr<Backend> backend = make_backend({kind});
+    const ConvolutionCase problem(*backend, kShape, ConvolutionPass::kForward, DType::kF32, ConvolutionExtra::kMoments,
+                                  kOnce);
+    EXPECT_EQ(error_of([&] { problem.verify([&] { problem.call(0); }, 5e-5); }), "");
+    const ConvolutionCase without(*backend, kShape, ConvolutionPass::kForward, DType::kF32, ConvolutionExtra::kNone,
+                                  kOnce);
+    // A call that computes the same y without moments: they stay unwritten.
+    const auto only_y = [&] {
+      without.call(0);
+      const std::size_t bytes = static_cast<std::size_t>(kShape.y().count()) * sizeof(float);
+      backend->synchronize();
+      std::vector<std::byte> y(bytes);
+      backend->copy_to_host(y.data(), without.buffers()[0].y, bytes);
+      backend->copy_to_device(problem.buffers()[0].y, y.data(), bytes);
+    };
+    EXPECT_THAT(error_of([&] { problem.verify(only_y, 5e-5); }), HasSubstr("moments"));
+  }
+  const std::unique_ptr<Backend> naive =
+      make_backend({DeviceKind::kEmulated}, {.convolution = ConvolutionMethod::kNaive});
+  EXPECT_THROW(
+      ConvolutionCase(*naive, kShape, ConvolutionPass::kForward, DType::kF32, ConvolutionExtra::kMoments, kOnce),
+      LeftOut);
 }
 
 /// A library's convolution with statistics, like cuDNN's fused kernel, simulated by our convolution and loops on the

@@ -25,7 +25,8 @@ void for_each_row(int threads, std::int64_t count, std::int64_t channels, const 
 template <typename T>
 void softmax_row(const T* in, std::int64_t channels, T* out) {
   float largest = -std::numeric_limits<float>::infinity();
-  for (std::int64_t c = 0; c < channels; ++c) largest = std::fmax(largest, in[c]);
+  // Skips NaNs, which make the sum a NaN. With std::fmax GCC 12 ends with an internal error on aarch64.
+  for (std::int64_t c = 0; c < channels; ++c) largest = std::max(largest, static_cast<float>(in[c]));
   double total = 0;
   for (std::int64_t c = 0; c < channels; ++c) total += static_cast<double>(std::exp(in[c] - largest));
   const auto sum = static_cast<float>(total);

@@ -8,7 +8,8 @@
 #include "gradamp/kernels/emulation/poison.h"
 #include "gradamp/kernels/emulation/symbolizer.h"
 
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
+#define GRADAMP_HANDLES_FAULTS 1
 #include <signal.h>
 #include <ucontext.h>
 
@@ -21,7 +22,7 @@
 
 namespace gradamp::emulation {
 
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(GRADAMP_HANDLES_FAULTS)
 
 namespace {
 
@@ -53,6 +54,26 @@ SignalStack& signal_stack() {
   return stack;
 }
 
+// The instruction that was interrupted.
+const void* instruction_in(const ucontext_t& context) {
+#if defined(__x86_64__)
+  return reinterpret_cast<const void*>(context.uc_mcontext.gregs[REG_RIP]);
+#else
+  return reinterpret_cast<const void*>(context.uc_mcontext.pc);
+#endif
+}
+
+// The handler returns into a call of `function` on the stack that begins at `top`, a multiple of 16.
+void return_into(ucontext_t& context, void (*function)(), std::uintptr_t top) {
+#if defined(__x86_64__)
+  context.uc_mcontext.gregs[REG_RSP] = static_cast<greg_t>(top - 8);  // a call pushes the return address
+  context.uc_mcontext.gregs[REG_RIP] = reinterpret_cast<greg_t>(function);
+#else
+  context.uc_mcontext.sp = top;
+  context.uc_mcontext.pc = reinterpret_cast<std::uintptr_t>(function);
+#endif
+}
+
 std::string describe_fault() {
   if (running_block->overflows_stack_at(fault_address))
     return fmt::format("memory below its stack of {} bytes; more: emulation::config().stack_bytes",
@@ -77,19 +98,17 @@ std::string describe_fault() {
 void handle_fault(int signal, siginfo_t* info, void* context) {
   if (!running_thread && info->si_code == SEGV_PKUERR) {
     fault_address = info->si_addr;
-    end_host_code(reinterpret_cast<const void*>(static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP]));
+    end_host_code(instruction_in(*static_cast<ucontext_t*>(context)));
   }
   if (!running_thread) {  // not a CUDA thread: the instruction faults again, and the previous handler handles it
     sigaction(signal, &previous_action, nullptr);
     return;
   }
-  auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  auto& registers = *static_cast<ucontext_t*>(context);
   fault_address = info->si_addr;
-  fault_code = reinterpret_cast<const void*>(registers[REG_RIP]);
-  // The handler returns into a call of fail_faulted_thread; a function expects its stack 8 bytes off a multiple of 16.
+  fault_code = instruction_in(registers);
   const auto top = reinterpret_cast<std::uintptr_t>(signal_stack().memory.get() + kStackBytes) & ~std::uintptr_t{15};
-  registers[REG_RSP] = static_cast<greg_t>(top - 8);
-  registers[REG_RIP] = reinterpret_cast<greg_t>(&fail_faulted_thread);
+  return_into(registers, &fail_faulted_thread, top);
 }
 
 bool install_handler() {

@@ -10,7 +10,7 @@ extern "C" void gradamp_enter_stack();
 namespace gradamp::emulation {
 namespace {
 
-constexpr std::size_t kStagger = 192;  // bytes; three cache lines
+constexpr std::size_t kStagger = 192, kMaxStagger = 4096;  // bytes; kStagger is three cache lines
 
 // Small: stacks that are far apart need more page tables, which makes switches 1.5 times slower. Kernels are therefore
 // compiled with -fstack-clash-protection, which makes large frames touch every page, so one guard page is enough.
@@ -20,7 +20,7 @@ constexpr std::size_t kGuard = kPage;
 
 Fiber::Fiber(std::size_t stack_bytes, std::size_t index)
     : pages_(stack_bytes, kGuard),
-      stagger_(index * kStagger % kPage),
+      stagger_(index * kStagger % kMaxStagger),
       stack_(pages_.begin()),
       stack_bytes_(static_cast<std::size_t>(pages_.end() - pages_.begin())) {}
 

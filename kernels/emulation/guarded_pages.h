@@ -8,7 +8,12 @@
 
 namespace gradamp::emulation {
 
+// Memory is protected in units of this size: a multiple of the system's page size, which is 4, 16 or 64 KiB on aarch64.
+#if defined(__x86_64__)
 inline constexpr std::size_t kPage = 4096;
+#else
+inline constexpr std::size_t kPage = 64 << 10;
+#endif
 
 inline std::size_t round_up(std::size_t value, std::size_t multiple) {
   return (value + multiple - 1) / multiple * multiple;

@@ -29,7 +29,8 @@ TARGETS = ("gradamp", "core_tests", "kernels_tests", "emulation_tests", "cuda_in
 # Winograd compute many shapes of convolutions.
 CORE_FILTER = "-*emulated*:*Fork*:*HalfAMillion*"
 KERNELS_FILTER = ("*cpu*:*Direct*:*Winograd*:RegisterK*:InstructionSet*:MakeBackend*:ConvolutionRule*"
-                  "-*emulated*:*cpu_3*:*conv2d*:*Fork*:SelfCheck*:WinogradError*:CpuThreads*")
+                  "-*emulated*:*cpu_3*:*conv2d*:*Fork*:SelfCheck*:WinogradError*:CpuThreads*:"
+                  "*Winograd.IsWithinTheBounds*")
 
 build = gradamp = None
 

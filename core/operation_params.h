@@ -18,8 +18,8 @@ struct Conv2dParams {
   int padding = 0;
   /// The distance of the pixels that neighboring taps of the filter read.
   int dilation = 1;
-  /// Input and output channels are divided into so many groups of adjacent channels, and the outputs of a group depend
-  /// on its inputs alone. The filter is (K, R, S, C / groups). With groups = C the convolution is depthwise.
+  /// The number of groups. A group is a range of input channels and a range of output channels; its outputs are
+  /// computed from its inputs only. The filter is (K, R, S, C / groups). With groups = C the convolution is depthwise.
   int groups = 1;
 };
 

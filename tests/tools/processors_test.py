@@ -19,12 +19,11 @@ TRAIN = ("train", "--network", "resnet8", "--train-images", "50", "--test-images
          "--strategy", "1:0.01", "--threads", "1", "--quiet")
 
 
-def run(*command, cpu=None, program=None, **environment):
-    """Runs gradamp with the arguments, as the processor `cpu` or as this one. `program` is the command to run, if it is
-    another gradamp."""
+def run(*command, cpu=None, **environment):
+    """Runs gradamp with the arguments, as the processor `cpu` or as this one."""
     prefix = [QEMU, "-cpu", cpu] if cpu else []
     variables = [f"-u{name}" for name in ("GRADAMP_ISA",)] + [f"{name}={value}" for name, value in environment.items()]
-    return subprocess.run(["env", *variables, *prefix, *(program or [GRADAMP]), *command], capture_output=True, text=True)
+    return subprocess.run(["env", *variables, *prefix, GRADAMP, *command], capture_output=True, text=True)
 
 
 def losses(*arguments, **options):

@@ -17,22 +17,23 @@ std::uint64_t next_sequence() {
 
 }  // namespace
 
-Node::Node(std::uint64_t number, std::vector<Variable> of, std::function<void(const Tensor& grad_output)> function)
+Node::Node(std::uint64_t number, std::vector<GradientTarget> of,
+           std::function<void(const Tensor& grad_output)> function)
     : sequence(number), inputs(std::move(of)), backward(std::move(function)) {}
 
 Node::~Node() {
   // Destroying an input can destroy its node. Nested destructors only queue their inputs; the outermost one releases
   // them in a loop.
-  thread_local std::vector<Variable>* queue_of_outermost = nullptr;
+  thread_local std::vector<GradientTarget>* queue_of_outermost = nullptr;
   if (queue_of_outermost) {
-    for (Variable& input : inputs) queue_of_outermost->push_back(std::move(input));
+    for (GradientTarget& input : inputs) queue_of_outermost->push_back(std::move(input));
     return;
   }
-  std::vector<Variable> queue = std::move(inputs);
+  std::vector<GradientTarget> queue = std::move(inputs);
   queue_of_outermost = &queue;
   backward = nullptr;  // holds variables as well
   while (!queue.empty()) {
-    const Variable last = std::move(queue.back());
+    const GradientTarget last = std::move(queue.back());
     queue.pop_back();
   }
   queue_of_outermost = nullptr;
@@ -41,7 +42,13 @@ Node::~Node() {
 NoGrad::NoGrad() : previous_(recording) { recording = false; }
 NoGrad::~NoGrad() { recording = previous_; }
 
-Variable::Variable(Tensor value) : state_(std::make_shared<State>()) { state_->value = std::move(value); }
+Variable::Variable(Tensor value) : GradientTarget(std::make_shared<State>()), value_(std::make_shared<Value>()) {
+  check(value.defined(), "expected a value for a variable, got an undefined tensor");
+  state_->backend = &value.backend();
+  state_->shape = value.shape();
+  state_->dtype = value.dtype();
+  value_->tensor = std::move(value);
+}
 
 Variable Variable::parameter(Tensor value, Tensor grad) {
   check(value.shape() == grad.shape(), "expected a gradient of shape {}, got {}", value.shape().to_string(),
@@ -59,7 +66,7 @@ void Variable::stop_gradient() const {
   state_->has_grad = false;
 }
 
-void Variable::clear_grad() const {
+void GradientTarget::clear_grad() const {
   state_->has_grad = false;
   if (!state_->is_leaf) state_->grad = {};
 }
@@ -67,30 +74,30 @@ void Variable::clear_grad() const {
 void Variable::rebind(Tensor value, Tensor grad, Tensor copy) const {
   check(value.shape() == shape() && grad.shape() == shape(), "expected memory of shape {}, got {} and {}",
         shape().to_string(), value.shape().to_string(), grad.shape().to_string());
-  state_->value = std::move(value);
+  value_->tensor = std::move(value);
+  value_->copy = std::move(copy);
   state_->grad = std::move(grad);
-  state_->copy = std::move(copy);
   state_->has_grad = false;
 }
 
 void Variable::refresh_copy() const {
-  if (state_->copy.defined()) backend().cast(state_->value, state_->copy);
+  if (value_->copy.defined()) backend().cast(value_->tensor, value_->copy);
 }
 
 Tensor Variable::value_as(DType dtype) const {
   if (value().dtype() == dtype) return value();
-  if (state_->copy.defined() && state_->copy.dtype() == dtype) return state_->copy;
+  if (value_->copy.defined() && value_->copy.dtype() == dtype) return value_->copy;
   Tensor converted = Tensor::empty(backend(), shape(), dtype);
   backend().cast(value(), converted);
   return converted;
 }
 
-Tensor Variable::grad_destination() const {
+Tensor GradientTarget::grad_destination() const {
   if (state_->is_leaf && state_->grad.defined() && !state_->has_grad) return state_->grad;
-  return Tensor::empty(backend(), shape(), value().dtype());
+  return Tensor::empty(backend(), shape(), dtype());
 }
 
-void Variable::receive_grad(const Tensor& contribution) const {
+void GradientTarget::receive_grad(const Tensor& contribution) const {
   if (!requires_grad()) return;
   check(contribution.shape() == shape(), "expected a gradient of shape {}, got {}", shape().to_string(),
         contribution.shape().to_string());
@@ -105,7 +112,7 @@ void Variable::receive_grad(const Tensor& contribution) const {
   } else if (state_->is_leaf || grad.is_unique()) {
     backend().add(grad, contribution, grad);
   } else {  // another handle shares the memory of the first contribution
-    Tensor sum = Tensor::empty(backend(), shape(), value().dtype());
+    Tensor sum = Tensor::empty(backend(), shape(), dtype());
     backend().add(grad, contribution, sum);
     grad = sum;
   }
@@ -114,7 +121,7 @@ void Variable::receive_grad(const Tensor& contribution) const {
 
 void Variable::backward(const Tensor& seed) const {
   check(requires_grad(), "backward() needs a variable that depends on a parameter");
-  check(seed.defined() || value().count() == 1, "backward() without a seed needs a scalar, got shape {}",
+  check(seed.defined() || shape().count() == 1, "backward() without a seed needs a scalar, got shape {}",
         shape().to_string());
   check(!state_->node || state_->node->backward, "backward() was called already: its graph is used up");
   if (seed.defined()) {
@@ -124,23 +131,23 @@ void Variable::backward(const Tensor& seed) const {
     backend().fill(one, 1.0f);
     receive_grad(one);
   }
-  const auto earlier = [](const Variable& a, const Variable& b) {
+  const auto earlier = [](const GradientTarget& a, const GradientTarget& b) {
     return a.state_->node->sequence < b.state_->node->sequence;
   };
-  std::priority_queue<Variable, std::vector<Variable>, decltype(earlier)> pending(earlier);
+  std::priority_queue<GradientTarget, std::vector<GradientTarget>, decltype(earlier)> pending(earlier);
   if (state_->node) pending.push(*this);
   while (!pending.empty()) {
-    const Variable variable = pending.top();
+    const GradientTarget target = pending.top();
     pending.pop();
-    // A variable is pushed once per node that reads it, and processed on its first visit.
-    const std::shared_ptr<Node> node = variable.state_->node;
+    // A target is pushed once per node that reads it, and processed on its first visit.
+    const std::shared_ptr<Node> node = target.state_->node;
     if (!node->backward) continue;
-    if (variable.state_->has_grad) {
-      node->backward(variable.state_->grad);
-      variable.clear_grad();
+    if (target.has_grad()) {
+      node->backward(target.grad());
+      target.clear_grad();
     }
     node->backward = nullptr;
-    for (const Variable& input : node->inputs) {
+    for (const GradientTarget& input : node->inputs) {
       if (input.requires_grad() && input.state_->node) pending.push(input);
     }
     node->inputs.clear();
@@ -152,13 +159,14 @@ bool records(const std::vector<Variable>& inputs) {
          std::any_of(inputs.begin(), inputs.end(), [](const Variable& input) { return input.requires_grad(); });
 }
 
-Variable make_result(Tensor value, std::vector<Variable> inputs,
+Variable make_result(Tensor value, const std::vector<Variable>& inputs,
                      std::function<void(const Tensor& grad_output)> backward) {
   Variable result(std::move(value));
   if (!records(inputs)) return result;
   result.state_->requires_grad = true;
   result.state_->is_leaf = false;
-  result.state_->node = std::make_shared<Node>(next_sequence(), std::move(inputs), std::move(backward));
+  result.state_->node = std::make_shared<Node>(
+      next_sequence(), std::vector<GradientTarget>(inputs.begin(), inputs.end()), std::move(backward));
   return result;
 }
 

@@ -15,40 +15,23 @@ namespace gradamp {
 
 struct Node;
 
-/// A Tensor with its history. A handle: copies are the same variable. Threads: a variable and its graph belong to one
-/// thread at a time. Two threads may build and differentiate graphs that share nothing.
-class Variable {
+/// The side of a Variable that receives gradients. A backward that does not read the variable's value keeps this in
+/// place of the Variable, so that the value's memory is free after the forward. A handle: copies are the same.
+class GradientTarget {
  public:
-  Variable() = default;
-  /// A constant.
-  explicit Variable(Tensor value);
-  /// A leaf whose gradient is written into `grad`, of the same shape. `grad` keeps its memory across steps.
-  static Variable parameter(Tensor value, Tensor grad);
+  GradientTarget() = default;
 
-  bool defined() const { return state_ != nullptr; }
-  const Tensor& value() const { return state_->value; }
-  const Shape& shape() const { return state_->value.shape(); }
-  Backend& backend() const { return state_->value.backend(); }
+  const Shape& shape() const { return state_->shape; }
+  /// Of the value and the gradient.
+  DType dtype() const { return state_->dtype; }
+  Backend& backend() const { return *state_->backend; }
   /// The gradient; undefined if none has been received. backward() releases those of intermediate results.
   const Tensor& grad() const { return state_->grad; }
   bool requires_grad() const { return state_ && state_->requires_grad; }
   /// Whether a gradient has been received since the last clear_grad().
   bool has_grad() const { return state_->has_grad; }
-  /// Makes this leaf a constant: it receives no more gradients. Error for the result of an operation.
-  void stop_gradient() const;
   /// Marks the gradient as not received; a leaf keeps its gradient's memory.
   void clear_grad() const;
-  /// Moves a leaf to other memory; its value is not copied. `copy`: memory for its value in a lower precision, which
-  /// must be updated by the code that writes the value; undefined: none.
-  void rebind(Tensor value, Tensor grad, Tensor copy = {}) const;
-  /// Updates the value's copy, if there is one.
-  void refresh_copy() const;
-  /// The value in `dtype`: itself, its copy, or a conversion made now.
-  Tensor value_as(DType dtype) const;
-
-  /// The moments that a convolution computed of this result for the batch norm behind it.
-  const ChannelMoments& moments() const { return state_->moments; }
-  void set_moments(ChannelMoments moments) const { state_->moments = std::move(moments); }
 
   /// The memory into which a backward writes its contribution before it calls receive_grad: a leaf's own gradient for
   /// the first contribution, else new memory.
@@ -65,33 +48,75 @@ class Variable {
     receive_grad(destination);
   }
 
-  /// Differentiates this scalar (or, with `seed`, the sum of seed * this) with respect to every leaf. Consumes the
-  /// graph: each node's backward function, and the memory that it holds, is released after its call.
-  void backward(const Tensor& seed = {}) const;
-
- private:
-  friend Variable make_result(Tensor value, std::vector<Variable> inputs,
-                              std::function<void(const Tensor& grad_output)> backward);
+ protected:
   struct State {
-    Tensor value;
+    Backend* backend = nullptr;
+    Shape shape;
+    DType dtype = DType::kF32;
     Tensor grad;
-    Tensor copy;
-    ChannelMoments moments;
     bool requires_grad = false;
     bool is_leaf = true;
     bool has_grad = false;
     std::shared_ptr<Node> node;
   };
+  explicit GradientTarget(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
   std::shared_ptr<State> state_;
+
+ private:
+  friend class Variable;
+};
+
+/// A Tensor with its history. A handle: copies are the same variable. Threads: a variable and its graph belong to one
+/// thread at a time. Two threads may build and differentiate graphs that share nothing.
+class Variable : public GradientTarget {
+ public:
+  Variable() = default;
+  /// A constant.
+  explicit Variable(Tensor value);
+  /// A leaf whose gradient is written into `grad`, of the same shape. `grad` keeps its memory across steps.
+  static Variable parameter(Tensor value, Tensor grad);
+
+  bool defined() const { return state_ != nullptr; }
+  const Tensor& value() const { return value_->tensor; }
+  /// This variable without its value.
+  const GradientTarget& target() const { return *this; }
+  /// Makes this leaf a constant: it receives no more gradients. Error for the result of an operation.
+  void stop_gradient() const;
+  /// Moves a leaf to other memory; its value is not copied. `copy`: memory for its value in a lower precision, which
+  /// must be updated by the code that writes the value; undefined: none.
+  void rebind(Tensor value, Tensor grad, Tensor copy = {}) const;
+  /// Updates the value's copy, if there is one.
+  void refresh_copy() const;
+  /// The value in `dtype`: itself, its copy, or a conversion made now.
+  Tensor value_as(DType dtype) const;
+
+  /// The moments that a convolution computed of this result for the batch norm behind it.
+  const ChannelMoments& moments() const { return value_->moments; }
+  void set_moments(ChannelMoments moments) const { value_->moments = std::move(moments); }
+
+  /// Differentiates this scalar (or, with `seed`, the sum of seed * this) with respect to every leaf. Consumes the
+  /// graph: each node's backward function, and the memory that it holds, is released after its call.
+  void backward(const Tensor& seed = {}) const;
+
+ private:
+  friend Variable make_result(Tensor value, const std::vector<Variable>& inputs,
+                              std::function<void(const Tensor& grad_output)> backward);
+  struct Value {
+    Tensor tensor;
+    Tensor copy;
+    ChannelMoments moments;
+  };
+  std::shared_ptr<Value> value_;
 };
 
 /// One recorded operation.
 struct Node {
   std::uint64_t sequence = 0;  // creation order
-  std::vector<Variable> inputs;
+  std::vector<GradientTarget> inputs;
   std::function<void(const Tensor& grad_output)> backward;
 
-  Node(std::uint64_t number, std::vector<Variable> of, std::function<void(const Tensor& grad_output)> function);
+  Node(std::uint64_t number, std::vector<GradientTarget> of, std::function<void(const Tensor& grad_output)> function);
   /// Releases its part of the graph without recursion, since graphs may have millions of nodes.
   ~Node();
 };
@@ -100,8 +125,9 @@ struct Node {
 bool records(const std::vector<Variable>& inputs);
 
 /// The result of an operation: a Variable, with a node if records(inputs).
-/// `backward` passes gradients to the inputs with receive_grad.
-Variable make_result(Tensor value, std::vector<Variable> inputs,
+/// `backward` passes gradients to the inputs with receive_grad. What it captures is kept until then: the Variable of an
+/// input whose value it reads, and only the target() of the others.
+Variable make_result(Tensor value, const std::vector<Variable>& inputs,
                      std::function<void(const Tensor& grad_output)> backward);
 
 /// While a NoGrad lives, its thread records nothing: for evaluation. Other threads are not affected. The thread that

@@ -138,15 +138,16 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
   // Only a batch norm in training uses the moments of y.
   if (records({x, weight, bias})) forward.moments = x.backend().make_moments(forward, params);
   x.backend().conv2d_forward(forward, params);
-  Variable y = make_result(forward.y, {x, weight, bias}, [x, weight, bias, params](const Tensor& grad_y) {
-    Backend& backend = grad_y.backend();
-    weight.receive_grad_from(
-        [&](const Tensor& out) { backend.conv2d_backward_filter(x.value(), grad_y, params, out); });
-    bias.receive_grad_from([&](const Tensor& out) { backend.bias_backward(grad_y, out); });
-    x.receive_grad_from([&](const Tensor& out) {
-      backend.conv2d_backward_input(grad_y, weight.value_as(grad_y.dtype()), params, out);
-    });
-  });
+  Variable y =
+      make_result(forward.y, {x, weight, bias}, [x, weight, bias = bias.target(), params](const Tensor& grad_y) {
+        Backend& backend = grad_y.backend();
+        weight.receive_grad_from(
+            [&](const Tensor& out) { backend.conv2d_backward_filter(x.value(), grad_y, params, out); });
+        bias.receive_grad_from([&](const Tensor& out) { backend.bias_backward(grad_y, out); });
+        x.receive_grad_from([&](const Tensor& out) {
+          backend.conv2d_backward_input(grad_y, weight.value_as(grad_y.dtype()), params, out);
+        });
+      });
   y.set_moments(forward.moments);
   return y;
 }
@@ -196,7 +197,7 @@ Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchN
   // With a residual the ReLU's mask can only be computed from y; without one it follows from x.
   const Tensor y = params.relu && residual.defined() ? forward.y : Tensor();
   return make_result(forward.y, {x, state.gamma, state.beta, residual},
-                     [x, residual, gamma = state.gamma, beta = state.beta, mean = forward.mean,
+                     [x, residual = residual.target(), gamma = state.gamma, beta = state.beta, mean = forward.mean,
                       inverse_std = forward.inverse_std, y, params](const Tensor& grad_y) {
                        BatchNormBackward tensors{
                            grad_y, x.value(), gamma.value(), beta.value(), mean, inverse_std, y, {}, {}, {}, {}};
@@ -218,7 +219,7 @@ Variable relu(const Variable& x) {
   check_inputs("relu", {{"input", x}});
   Tensor y = empty_like(x, x.shape());
   x.backend().relu_forward(x.value(), y);
-  return make_result(y, {x}, [x, y](const Tensor& grad_y) {
+  return make_result(y, {x}, [x = x.target(), y](const Tensor& grad_y) {
     x.receive_grad_from([&](const Tensor& out) { grad_y.backend().relu_backward(grad_y, y, out); });
   });
 }
@@ -229,7 +230,7 @@ Variable add(const Variable& a, const Variable& b) {
   check_dtype("add", "second operand", b.value(), a.value().dtype());
   Tensor sum = empty_like(a, a.shape());
   a.backend().add(a.value(), b.value(), sum);
-  return make_result(sum, {a, b}, [a, b](const Tensor& grad_sum) {
+  return make_result(sum, {a, b}, [a = a.target(), b = b.target()](const Tensor& grad_sum) {
     a.receive_grad(grad_sum);
     b.receive_grad(grad_sum);
   });
@@ -259,7 +260,7 @@ Variable softmax(const Variable& x) {
   check(x.shape().rank() >= 1, "softmax: expected an input of 1 dimension or more, got a scalar");
   Tensor y = empty_like(x, x.shape());
   x.backend().softmax_forward(x.value(), y);
-  return make_result(y, {x}, [x, y](const Tensor& grad_y) {
+  return make_result(y, {x}, [x = x.target(), y](const Tensor& grad_y) {
     x.receive_grad_from([&](const Tensor& out) { grad_y.backend().softmax_backward(grad_y, y, out); });
   });
 }
@@ -274,22 +275,23 @@ Variable concat(const std::vector<Variable>& inputs) {
     first.backend().copy_channels(input.value(), 0, y, channel, channels);
     channel += channels;
   }
-  return make_result(y, inputs, [inputs](const Tensor& grad_y) {
-    std::int64_t begin = 0;
-    for (const Variable& input : inputs) {
-      const std::int64_t channels = last_extent(input.shape());
-      input.receive_grad_from(
-          [&](const Tensor& out) { grad_y.backend().copy_channels(grad_y, begin, out, 0, channels); });
-      begin += channels;
-    }
-  });
+  return make_result(
+      y, inputs, [targets = std::vector<GradientTarget>(inputs.begin(), inputs.end())](const Tensor& grad_y) {
+        std::int64_t begin = 0;
+        for (const GradientTarget& input : targets) {
+          const std::int64_t channels = last_extent(input.shape());
+          input.receive_grad_from(
+              [&](const Tensor& out) { grad_y.backend().copy_channels(grad_y, begin, out, 0, channels); });
+          begin += channels;
+        }
+      });
 }
 
 Variable scale_grad(const Variable& x, const Tensor& factors, std::int64_t index) {
   check_inputs("scale_grad", {{"input", x}, {"factors", factors}});
   check(index >= 0 && index < factors.count(), "scale_grad: expected an index below {}, got {}", factors.count(),
         index);
-  Variable y = make_result(x.value(), {x}, [x, factors, index](const Tensor& grad_y) {
+  Variable y = make_result(x.value(), {x}, [x = x.target(), factors, index](const Tensor& grad_y) {
     x.receive_grad_from([&](const Tensor& out) { grad_y.backend().scale(grad_y, factors, index, out); });
   });
   y.set_moments(x.moments());
@@ -303,7 +305,7 @@ Variable max_pool2d(const Variable& x, const Pool2dParams& params) {
   Tensor y = empty_like(x, shape);
   Tensor argmax = Tensor::empty(x.backend(), shape, DType::kI32);
   x.backend().max_pool2d_forward(x.value(), params, y, argmax);
-  return make_result(y, {x}, [x, params, argmax](const Tensor& grad_y) {
+  return make_result(y, {x}, [x = x.target(), params, argmax](const Tensor& grad_y) {
     x.receive_grad_from([&](const Tensor& out) { grad_y.backend().max_pool2d_backward(grad_y, argmax, params, out); });
   });
 }
@@ -313,7 +315,7 @@ Variable avg_pool2d(const Variable& x, const Pool2dParams& params) {
   check_rank("avg_pool2d", "input", x.value(), 4);
   Tensor y = empty_like(x, pooled_shape("avg_pool2d", x.shape(), params));
   x.backend().avg_pool2d_forward(x.value(), params, y);
-  return make_result(y, {x}, [x, params](const Tensor& grad_y) {
+  return make_result(y, {x}, [x = x.target(), params](const Tensor& grad_y) {
     x.receive_grad_from([&](const Tensor& out) { grad_y.backend().avg_pool2d_backward(grad_y, params, out); });
   });
 }
@@ -323,7 +325,7 @@ Variable global_avg_pool(const Variable& x) {
   check_rank("global_avg_pool", "input", x.value(), 4);
   Tensor y = empty_like(x, {x.shape()[0], x.shape()[3]});
   x.backend().global_avg_pool_forward(x.value(), y);
-  return make_result(y, {x}, [x](const Tensor& grad_y) {
+  return make_result(y, {x}, [x = x.target()](const Tensor& grad_y) {
     x.receive_grad_from([&](const Tensor& out) { grad_y.backend().global_avg_pool_backward(grad_y, out); });
   });
 }
@@ -336,7 +338,7 @@ Variable zero_pad_shortcut(const Variable& x, std::int64_t channels) {
         "zero_pad_shortcut: expected an even number of channels added to {}, got {} channels", in[3], channels);
   Tensor y = empty_like(x, {in[0], (in[1] + 1) / 2, (in[2] + 1) / 2, channels});
   x.backend().shortcut_forward(x.value(), y);
-  return make_result(y, {x}, [x](const Tensor& grad_y) {
+  return make_result(y, {x}, [x = x.target()](const Tensor& grad_y) {
     x.receive_grad_from([&](const Tensor& out) { grad_y.backend().shortcut_backward(grad_y, out); });
   });
 }
@@ -346,7 +348,8 @@ Variable flatten(const Variable& x) {
   check(x.shape().rank() >= 1, "flatten: expected an input of 1 dimension or more, got a scalar");
   const std::int64_t batch = x.shape()[0];
   const Shape flat = {batch, x.shape().count() / batch};
-  return make_result(x.value().view(flat), {x}, [x](const Tensor& grad_y) { x.receive_grad(grad_y.view(x.shape())); });
+  return make_result(x.value().view(flat), {x},
+                     [x = x.target()](const Tensor& grad_y) { x.receive_grad(grad_y.view(x.shape())); });
 }
 
 Variable cast(const Variable& x, DType dtype) {
@@ -357,7 +360,7 @@ Variable cast(const Variable& x, DType dtype) {
   if (x.value().dtype() == dtype) return x;
   Tensor y = Tensor::empty(x.backend(), x.shape(), dtype);
   x.backend().cast(x.value(), y);
-  return make_result(y, {x}, [x](const Tensor& grad_y) {
+  return make_result(y, {x}, [x = x.target()](const Tensor& grad_y) {
     x.receive_grad_from([&](const Tensor& out) { grad_y.backend().cast(grad_y, out); });
   });
 }
@@ -372,7 +375,7 @@ Variable linear(const Variable& input, const Variable& weight, const Variable& b
   if (bias.defined()) check_shape("linear", "bias", bias.value(), {weight.shape()[0]});
   Tensor y = Tensor::empty(x.backend(), {x.shape()[0], weight.shape()[0]});
   x.backend().linear_forward(x.value(), weight.value(), bias.defined() ? bias.value() : Tensor(), y);
-  return make_result(y, {x, weight, bias}, [x, weight, bias](const Tensor& grad_y) {
+  return make_result(y, {x, weight, bias}, [x, weight, bias = bias.target()](const Tensor& grad_y) {
     Backend& backend = grad_y.backend();
     weight.receive_grad_from([&](const Tensor& out) { backend.linear_backward_weight(x.value(), grad_y, out); });
     bias.receive_grad_from([&](const Tensor& out) { backend.bias_backward(grad_y, out); });
@@ -386,7 +389,7 @@ Variable dropout(const Variable& x, const DropoutParams& params, const StepState
         "dropout: expected a probability of at least 0 and less than 1, got {}", params.probability);
   Tensor y = empty_like(x, x.shape());
   x.backend().dropout_forward(x.value(), params, state, y);
-  return make_result(y, {x}, [x, params, state](const Tensor& grad_y) {
+  return make_result(y, {x}, [x = x.target(), params, state](const Tensor& grad_y) {
     x.receive_grad_from([&](const Tensor& out) { grad_y.backend().dropout_backward(grad_y, params, state, out); });
   });
 }
@@ -403,7 +406,7 @@ Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, con
   Tensor loss = Tensor::empty(logits.backend(), {});
   Tensor grad_logits = Tensor::empty(logits.backend(), logits.shape());
   logits.backend().softmax_cross_entropy(logits.value(), labels, state, loss, grad_logits);
-  return make_result(loss, {logits}, [logits, grad_logits](const Tensor& grad_loss) {
+  return make_result(loss, {logits}, [logits = logits.target(), grad_logits](const Tensor& grad_loss) {
     logits.receive_grad_from(
         [&](const Tensor& out) { grad_loss.backend().scale(grad_logits, grad_loss.view({1}), 0, out); });
   });

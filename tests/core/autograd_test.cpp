@@ -192,6 +192,41 @@ TEST_P(AutogradTest, BackwardReleasesWhatTheGraphHeld) {
   EXPECT_TRUE(watched.expired()) << "although z still lives";
 }
 
+TEST_P(AutogradTest, AValueThatNoBackwardReadsIsFreeAfterTheForward) {
+  const Variable images =
+      Variable::parameter(Tensor::zeros(backend(), {2, 4, 4, 8}), Tensor::empty(backend(), {2, 4, 4, 8}));
+  const std::pair<const char*, std::function<Variable(const Variable&)>> operations[] = {
+      {"relu", relu},
+      {"add", [](const Variable& x) { return add(x, x); }},
+      {"concat",
+       [](const Variable& x) {
+         return concat({x, x});
+       }},
+      {"max_pool2d", [](const Variable& x) { return max_pool2d(x, {}); }},
+      {"avg_pool2d", [](const Variable& x) { return avg_pool2d(x, {}); }},
+      {"global_avg_pool", global_avg_pool},
+      {"zero_pad_shortcut", [](const Variable& x) { return zero_pad_shortcut(x, 16); }},
+      {"softmax", softmax},
+      {"dropout", [this](const Variable& x) { return dropout(x, {}, make_step_state(backend(), 1)); }},
+      {"residual of batch_norm", [&](const Variable& x) {
+         const Tensor channels = Tensor::zeros(backend(), {8});
+         return batch_norm(images, {Variable(channels), Variable(channels), channels, channels}, {}, true, x);
+       }}};
+  for (const auto& [name, operation] : operations) {
+    Variable result;
+    Tensor value;
+    {
+      const Variable x = add(images, images);
+      value = x.value();
+      result = operation(x);
+    }
+    EXPECT_TRUE(value.is_unique()) << name;
+    images.clear_grad();
+    result.backward(Tensor::zeros(backend(), result.shape()));
+    EXPECT_TRUE(images.has_grad()) << name;
+  }
+}
+
 TEST_P(AutogradTest, AResultThatGoesTakesItsGraphAlong) {
   const Variable x = parameter({1});
   auto held = std::make_shared<int>(1);

@@ -164,30 +164,34 @@ nlohmann::json run(const Options& options) {
   backend_options.convolution = choice_of<ConvolutionMethod>(options.convolution);
   const std::unique_ptr<Backend> backend = make_backend(parse_device(options.device), backend_options);
   const TrainingData data = make_data(*backend, options.batch_size * options.epoch_steps);
-  std::vector<NamedRun> runs;
-  runs.push_back({"seconds_per_step", std::make_unique<TimedRun>(*backend, options, data, options.analyze)});
-  if (options.compare)
-    runs.push_back({"analyzed_seconds_per_step", std::make_unique<TimedRun>(*backend, options, data, true)});
-  if (!options.save.empty()) runs[0].run->save(options.save);
-
   nlohmann::json result = {{"backend", backend->description()},
                            {"network", options.network},
                            {"precision", options.precision},
                            {"granularity", options.granularity},
                            {"batch_size", options.batch_size}};
-  for (NamedRun& timed : runs) {
-    result[timed.name] = nlohmann::json::array();
+  std::vector<NamedRun> runs;
+  const auto begin = [&](const char* name, bool analyze) {
+    runs.push_back({name, std::make_unique<TimedRun>(*backend, options, data, analyze)});
+    TimedRun& run = *runs.back().run;
+    if (runs.size() == 1 && !options.save.empty()) run.save(options.save);
+    result[name] = nlohmann::json::array();
     // At least one step, for its loss. The first step does all one-time work, the second is recorded.
-    timed.run->time_block(1);
-    if (!result.contains("first_loss")) result["first_loss"] = timed.run->loss();
-    if (options.warmup > 1) timed.run->time_block(options.warmup - 1);
-  }
+    run.time_block(1);
+    if (!result.contains("first_loss")) result["first_loss"] = run.loss();
+    if (options.warmup > 1) run.time_block(options.warmup - 1);
+  };
+  const auto note_memory = [&] {
+    result["peak_memory_mib"] = peak_memory_mib();
+    result["device_memory_mib"] = static_cast<double>(backend->memory_use().held) / (1 << 20);
+  };
+  begin("seconds_per_step", options.analyze);
+  note_memory();  // of one network: with --compare there is another one from here on
+  if (options.compare) begin("analyzed_seconds_per_step", true);
   for (int i = 0; i < options.steps; i += options.block) {
     for (NamedRun& timed : runs) result[timed.name].push_back(timed.run->time_block(options.block));
   }
   for (const NamedRun& timed : runs) timed.run->check_finite();
-  result["peak_memory_mib"] = peak_memory_mib();
-  result["device_memory_mib"] = static_cast<double>(backend->memory_use().held) / (1 << 20);
+  if (!options.compare) note_memory();
   return result;
 }
 

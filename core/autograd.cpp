@@ -42,12 +42,31 @@ Node::~Node() {
 NoGrad::NoGrad() : previous_(recording) { recording = false; }
 NoGrad::~NoGrad() { recording = previous_; }
 
-Variable::Variable(Tensor value) : GradientTarget(std::make_shared<State>()), value_(std::make_shared<Value>()) {
-  check(value.defined(), "expected a value for a variable, got an undefined tensor");
-  state_->backend = &value.backend();
-  state_->shape = value.shape();
-  state_->dtype = value.dtype();
-  value_->tensor = std::move(value);
+Variable::Variable(NormalizedTensor value)
+    : GradientTarget(std::make_shared<State>()), value_(std::make_shared<Value>()) {
+  check(value.tensor.defined(), "expected a value for a variable, got an undefined tensor");
+  state_->backend = &value.tensor.backend();
+  state_->shape = value.tensor.shape();
+  state_->dtype = value.tensor.dtype();
+  if (value.affine.defined()) {
+    value_->source = std::move(value);
+  } else {
+    value_->tensor = std::move(value.tensor);
+  }
+}
+
+const Tensor& Variable::value() const {
+  if (!value_->tensor.defined()) {
+    Tensor tensor = Tensor::empty(backend(), shape(), dtype());
+    backend().apply_batch_norm(value_->source, tensor);
+    value_->tensor = std::move(tensor);
+    value_->source = {};
+  }
+  return value_->tensor;
+}
+
+NormalizedTensor Variable::normalized() const {
+  return value_->tensor.defined() ? NormalizedTensor(value_->tensor) : value_->source;
 }
 
 Variable Variable::parameter(Tensor value, Tensor grad) {
@@ -85,7 +104,7 @@ void Variable::refresh_copy() const {
 }
 
 Tensor Variable::value_as(DType dtype) const {
-  if (value().dtype() == dtype) return value();
+  if (this->dtype() == dtype) return value();
   if (value_->copy.defined() && value_->copy.dtype() == dtype) return value_->copy;
   Tensor converted = Tensor::empty(backend(), shape(), dtype);
   backend().cast(value(), converted);
@@ -159,7 +178,7 @@ bool records(const std::vector<Variable>& inputs) {
          std::any_of(inputs.begin(), inputs.end(), [](const Variable& input) { return input.requires_grad(); });
 }
 
-Variable make_result(Tensor value, const std::vector<Variable>& inputs,
+Variable make_result(NormalizedTensor value, const std::vector<Variable>& inputs,
                      std::function<void(const Tensor& grad_output)> backward) {
   Variable result(std::move(value));
   if (!records(inputs)) return result;

@@ -72,13 +72,15 @@ class GradientTarget {
 class Variable : public GradientTarget {
  public:
   Variable() = default;
-  /// A constant.
-  explicit Variable(Tensor value);
+  /// A constant. If it stands for a batch norm, this is computed when value() is first called.
+  explicit Variable(NormalizedTensor value);
   /// A leaf whose gradient is written into `grad`, of the same shape. `grad` keeps its memory across steps.
   static Variable parameter(Tensor value, Tensor grad);
 
   bool defined() const { return state_ != nullptr; }
-  const Tensor& value() const { return value_->tensor; }
+  const Tensor& value() const;
+  /// The value, or what it will be computed from.
+  NormalizedTensor normalized() const;
   /// This variable without its value.
   const GradientTarget& target() const { return *this; }
   /// Makes this leaf a constant: it receives no more gradients. Error for the result of an operation.
@@ -100,11 +102,12 @@ class Variable : public GradientTarget {
   void backward(const Tensor& seed = {}) const;
 
  private:
-  friend Variable make_result(Tensor value, const std::vector<Variable>& inputs,
+  friend Variable make_result(NormalizedTensor value, const std::vector<Variable>& inputs,
                               std::function<void(const Tensor& grad_output)> backward);
   struct Value {
-    Tensor tensor;
+    Tensor tensor;  // undefined: not computed yet
     Tensor copy;
+    NormalizedTensor source;
     ChannelMoments moments;
   };
   std::shared_ptr<Value> value_;
@@ -127,7 +130,7 @@ bool records(const std::vector<Variable>& inputs);
 /// The result of an operation: a Variable, with a node if records(inputs).
 /// `backward` passes gradients to the inputs with receive_grad. What it captures is kept until then: the Variable of an
 /// input whose value it reads, and only the target() of the others.
-Variable make_result(Tensor value, const std::vector<Variable>& inputs,
+Variable make_result(NormalizedTensor value, const std::vector<Variable>& inputs,
                      std::function<void(const Tensor& grad_output)> backward);
 
 /// While a NoGrad lives, its thread records nothing: for evaluation. Other threads are not affected. The thread that

@@ -34,9 +34,23 @@ struct ChannelMoments {
   std::int64_t rows = 0;  // pixels per group
 };
 
+/// A tensor, or one that stands for its batch norm, which has not been applied: [relu]((tensor - mean) * scale + beta),
+/// computed in f32 and rounded to the tensor's type.
+struct NormalizedTensor {
+  Tensor tensor;
+  Tensor affine;  // f32 (3, C): mean, scale and beta of each channel; undefined: the tensor itself
+  bool relu = false;
+
+  NormalizedTensor() = default;
+  NormalizedTensor(Tensor itself) : tensor(std::move(itself)) {}
+  NormalizedTensor(Tensor x, Tensor affine_of_channels, bool with_relu)
+      : tensor(std::move(x)), affine(std::move(affine_of_channels)), relu(with_relu) {}
+};
+
 /// The tensors of a convolution's forward: x (N, H, W, C), weight (K, R, S, C / groups) in x's type.
 struct Conv2dForward {
-  Tensor x, weight;
+  NormalizedTensor x;
+  Tensor weight;
   Tensor bias;             // f32 (K), or undefined
   Tensor y;                // out, (N, P, Q, K)
   ChannelMoments moments;  // out, of y; undefined if not needed
@@ -50,9 +64,10 @@ struct BatchNormForward {
   Tensor gamma, beta;
   Tensor running_mean;  // updated
   Tensor running_var;   // updated, with the unbiased variance
-  Tensor y;             // out
+  Tensor y;             // out, or undefined: then `affine` is not
   Tensor mean;          // out, of the batch
   Tensor inverse_std;   // out, 1 / sqrt(biased variance + epsilon)
+  Tensor affine;        // out, what a NormalizedTensor has in place of y
 };
 
 /// The tensors of a batch norm's backward.
@@ -139,6 +154,14 @@ class Backend {
   virtual void cast(const Tensor& x, const Tensor& y) = 0;
 
   // Convolution.
+  /// Whether convolutions apply a batch norm as they read their input. Only then are there a NormalizedTensor with a
+  /// batch norm, and a BatchNormForward without y.
+  virtual bool normalizes_inputs() const { return false; }
+  /// y = what x stands for.
+  virtual void apply_batch_norm(const NormalizedTensor& x, const Tensor& y) {
+    (void)x, (void)y;
+    fail("{} does not postpone batch norms", to_string(device()));
+  }
   virtual void conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) = 0;
   /// Memory for the moments of y that conv2d_forward computes with these tensors; undefined if it computes none.
   virtual ChannelMoments make_moments(const Conv2dForward& tensors, const Conv2dParams& params) {
@@ -147,7 +170,7 @@ class Backend {
   }
   virtual void conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
                                      const Tensor& grad_x) = 0;
-  virtual void conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, const Conv2dParams& params,
+  virtual void conv2d_backward_filter(const NormalizedTensor& x, const Tensor& grad_y, const Conv2dParams& params,
                                       const Tensor& grad_weight) = 0;
 
   // Batch norm + optional residual + optional ReLU: y = [relu](gamma (x - mean) / sqrt(var + epsilon) + beta [+

@@ -4,12 +4,15 @@
 namespace gradamp {
 namespace {
 
-void check_rank(const char* operation, const char* what, const Tensor& tensor, int rank) {
+// The checks of shapes and types are for tensors and for variables, whose values may not be computed yet.
+template <typename TensorOrVariable>
+void check_rank(const char* operation, const char* what, const TensorOrVariable& tensor, int rank) {
   check(tensor.shape().rank() == rank, "{}: expected {} of {} dimensions, got shape {}", operation, what, rank,
         tensor.shape().to_string());
 }
 
-void check_shape(const char* operation, const char* what, const Tensor& tensor, const Shape& expected) {
+template <typename TensorOrVariable>
+void check_shape(const char* operation, const char* what, const TensorOrVariable& tensor, const Shape& expected) {
   check(tensor.shape() == expected, "{}: expected {} of shape {}, got {}", operation, what, expected.to_string(),
         tensor.shape().to_string());
 }
@@ -30,48 +33,52 @@ Shape pooled_shape(const char* operation, const Shape& x, const Pool2dParams& pa
           window_extent(operation, x[2], params.kernel, params.stride, params.padding), x[3]};
 }
 
-void check_dtype(const char* operation, const char* what, const Tensor& tensor, DType expected) {
+template <typename TensorOrVariable>
+void check_dtype(const char* operation, const char* what, const TensorOrVariable& tensor, DType expected) {
   check(tensor.dtype() == expected, "{}: expected {} of {}, got {}", operation, what, name_of(expected),
         name_of(tensor.dtype()));
 }
 
-/// An input tensor with its name for messages; null if it is undefined.
+/// An input with its name for messages; `backend` is null if it is undefined.
 struct Input {
   const char* name;
-  const Tensor* tensor;
+  const Backend* backend = nullptr;
+  Shape shape;
 
-  Input(const char* of, const Tensor& value) : name(of), tensor(value.defined() ? &value : nullptr) {}
-  Input(const char* of, const Variable& value) : name(of), tensor(value.defined() ? &value.value() : nullptr) {}
+  template <typename TensorOrVariable>
+  Input(const char* of, const TensorOrVariable& value) : name(of) {
+    if (!value.defined()) return;
+    backend = &value.backend();
+    shape = value.shape();
+  }
 };
 
 /// Error unless all of `required` are defined, and all of them and the defined ones of `optional` are on one backend
 /// and not empty.
 void check_inputs(const char* operation, std::initializer_list<Input> required,
                   std::initializer_list<Input> optional = {}) {
-  const Tensor* first = required.begin()->tensor;
+  const Input& first = *required.begin();
   const auto check_input = [&](const Input& input) {
-    check(input.tensor->count() > 0, "{}: expected {} with elements, got shape {}", operation, input.name,
-          input.tensor->shape().to_string());
-    const Backend &expected = first->backend(), &got = input.tensor->backend();
-    check(&got == &expected, "{}: expected {} on the backend of {} ({}), got another one ({})", operation, input.name,
-          required.begin()->name, to_string(expected.device()), to_string(got.device()));
+    check(input.shape.count() > 0, "{}: expected {} with elements, got shape {}", operation, input.name,
+          input.shape.to_string());
+    check(input.backend == first.backend, "{}: expected {} on the backend of {} ({}), got another one ({})", operation,
+          input.name, first.name, to_string(first.backend->device()), to_string(input.backend->device()));
   };
   for (const Input& input : required) {
-    check(input.tensor != nullptr, "{}: expected {}, got an undefined tensor", operation, input.name);
+    check(input.backend != nullptr, "{}: expected {}, got an undefined tensor", operation, input.name);
     check_input(input);
   }
   for (const Input& input : optional)
-    if (input.tensor) check_input(input);
+    if (input.backend) check_input(input);
 }
 
-void check_floating(const char* operation, const char* what, const Tensor& tensor) {
+template <typename TensorOrVariable>
+void check_floating(const char* operation, const char* what, const TensorOrVariable& tensor) {
   check(tensor.dtype() == DType::kF32 || tensor.dtype() == DType::kBF16, "{}: expected {} of f32 or bf16, got {}",
         operation, what, name_of(tensor.dtype()));
 }
 
-Tensor empty_like(const Variable& x, const Shape& shape) {
-  return Tensor::empty(x.backend(), shape, x.value().dtype());
-}
+Tensor empty_like(const Variable& x, const Shape& shape) { return Tensor::empty(x.backend(), shape, x.dtype()); }
 
 std::int64_t last_extent(const Shape& shape) { return shape[shape.rank() - 1]; }
 
@@ -90,7 +97,7 @@ Shape concatenated_shape(const std::vector<Variable>& inputs) {
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const std::string name = fmt::format("input {}", i);
     check_inputs("concat", {{"input 0", inputs[0]}, {name.c_str(), inputs[i]}});
-    const Tensor &first = inputs[0].value(), &input = inputs[i].value();
+    const Variable &first = inputs[0], &input = inputs[i];
     check_floating("concat", "input 0", first);
     check(first.shape().rank() >= 1, "concat: expected inputs of 1 dimension or more, got a scalar");
     check_rank("concat", name.c_str(), input, first.shape().rank());
@@ -104,7 +111,7 @@ Shape concatenated_shape(const std::vector<Variable>& inputs) {
 /// The operation of that name: `function` of every element.
 Variable unary(const char* operation, UnaryFunction function, const Variable& x) {
   check_inputs(operation, {{"input", x}});
-  check_floating(operation, "input", x.value());
+  check_floating(operation, "input", x);
   Tensor y = empty_like(x, x.shape());
   x.backend().unary_forward(function, x.value(), y);
   return make_result(y, {x}, [x, function](const Tensor& grad_y) {
@@ -116,8 +123,8 @@ Variable unary(const char* operation, UnaryFunction function, const Variable& x)
 
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dParams& params) {
   check_inputs("conv2d", {{"input", x}, {"weight", weight}}, {{"bias", bias}});
-  check_rank("conv2d", "input", x.value(), 4);
-  check_rank("conv2d", "weight", weight.value(), 4);
+  check_rank("conv2d", "input", x, 4);
+  check_rank("conv2d", "weight", weight, 4);
   const Shape& in = x.shape();
   const Shape& filter = weight.shape();
   const std::int64_t groups = params.groups;
@@ -125,29 +132,27 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
         filter[0], groups);
   check(in[3] == filter[3] * groups, "conv2d: expected input channels {}, got {}", filter[3] * groups, in[3]);
   check(params.dilation >= 1, "conv2d: expected dilation >= 1, got {}", params.dilation);
-  if (bias.defined()) check_shape("conv2d", "bias", bias.value(), {filter[0]});
+  if (bias.defined()) check_shape("conv2d", "bias", bias, {filter[0]});
   const auto extent = [&](std::int64_t image, std::int64_t taps) {
     return window_extent("conv2d", image, (taps - 1) * params.dilation + 1, params.stride, params.padding);
   };
   const Shape result = {in[0], extent(in[1], filter[1]), extent(in[2], filter[2]), filter[0]};
-  Conv2dForward forward{x.value(),
-                        weight.value_as(x.value().dtype()),
-                        bias.defined() ? bias.value() : Tensor(),
-                        empty_like(x, result),
-                        {}};
+  Conv2dForward forward{
+      x.normalized(), weight.value_as(x.dtype()), bias.defined() ? bias.value() : Tensor(), empty_like(x, result), {}};
   // Only a batch norm in training uses the moments of y.
   if (records({x, weight, bias})) forward.moments = x.backend().make_moments(forward, params);
   x.backend().conv2d_forward(forward, params);
   Variable y =
-      make_result(forward.y, {x, weight, bias}, [x, weight, bias = bias.target(), params](const Tensor& grad_y) {
-        Backend& backend = grad_y.backend();
-        weight.receive_grad_from(
-            [&](const Tensor& out) { backend.conv2d_backward_filter(x.value(), grad_y, params, out); });
-        bias.receive_grad_from([&](const Tensor& out) { backend.bias_backward(grad_y, out); });
-        x.receive_grad_from([&](const Tensor& out) {
-          backend.conv2d_backward_input(grad_y, weight.value_as(grad_y.dtype()), params, out);
-        });
-      });
+      make_result(forward.y, {x, weight, bias},
+                  [x = x.target(), input = forward.x, weight, bias = bias.target(), params](const Tensor& grad_y) {
+                    Backend& backend = grad_y.backend();
+                    weight.receive_grad_from(
+                        [&](const Tensor& out) { backend.conv2d_backward_filter(input, grad_y, params, out); });
+                    bias.receive_grad_from([&](const Tensor& out) { backend.bias_backward(grad_y, out); });
+                    x.receive_grad_from([&](const Tensor& out) {
+                      backend.conv2d_backward_input(grad_y, weight.value_as(grad_y.dtype()), params, out);
+                    });
+                  });
   y.set_moments(forward.moments);
   return y;
 }
@@ -164,39 +169,49 @@ Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchN
   const Shape& shape = x.shape();
   check(shape.rank() >= 2, "batch_norm: expected an input of 2 dimensions or more, got shape {}", shape.to_string());
   const Shape channels = {shape[shape.rank() - 1]};
-  check_shape("batch_norm", "gamma", state.gamma.value(), channels);
-  check_shape("batch_norm", "beta", state.beta.value(), channels);
+  check_shape("batch_norm", "gamma", state.gamma, channels);
+  check_shape("batch_norm", "beta", state.beta, channels);
   check_shape("batch_norm", "running mean", state.running_mean, channels);
   check_shape("batch_norm", "running variance", state.running_var, channels);
   if (residual.defined()) {
-    check_shape("batch_norm", "residual", residual.value(), shape);
-    check_dtype("batch_norm", "residual", residual.value(), x.value().dtype());
+    check_shape("batch_norm", "residual", residual, shape);
+    check_dtype("batch_norm", "residual", residual, x.dtype());
   }
   check(!training || shape.count() / channels[0] > 1,
         "batch_norm: expected more than one value a channel in training, got shape {}", shape.to_string());
 
   Backend& backend = x.backend();
-  BatchNormForward forward{x.value(),
-                           x.moments(),
-                           residual.defined() ? residual.value() : Tensor(),
-                           state.gamma.value(),
-                           state.beta.value(),
-                           state.running_mean,
-                           state.running_var,
-                           empty_like(x, shape),
-                           {},
-                           {}};
+  BatchNormForward forward{.x = x.value(),
+                           .moments = x.moments(),
+                           .residual = residual.defined() ? residual.value() : Tensor(),
+                           .gamma = state.gamma.value(),
+                           .beta = state.beta.value(),
+                           .running_mean = state.running_mean,
+                           .running_var = state.running_var,
+                           .y = {},
+                           .mean = {},
+                           .inverse_std = {},
+                           .affine = {}};
+  // Without a residual, the convolution that reads y can compute it from x.
+  if (backend.normalizes_inputs() && !residual.defined()) {
+    forward.affine = Tensor::empty(backend, {3, channels[0]});
+  } else {
+    forward.y = empty_like(x, shape);
+  }
+  const auto result = [&] {
+    return forward.y.defined() ? NormalizedTensor(forward.y) : NormalizedTensor(forward.x, forward.affine, params.relu);
+  };
   if (!training) {
     check(!records({x, state.gamma, state.beta, residual}), "batch_norm: evaluation has no backward; hold a NoGrad");
     backend.batch_norm_forward_evaluation(forward, params);
-    return Variable(forward.y);
+    return Variable(result());
   }
   forward.mean = Tensor::empty(backend, channels);
   forward.inverse_std = Tensor::empty(backend, channels);
   backend.batch_norm_forward_training(forward, params);
   // With a residual the ReLU's mask can only be computed from y; without one it follows from x.
   const Tensor y = params.relu && residual.defined() ? forward.y : Tensor();
-  return make_result(forward.y, {x, state.gamma, state.beta, residual},
+  return make_result(result(), {x, state.gamma, state.beta, residual},
                      [x, residual = residual.target(), gamma = state.gamma, beta = state.beta, mean = forward.mean,
                       inverse_std = forward.inverse_std, y, params](const Tensor& grad_y) {
                        BatchNormBackward tensors{
@@ -226,8 +241,8 @@ Variable relu(const Variable& x) {
 
 Variable add(const Variable& a, const Variable& b) {
   check_inputs("add", {{"first operand", a}, {"second operand", b}});
-  check_shape("add", "second operand", b.value(), a.shape());
-  check_dtype("add", "second operand", b.value(), a.value().dtype());
+  check_shape("add", "second operand", b, a.shape());
+  check_dtype("add", "second operand", b, a.dtype());
   Tensor sum = empty_like(a, a.shape());
   a.backend().add(a.value(), b.value(), sum);
   return make_result(sum, {a, b}, [a = a.target(), b = b.target()](const Tensor& grad_sum) {
@@ -238,9 +253,9 @@ Variable add(const Variable& a, const Variable& b) {
 
 Variable mul(const Variable& a, const Variable& b) {
   check_inputs("mul", {{"first operand", a}, {"second operand", b}});
-  check_floating("mul", "first operand", a.value());
-  check_shape("mul", "second operand", b.value(), a.shape());
-  check_dtype("mul", "second operand", b.value(), a.value().dtype());
+  check_floating("mul", "first operand", a);
+  check_shape("mul", "second operand", b, a.shape());
+  check_dtype("mul", "second operand", b, a.dtype());
   Tensor product = empty_like(a, a.shape());
   a.backend().mul(a.value(), b.value(), product);
   return make_result(product, {a, b}, [a, b](const Tensor& grad_product) {
@@ -256,7 +271,7 @@ Variable gelu(const Variable& x) { return unary("gelu", UnaryFunction::kGelu, x)
 
 Variable softmax(const Variable& x) {
   check_inputs("softmax", {{"input", x}});
-  check_floating("softmax", "input", x.value());
+  check_floating("softmax", "input", x);
   check(x.shape().rank() >= 1, "softmax: expected an input of 1 dimension or more, got a scalar");
   Tensor y = empty_like(x, x.shape());
   x.backend().softmax_forward(x.value(), y);
@@ -300,7 +315,7 @@ Variable scale_grad(const Variable& x, const Tensor& factors, std::int64_t index
 
 Variable max_pool2d(const Variable& x, const Pool2dParams& params) {
   check_inputs("max_pool2d", {{"input", x}});
-  check_rank("max_pool2d", "input", x.value(), 4);
+  check_rank("max_pool2d", "input", x, 4);
   const Shape shape = pooled_shape("max_pool2d", x.shape(), params);
   Tensor y = empty_like(x, shape);
   Tensor argmax = Tensor::empty(x.backend(), shape, DType::kI32);
@@ -312,7 +327,7 @@ Variable max_pool2d(const Variable& x, const Pool2dParams& params) {
 
 Variable avg_pool2d(const Variable& x, const Pool2dParams& params) {
   check_inputs("avg_pool2d", {{"input", x}});
-  check_rank("avg_pool2d", "input", x.value(), 4);
+  check_rank("avg_pool2d", "input", x, 4);
   Tensor y = empty_like(x, pooled_shape("avg_pool2d", x.shape(), params));
   x.backend().avg_pool2d_forward(x.value(), params, y);
   return make_result(y, {x}, [x = x.target(), params](const Tensor& grad_y) {
@@ -322,7 +337,7 @@ Variable avg_pool2d(const Variable& x, const Pool2dParams& params) {
 
 Variable global_avg_pool(const Variable& x) {
   check_inputs("global_avg_pool", {{"input", x}});
-  check_rank("global_avg_pool", "input", x.value(), 4);
+  check_rank("global_avg_pool", "input", x, 4);
   Tensor y = empty_like(x, {x.shape()[0], x.shape()[3]});
   x.backend().global_avg_pool_forward(x.value(), y);
   return make_result(y, {x}, [x = x.target()](const Tensor& grad_y) {
@@ -332,7 +347,7 @@ Variable global_avg_pool(const Variable& x) {
 
 Variable zero_pad_shortcut(const Variable& x, std::int64_t channels) {
   check_inputs("zero_pad_shortcut", {{"input", x}});
-  check_rank("zero_pad_shortcut", "input", x.value(), 4);
+  check_rank("zero_pad_shortcut", "input", x, 4);
   const Shape& in = x.shape();
   check(channels >= in[3] && (channels - in[3]) % 2 == 0,
         "zero_pad_shortcut: expected an even number of channels added to {}, got {} channels", in[3], channels);
@@ -355,9 +370,9 @@ Variable flatten(const Variable& x) {
 Variable cast(const Variable& x, DType dtype) {
   check_inputs("cast", {{"input", x}});
   const auto castable = [](DType type) { return type == DType::kF32 || type == DType::kBF16; };
-  check(castable(x.value().dtype()) && castable(dtype), "cast: expected f32 or bf16, got {} to {}",
-        name_of(x.value().dtype()), name_of(dtype));
-  if (x.value().dtype() == dtype) return x;
+  check(castable(x.dtype()) && castable(dtype), "cast: expected f32 or bf16, got {} to {}", name_of(x.dtype()),
+        name_of(dtype));
+  if (x.dtype() == dtype) return x;
   Tensor y = Tensor::empty(x.backend(), x.shape(), dtype);
   x.backend().cast(x.value(), y);
   return make_result(y, {x}, [x = x.target()](const Tensor& grad_y) {
@@ -367,12 +382,12 @@ Variable cast(const Variable& x, DType dtype) {
 
 Variable linear(const Variable& input, const Variable& weight, const Variable& bias) {
   check_inputs("linear", {{"input", input}, {"weight", weight}}, {{"bias", bias}});
-  check_rank("linear", "input", input.value(), 2);
+  check_rank("linear", "input", input, 2);
   const Variable x = cast(input, DType::kF32);
-  check_rank("linear", "weight", weight.value(), 2);
+  check_rank("linear", "weight", weight, 2);
   check(x.shape()[1] == weight.shape()[1], "linear: expected {} input features, got {}", weight.shape()[1],
         x.shape()[1]);
-  if (bias.defined()) check_shape("linear", "bias", bias.value(), {weight.shape()[0]});
+  if (bias.defined()) check_shape("linear", "bias", bias, {weight.shape()[0]});
   Tensor y = Tensor::empty(x.backend(), {x.shape()[0], weight.shape()[0]});
   x.backend().linear_forward(x.value(), weight.value(), bias.defined() ? bias.value() : Tensor(), y);
   return make_result(y, {x, weight, bias}, [x, weight, bias = bias.target()](const Tensor& grad_y) {
@@ -399,8 +414,8 @@ Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, con
                                          {"labels", labels},
                                          {"the run's StepState", state.counters},
                                          {"the run's StepState", state.metrics}});
-  check_rank("softmax_cross_entropy", "logits", logits.value(), 2);
-  check_dtype("softmax_cross_entropy", "logits", logits.value(), DType::kF32);
+  check_rank("softmax_cross_entropy", "logits", logits, 2);
+  check_dtype("softmax_cross_entropy", "logits", logits, DType::kF32);
   check_shape("softmax_cross_entropy", "labels", labels, {logits.shape()[0]});
   check_dtype("softmax_cross_entropy", "labels", labels, DType::kI32);
   Tensor loss = Tensor::empty(logits.backend(), {});

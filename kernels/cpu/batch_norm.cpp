@@ -98,8 +98,10 @@ Moments moments_of(const SimdKernels& kernels, int threads, const BatchNormForwa
 /// The values of each channel, repeated over the lanes.
 class Lanes {
  public:
+  Lanes(const Layout& layout, const float* mean, const float* scale, const float* beta)
+      : mean_(over_lanes(layout, mean)), scale_(over_lanes(layout, scale)), beta_(over_lanes(layout, beta)) {}
   Lanes(const Layout& layout, const float* mean, const float* gamma, const float* inverse_std, const float* beta)
-      : mean_(over_lanes(layout, mean)), scale_(over_lanes(layout, gamma)), beta_(over_lanes(layout, beta)) {
+      : Lanes(layout, mean, gamma, beta) {
     const std::vector<float> inverse = over_lanes(layout, inverse_std);
     for (std::size_t i = 0; i < scale_.size(); ++i) scale_[i] *= inverse[i];
   }
@@ -111,18 +113,35 @@ class Lanes {
   std::vector<float> mean_, scale_, beta_;
 };
 
-/// Computes y from x with one mean and one inverse std per channel.
-void apply(const SimdKernels& kernels, int threads, const BatchNormForward& tensors, bool relu, const float* mean,
-           const float* inverse_std) {
-  const Layout layout(tensors.x.shape());
-  const Lanes lanes(layout, mean, tensors.gamma.data<float>(), inverse_std, tensors.beta.data<float>());
-  with_element_type(tensors.x.dtype(), [&]<typename T>(T) {
+/// y = [relu](batch norm of x [+ residual]).
+void apply(const SimdKernels& kernels, int threads, const Lanes& lanes, bool relu, const Tensor& x,
+           const Tensor& residual, const Tensor& y) {
+  const Layout layout(x.shape());
+  with_element_type(x.dtype(), [&]<typename T>(T) {
     parallel_for(threads, layout.ranges(), [&](std::int64_t index) {
       const std::int64_t offset = index * layout.range;
-      kernels.of<T>().batch_norm.apply(layout.range_at(index), lanes.get(), relu, at_offset<T>(tensors.x, offset),
-                                       at_offset<T>(tensors.residual, offset), at_offset<T>(tensors.y, offset));
+      kernels.of<T>().batch_norm.apply(layout.range_at(index), lanes.get(), relu, at_offset<T>(x, offset),
+                                       at_offset<T>(residual, offset), at_offset<T>(y, offset));
     });
   });
+}
+
+/// Computes y from x with one mean and one inverse std per channel; or, if y is undefined, only what is applied to x.
+void finish(const SimdKernels& kernels, int threads, const BatchNormForward& tensors, bool relu, const float* mean,
+            const float* inverse_std) {
+  const float *gamma = tensors.gamma.data<float>(), *beta = tensors.beta.data<float>();
+  if (tensors.y.defined()) {
+    const Lanes lanes(Layout(tensors.x.shape()), mean, gamma, inverse_std, beta);
+    apply(kernels, threads, lanes, relu, tensors.x, tensors.residual, tensors.y);
+    return;
+  }
+  const std::int64_t channels = tensors.gamma.count();
+  float* const affine = tensors.affine.data<float>();
+  for (std::int64_t c = 0; c < channels; ++c) {
+    affine[c] = mean[c];
+    affine[channels + c] = gamma[c] * inverse_std[c];
+    affine[2 * channels + c] = beta[c];
+  }
 }
 
 template <typename T>
@@ -194,7 +213,7 @@ void CpuBackend::batch_norm_forward_training(const BatchNormForward& tensors, co
     running_mean[c] += params.momentum * (mean[c] - running_mean[c]);
     running_var[c] += params.momentum * (static_cast<float>(deviations / (rows - 1)) - running_var[c]);
   }
-  apply(kernels_, threads_, tensors, params.relu, mean, inverse_std);
+  finish(kernels_, threads_, tensors, params.relu, mean, inverse_std);
 }
 
 void CpuBackend::batch_norm_forward_evaluation(const BatchNormForward& tensors, const BatchNormParams& params) {
@@ -204,7 +223,14 @@ void CpuBackend::batch_norm_forward_evaluation(const BatchNormForward& tensors, 
   for (std::int64_t c = 0; c < channels; ++c) {
     inverse_std[static_cast<std::size_t>(c)] = 1.0f / std::sqrt(running_var[c] + params.epsilon);
   }
-  apply(kernels_, threads_, tensors, params.relu, tensors.running_mean.data<float>(), inverse_std.data());
+  finish(kernels_, threads_, tensors, params.relu, tensors.running_mean.data<float>(), inverse_std.data());
+}
+
+void CpuBackend::apply_batch_norm(const NormalizedTensor& x, const Tensor& y) {
+  const Layout layout(y.shape());
+  const float* const mean = x.affine.data<float>();
+  const Lanes lanes(layout, mean, mean + layout.channels, mean + 2 * layout.channels);
+  apply(kernels_, threads_, lanes, x.relu, x.tensor, Tensor(), y);
 }
 
 void CpuBackend::batch_norm_backward(const BatchNormBackward& tensors, const BatchNormParams& params) {

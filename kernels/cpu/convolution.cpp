@@ -30,8 +30,22 @@ const ConvolutionKernels<T>& kernels_for(const SimdKernels& kernels, Convolution
 
 }  // namespace
 
+/// Few convolutions cannot apply a batch norm to their input: for them it is computed in `memory`.
+template <typename T>
+ConvolutionInput<T> CpuBackend::convolution_input(const NormalizedTensor& x, const ConvolutionShape& shape,
+                                                  Tensor& memory) {
+  if (!x.affine.defined()) return {x.tensor.data<T>()};
+  if (shape.groups > 1 || shape.in_channels % 16 != 0) {
+    memory = Tensor::empty(*this, x.tensor.shape(), x.tensor.dtype());
+    apply_batch_norm(x, memory);
+    return {memory.data<T>()};
+  }
+  const float* const mean = x.affine.data<float>();
+  return {x.tensor.data<T>(), {mean, mean + shape.in_channels, mean + 2 * shape.in_channels, x.relu}};
+}
+
 ChannelMoments CpuBackend::make_moments(const Conv2dForward& tensors, const Conv2dParams& params) {
-  const ConvolutionShape shape = shape_of(tensors.x.shape(), tensors.weight.shape(), tensors.y.shape(), params);
+  const ConvolutionShape shape = shape_of(tensors.x.tensor.shape(), tensors.weight.shape(), tensors.y.shape(), params);
   const std::int64_t rows =  // the same in f32 and bf16
       kernels_for<float>(kernels_, convolution_, ConvolutionPass::kForward, shape).moment_rows(shape);
   if (rows == 0) return {};
@@ -40,12 +54,13 @@ ChannelMoments CpuBackend::make_moments(const Conv2dForward& tensors, const Conv
 }
 
 void CpuBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) {
-  const Tensor &x = tensors.x, &weight = tensors.weight, &y = tensors.y;
+  const Tensor &x = tensors.x.tensor, &weight = tensors.weight, &y = tensors.y;
   const ConvolutionShape shape = shape_of(x.shape(), weight.shape(), y.shape(), params);
+  Tensor memory;
   with_element_type(x.dtype(), [&]<typename T>(T) {
     kernels_for<T>(kernels_, convolution_, ConvolutionPass::kForward, shape)
-        .forward(shape, x.data<T>(), weight.data<T>(), data_or_null(tensors.bias), y.data<T>(),
-                 data_or_null(tensors.moments.values), {threads_, allocator_});
+        .forward(shape, convolution_input<T>(tensors.x, shape, memory), weight.data<T>(), data_or_null(tensors.bias),
+                 y.data<T>(), data_or_null(tensors.moments.values), {threads_, allocator_});
   });
 }
 
@@ -58,12 +73,14 @@ void CpuBackend::conv2d_backward_input(const Tensor& grad_y, const Tensor& weigh
   });
 }
 
-void CpuBackend::conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, const Conv2dParams& params,
+void CpuBackend::conv2d_backward_filter(const NormalizedTensor& x, const Tensor& grad_y, const Conv2dParams& params,
                                         const Tensor& grad_weight) {
-  const ConvolutionShape shape = shape_of(x.shape(), grad_weight.shape(), grad_y.shape(), params);
-  with_element_type(x.dtype(), [&]<typename T>(T) {
+  const ConvolutionShape shape = shape_of(x.tensor.shape(), grad_weight.shape(), grad_y.shape(), params);
+  Tensor memory;
+  with_element_type(x.tensor.dtype(), [&]<typename T>(T) {
     kernels_for<T>(kernels_, convolution_, ConvolutionPass::kBackwardFilter, shape)
-        .backward_filter(shape, x.data<T>(), grad_y.data<T>(), grad_weight.data<float>(), {threads_, allocator_});
+        .backward_filter(shape, convolution_input<T>(x, shape, memory), grad_y.data<T>(), grad_weight.data<float>(),
+                         {threads_, allocator_});
   });
 }
 

@@ -37,11 +37,13 @@ class CpuBackend final : public Backend {
   void fill(const Tensor& tensor, float value) override;
   void cast(const Tensor& x, const Tensor& y) override;
 
+  bool normalizes_inputs() const override { return true; }
+  void apply_batch_norm(const NormalizedTensor& x, const Tensor& y) override;
   ChannelMoments make_moments(const Conv2dForward& tensors, const Conv2dParams& params) override;
   void conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) override;
   void conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
                              const Tensor& grad_x) override;
-  void conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, const Conv2dParams& params,
+  void conv2d_backward_filter(const NormalizedTensor& x, const Tensor& grad_y, const Conv2dParams& params,
                               const Tensor& grad_weight) override;
 
   void batch_norm_forward_training(const BatchNormForward& tensors, const BatchNormParams& params) override;
@@ -94,6 +96,9 @@ class CpuBackend final : public Backend {
                             const Tensor& factors) override;
 
  private:
+  template <typename T>
+  ConvolutionInput<T> convolution_input(const NormalizedTensor& x, const ConvolutionShape& shape, Tensor& memory);
+
   int threads_;
   ConvolutionMethod convolution_;
   DType activations_;

@@ -7,21 +7,23 @@
 
 #include "gradamp/core/bf16.h"
 #include "gradamp/kernels/cpu/batch_norm_range.h"
+#include "gradamp/kernels/cpu/channel_affine.h"
 #include "gradamp/kernels/cpu/convolution_shape.h"
 #include "gradamp/kernels/cpu/instruction_set.h"
 #include "gradamp/kernels/cpu/workers.h"
 
 namespace gradamp {
 
-/// The three passes of a convolution by one method: kernels/cpu/simd/direct.h, kernels/cpu/simd/winograd.h.
+/// The three passes of a convolution by one method: kernels/cpu/simd/direct.h, kernels/cpu/simd/winograd.h. An input
+/// with a batch norm to apply has one group and a multiple of 16 channels.
 template <typename T>
 struct ConvolutionKernels {
-  void (*forward)(const ConvolutionShape& shape, const T* x, const T* weight, const float* bias, T* y, float* moments,
-                  const Workers& workers);
+  void (*forward)(const ConvolutionShape& shape, const ConvolutionInput<T>& x, const T* weight, const float* bias, T* y,
+                  float* moments, const Workers& workers);
   void (*backward_input)(const ConvolutionShape& shape, const T* grad_y, const T* weight, T* grad_x,
                          const Workers& workers);
-  void (*backward_filter)(const ConvolutionShape& shape, const T* x, const T* grad_y, float* grad_weight,
-                          const Workers& workers);
+  void (*backward_filter)(const ConvolutionShape& shape, const ConvolutionInput<T>& x, const T* grad_y,
+                          float* grad_weight, const Workers& workers);
   std::int64_t (*moment_rows)(const ConvolutionShape& shape);
 };
 

@@ -47,7 +47,7 @@ class CudaBackend final : public Backend {
   ChannelMoments make_moments(const Conv2dForward& tensors, const Conv2dParams& params) override;
   void conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
                              const Tensor& grad_x) override;
-  void conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, const Conv2dParams& params,
+  void conv2d_backward_filter(const NormalizedTensor& input, const Tensor& grad_y, const Conv2dParams& params,
                               const Tensor& grad_weight) override;
 
   void batch_norm_forward_training(const BatchNormForward& tensors, const BatchNormParams& params) override;

@@ -164,16 +164,16 @@ void CudaBackend::copy_channels(const Tensor& from, std::int64_t from_channel, c
 // ---- Convolution ----
 
 void CudaBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) {
-  const ConvolutionShape shape =
-      convolution_shape(tensors.x.shape(), tensors.weight.shape(), tensors.y.shape(), params);
+  const Tensor& x = tensors.x.tensor;
+  const ConvolutionShape shape = convolution_shape(x.shape(), tensors.weight.shape(), tensors.y.shape(), params);
   if (uses_naive(params)) {
-    launch_naive_convolution(stream(), tensors.x.dtype(), {shape, params.dilation, params.groups}, tensors.x.raw_data(),
+    launch_naive_convolution(stream(), x.dtype(), {shape, params.dilation, params.groups}, x.raw_data(),
                              tensors.weight.raw_data(), static_cast<const float*>(data_or_null(tensors.bias)),
                              tensors.y.raw_data());
     return;
   }
-  launch_convolution(stream(), precision_of(tensors.x.dtype(), precision_), shape,
-                     {.x = tensors.x.raw_data(),
+  launch_convolution(stream(), precision_of(x.dtype(), precision_), shape,
+                     {.x = x.raw_data(),
                       .filter = tensors.weight.raw_data(),
                       .bias = static_cast<const float*>(data_or_null(tensors.bias)),
                       .y = tensors.y.raw_data(),
@@ -201,8 +201,9 @@ void CudaBackend::conv2d_backward_input(const Tensor& grad_y, const Tensor& weig
                                     weight.raw_data(), grad_x.raw_data());
 }
 
-void CudaBackend::conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, const Conv2dParams& params,
-                                         const Tensor& grad_weight) {
+void CudaBackend::conv2d_backward_filter(const NormalizedTensor& input, const Tensor& grad_y,
+                                         const Conv2dParams& params, const Tensor& grad_weight) {
+  const Tensor& x = input.tensor;
   const ConvolutionShape shape = convolution_shape(x.shape(), grad_weight.shape(), grad_y.shape(), params);
   if (uses_naive(params)) {
     launch_naive_convolution_backward_filter(stream(), x.dtype(), {shape, params.dilation, params.groups}, x.raw_data(),

@@ -121,7 +121,8 @@ std::string check_batch_norm(CudaBackend& backend, DType type) {
                                          .running_var = running_var,
                                          .y = y,
                                          .mean = mean,
-                                         .inverse_std = inverse_std},
+                                         .inverse_std = inverse_std,
+                                         .affine = {}},
                                         kBatchNorm);
     backend.batch_norm_backward({.grad_y = grad_y,
                                  .x = input,

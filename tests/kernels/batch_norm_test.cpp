@@ -2,6 +2,7 @@
 // The parts of a batch norm that the conformance table does not test: the running statistics and the values that are
 // saved for backward.
 #include <cmath>
+#include <optional>
 
 #include <gtest/gtest.h>
 
@@ -115,6 +116,63 @@ TEST_P(BatchNormTest, TheReluIsClosedInBackwardWhereItIsInForward) {
     const std::vector<float> counted = state.beta.grad().to_host<float>();
     EXPECT_EQ(to_double(counted), open) << (with_residual ? "with residual" : "without residual");
   }
+}
+
+/// Runs a batch norm with ReLU and a convolution, in training also backward. Returns the bits of all results. With
+/// `read_first` the batch norm's result is read before the convolution reads it, so that it is stored.
+std::vector<std::vector<std::uint32_t>> norm_and_convolution(Backend& backend, std::int64_t channels, int groups,
+                                                             bool training, bool read_first) {
+  const DType type = backend.activation_dtype();
+  const Shape shape = {3, 6, 5, channels}, filter = {32, 3, 3, channels / groups};
+  const auto parameter = [&](const Shape& of, std::uint32_t substream) {
+    return parameter_of(backend, of, normal_values(of.count(), substream));
+  };
+  const auto input = cast(parameter(shape, 1), type);
+  const Variable gamma = parameter({channels}, 2), beta = parameter({channels}, 3), weight = parameter(filter, 4);
+  const BatchNormState state{gamma, beta, normal_tensor(backend, {channels}, 5),
+                             tensor_of(backend, {channels}, std::vector<float>(static_cast<std::size_t>(channels), 2))};
+  BatchNormParams params;
+  params.relu = true;
+  const Variable norm = batch_norm(input, state, params, training);
+  EXPECT_EQ(norm.normalized().affine.defined(), backend.normalizes_inputs());
+  if (read_first) {
+    norm.value();
+    EXPECT_FALSE(norm.normalized().affine.defined());
+  }
+  const Variable y = conv2d(norm, weight, {}, {.padding = 1, .groups = groups});
+  if (training) y.backward(cast(Variable(normal_tensor(backend, y.shape(), 6)), type).value());
+  // What was applied remains what it was, although the parameters change.
+  backend.fill(gamma.value(), 7);
+  backend.fill(beta.value(), 8);
+  std::vector<std::vector<std::uint32_t>> results = {bits_of(cast(y, DType::kF32).value()),
+                                                     bits_of(cast(norm, DType::kF32).value())};
+  if (training)
+    for (const Variable& parameter_of_net : {gamma, beta, weight}) results.push_back(bits_of(parameter_of_net.grad()));
+  return results;
+}
+
+TEST_P(BatchNormTest, HasTheSameBitsWhenAConvolutionAppliesIt) {
+  for (const Precision precision : {Precision::kF32, Precision::kBF16}) {
+    BackendOptions options = GetParam().options;
+    options.precision = precision;
+    const std::unique_ptr<Backend> device = make_backend(GetParam().device, options);
+    for (const auto& [channels, groups] : {std::pair(16, 1), std::pair(24, 1), std::pair(32, 2)}) {
+      for (const bool training : {true, false}) {
+        std::optional<NoGrad> guard;
+        if (!training) guard.emplace();
+        EXPECT_EQ(norm_and_convolution(*device, channels, groups, training, true),
+                  norm_and_convolution(*device, channels, groups, training, false))
+            << channels << " channels, " << groups << " groups, training: " << training;
+      }
+    }
+  }
+}
+
+TEST_P(BatchNormTest, IsPostponedOnlyByDevicesThatCanApplyIt) {
+  if (backend().normalizes_inputs()) return;
+  const Tensor x = Tensor::zeros(backend(), {2, 3});
+  EXPECT_EQ(error_of([&] { backend().apply_batch_norm(x, x); }),
+            to_string(backend().device()) + " does not postpone batch norms");
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, BatchNormTest, ::testing::ValuesIn(devices()), device_name);

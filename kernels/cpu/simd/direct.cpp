@@ -181,24 +181,27 @@ std::int64_t direct_moment_rows(const ConvolutionShape& s) {
 }
 
 template <typename T>
-void direct_forward(const ConvolutionShape& s, const T* x, const T* weight, const float* bias, T* y, float* moments,
-                    const Workers& workers) {
+void direct_forward(const ConvolutionShape& s, const ConvolutionInput<T>& x, const T* weight, const float* bias, T* y,
+                    float* moments, const Workers& workers) {
   const DirectProduct product = forward_product(s);
   const Grid grid{s.batch, product.rows, product.columns};
   const std::int64_t inputs = s.group_inputs(), outputs = s.group_outputs(), depth = s.taps() * inputs;
   for (std::int64_t group = 0; group < s.groups; ++group) {
     const std::int64_t first = group * outputs;
-    run<kNativeWidth, T>(
-        {{x + group * inputs, s.height, s.width, inputs, s.in_channels}, grid, product.in_step, product.taps},
-        {.weight = weight + first * depth,
-         .inputs = inputs,
-         .outputs = outputs,
-         .tap_stride = inputs,
-         .input_stride = 1,
-         .output_stride = depth},
-        product, bias != nullptr ? bias + first : nullptr,
-        {y + first, s.out_height, s.out_width, outputs, s.out_channels},
-        {moments != nullptr ? moments + first : nullptr, s.out_channels}, workers);
+    run<kNativeWidth, T>({{x.data + group * inputs, s.height, s.width, inputs, s.in_channels},
+                          grid,
+                          product.in_step,
+                          product.taps,
+                          x.affine},
+                         {.weight = weight + first * depth,
+                          .inputs = inputs,
+                          .outputs = outputs,
+                          .tap_stride = inputs,
+                          .input_stride = 1,
+                          .output_stride = depth},
+                         product, bias != nullptr ? bias + first : nullptr,
+                         {y + first, s.out_height, s.out_width, outputs, s.out_channels},
+                         {moments != nullptr ? moments + first : nullptr, s.out_channels}, workers);
   }
 }
 
@@ -230,10 +233,10 @@ void direct_backward_input(const ConvolutionShape& s, const T* grad_y, const T* 
   }
 }
 
-template void direct_forward(const ConvolutionShape&, const float*, const float*, const float*, float*, float*,
-                             const Workers&);
-template void direct_forward(const ConvolutionShape&, const Bf16*, const Bf16*, const float*, Bf16*, float*,
-                             const Workers&);
+template void direct_forward(const ConvolutionShape&, const ConvolutionInput<float>&, const float*, const float*,
+                             float*, float*, const Workers&);
+template void direct_forward(const ConvolutionShape&, const ConvolutionInput<Bf16>&, const Bf16*, const float*, Bf16*,
+                             float*, const Workers&);
 template void direct_backward_input(const ConvolutionShape&, const float*, const float*, float*, const Workers&);
 template void direct_backward_input(const ConvolutionShape&, const Bf16*, const Bf16*, Bf16*, const Workers&);
 

@@ -29,6 +29,7 @@
 // Only the shape decides how the work is divided. So the bits do not depend on the number of threads.
 #pragma once
 
+#include "gradamp/kernels/cpu/channel_affine.h"
 #include "gradamp/kernels/cpu/convolution_shape.h"
 #include "gradamp/kernels/cpu/simd/simd.h"
 #include "gradamp/kernels/cpu/workers.h"
@@ -40,13 +41,13 @@ std::int64_t direct_moment_rows(const ConvolutionShape& shape);
 /// y = x * weight [+ bias]; `bias` has out_channels elements or is null. `moments`, which may be null, are those of y
 /// (of the f32 results): (groups, 2, out_channels) as in ChannelMoments (core/backend.h).
 template <typename T>
-void direct_forward(const ConvolutionShape& shape, const T* x, const T* weight, const float* bias, T* y, float* moments,
-                    const Workers& workers);
+void direct_forward(const ConvolutionShape& shape, const ConvolutionInput<T>& x, const T* weight, const float* bias,
+                    T* y, float* moments, const Workers& workers);
 template <typename T>
 void direct_backward_input(const ConvolutionShape& shape, const T* grad_y, const T* weight, T* grad_x,
                            const Workers& workers);
 template <typename T>
-void direct_backward_filter(const ConvolutionShape& shape, const T* x, const T* grad_y, float* grad_weight,
-                            const Workers& workers);
+void direct_backward_filter(const ConvolutionShape& shape, const ConvolutionInput<T>& x, const T* grad_y,
+                            float* grad_weight, const Workers& workers);
 
 }  // namespace gradamp::GRADAMP_SIMD

@@ -118,21 +118,27 @@ void run(const Patches<T>& patches, const Patches<T>& grads, float* grad_weight,
 }  // namespace
 
 template <typename T>
-void direct_backward_filter(const ConvolutionShape& s, const T* x, const T* grad_y, float* grad_weight,
-                            const Workers& workers) {
+void direct_backward_filter(const ConvolutionShape& s, const ConvolutionInput<T>& x, const T* grad_y,
+                            float* grad_weight, const Workers& workers) {
   const DirectProduct product = forward_product(s);
   const Grid grid{s.batch, s.out_height, s.out_width};
   constexpr Tap kPixelItself{.row = 0, .column = 0, .index = 0};
   const std::int64_t inputs = s.group_inputs(), outputs = s.group_outputs();
   for (std::int64_t group = 0; group < s.groups; ++group) {
     run<kNativeWidth, T>(
-        {{x + group * inputs, s.height, s.width, inputs, s.in_channels}, grid, product.in_step, product.taps},
+        {{x.data + group * inputs, s.height, s.width, inputs, s.in_channels},
+         grid,
+         product.in_step,
+         product.taps,
+         x.affine},
         {{grad_y + group * outputs, s.out_height, s.out_width, outputs, s.out_channels}, grid, 1, {&kPixelItself, 1}},
         grad_weight + group * outputs * s.taps() * inputs, workers);
   }
 }
 
-template void direct_backward_filter(const ConvolutionShape&, const float*, const float*, float*, const Workers&);
-template void direct_backward_filter(const ConvolutionShape&, const Bf16*, const Bf16*, float*, const Workers&);
+template void direct_backward_filter(const ConvolutionShape&, const ConvolutionInput<float>&, const float*, float*,
+                                     const Workers&);
+template void direct_backward_filter(const ConvolutionShape&, const ConvolutionInput<Bf16>&, const Bf16*, float*,
+                                     const Workers&);
 
 }  // namespace gradamp::GRADAMP_SIMD

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "gradamp/kernels/cpu/direct_products.h"
+#include "gradamp/kernels/cpu/simd/channel_reader.h"
 #include "gradamp/kernels/cpu/simd/images.h"
 #include "gradamp/kernels/cpu/simd/register_kernel.h"
 
@@ -20,6 +21,7 @@ struct Patches {
   Grid grid;
   std::int64_t step;
   std::span<const Tap> taps;
+  ChannelAffine affine = {};  // applied to pixels when they are read; only with a multiple of 16 channels
 
   std::int64_t depth() const { return static_cast<std::int64_t>(taps.size()) * images.channels; }
 };
@@ -107,13 +109,21 @@ class PatchParts {
   PatchPart parts_[kMaxDepth];
 };
 
-/// One patch, if channels are a multiple of 16, so that parts are whole lines.
-template <int kWidth, typename T>
-[[gnu::always_inline]] inline void copy_whole_lines(const PatchParts<T>& parts, const Place& place, float* line,
-                                                    std::int64_t group_stride) {
+/// One patch, if channels are a multiple of 16, so that parts are whole lines. The first column belongs to channel
+/// `channel`.
+template <int kWidth, typename T, typename Reader>
+[[gnu::always_inline]] inline void copy_whole_lines(const PatchParts<T>& parts, const Reader& reader,
+                                                    std::int64_t channels, std::int64_t channel, const Place& place,
+                                                    float* line, std::int64_t group_stride) {
   parts.for_each(place, [&](std::int64_t, std::int64_t count, const T* pixel) {
-    for (std::int64_t i = 0; i < count; i += kGroup, line += group_stride)
-      copy_line<kWidth>(pixel != nullptr ? pixel + i : nullptr, line);
+    for (std::int64_t i = 0; i < count; i += kGroup, line += group_stride) {
+#pragma GCC unroll 4
+      for (int lane = 0; lane < kGroup; lane += kWidth) {
+        const typename Reader::template Lanes<kWidth> read(reader, channel + lane);
+        store<kWidth>(line + lane, pixel == nullptr ? Simd<kWidth>{} : read(pixel + i + lane));
+      }
+      channel = channel + kGroup < channels ? channel + kGroup : 0;
+    }
   });
 }
 
@@ -143,8 +153,11 @@ void copy_patches(const Patches<T>& patches, const PlaceRange& range, std::int64
   const PatchParts<T> parts(patches, first * kGroup, (first + groups) * kGroup);
   Place place(patches.grid, range.first);
   if (patches.images.channels % kGroup == 0) {
-    for (std::int64_t i = 0; i < range.count; ++i, place.advance(patches.grid))
-      copy_whole_lines<kWidth>(parts, place, out.data + i * kGroup, out.group_stride);
+    const std::int64_t channels = patches.images.channels, channel = first * kGroup % channels;
+    with_reader(patches.affine, [&](const auto& reader) {
+      for (std::int64_t i = 0; i < range.count; ++i, place.advance(patches.grid))
+        copy_whole_lines<kWidth>(parts, reader, channels, channel, place, out.data + i * kGroup, out.group_stride);
+    });
     return;
   }
   // Rows whose parts lie anyhow are built in memory first. A line that is read at once after its parts were written

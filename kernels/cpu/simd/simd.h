@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "gradamp/core/bf16.h"
 
@@ -72,17 +73,31 @@ template <int kWidth>
   std::memcpy(to, &vector, sizeof(vector));
 }
 
-/// Rounds as to_bf16 does.
+/// Rounded as to_bf16 does; only the upper halves of the words count.
 template <int kWidth>
-[[gnu::always_inline]] inline void store(Bf16* to, const Simd<kWidth>& vector) {
+[[gnu::always_inline]] inline typename SimdType<kWidth>::Words bf16_words(const Simd<kWidth>& vector) {
   using Words = typename SimdType<kWidth>::Words;
   Words bits;
   std::memcpy(&bits, &vector, sizeof(bits));
   const Words is_nan = (Words)(vector != vector);
   const Words rounded = bits + 0x7fffu + ((bits >> 16) & 1u), quiet = bits | 0x400000u;
-  const Words result = (quiet & is_nan) | (rounded & ~is_nan);
-  const auto halves = __builtin_convertvector(result >> 16, typename SimdType<kWidth>::Halves);
+  return (quiet & is_nan) | (rounded & ~is_nan);
+}
+
+template <int kWidth>
+[[gnu::always_inline]] inline void store(Bf16* to, const Simd<kWidth>& vector) {
+  const auto halves = __builtin_convertvector(bf16_words<kWidth>(vector) >> 16, typename SimdType<kWidth>::Halves);
   std::memcpy(to, &halves, sizeof(halves));
+}
+
+/// What a load gives after a store to memory of type T.
+template <int kWidth, typename T>
+[[gnu::always_inline]] inline Simd<kWidth> as_stored(const Simd<kWidth>& vector) {
+  if constexpr (std::is_same_v<T, Bf16>) {
+    return (Simd<kWidth>)(bf16_words<kWidth>(vector) & 0xffff0000u);
+  } else {
+    return vector;
+  }
 }
 
 /// The first `count` elements, or all if the vector has fewer.

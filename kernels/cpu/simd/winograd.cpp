@@ -75,8 +75,9 @@ void transform_filter_columns(const FilterView<T>& view, const FilterPositions& 
       for (int input = 0; input < kGroup; ++input) {
         float* const row = u.row(0, first, groups, input_group * kGroup + input) + column * kGroup;
         for (int lane = 0; lane < kGroup; lane += kWidth) {
-          to_positions<kWidth, FilterTransform>([&](int r, int s) { return block.taps[3 * r + s][input] + lane; },
-                                                row + lane, u.position_stride());
+          to_positions<kWidth, FilterTransform>(
+              [&](int r, int s) { return load<kWidth>(block.taps[3 * r + s][input] + lane); }, row + lane,
+              u.position_stride());
         }
       }
     }
@@ -266,9 +267,9 @@ std::int64_t winograd_moment_rows(const ConvolutionShape& s) {
 }
 
 template <typename T>
-void winograd_forward(const ConvolutionShape& s, const T* x, const T* weight, const float* bias, T* y, float* moments,
-                      const Workers& workers) {
-  convolve<T>({{x, s.height, s.width, s.in_channels}, s.padding}, FilterView<T>::plain(s, weight), bias,
+void winograd_forward(const ConvolutionShape& s, const ConvolutionInput<T>& x, const T* weight, const float* bias, T* y,
+                      float* moments, const Workers& workers) {
+  convolve<T>({{x.data, s.height, s.width, s.in_channels}, s.padding, x.affine}, FilterView<T>::plain(s, weight), bias,
               {{y, s.out_height, s.out_width, s.out_channels}, 0}, moments, s.batch, workers);
 }
 
@@ -279,10 +280,10 @@ void winograd_backward_input(const ConvolutionShape& s, const T* grad_y, const T
               nullptr, {{grad_x, s.height, s.width, s.in_channels}, 0}, nullptr, s.batch, workers);
 }
 
-template void winograd_forward(const ConvolutionShape&, const float*, const float*, const float*, float*, float*,
-                               const Workers&);
-template void winograd_forward(const ConvolutionShape&, const Bf16*, const Bf16*, const float*, Bf16*, float*,
-                               const Workers&);
+template void winograd_forward(const ConvolutionShape&, const ConvolutionInput<float>&, const float*, const float*,
+                               float*, float*, const Workers&);
+template void winograd_forward(const ConvolutionShape&, const ConvolutionInput<Bf16>&, const Bf16*, const float*, Bf16*,
+                               float*, const Workers&);
 template void winograd_backward_input(const ConvolutionShape&, const float*, const float*, float*, const Workers&);
 template void winograd_backward_input(const ConvolutionShape&, const Bf16*, const Bf16*, Bf16*, const Workers&);
 

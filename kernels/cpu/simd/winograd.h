@@ -12,6 +12,7 @@
 // Only the shape decides how the work is divided. So the bits do not depend on the number of threads.
 #pragma once
 
+#include "gradamp/kernels/cpu/channel_affine.h"
 #include "gradamp/kernels/cpu/convolution_shape.h"
 #include "gradamp/kernels/cpu/simd/simd.h"
 #include "gradamp/kernels/cpu/workers.h"
@@ -25,13 +26,13 @@ std::int64_t winograd_moment_rows(const ConvolutionShape& shape);
 /// (of the f32 results): (groups, 2, out_channels) as in ChannelMoments (core/backend.h). This function and those below
 /// require 3x3 filters, stride 1 and a padding of 0, 1 or 2.
 template <typename T>
-void winograd_forward(const ConvolutionShape& shape, const T* x, const T* weight, const float* bias, T* y,
-                      float* moments, const Workers& workers);
+void winograd_forward(const ConvolutionShape& shape, const ConvolutionInput<T>& x, const T* weight, const float* bias,
+                      T* y, float* moments, const Workers& workers);
 template <typename T>
 void winograd_backward_input(const ConvolutionShape& shape, const T* grad_y, const T* weight, T* grad_x,
                              const Workers& workers);
 template <typename T>
-void winograd_backward_filter(const ConvolutionShape& shape, const T* x, const T* grad_y, float* grad_weight,
-                              const Workers& workers);
+void winograd_backward_filter(const ConvolutionShape& shape, const ConvolutionInput<T>& x, const T* grad_y,
+                              float* grad_weight, const Workers& workers);
 
 }  // namespace gradamp::GRADAMP_SIMD

@@ -173,13 +173,13 @@ void run_wide(const Problem<T>& p, float* grad_weight, const Workers& workers) {
 }  // namespace
 
 template <typename T>
-void winograd_backward_filter(const ConvolutionShape& s, const T* x, const T* grad_y, float* grad_weight,
-                              const Workers& workers) {
+void winograd_backward_filter(const ConvolutionShape& s, const ConvolutionInput<T>& x, const T* grad_y,
+                              float* grad_weight, const Workers& workers) {
   const std::int64_t channels = std::max(s.in_channels, s.out_channels);
   const Scratch zeros(workers.allocator, channels);
   std::fill_n(zeros.data(), channels, 0.0f);
   const Problem<T> problem{.grid = tile_grid(s.batch, s.out_height, s.out_width),
-                           .x = {{x, s.height, s.width, s.in_channels}, s.padding},
+                           .x = {{x.data, s.height, s.width, s.in_channels}, s.padding, x.affine},
                            .grad_y = {{grad_y, s.out_height, s.out_width, s.out_channels}, 0},
                            .c_groups = groups_of(s.in_channels),
                            .k_groups = groups_of(s.out_channels),
@@ -188,7 +188,9 @@ void winograd_backward_filter(const ConvolutionShape& s, const T* x, const T* gr
   (narrow ? run_narrow<kNativeWidth, T> : run_wide<kNativeWidth, T>)(problem, grad_weight, workers);
 }
 
-template void winograd_backward_filter(const ConvolutionShape&, const float*, const float*, float*, const Workers&);
-template void winograd_backward_filter(const ConvolutionShape&, const Bf16*, const Bf16*, float*, const Workers&);
+template void winograd_backward_filter(const ConvolutionShape&, const ConvolutionInput<float>&, const float*, float*,
+                                       const Workers&);
+template void winograd_backward_filter(const ConvolutionShape&, const ConvolutionInput<Bf16>&, const Bf16*, float*,
+                                       const Workers&);
 
 }  // namespace gradamp::GRADAMP_SIMD

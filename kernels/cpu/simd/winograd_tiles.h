@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "gradamp/kernels/cpu/simd/channel_reader.h"
 #include "gradamp/kernels/cpu/simd/images.h"
 #include "gradamp/kernels/cpu/simd/register_kernel.h"
 #include "gradamp/kernels/cpu/simd/winograd_transforms.h"
@@ -20,6 +21,7 @@ inline Grid tile_grid(std::int64_t batch, std::int64_t out_height, std::int64_t 
 template <typename Element>
 struct TiledImages : Images<Element> {
   std::int64_t padding;
+  ChannelAffine affine = {};  // applied to pixels when they are read; only with a multiple of 16 channels
 
   std::int64_t top(const Place& tile) const { return 2 * tile.row - padding; }
   std::int64_t left(const Place& tile) const { return 2 * tile.column - padding; }
@@ -46,32 +48,43 @@ struct TileBuffer {
   }
 };
 
-/// Transforms the pixels of one tile to its positions, which begin at `line`. `pixel(r, s)` is the address of a pixel's
-/// channels.
-template <int kWidth, typename Transform, typename Pixel>
-[[gnu::always_inline]] inline void tile_to_positions(const Pixel pixel, std::int64_t channels, float* line,
-                                                     std::int64_t group_stride, std::int64_t position_stride) {
+/// A pixel of a tile.
+template <typename T>
+struct TilePixel {
+  const T* channels;
+  std::uint32_t inside = ~0u;  // 0: it is outside the image
+};
+
+/// Transforms the pixels of one tile to its positions, which begin at `line`. `pixel(r, s)` is a TilePixel.
+template <int kWidth, typename Transform, typename Pixel, typename Reader>
+[[gnu::always_inline]] inline void tile_to_positions(const Pixel pixel, const Reader& reader, std::int64_t channels,
+                                                     float* line, std::int64_t group_stride,
+                                                     std::int64_t position_stride) {
   constexpr int kPixels = Transform::kPixels;
   std::int64_t channel = 0;
   for (; channel + kGroup <= channels; channel += kGroup, line += group_stride) {
 #pragma GCC unroll 4
-    for (int lane = 0; lane < kGroup; lane += kWidth)
-      to_positions<kWidth, Transform>([=](int r, int s) { return pixel(r, s) + channel + lane; }, line + lane,
-                                      position_stride);
+    for (int lane = 0; lane < kGroup; lane += kWidth) {
+      const typename Reader::template Lanes<kWidth> read(reader, channel + lane);
+      to_positions<kWidth, Transform>(
+          [=](int r, int s) { return read(pixel(r, s).channels + channel + lane, pixel(r, s).inside); }, line + lane,
+          position_stride);
+    }
   }
   if (channel == channels) return;
   alignas(64) float patch[kPixels][kPixels][kGroup] = {};
   for (int r = 0; r < kPixels; ++r)
-    for (int s = 0; s < kPixels; ++s) std::copy_n(pixel(r, s) + channel, channels - channel, patch[r][s]);
+    for (int s = 0; s < kPixels; ++s) std::copy_n(pixel(r, s).channels + channel, channels - channel, patch[r][s]);
   for (int lane = 0; lane < kGroup; lane += kWidth)
-    to_positions<kWidth, Transform>([&](int r, int s) { return patch[r][s] + lane; }, line + lane, position_stride);
+    to_positions<kWidth, Transform>([&](int r, int s) { return load<kWidth>(patch[r][s] + lane); }, line + lane,
+                                    position_stride);
 }
 
 /// Computes the positions of a range of tiles. `zeros` has images.channels zeros; pixels outside the image are read
 /// from there.
-template <int kWidth, typename Transform, typename T>
-void tiles_to_positions(const Grid& grid, const PlaceRange& range, const TiledImages<const T> images, const T* zeros,
-                        const TileBuffer out) {
+template <int kWidth, typename Transform, typename T, typename Reader>
+void tiles_to_positions(const Grid& grid, const PlaceRange& range, const TiledImages<const T> images,
+                        const Reader reader, const T* zeros, const TileBuffer out) {
   constexpr int kPixels = Transform::kPixels;
   const std::int64_t channels = images.channels, row_stride = images.width * channels;
   Place place(grid, range.first);
@@ -80,17 +93,27 @@ void tiles_to_positions(const Grid& grid, const PlaceRange& range, const TiledIm
     float* const line = out.line(0, 0, tile);
     if (images.contains(top, left) && images.contains(top + kPixels - 1, left + kPixels - 1)) {
       const T* const corner = images.pixel(place.image, top, left);
-      tile_to_positions<kWidth, Transform>([=](int r, int s) { return corner + r * row_stride + s * channels; },
-                                           channels, line, out.group_stride(), out.position_stride());
+      tile_to_positions<kWidth, Transform>(
+          [=](int r, int s) { return TilePixel<T>{corner + r * row_stride + s * channels}; }, reader, channels, line,
+          out.group_stride(), out.position_stride());
     } else {
-      const T* pixels[kPixels][kPixels];
+      TilePixel<T> pixels[kPixels][kPixels];
       for (int r = 0; r < kPixels; ++r)
         for (int s = 0; s < kPixels; ++s)
-          pixels[r][s] = images.contains(top + r, left + s) ? images.pixel(place.image, top + r, left + s) : zeros;
-      tile_to_positions<kWidth, Transform>([&pixels](int r, int s) { return pixels[r][s]; }, channels, line,
+          pixels[r][s] = images.contains(top + r, left + s) ? TilePixel<T>{images.pixel(place.image, top + r, left + s)}
+                                                            : TilePixel<T>{zeros, 0};
+      tile_to_positions<kWidth, Transform>([&pixels](int r, int s) { return pixels[r][s]; }, reader, channels, line,
                                            out.group_stride(), out.position_stride());
     }
   }
+}
+
+template <int kWidth, typename Transform, typename T>
+void tiles_to_positions(const Grid& grid, const PlaceRange& range, const TiledImages<const T>& images, const T* zeros,
+                        const TileBuffer& out) {
+  with_reader(images.affine, [&](const auto& reader) {
+    tiles_to_positions<kWidth, Transform>(grid, range, images, reader, zeros, out);
+  });
 }
 
 }  // namespace gradamp::GRADAMP_SIMD

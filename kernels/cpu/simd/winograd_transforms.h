@@ -126,8 +126,8 @@ struct GradFilterTransform {
   }
 };
 
-/// Transforms the pixels of a tile to its 16 positions, for kWidth channels. `pixel(r, s)` is the address of a pixel's
-/// first channel. Positions are `position_stride` floats apart.
+/// Transforms the pixels of a tile to its 16 positions, for kWidth channels. `pixel(r, s)` is the vector of a pixel's
+/// channels. Positions are `position_stride` floats apart.
 template <int kWidth, typename Transform, typename Pixel>
 [[gnu::always_inline]] inline void to_positions(const Pixel& pixel, float* positions, std::int64_t position_stride) {
   const std::int64_t row_stride = 4 * position_stride;
@@ -137,7 +137,7 @@ template <int kWidth, typename Transform, typename Pixel>
   for (int s = 0; s < kPixels; ++s) {
     Simd<kWidth> column[kPixels], transformed[4];
 #pragma GCC unroll 4
-    for (int r = 0; r < kPixels; ++r) column[r] = load<kWidth>(pixel(r, s));
+    for (int r = 0; r < kPixels; ++r) column[r] = pixel(r, s);
     Transform::apply(column, transformed);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) columns[i][s] = transformed[i];

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <span>
 #include <vector>
 
@@ -13,15 +14,17 @@
 #include "gradamp/tests/kernels/reference.h"
 
 // tests/CMakeLists.txt compiles the kernels again with vectors of 4, 8 and 16 floats. Declares those of a method.
-#define GRADAMP_DECLARE_CONVOLUTIONS(simd, method)                                                              \
-  namespace gradamp::simd {                                                                                     \
-  std::int64_t method##_moment_rows(const ConvolutionShape&);                                                   \
-  template <typename T>                                                                                         \
-  void method##_forward(const ConvolutionShape&, const T*, const T*, const float*, T*, float*, const Workers&); \
-  template <typename T>                                                                                         \
-  void method##_backward_input(const ConvolutionShape&, const T*, const T*, T*, const Workers&);                \
-  template <typename T>                                                                                         \
-  void method##_backward_filter(const ConvolutionShape&, const T*, const T*, float*, const Workers&);           \
+#define GRADAMP_DECLARE_CONVOLUTIONS(simd, method)                                                               \
+  namespace gradamp::simd {                                                                                      \
+  std::int64_t method##_moment_rows(const ConvolutionShape&);                                                    \
+  template <typename T>                                                                                          \
+  void method##_forward(const ConvolutionShape&, const ConvolutionInput<T>&, const T*, const float*, T*, float*, \
+                        const Workers&);                                                                         \
+  template <typename T>                                                                                          \
+  void method##_backward_input(const ConvolutionShape&, const T*, const T*, T*, const Workers&);                 \
+  template <typename T>                                                                                          \
+  void method##_backward_filter(const ConvolutionShape&, const ConvolutionInput<T>&, const T*, float*,           \
+                                const Workers&);                                                                 \
   }
 
 /// The ConvolutionKernels of a method for vectors of one width.
@@ -126,12 +129,13 @@ struct ConvolutionInputs {
   }
 };
 
-/// Runs all passes on guarded memory. Expects that the guards and the inputs are unchanged, and that y does not depend
-/// on whether its moments are computed. If T is Bf16, x, the filter
-/// and grad_y must be rounded already.
+/// Runs all passes on guarded memory, with `affine` applied to x. Expects that the guards and the inputs are unchanged,
+/// and that y does not depend on whether its moments are computed. If T is Bf16, x, the filter and grad_y must be
+/// rounded already.
 template <typename T>
 ConvolutionResults run_convolution(const ConvolutionKernels<T>& kernels, const ConvolutionCase& c,
-                                   const ConvolutionInputs& inputs, int threads, bool bias = true) {
+                                   const ConvolutionInputs& inputs, int threads, bool bias = true,
+                                   const ChannelAffine& affine = {}) {
   bool scratch_intact = true;
   Guarded<T> x(inputs.x), weight(inputs.weight), grad_y(inputs.grad_y), y(c.y().count()), grad_x(c.x().count());
   Guarded<T> y_alone(c.y().count());
@@ -142,16 +146,22 @@ ConvolutionResults run_convolution(const ConvolutionKernels<T>& kernels, const C
     CachingAllocator allocator(std::make_unique<GuardedSource>(&scratch_intact), false);
     const Workers workers{threads, allocator};
     const float* const b = bias ? bias_values.data() : nullptr;
-    kernels.forward(c.shape(), x.data(), weight.data(), b, y.data(), rows > 0 ? moments.data() : nullptr, workers);
-    kernels.forward(c.shape(), x.data(), weight.data(), b, y_alone.data(), nullptr, workers);
+    const ConvolutionInput<T> input{x.data(), affine};
+    kernels.forward(c.shape(), input, weight.data(), b, y.data(), rows > 0 ? moments.data() : nullptr, workers);
+    kernels.forward(c.shape(), input, weight.data(), b, y_alone.data(), nullptr, workers);
     kernels.backward_input(c.shape(), grad_y.data(), weight.data(), grad_x.data(), workers);
-    kernels.backward_filter(c.shape(), x.data(), grad_y.data(), grad_weight.data(), workers);
+    kernels.backward_filter(c.shape(), input, grad_y.data(), grad_weight.data(), workers);
   }
   EXPECT_TRUE(scratch_intact) << "scratch memory was written beyond its end";
   EXPECT_TRUE(y.intact() && moments.intact() && grad_x.intact() && grad_weight.intact())
       << "a result was written beyond its end";
-  EXPECT_EQ(y_alone.values(), y.values());
-  EXPECT_EQ(x.values(), inputs.x);
+  const auto bits = [](const std::vector<float>& values) {  // in which a NaN equals itself
+    std::vector<std::uint32_t> words(values.size());
+    std::memcpy(words.data(), values.data(), values.size() * sizeof(float));
+    return words;
+  };
+  EXPECT_EQ(bits(y_alone.values()), bits(y.values()));
+  EXPECT_EQ(bits(x.values()), bits(inputs.x));
   EXPECT_EQ(weight.values(), inputs.weight);
   EXPECT_EQ(grad_y.values(), inputs.grad_y);
   return {y.values(), moments.values(), grad_x.values(), grad_weight.values()};
@@ -273,6 +283,53 @@ inline void expect_bf16_is_f32_rounded(Method method, const ConvolutionCase& c, 
       expect_equal(run_convolution(kernels.bf16, c, inputs, 3, bias), expected,
                    bias ? "with a bias" : "without a bias");
     }
+  }
+}
+
+/// The cases whose input a batch norm can be applied to.
+inline std::vector<ConvolutionCase> cases_of_normalized_inputs(std::vector<ConvolutionCase> all) {
+  std::erase_if(all, [](const ConvolutionCase& c) { return c.in_channels % 16 != 0 || c.groups != 1; });
+  return all;
+}
+
+/// Replaces NaNs, which have many bit patterns, by a number that no result is.
+inline void make_nans_equal(ConvolutionResults& results) {
+  for (std::vector<float>* values : {&results.y, &results.moments, &results.grad_x, &results.grad_weight})
+    std::replace_if(
+        values->begin(), values->end(), [](float value) { return std::isnan(value); }, 12345.678f);
+}
+
+/// A batch norm that is applied to x when it is read gives the same bits as one that was stored before.
+template <typename T>
+void expect_normalized_input_is_the_stored_one(const ConvolutionKernels<T>& kernels, const BatchNormKernels<T>& norm,
+                                               const ConvolutionCase& c, ConvolutionInputs inputs) {
+  inputs.x[inputs.x.size() / 2] = NAN;
+  Guarded<float> mean(normal_values(c.in_channels, 5)), scale(normal_values(c.in_channels, 6)),
+      beta(normal_values(c.in_channels, 7));
+  for (const bool relu : {true, false}) {
+    ConvolutionInputs stored = inputs;
+    Guarded<T> x(inputs.x), y(c.x().count());
+    norm.apply({c.in_channels, c.in_channels, c.x().count()}, {mean.data(), scale.data(), beta.data()}, relu, x.data(),
+               nullptr, y.data());
+    stored.x = y.values();
+    ConvolutionResults expected = run_convolution(kernels, c, stored, 2);
+    ConvolutionResults actual =
+        run_convolution(kernels, c, inputs, 3, true, {mean.data(), scale.data(), beta.data(), relu});
+    make_nans_equal(expected);
+    make_nans_equal(actual);
+    expect_equal(actual, expected, relu ? "with ReLU" : "without ReLU");
+  }
+}
+
+inline void expect_normalized_inputs_are_the_stored_ones(Method method, const ConvolutionCase& c) {
+  const std::vector<MethodKernels> all = usable_kernels(method);
+  const std::vector<InstructionSet> sets = usable_instruction_sets();
+  ConvolutionInputs rounded(c);
+  rounded.round();
+  for (std::size_t i = 0; i < sets.size(); ++i) {
+    const SimdKernels& kernels = simd_kernels(sets[i]);
+    expect_normalized_input_is_the_stored_one(all[i].f32, kernels.f32.batch_norm, c, ConvolutionInputs(c));
+    expect_normalized_input_is_the_stored_one(all[i].bf16, kernels.bf16.batch_norm, c, rounded);
   }
 }
 

@@ -130,6 +130,14 @@ TEST_P(Direct, InBf16IsF32Rounded) { expect_bf16_is_f32_rounded(Method::kDirect,
 
 INSTANTIATE_TEST_SUITE_P(Cases, Direct, ::testing::ValuesIn(cases()));
 
+class DirectOfNormalized : public ::testing::TestWithParam<ConvolutionCase> {};
+
+TEST_P(DirectOfNormalized, IsThatOfTheStoredInput) {
+  expect_normalized_inputs_are_the_stored_ones(Method::kDirect, GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, DirectOfNormalized, ::testing::ValuesIn(cases_of_normalized_inputs(cases())));
+
 std::vector<std::int64_t> indices_of(const std::vector<Tap>& taps) {
   std::vector<std::int64_t> indices;
   for (const Tap& tap : taps) indices.push_back(tap.index);

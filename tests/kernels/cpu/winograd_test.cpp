@@ -227,6 +227,14 @@ TEST_P(Winograd, InBf16IsF32Rounded) { expect_bf16_is_f32_rounded(Method::kWinog
 
 INSTANTIATE_TEST_SUITE_P(Cases, Winograd, ::testing::ValuesIn(cases()));
 
+class WinogradOfNormalized : public ::testing::TestWithParam<ConvolutionCase> {};
+
+TEST_P(WinogradOfNormalized, IsThatOfTheStoredInput) {
+  expect_normalized_inputs_are_the_stored_ones(Method::kWinograd, GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, WinogradOfNormalized, ::testing::ValuesIn(cases_of_normalized_inputs(cases())));
+
 double relative_error(const std::vector<float>& actual, const Array& expected) {
   double error = 0, norm = 0;
   for (std::size_t i = 0; i < actual.size(); ++i) {

@@ -46,7 +46,7 @@ class CountingBackend final : public Backend {
   void cast(const Tensor& x, const Tensor& y) override { count({x, y}); }
 
   void conv2d_forward(const Conv2dForward& t, const Conv2dParams&) override {
-    count({t.x, t.weight, t.bias, t.y, t.moments.values});
+    count({t.x.tensor, t.weight, t.bias, t.y, t.moments.values});
   }
   /// In groups of 128 rows, like the GPU's kernels.
   ChannelMoments make_moments(const Conv2dForward& t, const Conv2dParams&) override {
@@ -58,9 +58,9 @@ class CountingBackend final : public Backend {
                              const Tensor& grad_x) override {
     count({grad_y, weight, grad_x});
   }
-  void conv2d_backward_filter(const Tensor& x, const Tensor& grad_y, const Conv2dParams&,
+  void conv2d_backward_filter(const NormalizedTensor& x, const Tensor& grad_y, const Conv2dParams&,
                               const Tensor& grad_weight) override {
-    count({x, grad_y, grad_weight});
+    count({x.tensor, grad_y, grad_weight});
   }
 
   void batch_norm_forward_training(const BatchNormForward& t, const BatchNormParams&) override {

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <utility>
 
-#include "gradamp/bench/f16.h"
+#include "gradamp/core/f16.h"
 #include "gradamp/core/philox.h"
 
 namespace gradamp::bench {

@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "gradamp/bench/convolution_case.h"
-#include "gradamp/bench/f16.h"
+#include "gradamp/core/f16.h"
 #include "gradamp/tests/core/error_of.h"
 
 namespace gradamp::bench {
@@ -18,19 +18,6 @@ using ::testing::HasSubstr;
 
 constexpr TimingOptions kOnce{0, 1, 1, 0, 0, 1};
 const ConvolutionShape kShape{2, 8, 4, 8, 3, {1, 1}};
-
-TEST(Fp16, IsItsDefinition) {
-  EXPECT_EQ(to_f16_exactly(1.0f), 0x3c00);
-  EXPECT_EQ(to_f16_exactly(-1.5f), 0xbe00);
-  EXPECT_EQ(to_f16_exactly(0.0f), 0);
-  EXPECT_EQ(from_f16(0x3555), 0.333251953125f);
-  EXPECT_EQ(from_f16(0xc000), -2.0f);
-  EXPECT_EQ(from_f16(0x0001), std::ldexp(1.0f, -24)) << "the smallest subnormal";
-  EXPECT_EQ(from_f16(0x7bff), 65504.0f);
-  EXPECT_TRUE(std::isinf(from_f16(0x7c00)));
-  EXPECT_TRUE(std::isnan(from_f16(0xffff)));
-  for (int i = -127; i <= 127; ++i) EXPECT_EQ(from_f16(to_f16_exactly(i / 128.0f)), i / 128.0f);
-}
 
 TEST(ConvolutionCase, EveryPassIsVerified) {
   const std::unique_ptr<Backend> backend = make_backend({});

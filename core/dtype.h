@@ -6,8 +6,9 @@
 
 namespace gradamp {
 
-/// Element types. f64 and i64 hold sums and counters; images are u8, labels i32, everything trained f32 or bf16.
-enum class DType : std::uint8_t { kF32, kBF16, kI32, kU8, kF64, kI64 };
+/// Element types. f64 and i64 hold sums and counters; images are u8, labels i32, everything trained f32 or bf16. f16 is
+/// in files of other programs only.
+enum class DType : std::uint8_t { kF32, kBF16, kI32, kU8, kF64, kI64, kF16 };
 
 /// Bytes of one element.
 constexpr std::size_t size_of(DType type) {
@@ -18,11 +19,12 @@ constexpr std::size_t size_of(DType type) {
     case DType::kU8: return 1;
     case DType::kF64: return 8;
     case DType::kI64: return 8;
+    case DType::kF16: return 2;
   }
   return 0;
 }
 
-/// "f32", "bf16", "i32", "u8", "f64", "i64".
+/// "f32", "bf16", "i32", "u8", "f64", "i64", "f16".
 constexpr const char* name_of(DType type) {
   switch (type) {
     case DType::kF32: return "f32";
@@ -31,6 +33,7 @@ constexpr const char* name_of(DType type) {
     case DType::kU8: return "u8";
     case DType::kF64: return "f64";
     case DType::kI64: return "i64";
+    case DType::kF16: return "f16";
   }
   return "?";
 }

@@ -26,6 +26,7 @@ static_assert(std::endian::native == std::endian::little, "the format is little-
 
 constexpr std::size_t kLengthBytes = 8;
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
+constexpr int kMaxDepth = 8;  // a header has 3 levels
 constexpr const char* kMetadata = "__metadata__";
 constexpr const char* kChecksum = "crc32c";
 
@@ -34,11 +35,12 @@ struct NamedType {
   DType type;
 };
 // In the reference writer's order.
-constexpr std::array<NamedType, 6> kTypes{{{"I64", DType::kI64},
+constexpr std::array<NamedType, 7> kTypes{{{"I64", DType::kI64},
                                            {"F64", DType::kF64},
                                            {"F32", DType::kF32},
                                            {"I32", DType::kI32},
                                            {"BF16", DType::kBF16},
+                                           {"F16", DType::kF16},
                                            {"U8", DType::kU8}}};
 
 std::size_t rank_of(DType type) {
@@ -51,9 +53,9 @@ DType type_named(const std::string& name, const std::string& tensor) {
   for (const NamedType& entry : kTypes) {
     if (name == entry.name) return entry.type;
   }
-  static const std::set<std::string> kOthers{"BOOL", "I8", "I16", "U16", "U32", "U64", "F16", "C64"};
+  static const std::set<std::string> kOthers{"BOOL", "I8", "I16", "U16", "U32", "U64", "C64"};
   const bool known = kOthers.contains(name) || name.starts_with("F8_") || name.starts_with("F6_") || name == "F4";
-  fail("tensor '{}' has the {} dtype '{}'; convert it to one of F32, BF16, F64, I32, I64, U8", tensor,
+  fail("tensor '{}' has the {} dtype '{}'; convert it to one of F32, BF16, F16, F64, I32, I64, U8", tensor,
        known ? "unsupported" : "unknown", name);
 }
 
@@ -121,9 +123,11 @@ struct Entry {
 };
 
 json parse_json(std::string_view text) {
-  // The parser silently keeps the last of two equal keys, so a callback watches the keys.
+  // The parser silently keeps the last of two equal keys, and has no limit of depth, although a deeply nested value
+  // overflows the stack when it is printed. So a callback watches both.
   std::vector<std::set<std::string>> keys;
-  const auto watch = [&](int, json::parse_event_t event, json& value) {
+  const auto watch = [&](int depth, json::parse_event_t event, json& value) {
+    check(depth <= kMaxDepth, "its header is nested more than {} levels deep: this is no safetensors file", kMaxDepth);
     if (event == json::parse_event_t::object_start) keys.emplace_back();
     if (event == json::parse_event_t::object_end) keys.pop_back();
     if (event == json::parse_event_t::key) {

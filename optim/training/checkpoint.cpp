@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include "gradamp/optim/training/checkpoint.h"
 
+#include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <set>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "gradamp/core/bf16.h"
+#include "gradamp/core/f16.h"
 #include "gradamp/core/numerics.h"
 #include "gradamp/layers/state_dict.h"
 
@@ -27,17 +33,67 @@ std::vector<NamedBuffer> run_tensors(const CheckpointState& state) {
   return tensors;
 }
 
+/// The elements of a tensor of T, converted to float.
+template <typename T, typename ToFloat>
+std::vector<float> converted(const TensorView& tensor, ToFloat to_float) {
+  std::vector<float> values(tensor.bytes.size() / sizeof(T));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    T element;
+    std::memcpy(&element, tensor.bytes.data() + i * sizeof(T), sizeof(T));
+    values[i] = to_float(element);
+  }
+  return values;
+}
+
+/// The elements of a tensor of floating-point numbers. Those that f32 cannot hold become infinite.
+std::vector<float> to_floats(const TensorView& tensor) {
+  switch (tensor.dtype) {
+    case DType::kF32: return converted<float>(tensor, [](float x) { return x; });
+    case DType::kF64: return converted<double>(tensor, [](double x) { return static_cast<float>(x); });
+    case DType::kBF16: return converted<std::uint16_t>(tensor, from_bf16);
+    case DType::kF16: return converted<std::uint16_t>(tensor, from_f16);
+    default: break;
+  }
+  fail("expected '{}' as f32, bf16, f16 or f64, got {}", tensor.name, name_of(tensor.dtype));
+}
+
+template <typename Float>
+void check_finite(const std::string& where, const std::string& name, std::span<const Float> values) {
+  const auto bad = std::find_if(values.begin(), values.end(), [](Float value) { return !std::isfinite(value); });
+  if (bad != values.end())
+    throw NotFiniteTensor(where, name, static_cast<std::size_t>(bad - values.begin()), static_cast<double>(*bad));
+}
+
+/// Of a tensor whose memory is aligned.
+void check_finite(const std::string& where, const TensorView& tensor) {
+  const auto elements = [&]<typename Float>(Float) {
+    return std::span(reinterpret_cast<const Float*>(tensor.bytes.data()), tensor.bytes.size() / sizeof(Float));
+  };
+  if (tensor.dtype == DType::kF32) check_finite(where, tensor.name, elements(float()));
+  if (tensor.dtype == DType::kF64) check_finite(where, tensor.name, elements(double()));
+}
+
 std::vector<StateEntry> weight_entries(const TensorFile& file, const std::filesystem::path& path) {
   std::vector<StateEntry> entries;
   for (const TensorView& tensor : file.tensors()) {
     if (tensor.name.starts_with(kPrefix) || tensor.name.ends_with("num_batches_tracked")) continue;
-    check(tensor.dtype == DType::kF32, "{}: expected '{}' as f32, got {}", path.string(), tensor.name,
-          name_of(tensor.dtype));
-    std::vector<float> values(tensor.bytes.size() / sizeof(float));
-    if (!values.empty()) std::memcpy(values.data(), tensor.bytes.data(), tensor.bytes.size());
-    entries.push_back({tensor.name, tensor.shape, std::move(values)});
+    entries.push_back({tensor.name, tensor.shape, to_floats(tensor)});
+    check_finite(path.string(), tensor.name, std::span<const float>(entries.back().values));
   }
   return entries;
+}
+
+/// Removes what PyTorch's wrappers put in front of all names, unless the network has one of these names.
+void unwrap(Module& network, std::vector<StateEntry>& entries) {
+  std::set<std::string> known;
+  for (const StateEntry& entry : state_dict(network)) known.insert(entry.name);
+  const auto is_known = [&](const StateEntry& entry) { return known.contains(entry.name); };
+  for (const std::string_view prefix : {"module.", "_orig_mod.", "model.", "module.", "_orig_mod.", "model."}) {
+    const auto has_prefix = [&](const StateEntry& entry) { return entry.name.starts_with(prefix); };
+    if (std::any_of(entries.begin(), entries.end(), is_known)) return;
+    if (!std::all_of(entries.begin(), entries.end(), has_prefix)) continue;
+    for (StateEntry& entry : entries) entry.name.erase(0, prefix.size());
+  }
 }
 
 /// Calls `use`, load_state_dict or check_state_dict, and puts the path in front of its error.
@@ -56,6 +112,14 @@ std::string metadata_text(const TensorFile& file, const std::filesystem::path& p
   return found->second;
 }
 
+int epoch_of(const std::string& text, const std::filesystem::path& path) {
+  int epoch = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), epoch);
+  check(error == std::errc() && end == text.data() + text.size() && epoch >= 0,
+        "{}: expected the number of an epoch, got '{:.20}'", path.string(), text);
+  return epoch;
+}
+
 DeviceKind kind_of(const CheckpointState& state) { return state.state.counters.backend().device().kind; }
 
 /// "cpu 1".
@@ -64,6 +128,10 @@ std::string numerics_text(const CheckpointState& state) {
 }
 
 }  // namespace
+
+NotFiniteTensor::NotFiniteTensor(const std::string& where, const std::string& name, std::size_t index, double value)
+    : Error(fmt::format("{}: element {} of '{}' is {}, expected a finite number", where, index, name, value)),
+      element_(fmt::format("element {} of '{}'", index, name)) {}
 
 void save_checkpoint(const std::filesystem::path& path, const CheckpointState& state, bool epoch_finished,
                      const std::string& settings, FileSystem& file_system) {
@@ -77,6 +145,7 @@ void save_checkpoint(const std::filesystem::path& path, const CheckpointState& s
     named.tensor.copy_bytes_to_host(copy);
     views.push_back({named.name, named.tensor.dtype(), named.tensor.shape(), copy});
   }
+  for (const TensorView& view : views) check_finite("the run", view);
   const std::map<std::string, std::string> metadata = {{"format", kFormat},
                                                        {"epoch", std::to_string(state.state.counter(kEpoch))},
                                                        {"epoch_finished", epoch_finished ? "true" : "false"},
@@ -89,7 +158,7 @@ CheckpointFile::CheckpointFile(std::filesystem::path path, FileSystem& file_syst
     : path_(std::move(path)), file_(read_safetensors(path_, file_system)) {
   const std::string format = metadata_text(file_, path_, "format");
   check(format == kFormat, "{}: expected a '{}', got a '{}'", path_.string(), kFormat, format);
-  position_ = {std::stoi(metadata_text(file_, path_, "epoch")),
+  position_ = {epoch_of(metadata_text(file_, path_, "epoch"), path_),
                metadata_text(file_, path_, "epoch_finished") == "true"};
   settings_ = metadata_text(file_, path_, "settings");
 }
@@ -136,6 +205,7 @@ void CheckpointFile::restore(const CheckpointState& state, const std::vector<Nam
     check(saved != nullptr && saved->dtype == named.tensor.dtype() && saved->shape == named.tensor.shape(),
           "{}: expected '{}' as {} of shape {}", path_.string(), named.name, name_of(named.tensor.dtype()),
           named.tensor.shape().to_string());
+    check_finite(path_.string(), *saved);
   }
   with_entries(load_state_dict, path_, state.network, entries);
   for (const NamedBuffer& named : tensors) named.tensor.copy_bytes_from_host(file_.find(named.name)->bytes);
@@ -143,7 +213,9 @@ void CheckpointFile::restore(const CheckpointState& state, const std::vector<Nam
 
 void load_weights(const std::filesystem::path& path, Module& network, FileSystem& file_system) {
   const TensorFile file = read_safetensors(path, file_system);
-  with_entries(load_state_dict, path, network, weight_entries(file, path));
+  std::vector<StateEntry> entries = weight_entries(file, path);
+  unwrap(network, entries);
+  with_entries(load_state_dict, path, network, entries);
 }
 
 }  // namespace gradamp

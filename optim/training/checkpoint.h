@@ -25,8 +25,21 @@ struct CheckpointPosition {
   bool epoch_finished = true;  // else inside the epoch, at StepState's position
 };
 
+/// A tensor of a run or of a weights file has an element that is not finite.
+class NotFiniteTensor : public Error {
+ public:
+  /// `where`: the file, or what the tensor belongs to.
+  NotFiniteTensor(const std::string& where, const std::string& name, std::size_t index, double value);
+  /// "element 3 of 'conv1.weight'".
+  const std::string& element() const { return element_; }
+
+ private:
+  std::string element_;
+};
+
 /// Writes `path` whole or not at all, and keeps the previous checkpoint as `path`.previous. `epoch_finished`: the
 /// position is the end of the epoch in state.counters, not inside it. `settings`: what determines the numbers, as text.
+/// NotFiniteTensor, and nothing is written, if an element of the state is not finite.
 void save_checkpoint(const std::filesystem::path& path, const CheckpointState& state, bool epoch_finished,
                      const std::string& settings, FileSystem& file_system);
 
@@ -57,7 +70,9 @@ class CheckpointFile {
   std::string settings_;
 };
 
-/// Loads only the weights and running statistics, from a checkpoint or any safetensors file with PyTorch's names.
+/// Loads only the weights and running statistics, from a checkpoint or any safetensors file with PyTorch's names, in
+/// f32, bf16, f16 or f64. Names may begin with what PyTorch's wrappers put in front: "module." (DataParallel),
+/// "_orig_mod." (torch.compile), or "model.". NotFiniteTensor if an element is not finite.
 void load_weights(const std::filesystem::path& path, Module& network, FileSystem& file_system = real_file_system());
 
 }  // namespace gradamp

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -94,6 +95,11 @@ NotFinite::NotFinite(int epoch, std::int64_t step)
                         epoch, step)),
       epoch_(epoch),
       step_(step) {}
+
+NotFinite::NotFinite(int epoch, const std::string& what)
+    : Error(fmt::format("{} is not finite in epoch {}; try a smaller learning rate", what, epoch)),
+      epoch_(epoch),
+      step_(0) {}
 
 Trainer::Trainer(Module& network, const StepState& state, TrainingData data, TrainerOptions options,
                  TrainerCallbacks callbacks)
@@ -206,8 +212,17 @@ void Trainer::finish_epoch(int epoch, double seconds) {
   summary.images_per_second = images_per_second_;
   summary.analyzed = plan.analyzed;
   summary.amplified = plan.amplified;
+  check_finite(epoch, "the training loss", summary.train_loss);
+  check_finite(epoch, "the loss on the test images", summary.test_loss);
+  check_finite(epoch, "the loss on the validation images", summary.validation_loss.value_or(0));
   position_ = {epoch, true};
   if (callbacks_.on_epoch) callbacks_.on_epoch(summary);
+}
+
+void Trainer::check_finite(int epoch, const char* what, double value) {
+  if (std::isfinite(value)) return;
+  is_broken_ = true;
+  throw NotFinite(epoch, what);
 }
 
 std::optional<Evaluation> Trainer::evaluate_validation() {
@@ -217,7 +232,12 @@ std::optional<Evaluation> Trainer::evaluate_validation() {
 
 void Trainer::save(const std::filesystem::path& path, FileSystem& file_system) {
   check(!is_broken_, "{}: the run ended with a number that is not finite, so there is nothing to save", path.string());
-  save_checkpoint(path, checkpoint_state(), position_.epoch_finished, options_.settings, file_system);
+  try {
+    save_checkpoint(path, checkpoint_state(), position_.epoch_finished, options_.settings, file_system);
+  } catch (const NotFiniteTensor& error) {
+    is_broken_ = true;
+    throw NotFinite(position_.epoch, error.element());
+  }
 }
 
 void Trainer::load(const std::filesystem::path& path, FileSystem& file_system) {

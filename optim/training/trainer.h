@@ -56,13 +56,16 @@ struct TrainerCallbacks {
   std::function<void(const EpochSummary&)> on_epoch;
 };
 
-/// The loss or a gradient was not finite, or a label was no class, which makes the loss a NaN. No parameter has changed
-/// since that step.
+/// A number of the run is not finite: the loss or a gradient of a step, after which no parameter has changed (also
+/// where a label was no class, which makes the loss a NaN); the loss of an evaluation; or an element of what would be
+/// saved.
 class NotFinite : public Error {
  public:
   NotFinite(int epoch, std::int64_t step);
+  /// `what`: "the loss on the test images".
+  NotFinite(int epoch, const std::string& what);
   int epoch() const { return epoch_; }
-  /// The step of the run, from 1.
+  /// The step of the run, from 1; 0: it was found at the end of the epoch, or when the run was saved.
   std::int64_t step() const { return step_; }
 
  private:
@@ -81,8 +84,9 @@ class Trainer {
   Trainer& operator=(const Trainer&) = delete;
 
   /// Trains from position() to the end of `last_epoch`, or of the strategy's last epoch if `last_epoch` is 0. Returns
-  /// false if the stop flag ended it early. NotFinite if the loss or a gradient is not finite; only load() can continue
-  /// after that. OutOfMemory or Error, with a batch size that fits, if the device has too little memory.
+  /// false if the stop flag ended it early. NotFinite if a loss or a gradient is not finite; only load() can continue
+  /// after that. An epoch that ends so is not reported to on_epoch. OutOfMemory or Error, with a batch size that fits,
+  /// if the device has too little memory.
   bool run(int last_epoch = 0);
 
   const CheckpointPosition& position() const { return position_; }
@@ -93,7 +97,7 @@ class Trainer {
   std::int64_t steps_per_epoch() const;
 
   /// Writes all state that later steps depend on to `path`, whole or not at all; the previous file is kept as
-  /// `path`.previous. Error after NotFinite, until load().
+  /// `path`.previous. NotFinite, with nothing written, if the state is not finite. Error after NotFinite, until load().
   void save(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
   /// Resumes from a checkpoint, bit for bit as if the run had never been interrupted. Error, with nothing changed, if
   /// it is damaged, or if its settings, network or numerics version differ.
@@ -117,6 +121,7 @@ class Trainer {
   void begin_epoch(int epoch);
   bool train_epoch(int epoch);
   void finish_epoch(int epoch, double seconds);
+  void check_finite(int epoch, const char* what, double value);
   void drain_reports(int epoch, std::int64_t first, double seconds, bool wait);
   void report_selection(const std::optional<EpochRecord>& record) const;
   StepProgress progress(int epoch, const StepReport& report) const;

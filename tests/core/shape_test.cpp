@@ -63,12 +63,14 @@ TEST(DTypeTest, NamesAndSizes) {
   EXPECT_STREQ(name_of(DType::kU8), "u8");
   EXPECT_STREQ(name_of(DType::kF64), "f64");
   EXPECT_STREQ(name_of(DType::kI64), "i64");
+  EXPECT_STREQ(name_of(DType::kF16), "f16");
   EXPECT_EQ(size_of(DType::kF32), sizeof(float));
   EXPECT_EQ(size_of(DType::kBF16), 2u);
   EXPECT_EQ(size_of(DType::kI32), sizeof(std::int32_t));
   EXPECT_EQ(size_of(DType::kU8), 1u);
   EXPECT_EQ(size_of(DType::kF64), sizeof(double));
   EXPECT_EQ(size_of(DType::kI64), sizeof(std::int64_t));
+  EXPECT_EQ(size_of(DType::kF16), 2u);
 }
 
 TEST(DeviceTextTest, ReadsWhatItWrites) {

@@ -186,6 +186,41 @@ TEST_P(TrainerTest, ANumberThatIsNotFiniteEndsTheRun) {
   EXPECT_FALSE(std::filesystem::exists(folder / "bad"));
 }
 
+TEST_P(TrainerTest, ATestLossThatIsNotFiniteEndsTheRun) {
+  TrainerOptions options = options_for("2:1e30");
+  options.batch_size = 40;  // one step, whose own loss and gradients are finite
+  bool reported = false;
+  TrainerCallbacks callbacks;
+  callbacks.on_epoch = [&](const EpochSummary&) { reported = true; };
+  OwnRun run(GetParam(), options, callbacks);
+  try {
+    run.trainer.run();
+    FAIL() << "expected NotFinite";
+  } catch (const NotFinite& error) {
+    EXPECT_EQ(error.epoch(), 1);
+    EXPECT_EQ(error.step(), 0);
+    EXPECT_THAT(error.what(), HasSubstr("the loss on the test images is not finite in epoch 1"));
+  }
+  EXPECT_FALSE(reported);
+}
+
+TEST_P(TrainerTest, AStateThatIsNotFiniteIsNotSaved) {
+  const ScratchFolder folder;
+  OwnRun run(GetParam());
+  EXPECT_TRUE(run.trainer.run(1));
+  const std::string good = run.checkpoint(folder / "run");
+  const NamedParameter parameter = run.network->named_parameters().front();
+  parameter.variable.value().copy_from_host(
+      std::span<const float>(std::vector<float>(static_cast<std::size_t>(parameter.variable.value().count()), NAN)));
+  EXPECT_THAT([&] { run.trainer.save(folder / "run"); },
+              testing::ThrowsMessage<NotFinite>(HasSubstr("element 0 of '" + parameter.name + "' is not finite")));
+  EXPECT_EQ(text_of(folder / "run"), good);
+  EXPECT_THAT([&] { run.trainer.save(folder / "run"); }, testing::ThrowsMessage<Error>(HasSubstr("nothing to save")));
+  run.trainer.load(folder / "run");
+  run.trainer.save(folder / "again");
+  EXPECT_EQ(text_of(folder / "again"), good);
+}
+
 /// Copies `from` with another numerics version; "": without one, as in files of release 0.1.0.
 void rewrite_numerics(const std::filesystem::path& from, const std::filesystem::path& to, const std::string& numerics) {
   const TensorFile file = read_safetensors(from);

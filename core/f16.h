@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
-// fp16 (IEEE 754 binary16) on the host, for a library whose plans support no other 16-bit type.
+// f16 (IEEE 754 binary16) on the host: for weights of other programs, and for libraries with no other 16-bit type.
 #pragma once
 
 #include <bit>
 #include <cmath>
 #include <cstdint>
 
-namespace gradamp::bench {
+namespace gradamp {
 
 /// The bits of `value`, which must be 0 or have a magnitude from 2^-14 to 65504, with at most 11 significant bits.
 constexpr std::uint16_t to_f16_exactly(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
-  // The exponent's bias is 127 in f32 and 15 in fp16.
+  // The exponent's bias is 127 in f32 and 15 in f16.
   return static_cast<std::uint16_t>(magnitude == 0 ? sign : sign | ((magnitude >> 13) - ((127u - 15u) << 10)));
 }
 
@@ -24,4 +24,4 @@ inline float from_f16(std::uint16_t bits) {
   return bits & 0x8000u ? -magnitude : magnitude;
 }
 
-}  // namespace gradamp::bench
+}  // namespace gradamp

@@ -3,6 +3,7 @@
 
 #include <cctype>
 #include <cstdlib>
+#include <optional>
 
 #include "gradamp/core/error.h"
 #include "gradamp/data/download/archive.h"
@@ -80,7 +81,11 @@ void unpack(const FetchOptions& options, const Archive& archive, const fs::path&
   fs::create_directories(temporary, error);
   check(!error, "cannot create the folder {}: {}", temporary.string(), error.message());
   try {
-    extract_archive(file, temporary);
+    const auto in_folder = [&](const std::string& path) {
+      const bool wanted = path.starts_with(std::string(archive.folder) + "/");
+      return wanted ? std::optional(kMaxArchiveBytes) : std::nullopt;
+    };
+    extract_archive(file, temporary, kMaxArchiveBytes, in_folder);
     const fs::path unpacked = temporary / archive.folder;
     check(fs::is_directory(unpacked, error), "{}: expected the folder {} in it, found none", file.string(),
           archive.folder);
@@ -106,7 +111,11 @@ fs::path fetch_cifar(const FetchOptions& options) {
   check(!error, "cannot create the folder {}: {}", options.destination.string(), error.message());
   const fs::path target = options.destination / archive.folder;
   if (fs::exists(target, error)) {
-    verify(options, target);
+    try {
+      verify(options, target);
+    } catch (const Error& damage) {
+      fail("{}; to fetch it again, remove the folder {} first", damage.what(), target.string());
+    }
     return target;
   }
   const fs::path part = options.destination / (std::string(archive.file) + ".part");

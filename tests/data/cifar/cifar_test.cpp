@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -249,6 +252,61 @@ TEST_F(CifarTest, RefusesPythonFilesThatAreNotWhole) {
   bad[labels + 1] = 77;
   EXPECT_THAT(message(bad), HasSubstr("record 0 has the label 77"));
   expect_tiny10(with(tiny_batch_pickle(false, 2, kTinyTrain, false, true)));  // column-major, but complete
+}
+
+TEST_F(CifarTest, EachCauseHasItsMessage) {
+  use_libarchive();
+  const fs::path folder = binary10();
+  const auto message = [](const fs::path& path) {
+    return test::error_of([&] { load_cifar10(path, "test", tiny10()); });
+  };
+  const auto no_fetch = testing::Not(HasSubstr("fetch"));
+  EXPECT_THAT(message(folder / "test_batch.bin"),
+              AllOf(HasSubstr("test_batch.bin: is a single file of CIFAR-10; expected the folder"), no_fetch));
+  EXPECT_THAT(message("~/cifar"), HasSubstr("the shell replaces ~ only if it is not quoted"));
+  EXPECT_THAT(message(binary10([](Files& files) { files.erase("batches.meta.txt"); })),
+              AllOf(HasSubstr("batches.meta.txt: missing; it has the names of the 10 classes"), no_fetch));
+  binary10([](Files& files) { files.erase("test_batch.bin"); });
+  ASSERT_EQ(::mkfifo((folder / "test_batch.bin").c_str(), 0600), 0);
+  EXPECT_THAT(message(folder), AllOf(HasSubstr("test_batch.bin: expected a file, got a pipe"), no_fetch));
+  fs::create_symlink("loop", scratch_ / "loop");
+  EXPECT_THAT(message(scratch_ / "loop"), AllOf(HasSubstr("cannot open"), HasSubstr("symbolic links"), no_fetch));
+  EXPECT_THAT(message(scratch_ / std::string(300, 'x')), AllOf(HasSubstr("cannot open"), HasSubstr("too long")));
+  write_text(scratch_ / "page.tar.gz", "<!DOCTYPE html><html>404</html>");
+  EXPECT_THAT(message(scratch_ / "page.tar.gz"), AllOf(HasSubstr("a page of HTML"), no_fetch));
+}
+
+TEST_F(CifarTest, NamesWhatHasNoPermission) {
+  use_libarchive();
+  const fs::path folder = binary10();
+  write_text(scratch_ / "a.tar.gz", archive_of_files("any", tiny_cifar10_binary()));
+  const auto message = [](const fs::path& path) {
+    return test::error_of([&] { load_cifar10(path, "test", tiny10()); });
+  };
+  fs::permissions(folder, fs::perms::none);
+  fs::permissions(scratch_ / "a.tar.gz", fs::perms::none);
+  const bool is_root = ::geteuid() == 0;
+  ASSERT_EQ(is_root ? ::seteuid(65534) : 0, 0);  // root may open everything
+  const std::string of_folder = message(folder), of_archive = message(scratch_ / "a.tar.gz");
+  ASSERT_EQ(is_root ? ::seteuid(0) : 0, 0);
+  fs::permissions(folder, fs::perms::owner_all);
+  for (const std::string& text : {of_folder, of_archive}) {
+    EXPECT_THAT(text,
+                AllOf(HasSubstr("cannot open"), HasSubstr("Permission denied"), testing::Not(HasSubstr("fetch"))));
+  }
+}
+
+TEST_F(CifarTest, JudgesAFilesSizeBeforeItIsRead) {
+  use_libarchive();
+  const fs::path folder = binary10();
+  fs::resize_file(folder / "test_batch.bin", std::uintmax_t{1} << 40);  // sparse
+  EXPECT_THAT(test::error_of([&] { load_cifar10(folder, "test", tiny10()); }),
+              HasSubstr("test_batch.bin: it has 1099511627776 bytes, expected at most 16388"));
+  Files files = tiny_cifar10_binary();
+  files["test_batch.bin"].resize(16389);
+  write_text(scratch_ / "a.tar.gz", archive_of_files("any", files));
+  EXPECT_THAT(test::error_of([&] { load_cifar10(scratch_ / "a.tar.gz", "test", tiny10()); }),
+              HasSubstr("its file any/test_batch.bin has 16389 bytes, expected at most 16388"));
 }
 
 TEST_F(CifarTest, NamesAPathWithoutCifar) {

@@ -305,7 +305,8 @@ TEST_F(FetchTest, LeavesADamagedFolderAloneAndNamesIt) {
   HttpServer server(archive_, well);
   write_files(scratch_ / "data/cifar-10-batches-bin", tiny_cifar10_binary());
   put_text(scratch_ / "data/cifar-10-batches-bin/test_batch.bin", "short");
-  EXPECT_THAT(test::error_of([&] { fetch_cifar(options(server, archive_)); }), HasSubstr("test_batch.bin"));
+  EXPECT_THAT(test::error_of([&] { fetch_cifar(options(server, archive_)); }),
+              AllOf(HasSubstr("test_batch.bin"), HasSubstr("to fetch it again, remove the folder")));
   EXPECT_EQ(text_of(scratch_ / "data/cifar-10-batches-bin/test_batch.bin"), "short");
   EXPECT_EQ(server.requests(), Starts{});
 }

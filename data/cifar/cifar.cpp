@@ -241,34 +241,48 @@ Records read_binary(const Bytes& bytes, const std::string& name, const Expected&
   return result;
 }
 
-/// The list for a key of a pickled dictionary.
-const PickledList& list_at(const PickledDict& dict, const std::string& key, const std::string& name) {
+template <typename T>
+const T* entry_at(const PickledDict& dict, const std::string& key) {
   const auto entry = dict.find(key);
-  const auto* list = entry == dict.end() ? nullptr : std::get_if<std::shared_ptr<const PickledList>>(&entry->second);
+  const auto* value = entry == dict.end() ? nullptr : std::get_if<std::shared_ptr<const T>>(&entry->second);
+  return value == nullptr ? nullptr : value->get();
+}
+
+/// The integers in a list or an array for a key of a pickled dictionary.
+std::vector<std::int64_t> integers_at(const PickledDict& dict, const std::string& key, const std::string& name) {
+  std::vector<std::int64_t> integers;
+  if (const auto* array = entry_at<PickledArray>(dict, key)) {
+    check(array->shape.size() == 1 || array->shape[1] == 1, "{}: expected '{}' of one dimension, got the shape ({})",
+          name, key, fmt::join(array->shape, ", "));
+    for (std::size_t i = 0; i < array->count(); ++i) integers.push_back(array->at(i));
+    return integers;
+  }
+  const auto* list = entry_at<PickledList>(dict, key);
   check(list != nullptr, "{}: expected a list named '{}' in it, found none", name, key);
-  return **list;
+  for (const PickledScalar& label : *list) {
+    const auto* number = std::get_if<std::int64_t>(&label);
+    check(number != nullptr, "{}: expected numbers in '{}', got something else", name, key);
+    integers.push_back(*number);
+  }
+  return integers;
 }
 
 Records read_python(const Bytes& bytes, const std::string& name, const Expected& expected) {
   const PickledDict dict = read_pickle(bytes, name);
-  const auto entry = dict.find("data");
-  const auto* array = entry == dict.end() ? nullptr : std::get_if<std::shared_ptr<const PickledArray>>(&entry->second);
+  const auto* array = entry_at<PickledArray>(dict, "data");
   check(array != nullptr, "{}: expected an array named 'data' in it, found none", name);
+  check(array->type.bytes == 1 && !array->type.is_signed,
+        "{}: expected 'data' of unsigned bytes, got {}-byte integers{}", name, array->type.bytes,
+        array->type.is_signed ? " with a sign" : "");
   const std::vector<std::int64_t> shape{expected.records, kImageBytes};
-  check((*array)->shape == shape, "{}: expected 'data' of {} records of {} bytes, got the shape ({})", name,
-        expected.records, kImageBytes, fmt::join((*array)->shape, ", "));
+  check(array->shape == shape, "{}: expected 'data' of {} records of {} bytes, got the shape ({})", name,
+        expected.records, kImageBytes, fmt::join(array->shape, ", "));
   Records result;
-  result.planes = (*array)->bytes;
+  result.planes = array->bytes;
   for (const char* key : expected.python_labels) {
-    const PickledList& list = list_at(dict, key, name);
-    check(static_cast<std::int64_t>(list.size()) == expected.records, "{}: expected {} numbers in '{}', got {}", name,
-          expected.records, key, list.size());
-    std::vector<std::int64_t>& column = result.labels.emplace_back();
-    for (const PickledScalar& label : list) {
-      const auto* number = std::get_if<std::int64_t>(&label);
-      check(number != nullptr, "{}: expected numbers in '{}', got something else", name, key);
-      column.push_back(*number);
-    }
+    const std::vector<std::int64_t>& column = result.labels.emplace_back(integers_at(dict, key, name));
+    check(static_cast<std::int64_t>(column.size()) == expected.records, "{}: expected {} numbers in '{}', got {}", name,
+          expected.records, key, column.size());
   }
   return result;
 }
@@ -302,10 +316,12 @@ std::vector<std::string> read_class_names(const Source& source, const std::strin
   std::vector<std::string> names;
   if (source.version.python) {
     const PickledDict dict = read_pickle(bytes, source.name_of(file));
-    for (const PickledScalar& entry : list_at(dict, key, source.name_of(file))) {
-      const auto* name = std::get_if<std::string>(&entry);
+    const auto* list = entry_at<PickledList>(dict, key);
+    check(list != nullptr, "{}: expected a list named '{}' in it, found none", source.name_of(file), key);
+    for (const PickledScalar& entry : *list) {
+      const auto* name = std::get_if<PickledText>(&entry);
       check(name != nullptr, "{}: expected names in '{}', got something else", source.name_of(file), key);
-      names.push_back(*name);
+      names.push_back(**name);
     }
   } else {
     std::string name;

@@ -309,6 +309,41 @@ TEST_F(CifarTest, JudgesAFilesSizeBeforeItIsRead) {
               HasSubstr("its file any/test_batch.bin has 16389 bytes, expected at most 16388"));
 }
 
+/// A file of CIFAR-10's Python version whose labels are `labels`, instructions that leave one value.
+std::string with_labels(const std::string& labels, int file, int records) {
+  PickleWriter pickle(false);
+  std::string data;
+  for (int i = 0; i < records; ++i) data += tiny_planes(file, i);
+  pickle.text("data");
+  pickle.array(records, 3072, data);
+  pickle.text("labels");
+  pickle.raw(labels);
+  return pickle.finish();
+}
+
+TEST_F(CifarTest, ReadsLabelsAsTuplesAndArrays) {
+  const auto message = [&](const std::string& labels) {
+    const fs::path folder = save("cifar-10-batches-py", tiny_cifar10_python(false),
+                                 [&](Files& files) { files["test_batch"] = with_labels(labels, 6, kTinyTest); });
+    std::vector<std::int32_t> read;
+    const std::string error = test::error_of([&] { read = load_cifar10(folder, "test", tiny10()).labels; });
+    EXPECT_TRUE(!error.empty() || read == (std::vector<std::int32_t>{4, 9}));
+    return error;
+  };
+  const auto array = [](const std::string& type, const std::string& shape, const std::string& bytes) {
+    return "cnumpy.core.numeric\n_frombuffer\n(C" + std::string(1, static_cast<char>(bytes.size())) + bytes +
+           "cnumpy\ndtype\nU" + std::string(1, static_cast<char>(type.size())) + type + "\x85R(" + shape + "tU\1CtR"s;
+  };
+  EXPECT_EQ(message("(K\4K\x09t"), "");
+  EXPECT_EQ(message(array("u1", "K\2"s, "\4\x09")), "");
+  EXPECT_EQ(message(array(">i2", "K\2"s, "\0\4\0\x09"s)), "");
+  EXPECT_EQ(message(array("<i2", "K\2K\1"s, "\4\0\x09\0"s)), "");
+  EXPECT_THAT(message(array("<i2", "K\1K\2"s, "\4\0\x09\0"s)), HasSubstr("'labels' of one dimension"));
+  EXPECT_THAT(message(array("i1", "K\2"s, "\4\xff")), HasSubstr("record 1 has the label -1"));
+  EXPECT_THAT(message("(K\4t"), HasSubstr("expected 2 numbers in 'labels', got 1"));
+  EXPECT_THAT(message("(K\4Nt"), HasSubstr("expected numbers in 'labels'"));
+}
+
 TEST_F(CifarTest, NamesAPathWithoutCifar) {
   EXPECT_THAT(test::error_of([&] { load_cifar10(scratch_ / "nowhere", "train"); }),
               AllOf(HasSubstr("nowhere"), HasSubstr("gradamp data fetch --dataset cifar10")));

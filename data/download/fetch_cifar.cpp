@@ -8,6 +8,7 @@
 #include "gradamp/core/error.h"
 #include "gradamp/data/download/archive.h"
 #include "gradamp/data/download/digest.h"
+#include "gradamp/data/files/file_lock.h"
 
 namespace gradamp {
 namespace {
@@ -99,6 +100,16 @@ void unpack(const FetchOptions& options, const Archive& archive, const fs::path&
   fs::remove_all(temporary, error);
 }
 
+/// `target`, which was there before; Error if it is damaged.
+fs::path verified(const FetchOptions& options, const fs::path& target) {
+  try {
+    verify(options, target);
+  } catch (const Error& damage) {
+    fail("{}; to fetch it again, remove the folder {} first", damage.what(), target.string());
+  }
+  return target;
+}
+
 }  // namespace
 
 fs::path fetch_cifar(const FetchOptions& options) {
@@ -110,14 +121,18 @@ fs::path fetch_cifar(const FetchOptions& options) {
   fs::create_directories(options.destination, error);
   check(!error, "cannot create the folder {}: {}", options.destination.string(), error.message());
   const fs::path target = options.destination / archive.folder;
-  if (fs::exists(target, error)) {
-    try {
-      verify(options, target);
-    } catch (const Error& damage) {
-      fail("{}; to fetch it again, remove the folder {} first", damage.what(), target.string());
-    }
-    return target;
-  }
+  if (fs::exists(target, error)) return verified(options, target);
+  fs::path lock_path = options.destination / archive.file;
+  lock_path += ".lock";
+  FileLock lock(lock_path);
+  const auto note = [&](const std::string& text) {
+    if (options.note) options.note(text);
+  };
+  const LockState state = lock.acquire([&](const std::string& holder) {
+    note(fmt::format("{}: {} fetches it already; waiting for that", target.string(), holder));
+  });
+  if (state == LockState::kNoLocks) note(lock.warning());
+  if (fs::exists(target, error)) return verified(options, target);  // another process has fetched it meanwhile
   const fs::path part = options.destination / (std::string(archive.file) + ".part");
   // A complete archive that could not be unpacked before, perhaps because the disk was full, is not downloaded again.
   if (size_of(part) == 0 || md5_of_file(part) != expected) {

@@ -71,6 +71,7 @@ int run_fetch(const FetchCommand& command) {
   {
     DownloadDisplay display;
     options.download.progress = [&](std::int64_t done, std::int64_t total) { display.show(done, total); };
+    options.note = [](const std::string& text) { std::cerr << text << std::endl; };
     folder = fetch_cifar(options);
   }
   std::cout << fmt::format("{} is in {}\nnext: {} train --dataset {}{}\n", command.dataset, folder.string(),

@@ -252,8 +252,9 @@ const T* entry_at(const PickledDict& dict, const std::string& key) {
 std::vector<std::int64_t> integers_at(const PickledDict& dict, const std::string& key, const std::string& name) {
   std::vector<std::int64_t> integers;
   if (const auto* array = entry_at<PickledArray>(dict, key)) {
-    check(array->shape.size() == 1 || array->shape[1] == 1, "{}: expected '{}' of one dimension, got the shape ({})",
-          name, key, fmt::join(array->shape, ", "));
+    const bool is_column = array->shape.size() == 2 && array->shape[1] == 1;
+    check(array->shape.size() == 1 || is_column, "{}: expected '{}' of one dimension, got the shape ({})", name, key,
+          fmt::join(array->shape, ", "));
     for (std::size_t i = 0; i < array->count(); ++i) integers.push_back(array->at(i));
     return integers;
   }
@@ -274,15 +275,18 @@ Records read_python(const Bytes& bytes, const std::string& name, const Expected&
   check(array->type.bytes == 1 && !array->type.is_signed,
         "{}: expected 'data' of unsigned bytes, got {}-byte integers{}", name, array->type.bytes,
         array->type.is_signed ? " with a sign" : "");
-  const std::vector<std::int64_t> shape{expected.records, kImageBytes};
-  check(array->shape == shape, "{}: expected 'data' of {} records of {} bytes, got the shape ({})", name,
-        expected.records, kImageBytes, fmt::join(array->shape, ", "));
+  const std::int64_t records = array->shape.empty() ? 0 : array->shape[0];
+  const bool fits =
+      array->shape.size() == 2 && array->shape[1] == kImageBytes &&
+      (records == expected.records || (expected.allow_fewer && records > 0 && records < expected.records));
+  check(fits, "{}: expected 'data' of {}{} records of {} bytes, got the shape ({})", name,
+        expected.allow_fewer ? "at most " : "", expected.records, kImageBytes, fmt::join(array->shape, ", "));
   Records result;
   result.planes = array->bytes;
   for (const char* key : expected.python_labels) {
     const std::vector<std::int64_t>& column = result.labels.emplace_back(integers_at(dict, key, name));
-    check(static_cast<std::int64_t>(column.size()) == expected.records, "{}: expected {} numbers in '{}', got {}", name,
-          expected.records, key, column.size());
+    check(static_cast<std::int64_t>(column.size()) == records, "{}: expected {} numbers in '{}', got {}", name, records,
+          key, column.size());
   }
   return result;
 }
@@ -409,7 +413,8 @@ Dataset load_cifar10(const fs::path& path, const std::string& split, const Cifar
   dataset.classes = 10;
   dataset.class_names = read_class_names(source, source.version.names, "label_names", 10);
   const bool train = split == "train";
-  const Expected expected{train ? options.layout.train_records : options.layout.test_records, false, {10}, {"labels"}};
+  const Expected expected{
+      train ? options.layout.train_records : options.layout.test_records, options.allow_partial, {10}, {"labels"}};
   const std::vector<std::string> files = source.version.files(split);
   for (const std::string& file : files) {
     append_file(dataset, source, file, expected, 0, options.allow_partial && file != files[0]);
@@ -427,7 +432,7 @@ Dataset load_cifar100(const fs::path& path, const std::string& split, const Cifa
                                          options.coarse ? "coarse_label_names" : "fine_label_names", dataset.classes);
   const bool train = split == "train";
   const Expected expected{train ? options.layout.train_records : options.layout.test_records,
-                          train && options.allow_partial,
+                          options.allow_partial,
                           {20, 100},
                           {"coarse_labels", "fine_labels"}};
   append_file(dataset, source, source.version.files(split)[0], expected, options.coarse ? 0 : 1, false);

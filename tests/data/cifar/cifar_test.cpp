@@ -160,7 +160,7 @@ TEST_F(CifarTest, RefusesShortAndLongFiles) {
                       HasSubstr(fmt::format("got {}", 9219 + more.size()))));
     EXPECT_EQ(test::error_of([&] { load_cifar10(folder, "test", tiny10()); }), "");
   }
-  for (const std::size_t size : {0, 1, 9218, 3073}) {
+  for (const std::size_t size : {0, 1, 9218}) {
     const fs::path folder = binary10([&](Files& files) { files["data_batch_2.bin"].resize(size); });
     EXPECT_THAT(test::error_of([&] { load_cifar10(folder, "train", tiny10(true)); }),
                 AllOf(HasSubstr("data_batch_2.bin"), HasSubstr(fmt::format("got {} (", size))));
@@ -228,8 +228,39 @@ TEST_F(CifarTest, TakesAPartWhereThatIsAllowed) {
     EXPECT_THAT(test::error_of([&] { load_cifar100(bad, "train", tiny100(false, true)); }),
                 HasSubstr("at most 9222 bytes"));
   }
-  const fs::path test = binary100([](Files& files) { files["test.bin"].resize(3074); });
-  EXPECT_NE(test::error_of([&] { load_cifar100(test, "test", tiny100(false, true)); }), "");
+}
+
+TEST_F(CifarTest, TakesShortenedFilesOfEachLayoutWhereThatIsAllowed) {
+  const Files binary_ten = tiny_cifar10_binary(), python_ten = tiny_cifar10_python(false);
+  Files cut = binary_ten;
+  cut["data_batch_1.bin"].resize(3073);
+  cut["data_batch_3.bin"].resize(2 * 3073);
+  cut["test_batch.bin"].resize(3073);
+  Files cut_python = python_ten;
+  cut_python["data_batch_1"] = tiny_batch_pickle(false, 1, 1, false);
+  cut_python["data_batch_3"] = tiny_batch_pickle(false, 3, 2, false);
+  cut_python["test_batch"] = tiny_batch_pickle(false, 6, 1, false);
+  for (const fs::path& folder : {save("binary", cut), save("python", cut_python)}) {
+    for (const char* split : {"train", "test"}) {
+      EXPECT_NE(test::error_of([&] { load_cifar10(folder, split, tiny10()); }), "") << folder << split;
+    }
+    const Dataset train = load_cifar10(folder, "train", tiny10(true));
+    EXPECT_EQ(train.count, 1 + kTinyTrain + 2 + kTinyTrain + kTinyTrain);
+    expect_file(train, 1 + kTinyTrain, 3, 2, [](int i) { return tiny_label(3, i); });
+    EXPECT_EQ(load_cifar10(folder, "test", tiny10(true)).count, 1);
+  }
+  Files hundred = tiny_cifar100_binary();
+  hundred["test.bin"].resize(3074);
+  EXPECT_NE(test::error_of([&] { load_cifar100(save("hundred", hundred), "test", tiny100()); }), "");
+  EXPECT_EQ(load_cifar100(save("hundred", hundred), "test", tiny100(false, true)).count, 1);
+  Files hundred_python = tiny_cifar100_python(false);
+  hundred_python["train"] = tiny_batch_pickle(false, 1, 2, true);
+  const fs::path folder = save("hundred-python", hundred_python);
+  EXPECT_NE(test::error_of([&] { load_cifar100(folder, "train", tiny100()); }), "");
+  EXPECT_EQ(load_cifar100(folder, "train", tiny100(false, true)).count, 2);
+  hundred_python["train"] = tiny_batch_pickle(false, 1, kTinyTrain + 1, true);
+  EXPECT_THAT(test::error_of([&] { load_cifar100(save("long", hundred_python), "train", tiny100(false, true)); }),
+              HasSubstr("expected 'data' of at most 3 records"));
 }
 
 TEST_F(CifarTest, RefusesPythonFilesThatAreNotWhole) {
@@ -341,6 +372,8 @@ TEST_F(CifarTest, ReadsLabelsAsTuplesAndArrays) {
   EXPECT_THAT(message(array("<i2", "K\1K\2"s, "\4\0\x09\0"s)), HasSubstr("'labels' of one dimension"));
   EXPECT_THAT(message(array("i1", "K\2"s, "\4\xff")), HasSubstr("record 1 has the label -1"));
   EXPECT_THAT(message("(K\4t"), HasSubstr("expected 2 numbers in 'labels', got 1"));
+  EXPECT_THAT(message("cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\0\x85U\1btR"s),
+              HasSubstr("'labels' of one dimension, got the shape ()"));
   EXPECT_THAT(message("(K\4Nt"), HasSubstr("expected numbers in 'labels'"));
 }
 

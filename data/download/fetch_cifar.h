@@ -34,4 +34,7 @@ struct FetchOptions {
 /// Error if any of this fails. If the MD5 sums differ, the message has both, and the archive is deleted.
 std::filesystem::path fetch_cifar(const FetchOptions& options);
 
+/// A line for the user: which of the author's archives a file is, by its MD5 sum, or that it is none of them.
+std::string origin_of_archive(const std::filesystem::path& file);
+
 }  // namespace gradamp

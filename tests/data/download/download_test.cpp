@@ -301,6 +301,12 @@ TEST_F(FetchTest, TheOfficialSumsAreTheDefault) {
   }
 }
 
+TEST_F(FetchTest, SaysThatAnArchiveIsNotTheAuthors) {
+  write_text(scratch_ / "a.tar.gz", archive_);
+  EXPECT_THAT(origin_of_archive(scratch_ / "a.tar.gz"),
+              AllOf(HasSubstr("a.tar.gz: none of the author's archives"), HasSubstr(md5_of(archive_))));
+}
+
 TEST_F(FetchTest, TheOptionComesBeforeTheEnvironment) {
   HttpServer by_option(archive_, well), by_environment(archive_, well);
   ::setenv("GRADAMP_CIFAR10_URL", by_environment.url().c_str(), 1);

@@ -24,7 +24,11 @@ struct IdxFile {
 
 void check_there(const fs::path& path) {
   std::error_code error;
-  if (fs::is_regular_file(path, error)) return;
+  const fs::file_status status = fs::status(path, error);
+  check(fs::status_known(status), "cannot open {}: {}", path.string(), error.message());
+  if (fs::is_regular_file(status)) return;
+  check(!fs::exists(status), "{}: expected a file, got {}", path.string(),
+        fs::is_directory(status) ? "a folder" : "a pipe or a device");
   check(!fs::is_regular_file(path.string() + ".gz", error), "{}: found only {}.gz; unpack it with gunzip --keep",
         path.string(), path.filename().string());
   fail("{}: expected this file, and it is missing", path.string());

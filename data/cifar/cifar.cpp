@@ -28,7 +28,7 @@ namespace fs = std::filesystem;
 using Bytes = std::vector<std::uint8_t>;
 
 constexpr std::int64_t kPlane = kImageSide * kImageSide;
-constexpr std::uintmax_t kMaxFileBytes = std::uintmax_t{1} << 30;  // ten times the largest file
+constexpr std::int64_t kMaxNamesBytes = 1 << 16;
 
 /// The files of one version of one dataset.
 struct Version {
@@ -46,8 +46,17 @@ struct Version {
 
 struct Family {
   std::string title;
-  std::string fetch_name;  // as the command `data fetch` calls it
+  std::string fetch_name;   // as the command `data fetch` calls it
+  std::int64_t labels = 1;  // per record
   std::array<Version, 2> versions;
+
+  /// Whether `file` is the name of one of the files.
+  bool has_file(const std::string& file) const {
+    return std::any_of(versions.begin(), versions.end(), [&](const Version& version) {
+      return file == version.test || file == version.names || file == version.coarse_names ||
+             std::find(version.train.begin(), version.train.end(), file) != version.train.end();
+    });
+  }
 };
 
 Family cifar10_family() {
@@ -57,15 +66,35 @@ Family cifar10_family() {
     binary.train.push_back(fmt::format("data_batch_{}.bin", part));
     python.train.push_back(fmt::format("data_batch_{}", part));
   }
-  return {"CIFAR-10", "cifar10", {binary, python}};
+  return {"CIFAR-10", "cifar10", 1, {binary, python}};
 }
 
 Family cifar100_family() {
   return {
       "CIFAR-100",
       "cifar100",
+      2,
       {Version{"cifar-100-binary", false, {"train.bin"}, "test.bin", "fine_label_names.txt", "coarse_label_names.txt"},
        Version{"cifar-100-python", true, {"train"}, "test", "meta", "meta"}}};
+}
+
+/// Bounds the size of a file before it is read: at most twice as long as it should be, and Python files of any
+/// protocol.
+std::int64_t max_bytes(const Family& family, const Version& version, const std::string& file, const CifarLayout& layout,
+                       std::int64_t python_bytes_per_pixel) {
+  if (file == version.names || file == version.coarse_names) return kMaxNamesBytes;
+  const std::int64_t records = file == version.test ? layout.test_records : layout.train_records;
+  if (!version.python) return 2 * records * (family.labels + kImageBytes) + 4096;
+  constexpr std::int64_t kPerRecord = 1024, kPerFile = 1 << 20;  // labels and the images' names
+  return records * (python_bytes_per_pixel * kImageBytes + kPerRecord) + kPerFile;
+}
+
+/// The status of a path; Error if it cannot be found out, for want of permission for example.
+fs::file_status status_of(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  check(fs::status_known(status), "cannot open {}: {}", path.string(), error.message());
+  return status;
 }
 
 /// The source of the files: a folder, or an archive in memory.
@@ -83,12 +112,17 @@ struct Source {
   }
 };
 
-std::optional<Bytes> read_file(const fs::path& path) {
+std::optional<Bytes> read_file(const fs::path& path, std::int64_t max_bytes) {
+  const fs::file_status status = status_of(path);
+  if (!fs::exists(status)) return std::nullopt;
+  check(fs::is_regular_file(status), "{}: expected a file, got {}", path.string(),
+        fs::is_directory(status) ? "a folder" : "a pipe or a device");
   std::error_code error;
-  if (!fs::is_regular_file(path, error)) return std::nullopt;
   const std::uintmax_t size = fs::file_size(path, error);
   check(!error, "cannot read {}: {}", path.string(), error.message());
-  check(size <= kMaxFileBytes, "{}: {} bytes, longer than any file of CIFAR", path.string(), size);
+  check(size <= static_cast<std::uintmax_t>(max_bytes),
+        "{}: it has {} bytes, expected at most {}; the file is damaged or of another kind", path.string(), size,
+        max_bytes);
   std::ifstream file(path, std::ios::binary);
   check(file.is_open(), "cannot open {}: {}", path.string(), std::strerror(errno));
   Bytes bytes(size);
@@ -98,42 +132,51 @@ std::optional<Bytes> read_file(const fs::path& path) {
   return bytes;
 }
 
-std::optional<Source> folder_source(const Family& family, const fs::path& path) {
-  std::error_code error;
+std::optional<Source> folder_source(const Family& family, const fs::path& path, const CifarLayout& layout) {
+  constexpr std::int64_t kBytesPerPixel = 6;  // protocol 0 writes \u0000 for a zero
   for (const Version& version : family.versions) {
     for (const fs::path& folder : {path, path / version.folder}) {
       std::vector<std::string> files = version.train;
       files.push_back(version.test);
       const bool found = std::any_of(files.begin(), files.end(), [&](const std::string& file) {
-        return fs::is_regular_file(folder / file, error);
+        const fs::file_status status = status_of(folder / file);
+        return fs::exists(status) && !fs::is_directory(status);
       });
       if (!found) continue;
-      return Source{version, folder.string(), [folder](const std::string& file) { return read_file(folder / file); }};
+      return Source{version, folder.string(), [=](const std::string& file) {
+                      return read_file(folder / file, max_bytes(family, version, file, layout, kBytesPerPixel));
+                    }};
     }
   }
   return std::nullopt;
 }
 
 /// Reads the files that the split needs from an archive, whichever version it has.
-std::optional<Source> archive_source(const Family& family, const fs::path& path, const std::string& split) {
+std::optional<Source> archive_source(const Family& family, const fs::path& path, const std::string& split,
+                                     const CifarLayout& layout) {
+  constexpr std::int64_t kBytesPerPixel = 2;  // all files of a split are in memory at once
   const auto needs = [&](const Version& version, const std::string& file) {
     const std::vector<std::string> files = version.files(split);
     return file == version.names || file == version.coarse_names ||
            std::find(files.begin(), files.end(), file) != files.end();
   };
-  std::map<std::string, Bytes> entries = read_with_archive_reader(path, [&](const std::string& entry) {
+  const auto wanted = [&](const std::string& entry) -> std::optional<std::int64_t> {
     const std::string file = fs::path(entry).filename().string();
-    return needs(family.versions[0], file) || needs(family.versions[1], file);
-  });
+    for (const Version& version : family.versions) {
+      if (needs(version, file)) return max_bytes(family, version, file, layout, kBytesPerPixel);
+    }
+    return std::nullopt;
+  };
+  std::map<std::string, Bytes> entries = read_with_archive_reader(path, wanted);
   auto files = std::make_shared<std::map<std::string, Bytes>>();
   for (auto& [entry, bytes] : entries) {
     const std::string file = fs::path(entry).filename().string();
     check(files->emplace(file, std::move(bytes)).second, "{}: holds {} in more than one folder", path.string(), file);
   }
   for (const Version& version : family.versions) {
-    const std::vector<std::string> wanted = version.files(split);
-    const bool found =
-        std::any_of(wanted.begin(), wanted.end(), [&](const auto& file) { return files->contains(file); });
+    const std::vector<std::string> files_of_split = version.files(split);
+    const bool found = std::any_of(files_of_split.begin(), files_of_split.end(),
+                                   [&](const auto& file) { return files->contains(file); });
     if (!found) continue;
     return Source{version, path.string(), [files](const std::string& file) -> std::optional<Bytes> {
                     const auto entry = files->find(file);
@@ -144,13 +187,19 @@ std::optional<Source> archive_source(const Family& family, const fs::path& path,
   return std::nullopt;
 }
 
-Source open_source(const Family& family, const fs::path& path, const std::string& split) {
+Source open_source(const Family& family, const fs::path& path, const std::string& split, const CifarLayout& layout) {
   check(split == "train" || split == "test", "{}: expected the split train or test, got '{}'", family.title, split);
-  std::error_code error;
-  check(fs::exists(path, error), "{}: no such folder or archive; `{} data fetch --dataset {}` downloads {}",
-        path.string(), command_name(), family.fetch_name, family.title);
-  const bool is_folder = fs::is_directory(path, error);
-  std::optional<Source> source = is_folder ? folder_source(family, path) : archive_source(family, path, split);
+  const fs::file_status status = status_of(path);
+  check(fs::exists(status), "{}: no such folder or archive{}; `{} data fetch --dataset {}` downloads {}", path.string(),
+        path.string().starts_with("~") ? " (the shell replaces ~ only if it is not quoted)" : "", command_name(),
+        family.fetch_name, family.title);
+  const bool is_folder = fs::is_directory(status);
+  const std::string file = path.filename().string();
+  check(is_folder || (!family.has_file(file) && path.extension() != ".bin"),
+        "{}: is a single file of {}; expected the folder that has all its files, or an archive of it", path.string(),
+        family.title);
+  std::optional<Source> source =
+      is_folder ? folder_source(family, path, layout) : archive_source(family, path, split, layout);
   check(source.has_value(), "{}: no {} in it; expected {} or {} there; `{} data fetch --dataset {}` downloads it",
         path.string(), family.title, family.versions[0].files(split)[0], family.versions[1].files(split)[0],
         command_name(), family.fetch_name);
@@ -192,34 +241,52 @@ Records read_binary(const Bytes& bytes, const std::string& name, const Expected&
   return result;
 }
 
-/// The list for a key of a pickled dictionary.
-const PickledList& list_at(const PickledDict& dict, const std::string& key, const std::string& name) {
+template <typename T>
+const T* entry_at(const PickledDict& dict, const std::string& key) {
   const auto entry = dict.find(key);
-  const auto* list = entry == dict.end() ? nullptr : std::get_if<std::shared_ptr<const PickledList>>(&entry->second);
+  const auto* value = entry == dict.end() ? nullptr : std::get_if<std::shared_ptr<const T>>(&entry->second);
+  return value == nullptr ? nullptr : value->get();
+}
+
+/// The integers in a list or an array for a key of a pickled dictionary.
+std::vector<std::int64_t> integers_at(const PickledDict& dict, const std::string& key, const std::string& name) {
+  std::vector<std::int64_t> integers;
+  if (const auto* array = entry_at<PickledArray>(dict, key)) {
+    const bool is_column = array->shape.size() == 2 && array->shape[1] == 1;
+    check(array->shape.size() == 1 || is_column, "{}: expected '{}' of one dimension, got the shape ({})", name, key,
+          fmt::join(array->shape, ", "));
+    for (std::size_t i = 0; i < array->count(); ++i) integers.push_back(array->at(i));
+    return integers;
+  }
+  const auto* list = entry_at<PickledList>(dict, key);
   check(list != nullptr, "{}: expected a list named '{}' in it, found none", name, key);
-  return **list;
+  for (const PickledScalar& label : *list) {
+    const auto* number = std::get_if<std::int64_t>(&label);
+    check(number != nullptr, "{}: expected numbers in '{}', got something else", name, key);
+    integers.push_back(*number);
+  }
+  return integers;
 }
 
 Records read_python(const Bytes& bytes, const std::string& name, const Expected& expected) {
   const PickledDict dict = read_pickle(bytes, name);
-  const auto entry = dict.find("data");
-  const auto* array = entry == dict.end() ? nullptr : std::get_if<std::shared_ptr<const PickledArray>>(&entry->second);
+  const auto* array = entry_at<PickledArray>(dict, "data");
   check(array != nullptr, "{}: expected an array named 'data' in it, found none", name);
-  const std::vector<std::int64_t> shape{expected.records, kImageBytes};
-  check((*array)->shape == shape, "{}: expected 'data' of {} records of {} bytes, got the shape ({})", name,
-        expected.records, kImageBytes, fmt::join((*array)->shape, ", "));
+  check(array->type.bytes == 1 && !array->type.is_signed,
+        "{}: expected 'data' of unsigned bytes, got {}-byte integers{}", name, array->type.bytes,
+        array->type.is_signed ? " with a sign" : "");
+  const std::int64_t records = array->shape.empty() ? 0 : array->shape[0];
+  const bool fits =
+      array->shape.size() == 2 && array->shape[1] == kImageBytes &&
+      (records == expected.records || (expected.allow_fewer && records > 0 && records < expected.records));
+  check(fits, "{}: expected 'data' of {}{} records of {} bytes, got the shape ({})", name,
+        expected.allow_fewer ? "at most " : "", expected.records, kImageBytes, fmt::join(array->shape, ", "));
   Records result;
-  result.planes = (*array)->bytes;
+  result.planes = array->bytes;
   for (const char* key : expected.python_labels) {
-    const PickledList& list = list_at(dict, key, name);
-    check(static_cast<std::int64_t>(list.size()) == expected.records, "{}: expected {} numbers in '{}', got {}", name,
-          expected.records, key, list.size());
-    std::vector<std::int64_t>& column = result.labels.emplace_back();
-    for (const PickledScalar& label : list) {
-      const auto* number = std::get_if<std::int64_t>(&label);
-      check(number != nullptr, "{}: expected numbers in '{}', got something else", name, key);
-      column.push_back(*number);
-    }
+    const std::vector<std::int64_t>& column = result.labels.emplace_back(integers_at(dict, key, name));
+    check(static_cast<std::int64_t>(column.size()) == records, "{}: expected {} numbers in '{}', got {}", name, records,
+          key, column.size());
   }
   return result;
 }
@@ -247,14 +314,18 @@ void check_labels(const Records& records, const std::string& name, const std::ve
 
 std::vector<std::string> read_class_names(const Source& source, const std::string& file, const std::string& key,
                                           int classes) {
-  const Bytes bytes = source.read(file);
+  const std::optional<Bytes> found = source.find(file);
+  check(found.has_value(), "{}: missing; it has the names of the {} classes", source.name_of(file), classes);
+  const Bytes& bytes = *found;
   std::vector<std::string> names;
   if (source.version.python) {
     const PickledDict dict = read_pickle(bytes, source.name_of(file));
-    for (const PickledScalar& entry : list_at(dict, key, source.name_of(file))) {
-      const auto* name = std::get_if<std::string>(&entry);
+    const auto* list = entry_at<PickledList>(dict, key);
+    check(list != nullptr, "{}: expected a list named '{}' in it, found none", source.name_of(file), key);
+    for (const PickledScalar& entry : *list) {
+      const auto* name = std::get_if<PickledText>(&entry);
       check(name != nullptr, "{}: expected names in '{}', got something else", source.name_of(file), key);
-      names.push_back(*name);
+      names.push_back(**name);
     }
   } else {
     std::string name;
@@ -335,14 +406,15 @@ void write_cifar10_files(const fs::path& folder, const Dataset& train, const Dat
 }  // namespace
 
 Dataset load_cifar10(const fs::path& path, const std::string& split, const Cifar10Options& options) {
-  const Source source = open_source(cifar10_family(), path, split);
+  const Source source = open_source(cifar10_family(), path, split, options.layout);
   Dataset dataset;
   dataset.name = "cifar10";
   dataset.split = split;
   dataset.classes = 10;
   dataset.class_names = read_class_names(source, source.version.names, "label_names", 10);
   const bool train = split == "train";
-  const Expected expected{train ? options.layout.train_records : options.layout.test_records, false, {10}, {"labels"}};
+  const Expected expected{
+      train ? options.layout.train_records : options.layout.test_records, options.allow_partial, {10}, {"labels"}};
   const std::vector<std::string> files = source.version.files(split);
   for (const std::string& file : files) {
     append_file(dataset, source, file, expected, 0, options.allow_partial && file != files[0]);
@@ -351,7 +423,7 @@ Dataset load_cifar10(const fs::path& path, const std::string& split, const Cifar
 }
 
 Dataset load_cifar100(const fs::path& path, const std::string& split, const Cifar100Options& options) {
-  const Source source = open_source(cifar100_family(), path, split);
+  const Source source = open_source(cifar100_family(), path, split, options.layout);
   Dataset dataset;
   dataset.name = options.coarse ? "cifar100-coarse" : "cifar100";
   dataset.split = split;
@@ -360,7 +432,7 @@ Dataset load_cifar100(const fs::path& path, const std::string& split, const Cifa
                                          options.coarse ? "coarse_label_names" : "fine_label_names", dataset.classes);
   const bool train = split == "train";
   const Expected expected{train ? options.layout.train_records : options.layout.test_records,
-                          train && options.allow_partial,
+                          options.allow_partial,
                           {20, 100},
                           {"coarse_labels", "fine_labels"}};
   append_file(dataset, source, source.version.files(split)[0], expected, options.coarse ? 0 : 1, false);

@@ -21,13 +21,13 @@ constexpr CifarLayout kCifar10Layout{10000, 10000};
 constexpr CifarLayout kCifar100Layout{50000, 10000};
 
 struct Cifar10Options {
-  bool allow_partial = false;           // training files 2 to 5 may be missing
+  bool allow_partial = false;           // training files 2 to 5 may be missing, and every file may have fewer records
   CifarLayout layout = kCifar10Layout;  // another one for our own files in this format
 };
 
 struct Cifar100Options {
   bool coarse = false;         // the 20 superclasses as labels, otherwise the 100 classes
-  bool allow_partial = false;  // the binary training file may have fewer records, but only whole ones
+  bool allow_partial = false;  // both files may have fewer records, but only whole ones
   CifarLayout layout = kCifar100Layout;
 };
 

@@ -4,16 +4,20 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#include <locale.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <set>
+#include <span>
 #include <utility>
 
 #include "gradamp/core/error.h"
-#include "gradamp/data/files/archive_reader.h"
+#include "gradamp/data/download/decompressor.h"
 
 namespace gradamp {
 namespace {
@@ -23,70 +27,170 @@ struct FreeArchive {
 };
 using ArchiveHandle = std::unique_ptr<archive, FreeArchive>;
 
-/// Throws Error with libarchive's reason.
-[[noreturn]] void fail_reading(const std::filesystem::path& path, archive* handle) {
-  const char* reason = archive_error_string(handle);
-  fail("{}: cannot be read as a .tar.gz archive ({}); fetch it again", path.string(),
-       reason == nullptr ? "no reason given" : reason);
-}
+/// Names of members are converted by the locale of the thread, and "C" has only ASCII. This is UTF-8 while it lives.
+class Utf8Locale {
+ public:
+  Utf8Locale() : utf8_(newlocale(LC_CTYPE_MASK, "C.UTF-8", static_cast<locale_t>(nullptr))) {
+    if (utf8_ != nullptr) before_ = uselocale(utf8_);
+  }
+  ~Utf8Locale() {
+    if (utf8_ == nullptr) return;
+    uselocale(before_);
+    freelocale(utf8_);
+  }
+  Utf8Locale(const Utf8Locale&) = delete;
+  Utf8Locale& operator=(const Utf8Locale&) = delete;
 
-ArchiveHandle open_archive(const std::filesystem::path& path) {
-  ArchiveHandle handle(archive_read_new());
-  check(handle != nullptr, "libarchive could not be started: out of memory");
-  archive_read_support_filter_gzip(handle.get());
-  archive_read_support_format_tar(handle.get());
-  if (archive_read_open_filename(handle.get(), path.c_str(), 1 << 16) != ARCHIVE_OK) fail_reading(path, handle.get());
-  return handle;
-}
+ private:
+  locale_t utf8_, before_ = nullptr;
+};
 
-/// The path of an entry without leading "./". Error if it leads out of the folder.
-std::string safe_path(const std::filesystem::path& archive_path, archive_entry* entry) {
+/// An archive that is read with libarchive. The content arrives through a Decompressor, which checks its checksums.
+class OpenArchive {
+ public:
+  /// `max_stream` is the largest size of the decompressed content, unwanted members included.
+  OpenArchive(const std::filesystem::path& path, std::int64_t max_stream) : path_(path), max_stream_(max_stream) {
+    check(handle_ != nullptr, "libarchive could not be started: out of memory");
+    const Packing packing = packing_of(path);
+    int status = ARCHIVE_OK;
+    if (packing == Packing::kZip) {
+      archive_read_support_format_zip_seekable(handle_.get());  // reads the directory at the end
+      status = archive_read_open_filename(handle_.get(), path.c_str(), 1 << 16);
+    } else {
+      stream_ = open_decompressor(path, packing);
+      archive_read_support_format_tar(handle_.get());
+      status = archive_read_open(handle_.get(), this, nullptr, &on_read, nullptr);
+    }
+    if (status != ARCHIVE_OK) fail_reading();
+  }
+
+  /// The next member, or null at the end.
+  archive_entry* next() {
+    archive_entry* entry = nullptr;
+    const int status = archive_read_next_header(handle_.get(), &entry);
+    if (status == ARCHIVE_EOF) {
+      if (stream_ != nullptr) read_to_end();
+      return nullptr;
+    }
+    // A warning says that a name or an owner could not be converted, which matters for wanted members only.
+    if (status != ARCHIVE_OK && status != ARCHIVE_WARN) fail_reading();
+    return entry;
+  }
+
+  /// The next bytes of the member.
+  std::size_t read(std::span<char> bytes) {
+    const la_ssize_t count = archive_read_data(handle_.get(), bytes.data(), bytes.size());
+    if (count < 0) fail_reading();
+    return static_cast<std::size_t>(count);
+  }
+
+ private:
+  /// Exceptions must not pass through C.
+  static la_ssize_t on_read(archive* handle, void* user, const void** bytes) {
+    auto* self = static_cast<OpenArchive*>(user);
+    try {
+      const auto piece = self->next_piece();
+      *bytes = piece.data();
+      return static_cast<la_ssize_t>(piece.size());
+    } catch (const Error& error) {
+      self->cause_ = error;
+    }
+    archive_set_error(handle, EIO, "the file cannot be read");
+    return -1;
+  }
+
+  std::span<const std::uint8_t> next_piece() {
+    const auto piece = stream_->next();
+    streamed_ += static_cast<std::int64_t>(piece.size());
+    check(streamed_ <= max_stream_, "{}: unpacks to more than {} bytes, which no archive of this kind does",
+          path_.string(), max_stream_);
+    return piece;
+  }
+
+  /// The checksums are at the end of the file, behind the end of the tar archive.
+  void read_to_end() {
+    while (!next_piece().empty()) {
+    }
+  }
+
+  [[noreturn]] void fail_reading() const {
+    if (cause_) throw *cause_;
+    const char* reason = archive_error_string(handle_.get());
+    fail("{}: cannot be read as an archive (.tar, .tar.gz, .tar.bz2, .tar.xz, .tar.zst, .zip): {}", path_.string(),
+         reason == nullptr ? "it is damaged" : reason);
+  }
+
+  std::filesystem::path path_;
+  std::int64_t max_stream_, streamed_ = 0;
+  std::unique_ptr<Decompressor> stream_;
+  std::optional<Error> cause_;
+  ArchiveHandle handle_{archive_read_new()};
+};
+
+/// The path of a member without leading "./"; nothing if it has no name.
+std::optional<std::string> path_of(archive_entry* entry) {
   const char* name = archive_entry_pathname(entry);
-  check(name != nullptr && *name != '\0', "{}: holds an entry without a name", archive_path.string());
+  if (name == nullptr) name = archive_entry_pathname_utf8(entry);
+  if (name == nullptr || *name == '\0') return std::nullopt;
+  return std::filesystem::path(name).lexically_normal().generic_string();
+}
+
+/// Error if the member's path leads out of the folder.
+void check_inside(const std::filesystem::path& archive_path, const std::string& name) {
   const std::filesystem::path path(name);
   check(!path.is_absolute() && std::none_of(path.begin(), path.end(), [](const auto& part) { return part == ".."; }),
         "{}: holds the path '{}', which leads out of the folder it is unpacked into; nothing of it is used",
         archive_path.string(), name);
-  return path.lexically_normal().generic_string();
 }
 
-/// Calls `on_file` for every regular file; if it returns a sink, passes the file's content to that, in pieces.
+/// Calls `on_file` for every regular file that is wanted, which returns a sink for the file's content, in pieces.
 using Sink = std::function<void(const void*, std::size_t)>;
-void walk_archive(const std::filesystem::path& path, std::int64_t max_bytes,
+void walk_archive(const std::filesystem::path& path, const MemberLimit& wanted, std::int64_t max_bytes,
                   const std::function<void(const std::string&)>& on_folder,
                   const std::function<Sink(const std::string&)>& on_file) {
-  const ArchiveHandle handle = open_archive(path);
+  const Utf8Locale utf8;
+  constexpr std::int64_t kMaxHeaderBytes = 1 << 24;
+  OpenArchive archive(path, 2 * max_bytes + kMaxHeaderBytes);
   std::set<std::string> seen;
   std::vector<char> buffer(1 << 16);
   std::int64_t total = 0;
-  for (;;) {
-    archive_entry* entry = nullptr;
-    const int status = archive_read_next_header(handle.get(), &entry);
-    if (status == ARCHIVE_EOF) break;
-    if (status != ARCHIVE_OK) fail_reading(path, handle.get());
-    const std::string name = safe_path(path, entry);
+  bool any = false;
+  while (archive_entry* entry = archive.next()) {
+    any = true;
+    const std::optional<std::string> name = path_of(entry);
+    const std::optional<std::int64_t> limit = name ? wanted(*name) : std::nullopt;
+    if (!limit) continue;
+    check_inside(path, *name);
     const auto type = archive_entry_filetype(entry);
     check((type == AE_IFREG || type == AE_IFDIR) && archive_entry_hardlink(entry) == nullptr &&
               archive_entry_symlink(entry) == nullptr,
           "{}: holds '{}', which is a link or a device; only files and folders are expected, nothing of it is used",
-          path.string(), name);
+          path.string(), *name);
     if (type == AE_IFDIR) {
-      on_folder(name);
+      on_folder(*name);
       continue;
     }
-    check(seen.insert(name).second, "{}: holds '{}' twice; nothing of it is used", path.string(), name);
-    const Sink sink = on_file(name);
-    la_ssize_t got = 0;
-    while ((got = archive_read_data(handle.get(), buffer.data(), buffer.size())) > 0) {
-      total += got;
-      check(total <= max_bytes, "{}: unpacks to more than {} bytes, which no archive of this kind does", path.string(),
-            max_bytes);
-      if (sink) sink(buffer.data(), static_cast<std::size_t>(got));
+    check(seen.insert(*name).second, "{}: holds '{}' twice; nothing of it is used", path.string(), *name);
+    const std::int64_t size = archive_entry_size_is_set(entry) != 0 ? archive_entry_size(entry) : 0;
+    const auto check_size = [&](std::int64_t bytes) {
+      check(bytes <= *limit,
+            "{}: its file {} has {} bytes, expected at most {}; the file is damaged or of another kind", path.string(),
+            *name, bytes, *limit);
+      check(bytes <= max_bytes - total, "{}: unpacks to more than {} bytes, which no archive of this kind does",
+            path.string(), max_bytes);
+    };
+    check_size(size);
+    const Sink sink = on_file(*name);
+    std::int64_t done = 0;
+    while (const std::size_t got = archive.read(buffer)) {
+      done += static_cast<std::int64_t>(got);
+      check_size(done);
+      sink(buffer.data(), got);
     }
-    if (got < 0) fail_reading(path, handle.get());
+    total += done;
   }
-  // libarchive treats an empty file as an archive without entries.
-  check(!seen.empty(), "{}: expected a .tar.gz archive with files, found none in it", path.string());
+  // libarchive treats zeros as an archive without entries.
+  check(any, "{}: expected an archive with files, found none in it", path.string());
 }
 
 /// Creates a folder and its parents.
@@ -98,14 +202,14 @@ void make_folder(const std::filesystem::path& folder) {
 
 }  // namespace
 
+std::optional<std::int64_t> any_member(const std::string&) { return kMaxArchiveBytes; }
+
 std::map<std::string, std::vector<std::uint8_t>> read_archive(const std::filesystem::path& path,
-                                                              const std::function<bool(const std::string&)>& wanted,
-                                                              std::int64_t max_bytes) {
+                                                              const MemberLimit& wanted, std::int64_t max_bytes) {
   std::map<std::string, std::vector<std::uint8_t>> files;
   walk_archive(
-      path, max_bytes, [](const std::string&) {},
+      path, wanted, max_bytes, [](const std::string&) {},
       [&](const std::string& name) -> Sink {
-        if (!wanted(name)) return {};
         std::vector<std::uint8_t>& content = files[name];  // a map's elements keep their addresses
         return [&content](const void* bytes, std::size_t count) {
           const auto* begin = static_cast<const std::uint8_t*>(bytes);
@@ -115,7 +219,8 @@ std::map<std::string, std::vector<std::uint8_t>> read_archive(const std::filesys
   return files;
 }
 
-void extract_archive(const std::filesystem::path& path, const std::filesystem::path& folder, std::int64_t max_bytes) {
+void extract_archive(const std::filesystem::path& path, const std::filesystem::path& folder, std::int64_t max_bytes,
+                     const MemberLimit& wanted) {
   std::ofstream file;
   std::filesystem::path target;
   const auto close = [&] {
@@ -124,7 +229,7 @@ void extract_archive(const std::filesystem::path& path, const std::filesystem::p
     check(!file.fail(), "cannot write {}: {}", target.string(), std::strerror(errno));
   };
   walk_archive(
-      path, max_bytes, [&](const std::string& name) { make_folder(folder / name); },
+      path, wanted, max_bytes, [&](const std::string& name) { make_folder(folder / name); },
       [&](const std::string& name) -> Sink {
         close();
         target = folder / name;
@@ -142,9 +247,8 @@ void extract_archive(const std::filesystem::path& path, const std::filesystem::p
 }
 
 void use_libarchive() {
-  set_archive_reader([](const std::filesystem::path& archive, const std::function<bool(const std::string&)>& wanted) {
-    return read_archive(archive, wanted);
-  });
+  set_archive_reader(
+      [](const std::filesystem::path& archive, const MemberLimit& wanted) { return read_archive(archive, wanted); });
 }
 
 }  // namespace gradamp

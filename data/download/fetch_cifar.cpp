@@ -3,10 +3,12 @@
 
 #include <cctype>
 #include <cstdlib>
+#include <optional>
 
 #include "gradamp/core/error.h"
 #include "gradamp/data/download/archive.h"
 #include "gradamp/data/download/digest.h"
+#include "gradamp/data/files/file_lock.h"
 
 namespace gradamp {
 namespace {
@@ -80,7 +82,11 @@ void unpack(const FetchOptions& options, const Archive& archive, const fs::path&
   fs::create_directories(temporary, error);
   check(!error, "cannot create the folder {}: {}", temporary.string(), error.message());
   try {
-    extract_archive(file, temporary);
+    const auto in_folder = [&](const std::string& path) {
+      const bool wanted = path.starts_with(std::string(archive.folder) + "/");
+      return wanted ? std::optional(kMaxArchiveBytes) : std::nullopt;
+    };
+    extract_archive(file, temporary, kMaxArchiveBytes, in_folder);
     const fs::path unpacked = temporary / archive.folder;
     check(fs::is_directory(unpacked, error), "{}: expected the folder {} in it, found none", file.string(),
           archive.folder);
@@ -94,7 +100,25 @@ void unpack(const FetchOptions& options, const Archive& archive, const fs::path&
   fs::remove_all(temporary, error);
 }
 
+/// `target`, which was there before; Error if it is damaged.
+fs::path verified(const FetchOptions& options, const fs::path& target) {
+  try {
+    verify(options, target);
+  } catch (const Error& damage) {
+    fail("{}; to fetch it again, remove the folder {} first", damage.what(), target.string());
+  }
+  return target;
+}
+
 }  // namespace
+
+std::string origin_of_archive(const fs::path& file) {
+  const std::string md5 = md5_of_file(file);
+  for (const Archive& archive : kArchives) {
+    if (md5 == archive.md5) return fmt::format("{}: the author's {} (MD5 sum {})", file.string(), archive.file, md5);
+  }
+  return fmt::format("{}: none of the author's archives by its MD5 sum, {}", file.string(), md5);
+}
 
 fs::path fetch_cifar(const FetchOptions& options) {
   const Archive& archive = archive_of(options);
@@ -105,10 +129,18 @@ fs::path fetch_cifar(const FetchOptions& options) {
   fs::create_directories(options.destination, error);
   check(!error, "cannot create the folder {}: {}", options.destination.string(), error.message());
   const fs::path target = options.destination / archive.folder;
-  if (fs::exists(target, error)) {
-    verify(options, target);
-    return target;
-  }
+  if (fs::exists(target, error)) return verified(options, target);
+  fs::path lock_path = options.destination / archive.file;
+  lock_path += ".lock";
+  FileLock lock(lock_path);
+  const auto note = [&](const std::string& text) {
+    if (options.note) options.note(text);
+  };
+  const LockState state = lock.acquire([&](const std::string& holder) {
+    note(fmt::format("{}: {} fetches it already; waiting for that", target.string(), holder));
+  });
+  if (state == LockState::kNoLocks) note(lock.warning());
+  if (fs::exists(target, error)) return verified(options, target);  // another process has fetched it meanwhile
   const fs::path part = options.destination / (std::string(archive.file) + ".part");
   // A complete archive that could not be unpacked before, perhaps because the disk was full, is not downloaded again.
   if (size_of(part) == 0 || md5_of_file(part) != expected) {

@@ -17,8 +17,8 @@ ArchiveReader& reader_of_process() {
 
 void set_archive_reader(ArchiveReader reader) { reader_of_process() = std::move(reader); }
 
-std::map<std::string, std::vector<std::uint8_t>> read_with_archive_reader(
-    const std::filesystem::path& archive, const std::function<bool(const std::string&)>& wanted) {
+std::map<std::string, std::vector<std::uint8_t>> read_with_archive_reader(const std::filesystem::path& archive,
+                                                                          const MemberLimit& wanted) {
   check(reader_of_process() != nullptr,
         "{}: expected a folder, since this program reads no archives; unpack it with tar -xzf", archive.string());
   return reader_of_process()(archive, wanted);

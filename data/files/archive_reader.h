@@ -6,22 +6,25 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace gradamp {
 
-/// Reads those files of `archive` for which `wanted` (given the path within the archive) is true. Returns their
-/// contents by path.
+/// Whether a member of an archive is wanted, given its path within the archive: its largest size in bytes, or nothing.
+using MemberLimit = std::function<std::optional<std::int64_t>(const std::string& path)>;
+
+/// Reads the wanted files of `archive`. Returns their contents by path. Error if one is larger than its limit.
 using ArchiveReader = std::function<std::map<std::string, std::vector<std::uint8_t>>(
-    const std::filesystem::path& archive, const std::function<bool(const std::string&)>& wanted)>;
+    const std::filesystem::path& archive, const MemberLimit& wanted)>;
 
 /// Sets this process's reader; run_program sets one that uses libarchive (data/download/archive.h). Call it before any
 /// thread reads an archive.
 void set_archive_reader(ArchiveReader reader);
 
 /// Calls the reader. If none was set, an Error that asks for a folder instead of `archive`.
-std::map<std::string, std::vector<std::uint8_t>> read_with_archive_reader(
-    const std::filesystem::path& archive, const std::function<bool(const std::string&)>& wanted);
+std::map<std::string, std::vector<std::uint8_t>> read_with_archive_reader(const std::filesystem::path& archive,
+                                                                          const MemberLimit& wanted);
 
 }  // namespace gradamp

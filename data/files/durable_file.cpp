@@ -6,80 +6,17 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <optional>
 #include <string>
 #include <system_error>
 
 #include "gradamp/core/error.h"
+#include "gradamp/data/files/open_file.h"
 
 namespace gradamp {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Repeats a call that a signal interrupts: a save continues during SIGTERM.
-template <typename Call>
-auto uninterrupted(Call call) {
-  auto result = call();
-  while (result < 0 && errno == EINTR) result = call();
-  return result;
-}
-
-std::string cause() { return std::generic_category().message(errno); }
-
-// Closes the file after a failure. Without a failure, the caller closes it and checks the result.
-class OpenFile {
- public:
-  OpenFile(FileSystem& file_system, const fs::path& path, int flags)
-      : file_system_(file_system),
-        descriptor_(uninterrupted([&] { return file_system.open(path.string(), flags | O_CLOEXEC); })) {}
-  ~OpenFile() {
-    if (is_open()) file_system_.close(descriptor_);
-  }
-  OpenFile(const OpenFile&) = delete;
-  OpenFile& operator=(const OpenFile&) = delete;
-
-  bool is_open() const { return descriptor_ >= 0; }
-  bool write(std::span<const std::byte> bytes) {
-    while (!bytes.empty()) {
-      const std::int64_t written =
-          uninterrupted([&] { return file_system_.write(descriptor_, bytes.data(), bytes.size()); });
-      if (written == 0) errno = EIO;
-      if (written <= 0) return false;
-      bytes = bytes.subspan(static_cast<std::size_t>(written));
-    }
-    return true;
-  }
-  // Returns the number of bytes read, less than requested only at the end of the file; -1 for an error.
-  std::int64_t read(std::span<std::byte> bytes, std::int64_t offset) {
-    std::int64_t total = 0;
-    while (!bytes.empty()) {
-      const std::int64_t got =
-          uninterrupted([&] { return file_system_.pread(descriptor_, bytes.data(), bytes.size(), offset + total); });
-      if (got < 0) return -1;
-      if (got == 0) break;
-      total += got;
-      bytes = bytes.subspan(static_cast<std::size_t>(got));
-    }
-    return total;
-  }
-  std::int64_t size() { return file_system_.size(descriptor_); }
-  bool truncate(std::int64_t size) {
-    return uninterrupted([&] { return file_system_.ftruncate(descriptor_, size); }) == 0;
-  }
-  bool sync() {
-    return uninterrupted([&] { return file_system_.fsync(descriptor_); }) == 0;
-  }
-  bool close() {
-    // Linux has closed the descriptor even if it returns EINTR, and everything was synced before.
-    const int descriptor = descriptor_;
-    descriptor_ = -1;
-    return file_system_.close(descriptor) == 0 || errno == EINTR;
-  }
-
- private:
-  FileSystem& file_system_;
-  int descriptor_;
-};
 
 fs::path with_suffix(const fs::path& path, const char* suffix) {
   fs::path longer = path;
@@ -159,7 +96,7 @@ class Save {
 
   void require(bool succeeded, const char* step, const fs::path& subject) {
     if (succeeded) return;
-    const std::string reason = cause();
+    const std::string reason = last_cause();
     fail("cannot save {}: {} {} failed: {}; {}", path_.string(), step, subject.string(), reason, what_holds());
   }
 
@@ -207,12 +144,13 @@ void write_durably(const fs::path& path, std::span<const std::span<const std::by
 void append_line(const fs::path& path, std::string_view line, FileSystem& file_system) {
   check(line.find('\n') == std::string_view::npos, "cannot append to {}: the line holds a newline", path.string());
   const auto require = [&](bool succeeded, const char* step) {
-    if (!succeeded) fail("cannot append to {}: {} failed: {}", path.string(), step, cause());
+    if (!succeeded) fail("cannot append to {}: {} failed: {}", path.string(), step, last_cause());
   };
   OpenFile file(file_system, path, O_RDWR | O_CREAT | O_APPEND);
   require(file.is_open(), "opening it");
-  const std::int64_t size = file.size();
-  require(size >= 0, "asking for its size");
+  const std::optional<FileStatus> status = file.status();
+  require(status.has_value(), "asking for its size");
+  const std::int64_t size = status->size;
   const std::int64_t whole = length_of_whole_lines(file, size);
   require(whole >= 0, "reading its last line");
   if (whole < size) require(file.truncate(whole), "cutting off the torn last line");
@@ -231,11 +169,12 @@ void append_line(const fs::path& path, std::string_view line, FileSystem& file_s
 }
 
 std::vector<std::byte> read_whole_file(const fs::path& path, FileSystem& file_system) {
-  const auto require = [&](bool succeeded) { check(succeeded, "cannot read {}: {}", path.string(), cause()); };
+  const auto require = [&](bool succeeded) { check(succeeded, "cannot read {}: {}", path.string(), last_cause()); };
   OpenFile file(file_system, path, O_RDONLY);
   require(file.is_open());
-  const std::int64_t size = file.size();
-  require(size >= 0);
+  const std::optional<FileStatus> status = file.status();
+  require(status.has_value());
+  const std::int64_t size = status->size;
   std::vector<std::byte> bytes(static_cast<std::size_t>(size));
   const std::int64_t got = file.read(bytes, 0);
   require(got >= 0);

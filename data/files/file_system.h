@@ -1,13 +1,25 @@
 // SPDX-License-Identifier: MIT
-// The few calls to the operating system that save a file, behind an interface, so that a test can make each of them
-// fail: a full disk, an I/O error, a short write, a kill.
+// The few calls to the operating system that read and save files, behind an interface, so that a test can make each of
+// them fail: a full disk, an I/O error, a short write, a kill.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace gradamp {
+
+enum class FileKind { kRegular, kFolder, kLink, kPipe, kSocket, kDevice };
+
+/// "a regular file", "a folder", "a symbolic link", "a named pipe", "a socket", "a device".
+const char* name_of(FileKind kind);
+
+struct FileStatus {
+  FileKind kind = FileKind::kRegular;
+  std::int64_t size = 0;         // in bytes
+  unsigned int permissions = 0;  // the mode's lower 12 bits
+};
 
 /// Every call behaves like the POSIX call of its name: at least 0 for success, -1 and `errno` for failure. Only in a
 /// test may a call throw, which simulates a kill of the program at this point.
@@ -22,14 +34,20 @@ class FileSystem {
   virtual std::int64_t write(int descriptor, const std::byte* bytes, std::size_t size) = 0;
   /// Returns the number of bytes read from `offset` on, which may be less than `size`; 0 at the end.
   virtual std::int64_t pread(int descriptor, std::byte* bytes, std::size_t size, std::int64_t offset) = 0;
-  /// The file's length in bytes.
-  virtual std::int64_t size(int descriptor) = 0;
+  virtual int fstat(int descriptor, FileStatus& status) = 0;
+  /// Of the link itself if `path` is one.
+  virtual int lstat(const std::string& path, FileStatus& status) = 0;
+  virtual int fchmod(int descriptor, unsigned int permissions) = 0;
   virtual int ftruncate(int descriptor, std::int64_t size) = 0;
   virtual int fsync(int descriptor) = 0;
+  /// `operation` is that of flock(2).
+  virtual int flock(int descriptor, int operation) = 0;
   virtual int close(int descriptor) = 0;
   virtual int rename(const std::string& from, const std::string& to) = 0;
   virtual int link(const std::string& from, const std::string& to) = 0;
   virtual int unlink(const std::string& path) = 0;
+  /// Sets `names` to the names of the entries of a folder, sorted, without "." and "..".
+  virtual int list(const std::string& folder, std::vector<std::string>& names) = 0;
 };
 
 /// The operating system's calls; it has no state.

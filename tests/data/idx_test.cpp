@@ -13,6 +13,7 @@ namespace gradamp {
 namespace {
 
 using test::error_of;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::EndsWith;
 using testing::HasSubstr;
@@ -92,6 +93,16 @@ TEST_F(IdxTest, NamesWhatIsMissing) {
   put_text(folder_ / (file + ".gz"), "");
   EXPECT_THAT(error_of([&] { load("train"); }),
               EndsWith(": found only train-labels-idx1-ubyte.gz; unpack it with gunzip --keep"));
+}
+
+TEST_F(IdxTest, NamesWhatCannotBeOpened) {
+  const std::string file = "train-labels-idx1-ubyte";
+  std::filesystem::remove(folder_ / file);
+  std::filesystem::create_symlink(file, folder_ / file);
+  EXPECT_THAT(error_of([&] { load("train"); }), AllOf(HasSubstr("cannot open "), HasSubstr("symbolic links")));
+  std::filesystem::remove(folder_ / file);
+  std::filesystem::create_directory(folder_ / file);
+  EXPECT_THAT(error_of([&] { load("train"); }), EndsWith(file + ": expected a file, got a folder"));
 }
 
 }  // namespace

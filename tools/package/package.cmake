@@ -26,7 +26,7 @@ target_link_libraries(gradamp_engine PUBLIC gradamp_headers
 if(GRADAMP_PROGRAM)
   gradamp_package_library(program gradamp_program download tools)
   target_link_libraries(gradamp_program PUBLIC gradamp_engine
-                        PRIVATE CURL::libcurl LibArchive::LibArchive OpenSSL::Crypto)
+                        PRIVATE CURL::libcurl LibArchive::LibArchive ZLIB::ZLIB OpenSSL::Crypto)
 endif()
 
 if(NOT GRADAMP_INSTALL)

@@ -12,6 +12,7 @@
 #include "gradamp/core/error.h"
 #include "gradamp/data/cifar/cifar.h"
 #include "gradamp/data/download/fetch_cifar.h"
+#include "gradamp/data/inspection.h"
 #include "gradamp/data/synthetic.h"
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/run/cache_folder.h"
@@ -71,6 +72,7 @@ int run_fetch(const FetchCommand& command) {
   {
     DownloadDisplay display;
     options.download.progress = [&](std::int64_t done, std::int64_t total) { display.show(done, total); };
+    options.note = [](const std::string& text) { std::cerr << text << std::endl; };
     folder = fetch_cifar(options);
   }
   std::cout << fmt::format("{} is in {}\nnext: {} train --dataset {}{}\n", command.dataset, folder.string(),
@@ -88,19 +90,27 @@ int run_make(const MakeCommand& command) {
 }
 
 int run_verify(const VerifyCommand& command) {
+  const auto show = [](const Dataset& dataset, std::int64_t per_file) {
+    print_split(dataset);
+    for (const std::string& sign : suspicious_content(dataset, per_file)) std::cerr << "warning: " << sign << "\n";
+  };
   for (const char* split : {"train", "test"}) {
     if (command.dataset == "cifar10") {
       Cifar10Options options;
       if (command.train_images) options.layout.train_records = *command.train_images / 5;
       options.layout.test_records = command.test_images.value_or(options.layout.test_records);
-      print_split(load_cifar10(command.path, split, options));
+      show(load_cifar10(command.path, split, options),
+           split == std::string("train") ? options.layout.train_records : options.layout.test_records);
     } else {
       Cifar100Options options;
       options.layout.train_records = command.train_images.value_or(options.layout.train_records);
       options.layout.test_records = command.test_images.value_or(options.layout.test_records);
-      print_split(load_cifar100(command.path, split, options));
+      show(load_cifar100(command.path, split, options),
+           split == std::string("train") ? options.layout.train_records : options.layout.test_records);
     }
   }
+  std::error_code error;
+  if (std::filesystem::is_regular_file(command.path, error)) std::cout << origin_of_archive(command.path) << "\n";
   return 0;
 }
 

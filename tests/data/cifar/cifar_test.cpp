@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -157,7 +160,7 @@ TEST_F(CifarTest, RefusesShortAndLongFiles) {
                       HasSubstr(fmt::format("got {}", 9219 + more.size()))));
     EXPECT_EQ(test::error_of([&] { load_cifar10(folder, "test", tiny10()); }), "");
   }
-  for (const std::size_t size : {0, 1, 9218, 3073}) {
+  for (const std::size_t size : {0, 1, 9218}) {
     const fs::path folder = binary10([&](Files& files) { files["data_batch_2.bin"].resize(size); });
     EXPECT_THAT(test::error_of([&] { load_cifar10(folder, "train", tiny10(true)); }),
                 AllOf(HasSubstr("data_batch_2.bin"), HasSubstr(fmt::format("got {} (", size))));
@@ -225,8 +228,39 @@ TEST_F(CifarTest, TakesAPartWhereThatIsAllowed) {
     EXPECT_THAT(test::error_of([&] { load_cifar100(bad, "train", tiny100(false, true)); }),
                 HasSubstr("at most 9222 bytes"));
   }
-  const fs::path test = binary100([](Files& files) { files["test.bin"].resize(3074); });
-  EXPECT_NE(test::error_of([&] { load_cifar100(test, "test", tiny100(false, true)); }), "");
+}
+
+TEST_F(CifarTest, TakesShortenedFilesOfEachLayoutWhereThatIsAllowed) {
+  const Files binary_ten = tiny_cifar10_binary(), python_ten = tiny_cifar10_python(false);
+  Files cut = binary_ten;
+  cut["data_batch_1.bin"].resize(3073);
+  cut["data_batch_3.bin"].resize(2 * 3073);
+  cut["test_batch.bin"].resize(3073);
+  Files cut_python = python_ten;
+  cut_python["data_batch_1"] = tiny_batch_pickle(false, 1, 1, false);
+  cut_python["data_batch_3"] = tiny_batch_pickle(false, 3, 2, false);
+  cut_python["test_batch"] = tiny_batch_pickle(false, 6, 1, false);
+  for (const fs::path& folder : {save("binary", cut), save("python", cut_python)}) {
+    for (const char* split : {"train", "test"}) {
+      EXPECT_NE(test::error_of([&] { load_cifar10(folder, split, tiny10()); }), "") << folder << split;
+    }
+    const Dataset train = load_cifar10(folder, "train", tiny10(true));
+    EXPECT_EQ(train.count, 1 + kTinyTrain + 2 + kTinyTrain + kTinyTrain);
+    expect_file(train, 1 + kTinyTrain, 3, 2, [](int i) { return tiny_label(3, i); });
+    EXPECT_EQ(load_cifar10(folder, "test", tiny10(true)).count, 1);
+  }
+  Files hundred = tiny_cifar100_binary();
+  hundred["test.bin"].resize(3074);
+  EXPECT_NE(test::error_of([&] { load_cifar100(save("hundred", hundred), "test", tiny100()); }), "");
+  EXPECT_EQ(load_cifar100(save("hundred", hundred), "test", tiny100(false, true)).count, 1);
+  Files hundred_python = tiny_cifar100_python(false);
+  hundred_python["train"] = tiny_batch_pickle(false, 1, 2, true);
+  const fs::path folder = save("hundred-python", hundred_python);
+  EXPECT_NE(test::error_of([&] { load_cifar100(folder, "train", tiny100()); }), "");
+  EXPECT_EQ(load_cifar100(folder, "train", tiny100(false, true)).count, 2);
+  hundred_python["train"] = tiny_batch_pickle(false, 1, kTinyTrain + 1, true);
+  EXPECT_THAT(test::error_of([&] { load_cifar100(save("long", hundred_python), "train", tiny100(false, true)); }),
+              HasSubstr("expected 'data' of at most 3 records"));
 }
 
 TEST_F(CifarTest, RefusesPythonFilesThatAreNotWhole) {
@@ -249,6 +283,98 @@ TEST_F(CifarTest, RefusesPythonFilesThatAreNotWhole) {
   bad[labels + 1] = 77;
   EXPECT_THAT(message(bad), HasSubstr("record 0 has the label 77"));
   expect_tiny10(with(tiny_batch_pickle(false, 2, kTinyTrain, false, true)));  // column-major, but complete
+}
+
+TEST_F(CifarTest, EachCauseHasItsMessage) {
+  use_libarchive();
+  const fs::path folder = binary10();
+  const auto message = [](const fs::path& path) {
+    return test::error_of([&] { load_cifar10(path, "test", tiny10()); });
+  };
+  const auto no_fetch = testing::Not(HasSubstr("fetch"));
+  EXPECT_THAT(message(folder / "test_batch.bin"),
+              AllOf(HasSubstr("test_batch.bin: is a single file of CIFAR-10; expected the folder"), no_fetch));
+  EXPECT_THAT(message("~/cifar"), HasSubstr("the shell replaces ~ only if it is not quoted"));
+  EXPECT_THAT(message(binary10([](Files& files) { files.erase("batches.meta.txt"); })),
+              AllOf(HasSubstr("batches.meta.txt: missing; it has the names of the 10 classes"), no_fetch));
+  binary10([](Files& files) { files.erase("test_batch.bin"); });
+  ASSERT_EQ(::mkfifo((folder / "test_batch.bin").c_str(), 0600), 0);
+  EXPECT_THAT(message(folder), AllOf(HasSubstr("test_batch.bin: expected a file, got a pipe"), no_fetch));
+  fs::create_symlink("loop", scratch_ / "loop");
+  EXPECT_THAT(message(scratch_ / "loop"), AllOf(HasSubstr("cannot open"), HasSubstr("symbolic links"), no_fetch));
+  EXPECT_THAT(message(scratch_ / std::string(300, 'x')), AllOf(HasSubstr("cannot open"), HasSubstr("too long")));
+  write_text(scratch_ / "page.tar.gz", "<!DOCTYPE html><html>404</html>");
+  EXPECT_THAT(message(scratch_ / "page.tar.gz"), AllOf(HasSubstr("a page of HTML"), no_fetch));
+}
+
+TEST_F(CifarTest, NamesWhatHasNoPermission) {
+  use_libarchive();
+  const fs::path folder = binary10();
+  write_text(scratch_ / "a.tar.gz", archive_of_files("any", tiny_cifar10_binary()));
+  const auto message = [](const fs::path& path) {
+    return test::error_of([&] { load_cifar10(path, "test", tiny10()); });
+  };
+  fs::permissions(folder, fs::perms::none);
+  fs::permissions(scratch_ / "a.tar.gz", fs::perms::none);
+  const bool is_root = ::geteuid() == 0;
+  ASSERT_EQ(is_root ? ::seteuid(65534) : 0, 0);  // root may open everything
+  const std::string of_folder = message(folder), of_archive = message(scratch_ / "a.tar.gz");
+  ASSERT_EQ(is_root ? ::seteuid(0) : 0, 0);
+  fs::permissions(folder, fs::perms::owner_all);
+  for (const std::string& text : {of_folder, of_archive}) {
+    EXPECT_THAT(text,
+                AllOf(HasSubstr("cannot open"), HasSubstr("Permission denied"), testing::Not(HasSubstr("fetch"))));
+  }
+}
+
+TEST_F(CifarTest, JudgesAFilesSizeBeforeItIsRead) {
+  use_libarchive();
+  const fs::path folder = binary10();
+  fs::resize_file(folder / "test_batch.bin", std::uintmax_t{1} << 40);  // sparse
+  EXPECT_THAT(test::error_of([&] { load_cifar10(folder, "test", tiny10()); }),
+              HasSubstr("test_batch.bin: it has 1099511627776 bytes, expected at most 16388"));
+  Files files = tiny_cifar10_binary();
+  files["test_batch.bin"].resize(16389);
+  write_text(scratch_ / "a.tar.gz", archive_of_files("any", files));
+  EXPECT_THAT(test::error_of([&] { load_cifar10(scratch_ / "a.tar.gz", "test", tiny10()); }),
+              HasSubstr("its file any/test_batch.bin has 16389 bytes, expected at most 16388"));
+}
+
+/// A file of CIFAR-10's Python version whose labels are `labels`, instructions that leave one value.
+std::string with_labels(const std::string& labels, int file, int records) {
+  PickleWriter pickle(false);
+  std::string data;
+  for (int i = 0; i < records; ++i) data += tiny_planes(file, i);
+  pickle.text("data");
+  pickle.array(records, 3072, data);
+  pickle.text("labels");
+  pickle.raw(labels);
+  return pickle.finish();
+}
+
+TEST_F(CifarTest, ReadsLabelsAsTuplesAndArrays) {
+  const auto message = [&](const std::string& labels) {
+    const fs::path folder = save("cifar-10-batches-py", tiny_cifar10_python(false),
+                                 [&](Files& files) { files["test_batch"] = with_labels(labels, 6, kTinyTest); });
+    std::vector<std::int32_t> read;
+    const std::string error = test::error_of([&] { read = load_cifar10(folder, "test", tiny10()).labels; });
+    EXPECT_TRUE(!error.empty() || read == (std::vector<std::int32_t>{4, 9}));
+    return error;
+  };
+  const auto array = [](const std::string& type, const std::string& shape, const std::string& bytes) {
+    return "cnumpy.core.numeric\n_frombuffer\n(C" + std::string(1, static_cast<char>(bytes.size())) + bytes +
+           "cnumpy\ndtype\nU" + std::string(1, static_cast<char>(type.size())) + type + "\x85R(" + shape + "tU\1CtR"s;
+  };
+  EXPECT_EQ(message("(K\4K\x09t"), "");
+  EXPECT_EQ(message(array("u1", "K\2"s, "\4\x09")), "");
+  EXPECT_EQ(message(array(">i2", "K\2"s, "\0\4\0\x09"s)), "");
+  EXPECT_EQ(message(array("<i2", "K\2K\1"s, "\4\0\x09\0"s)), "");
+  EXPECT_THAT(message(array("<i2", "K\1K\2"s, "\4\0\x09\0"s)), HasSubstr("'labels' of one dimension"));
+  EXPECT_THAT(message(array("i1", "K\2"s, "\4\xff")), HasSubstr("record 1 has the label -1"));
+  EXPECT_THAT(message("(K\4t"), HasSubstr("expected 2 numbers in 'labels', got 1"));
+  EXPECT_THAT(message("cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\0\x85U\1btR"s),
+              HasSubstr("'labels' of one dimension, got the shape ()"));
+  EXPECT_THAT(message("(K\4Nt"), HasSubstr("expected numbers in 'labels'"));
 }
 
 TEST_F(CifarTest, NamesAPathWithoutCifar) {

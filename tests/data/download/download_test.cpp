@@ -4,11 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "gradamp/data/download/digest.h"
@@ -190,9 +192,12 @@ class FetchTest : public testing::Test {
     options.download.pause = 0;
     return options;
   }
+  /// What is in the destination, other than files that serve as locks.
   Names left() const {
     Names names;
-    for (const auto& entry : fs::directory_iterator(scratch_ / "data")) names.insert(entry.path().filename().string());
+    for (const auto& entry : fs::directory_iterator(scratch_ / "data")) {
+      if (entry.path().extension() != ".lock") names.insert(entry.path().filename().string());
+    }
     return names;
   }
   ScratchFolder scratch_;
@@ -237,6 +242,28 @@ TEST_F(FetchTest, GoesOnWithABrokenDownload) {
   EXPECT_THAT(server.requests(), ElementsAre(0, 20000));
 }
 
+TEST_F(FetchTest, OfSeveralAtATimeOneDownloads) {
+  HttpServer server(archive_, well);
+  std::vector<std::string> messages(4);
+  std::atomic<int> waited = 0;
+  std::vector<std::thread> callers;
+  for (std::string& message : messages) {
+    callers.emplace_back([&] {
+      FetchOptions fetch = options(server, archive_);
+      fetch.note = [&](const std::string& text) {
+        EXPECT_THAT(text, AllOf(HasSubstr("process"), HasSubstr("fetches it already; waiting")));
+        ++waited;
+      };
+      message = test::error_of([&] { fetch_cifar(fetch); });
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  for (const std::string& message : messages) EXPECT_EQ(message, "");
+  EXPECT_LE(waited, 3);
+  EXPECT_THAT(server.requests(), ElementsAre(0));
+  EXPECT_EQ(left(), Names{"cifar-10-batches-bin"});
+}
+
 TEST_F(FetchTest, UsesAWholeArchiveThatIsThere) {
   HttpServer server(archive_, well);
   write_text(scratch_ / "data/cifar-10-binary.tar.gz.part", archive_);
@@ -274,6 +301,12 @@ TEST_F(FetchTest, TheOfficialSumsAreTheDefault) {
   }
 }
 
+TEST_F(FetchTest, SaysThatAnArchiveIsNotTheAuthors) {
+  write_text(scratch_ / "a.tar.gz", archive_);
+  EXPECT_THAT(origin_of_archive(scratch_ / "a.tar.gz"),
+              AllOf(HasSubstr("a.tar.gz: none of the author's archives"), HasSubstr(md5_of(archive_))));
+}
+
 TEST_F(FetchTest, TheOptionComesBeforeTheEnvironment) {
   HttpServer by_option(archive_, well), by_environment(archive_, well);
   ::setenv("GRADAMP_CIFAR10_URL", by_environment.url().c_str(), 1);
@@ -305,7 +338,8 @@ TEST_F(FetchTest, LeavesADamagedFolderAloneAndNamesIt) {
   HttpServer server(archive_, well);
   write_files(scratch_ / "data/cifar-10-batches-bin", tiny_cifar10_binary());
   put_text(scratch_ / "data/cifar-10-batches-bin/test_batch.bin", "short");
-  EXPECT_THAT(test::error_of([&] { fetch_cifar(options(server, archive_)); }), HasSubstr("test_batch.bin"));
+  EXPECT_THAT(test::error_of([&] { fetch_cifar(options(server, archive_)); }),
+              AllOf(HasSubstr("test_batch.bin"), HasSubstr("to fetch it again, remove the folder")));
   EXPECT_EQ(text_of(scratch_ / "data/cifar-10-batches-bin/test_batch.bin"), "short");
   EXPECT_EQ(server.requests(), Starts{});
 }

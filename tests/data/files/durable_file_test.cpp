@@ -227,7 +227,7 @@ TEST(AppendLine, IsOneWriteAndSynced) {
   append_line(folder / "log", "one");
   FailingFileSystem watched;
   append_line(folder / "log", "two", watched);
-  EXPECT_THAT(watched.done(), ElementsAre("open log", "size log", "pread log", "write log", "fsync log", "close log"));
+  EXPECT_THAT(watched.done(), ElementsAre("open log", "fstat log", "pread log", "write log", "fsync log", "close log"));
 }
 
 TEST(AppendLine, WithAnyCallFailingTheLinesBeforeStay) {

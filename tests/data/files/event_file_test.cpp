@@ -100,7 +100,7 @@ TEST(EventFile, AppendsOneRecordInOneWriteAndSyncsIt) {
   FailingFileSystem watched;
   append(folder / "events", 300, watched);
   EXPECT_EQ(text_of(folder / "events"), kFirstRecord + kSecondRecord);
-  EXPECT_THAT(watched.done(), ElementsAre("open events", "size events", "pread events", "close events", "open events",
+  EXPECT_THAT(watched.done(), ElementsAre("open events", "fstat events", "pread events", "close events", "open events",
                                           "write events", "fsync events", "close events"));
 }
 
@@ -170,7 +170,7 @@ TEST(EventFile, TrimKeepsTheStepsUpToTheLast) {
 
   FailingFileSystem watched;
   EventFile::trim(path, 300, watched);
-  EXPECT_THAT(watched.done(), ElementsAre("open events", "size events", "pread events", "close events"));
+  EXPECT_THAT(watched.done(), ElementsAre("open events", "fstat events", "pread events", "close events"));
   append(path, 2, watched);
   EventFile::trim(path, 2, watched);
   EXPECT_EQ(text_of(path), kFirstRecord + one + two + two + two);

@@ -50,6 +50,8 @@ class FailingFileSystem : public FileSystem {
 
   /// From now on link() fails with EPERM, as on a file system without hard links.
   void refuse_links() { links_refused_ = true; }
+  /// From now on flock() fails with ENOLCK, as on a file system without locks.
+  void refuse_locks() { locks_refused_ = true; }
   /// The number of calls so far.
   int calls() const { return calls_; }
   /// The executed calls, such as "write model.tmp" or "rename model.tmp model".
@@ -78,14 +80,25 @@ class FailingFileSystem : public FileSystem {
   std::int64_t pread(int descriptor, std::byte* bytes, std::size_t size, std::int64_t offset) override {
     return enter(true) ? note("pread", names_[descriptor], real_.pread(descriptor, bytes, size, offset)) : -1;
   }
-  std::int64_t size(int descriptor) override {
-    return enter(false) ? note("size", names_[descriptor], real_.size(descriptor)) : -1;
+  int fstat(int descriptor, FileStatus& status) override {
+    return enter(false) ? note("fstat", names_[descriptor], real_.fstat(descriptor, status)) : -1;
+  }
+  int lstat(const std::string& path, FileStatus& status) override {
+    return enter(false) ? note("lstat", short_name(path), real_.lstat(path, status)) : -1;
+  }
+  int fchmod(int descriptor, unsigned int permissions) override {
+    return enter(true) ? note("fchmod", names_[descriptor], real_.fchmod(descriptor, permissions)) : -1;
   }
   int ftruncate(int descriptor, std::int64_t size) override {
     return enter(true) ? note("ftruncate", names_[descriptor], real_.ftruncate(descriptor, size)) : -1;
   }
   // Only recorded: a sync has no effect that a test can see, and thousands of them take minutes.
   int fsync(int descriptor) override { return enter(true) ? note("fsync", names_[descriptor], 0) : -1; }
+  int flock(int descriptor, int operation) override {
+    if (!enter(true)) return -1;
+    if (locks_refused_) return fail_with(ENOLCK);
+    return note("flock", names_[descriptor], real_.flock(descriptor, operation));
+  }
   // A failed close also releases the descriptor, as on Linux.
   int close(int descriptor) override {
     const int result = real_.close(descriptor);
@@ -101,6 +114,9 @@ class FailingFileSystem : public FileSystem {
   }
   int unlink(const std::string& path) override {
     return enter(false) ? note("unlink", short_name(path), real_.unlink(path)) : -1;
+  }
+  int list(const std::string& folder, std::vector<std::string>& names) override {
+    return enter(false) ? note("list", short_name(folder), real_.list(folder, names)) : -1;
   }
 
  private:
@@ -146,6 +162,7 @@ class FailingFileSystem : public FileSystem {
   const int at_;
   int calls_ = 0;
   bool links_refused_ = false;
+  bool locks_refused_ = false;
   bool dead_ = false;  // Killed was thrown
   bool full_ = false;  // the disk is full, after a short write
   std::map<int, std::string> names_;

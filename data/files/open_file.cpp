@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/data/files/open_file.h"
+
+#include <fcntl.h>
+
+#include <system_error>
+#include <utility>
+
+namespace gradamp {
+
+std::string last_cause() { return std::generic_category().message(errno); }
+
+OpenFile::OpenFile(FileSystem& file_system, const std::filesystem::path& path, int flags)
+    : file_system_(&file_system),
+      descriptor_(uninterrupted([&] { return file_system.open(path.string(), flags | O_CLOEXEC); })) {}
+
+OpenFile::~OpenFile() {
+  if (is_open()) file_system_->close(descriptor_);
+}
+
+OpenFile::OpenFile(OpenFile&& other) noexcept
+    : file_system_(other.file_system_), descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+bool OpenFile::write(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const std::int64_t written =
+        uninterrupted([&] { return file_system_->write(descriptor_, bytes.data(), bytes.size()); });
+    if (written == 0) errno = EIO;
+    if (written <= 0) return false;
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+  return true;
+}
+
+std::int64_t OpenFile::read(std::span<std::byte> bytes, std::int64_t offset) {
+  std::int64_t total = 0;
+  while (!bytes.empty()) {
+    const std::int64_t got =
+        uninterrupted([&] { return file_system_->pread(descriptor_, bytes.data(), bytes.size(), offset + total); });
+    if (got < 0) return -1;
+    if (got == 0) break;
+    total += got;
+    bytes = bytes.subspan(static_cast<std::size_t>(got));
+  }
+  return total;
+}
+
+std::optional<FileStatus> OpenFile::status() {
+  FileStatus status;
+  return file_system_->fstat(descriptor_, status) == 0 ? std::optional(status) : std::nullopt;
+}
+
+bool OpenFile::set_permissions(unsigned int permissions) {
+  return uninterrupted([&] { return file_system_->fchmod(descriptor_, permissions); }) == 0;
+}
+
+bool OpenFile::truncate(std::int64_t size) {
+  return uninterrupted([&] { return file_system_->ftruncate(descriptor_, size); }) == 0;
+}
+
+bool OpenFile::sync() {
+  return uninterrupted([&] { return file_system_->fsync(descriptor_); }) == 0;
+}
+
+bool OpenFile::lock(int operation) {
+  return uninterrupted([&] { return file_system_->flock(descriptor_, operation); }) == 0;
+}
+
+bool OpenFile::close() {
+  // Linux has closed the descriptor even if it returns EINTR, and everything was synced before.
+  const int descriptor = std::exchange(descriptor_, -1);
+  return file_system_->close(descriptor) == 0 || errno == EINTR;
+}
+
+}  // namespace gradamp

@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "gradamp/core/error.h"
+#include "gradamp/core/text.h"
 #include "gradamp/core/version.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/kernels/backends.h"

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "gradamp/core/command_name.h"
+#include "gradamp/core/text.h"
 #include "gradamp/data/download/archive.h"
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/run/console.h"
@@ -47,9 +48,7 @@ int run_command(const Command& command) {
 }
 
 int report(const char* message, int exit_code) {
-  std::string line = message;
-  std::replace(line.begin(), line.end(), '\n', ' ');
-  std::cerr << command_name() << ": " << line << std::endl;
+  std::cerr << printable(command_name()) << ": " << printable(message) << std::endl;
   return exit_code;
 }
 

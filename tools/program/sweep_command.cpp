@@ -7,6 +7,7 @@
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
+#include "gradamp/core/text.h"
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/program/signals.h"
 #include "gradamp/tools/run/training_data.h"
@@ -63,7 +64,7 @@ void show(const SweepCommand& command, const SweepFolder& folder) {
     try {
       folder.check_settings();
     } catch (const Error& error) {
-      std::cerr << fmt::format("{}: warning: {}\n", command_name(), error.what());
+      std::cerr << fmt::format("{}: warning: {}\n", command_name(), printable(error.what()));
     }
     return;
   }
@@ -129,6 +130,7 @@ int run_sweep_command(const SweepCommand& command) {
     show(command, folder);
     return 0;
   }
+  if (command.slurm) check_slurm_folder(folder);
   folder.write(text);
   if (command.slurm) {
     submit_to_slurm(folder, {text, command.overrides, command.sbatch});

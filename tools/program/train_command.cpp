@@ -11,6 +11,7 @@
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
+#include "gradamp/core/text.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/program/signals.h"
@@ -124,7 +125,7 @@ int run_train(const TrainCommand& command) {
   }
   if (outcome.completed) return 0;
   const std::string go_on =
-      "to resume: " + command_name() + " train --resume " + shell_word(outcome.run_folder.string());
+      "to resume: " + command_name() + " train --resume " + printable(shell_word(outcome.run_folder.string()));
   if (signals.received() == 0) {
     std::cerr << fmt::format("{}: ended after epoch {} as asked; {}\n", command_name(), outcome.last.epoch, go_on)
               << std::flush;

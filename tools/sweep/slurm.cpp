@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "gradamp/core/error.h"
+#include "gradamp/core/text.h"
 #include "gradamp/data/files/crc32c.h"
 #include "gradamp/data/files/durable_file.h"
 #include "gradamp/tools/run/console.h"
@@ -135,13 +136,22 @@ std::string submit(const std::string& arguments) {
         said);
   check(WIFEXITED(status) && WEXITSTATUS(status) == 0 && !job.empty(), "sbatch failed: {}",
         said.empty() ? "it said nothing" : said);
-  if (!said.empty()) std::cerr << said << "\n";
+  if (!said.empty()) std::cerr << printable(said) << "\n";
   return job;
 }
 
 }  // namespace
 
+void check_slurm_folder(const SweepFolder& folder) {
+  const std::string path = folder.path().string();
+  check(is_utf8(path) && printable(path) == path,
+        "--slurm: expected a folder whose path has no line break or other control character, which a line #SBATCH of "
+        "its scripts cannot hold, got '{}'; name another --folder",
+        printable(path));
+}
+
 void submit_to_slurm(const SweepFolder& folder, const SlurmOptions& options) {
+  check_slurm_folder(folder);
   std::vector<std::size_t> beginnings, cells;
   const std::vector<JobReport> reports = folder.reports();
   for (std::size_t i = 0; i < reports.size(); ++i)

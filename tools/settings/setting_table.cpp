@@ -277,7 +277,10 @@ void copy_settings(const RunSettings& from, RunSettings& to, SettingKinds kinds)
 std::string settings_key(const RunSettings& settings, SettingKinds kinds) {
   std::string key;
   for (const Setting& setting : kTable)
-    if (setting.is_one_of(kinds)) key += setting_text(settings, setting) + '\n';
+    if (setting.is_one_of(kinds)) {
+      const std::string text = setting_text(settings, setting);
+      key += fmt::format("{}:{}\n", text.size(), text);  // with its length, since a text can have any character
+    }
   return key;
 }
 

@@ -163,19 +163,23 @@ OptimizerOptions RunSettings::optimizer_options() const {
 
 int shared_epochs(const RunSettings& a, const RunSettings& b) {
   // Schedule and amplification are compared below, by the plans of the epochs. The output folder has no effect.
-  RunSettings other = b;
-  copy_settings(a, other,
-                {SettingKind::kSchedule, SettingKind::kAmplification, SettingKind::kMeasured, SettingKind::kRandom,
-                 SettingKind::kOutput});
-  if (to_json(a) != to_json(other)) return 0;
+  if (settings_key(a, kUnplannedKinds) != settings_key(b, kUnplannedKinds)) return 0;
   const OptimizerOptions first = a.optimizer_options(), second = b.optimizer_options();
-  const int epochs = std::min(first.strategy.epochs(), second.strategy.epochs());
-  for (int epoch = 1; epoch <= epochs; ++epoch) {
-    const EpochPlan x = plan_epoch(first, epoch), y = plan_epoch(second, epoch);
+  const std::int64_t epochs = std::min(first.strategy.epochs(), second.strategy.epochs());
+  const auto phase_of = [](const OptimizerOptions& options, const EpochPlan& plan) -> const Phase& {
+    return options.strategy.phases[static_cast<std::size_t>(plan.phase)];
+  };
+  for (std::int64_t epoch = 1; epoch <= epochs;) {
+    const EpochPlan x = plan_epoch(first, static_cast<int>(epoch)), y = plan_epoch(second, static_cast<int>(epoch));
     const bool plain = !x.analyzed && !x.amplified && !y.analyzed && !y.amplified;
-    if (!plain || x.learning_rate != y.learning_rate) return epoch - 1;
+    if (!plain || x.learning_rate != y.learning_rate) return static_cast<int>(epoch - 1);
+    // A phase that begins plain stays plain. If the rates cannot come apart within it, its other epochs are skipped.
+    const Phase &p = phase_of(first, x), &q = phase_of(second, y);
+    const bool warm = epoch > std::max(first.warmup_epochs, second.warmup_epochs);
+    const bool alike = p.learning_rate == q.learning_rate && (first.warmup_epochs == second.warmup_epochs || warm);
+    epoch = alike ? std::int64_t{std::min(p.end_epoch, q.end_epoch)} + 1 : epoch + 1;
   }
-  return epochs;
+  return static_cast<int>(epochs);
 }
 
 nlohmann::json to_json(const RunSettings& settings) {

@@ -46,6 +46,15 @@ std::int64_t parameter_count(const std::string& network, Backend& backend) {
   return count;
 }
 
+/// The cache folder, or why there is none.
+std::string cache_text() {
+  try {
+    return printable(cache_folder().string());
+  } catch (const Error&) {
+    return "none: expected XDG_CACHE_HOME or HOME in the environment";
+  }
+}
+
 /// Runs the self-check and prints one line per part. Error if a part disagrees.
 void run_check(const Device& device, const BackendOptions& options) {
   const DeviceFacts facts = device_facts(device);
@@ -85,7 +94,7 @@ int run_info(const InfoCommand& command) {
   for (const DeviceStatus& status : device_statuses())
     if (status.device.kind != DeviceKind::kCpu) std::cout << "          " << status.description << "\n";
   std::cout << fmt::format("datasets  {}\n", fmt::join(dataset_names(), ", "));
-  std::cout << "cache     " << cache_folder().string() << "\n";
+  std::cout << "cache     " << cache_text() << "\n";
   std::cout << "networks  with their parameters for 10 classes\n";
   for (const NetworkInfo& network : networks())
     std::cout << fmt::format("  {:<9}  {:>11}  {}\n", network.name,

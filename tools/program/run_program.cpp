@@ -2,6 +2,7 @@
 #include "gradamp/tools/program/run_program.h"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
@@ -19,6 +20,7 @@
 #include "gradamp/data/download/archive.h"
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/run/console.h"
+#include "gradamp/tools/settings/message_of.h"
 
 namespace gradamp {
 namespace {
@@ -57,6 +59,7 @@ int report(const char* message, int exit_code) {
 int run_program(int argc, char** argv) {
   if (argc > 0) set_command_name(std::filesystem::path(argv[0]).filename().string());
   try {
+    std::signal(SIGXFSZ, SIG_IGN);  // a write past the limit of a file's size then fails, and is reported
     use_libarchive();
     const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
     const auto environment = [](const char* name) -> const char* { return std::getenv(name); };
@@ -68,7 +71,7 @@ int run_program(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return report("out of memory; a smaller --batch-size or network needs less", kExitFailure);
   } catch (const std::exception& error) {
-    return report(error.what(), kExitFailure);
+    return report(message_of(error).c_str(), kExitFailure);
   }
 }
 

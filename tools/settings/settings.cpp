@@ -11,8 +11,10 @@
 
 #include "gradamp/core/device.h"
 #include "gradamp/core/error.h"
+#include "gradamp/core/text.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/nets/networks.h"
+#include "gradamp/tools/settings/json_text.h"
 #include "gradamp/tools/settings/setting_table.h"
 
 namespace gradamp {
@@ -30,6 +32,17 @@ auto for_option(const char* option, Read read) {
     const std::string prefix = fmt::format("{}: ", option);
     if (message.starts_with(prefix)) message.remove_prefix(prefix.size());
     fail("--{}: {}", option, message);
+  }
+}
+
+/// config.json, which is JSON, contains every text.
+void check_texts(const RunSettings& settings) {
+  for (const Setting& setting : setting_table()) {
+    const auto* const member = std::get_if<SettingMember<std::string>>(&setting.member);
+    if (member == nullptr) continue;
+    const std::string& text = settings.**member;
+    check(is_utf8(text), "--{}: expected text in UTF-8, got '{}'", setting.name, shortened(printable(text)));
+    check(text.find('\0') == text.npos, "--{}: expected text without the character 0", setting.name);
   }
 }
 
@@ -87,26 +100,26 @@ constexpr bool kJsonHasType =
 
 template <typename T>
 T integer_from_json(const nlohmann::json& value) {
-  check(value.is_number_integer(), "expected a whole number, got {}", value.dump());
+  check(value.is_number_integer(), "expected a whole number, got {}", value_text(value));
   const bool fits = value.is_number_unsigned() ? std::in_range<T>(value.get<std::uint64_t>())
                                                : std::in_range<T>(value.get<std::int64_t>());
   check(fits, "expected a whole number from {} to {}, got {}", std::numeric_limits<T>::min(),
-        std::numeric_limits<T>::max(), value.dump());
+        std::numeric_limits<T>::max(), value_text(value));
   return value.get<T>();
 }
 
 void read_json(RunSettings& settings, const Setting& setting, const nlohmann::json& value) {
   const auto read = [&]<typename T>(SettingMember<T> member) {
     if constexpr (std::is_same_v<T, bool>) {
-      check(value.is_boolean(), "expected true or false, got {}", value.dump());
+      check(value.is_boolean(), "expected true or false, got {}", value_text(value));
       settings.*member = value.get<bool>();
     } else if constexpr (std::is_integral_v<T>) {
       settings.*member = integer_from_json<T>(value);
     } else if constexpr (std::is_floating_point_v<T>) {
-      check(value.is_number(), "expected a number, got {}", value.dump());
+      check(value.is_number(), "expected a number, got {}", value_text(value));
       settings.*member = value.get<T>();
     } else {
-      check(value.is_string(), "expected a text, got {}", value.dump());
+      check(value.is_string(), "expected a text, got {}", value_text(value));
       assign_setting(settings, setting, value.get<std::string>());
     }
   };
@@ -117,6 +130,7 @@ void read_json(RunSettings& settings, const Setting& setting, const nlohmann::js
 
 void RunSettings::validate() const {
   for (const Setting& setting : setting_table()) check_range(*this, setting);
+  check_texts(*this);
   validate_data(*this);
   validate_network(*this);
   validate_training(*this);

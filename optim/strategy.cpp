@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "gradamp/core/error.h"
+#include "gradamp/core/text.h"
 
 namespace gradamp {
 namespace {
@@ -48,7 +49,7 @@ Phase parse_phase(std::string_view text) {
     phase.amplify = true;
     good = read_number(rest, phase.factor);
   }
-  check(good, "strategy: {}; cannot read the phase '{}'", kGrammar, text);
+  check(good, "strategy: {}; cannot read the phase '{}'", kGrammar, shortened(text));
   return phase;
 }
 

@@ -25,6 +25,7 @@
 namespace gradamp {
 namespace {
 
+constexpr std::size_t kMaxMessage = 4000;  // bytes
 constexpr int kMaxHelpColumns = 110, kMinHelpColumns = 60, kHelpColumns = 100;
 
 int help_columns() {
@@ -50,7 +51,7 @@ int run_command(const Command& command) {
 }
 
 int report(const char* message, int exit_code) {
-  std::cerr << printable(command_name()) << ": " << printable(message) << std::endl;
+  std::cerr << printable(command_name()) << ": " << printable(shortened(message, kMaxMessage)) << std::endl;
   return exit_code;
 }
 

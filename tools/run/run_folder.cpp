@@ -53,8 +53,8 @@ int int_of(const nlohmann::json& value) {
 }
 
 /// Calls `read` for a line of the file. If it throws, the Error names the file.
-template <typename Read>
-auto read_line(const nlohmann::json& line, const std::filesystem::path& file, Read read) {
+template <typename Line, typename Read>
+auto read_line(const Line& line, const std::filesystem::path& file, Read read) {
   try {
     return read(line);
   } catch (const std::exception& error) {
@@ -282,11 +282,9 @@ void RunFolder::trim_logs(int last_epoch, int selection_epoch) const {
     std::string kept;
     std::ifstream file(path_ / name);
     for (std::string text; std::getline(file, text) && !file.eof();) {
-      const auto line = nlohmann::json::parse(text, nullptr, false);
-      const auto epoch = line.is_object() ? line.find("epoch") : line.end();
-      check(epoch != line.end() && epoch->is_number_integer(), "{} is damaged: expected objects with an epoch",
-            (path_ / name).string());
-      if (*epoch <= last) kept += text + "\n";
+      const int epoch =
+          read_line(text, path_ / name, [](const std::string& line) { return int_of(parse_json(line).at("epoch")); });
+      if (epoch <= last) kept += text + "\n";
     }
     write_text(path_ / name, kept, *file_system_);
   };

@@ -49,10 +49,10 @@ void check_texts(const RunSettings& settings) {
 void validate_data(const RunSettings& settings) {
   const std::vector<std::string> datasets = dataset_names();
   check(std::find(datasets.begin(), datasets.end(), current_dataset_name(settings.dataset)) != datasets.end(),
-        "--dataset: expected one of {}, got '{}'", fmt::join(datasets, ", "), settings.dataset);
+        "--dataset: expected one of {}, got '{}'", fmt::join(datasets, ", "), shortened(settings.dataset));
   check(dataset_source(settings.dataset).is_read || settings.data.empty(),
         "--data: the {} dataset is drawn, not read; choose a --dataset that '{}' holds", settings.dataset,
-        settings.data);
+        shortened(settings.data));
   check(settings.train_images == 0 || settings.validation < settings.train_images,
         "--validation: expected fewer than the {} of --train-images, got {}", settings.train_images,
         settings.validation);
@@ -62,7 +62,7 @@ void validate_network(const RunSettings& settings) {
   std::vector<std::string> names;
   for (const NetworkInfo& info : networks()) names.push_back(info.name);
   check(std::find(names.begin(), names.end(), settings.network) != names.end(),
-        "--network: expected one of {}, got '{}'", fmt::join(names, ", "), settings.network);
+        "--network: expected one of {}, got '{}'", fmt::join(names, ", "), shortened(settings.network));
 }
 
 void validate_training(const RunSettings& settings) {
@@ -86,7 +86,7 @@ void validate_amplification(const RunSettings& settings) {
 
 void validate_run(const RunSettings& settings) {
   if (settings.device != "auto") {
-    const Device device = for_option("device", [&] { return parse_device(settings.device); });
+    const Device device = for_option("device", [&] { return parse_device(shortened(settings.device)); });
     check(device.kind != DeviceKind::kCpu || settings.precision != Precision::kTF32,
           "--precision: the device cpu has f32 and bf16, got {}", name_of(settings.precision));
     for_option("conv", [&] { check_method(device.kind, settings.convolution); });

@@ -16,6 +16,7 @@
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
+#include "gradamp/core/text.h"
 #include "gradamp/data/files/crc32c.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/settings/config_file.h"
@@ -47,7 +48,7 @@ double read_bound(std::string_view text, std::string_view range) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   check(error == std::errc() && end == text.data() + text.size() && std::isfinite(value),
-        "expected a range from:to:step of numbers, got '{}'", range);
+        "expected a range from:to:step of numbers, got '{}'", shortened(range));
   return value;
 }
 
@@ -79,7 +80,7 @@ std::vector<std::string> expand_range(std::string_view range) {
     bounds.push_back(read_bound(range.substr(begin, end - begin), range));
     begin = end + 1;
   }
-  check(bounds.size() <= 3, "expected a range from:to:step, got '{}'", range);
+  check(bounds.size() <= 3, "expected a range from:to:step, got '{}'", shortened(range));
   const double from = bounds[0], to = bounds[1], step = bounds.size() == 3 ? bounds[2] : 1;
   check(step > 0, "expected a step above 0, got the range '{}'", range);
   check(from <= to, "expected a range that rises, got '{}'", range);
@@ -103,7 +104,7 @@ const Setting& setting_of(const std::string& key) {
   const Setting* setting = find_setting(key);
   if (setting == nullptr) {
     const std::string near = nearest_word(key, names);
-    fail("unknown key '{}'{}", key,
+    fail("unknown key '{}'{}", shortened(key),
          near.empty() ? "; `" + command_name() + " train --help` lists them" : "; did you mean '" + near + "'?");
   }
   check(key != "run-folder", "run-folder: a cell's folder lies in the sweep's");

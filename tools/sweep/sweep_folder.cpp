@@ -143,8 +143,9 @@ JobReport SweepFolder::report(const SweepJob& job) const {
 
 JobReport SweepFolder::read_report(const SweepJob& job) const {
   JobReport report;
+  std::optional<RunFolder> run;
   if (has_run(job)) {
-    const TrainingOutcome outcome = open_run(job).read_outcome();
+    const TrainingOutcome outcome = run.emplace(open_run(job)).read_outcome();
     report.epochs_done = outcome.last.epoch;
     if (outcome.last.epoch > 0) {
       report.seconds_of_epoch = outcome.last.seconds;
@@ -154,7 +155,7 @@ JobReport SweepFolder::read_report(const SweepJob& job) const {
   }
   if (ChildProcess::is_at_work(job.log)) {
     report.state = JobState::kRunning;
-  } else if (is_done(job)) {
+  } else if (run ? run->summarized_epochs() >= job.epochs : is_done(job)) {  // after the look at the lock
     report.state = JobState::kDone;
   } else if (std::ifstream file(job.failure); std::getline(file, report.failure)) {
     report.state = JobState::kFailed;

@@ -128,7 +128,8 @@ TEST_F(Program, PathsThatCannotBeUsedAreOneLine) {
       EXPECT_NE(finished.exit_code, 0) << command << path;
       EXPECT_THAT(finished.err, StartsWith("gradamp: ")) << command << path;
       EXPECT_EQ(finished.err.find('\n'), finished.err.size() - 1) << finished.err;
-      EXPECT_THAT(finished.err, testing::Not(testing::ContainsRegex("filesystem error|json|std::|basic_|stoi")));
+      EXPECT_THAT(finished.err,
+                  testing::Not(testing::ContainsRegex("filesystem error|json.exception|std::|basic_|stoi")));
     }
   }
   EXPECT_THAT(run(tiny + "--run-folder " + name).err, HasSubstr("File name too long"));
@@ -138,10 +139,9 @@ TEST_F(Program, PathsThatCannotBeUsedAreOneLine) {
 
 TEST_F(Program, ADeletedFolderIsNamed) {
   std::filesystem::create_directory(folder_ / "gone");
-  const Finished finished = run("--version; cd gone; rmdir ../gone; exec " + shell_word(GRADAMP_PROGRAM) +
-                                " train --weights x.safetensors --network resnet8 2>" + path_of("errors"));
-  EXPECT_EQ(finished.exit_code, 1);
-  EXPECT_THAT(text_of(folder_ / "errors"), StartsWith("gradamp: x.safetensors: the current folder cannot be found"));
+  const Finished finished = run("--version >version; (cd gone; rmdir ../gone; exec " + shell_word(GRADAMP_PROGRAM) +
+                                " train --weights x.safetensors --network resnet8)");
+  expect_error(finished, 1, "x.safetensors: the current folder cannot be found");
 }
 
 TEST_F(Program, InfoNeedsNoHome) {

@@ -11,6 +11,7 @@
 #include "gradamp/core/convolution_method.h"
 #include "gradamp/core/dtype.h"
 #include "gradamp/core/error.h"
+#include "gradamp/core/text.h"
 #include "gradamp/layers/initialization.h"
 #include "gradamp/optim/optimizer.h"
 
@@ -80,7 +81,7 @@ template <typename T>
 T choice_of(std::string_view name) {
   const auto found = std::find_if(kChoices<T>.begin(), kChoices<T>.end(),
                                   [&](const Choice<T>& choice) { return choice.name == name; });
-  check(found != kChoices<T>.end(), "expected one of {}, got '{}'", choice_names<T>(", "), name);
+  check(found != kChoices<T>.end(), "expected one of {}, got '{}'", choice_names<T>(", "), shortened(name));
   return found->value;
 }
 

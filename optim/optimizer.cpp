@@ -74,7 +74,7 @@ std::vector<std::pair<std::string, std::string>> named_values(const OptimizerOpt
 
 EpochPlan plan_epoch(const OptimizerOptions& options, int epoch) {
   EpochPlan plan = options.strategy.plan(epoch);
-  if (epoch <= options.warmup_epochs) plan.learning_rate *= epoch / (options.warmup_epochs + 1.0);
+  if (epoch <= options.warmup_epochs) plan.learning_rate *= epoch / (static_cast<double>(options.warmup_epochs) + 1.0);
   const SelectionMethod method = options.selection.method;
   if (method == SelectionMethod::kMeasure) return plan;
   const Phase& phase = options.strategy.phases[static_cast<std::size_t>(plan.phase)];

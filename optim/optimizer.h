@@ -30,7 +30,7 @@ struct OptimizerValues {
   Placement placement = Placement::kUpdate;
   /// W epochs of linear warm-up: the learning rate of epoch e <= W is e / (W + 1) of the strategy's. 0: none. P. Goyal
   /// et al., "Accurate, large minibatch SGD: training ImageNet in 1 hour", 2017, section 2.2, by epochs.
-  int warmup_epochs = 0;
+  std::int64_t warmup_epochs = 0;
 };
 
 struct OptimizerOptions : OptimizerValues {
@@ -72,7 +72,7 @@ class EpochRecord {
 
   int epoch() const { return plan_.epoch; }
   /// Number of epochs accumulated in the sums; m = steps per epoch * window_epochs(). 0 if nothing was measured.
-  int window_epochs() const { return plan_.window_epochs; }
+  std::int64_t window_epochs() const { return plan_.window_epochs; }
   /// The layers that could be selected, in the network's order. Waits for the device.
   std::vector<LayerReport> read() const;
 

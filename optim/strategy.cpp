@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "gradamp/core/error.h"
+#include "gradamp/core/text.h"
 
 namespace gradamp {
 namespace {
@@ -48,7 +49,7 @@ Phase parse_phase(std::string_view text) {
     phase.amplify = true;
     good = read_number(rest, phase.factor);
   }
-  check(good, "strategy: {}; cannot read the phase '{}'", kGrammar, text);
+  check(good, "strategy: {}; cannot read the phase '{}'", kGrammar, shortened(text));
   return phase;
 }
 
@@ -90,11 +91,11 @@ EpochPlan Strategy::plan(int epoch) const {
   }
   plan.amplified = true;
   if (reselect_every == 0) return plan;
-  const int place = (epoch - first - 1) % reselect_every;  // epoch's index in its window
-  const int window_end = epoch - place + reselect_every - 1;
-  plan.analyzed = window_end < phase.end_epoch;
+  const std::int64_t place = (epoch - first - 1) % reselect_every;  // epoch's index in its window
+  const std::int64_t left = reselect_every - 1 - place;             // epochs of the window after this one
+  plan.analyzed = left < phase.end_epoch - epoch;
   plan.clear_sums = plan.analyzed && place == 0;
-  plan.select = plan.analyzed && epoch == window_end;
+  plan.select = plan.analyzed && left == 0;
   plan.window_epochs = plan.analyzed ? place + 1 : 0;
   return plan;
 }
@@ -103,8 +104,8 @@ Strategy Strategy::scale_to(int new_epochs) const {
   validate();
   const auto count = static_cast<int>(phases.size());
   check(new_epochs >= count, "strategy: {} phases need {} epochs at least, got {}", count, count, new_epochs);
-  std::vector<int> least;
-  int total = 0;
+  std::vector<std::int64_t> least;
+  std::int64_t total = 0;
   for (const Phase& phase : phases) total += least.emplace_back(phase.amplify ? 2 : 1);
   for (auto length = least.rbegin(); length != least.rend() && total > new_epochs; ++length) {
     total -= *length - 1;
@@ -112,17 +113,14 @@ Strategy Strategy::scale_to(int new_epochs) const {
   }
   Strategy scaled = *this;
   const std::int64_t old_epochs = epochs();
-  int previous = 0;
+  std::vector<std::int64_t> ends;  // the largest sums have more than 32 bits
   for (std::size_t i = 0; i < least.size(); ++i) {
-    int& end = scaled.phases[i].end_epoch;
-    end = static_cast<int>((2 * std::int64_t{end} * new_epochs + old_epochs) / (2 * old_epochs));  // rounded
-    previous = end = std::max(end, previous + least[i]);
+    const std::int64_t end = (2 * std::int64_t{phases[i].end_epoch} * new_epochs + old_epochs) / (2 * old_epochs);
+    ends.push_back(std::max(end, (i == 0 ? 0 : ends[i - 1]) + least[i]));  // rounded
   }
-  scaled.phases.back().end_epoch = new_epochs;
-  for (std::size_t i = least.size() - 1; i > 0; --i) {
-    int& end = scaled.phases[i - 1].end_epoch;
-    end = std::min(end, scaled.phases[i].end_epoch - least[i]);
-  }
+  ends.back() = new_epochs;
+  for (std::size_t i = least.size() - 1; i > 0; --i) ends[i - 1] = std::min(ends[i - 1], ends[i] - least[i]);
+  for (std::size_t i = 0; i < least.size(); ++i) scaled.phases[i].end_epoch = static_cast<int>(ends[i]);
   return scaled;
 }
 

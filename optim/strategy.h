@@ -3,6 +3,7 @@
 // is analyzed, selects layers, or is amplified.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,12 +25,12 @@ struct EpochPlan {
   int phase = 0;  // index in Strategy::phases
   double learning_rate = 0;
   double factor = 1;
-  bool phase_start = false;  // the first epoch of its phase
-  bool analyzed = false;     // gradients are added to the sums
-  bool clear_sums = false;   // at its start
-  bool select = false;       // at its end
-  bool amplified = false;    // the selected layers are amplified
-  int window_epochs = 0;     // if analyzed: epochs in the sums at the epoch's end
+  bool phase_start = false;        // the first epoch of its phase
+  bool analyzed = false;           // gradients are added to the sums
+  bool clear_sums = false;         // at its start
+  bool select = false;             // at its end
+  bool amplified = false;          // the selected layers are amplified
+  std::int64_t window_epochs = 0;  // if analyzed: epochs in the sums at the epoch's end
 };
 
 /// [IGA]'s schedule with measured selection. The first epoch of an amplifying phase is analyzed and not amplified. At
@@ -40,7 +41,7 @@ struct EpochPlan {
 /// window is not analyzed if the phase could not use its selection: if it ends with the phase or would end after it.
 struct Strategy {
   std::vector<Phase> phases;
-  int reselect_every = 0;  // epochs; 0: select once per phase
+  std::int64_t reselect_every = 0;  // epochs; 0: select once per phase
 
   friend bool operator==(const Strategy&, const Strategy&) = default;
 

@@ -15,6 +15,7 @@
 #include "gradamp/core/bf16.h"
 #include "gradamp/core/f16.h"
 #include "gradamp/core/numerics.h"
+#include "gradamp/core/text.h"
 #include "gradamp/layers/state_dict.h"
 
 namespace gradamp {
@@ -112,12 +113,13 @@ std::string metadata_text(const TensorFile& file, const std::filesystem::path& p
   return found->second;
 }
 
-int epoch_of(const std::string& text, const std::filesystem::path& path) {
-  int epoch = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), epoch);
-  check(error == std::errc() && end == text.data() + text.size() && epoch >= 0,
-        "{}: expected the number of an epoch, got '{:.20}'", path.string(), text);
-  return epoch;
+/// The whole of `text` as a number of at least 0. Error if it is none.
+int number_of(std::string_view text, const std::filesystem::path& path, const char* key) {
+  int number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  check(error == std::errc() && end == text.data() + text.size() && number >= 0,
+        "{} is damaged: expected a whole number of at least 0 as '{}', got '{}'", path.string(), key, shortened(text));
+  return number;
 }
 
 DeviceKind kind_of(const CheckpointState& state) { return state.state.counters.backend().device().kind; }
@@ -158,7 +160,7 @@ CheckpointFile::CheckpointFile(std::filesystem::path path, FileSystem& file_syst
     : path_(std::move(path)), file_(read_safetensors(path_, file_system)) {
   const std::string format = metadata_text(file_, path_, "format");
   check(format == kFormat, "{}: expected a '{}', got a '{}'", path_.string(), kFormat, format);
-  position_ = {epoch_of(metadata_text(file_, path_, "epoch"), path_),
+  position_ = {number_of(metadata_text(file_, path_, "epoch"), path_, "epoch"),
                metadata_text(file_, path_, "epoch_finished") == "true"};
   settings_ = metadata_text(file_, path_, "settings");
 }
@@ -192,7 +194,8 @@ void CheckpointFile::check_version(const CheckpointState& state) const {
   if (text.substr(0, space) != name_of(kind_of(state))) return;
   check(space != std::string::npos, "{}: expected a device and a version as 'numerics', got '{}'", path_.string(),
         text);
-  check_numerics(path_.string(), kind_of(state), std::atoi(text.c_str() + space + 1));
+  check_numerics(path_.string(), kind_of(state),
+                 number_of(std::string_view(text).substr(space + 1), path_, "numerics"));
 }
 
 /// Copies the weights and `tensors` from the file, once all are known to be there. Weights that do not fit are named

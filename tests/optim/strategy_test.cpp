@@ -2,6 +2,7 @@
 // Every number of [IGA] section 4's schedules, scaling, reselection windows and refused strategies.
 #include "gradamp/optim/strategy.h"
 
+#include <cstdint>
 #include <set>
 #include <string>
 #include <vector>
@@ -79,6 +80,24 @@ TEST(StrategyTest, ReselectionReplacesTheSelectionAtTheEndOfEachWindow) {
   EXPECT_THAT(epochs_with(strategy, &EpochPlan::analyzed), ElementsAre(2));
   strategy.reselect_every = 100;
   EXPECT_THAT(epochs_with(strategy, &EpochPlan::analyzed), ElementsAre(2));
+}
+
+TEST(StrategyTest, AWindowLongerThanTheRunNeverEnds) {
+  for (const std::int64_t window : {std::int64_t{100}, std::int64_t{2147483647}, std::int64_t{9223372036854775807}}) {
+    Strategy strategy = parse_strategy("1:0.1, 9:0.1:2, 10:0.1");
+    strategy.reselect_every = static_cast<decltype(strategy.reselect_every)>(window);
+    EXPECT_THAT(epochs_with(strategy, &EpochPlan::analyzed), ElementsAre(2)) << window;
+    EXPECT_THAT(epochs_with(strategy, &EpochPlan::select), ElementsAre(2)) << window;
+  }
+}
+
+TEST(StrategyTest, ScalesToTheLargestNumberOfEpochs) {
+  const Strategy strategy = parse_strategy("2147483645:0.1:2, 2147483646:0.1:2, 2147483647:0.1:2");
+  const Strategy scaled = strategy.scale_to(2147483646);
+  ASSERT_EQ(scaled.phases.size(), 3u);
+  EXPECT_EQ(scaled.phases[0].end_epoch, 2147483642);
+  EXPECT_EQ(scaled.phases[1].end_epoch, 2147483644);
+  EXPECT_EQ(scaled.phases[2].end_epoch, 2147483646);
 }
 
 TEST(StrategyTest, ReselectionOfThePaperEveryTwoEpochs) {

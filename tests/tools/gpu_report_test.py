@@ -462,6 +462,10 @@ class WriteTest(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn("relu/4x4x512: relative error 0.5", printed)
 
+    def test_a_cell_stays_in_its_row(self):
+        lines = gpu_report_markdown.table(["host", "x"], [["a|b\n| c", "**1**"]])
+        self.assertEqual(lines, ["| host | x |", "|---|---|", "| a\\|b \\| c | **1** |"])
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=1)

@@ -9,6 +9,7 @@ import html.parser
 import io
 import json
 import math
+import os
 import pathlib
 import re
 import shutil
@@ -330,6 +331,17 @@ class ReadingTest(Case):
             (edit("metrics.jsonl", lambda t: t.replace("0.1,", "null,", 1)), "expected a number, got null"),
             (edit("layers.jsonl", lambda t: t.replace('"g_prime"', '"x"', 1)), "layers.jsonl: line 1 has no 'g_prime'"),
             (lambda path: (path / "layers.jsonl").unlink(), "layers.jsonl: cannot be read"),
+            (text("config.json", '{"a":' * 200000), "config.json: cannot be read: its values are nested too deeply"),
+            (text("metrics.jsonl", "[" * 200000 + "\n"), "line 1: its values are nested too deeply"),
+            (text("metrics.jsonl", "[1]\n"), "line 1: expected an object, got a list"),
+            (edit("metrics.jsonl", lambda t: t.replace('"epoch": 1,', '"epoch": null,')), "whole number, got null"),
+            (edit("metrics.jsonl", lambda t: t.replace('"epoch": 1,', '"epoch": Infinity,')), "got Infinity"),
+            (edit("metrics.jsonl", lambda t: t.replace("0.1,", "1" * 400 + ",", 1)), "expected a number, got 1111"),
+            (edit("config.json", lambda t: t.replace('"resnet18"', "{}")), "network: expected a text, a number"),
+            (edit("config.json", lambda t: t.replace('"resnet18"', "18")), "network: expected a text, got 18"),
+            (edit("config.json", lambda t: t.replace('"seed": 1', '"seed": "1"')), "seed: expected a whole number"),
+            (edit("config.json", lambda t: t.replace('"threshold": 1.0', '"threshold": NaN')), "threshold: expected"),
+            (edit("layers.jsonl", lambda t: t.replace('"conv1"', "[]", 1)), "line 1: expected a text, got a list"),
         ]:
             path = self.amplified(0.9, 1, 1.0)
             spoil(path)
@@ -506,6 +518,13 @@ class TablesTest(Case):
         widths = {line.count("|") for line in text.split("## ")[1].splitlines() if line.startswith("|")}
         self.assertEqual(widths, {9})
         self.assertIn("| resnet18 | best on test (biased) | 92.00%", text)
+
+    def test_names_are_escaped_in_markdown(self):
+        self.original(0.9, 1, network="<b>|*x*\n# y\x1b[2J\ud800")
+        text = report_text.markdown(report_tables.make_rows(self.collect().completed))
+        name = r"\<b\>\|\*x\*\\n\# y\\x1b\[2J\\ud800"
+        self.assertIn(f"| {name} | best on test (biased) | 90.00%", text)
+        self.assertNotIn("\x1b", text)
 
     def test_the_papers_tables(self):
         for table in (report_paper.ACCURACY, report_paper.MINUTES):
@@ -698,11 +717,22 @@ class ReportTest(Case):
         self.assert_says(text, "Of the 219 layers, one in 4 is named.")
 
     def test_names_are_escaped(self):
-        self.original(0.9, 1, network="<b>&", data="<script>")
+        self.original(0.9, 1, network="<b>&$\\x$", data="<script>\n\x1b[2J\u202e\ud800")
         self.assertEqual(self.call(self.folder)[0], 0)
         text, reader = self.page()
         self.assert_says(text, "&lt;b&gt;&amp;")
+        self.assert_says(text, r"&lt;script&gt;\n\x1b[2J\u202e\ud800")
         self.assertFalse(reader.tags & {"b", "script"})
+
+    def test_a_folder_that_is_no_text_is_escaped(self):
+        self.original(0.9, 1)
+        (self.original(0.9, 2) / "summary.json").unlink()
+        strange = self.folder / os.fsdecode(b"r\xe9\x1b[2J\nx")
+        (self.folder / "cells").rename(strange)
+        code, printed, errors = self.call(self.folder, "--out", strange / "report")
+        self.assertEqual((code, errors), (0, ""))
+        self.assertIn(r"r\udce9\x1b[2J\nx/report/report.html", printed)
+        self.assert_says((strange / "report" / "report.html").read_text(), r"r\udce9\x1b[2J\nx/")
 
     def test_what_cannot_be_written(self):
         self.original(0.9, 1)

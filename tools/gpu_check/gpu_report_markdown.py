@@ -6,9 +6,14 @@ def number(value, digits=2):
     return "–" if value is None else f"{value:.{digits}f}"
 
 
+def cell_text(cell):
+    """The cell in one line and without an end of the cell in it. It can have Markdown of this page."""
+    return " ".join(str(cell).split()).replace("|", "\\|")
+
+
 def table(head, rows):
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    lines += ["| " + " | ".join(map(cell_text, row)) + " |" for row in rows]
     return lines
 
 

@@ -10,6 +10,7 @@
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
+#include "gradamp/core/text.h"
 #include "gradamp/data/cifar/cifar.h"
 #include "gradamp/data/download/fetch_cifar.h"
 #include "gradamp/data/inspection.h"
@@ -75,9 +76,9 @@ int run_fetch(const FetchCommand& command) {
     options.note = [](const std::string& text) { std::cerr << text << std::endl; };
     folder = fetch_cifar(options);
   }
-  std::cout << fmt::format("{} is in {}\nnext: {} train --dataset {}{}\n", command.dataset, folder.string(),
+  std::cout << fmt::format("{} is in {}\nnext: {} train --dataset {}{}\n", command.dataset, printable(folder.string()),
                            command_name(), command.dataset,
-                           command.destination.empty() ? "" : " --data " + shell_word(folder.string()));
+                           command.destination.empty() ? "" : " --data " + printable(shell_word(folder.string())));
   return 0;
 }
 
@@ -85,7 +86,8 @@ int run_make(const MakeCommand& command) {
   const Dataset train = make_synthetic_dataset(command.seed, "train", command.train_images);
   const Dataset test = make_synthetic_dataset(command.seed, "test", command.test_images);
   write_cifar10_layout(command.destination, train, test);
-  std::cout << fmt::format("{} training and {} test images are in {}\n", train.count, test.count, command.destination);
+  std::cout << fmt::format("{} training and {} test images are in {}\n", train.count, test.count,
+                           printable(command.destination));
   return 0;
 }
 

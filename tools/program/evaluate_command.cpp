@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <iostream>
 
+#include "gradamp/core/text.h"
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/run/run_folder.h"
 #include "gradamp/tools/run/training.h"
@@ -18,7 +19,7 @@ int run_evaluate(const EvaluateCommand& command) {
   }
   find_data(settings);
   const Evaluations evaluations = evaluate(settings, weights, command.outputs);
-  for (const std::string& note : evaluations.notes) std::cerr << note << "\n";
+  for (const std::string& note : evaluations.notes) std::cerr << printable(note) << "\n";
   const auto print = [&](const char* part, const Evaluation& evaluation) {
     std::cout << fmt::format("{} on {}{}: loss {:.4f}, accuracy {:.2f}% of {} images\n", settings.network,
                              settings.dataset, part, evaluation.loss, 100 * evaluation.accuracy, evaluation.images);

@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "gradamp/core/error.h"
+#include "gradamp/core/text.h"
 #include "gradamp/core/version.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/kernels/backends.h"
@@ -43,6 +44,15 @@ std::int64_t parameter_count(const std::string& network, Backend& backend) {
   for (const NamedParameter& parameter : make_network(network, backend)->named_parameters())
     count += parameter.variable.shape().count();
   return count;
+}
+
+/// The cache folder, or why there is none.
+std::string cache_text() {
+  try {
+    return printable(cache_folder().string());
+  } catch (const Error&) {
+    return "none: expected XDG_CACHE_HOME or HOME in the environment";
+  }
 }
 
 /// Runs the self-check and prints one line per part. Error if a part disagrees.
@@ -84,7 +94,7 @@ int run_info(const InfoCommand& command) {
   for (const DeviceStatus& status : device_statuses())
     if (status.device.kind != DeviceKind::kCpu) std::cout << "          " << status.description << "\n";
   std::cout << fmt::format("datasets  {}\n", fmt::join(dataset_names(), ", "));
-  std::cout << "cache     " << cache_folder().string() << "\n";
+  std::cout << "cache     " << cache_text() << "\n";
   std::cout << "networks  with their parameters for 10 classes\n";
   for (const NetworkInfo& network : networks())
     std::cout << fmt::format("  {:<9}  {:>11}  {}\n", network.name,

@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <charconv>
 #include <cstddef>
+#include <cstring>
 #include <fstream>
+#include <limits>
 #include <memory>
 #include <span>
 #include <utility>
@@ -14,6 +17,7 @@
 #include <CLI/CLI.hpp>
 
 #include "gradamp/core/command_name.h"
+#include "gradamp/core/text.h"
 #include "gradamp/core/version.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/program/help_formatter.h"
@@ -22,6 +26,9 @@
 
 namespace gradamp {
 namespace {
+
+constexpr std::int64_t kMaxImages =
+    std::numeric_limits<std::int32_t>::max();  // in a split; sizes in bytes then have 64 bits
 
 template <typename... Args>
 [[noreturn]] void fail_usage(fmt::format_string<Args...> format, Args&&... args) {
@@ -70,7 +77,7 @@ std::vector<Assignment> from_environment(const Environment& environment) {
 
 std::vector<Assignment> from_file(const std::string& path) {
   std::ifstream file(path);
-  if (!file) fail_usage("--config: cannot open '{}'", path);
+  if (!file) fail_usage("--config: cannot open '{}': {}", shortened(path), std::strerror(errno));
   std::vector<std::string> keys, headings;
   for (const Setting& setting : setting_table()) {
     keys.emplace_back(setting.name);
@@ -91,7 +98,7 @@ std::vector<Assignment> from_file(const std::string& path) {
     if (setting == nullptr) {
       const std::string near = nearest_word(entry.key, keys);
       fail_usage(
-          "{}:{}: unknown key '{}'{}", path, entry.line, entry.key,
+          "{}:{}: unknown key '{}'{}", path, entry.line, shortened(entry.key),
           near.empty() ? "; `" + command_name() + " train --help` lists them" : "; did you mean '" + near + "'?");
     }
     assignments.push_back({setting, entry.value, fmt::format("{}:{}: {}", path, entry.line, entry.key)});
@@ -192,7 +199,7 @@ CLI::Option* add_number(CLI::App& command, const char* name, T& value, const cha
     typename decltype(std::optional(T{}))::value_type number{};
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (error == std::errc() && end == text.data() + text.size()) return "";
-    return fmt::format("expected a whole number in range, got '{}'", text);
+    return fmt::format("expected a whole number in range, got '{}'", shortened(text));
   };
   return command.add_option(name, value, help)->option_text(unit)->take_last()->check(whole);
 }
@@ -200,7 +207,7 @@ CLI::Option* add_number(CLI::App& command, const char* name, T& value, const cha
 void add_train(Program& program) {
   CLI::App& train = *program.train;
   program.train_settings = std::make_unique<SettingOptions>(train);
-  add_text(train, "--config", program.config, "FILE", "settings as lines `key = value` (TOML or INI)", "Run");
+  add_text(train, "--config", program.config, "FILE", "settings in TOML, or as lines `key = value`", "Run");
   add_text(train, "--resume", program.train_command.resume, "FOLDER",
            "resume the run in this folder with its own settings: others that are given must be equal", "Run");
   add_text(train, "--branch", program.train_command.branch, "FOLDER",
@@ -374,7 +381,8 @@ void check_leftovers(const CLI::App& command) {
     const std::vector<std::string> known = is_option ? option_names(command) : commands;
     const std::string near = nearest_word(word, known);
     fail_usage("{} '{}'; {}", is_option ? "unknown option" : (commands.empty() ? "unexpected" : "unknown command"),
-               word, near.empty() ? "see `" + full_name(command) + " --help`" : "did you mean '" + near + "'?");
+               shortened(word),
+               near.empty() ? "see `" + full_name(command) + " --help`" : "did you mean '" + near + "'?");
   }
   if (!commands.empty() && command.get_subcommands().empty()) {
     std::string list;
@@ -450,7 +458,8 @@ SweepCommand finish_sweep(Program& program, const Environment& environment) {
   for (std::size_t begin = 0; begin < program.gpus.size();) {
     const std::size_t end = std::min(program.gpus.find(',', begin), program.gpus.size());
     command.gpus.push_back(program.gpus.substr(begin, end - begin));
-    if (command.gpus.back().empty()) fail_usage("--gpus: expected numbers separated by commas, got '{}'", program.gpus);
+    if (command.gpus.back().empty())
+      fail_usage("--gpus: expected numbers separated by commas, got '{}'", shortened(program.gpus));
     begin = end + 1;
   }
   if (program.sweep->count("--jobs") == 0) command.jobs = std::max(1, static_cast<int>(command.gpus.size()));
@@ -463,13 +472,14 @@ ReportCommand finish_report(Program& program) {
 }
 
 void check_dataset_name(const std::string& name) {
-  if (name != "cifar10" && name != "cifar100") fail_usage("--dataset: expected cifar10 or cifar100, got '{}'", name);
+  if (name != "cifar10" && name != "cifar100")
+    fail_usage("--dataset: expected cifar10 or cifar100, got '{}'", shortened(name));
 }
 
 FetchCommand finish_fetch(Program& program) {
   check_dataset_name(program.fetch_command.dataset);
   if (program.kind != "binary" && program.kind != "python")
-    fail_usage("--kind: expected binary or python, got '{}'", program.kind);
+    fail_usage("--kind: expected binary or python, got '{}'", shortened(program.kind));
   program.fetch_command.python = program.kind == "python";
   return program.fetch_command;
 }
@@ -477,9 +487,10 @@ FetchCommand finish_fetch(Program& program) {
 MakeCommand finish_make(Program& program) {
   const MakeCommand& command = program.make_command;
   if (command.destination.empty()) fail_usage("--dest: expected a new or empty folder to write to");
-  if (command.train_images < 5 || command.train_images % 5 != 0)
-    fail_usage("--train: expected a multiple of 5, got {}", command.train_images);
-  if (command.test_images < 1) fail_usage("--test: expected at least 1, got {}", command.test_images);
+  if (command.train_images < 5 || command.train_images % 5 != 0 || command.train_images > kMaxImages)
+    fail_usage("--train: expected a multiple of 5 from 5 to {}, got {}", kMaxImages, command.train_images);
+  if (command.test_images < 1 || command.test_images > kMaxImages)
+    fail_usage("--test: expected 1 to {}, got {}", kMaxImages, command.test_images);
   return command;
 }
 
@@ -490,6 +501,8 @@ VerifyCommand finish_verify(Program& program) {
   if (command.train_images.value_or(5) < 1 || (command.dataset == "cifar10" && command.train_images.value_or(5) % 5))
     fail_usage("--train: expected a multiple of 5 (cifar10) of at least 1, got {}", *command.train_images);
   if (command.test_images.value_or(1) < 1) fail_usage("--test: expected at least 1, got {}", *command.test_images);
+  for (const std::optional<std::int64_t>& images : {command.train_images, command.test_images})
+    if (images.value_or(0) > kMaxImages) fail_usage("expected at most {} images, got {}", kMaxImages, *images);
   return command;
 }
 
@@ -497,7 +510,7 @@ InfoCommand finish_info(Program& program) {
   const InfoCommand& command = program.info_command;
   if (command.threads < 0) fail_usage("--threads: expected at least 0, got {}", command.threads);
   if (command.device != "cuda" && command.device != "emulated")
-    fail_usage("--device: expected cuda or emulated, got '{}'", command.device);
+    fail_usage("--device: expected cuda or emulated, got '{}'", shortened(command.device));
   if (!command.check && program.info->count("--device") > 0) fail_usage("--device: expected --check with it");
   if (command.check && command.settings) fail_usage("expected one of --check and --settings, got both");
   return command;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "gradamp/core/error.h"
+#include "gradamp/data/files/paths.h"
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/run/console.h"
 
@@ -34,7 +35,7 @@ std::string choose_python() {
 std::filesystem::path find_script() {
   const std::filesystem::path name = "report/report.py";
   if (const char* given = std::getenv("GRADAMP_SCRIPTS")) {
-    check(std::filesystem::exists(given / name), "{} is not there; GRADAMP_SCRIPTS can name the sources' folder tools",
+    check(path_exists(given / name), "{} is not there; GRADAMP_SCRIPTS can name the sources' folder tools",
           (given / name).string());
     return given / name;
   }

@@ -2,6 +2,7 @@
 #include "gradamp/tools/program/run_program.h"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
@@ -15,13 +16,16 @@
 #include <unistd.h>
 
 #include "gradamp/core/command_name.h"
+#include "gradamp/core/text.h"
 #include "gradamp/data/download/archive.h"
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/run/console.h"
+#include "gradamp/tools/settings/message_of.h"
 
 namespace gradamp {
 namespace {
 
+constexpr std::size_t kMaxMessage = 4000;  // bytes
 constexpr int kMaxHelpColumns = 110, kMinHelpColumns = 60, kHelpColumns = 100;
 
 int help_columns() {
@@ -47,9 +51,7 @@ int run_command(const Command& command) {
 }
 
 int report(const char* message, int exit_code) {
-  std::string line = message;
-  std::replace(line.begin(), line.end(), '\n', ' ');
-  std::cerr << command_name() << ": " << line << std::endl;
+  std::cerr << printable(command_name()) << ": " << printable(shortened(message, kMaxMessage)) << std::endl;
   return exit_code;
 }
 
@@ -58,6 +60,7 @@ int report(const char* message, int exit_code) {
 int run_program(int argc, char** argv) {
   if (argc > 0) set_command_name(std::filesystem::path(argv[0]).filename().string());
   try {
+    std::signal(SIGXFSZ, SIG_IGN);  // a write past the limit of a file's size then fails, and is reported
     use_libarchive();
     const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
     const auto environment = [](const char* name) -> const char* { return std::getenv(name); };
@@ -69,7 +72,7 @@ int run_program(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return report("out of memory; a smaller --batch-size or network needs less", kExitFailure);
   } catch (const std::exception& error) {
-    return report(error.what(), kExitFailure);
+    return report(message_of(error).c_str(), kExitFailure);
   }
 }
 

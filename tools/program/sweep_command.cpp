@@ -7,6 +7,8 @@
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
+#include "gradamp/core/text.h"
+#include "gradamp/data/files/paths.h"
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/program/signals.h"
 #include "gradamp/tools/run/training_data.h"
@@ -22,13 +24,14 @@ namespace {
 std::string sweep_text(const std::string& file) {
   const std::vector<std::string> presets = sweep_preset_names();
   const bool preset = std::find(presets.begin(), presets.end(), file) != presets.end();
-  if (preset && (!std::filesystem::exists(file) || std::filesystem::is_directory(file))) return sweep_preset(file);
-  if (!std::filesystem::exists(file))
+  const bool there = path_exists(file);
+  if (preset && (!there || is_folder(file))) return sweep_preset(file);
+  if (!there)
     throw UsageError(fmt::format("'{}' is neither a file nor a preset; see `{} sweep --help`", file, command_name()));
   std::ifstream stream(file);
   std::ostringstream text;
   text << stream.rdbuf();
-  check(stream.good() && !std::filesystem::is_directory(file), "{}: cannot be read", file);
+  check(stream.good() && !is_folder(file), "{}: cannot be read", file);
   return text.str();
 }
 
@@ -63,7 +66,7 @@ void show(const SweepCommand& command, const SweepFolder& folder) {
     try {
       folder.check_settings();
     } catch (const Error& error) {
-      std::cerr << fmt::format("{}: warning: {}\n", command_name(), error.what());
+      std::cerr << fmt::format("{}: warning: {}\n", command_name(), printable(error.what()));
     }
     return;
   }
@@ -117,10 +120,10 @@ int run_sweep_command(const SweepCommand& command) {
   }
   std::vector<SweepCell> cells = read_cells(command, text);
   if (!command.status) find_data_of(cells);
-  const std::filesystem::path path = std::filesystem::absolute(
+  const std::filesystem::path path = absolute_path(
       command.folder.empty() ? std::filesystem::path("sweeps") / std::filesystem::path(command.file).stem()
                              : std::filesystem::path(command.folder));
-  const SweepFolder folder(path.lexically_normal(), cells);
+  const SweepFolder folder(path, cells);
   if (command.only)
     check(*command.only >= 0 && static_cast<std::size_t>(*command.only) < folder.jobs().size(),
           "--only: expected the number of one of the sweep's {} runs, got {}", folder.jobs().size(), *command.only);
@@ -129,6 +132,7 @@ int run_sweep_command(const SweepCommand& command) {
     show(command, folder);
     return 0;
   }
+  if (command.slurm) check_slurm_folder(folder);
   folder.write(text);
   if (command.slurm) {
     submit_to_slurm(folder, {text, command.overrides, command.sbatch});

@@ -11,6 +11,8 @@
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
+#include "gradamp/core/text.h"
+#include "gradamp/data/files/paths.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/program/signals.h"
@@ -27,7 +29,7 @@ namespace {
 /// Makes the paths of files that the run reads absolute.
 void make_absolute(RunSettings& settings) {
   for (std::string* const path : {&settings.weights, &settings.data})
-    if (!path->empty()) *path = std::filesystem::absolute(*path).lexically_normal().string();
+    if (!path->empty()) *path = absolute_path(*path).string();
 }
 
 }  // namespace
@@ -36,14 +38,23 @@ void find_data(RunSettings& settings) {
   make_absolute(settings);
   const DatasetSource& source = dataset_source(settings.dataset);
   if (!source.is_read || !settings.data.empty()) return;
+  std::filesystem::path cache;
+  std::string no_cache;
+  try {
+    cache = cache_folder();
+  } catch (const Error& error) {
+    no_cache = error.what();
+  }
   for (const std::string& name : source.cache_folders) {
-    const std::filesystem::path folder = cache_folder() / name;
-    if (!std::filesystem::is_directory(folder)) continue;
+    if (!no_cache.empty()) break;
+    const std::filesystem::path folder = cache / name;
+    if (!is_folder(folder)) continue;
     settings.data = folder.string();
     return;
   }
-  const std::string in_cache =
-      source.cache_folders.empty() ? "" : fmt::format(" and {} has none", cache_folder().string());
+  std::string in_cache;
+  if (!source.cache_folders.empty())
+    in_cache = no_cache.empty() ? fmt::format(" and {} has none", cache.string()) : " and there is " + no_cache;
   fail("--dataset {}: no --data is given{}; {}give its folder or archive with --data", settings.dataset, in_cache,
        source.how_to_get.empty() ? "" : with_command_name(source.how_to_get) + ", or ");
 }
@@ -124,7 +135,7 @@ int run_train(const TrainCommand& command) {
   }
   if (outcome.completed) return 0;
   const std::string go_on =
-      "to resume: " + command_name() + " train --resume " + shell_word(outcome.run_folder.string());
+      "to resume: " + command_name() + " train --resume " + printable(shell_word(outcome.run_folder.string()));
   if (signals.received() == 0) {
     std::cerr << fmt::format("{}: ended after epoch {} as asked; {}\n", command_name(), outcome.last.epoch, go_on)
               << std::flush;

@@ -53,7 +53,7 @@ def draw(rows_of):
 def write_whole(path, data):
     """Writes bytes or text to a file. An existing file is replaced only after everything is written."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data if isinstance(data, bytes) else data.encode())
+    partial.write_bytes(data if isinstance(data, bytes) else data.encode(errors="backslashreplace"))
     os.replace(partial, path)
 
 
@@ -79,11 +79,11 @@ def summary_line(collection, out):
     ):
         if entries:
             parts.append(f"{len(entries)} {name}, not counted")
-    return f"runs: {'; '.join(parts)}\nThe report is {out / 'report.html'}"
+    return f"runs: {'; '.join(parts)}\nThe report is {report_text.printable(str(out / 'report.html'))}"
 
 
 def fail(message):
-    print(message, file=sys.stderr)
+    print(report_text.printable(str(message)), file=sys.stderr)
     return 1
 
 

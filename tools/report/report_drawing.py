@@ -37,6 +37,7 @@ STYLE = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "svg.hashsalt": "gradamp report",
+    "text.parse_math": False,  # a name with two "$" is no formula
 }
 
 

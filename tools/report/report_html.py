@@ -44,7 +44,7 @@ code { overflow-wrap: anywhere; font-size: .9em; }
 
 
 def escape(value):
-    return html.escape(str(value))
+    return html.escape(report_text.printable(str(value)))
 
 
 def table_html(table):

@@ -35,6 +35,7 @@ FIRST_KINDS = {
     for setting in settings.split()
 }
 NEEDED = ("network", "dataset", "seed", *AXES)
+TEXTS = ("network", "dataset", "selection", "measure", "case", "random_types")
 NUMBERS = ("learning_rate", "train_accuracy", "test_accuracy", "seconds")
 
 
@@ -147,15 +148,43 @@ class Collection:
 def number(value):
     """Converts a JSON value to a float. JSON has no infinities and NaNs, so a run's files contain them as strings."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError(f"expected a number, got {json.dumps(value)}")
-    return float(value)
+        raise ValueError(f"expected a number, got {short(value)}")
+    try:
+        return float(value)
+    except (OverflowError, ValueError) as error:
+        raise ValueError(f"expected a number, got {short(value)}") from error
+
+
+def short(value, most=60):
+    """The JSON value for a message, without what is nested in it."""
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "a list"
+    text = json.dumps(value)
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
+
+
+def whole(value):
+    """Converts a JSON value to an int."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"expected a whole number, got {short(value)}")
+    return value
+
+
+def text_of(value):
+    if not isinstance(value, str):
+        raise ValueError(f"expected a text, got {short(value)}")
+    return value
 
 
 def read_json(path):
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise DamagedError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
         raise DamagedError(f"{path}: cannot be read: {error}") from error
+    except RecursionError as error:
+        raise DamagedError(f"{path}: cannot be read: its values are nested too deeply") from error
     if not isinstance(document, dict):
         raise DamagedError(f"{path}: expected an object, got {type(document).__name__}")
     return document
@@ -171,9 +200,14 @@ def read_lines(path, reader):
     values = []
     for place, line in enumerate(lines, 1):
         try:
-            values.append(reader(json.loads(line)))
+            value = json.loads(line)
+            if not isinstance(value, dict):
+                raise ValueError(f"expected an object, got {short(value)}")
+            values.append(reader(value))
         except KeyError as error:
             raise DamagedError(f"{path}: line {place} has no {error.args[0]!r}") from error
+        except RecursionError as error:
+            raise DamagedError(f"{path}: line {place}: its values are nested too deeply") from error
         except (ValueError, TypeError) as error:
             raise DamagedError(f"{path}: line {place}: {error}") from error
     return values
@@ -181,16 +215,32 @@ def read_lines(path, reader):
 
 def read_epoch(line):
     epoch = {key: number(line[key]) for key in NUMBERS}
-    epoch |= {"epoch": int(line["epoch"]), "analyzed": bool(line["analyzed"]), "amplified": bool(line["amplified"])}
+    epoch |= {"epoch": whole(line["epoch"]), "analyzed": bool(line["analyzed"]), "amplified": bool(line["amplified"])}
     value = line.get("validation_accuracy")
     epoch["validation_accuracy"] = None if value is None else number(value)
     return epoch
 
 
 def read_layer(line):
-    layer = {key: line[key] for key in ("epoch", "layer", "type")}
+    layer = {"epoch": whole(line["epoch"])} | {key: text_of(line[key]) for key in ("layer", "type")}
     layer |= {key: None if line[key] is None else number(line[key]) for key in ("g", "g_prime", "noise_floor")}
     return layer | {"selected": bool(line["selected"])}
+
+
+def check_settings(path, settings):
+    """DamagedError if a setting has a type that no setting has, or the report uses it as another type."""
+    for key, value in settings.items():
+        try:
+            if isinstance(value, (dict, list)):
+                raise ValueError(f"expected a text, a number, true or false, got {short(value)}")
+            if key in TEXTS:
+                text_of(value)
+            elif key == "seed":
+                whole(value)
+            elif key in ("threshold", "random_fraction") and not math.isfinite(number(value)):
+                raise ValueError(f"expected a finite number, got {short(value)}")
+        except ValueError as error:
+            raise DamagedError(f"{path}: {key}: {error}") from error
 
 
 def read_run(path):
@@ -200,6 +250,7 @@ def read_run(path):
     missing = [key for key in NEEDED if key not in settings] if isinstance(settings, dict) else ["settings"]
     if missing:
         raise DamagedError(f"{path / 'config.json'}: has no {missing[0]!r}; is it a run's?")
+    check_settings(path / "config.json", settings)
     metrics = path / "metrics.jsonl"
     epochs = read_lines(metrics, read_epoch) if metrics.exists() else []
     done = f"{len(epochs)} of {settings.get('epochs') or '?'} epochs"
@@ -217,7 +268,7 @@ def read_run(path):
     if settings.get("validation") and epochs[-1]["validation_accuracy"] is None:
         raise IncompleteError("from an older version, which evaluated the validation images instead of the test images")
     kinds = config.get("kinds", FIRST_KINDS)
-    if not isinstance(kinds, dict):
+    if not isinstance(kinds, dict) or not all(isinstance(kind, str) for kind in kinds.values()):
         raise DamagedError(f"{path / 'config.json'}: expected an object with the kinds of settings")
     run = Run(path, settings, str(config.get("version")), str(config.get("backend")), epochs, [], kinds)
     if run.column not in ("original", "random"):

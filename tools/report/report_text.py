@@ -3,6 +3,8 @@
 tables."""
 
 import dataclasses
+import re
+import unicodedata
 
 import report_paper
 import report_tables
@@ -24,6 +26,18 @@ class Table:
     head: list
     rows: list
     notes: list
+
+
+def printable(text):
+    """The text for a page, a file or a terminal. Control characters, marks of writing direction and bytes of a path
+    that are not UTF-8 (surrogates) are escaped as in Python: "\\n", "\\x1b", "\\u202e"."""
+    unsafe = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in unsafe else c for c in text)
+
+
+def markdown_text(text):
+    """The text as plain text in Markdown: no character of it is markup, of HTML neither."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~&!])", r"\\\1", printable(text))
 
 
 def minus(text):
@@ -161,12 +175,12 @@ def markdown(rows_of):
     """The text of tables.md."""
     lines = ["# gradamp: tables", ""]
     for table in tables(rows_of):
-        lines += [f"## {table.title}", ""]
-        lines += [line for paragraph in table.caption for line in (paragraph, "")]
-        lines += ["| " + " | ".join(table.head) + " |", "|" + "---|" * len(table.head)]
+        lines += [f"## {markdown_text(table.title)}", ""]
+        lines += [line for paragraph in table.caption for line in (markdown_text(paragraph), "")]
+        lines += ["| " + " | ".join(map(markdown_text, table.head)) + " |", "|" + "---|" * len(table.head)]
         for heading, sub_heading, cells in table.rows:
             cells = cells + [[""]] * (len(table.head) - 2 - len(cells))
-            texts = [heading, sub_heading, *("<br>".join(cell) for cell in cells)]
-            lines.append("| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |")
-        lines += ["", *(f"- {note}" for note in table.notes), *([""] if table.notes else [])]
+            texts = [[heading], [sub_heading], *cells]
+            lines.append("| " + " | ".join("<br>".join(map(markdown_text, text)) for text in texts) + " |")
+        lines += ["", *(f"- {markdown_text(note)}" for note in table.notes), *([""] if table.notes else [])]
     return "\n".join(lines)

@@ -14,6 +14,7 @@
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
+#include "gradamp/core/text.h"
 
 namespace gradamp {
 namespace {
@@ -86,7 +87,7 @@ std::string selected_names(const std::vector<LayerReport>& layers) {
   int count = 0;
   for (const LayerReport& layer : layers) {
     if (!layer.selected) continue;
-    if (++count <= kMaxNames) names += (names.empty() ? "" : ", ") + layer.name;
+    if (++count <= kMaxNames) names += (names.empty() ? "" : ", ") + printable(layer.name);
   }
   if (count > kMaxNames) names += fmt::format(" and {} more", count - kMaxNames);
   return names;
@@ -199,7 +200,7 @@ std::string format_selection(const SelectionSummary& summary) {
   const std::vector<bool> shown = rows_to_show(layers);
   std::size_t width = 5;
   for (std::size_t i = 0; i < layers.size(); ++i)
-    if (shown[i]) width = std::max(width, layers[i].name.size());
+    if (shown[i]) width = std::max(width, printable(layers[i].name).size());
   const auto row = [&](const char* mark, const auto&... cells) {
     text += fmt::format("  {} {:<{}}  {:<6}  {:>7}  {:>10}  {:>7}  {:>10}\n", mark, cells...);
   };
@@ -211,9 +212,9 @@ std::string format_selection(const SelectionSummary& summary) {
       ++hidden;
       continue;
     }
-    row(layer.selected ? "*" : " ", layer.name, width, name_of(layer.type), optional_number(layer.g_prime, ""),
-        optional_number(layer.normalized_g_prime, "+"), optional_number(layer.g, ""),
-        optional_number(layer.normalized_g, "+"));
+    row(layer.selected ? "*" : " ", printable(layer.name), width, printable(name_of(layer.type)),
+        optional_number(layer.g_prime, ""), optional_number(layer.normalized_g_prime, "+"),
+        optional_number(layer.g, ""), optional_number(layer.normalized_g, "+"));
   }
   if (hidden > 0) text += fmt::format("    {} more layers are in layers.jsonl\n", hidden);
   return text;
@@ -221,7 +222,7 @@ std::string format_selection(const SelectionSummary& summary) {
 
 std::string format_outcome(const TrainingOutcome& outcome) {
   const EpochSummary& last = outcome.last;
-  const std::string folder = shell_word(outcome.run_folder.string());
+  const std::string folder = printable(shell_word(outcome.run_folder.string()));
   std::string text = fmt::format("finished {} epoch{} in {}\n", last.epoch, last.epoch == 1 ? "" : "s",
                                  format_duration(outcome.seconds));
   text += fmt::format("  test accuracy  {} (epoch {}), best {} (epoch {})\n", percent(last.test_accuracy), last.epoch,
@@ -237,7 +238,7 @@ std::string format_outcome(const TrainingOutcome& outcome) {
                         drawn ? "from epoch" : "after epoch", selection.epoch, count, selection.layers.size(),
                         count > 0 ? ": " : "", selected_names(selection.layers));
   }
-  text += fmt::format("  run folder     {}\n", outcome.run_folder.string());
+  text += fmt::format("  run folder     {}\n", printable(outcome.run_folder.string()));
   text += fmt::format("next: {} evaluate --run {}\n", command_name(), folder);
   if (outcome.selections.empty())
     text += fmt::format("      {} train --strategy params_1 --epochs {}  (with amplification)\n", command_name(),
@@ -263,7 +264,7 @@ void Console::print(const std::string& line) {
 
 void Console::on_start(const std::vector<std::string>& description) {
   if (options_.quiet) return;
-  for (const std::string& line : description) print(line + "\n");
+  for (const std::string& line : description) print(printable(line) + "\n");
 }
 
 void Console::on_step(const StepProgress& progress) {

@@ -6,10 +6,13 @@
 #include <cmath>
 #include <fstream>
 #include <random>
+#include <utility>
 
 #include "gradamp/core/numerics.h"
 #include "gradamp/core/version.h"
 #include "gradamp/data/files/durable_file.h"
+#include "gradamp/tools/settings/json_text.h"
+#include "gradamp/tools/settings/message_of.h"
 
 namespace gradamp {
 namespace {
@@ -41,10 +44,28 @@ std::string new_run_id() {
   return fmt::format("{:08x}{:08x}", random(), random());
 }
 
+/// An int of a run's file. nlohmann's conversion would cut a larger number.
+int int_of(const nlohmann::json& value) {
+  const auto number = value.get<std::int64_t>();
+  check(value.is_number_integer() && std::in_range<int>(number), "expected a whole number of 32 bits, got {}",
+        value_text(value));
+  return static_cast<int>(number);
+}
+
+/// Calls `read` for a line of the file. If it throws, the Error names the file.
+template <typename Line, typename Read>
+auto read_line(const Line& line, const std::filesystem::path& file, Read read) {
+  try {
+    return read(line);
+  } catch (const std::exception& error) {
+    fail("{} is damaged: {}", file.string(), message_of(error));
+  }
+}
+
 EpochSummary read_epoch(const nlohmann::json& line) {
   EpochSummary summary;
-  summary.epoch = line.at("epoch");
-  summary.epochs = line.at("epochs");
+  summary.epoch = int_of(line.at("epoch"));
+  summary.epochs = int_of(line.at("epochs"));
   summary.learning_rate = read_number(line.at("learning_rate"));
   summary.train_loss = read_number(line.at("train_loss"));
   summary.train_accuracy = read_number(line.at("train_accuracy"));
@@ -132,13 +153,12 @@ RunFolder RunFolder::open(const std::filesystem::path& path, FileSystem& file_sy
   check(std::filesystem::exists(config_path), "{} holds no run: expected a config.json in it", path.string());
   try {
     const auto bytes = read_whole_file(config_path, file_system);
-    const auto config = nlohmann::json::parse(reinterpret_cast<const char*>(bytes.data()),
-                                              reinterpret_cast<const char*>(bytes.data() + bytes.size()));
+    const auto config = parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
     RunSettings settings = settings_from_json(config.at("settings"));
     settings.run_folder = path.string();  // the folder may have been moved
     return {path, settings, config.at("backend"), config.at("run"), file_system};
-  } catch (const nlohmann::json::exception& error) {
-    fail("{} is damaged: {}", config_path.string(), error.what());
+  } catch (const std::exception& error) {
+    fail("{} is damaged: {}", config_path.string(), message_of(error));
   }
 }
 
@@ -199,7 +219,7 @@ void RunFolder::append_events(int epoch, const std::vector<Scalar>& scalars) con
 
 void RunFolder::copy_epochs(const RunFolder& other, int last_epoch) const {
   for (const nlohmann::json& line : other.read_lines("metrics.jsonl")) {
-    EpochSummary summary = read_epoch(line);
+    EpochSummary summary = read_line(line, other.path_ / "metrics.jsonl", read_epoch);
     if (summary.epoch > last_epoch) break;
     summary.epochs = settings_.epochs;
     append(summary);
@@ -235,9 +255,10 @@ int RunFolder::summarized_epochs() const {
   const std::filesystem::path summary = path_ / "summary.json";
   if (!std::filesystem::exists(summary)) return 0;
   try {
-    return nlohmann::json::parse(std::ifstream(summary)).at("epochs");
-  } catch (const nlohmann::json::exception& error) {
-    fail("{} is damaged: {}", summary.string(), error.what());
+    const std::vector<std::byte> bytes = read_whole_file(summary, *file_system_);
+    return int_of(parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}).at("epochs"));
+  } catch (const std::exception& error) {
+    fail("{} is damaged: {}", summary.string(), message_of(error));
   }
 }
 
@@ -247,9 +268,9 @@ std::vector<nlohmann::json> RunFolder::read_lines(const char* name) const {
   for (std::string text; std::getline(file, text);) {
     if (file.eof()) break;  // a line without a newline is incomplete, because of a crash
     try {
-      lines.push_back(nlohmann::json::parse(text));
-    } catch (const nlohmann::json::exception& error) {
-      fail("{} is damaged in line {}: {}", (path_ / name).string(), lines.size() + 1, error.what());
+      lines.push_back(parse_json(text));
+    } catch (const std::exception& error) {
+      fail("{} is damaged in line {}: {}", (path_ / name).string(), lines.size() + 1, message_of(error));
     }
   }
   return lines;
@@ -261,8 +282,9 @@ void RunFolder::trim_logs(int last_epoch, int selection_epoch) const {
     std::string kept;
     std::ifstream file(path_ / name);
     for (std::string text; std::getline(file, text) && !file.eof();) {
-      const auto line = nlohmann::json::parse(text, nullptr, false);
-      if (line.is_object() && line.value("epoch", 0) <= last) kept += text + "\n";
+      const int epoch =
+          read_line(text, path_ / name, [](const std::string& line) { return int_of(parse_json(line).at("epoch")); });
+      if (epoch <= last) kept += text + "\n";
     }
     write_text(path_ / name, kept, *file_system_);
   };
@@ -279,7 +301,7 @@ TrainingOutcome RunFolder::read_outcome() const {
   TrainingOutcome outcome;
   outcome.run_folder = path_;
   for (const nlohmann::json& line : read_lines("metrics.jsonl")) {
-    outcome.last = read_epoch(line);
+    outcome.last = read_line(line, path_ / "metrics.jsonl", read_epoch);
     outcome.seconds += outcome.last.seconds;
     if (outcome.best_epoch == 0 || outcome.last.test_accuracy > outcome.best_accuracy) {
       outcome.best_accuracy = outcome.last.test_accuracy;
@@ -293,10 +315,12 @@ TrainingOutcome RunFolder::read_outcome() const {
 std::vector<SelectionSummary> RunFolder::read_selections() const {
   std::vector<SelectionSummary> selections;
   for (const nlohmann::json& line : read_lines("layers.jsonl")) {
-    const int epoch = line.at("epoch");
-    if (selections.empty() || selections.back().epoch != epoch)
-      selections.push_back({epoch, read_number(line.at("noise_floor")), {}});
-    selections.back().layers.push_back(read_layer(line));
+    read_line(line, path_ / "layers.jsonl", [&](const nlohmann::json& layer) {
+      const int epoch = int_of(layer.at("epoch"));
+      if (selections.empty() || selections.back().epoch != epoch)
+        selections.push_back({epoch, read_number(layer.at("noise_floor")), {}});
+      selections.back().layers.push_back(read_layer(layer));
+    });
   }
   return selections;
 }

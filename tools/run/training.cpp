@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "gradamp/tools/run/training.h"
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -164,7 +165,7 @@ class Run {
   std::vector<std::string> strategy_warnings() const {
     std::vector<std::string> warnings;
     if (settings_.selection != SelectionMethod::kMeasure) return warnings;
-    int first = 1;
+    std::int64_t first = 1;  // of the phase
     bool analyzes = false;
     for (const Phase& phase : strategy_.phases) {
       analyzes = analyzes || phase.amplify;
@@ -172,7 +173,7 @@ class Run {
         warnings.push_back(fmt::format(
             "warning   the phase of epoch {} amplifies nothing: its first epoch is analyzed, and it has no other",
             first));
-      first = phase.end_epoch + 1;
+      first = std::int64_t{phase.end_epoch} + 1;
     }
     if (analyzes && trainer_->steps_per_epoch() == 1)
       warnings.push_back("warning   an epoch is a single step, after which G and G' are 1 for every layer");

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Configuration files with `key = value` lines, a syntax that TOML and INI have in common.
+// Configuration files in TOML, with two additions: a text need not be quoted (strategy = params_1, threshold =
+// 0.7:2.5:0.1), and a comment can begin with ; as in INI. The file is in UTF-8, or in UTF-16 with a byte order mark.
 //
-// A value is bare text, quoted text ("text" or 'text'), or a list on one line ([a, "b"]). Comments begin with # or ;.
-// Lines like [training] are headings; in a run's file they only help the reader. CLI11's own reader is not used,
-// because it skips lines that it does not understand and lets a file override the environment.
+// A value is a bare, quoted or many-line text, or a list of them ([a, "b"]), which can have several lines. Numbers,
+// dates and true are texts here; the setting reads them. Lines like [training] are headings; in a run's file they only
+// help the reader. `training.epochs = 3` and `training = {epochs = 3}` are other ways to write a heading. CLI11's own
+// reader is not used, because it skips lines that it does not understand and lets a file override the environment; and
+// a library for TOML alone refuses bare texts.
 #pragma once
 
 #include <istream>

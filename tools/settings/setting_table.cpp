@@ -6,35 +6,65 @@
 #include <charconv>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <numeric>
 #include <type_traits>
+#include <utility>
 
 #include <fmt/ranges.h>
 
 #include "gradamp/core/error.h"
+#include "gradamp/core/text.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/optim/choices.h"
 
 namespace gradamp {
 namespace {
 
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/// A number as TOML can have it in the form that std::from_chars reads: without + and without _ between digits, and 0x,
+/// 0o and 0b in decimal. Another text is returned unchanged.
+std::string plain_number(const std::string& text) {
+  constexpr std::pair<std::string_view, int> kBases[] = {{"0x", 16}, {"0o", 8}, {"0b", 2}};
+  std::string digits;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool between = i > 0 && i + 1 < text.size() && std::isxdigit(static_cast<unsigned char>(text[i - 1])) != 0 &&
+                         std::isxdigit(static_cast<unsigned char>(text[i + 1])) != 0;
+    if (text[i] != '_' || !between) digits += text[i];
+  }
+  if (digits.starts_with('+') && digits.size() > 1 && (is_digit(digits[1]) || digits[1] == '.')) digits.erase(0, 1);
+  for (const auto& [prefix, base] : kBases) {
+    if (!digits.starts_with(prefix)) continue;
+    std::uint64_t value = 0;
+    const char *const begin = digits.data() + prefix.size(), *const end = digits.data() + digits.size();
+    const auto [stop, error] = std::from_chars(begin, end, value, base);
+    return stop == end && error == std::errc() ? fmt::format("{}", value) : text;
+  }
+  const bool number =
+      digits.find_first_not_of("0123456789+-.eE") == digits.npos && std::any_of(digits.begin(), digits.end(), is_digit);
+  return number ? digits : text;
+}
+
 template <typename T>
-void read_value(T& value, std::string_view text) {
+void read_value(T& value, std::string_view given) {
   if constexpr (std::is_enum_v<T>) {
-    value = choice_of<T>(text);
+    value = choice_of<T>(given);
   } else {
+    const std::string text = plain_number(std::string(given));
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     const bool whole = end == text.data() + text.size() && !text.empty();
     const char* kind = std::is_floating_point_v<T> ? "a number" : "a whole number";
     if (whole && error == std::errc::result_out_of_range) {
       if constexpr (std::is_floating_point_v<T>)
-        fail("expected a number that float64 can hold, got {}", text);
+        fail("expected a number that float64 can hold, got {}", shortened(given));
       else
         fail("expected a whole number from {} to {}, got {}", std::numeric_limits<T>::min(),
-             std::numeric_limits<T>::max(), text);
+             std::numeric_limits<T>::max(), shortened(given));
     }
-    check(whole && error == std::errc(), "expected {}, got '{}'", kind, text);
+    check(whole && error == std::errc(), "expected {}, got '{}'", kind, shortened(given));
   }
 }
 
@@ -42,7 +72,7 @@ void read_value(bool& value, std::string_view text) {
   constexpr std::array<std::string_view, 4> kTrue{"true", "on", "yes", "1"}, kFalse{"false", "off", "no", "0"};
   value = std::find(kTrue.begin(), kTrue.end(), text) != kTrue.end();
   check(value || std::find(kFalse.begin(), kFalse.end(), text) != kFalse.end(), "expected true or false, got '{}'",
-        text);
+        shortened(text));
 }
 
 void read_value(std::string& value, std::string_view text) { value = text; }
@@ -164,6 +194,14 @@ const std::array kTable{
 };
 // clang-format on
 
+/// The path with the home folder in place of ~, as shells do it at the beginning of a word.
+std::string with_home(std::string_view path) {
+  if (path != "~" && !path.starts_with("~/")) return std::string(path);
+  const char* const home = std::getenv("HOME");
+  check(home != nullptr && *home != '\0', "~ is the home folder: expected HOME in the environment");
+  return home + std::string(path.substr(1));
+}
+
 /// The number of insertions, deletions, replacements and swaps of neighbors that turn `a` into `b`.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::vector<std::size_t>> distance(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
@@ -256,7 +294,9 @@ std::string setting_text(const RunSettings& settings, const Setting& setting) {
 }
 
 void assign_setting(RunSettings& settings, const Setting& setting, std::string_view text) {
-  std::visit([&](auto member) { read_value(settings.*member, text); }, setting.member);
+  const bool is_path = setting.unit_name == "PATH" || setting.unit_name == "FILE" || setting.unit_name == "FOLDER";
+  const std::string value = is_path ? with_home(text) : std::string(text);
+  std::visit([&](auto member) { read_value(settings.*member, value); }, setting.member);
   settings.dataset = current_dataset_name(settings.dataset);  // also in files of earlier releases
 }
 
@@ -277,7 +317,10 @@ void copy_settings(const RunSettings& from, RunSettings& to, SettingKinds kinds)
 std::string settings_key(const RunSettings& settings, SettingKinds kinds) {
   std::string key;
   for (const Setting& setting : kTable)
-    if (setting.is_one_of(kinds)) key += setting_text(settings, setting) + '\n';
+    if (setting.is_one_of(kinds)) {
+      const std::string text = setting_text(settings, setting);
+      key += fmt::format("{}:{}\n", text.size(), text);  // with its length, since a text can have any character
+    }
   return key;
 }
 
@@ -309,6 +352,8 @@ std::string describe_differences(const RunSettings& expected, const RunSettings&
 
 std::string nearest_word(std::string_view word, std::span<const std::string> candidates) {
   std::string nearest;
+  constexpr std::size_t kMaxWord = 100;  // a longer word is no misspelling, and the distance takes quadratic time
+  if (word.size() > kMaxWord) return nearest;
   std::size_t least = std::max<std::size_t>(2, word.size() / 3) + 1;
   for (const std::string& candidate : candidates) {
     const std::size_t distance = edit_distance(word, candidate);

@@ -37,6 +37,10 @@ enum class SettingKind {
 };
 using SettingKinds = std::initializer_list<SettingKind>;
 
+/// The kinds of settings that must be equal in two runs whose epochs are compared by their plans (shared_epochs).
+inline constexpr SettingKinds kUnplannedKinds = {SettingKind::kImages,   SettingKind::kSource, SettingKind::kModel,
+                                                 SettingKind::kTraining, SettingKind::kDevice, SettingKind::kSpeed};
+
 /// The kind's name, such as "images", in config.json and on the page of settings.
 std::string_view name_of(SettingKind kind);
 

@@ -11,8 +11,10 @@
 
 #include "gradamp/core/device.h"
 #include "gradamp/core/error.h"
+#include "gradamp/core/text.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/nets/networks.h"
+#include "gradamp/tools/settings/json_text.h"
 #include "gradamp/tools/settings/setting_table.h"
 
 namespace gradamp {
@@ -33,13 +35,24 @@ auto for_option(const char* option, Read read) {
   }
 }
 
+/// config.json, which is JSON, contains every text.
+void check_texts(const RunSettings& settings) {
+  for (const Setting& setting : setting_table()) {
+    const auto* const member = std::get_if<SettingMember<std::string>>(&setting.member);
+    if (member == nullptr) continue;
+    const std::string& text = settings.**member;
+    check(is_utf8(text), "--{}: expected text in UTF-8, got '{}'", setting.name, shortened(printable(text)));
+    check(text.find('\0') == text.npos, "--{}: expected text without the character 0", setting.name);
+  }
+}
+
 void validate_data(const RunSettings& settings) {
   const std::vector<std::string> datasets = dataset_names();
   check(std::find(datasets.begin(), datasets.end(), current_dataset_name(settings.dataset)) != datasets.end(),
-        "--dataset: expected one of {}, got '{}'", fmt::join(datasets, ", "), settings.dataset);
+        "--dataset: expected one of {}, got '{}'", fmt::join(datasets, ", "), shortened(settings.dataset));
   check(dataset_source(settings.dataset).is_read || settings.data.empty(),
         "--data: the {} dataset is drawn, not read; choose a --dataset that '{}' holds", settings.dataset,
-        settings.data);
+        shortened(settings.data));
   check(settings.train_images == 0 || settings.validation < settings.train_images,
         "--validation: expected fewer than the {} of --train-images, got {}", settings.train_images,
         settings.validation);
@@ -49,7 +62,7 @@ void validate_network(const RunSettings& settings) {
   std::vector<std::string> names;
   for (const NetworkInfo& info : networks()) names.push_back(info.name);
   check(std::find(names.begin(), names.end(), settings.network) != names.end(),
-        "--network: expected one of {}, got '{}'", fmt::join(names, ", "), settings.network);
+        "--network: expected one of {}, got '{}'", fmt::join(names, ", "), shortened(settings.network));
 }
 
 void validate_training(const RunSettings& settings) {
@@ -73,7 +86,7 @@ void validate_amplification(const RunSettings& settings) {
 
 void validate_run(const RunSettings& settings) {
   if (settings.device != "auto") {
-    const Device device = for_option("device", [&] { return parse_device(settings.device); });
+    const Device device = for_option("device", [&] { return parse_device(shortened(settings.device)); });
     check(device.kind != DeviceKind::kCpu || settings.precision != Precision::kTF32,
           "--precision: the device cpu has f32 and bf16, got {}", name_of(settings.precision));
     for_option("conv", [&] { check_method(device.kind, settings.convolution); });
@@ -87,26 +100,26 @@ constexpr bool kJsonHasType =
 
 template <typename T>
 T integer_from_json(const nlohmann::json& value) {
-  check(value.is_number_integer(), "expected a whole number, got {}", value.dump());
+  check(value.is_number_integer(), "expected a whole number, got {}", value_text(value));
   const bool fits = value.is_number_unsigned() ? std::in_range<T>(value.get<std::uint64_t>())
                                                : std::in_range<T>(value.get<std::int64_t>());
   check(fits, "expected a whole number from {} to {}, got {}", std::numeric_limits<T>::min(),
-        std::numeric_limits<T>::max(), value.dump());
+        std::numeric_limits<T>::max(), value_text(value));
   return value.get<T>();
 }
 
 void read_json(RunSettings& settings, const Setting& setting, const nlohmann::json& value) {
   const auto read = [&]<typename T>(SettingMember<T> member) {
     if constexpr (std::is_same_v<T, bool>) {
-      check(value.is_boolean(), "expected true or false, got {}", value.dump());
+      check(value.is_boolean(), "expected true or false, got {}", value_text(value));
       settings.*member = value.get<bool>();
     } else if constexpr (std::is_integral_v<T>) {
       settings.*member = integer_from_json<T>(value);
     } else if constexpr (std::is_floating_point_v<T>) {
-      check(value.is_number(), "expected a number, got {}", value.dump());
+      check(value.is_number(), "expected a number, got {}", value_text(value));
       settings.*member = value.get<T>();
     } else {
-      check(value.is_string(), "expected a text, got {}", value.dump());
+      check(value.is_string(), "expected a text, got {}", value_text(value));
       assign_setting(settings, setting, value.get<std::string>());
     }
   };
@@ -117,6 +130,7 @@ void read_json(RunSettings& settings, const Setting& setting, const nlohmann::js
 
 void RunSettings::validate() const {
   for (const Setting& setting : setting_table()) check_range(*this, setting);
+  check_texts(*this);
   validate_data(*this);
   validate_network(*this);
   validate_training(*this);
@@ -163,19 +177,23 @@ OptimizerOptions RunSettings::optimizer_options() const {
 
 int shared_epochs(const RunSettings& a, const RunSettings& b) {
   // Schedule and amplification are compared below, by the plans of the epochs. The output folder has no effect.
-  RunSettings other = b;
-  copy_settings(a, other,
-                {SettingKind::kSchedule, SettingKind::kAmplification, SettingKind::kMeasured, SettingKind::kRandom,
-                 SettingKind::kOutput});
-  if (to_json(a) != to_json(other)) return 0;
+  if (settings_key(a, kUnplannedKinds) != settings_key(b, kUnplannedKinds)) return 0;
   const OptimizerOptions first = a.optimizer_options(), second = b.optimizer_options();
-  const int epochs = std::min(first.strategy.epochs(), second.strategy.epochs());
-  for (int epoch = 1; epoch <= epochs; ++epoch) {
-    const EpochPlan x = plan_epoch(first, epoch), y = plan_epoch(second, epoch);
+  const std::int64_t epochs = std::min(first.strategy.epochs(), second.strategy.epochs());
+  const auto phase_of = [](const OptimizerOptions& options, const EpochPlan& plan) -> const Phase& {
+    return options.strategy.phases[static_cast<std::size_t>(plan.phase)];
+  };
+  for (std::int64_t epoch = 1; epoch <= epochs;) {
+    const EpochPlan x = plan_epoch(first, static_cast<int>(epoch)), y = plan_epoch(second, static_cast<int>(epoch));
     const bool plain = !x.analyzed && !x.amplified && !y.analyzed && !y.amplified;
-    if (!plain || x.learning_rate != y.learning_rate) return epoch - 1;
+    if (!plain || x.learning_rate != y.learning_rate) return static_cast<int>(epoch - 1);
+    // A phase that begins plain stays plain. If the rates cannot come apart within it, its other epochs are skipped.
+    const Phase &p = phase_of(first, x), &q = phase_of(second, y);
+    const bool warm = epoch > std::max(first.warmup_epochs, second.warmup_epochs);
+    const bool alike = p.learning_rate == q.learning_rate && (first.warmup_epochs == second.warmup_epochs || warm);
+    epoch = alike ? std::int64_t{std::min(p.end_epoch, q.end_epoch)} + 1 : epoch + 1;
   }
-  return epochs;
+  return static_cast<int>(epochs);
 }
 
 nlohmann::json to_json(const RunSettings& settings) {

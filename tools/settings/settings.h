@@ -43,8 +43,8 @@ struct RunSettings : OptimizerValues {
   double momentum = 0.9;
   bool nesterov = false;
   double weight_decay = 5e-4;
-  std::string strategy = "step";  // step, params_1, params_2, or phases (optim/strategy.h)
-  int reselect_every = 0;         // epochs; 0: select once per phase
+  std::string strategy = "step";    // step, params_1, params_2, or phases (optim/strategy.h)
+  std::int64_t reselect_every = 0;  // epochs; 0: select once per phase
 
   // Amplification; see also OptimizerValues.
   SelectionMethod selection = SelectionMethod::kMeasure;

@@ -6,10 +6,12 @@
 #include <iostream>
 #include <sstream>
 #include <string_view>
+#include <system_error>
 
 #include <sys/wait.h>
 
 #include "gradamp/core/error.h"
+#include "gradamp/core/text.h"
 #include "gradamp/data/files/crc32c.h"
 #include "gradamp/data/files/durable_file.h"
 #include "gradamp/tools/run/console.h"
@@ -83,6 +85,13 @@ std::string overrides_text(const std::vector<SweepOverride>& overrides) {
   return text;
 }
 
+std::filesystem::path own_program() {
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  check(!error, "this program's own path, /proc/self/exe, cannot be read: {}", error.message());
+  return program;
+}
+
 /// Writes the script and a copy of the sweep's file. Returns the script's path.
 std::filesystem::path write_script(const SweepFolder& folder, const SlurmOptions& options, const char* name,
                                    const std::vector<std::size_t>& tasks) {
@@ -99,8 +108,8 @@ std::filesystem::path write_script(const SweepFolder& folder, const SlurmOptions
   const std::string text = fmt::format(
       kScript, fmt::arg("name", sbatch_word("gradamp-" + folder.path().filename().string() + "-" + name, false)),
       fmt::arg("tasks", ranges_of(tasks)), fmt::arg("log", sbatch_word((folder.path() / "slurm").string(), true)),
-      fmt::arg("program", shell_word(std::filesystem::read_symlink("/proc/self/exe").string())),
-      fmt::arg("file", shell_word(copy.string())), fmt::arg("folder_word", shell_word(folder.path().string())),
+      fmt::arg("program", shell_word(own_program().string())), fmt::arg("file", shell_word(copy.string())),
+      fmt::arg("folder_word", shell_word(folder.path().string())),
       fmt::arg("overrides", overrides_text(options.overrides)));
   const std::array parts = {std::as_bytes(std::span(text))};
   write_durably(path, parts, Keep::kNothing);
@@ -135,13 +144,22 @@ std::string submit(const std::string& arguments) {
         said);
   check(WIFEXITED(status) && WEXITSTATUS(status) == 0 && !job.empty(), "sbatch failed: {}",
         said.empty() ? "it said nothing" : said);
-  if (!said.empty()) std::cerr << said << "\n";
+  if (!said.empty()) std::cerr << printable(said) << "\n";
   return job;
 }
 
 }  // namespace
 
+void check_slurm_folder(const SweepFolder& folder) {
+  const std::string path = folder.path().string();
+  check(is_utf8(path) && printable(path) == path,
+        "--slurm: expected a folder whose path has no line break or other control character, which a line #SBATCH of "
+        "its scripts cannot hold, got '{}'; name another --folder",
+        printable(path));
+}
+
 void submit_to_slurm(const SweepFolder& folder, const SlurmOptions& options) {
+  check_slurm_folder(folder);
   std::vector<std::size_t> beginnings, cells;
   const std::vector<JobReport> reports = folder.reports();
   for (std::size_t i = 0; i < reports.size(); ++i)

@@ -17,6 +17,8 @@ struct SlurmOptions {
   std::string sbatch;                    // further options of sbatch, as a shell reads them
 };
 
+/// Error if the folder's path has a control character: a line #SBATCH, which ends at a line break, cannot hold it.
+void check_slurm_folder(const SweepFolder& folder);
 /// Writes FOLDER/slurm/beginnings.sh, FOLDER/slurm/cells.sh and a copy of the sweep's file for them. Submits each
 /// script that has unfinished runs, and prints the jobs' numbers. Error if there is no sbatch or it fails.
 void submit_to_slurm(const SweepFolder& folder, const SlurmOptions& options);

@@ -4,13 +4,20 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdint>
+#include <functional>
 #include <map>
+#include <optional>
 #include <set>
+#include <unordered_map>
+#include <utility>
 
 #include <fmt/ranges.h>
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
+#include "gradamp/core/text.h"
+#include "gradamp/data/files/crc32c.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/settings/config_file.h"
 #include "gradamp/tools/settings/setting_table.h"
@@ -19,6 +26,8 @@ namespace gradamp {
 namespace {
 
 constexpr std::size_t kMostCells = 100000;
+/// A file's name has at most 255 bytes, and "NAME.txt.tmp" is one. A beginning's name can get a number behind it.
+constexpr std::size_t kMaxName = 240, kMaxBeginningName = 230;
 
 struct Kind {
   const char* heading;
@@ -39,19 +48,39 @@ double read_bound(std::string_view text, std::string_view range) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   check(error == std::errc() && end == text.data() + text.size() && std::isfinite(value),
-        "expected a range from:to:step of numbers, got '{}'", range);
+        "expected a range from:to:step of numbers, got '{}'", shortened(range));
   return value;
+}
+
+/// The values of a range of whole numbers from 0 on, exactly; none if it is another range.
+std::optional<std::vector<std::string>> expand_whole_range(std::string_view range) {
+  std::vector<std::uint64_t> bounds;
+  for (std::size_t begin = 0; begin <= range.size();) {
+    const std::size_t end = std::min(range.find(':', begin), range.size());
+    std::uint64_t& bound = bounds.emplace_back();
+    const auto [stop, error] = std::from_chars(range.data() + begin, range.data() + end, bound);
+    if (error != std::errc() || stop != range.data() + end) return std::nullopt;
+    begin = end + 1;
+  }
+  const std::uint64_t step = bounds.size() == 3 ? bounds[2] : 1;
+  if (bounds.size() < 2 || bounds.size() > 3 || step == 0 || bounds[0] > bounds[1]) return std::nullopt;
+  const std::uint64_t span = bounds[1] - bounds[0];
+  if (span % step != 0 || span / step >= kMostCells) return std::nullopt;
+  std::vector<std::string> values;
+  for (std::uint64_t i = 0; i <= span / step; ++i) values.push_back(fmt::format("{}", bounds[0] + i * step));
+  return values;
 }
 
 /// Expands "0.7:0.9:0.1" to 0.7, 0.8, 0.9. The last value may differ from `to` by rounding errors.
 std::vector<std::string> expand_range(std::string_view range) {
+  if (std::optional<std::vector<std::string>> values = expand_whole_range(range)) return *std::move(values);
   std::vector<double> bounds;
   for (std::size_t begin = 0; begin <= range.size();) {
     const std::size_t end = std::min(range.find(':', begin), range.size());
     bounds.push_back(read_bound(range.substr(begin, end - begin), range));
     begin = end + 1;
   }
-  check(bounds.size() <= 3, "expected a range from:to:step, got '{}'", range);
+  check(bounds.size() <= 3, "expected a range from:to:step, got '{}'", shortened(range));
   const double from = bounds[0], to = bounds[1], step = bounds.size() == 3 ? bounds[2] : 1;
   check(step > 0, "expected a step above 0, got the range '{}'", range);
   check(from <= to, "expected a range that rises, got '{}'", range);
@@ -75,7 +104,7 @@ const Setting& setting_of(const std::string& key) {
   const Setting* setting = find_setting(key);
   if (setting == nullptr) {
     const std::string near = nearest_word(key, names);
-    fail("unknown key '{}'{}", key,
+    fail("unknown key '{}'{}", shortened(key),
          near.empty() ? "; `" + command_name() + " train --help` lists them" : "; did you mean '" + near + "'?");
   }
   check(key != "run-folder", "run-folder: a cell's folder lies in the sweep's");
@@ -120,6 +149,13 @@ std::string name_part(const Setting& setting, const std::string& value) {
   return part;
 }
 
+/// The name itself, or its beginning and a checksum if it has more than `max_bytes`.
+std::string shortened_name(const std::string& name, std::size_t max_bytes) {
+  if (name.size() <= max_bytes) return name;
+  const std::string checksum = fmt::format("-{:08x}", crc32c(std::as_bytes(std::span(name))));
+  return name.substr(0, max_bytes - checksum.size()) + checksum;
+}
+
 /// Enumerates all combinations of values, with the last axis fastest. Calls `body` with the index of each axis' value.
 template <typename Body>
 void for_each_combination(const std::vector<Axis>& axes, const Body& body) {
@@ -147,8 +183,8 @@ void check_cell(const SweepCell& cell, const std::vector<Axis>& axes) {
   if (settings.selection == SelectionMethod::kNone) return;
   const OptimizerOptions options = settings.optimizer_options();
   bool amplifies = false;
-  for (int epoch = 1; epoch <= options.strategy.epochs(); ++epoch)
-    amplifies = amplifies || plan_epoch(options, epoch).amplified;
+  for (const Phase& phase : options.strategy.phases)  // if a phase amplifies, then in its last epoch
+    amplifies = amplifies || plan_epoch(options, phase.end_epoch).amplified;
   check(
       amplifies,
       "--strategy: over {} epochs '{}' amplifies nothing: expected a phase with a factor, and with layers selected by "
@@ -170,6 +206,8 @@ void add_cells(const std::string& file, const std::string& kind, const RunSettin
       cell.name += part;
       if (!axes[i].setting->is_one_of(kOfAmplification)) cell.name_of_beginning += part;
     }
+    cell.name = shortened_name(cell.name, kMaxName);
+    cell.name_of_beginning = shortened_name(cell.name_of_beginning, kMaxBeginningName);
     try {
       check_cell(cell, axes);
     } catch (const Error& error) {
@@ -181,6 +219,21 @@ void add_cells(const std::string& file, const std::string& kind, const RunSettin
     }
     cells.push_back(std::move(cell));
   });
+}
+
+/// A text that is equal for two runs without amplification if their first `epochs` epochs are equal.
+std::string key_of_beginning(const RunSettings& settings, int epochs) {
+  const OptimizerOptions options = settings.optimizer_options();
+  std::vector<std::pair<int, double>> rates;  // (last epoch, learning rate)
+  for (const Phase& phase : options.strategy.phases) {
+    const int end = std::min(phase.end_epoch, epochs);
+    if (rates.empty() || rates.back().second != phase.learning_rate) rates.emplace_back(end, phase.learning_rate);
+    rates.back().first = end;
+    if (end == epochs) break;
+  }
+  std::string key = fmt::format("{} {}", epochs, options.warmup_epochs);
+  for (const auto& [end, rate] : rates) key += fmt::format(" {}:{}", end, rate);
+  return key + "\n" + settings_key(settings, kUnplannedKinds);
 }
 
 /// `axes` and the axes `own` of a heading. An axis of `own` replaces the axis of the same setting.
@@ -242,31 +295,31 @@ std::vector<SharedBeginning> shared_beginnings(const std::vector<SweepCell>& cel
     return settings;
   };
   // Cells that amplify determine the length of a beginning. A cell without amplification uses the longest one that
-  // fits.
+  // fits. Beginnings are found by their keys, so that the time is linear in the number of cells.
+  std::unordered_map<std::string, std::size_t> by_key;
+  std::unordered_map<std::string, std::set<int, std::greater<>>> lengths;  // by the settings that must be equal
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const RunSettings& settings = cells[i].settings;
     const RunSettings plain = unamplified(settings);
     const int epochs = shared_epochs(plain, settings);
     if (settings.selection == SelectionMethod::kNone || epochs == 0) continue;
-    const auto found = std::find_if(beginnings.begin(), beginnings.end(), [&](const SharedBeginning& beginning) {
-      return beginning.epochs == epochs && shared_epochs(beginning.settings, plain) >= epochs;
-    });
-    SharedBeginning& beginning = found != beginnings.end() ? *found : beginnings.emplace_back();
-    if (beginning.cells.empty()) {
-      beginning.name = cells[i].name_of_beginning;
-      beginning.settings = plain;
-      beginning.epochs = epochs;
+    const auto [found, is_new] = by_key.emplace(key_of_beginning(plain, epochs), beginnings.size());
+    if (is_new) {
+      beginnings.push_back({cells[i].name_of_beginning, plain, epochs, {}});
+      lengths[settings_key(plain, kUnplannedKinds)].insert(epochs);
     }
-    beginning.cells.push_back(i);
+    beginnings[found->second].cells.push_back(i);
   }
   for (std::size_t i = 0; i < cells.size(); ++i) {
     if (cells[i].settings.selection != SelectionMethod::kNone) continue;
-    SharedBeginning* longest = nullptr;
-    for (SharedBeginning& beginning : beginnings) {
-      const bool fits = shared_epochs(beginning.settings, cells[i].settings) >= beginning.epochs;
-      if (fits && (longest == nullptr || beginning.epochs > longest->epochs)) longest = &beginning;
+    const auto known = lengths.find(settings_key(cells[i].settings, kUnplannedKinds));
+    if (known == lengths.end()) continue;
+    for (const int epochs : known->second) {  // the longest first
+      const auto found = by_key.find(key_of_beginning(cells[i].settings, epochs));
+      if (found == by_key.end()) continue;
+      beginnings[found->second].cells.push_back(i);
+      break;
     }
-    if (longest != nullptr) longest->cells.push_back(i);
   }
   std::erase_if(beginnings, [](const SharedBeginning& beginning) { return beginning.cells.size() < 2; });
   std::map<std::string, int> names;  // a name lacks settings that differ only between kinds, so names can be equal

@@ -6,6 +6,8 @@
 #include <optional>
 #include <utility>
 
+#include "gradamp/core/text.h"
+
 namespace gradamp {
 namespace {
 
@@ -52,7 +54,7 @@ CellCounts count_cells(const std::vector<SweepJob>& jobs, const std::vector<JobR
 std::string format_job(const SweepJob& job, const JobReport& report) {
   std::string line = fmt::format("{}  {}  {}/{}", job.name, name_of(report.state), report.epochs_done, job.epochs);
   if (report.test_accuracy) line += "  " + percent(*report.test_accuracy);
-  if (!report.failure.empty()) line += "  " + report.failure;
+  if (!report.failure.empty()) line += "  " + printable(report.failure);
   return line;
 }
 
@@ -67,7 +69,7 @@ std::string format_jobs(const SweepFolder& folder, const std::vector<JobReport>&
                         name_of(reports[i].state), reports[i].epochs_done, jobs[i].epochs);
     if (reports[i].test_accuracy) text += "  " + percent(*reports[i].test_accuracy);
     if (jobs[i].beginning) text += fmt::format("  after {}", jobs[*jobs[i].beginning].name);
-    if (!reports[i].failure.empty()) text += "  " + reports[i].failure;
+    if (!reports[i].failure.empty()) text += "  " + printable(reports[i].failure);
     text += "\n";
   }
   return text;
@@ -76,10 +78,10 @@ std::string format_jobs(const SweepFolder& folder, const std::vector<JobReport>&
 std::string format_summary(const SweepFolder& folder, const std::vector<JobReport>& reports) {
   const CellCounts counts = count_cells(folder.jobs(), reports);
   std::string text = fmt::format("{} of {} cells are done, {} failed; {}\n", counts.done, counts.cells, counts.failed,
-                                 folder.path().string());
+                                 printable(folder.path().string()));
   for (std::size_t i = 0; i < reports.size(); ++i)
     if (reports[i].state == JobState::kFailed)
-      text += fmt::format("  {}: {}\n", folder.jobs()[i].name, reports[i].failure);
+      text += fmt::format("  {}: {}\n", folder.jobs()[i].name, printable(reports[i].failure));
   const int left = counts.cells - counts.done - counts.failed;
   if (left > 0)
     text += fmt::format("  {} are pending, running or interrupted; the same command continues with them\n", left);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <map>
+#include <system_error>
 #include <utility>
 
 #include "gradamp/core/error.h"
@@ -28,8 +29,11 @@ class SpeedObserver : public TrainingObserver {
 class TemporaryFolder {
  public:
   TemporaryFolder() {
-    std::string path = (std::filesystem::temp_directory_path() / "gradamp-XXXXXX").string();
-    check(::mkdtemp(path.data()) != nullptr, "no temporary folder {} can be made", path);
+    std::error_code error;
+    const std::filesystem::path temporary = std::filesystem::temp_directory_path(error);
+    check(!error, "there is no folder for temporary files: {}; TMPDIR can name one", error.message());
+    std::string path = (temporary / "gradamp-XXXXXX").string();
+    check(::mkdtemp(path.data()) != nullptr, "no temporary folder {} can be made; TMPDIR can name another place", path);
     path_ = path;
   }
   ~TemporaryFolder() {

@@ -13,9 +13,11 @@
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
+#include "gradamp/core/text.h"
 #include "gradamp/data/files/durable_file.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/run/run_folder.h"
+#include "gradamp/tools/settings/message_of.h"
 #include "gradamp/tools/settings/setting_table.h"
 #include "gradamp/tools/sweep/child_process.h"
 
@@ -57,6 +59,9 @@ void make_folder(const std::filesystem::path& path) {
 /// Settings that may differ between a cell and its stored run. Device, speed and folder are chosen when the run begins.
 constexpr SettingKinds kOfMachine = {SettingKind::kDevice, SettingKind::kSpeed, SettingKind::kOutput};
 
+/// A path has at most 4095 bytes. Names of files in a run's folder have less than 95.
+constexpr std::size_t kMaxRunFolder = 4000;
+
 bool has_run(const SweepJob& job) {
   return std::filesystem::exists(std::filesystem::path(job.settings.run_folder) / "config.json");
 }
@@ -89,12 +94,16 @@ const char* name_of(JobState state) {
 }
 
 SweepFolder::SweepFolder(std::filesystem::path path, const std::vector<SweepCell>& cells) : path_(std::move(path)) {
+  check(is_utf8(path_.string()), "--folder: expected text in UTF-8, got '{}'", printable(path_.string()));
   const auto add = [&](const std::string& name, const char* folder, const RunSettings& settings, int epochs) {
     SweepJob& job = jobs_.emplace_back();
     job.name = name;
     job.settings = settings;
     job.settings.epochs = settings.resolved_strategy().epochs();
     job.settings.run_folder = (path_ / folder / name).string();
+    check(job.settings.run_folder.size() <= kMaxRunFolder,
+          "--folder: expected a path of which that of a run's folder has at most {} bytes, got {} for {}; name another",
+          kMaxRunFolder, job.settings.run_folder.size(), name);
     job.epochs = epochs;
     job.log = path_ / "logs" / (name + ".log");
     job.failure = path_ / "failures" / (name + ".txt");
@@ -127,15 +136,16 @@ JobReport SweepFolder::report(const SweepJob& job) const {
   } catch (const std::exception& error) {  // Error, or an exception of the JSON library if a file is damaged
     JobReport report;
     report.state = JobState::kFailed;
-    report.failure = error.what();
+    report.failure = message_of(error);
     return report;
   }
 }
 
 JobReport SweepFolder::read_report(const SweepJob& job) const {
   JobReport report;
+  std::optional<RunFolder> run;
   if (has_run(job)) {
-    const TrainingOutcome outcome = open_run(job).read_outcome();
+    const TrainingOutcome outcome = run.emplace(open_run(job)).read_outcome();
     report.epochs_done = outcome.last.epoch;
     if (outcome.last.epoch > 0) {
       report.seconds_of_epoch = outcome.last.seconds;
@@ -145,7 +155,7 @@ JobReport SweepFolder::read_report(const SweepJob& job) const {
   }
   if (ChildProcess::is_at_work(job.log)) {
     report.state = JobState::kRunning;
-  } else if (is_done(job)) {
+  } else if (run ? run->summarized_epochs() >= job.epochs : is_done(job)) {  // after the look at the lock
     report.state = JobState::kDone;
   } else if (std::ifstream file(job.failure); std::getline(file, report.failure)) {
     report.state = JobState::kFailed;

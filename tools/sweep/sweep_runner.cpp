@@ -2,9 +2,11 @@
 #include "gradamp/tools/sweep/sweep_runner.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <thread>
 
 #include "gradamp/core/processors.h"
@@ -27,7 +29,7 @@ class SweepRunner {
   SweepRunner(const SweepFolder& folder, const SweepOptions& options)
       : folder_(folder),
         options_(options),
-        slots_(static_cast<std::size_t>(options.jobs)),
+        slots_(std::min(static_cast<std::size_t>(options.jobs), folder.jobs().size())),
         reports_(folder.reports()),
         tried_(reports_.size()) {
     for (std::size_t i = 0; i < tried_.size(); ++i) {
@@ -111,7 +113,9 @@ class SweepRunner {
     for (std::size_t i = 0; i < jobs().size(); ++i) {
       const JobState own = reports_[i].state;
       if (tried_[i] || own == JobState::kDone || own == JobState::kRunning) continue;
-      if (const std::optional<std::size_t> beginning = jobs()[i].beginning; folder_.needs_beginning(jobs()[i])) {
+      const std::optional<std::size_t> beginning = jobs()[i].beginning;
+      // The beginning's report is looked at first, because it is in memory.
+      if (beginning && reports_[*beginning].state != JobState::kDone && folder_.needs_beginning(jobs()[i])) {
         const JobState state = reports_[*beginning].state;
         if (state == JobState::kFailed && tried_[*beginning]) {
           tried_[i] = true;
@@ -120,7 +124,7 @@ class SweepRunner {
           end(i);
           continue;
         }
-        if (state != JobState::kDone) continue;
+        continue;
       }
       return i;
     }
@@ -184,8 +188,11 @@ std::vector<JobReport> run_sweep(const SweepFolder& folder, const SweepOptions& 
 int threads_of_job(int jobs) {
   if (const int threads = threads_from_environment(); threads > 0) return threads;
   int available = usable_processors();
-  if (const char* const task = std::getenv("SLURM_CPUS_ON_NODE"); task != nullptr && std::atoi(task) > 0)
-    available = std::min(available, std::atoi(task));
+  if (const char* const task = std::getenv("SLURM_CPUS_ON_NODE")) {
+    int processors = 0;
+    std::from_chars(task, task + std::strlen(task), processors);
+    if (processors > 0) available = std::min(available, processors);
+  }
   return std::max(1, available / jobs);
 }
 

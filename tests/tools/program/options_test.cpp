@@ -189,6 +189,50 @@ TEST_F(ConfigFile, CommandLineThenEnvironmentThenFileThenDefault) {
   EXPECT_EQ(settings.seed, 1u);  // an empty variable counts as unset
 }
 
+TEST(Options, NumbersAreReadAsInToml) {
+  EXPECT_EQ(train_settings({"--learning-rate", "+0.25"}).learning_rate, 0.25);
+  EXPECT_EQ(train_settings({"--learning-rate", "+.5"}).learning_rate, 0.5);
+  EXPECT_EQ(train_settings({"--epochs", "+3"}).epochs, 3);
+  EXPECT_EQ(train_settings({"--epochs", "1_000"}).epochs, 1000);
+  EXPECT_EQ(train_settings({"--seed", "0xff_ff"}).seed, 65535u);
+  EXPECT_EQ(train_settings({"--seed", "0o17"}).seed, 15u);
+  EXPECT_EQ(train_settings({"--learning-rate", "1_0.5e-1_0"}).learning_rate, 10.5e-10);
+  EXPECT_THAT(usage_error({"train", "--epochs", "1__0"}), HasSubstr("expected a whole number, got '1__0'"));
+  EXPECT_THAT(usage_error({"train", "--epochs", "+-3"}), HasSubstr("expected a whole number, got '+-3'"));
+  EXPECT_THAT(usage_error({"train", "--epochs", "+"}), HasSubstr("expected a whole number, got '+'"));
+}
+
+TEST(Options, NumbersOfEpochsHave64Bits) {
+  const RunSettings settings =
+      train_settings({"--reselect-every", "9223372036854775807", "--warmup", "9223372036854775807"});
+  EXPECT_EQ(settings.reselect_every, 9223372036854775807);
+  EXPECT_EQ(settings.warmup_epochs, 9223372036854775807);
+  EXPECT_EQ(settings_from_json(to_json(settings)).reselect_every, 9223372036854775807);
+  EXPECT_THAT(usage_error({"train", "--reselect-every", "9223372036854775808"}), HasSubstr("expected a whole number"));
+}
+
+/// Shells replace ~ only at the beginning of a word, so not in "--data=~/d", in the environment and in files.
+TEST_F(ConfigFile, TheTildeIsTheHomeFolder) {
+  const char* const given = std::getenv("HOME");
+  const std::string home = given == nullptr ? "" : given;
+  ::setenv("HOME", "/home/me", 1);
+  const RunSettings settings =
+      train_settings({"--dataset=cifar10", "--data=~/d", "--weights=~", "--config", write("run-folder = ~/runs/a\n")});
+  EXPECT_EQ(settings.data, "/home/me/d");
+  EXPECT_EQ(settings.weights, "/home/me");
+  EXPECT_EQ(settings.run_folder, "/home/me/runs/a");
+  EXPECT_EQ(train_settings({"--weights=~b/c"}).weights, "~b/c");
+  ::unsetenv("HOME");
+  EXPECT_THAT(usage_error({"train", "--weights=~/w"}), HasSubstr("expected HOME in the environment"));
+  if (given != nullptr) ::setenv("HOME", home.c_str(), 1);
+}
+
+TEST(Options, ALongValueIsShortenedInMessages) {
+  const std::string value(100000, 'x');
+  for (const char* option : {"--epochs=", "--device=", "--strategy=", "--network=", "--nothing-"})
+    EXPECT_LT(usage_error({"train", option + value}).size(), 1000u) << option;
+}
+
 TEST_F(ConfigFile, UnknownKeyIsNamed) {
   EXPECT_THAT(usage_error({"train", "--config", write("\nbatchsize = 3\n")}),
               testing::EndsWith("run.toml:2: unknown key 'batchsize'; did you mean 'batch-size'?"));
@@ -203,7 +247,8 @@ TEST_F(ConfigFile, BadValuesNameTheirSource) {
   EXPECT_EQ(usage_error({"train"}, {{"GRADAMP_EPOCHS", "x"}}), "GRADAMP_EPOCHS: expected a whole number, got 'x'");
   EXPECT_EQ(usage_error({"train"}, {{"GRADAMP_EPOCHS", "-1"}}),
             "--epochs: expected at least 0, got -1 (GRADAMP_EPOCHS)");
-  EXPECT_EQ(usage_error({"train", "--config", "/nothing/here"}), "--config: cannot open '/nothing/here'");
+  EXPECT_EQ(usage_error({"train", "--config", "/nothing/here"}),
+            "--config: cannot open '/nothing/here': No such file or directory");
   EXPECT_EQ(usage_error({"train", "--config", folder_.path().string()}),
             "--config: cannot read '" + folder_.path().string() + "'");
 }
@@ -229,6 +274,43 @@ TEST(ConfigReader, ReadsTomlAndIni) {
             "9|quoted|a \"b\" \\\n10|empty|\n11|equal|a=b\n");
 }
 
+/// Keys and values, one per line: "key=value".
+std::string entries_of(const std::string& file) {
+  std::istringstream stream(file);
+  std::string text;
+  for (const ConfigEntry& entry : read_config(stream, "f", {"data", "training"}).entries)
+    text += fmt::format("{}|{}={}\n", entry.line, entry.key, entry.value);
+  return text;
+}
+
+TEST(ConfigReader, ReadsToml) {
+  EXPECT_EQ(entries_of("types = [ # of layers\n  conv,\n\n  'bn', # batch norm\n]\nseed = 3\n"),
+            "1|types=conv,bn\n6|seed=3\n");
+  EXPECT_EQ(entries_of("a = \"\\b\\t\\n\\f\\r\\e\\\"\\\\\\u00e9\\U0001F600\""),
+            "1|a=\b\t\n\f\r\x1b\"\\\xc3\xa9\xf0\x9f\x98\x80\n");
+  EXPECT_EQ(entries_of("a = \"\"\"\nx\n\"y\" \\\n   z\"\"\"\nb = \'\'\'\nc\\n\'\'\'\n"),
+            "1|a=x\n\"y\" z\n5|b=c\\n\n");
+  EXPECT_EQ(entries_of("\"batch-size\" = 3\n'seed' = 4\ntraining.epochs = 5\ntraining.\"warmup\" = 6\n"),
+            "1|batch-size=3\n2|seed=4\n3|epochs=5\n4|warmup=6\n");
+  EXPECT_EQ(entries_of("training = { epochs = 3, types = [conv, bn] }\n"), "1|epochs=3\n1|types=conv,bn\n");
+  EXPECT_EQ(entries_of("threshold = 0.7:2.5:0.1\nstrategy = params_1\n"),
+            "1|threshold=0.7:2.5:0.1\n2|strategy=params_1\n");
+}
+
+TEST(ConfigReader, ReadsWhatEditorsWrite) {
+  EXPECT_EQ(entries_of("\xef\xbb\xbfseed = 3\n"), "1|seed=3\n");
+  const std::string text = "data = '\xc3\xa9\xf0\x9f\x98\x80'\r\nseed = 3";
+  const std::u16string wide = u"\ufeffdata = '\u00e9\U0001F600'\r\nseed = 3";
+  for (const bool big : {false, true}) {
+    std::string bytes;
+    for (const char16_t c : wide) {
+      const char low = static_cast<char>(c & 255), high = static_cast<char>(c >> 8);
+      bytes += big ? std::string{high, low} : std::string{low, high};
+    }
+    EXPECT_EQ(entries_of(bytes), entries_of(text));
+  }
+}
+
 TEST(ConfigReader, RefusesWhatItCannotRead) {
   const auto error_of = [](const std::string& text) -> std::string {
     std::istringstream file(text);
@@ -247,12 +329,20 @@ TEST(ConfigReader, RefusesWhatItCannotRead) {
   EXPECT_EQ(error_of("a = # nothing"), "f:1: expected a value (an empty text is \"\")");
   EXPECT_EQ(error_of("a = \"b"), "f:1: a text without its closing \"");
   EXPECT_EQ(error_of("a = \"b\" c"), "f:1: cannot read 'c' after the value");
-  EXPECT_EQ(error_of("a = [b\n]"), "f:1: a list without its closing ] on the same line");
+  EXPECT_EQ(error_of("a = 1\nb = [c\nd = 2"),
+            "f:3: expected , or ] after 'c' in the list that begins in line 2, got 'd = 2'");
+  EXPECT_EQ(error_of("b = [c,\n"), "f:1: a list without its closing ]");
+  EXPECT_EQ(error_of("b = [[c]]"), "f:1: a list in a list; expected values");
+  EXPECT_EQ(error_of("a = \"\"\"b\n"), "f:1: a text without its closing \"\"\"");
+  EXPECT_EQ(error_of("a = 'b\xff'"), "f:1: expected text in UTF-8 or UTF-16");
+  EXPECT_EQ(error_of("a = 1\nb = 2\nb\x01 = 3"), "f:3: expected key = value, got 'b\\x01 = 3'");
+  EXPECT_EQ(error_of(std::string("a = 1\n") + std::string(100000, '[')).size() < 300, true);
+  EXPECT_EQ(error_of("a = \"\\ud800\""), "f:1: expected a Unicode character, got \\ud800");
   EXPECT_EQ(error_of("[Data]\na = 1"), "(none)");
   EXPECT_EQ(error_of("[data"), "f:1: a heading without its closing ]");
   EXPECT_EQ(error_of("[data] a = 1"), "f:1: cannot read 'a = 1' after the heading");
-  EXPECT_EQ(error_of("[[data]]"), "f:1: unknown heading [[data]; expected one of data");
-  EXPECT_THAT(error_of("a = \"b\\n\""), HasSubstr("after \\ expected"));
+  EXPECT_EQ(error_of("[[data]]"), "f:1: [[data]] is a list of tables; expected a heading [data]");
+  EXPECT_THAT(error_of("a = \"b\\q\""), HasSubstr("after \\ expected"));
 }
 
 TEST(Options, WrongUsageSaysWhatToDo) {
@@ -332,8 +422,9 @@ TEST(Options, DataCommands) {
   EXPECT_EQ(usage_error({"data", "make"}), "--dest: expected a new or empty folder to write to");
   EXPECT_EQ(usage_error({"data", "make", "--dest", "d", "--seed", "-1"}),
             "--seed: expected a whole number in range, got '-1'");
-  EXPECT_EQ(usage_error({"data", "make", "--dest", "d", "--train", "12"}), "--train: expected a multiple of 5, got 12");
-  EXPECT_EQ(usage_error({"data", "make", "--dest", "d", "--test", "0"}), "--test: expected at least 1, got 0");
+  EXPECT_EQ(usage_error({"data", "make", "--dest", "d", "--train", "12"}),
+            "--train: expected a multiple of 5 from 5 to 2147483647, got 12");
+  EXPECT_EQ(usage_error({"data", "make", "--dest", "d", "--test", "0"}), "--test: expected 1 to 2147483647, got 0");
 
   const auto verify = parse_as<VerifyCommand>({"data", "verify", "d", "--test", "7"});
   EXPECT_EQ(verify.path, "d");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Tests of the built program: exit codes, standard output and standard error.
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 
@@ -99,6 +100,95 @@ TEST_F(Program, WrongUsageExitsWithTwo) {
   put_text(folder_ / "bad.toml", "epoch = 3\n");
   expect_error(run("train --config bad.toml"), 2, "bad.toml:1: unknown key 'epoch'; did you mean 'epochs'?");
   EXPECT_FALSE(std::filesystem::exists(folder_ / "runs"));
+}
+
+/// A name from outside cannot move the cursor, clear the screen or begin another line.
+TEST_F(Program, NamesAreEscapedOnTheTerminal) {
+  const std::string strange = "a\nb\x1b[2J\xff";
+  expect_error(run("train --dataset cifar10 --data " + shell_word(strange)), 2, "expected text in UTF-8");
+  expect_error(run("data verify " + shell_word(strange)), 1, R"(a\nb\x1b[2J\xff: no such folder)");
+  expect_error(run("sweep " + shell_word(strange)), 2, R"('a\nb\x1b[2J\xff' is neither a file nor a preset)");
+  expect_error(run("train " + shell_word("--\x1b[2J")), 2, R"(unknown option '--\x1b[2J')");
+  const Finished finished = run("data make --train 5 --test 1 --dest " + shell_word("d\x1b[2J"));
+  EXPECT_EQ(finished.out, "5 training and 1 test images are in d\\x1b[2J\n");
+}
+
+/// Every failure of the file system has a message of this program, not one of a library.
+TEST_F(Program, PathsThatCannotBeUsedAreOneLine) {
+  const std::string tiny = "train --network resnet8 --train-images 64 --test-images 20 --epochs 1 --quiet ";
+  const std::string name(300, 'a');
+  std::filesystem::create_symlink("loop", folder_ / "loop");
+  for (const std::string& path : {name, std::string("loop"), "x/" + name, std::string(5000, 'b')}) {
+    for (const std::string& command :
+         {tiny + "--run-folder ", tiny + "--weights ", std::string("train --resume "), tiny + "--branch ",
+          std::string("train --dataset cifar10 --data "), std::string("evaluate --run "), std::string("sweep "),
+          std::string("sweep cifar10-small --status --folder "), std::string("data verify "), tiny + "--config "}) {
+      const Finished finished = run(command + path);
+      if (command.starts_with("sweep cifar10") && path == "loop") continue;  // listed as a folder without runs
+      EXPECT_NE(finished.exit_code, 0) << command << path;
+      EXPECT_THAT(finished.err, StartsWith("gradamp: ")) << command << path;
+      EXPECT_EQ(finished.err.find('\n'), finished.err.size() - 1) << finished.err;
+      EXPECT_THAT(finished.err,
+                  testing::Not(testing::ContainsRegex("filesystem error|json.exception|std::|basic_|stoi")));
+    }
+  }
+  EXPECT_THAT(run(tiny + "--run-folder " + name).err, HasSubstr("File name too long"));
+  expect_error(run(tiny + "--run-folder " + shell_word("r\xe9")), 2,
+               "--run-folder: expected text in UTF-8, got 'r\\xe9'");
+}
+
+TEST_F(Program, ADeletedFolderIsNamed) {
+  std::filesystem::create_directory(folder_ / "gone");
+  const Finished finished = run("--version >version; (cd gone; rmdir ../gone; exec " + shell_word(GRADAMP_PROGRAM) +
+                                " train --weights x.safetensors --network resnet8)");
+  expect_error(finished, 1, "x.safetensors: the current folder cannot be found");
+}
+
+TEST_F(Program, InfoNeedsNoHome) {
+  const Finished finished = run("info", "HOME= XDG_CACHE_HOME=");
+  EXPECT_EQ(finished.exit_code, 0) << finished.err;
+  EXPECT_THAT(finished.out, HasSubstr("cache     none: expected XDG_CACHE_HOME or HOME in the environment"));
+  EXPECT_THAT(finished.out, HasSubstr("\n  resnet110 "));
+  expect_error(run("train --dataset cifar10", "HOME= XDG_CACHE_HOME="), 1, "--data");
+}
+
+TEST_F(Program, AFileSizeLimitIsAnError) {
+  const Finished finished = run("--version >/dev/null; ulimit -f 4; " + shell_word(GRADAMP_PROGRAM) +
+                                " data make --train 50 --test 10 --dest made");
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_THAT(finished.err, HasSubstr("File too large"));
+}
+
+/// Damaged files of a run.
+TEST_F(Program, DamagedJsonIsNamedInOneLine) {
+  const std::string tiny = "train --network resnet8 --train-images 64 --test-images 20 --epochs 2 --quiet ";
+  ASSERT_EQ(run(tiny + "--strategy 1:0.1,2:0.1:2 --until 1 --run-folder r").exit_code, 0);
+  const auto spoiled = [&](const char* file, const std::string& from, const std::string& to) {
+    const std::string good = text_of(folder_ / "r" / file);
+    std::string text = good;
+    const std::size_t at = text.find(from);
+    EXPECT_NE(at, text.npos) << file << from;
+    put_text(folder_ / "r" / file, text.replace(at, from.size(), to));
+    const Finished finished = run("train --resume r --quiet");
+    put_text(folder_ / "r" / file, good);
+    return finished;
+  };
+  const std::string deep = std::string(300000, '[');
+  for (const auto& [file, from, to] : std::initializer_list<std::array<std::string, 3>>{
+           {"metrics.jsonl", "\"epoch\":1,", "\"epoch\":null,"},
+           {"metrics.jsonl", "\"epoch\":1,", "\"epoch\":99999999999,"},
+           {"metrics.jsonl", "\"analyzed\":", "\"analysed\":"},
+           {"metrics.jsonl", "{", "[{"},
+           {"metrics.jsonl", "1,", deep},
+           {"config.json", "\"seed\": 1", "\"seed\": " + deep + std::string(300000, ']')},
+           {"config.json", "\"seed\": 1", "\"seed\": [[1]]"},
+           {"config.json", "\"backend\": ", "\"backend\": 1, \"b\": "},
+           {"config.json", "{", ""}}) {
+    const Finished finished = spoiled(file.c_str(), from, to);
+    expect_error(finished, 1, file);
+    EXPECT_LT(finished.err.size(), 1000u);
+    EXPECT_THAT(finished.err, testing::Not(HasSubstr("json.exception")));
+  }
 }
 
 TEST_F(Program, FailureExitsWithOne) {

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gradamp/core/error.h"
+#include "gradamp/tools/sweep/sweep_folder.h"
 
 namespace gradamp {
 namespace {
@@ -228,6 +229,66 @@ TEST(Sweep, AnOriginalJoinsTheLongestBeginning) {
   std::map<int, std::size_t> cells_by_epochs;
   for (const SharedBeginning& beginning : beginnings) cells_by_epochs[beginning.epochs] = beginning.cells.size();
   EXPECT_EQ(cells_by_epochs, (std::map<int, std::size_t>{{30, 2}, {50, 3}}));
+}
+
+/// A file's name has at most 255 bytes. The folder of a run and its logs are named after the cell.
+TEST(Sweep, LongNamesAreShortened) {
+  std::string file = "network = resnet8\n[original]\nstrategy = ['1:0.1', '1:0.";
+  file += std::string(150, '2') + "', '1:0." + std::string(300, '3') + "1', '1:0." + std::string(300, '3') + "2']";
+  const std::vector<SweepCell> cells = cells_of(file);
+  ASSERT_EQ(cells.size(), 4u);
+  EXPECT_EQ(cells[1].name, "original_strategy-1-0." + std::string(150, '2'));
+  for (const std::size_t i : {2, 3}) {
+    EXPECT_LE(cells[i].name.size(), 240u);
+    EXPECT_LE(cells[i].name_of_beginning.size(), 230u);
+    EXPECT_THAT(cells[i].name, StartsWith("original_strategy-1-0." + std::string(150, '3')));
+  }
+  EXPECT_NE(cells[2].name, cells[3].name);
+}
+
+TEST(Sweep, AFolderWhosePathIsTooLongIsRefused) {
+  const std::vector<SweepCell> cells = cells_of("[original]");
+  std::string path = "/tmp";
+  while (path.size() < 4050) path += "/0123456789";
+  EXPECT_THROW(SweepFolder(path, cells), Error);
+}
+
+/// Its epochs are not counted one by one.
+TEST(Sweep, StrategiesOfAnyLengthAreReadAtOnce) {
+  const std::vector<SweepCell> cells = cells_of("strategy = '1:0.1, 2147483647:0.1:2'\n[original]\n[amplified]");
+  EXPECT_EQ(cells.size(), 2u);
+  const std::vector<SharedBeginning> beginnings = shared_beginnings(cells);
+  ASSERT_EQ(beginnings.size(), 1u);
+  EXPECT_EQ(beginnings[0].epochs, 1);
+  EXPECT_EQ(shared_epochs(cells[0].settings, cells[0].settings), 2147483647);
+}
+
+TEST(Sweep, RangesOfSeedsAreExact) {
+  const std::vector<SweepCell> cells = cells_of("[original]\nseed = 18446744073709551613:18446744073709551615");
+  ASSERT_EQ(cells.size(), 3u);
+  EXPECT_EQ(cells[0].settings.seed, 18446744073709551613u);
+  EXPECT_EQ(cells[1].settings.seed, 18446744073709551614u);
+  EXPECT_EQ(cells[2].settings.seed, 18446744073709551615u);
+}
+
+/// What shared_epochs says epoch by epoch.
+TEST(Sweep, SharedEpochsEndAtTheFirstDifference) {
+  const auto shared = [](RunSettings a, RunSettings b) {
+    a.selection = b.selection = SelectionMethod::kNone;
+    EXPECT_EQ(shared_epochs(a, b), shared_epochs(b, a));
+    return shared_epochs(a, b);
+  };
+  RunSettings a, b;
+  a.strategy = "4:0.1, 10:0.01", b.strategy = "2:0.1, 6:0.1, 8:0.01";
+  EXPECT_EQ(shared(a, b), 4);
+  b.strategy = "2:0.1, 4:0.1, 8:0.01";
+  EXPECT_EQ(shared(a, b), 8);
+  b.warmup_epochs = 3;
+  EXPECT_EQ(shared(a, b), 0);
+  a.warmup_epochs = 3;
+  EXPECT_EQ(shared(a, b), 8);
+  a.strategy = "4:0.2, 10:0.01", a.warmup_epochs = 7;  // 0.2 / 8 = 0.1 / 4
+  EXPECT_EQ(shared(a, b), 4);
 }
 
 /// [IGA] sections 4 and 5: 10 originals per network; 19 or 9 thresholds, two measures, two cases.

@@ -15,6 +15,7 @@
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/version.h"
+#include "gradamp/data/files/durable_file.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/program/help_formatter.h"
 #include "gradamp/tools/settings/config_file.h"
@@ -69,6 +70,11 @@ std::vector<Assignment> from_environment(const Environment& environment) {
 }
 
 std::vector<Assignment> from_file(const std::string& path) {
+  try {
+    check_no_pipe(path);
+  } catch (const Error& error) {
+    fail_usage("--config: {}", error.what());
+  }
   std::ifstream file(path);
   if (!file) fail_usage("--config: cannot open '{}'", path);
   std::vector<std::string> keys, headings;

@@ -7,6 +7,7 @@
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
+#include "gradamp/data/files/durable_file.h"
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/program/signals.h"
 #include "gradamp/tools/run/training_data.h"
@@ -25,6 +26,7 @@ std::string sweep_text(const std::string& file) {
   if (preset && (!std::filesystem::exists(file) || std::filesystem::is_directory(file))) return sweep_preset(file);
   if (!std::filesystem::exists(file))
     throw UsageError(fmt::format("'{}' is neither a file nor a preset; see `{} sweep --help`", file, command_name()));
+  check_no_pipe(file);
   std::ifstream stream(file);
   std::ostringstream text;
   text << stream.rdbuf();

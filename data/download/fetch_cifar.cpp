@@ -7,6 +7,7 @@
 #include "gradamp/core/error.h"
 #include "gradamp/data/download/archive.h"
 #include "gradamp/data/download/digest.h"
+#include "gradamp/data/files/partial_folder.h"
 
 namespace gradamp {
 namespace {
@@ -73,25 +74,15 @@ void verify(const FetchOptions& options, const fs::path& folder) {
 
 /// Unpacks a complete archive next to `target`, verifies the result and renames it to `target`.
 void unpack(const FetchOptions& options, const Archive& archive, const fs::path& file, const fs::path& target) {
-  fs::path temporary = target;
-  temporary += ".partial";
+  const PartialFolder temporary(target);
+  extract_archive(file, temporary.path());
+  const fs::path unpacked = temporary.path() / archive.folder;
   std::error_code error;
-  fs::remove_all(temporary, error);
-  fs::create_directories(temporary, error);
-  check(!error, "cannot create the folder {}: {}", temporary.string(), error.message());
-  try {
-    extract_archive(file, temporary);
-    const fs::path unpacked = temporary / archive.folder;
-    check(fs::is_directory(unpacked, error), "{}: expected the folder {} in it, found none", file.string(),
-          archive.folder);
-    verify(options, unpacked);
-    fs::rename(unpacked, target, error);
-    check(!error, "cannot rename {} to {}: {}", unpacked.string(), target.string(), error.message());
-  } catch (...) {
-    fs::remove_all(temporary, error);
-    throw;
-  }
-  fs::remove_all(temporary, error);
+  check(fs::is_directory(unpacked, error), "{}: expected the folder {} in it, found none", file.string(),
+        archive.folder);
+  verify(options, unpacked);
+  fs::rename(unpacked, target, error);
+  check(!error, "cannot rename {} to {}: {}", unpacked.string(), target.string(), error.message());
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "gradamp/core/error.h"
+#include "gradamp/data/files/durable_file.h"
 
 namespace gradamp {
 namespace {
@@ -47,6 +48,7 @@ void read_exactly(std::ifstream& file, const fs::path& path, std::uint8_t* bytes
 /// Reads an IDX file of bytes that has `dimensions` dimensions.
 IdxFile read_idx(const fs::path& path, int dimensions) {
   check_there(path);
+  check_no_pipe(path);
   std::ifstream file(path, std::ios::binary);
   check(file.is_open(), "cannot open {}: {}", path.string(), std::strerror(errno));
   std::array<std::uint8_t, 4> word{};

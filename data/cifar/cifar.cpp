@@ -20,6 +20,7 @@
 #include "gradamp/data/cifar/pickle.h"
 #include "gradamp/data/files/archive_reader.h"
 #include "gradamp/data/files/durable_file.h"
+#include "gradamp/data/files/partial_folder.h"
 
 namespace gradamp {
 namespace {
@@ -455,19 +456,9 @@ void write_cifar10_layout(const fs::path& folder, const Dataset& train, const Da
   const bool free = !fs::exists(folder, error) || (fs::is_directory(folder, error) && fs::is_empty(folder, error));
   check(free, "{}: already there and not an empty folder; name another or remove it", folder.string());
   const fs::path target = folder.has_filename() ? folder : folder.parent_path();  // "shapes/" is "shapes"
-  fs::path partial = target;
-  partial += ".partial";
-  fs::remove_all(partial, error);
-  fs::create_directories(partial, error);
-  check(!error, "cannot create the folder {}: {}", partial.string(), error.message());
-  try {
-    write_cifar10_files(partial, train, test);
-    fs::rename(partial, target, error);
-    check(!error, "cannot rename {} to {}: {}", partial.string(), target.string(), error.message());
-  } catch (...) {
-    fs::remove_all(partial, error);
-    throw;
-  }
+  PartialFolder partial(target);
+  write_cifar10_files(partial.path(), train, test);
+  partial.rename_to_target();
 }
 
 }  // namespace gradamp

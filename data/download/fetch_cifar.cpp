@@ -9,6 +9,7 @@
 #include "gradamp/data/download/archive.h"
 #include "gradamp/data/download/digest.h"
 #include "gradamp/data/files/file_lock.h"
+#include "gradamp/data/files/partial_folder.h"
 
 namespace gradamp {
 namespace {
@@ -75,29 +76,19 @@ void verify(const FetchOptions& options, const fs::path& folder) {
 
 /// Unpacks a complete archive next to `target`, verifies the result and renames it to `target`.
 void unpack(const FetchOptions& options, const Archive& archive, const fs::path& file, const fs::path& target) {
-  fs::path temporary = target;
-  temporary += ".partial";
+  const PartialFolder temporary(target);
+  const auto in_folder = [&](const std::string& path) {
+    const bool wanted = path.starts_with(std::string(archive.folder) + "/");
+    return wanted ? std::optional(kMaxArchiveBytes) : std::nullopt;
+  };
+  extract_archive(file, temporary.path(), kMaxArchiveBytes, in_folder);
+  const fs::path unpacked = temporary.path() / archive.folder;
   std::error_code error;
-  fs::remove_all(temporary, error);
-  fs::create_directories(temporary, error);
-  check(!error, "cannot create the folder {}: {}", temporary.string(), error.message());
-  try {
-    const auto in_folder = [&](const std::string& path) {
-      const bool wanted = path.starts_with(std::string(archive.folder) + "/");
-      return wanted ? std::optional(kMaxArchiveBytes) : std::nullopt;
-    };
-    extract_archive(file, temporary, kMaxArchiveBytes, in_folder);
-    const fs::path unpacked = temporary / archive.folder;
-    check(fs::is_directory(unpacked, error), "{}: expected the folder {} in it, found none", file.string(),
-          archive.folder);
-    verify(options, unpacked);
-    fs::rename(unpacked, target, error);
-    check(!error, "cannot rename {} to {}: {}", unpacked.string(), target.string(), error.message());
-  } catch (...) {
-    fs::remove_all(temporary, error);
-    throw;
-  }
-  fs::remove_all(temporary, error);
+  check(fs::is_directory(unpacked, error), "{}: expected the folder {} in it, found none", file.string(),
+        archive.folder);
+  verify(options, unpacked);
+  fs::rename(unpacked, target, error);
+  check(!error, "cannot rename {} to {}: {}", unpacked.string(), target.string(), error.message());
 }
 
 /// `target`, which was there before; Error if it is damaged.

@@ -18,6 +18,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Of the files that only a save makes, and that the next save removes.
+constexpr const char* kTemporarySuffix = ".gradamp-tmp";
+
 fs::path with_suffix(const fs::path& path, const char* suffix) {
   fs::path longer = path;
   longer += suffix;
@@ -32,15 +35,27 @@ bool sync_folder_of(const fs::path& path, FileSystem& file_system) {
   return file.is_open() && (file.sync() || errno == EINVAL) && file.close();
 }
 
+// The status of `path`, or nothing if there is no such file. Other failures are in `errno` and make `known` false.
+std::optional<FileStatus> status_of(const fs::path& path, FileSystem& file_system, bool& known) {
+  FileStatus status;
+  known = true;
+  if (file_system.lstat(path.string(), status) == 0) return status;
+  known = errno == ENOENT || errno == ENOTDIR;
+  return std::nullopt;
+}
+
 // One save: the steps of write_durably(), in order.
 class Save {
  public:
   Save(const fs::path& path, FileSystem& file_system)
       : path_(path),
-        temporary_(with_suffix(path, ".tmp")),
+        temporary_(with_suffix(path, kTemporarySuffix)),
         previous_(previous_of(path)),
-        previous_temporary_(with_suffix(previous_, ".tmp")),
-        file_system_(file_system) {}
+        previous_temporary_(with_suffix(previous_, kTemporarySuffix)),
+        file_system_(file_system),
+        old_(status_if_replaceable(path)) {
+    looked_ = true;
+  }
   // Removes temporary files, which only a failed save leaves.
   ~Save() {
     if (temporary_exists_) file_system_.unlink(temporary_.string());
@@ -54,23 +69,25 @@ class Save {
     OpenFile file(file_system_, temporary_, O_WRONLY | O_CREAT | O_EXCL);
     require(file.is_open(), "creating", temporary_);
     temporary_exists_ = true;
+    keep_permissions(file, temporary_);
     for (std::span<const std::byte> part : parts) require(file.write(part), "writing", temporary_);
     require(file.sync(), "syncing", temporary_);
     require(file.close(), "closing", temporary_);
   }
 
-  // Gives the old file a second name, then renames that over the previous file: `path` itself is never missing.
+  // Gives the old file a second name, then renames that over the previous file: `path` itself is never missing. On a
+  // file system without hard links the second name is a copy.
   void keep_previous() {
+    if (!old_) return;
+    status_if_replaceable(previous_);
     remove_leftover(previous_temporary_);
-    if (file_system_.link(path_.string(), previous_temporary_.string()) != 0) {
-      if (errno == ENOENT) return;  // there is no old file
-      const bool has_no_links = errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS;
+    if (file_system_.link(path_.string(), previous_temporary_.string()) == 0) {
+      previous_temporary_exists_ = true;
+    } else {
+      const bool has_no_links = errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS || errno == EMLINK;
       require(has_no_links, "keeping the old file as", previous_temporary_);
-      require(file_system_.rename(path_.string(), previous_.string()) == 0, "moving the old file to", previous_);
-      moved_ = true;
-      return;
+      copy_old_file();
     }
-    previous_temporary_exists_ = true;
     require(file_system_.rename(previous_temporary_.string(), previous_.string()) == 0, "renaming to", previous_);
     // rename(2) does nothing if both names are the same file, which they are after a kill just before replace().
     remove_leftover(previous_temporary_);
@@ -78,18 +95,54 @@ class Save {
   }
 
   void replace() {
-    if (file_system_.rename(temporary_.string(), path_.string()) != 0) {
-      const int error = errno;
-      if (moved_ && file_system_.rename(previous_.string(), path_.string()) == 0) moved_ = false;
-      errno = error;
-      require(false, "renaming to", path_);
-    }
+    require(file_system_.rename(temporary_.string(), path_.string()) == 0, "renaming to", path_);
     temporary_exists_ = false;
     replaced_ = true;
     require(sync_folder_of(path_, file_system_), "syncing the folder of", path_);
   }
 
  private:
+  // The status of a file that a rename may replace, or nothing if there is none.
+  std::optional<FileStatus> status_if_replaceable(const fs::path& path) {
+    bool known = true;
+    const std::optional<FileStatus> status = status_of(path, file_system_, known);
+    require(known, "looking at", path);
+    if (status && status->kind != FileKind::kRegular)
+      fail("cannot save {}: {} is {}, which is never replaced; give the name of a regular file or a new name",
+           path_.string(), path == path_ ? "it" : path.string(), name_of(status->kind));
+    return status;
+  }
+
+  // A file system without permissions refuses to change them.
+  void keep_permissions(OpenFile& file, const fs::path& path) {
+    if (!old_) return;
+    const std::optional<FileStatus> status = file.status();
+    require(status.has_value(), "looking at", path);
+    const bool kept = status->permissions == old_->permissions || file.set_permissions(old_->permissions);
+    require(kept || errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS, "setting the permissions of", path);
+  }
+
+  void copy_old_file() {
+    OpenFile from(file_system_, path_, O_RDONLY | O_NONBLOCK);
+    require(from.is_open(), "opening", path_);
+    OpenFile to(file_system_, previous_temporary_, O_WRONLY | O_CREAT | O_EXCL);
+    require(to.is_open(), "creating", previous_temporary_);
+    previous_temporary_exists_ = true;
+    keep_permissions(to, previous_temporary_);
+    std::vector<std::byte> block(kCopyBlock);
+    for (std::int64_t offset = 0;;) {
+      const std::int64_t got = from.read(block, offset);
+      require(got >= 0, "reading", path_);
+      if (got == 0) break;
+      const auto part = std::span(block).first(static_cast<std::size_t>(got));
+      require(to.write(part), "writing", previous_temporary_);
+      offset += got;
+    }
+    require(to.sync(), "syncing", previous_temporary_);
+    require(to.close(), "closing", previous_temporary_);
+    require(from.close(), "closing", path_);
+  }
+
   void remove_leftover(const fs::path& leftover) {
     require(file_system_.unlink(leftover.string()) == 0 || errno == ENOENT, "removing", leftover);
   }
@@ -102,17 +155,19 @@ class Save {
 
   std::string what_holds() const {
     if (replaced_) return "the new file is in place and whole, but may not survive a power failure";
-    if (moved_) return fmt::format("the old file is untouched, at {}", previous_.string());
-    std::error_code ignored;
-    return fs::exists(path_, ignored) ? "the old file is untouched" : "there was no file before, and there is none now";
+    if (!looked_) return "nothing was changed";
+    return old_ ? "the old file is untouched" : "there was no file before, and there is none now";
   }
+
+  static constexpr std::size_t kCopyBlock = std::size_t{1} << 20;
 
   const fs::path path_, temporary_, previous_, previous_temporary_;
   FileSystem& file_system_;
+  bool looked_ = false;  // old_ is known
   bool temporary_exists_ = false;
   bool previous_temporary_exists_ = false;
-  bool moved_ = false;     // the old file is at previous_ only
   bool replaced_ = false;  // the new file is at path_
+  std::optional<FileStatus> old_;
 };
 
 // The length of `file` up to and including its last newline, without a torn last line; -1 for an error.
@@ -141,22 +196,26 @@ void write_durably(const fs::path& path, std::span<const std::span<const std::by
   save.replace();
 }
 
-void append_line(const fs::path& path, std::string_view line, FileSystem& file_system) {
-  check(line.find('\n') == std::string_view::npos, "cannot append to {}: the line holds a newline", path.string());
+void append_lines(const fs::path& path, std::span<const std::string> lines, FileSystem& file_system) {
+  std::string text;
+  for (const std::string& line : lines) {
+    check(line.find('\n') == std::string::npos, "cannot append to {}: the line holds a newline", path.string());
+    text += line + '\n';
+  }
   const auto require = [&](bool succeeded, const char* step) {
     if (!succeeded) fail("cannot append to {}: {} failed: {}", path.string(), step, last_cause());
   };
-  OpenFile file(file_system, path, O_RDWR | O_CREAT | O_APPEND);
+  OpenFile file(file_system, path, O_RDWR | O_CREAT | O_APPEND | O_NONBLOCK);
   require(file.is_open(), "opening it");
   const std::optional<FileStatus> status = file.status();
   require(status.has_value(), "asking for its size");
+  check(status->kind == FileKind::kRegular, "cannot append to {}: it is {}; expected a regular file", path.string(),
+        name_of(status->kind));
   const std::int64_t size = status->size;
   const std::int64_t whole = length_of_whole_lines(file, size);
   require(whole >= 0, "reading its last line");
   if (whole < size) require(file.truncate(whole), "cutting off the torn last line");
 
-  std::string text(line);
-  text += '\n';
   if (!file.write(std::as_bytes(std::span(text)))) {
     const int error = errno;
     file.truncate(whole);
@@ -168,19 +227,75 @@ void append_line(const fs::path& path, std::string_view line, FileSystem& file_s
   if (size == 0) require(sync_folder_of(path, file_system), "syncing its folder");
 }
 
-std::vector<std::byte> read_whole_file(const fs::path& path, FileSystem& file_system) {
-  const auto require = [&](bool succeeded) { check(succeeded, "cannot read {}: {}", path.string(), last_cause()); };
-  OpenFile file(file_system, path, O_RDONLY);
-  require(file.is_open());
-  const std::optional<FileStatus> status = file.status();
+void append_line(const fs::path& path, const std::string& line, FileSystem& file_system) {
+  append_lines(path, std::span(&line, 1), file_system);
+}
+
+FileReader::FileReader(const fs::path& path, FileSystem& file_system)
+    : FileReader(path, OpenFile(file_system, path, O_RDONLY | O_NONBLOCK)) {}
+
+FileReader::FileReader(const fs::path& path, OpenFile file) : path_(path), file_(std::move(file)) {
+  require(file_.is_open());
+  const std::optional<FileStatus> status = file_.status();
   require(status.has_value());
-  const std::int64_t size = status->size;
-  std::vector<std::byte> bytes(static_cast<std::size_t>(size));
-  const std::int64_t got = file.read(bytes, 0);
+  check(status->kind == FileKind::kRegular, "cannot read {}: it is {}; expected a regular file", path.string(),
+        name_of(status->kind));
+  size_ = status->size;
+}
+
+std::optional<FileReader> FileReader::if_exists(const fs::path& path, FileSystem& file_system) {
+  OpenFile file(file_system, path, O_RDONLY | O_NONBLOCK);
+  if (!file.is_open() && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
+  return FileReader(path, std::move(file));
+}
+
+void FileReader::read(std::span<std::byte> bytes, std::int64_t offset) {
+  const std::int64_t got = file_.read(bytes, offset);
   require(got >= 0);
-  check(got == size, "cannot read {}: it shrank from {} to {} bytes meanwhile", path.string(), size, got);
-  require(file.close());
+  check(got == static_cast<std::int64_t>(bytes.size()), "cannot read {}: it shrank from {} to {} bytes meanwhile",
+        path_.string(), size_, offset + got);
+}
+
+std::vector<std::byte> FileReader::read_all() {
+  std::vector<std::byte> bytes(static_cast<std::size_t>(size_));
+  read(bytes, 0);
+  close();
   return bytes;
 }
+
+void FileReader::close() { require(file_.close()); }
+
+void FileReader::require(bool succeeded) const { check(succeeded, "cannot read {}: {}", path_.string(), last_cause()); }
+
+std::vector<std::byte> read_whole_file(const fs::path& path, FileSystem& file_system) {
+  return FileReader(path, file_system).read_all();
+}
+
+std::optional<std::vector<std::byte>> read_if_exists(const fs::path& path, FileSystem& file_system) {
+  std::optional<FileReader> file = FileReader::if_exists(path, file_system);
+  return file ? std::optional(file->read_all()) : std::nullopt;
+}
+
+bool file_exists(const fs::path& path, FileSystem& file_system) {
+  bool known = true;
+  const bool exists = status_of(path, file_system, known).has_value();
+  check(known, "cannot look at {}: {}", path.string(), last_cause());
+  return exists;
+}
+
+std::vector<std::string> names_in(const fs::path& folder, FileSystem& file_system) {
+  std::vector<std::string> names;
+  const bool listed = file_system.list(folder.string(), names) == 0;
+  check(listed || errno == ENOENT || errno == ENOTDIR, "cannot read the folder {}: {}", folder.string(), last_cause());
+  return listed ? names : std::vector<std::string>();
+}
+
+void check_no_pipe(const fs::path& path, FileSystem& file_system) {
+  FileStatus status;
+  const bool is_pipe = file_system.lstat(path.string(), status) == 0 && status.kind == FileKind::kPipe;
+  check(!is_pipe, "cannot read {}: it is {}; expected a regular file", path.string(), name_of(FileKind::kPipe));
+}
+
+void check_replaceable(const fs::path& path, FileSystem& file_system) { const Save save(path, file_system); }
 
 }  // namespace gradamp

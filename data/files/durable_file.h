@@ -3,12 +3,15 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
-#include <string_view>
+#include <string>
 #include <vector>
 
 #include "gradamp/data/files/file_system.h"
+#include "gradamp/data/files/open_file.h"
 
 namespace gradamp {
 
@@ -19,26 +22,67 @@ enum class Keep { kNothing, kPrevious };
 std::filesystem::path previous_of(const std::filesystem::path& path);
 
 /// Makes `path` a file that consists of `parts`, in order. A reader of `path` finds the complete old or the complete
-/// new file at any time, also after a kill or a power failure in the middle. (On a file system without hard links, with
-/// Keep::kPrevious, there is a moment at which the old file is only at previous_of(path).)
+/// new file at any time, also after a kill or a power failure in the middle. The new file has the old one's
+/// permissions. On a file system without hard links, Keep::kPrevious copies the old file.
 ///
-/// Throws Error with the path, the failed call, its cause, and the resulting state. A failure before the new file is in
-/// place leaves the old one untouched and no temporary file. After a later failure, only the new file's survival of a
-/// power failure is uncertain. A kill can leave `<path>.tmp` and `<path>.previous.tmp`, which the next save removes.
-/// Only one writer per path at a time.
+/// Throws Error with the path, the failed call, its cause, and the resulting state. A folder, link, pipe, socket or
+/// device is never replaced: also an Error. A failure before the new file is in place leaves the old one untouched and
+/// no temporary file. After a later failure, only the new file's survival of a power failure is uncertain. A kill can
+/// leave `<path>.gradamp-tmp` and `<path>.previous.gradamp-tmp`, which the next save removes. Only one writer per path
+/// at a time.
 ///
 /// If `path` was damaged and the work continued from the previous file, save once with Keep::kNothing: this replaces
 /// the damaged file and keeps the good previous one.
 void write_durably(const std::filesystem::path& path, std::span<const std::span<const std::byte>> parts, Keep keep,
                    FileSystem& file_system = real_file_system());
 
-/// Appends `line`, which has no newline, and a newline in one write, and syncs it. Creates the file if there is none.
-/// Text after the last newline is a line torn by a crash: it is cut off first. Throws Error with the path and the
-/// cause; the file's content is then unchanged. Only one writer per path at a time.
-void append_line(const std::filesystem::path& path, std::string_view line,
+/// Error unless `path` is a regular file or missing: whether write_durably() would replace it. For a check before the
+/// work whose result will be written.
+void check_replaceable(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
+
+/// Appends each line, which has no newline, and a newline, all in one write, and syncs them. Creates the file if there
+/// is none. Text after the last newline is a line torn by a crash: it is cut off first. Throws Error with the path and
+/// the cause; the file's content is then unchanged. Only one writer per path at a time.
+void append_lines(const std::filesystem::path& path, std::span<const std::string> lines,
+                  FileSystem& file_system = real_file_system());
+void append_line(const std::filesystem::path& path, const std::string& line,
                  FileSystem& file_system = real_file_system());
 
-/// The file's bytes. Throws Error with the path and the cause.
+/// A regular file that is read in pieces, so that its beginning can be checked before memory for the rest is needed.
+/// Error with the path and the cause if a call fails or the file is a folder, pipe, socket or device. Opening a named
+/// pipe does not wait.
+class FileReader {
+ public:
+  explicit FileReader(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
+  /// Nothing if there is no such file. Every other failure is an Error.
+  static std::optional<FileReader> if_exists(const std::filesystem::path& path, FileSystem& file_system);
+
+  std::int64_t size() const { return size_; }
+  /// Fills `bytes` from `offset` on. Error if the file is shorter.
+  void read(std::span<std::byte> bytes, std::int64_t offset);
+  std::vector<std::byte> read_all();
+  void close();
+
+ private:
+  FileReader(const std::filesystem::path& path, OpenFile file);
+  void require(bool succeeded) const;
+
+  std::filesystem::path path_;
+  OpenFile file_;
+  std::int64_t size_ = 0;
+};
+
+/// The file's bytes. Throws Error as FileReader does.
 std::vector<std::byte> read_whole_file(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
+/// The file's bytes, or nothing if there is no such file. A failure to read is an Error, never "no such file".
+std::optional<std::vector<std::byte>> read_if_exists(const std::filesystem::path& path,
+                                                     FileSystem& file_system = real_file_system());
+/// Whether there is a file, folder or link of this name. A failure to find out is an Error.
+bool file_exists(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
+/// Error if `path` is a named pipe, on which opening it for reading would wait. For readers that use streams. The pipes
+/// of a shell's <(command) are links, and pass.
+void check_no_pipe(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
+/// The sorted names of the folder's entries; none if there is no such folder. Another failure is an Error.
+std::vector<std::string> names_in(const std::filesystem::path& folder, FileSystem& file_system = real_file_system());
 
 }  // namespace gradamp

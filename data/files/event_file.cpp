@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <optional>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "gradamp/core/error.h"
@@ -96,13 +97,17 @@ bool all_zero(Bytes bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{0}; });
 }
 
+template <typename... Arguments>
+void require(bool condition, fmt::format_string<Arguments...> message, Arguments&&... arguments) {
+  if (!condition) throw DamagedEventFile(fmt::format(message, std::forward<Arguments>(arguments)...));
+}
+
 // The size of the first record of `rest`, the file from `offset` on. Nothing if the record is torn: cut short, or with
 // zeros as its last bytes, which a power failure leaves if the length reached the disk before the data.
 std::optional<std::size_t> record_size(const fs::path& path, Bytes rest, std::size_t offset) {
   if (rest.size() < kHeaderSize || all_zero(rest)) return std::nullopt;
-  check(masked_crc32c(rest.first(8)) == fixed_at<std::uint32_t>(rest, 8),
-        "{} is damaged: the length of the record at byte {} does not match its checksum; move the file away",
-        path.string(), offset);
+  require(masked_crc32c(rest.first(8)) == fixed_at<std::uint32_t>(rest, 8),
+          "{} is damaged: the length of the record at byte {} does not match its checksum", path.string(), offset);
   const auto length = fixed_at<std::uint64_t>(rest, 0);
   const std::size_t left = rest.size() - kHeaderSize;
   if (left < kChecksumSize || length > left - kChecksumSize) return std::nullopt;
@@ -110,9 +115,8 @@ std::optional<std::size_t> record_size(const fs::path& path, Bytes rest, std::si
   if (masked_crc32c(rest.subspan(kHeaderSize, length)) == fixed_at<std::uint32_t>(rest, size - kChecksumSize)) {
     return size;
   }
-  check(size == rest.size() && all_zero(rest.last(kChecksumSize)),
-        "{} is damaged: the data of the record at byte {} do not match their checksum; move the file away",
-        path.string(), offset);
+  require(size == rest.size() && all_zero(rest.last(kChecksumSize)),
+          "{} is damaged: the data of the record at byte {} do not match their checksum", path.string(), offset);
   return std::nullopt;
 }
 
@@ -124,7 +128,7 @@ std::vector<Bytes> whole_records(const fs::path& path, Bytes bytes) {
     records.push_back(bytes.subspan(offset, *size));
     offset += *size;
   }
-  check(!records.empty(), "{} is no event file: it has no whole first record", path.string());
+  require(!records.empty(), "{} is no event file: it has no whole first record", path.string());
   return records;
 }
 
@@ -206,8 +210,7 @@ std::string event_file_name(std::int64_t seconds, std::string_view run_id) {
 }
 
 void EventFile::create(const fs::path& path, double wall_time, FileSystem& file_system) {
-  std::error_code ignored;
-  check(!fs::exists(path, ignored), "{} is there already; name another event file", path.string());
+  check(!file_exists(path, file_system), "{} is there already; name another event file", path.string());
   std::string event = event_at(wall_time);
   put_text(event, kEventFileVersion, "brain.Event:2");
   const std::string record = record_of(event);
@@ -246,8 +249,8 @@ void EventFile::trim(const fs::path& path, std::int64_t last_step, FileSystem& f
   for (const Bytes record : whole_records(path, before)) {
     const Bytes event = record.subspan(kHeaderSize, record.size() - kHeaderSize - kChecksumSize);
     const std::optional<std::int64_t> step = kept.empty() ? last_step : step_of(event);
-    check(step.has_value(), "{}: the record at byte {} is of another program; move the file away", path.string(),
-          record.data() - before.data());
+    require(step.has_value(), "{}: the record at byte {} is of another program", path.string(),
+            record.data() - before.data());
     if (*step <= last_step) kept.insert(kept.end(), record.begin(), record.end());
   }
   if (kept.size() == before.size()) return;

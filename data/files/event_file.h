@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "gradamp/core/error.h"
 #include "gradamp/data/files/file_system.h"
 
 namespace gradamp {
@@ -30,9 +31,16 @@ std::uint32_t masked_crc32c(std::span<const std::byte> bytes);
 /// in the order of their names. `seconds` since 1970.
 std::string event_file_name(std::int64_t seconds, std::string_view run_id);
 
+/// The error for a file that is damaged, or that another program wrote.
+class DamagedEventFile : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Times are in seconds since 1970. Only one writer per file at a time. append() and trim() read the whole file first,
-/// which costs little for one record per epoch but too much for one per batch. They throw Error with the path and the
-/// offset if a record that is not torn is damaged, and leave such a file unchanged.
+/// which costs little for one record per epoch but too much for one per batch. They throw
+/// DamagedEventFile with the path and the offset if a record that is not torn is damaged, and leave such a file
+/// unchanged.
 class EventFile {
  public:
   /// Creates a file with the record of the format's version, as write_durably() does. Error if there is a file already.

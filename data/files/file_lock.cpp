@@ -34,9 +34,9 @@ std::string this_process() {
                      fmt::gmtime(std::time(nullptr)));
 }
 
-bool no_locks(int error) { return error == ENOLCK || error == EOPNOTSUPP || error == ENOSYS || error == EINVAL; }
-
 }  // namespace
+
+bool means_no_locks(int error) { return error == ENOLCK || error == EOPNOTSUPP || error == ENOSYS || error == EINVAL; }
 
 FileLock::FileLock(std::filesystem::path path, FileSystem& file_system)
     : path_(std::move(path)), file_(file_system, path_, O_RDWR | O_CREAT | O_APPEND | O_NONBLOCK) {
@@ -46,7 +46,7 @@ FileLock::FileLock(std::filesystem::path path, FileSystem& file_system)
 LockState FileLock::try_acquire() {
   if (!file_.lock(LOCK_EX | LOCK_NB)) {
     if (errno == EWOULDBLOCK) return LockState::kOfOther;
-    check(no_locks(errno), "cannot lock {}: {}", path_.string(), last_cause());
+    check(means_no_locks(errno), "cannot lock {}: {}", path_.string(), last_cause());
     return LockState::kNoLocks;
   }
   // The line is only for messages: a full disk must not prevent the lock.

@@ -18,6 +18,9 @@ enum class LockState {
   kNoLocks,  // the file system has no locks (some network file systems): nothing is locked
 };
 
+/// Whether flock(2) failed with `error` because the file system has no locks.
+bool means_no_locks(int error);
+
 /// A lock (flock(2)) on a file that has no other purpose. The file stays in its folder and has one line about the
 /// process that holds the lock or held it last. The destructor releases the lock. A child process that calls exec does
 /// not inherit it.

@@ -3,16 +3,32 @@
 
 #include <fcntl.h>
 
+#include <chrono>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 namespace gradamp {
+namespace {
+
+// The table of open files can be full for a moment, because of another thread or process.
+constexpr int kAttempts = 3;
+constexpr std::chrono::milliseconds kPause{50};
+
+}  // namespace
 
 std::string last_cause() { return std::generic_category().message(errno); }
 
 OpenFile::OpenFile(FileSystem& file_system, const std::filesystem::path& path, int flags)
-    : file_system_(&file_system),
-      descriptor_(uninterrupted([&] { return file_system.open(path.string(), flags | O_CLOEXEC); })) {}
+    : file_system_(&file_system), descriptor_(-1) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    descriptor_ = uninterrupted([&] { return file_system.open(path.string(), flags | O_CLOEXEC); });
+    if (descriptor_ >= 0 || (errno != EMFILE && errno != ENFILE)) return;
+    const int error = errno;
+    std::this_thread::sleep_for(kPause);
+    errno = error;
+  }
+}
 
 OpenFile::~OpenFile() {
   if (is_open()) file_system_->close(descriptor_);

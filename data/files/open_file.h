@@ -29,7 +29,7 @@ std::string last_cause();
 /// failure; otherwise the caller closes it and checks the result.
 class OpenFile {
  public:
-  /// `flags` are those of open(2). O_CLOEXEC is added.
+  /// `flags` are those of open(2). O_CLOEXEC is added. If too many files are open, tries again after a moment.
   OpenFile(FileSystem& file_system, const std::filesystem::path& path, int flags);
   ~OpenFile();
   OpenFile(OpenFile&& other) noexcept;

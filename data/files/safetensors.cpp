@@ -143,16 +143,18 @@ json parse_json(std::string_view text) {
   }
 }
 
-std::string_view header_text(std::span<const std::byte> file) {
-  check(file.size() >= kLengthBytes, "it has {} bytes, too few for the length of a header: it is cut short",
-        file.size());
+std::string read_header(FileReader& file) {
+  const auto size = static_cast<std::uint64_t>(file.size());
+  check(size >= kLengthBytes, "it has {} bytes, too few for the length of a header: it is cut short", size);
   std::uint64_t length = 0;
-  std::memcpy(&length, file.data(), kLengthBytes);
+  file.read(std::as_writable_bytes(std::span(&length, 1)), 0);
   check(length <= kMaxHeaderBytes,
         "its header would have {} bytes, at most {} are allowed: this is no safetensors file", length, kMaxHeaderBytes);
-  check(length <= file.size() - kLengthBytes, "its header should have {} bytes, only {} follow: it is cut short",
-        length, file.size() - kLengthBytes);
-  return {reinterpret_cast<const char*>(file.data()) + kLengthBytes, static_cast<std::size_t>(length)};
+  check(length <= size - kLengthBytes, "its header should have {} bytes, only {} follow: it is cut short", length,
+        size - kLengthBytes);
+  std::string text(length, '\0');
+  file.read(std::as_writable_bytes(std::span(text)), kLengthBytes);
+  return text;
 }
 
 json parse_header(std::string_view text) {
@@ -202,23 +204,22 @@ Entry parse_entry(const std::string& name, const json& value) {
   return entry;
 }
 
-// Sorts the entries by their position in `data`, which they must fill exactly, and sets their pointers.
-void place(std::vector<Entry>& entries, std::span<const std::byte> data) {
+// Sorts the entries by their position in the file's `size` bytes of elements, which they must fill exactly.
+void sort_and_check_ranges(std::vector<Entry>& entries, std::uint64_t size) {
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
     return std::tie(a.begin, a.end, a.tensor.name) < std::tie(b.begin, b.end, b.tensor.name);
   });
   std::uint64_t covered = 0;
-  for (Entry& entry : entries) {
+  for (const Entry& entry : entries) {
     check(entry.begin >= covered, "tensor '{}' overlaps the one before it, which ends at {}, not {}", entry.tensor.name,
           covered, entry.begin);
     check(entry.begin == covered, "there is a hole before tensor '{}': bytes {} to {} belong to nothing",
           entry.tensor.name, covered, entry.begin);
-    check(entry.end <= data.size(), "tensor '{}' should end at {}, the file has {} bytes of tensors: it is cut short",
-          entry.tensor.name, entry.end, data.size());
-    entry.tensor.bytes = data.subspan(entry.begin, entry.end - entry.begin);
+    check(entry.end <= size, "tensor '{}' should end at {}, the file has {} bytes of tensors: it is cut short",
+          entry.tensor.name, entry.end, size);
     covered = entry.end;
   }
-  check(covered == data.size(), "{} bytes follow the last tensor and belong to nothing", data.size() - covered);
+  check(covered == size, "{} bytes follow the last tensor and belong to nothing", size - covered);
 }
 
 std::map<std::string, std::string> parse_metadata(const json& header) {
@@ -233,8 +234,8 @@ std::map<std::string, std::string> parse_metadata(const json& header) {
   return metadata;
 }
 
-// Removes the checksums from `metadata`, and verifies the file by them if there are any.
-void check_checksums(const json& header, const std::vector<Entry>& entries,
+// Removes the checksums from `metadata`, and verifies the file by them. False if there are none.
+bool check_checksums(const json& header, const std::vector<Entry>& entries,
                      std::map<std::string, std::string>& metadata) {
   std::map<std::string, std::string> sums;
   for (auto it = metadata.begin(); it != metadata.end();) {
@@ -242,7 +243,7 @@ void check_checksums(const json& header, const std::vector<Entry>& entries,
     if (is_sum) sums.insert(*it);
     it = is_sum ? metadata.erase(it) : std::next(it);
   }
-  if (sums.empty()) return;
+  if (sums.empty()) return false;
   const auto take = [&](const std::string& key) {
     const auto it = sums.find(key);
     check(it != sums.end(), "it lacks the checksum '{}': it is damaged", key);
@@ -257,21 +258,29 @@ void check_checksums(const json& header, const std::vector<Entry>& entries,
           "tensor '{}' does not match its checksum: it is damaged, or another program changed it", entry.tensor.name);
   }
   if (!sums.empty()) fail("it has the checksum '{}' of a tensor that it lacks: it is damaged", sums.begin()->first);
+  return true;
 }
 
-TensorFile parse_file(std::vector<std::byte> bytes) {
-  const std::string_view text = header_text(bytes);
+// Checks the whole header before it allocates memory for the elements.
+TensorFile read_file(FileReader file) {
+  const std::string text = read_header(file);
   const json header = parse_header(text);
   std::map<std::string, std::string> metadata = parse_metadata(header);
   std::vector<Entry> entries;
   for (const auto& [name, value] : header.items()) {
     if (name != kMetadata) entries.push_back(parse_entry(name, value));
   }
-  place(entries, std::span(bytes).subspan(kLengthBytes + text.size()));
-  check_checksums(header, entries, metadata);
+  const std::uint64_t begin = kLengthBytes + text.size();
+  const std::uint64_t size = static_cast<std::uint64_t>(file.size()) - begin;
+  sort_and_check_ranges(entries, size);
+  std::vector<std::byte> bytes(size);
+  file.read(bytes, static_cast<std::int64_t>(begin));
+  file.close();
+  for (Entry& entry : entries) entry.tensor.bytes = std::span(bytes).subspan(entry.begin, entry.end - entry.begin);
+  const bool has_checksums = check_checksums(header, entries, metadata);
   std::vector<TensorView> tensors;
   for (Entry& entry : entries) tensors.push_back(std::move(entry.tensor));
-  return {std::move(bytes), std::move(tensors), std::move(metadata)};
+  return {std::move(bytes), std::move(tensors), std::move(metadata), has_checksums};
 }
 
 }  // namespace
@@ -304,7 +313,7 @@ void write_safetensors(const std::filesystem::path& path, std::vector<TensorView
 
 TensorFile read_safetensors(const std::filesystem::path& path, FileSystem& file_system) {
   try {
-    return parse_file(read_whole_file(path, file_system));
+    return read_file(FileReader(path, file_system));
   } catch (const Error& error) {
     const std::filesystem::path previous = previous_of(path);
     std::error_code ignored;

@@ -41,12 +41,16 @@ struct TensorRecord {
   TensorView view() const { return {name, dtype, shape, bytes}; }
 };
 
-/// The content of a file. The views point into its own copy of the file, so it can be moved but not copied. In a file
-/// of ours each tensor is aligned for its type.
+/// The content of a file. The views point into its own copy of the elements, so it can be moved but not copied. In a
+/// file of ours each tensor is aligned for its type.
 class TensorFile {
  public:
-  TensorFile(std::vector<std::byte> bytes, std::vector<TensorView> tensors, std::map<std::string, std::string> metadata)
-      : bytes_(std::move(bytes)), tensors_(std::move(tensors)), metadata_(std::move(metadata)) {}
+  TensorFile(std::vector<std::byte> bytes, std::vector<TensorView> tensors, std::map<std::string, std::string> metadata,
+             bool has_checksums)
+      : bytes_(std::move(bytes)),
+        tensors_(std::move(tensors)),
+        metadata_(std::move(metadata)),
+        has_checksums_(has_checksums) {}
   TensorFile(TensorFile&&) = default;
   TensorFile& operator=(TensorFile&&) = default;
 
@@ -54,6 +58,8 @@ class TensorFile {
   const std::vector<TensorView>& tensors() const { return tensors_; }
   /// Without the checksums.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  /// Whether the file had checksums, which were then verified.
+  bool has_checksums() const { return has_checksums_; }
   /// The tensor of that name, or null.
   const TensorView* find(std::string_view name) const;
 
@@ -61,6 +67,7 @@ class TensorFile {
   std::vector<std::byte> bytes_;
   std::vector<TensorView> tensors_;
   std::map<std::string, std::string> metadata_;
+  bool has_checksums_;
 };
 
 /// Writes `tensors` and `metadata` to `path` as write_durably() does. Equal contents, in any order, give equal bytes:

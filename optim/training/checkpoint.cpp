@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <set>
@@ -158,6 +157,9 @@ void save_checkpoint(const std::filesystem::path& path, const CheckpointState& s
 
 CheckpointFile::CheckpointFile(std::filesystem::path path, FileSystem& file_system)
     : path_(std::move(path)), file_(read_safetensors(path_, file_system)) {
+  check(file_.has_checksums(),
+        "{} has no checksums: another program wrote it, or it is damaged; --weights loads only its weights",
+        path_.string());
   const std::string format = metadata_text(file_, path_, "format");
   check(format == kFormat, "{}: expected a '{}', got a '{}'", path_.string(), kFormat, format);
   position_ = {number_of(metadata_text(file_, path_, "epoch"), path_, "epoch"),

@@ -174,7 +174,7 @@ def write_archive(folder, path):
     """Writes the archive. The same folder gives the same bytes."""
     size = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": max(1 << 20, min(WINDOW, size))}]
-    temporary = path.with_name(path.name + ".partial")
+    temporary = path.with_name(path.name + ".gradamp-tmp")
     try:
         with lzma.open(temporary, "wb", check=lzma.CHECK_CRC64, filters=filters) as packed:
             with tarfile.open(fileobj=packed, mode="w|", format=tarfile.GNU_FORMAT) as archive:

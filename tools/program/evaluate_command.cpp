@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include <filesystem>
 #include <iostream>
+#include <optional>
 
+#include "gradamp/core/command_name.h"
+#include "gradamp/core/error.h"
 #include "gradamp/core/text.h"
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/run/run_folder.h"
@@ -15,7 +18,12 @@ int run_evaluate(const EvaluateCommand& command) {
   if (!command.run.empty()) {
     const RunFolder run = RunFolder::open(command.run, real_file_system());
     settings = command.apply_to(run.settings());
-    weights = run.checkpoint();
+    const std::optional<std::filesystem::path> checkpoint = run.saved_checkpoint();
+    check(checkpoint.has_value(), "{} has no checkpoint yet", command.run);
+    weights = *checkpoint;
+    if (weights != run.checkpoint())
+      std::cerr << fmt::format("{}: warning: {} is missing; evaluating the one before it, {}\n", command_name(),
+                               run.checkpoint().string(), weights.filename().string());
   }
   find_data(settings);
   const Evaluations evaluations = evaluate(settings, weights, command.outputs);

@@ -19,6 +19,7 @@
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/text.h"
 #include "gradamp/core/version.h"
+#include "gradamp/data/files/durable_file.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/program/help_formatter.h"
 #include "gradamp/tools/settings/config_file.h"
@@ -76,6 +77,11 @@ std::vector<Assignment> from_environment(const Environment& environment) {
 }
 
 std::vector<Assignment> from_file(const std::string& path) {
+  try {
+    check_no_pipe(path);
+  } catch (const Error& error) {
+    fail_usage("--config: {}", error.what());
+  }
   std::ifstream file(path);
   if (!file) fail_usage("--config: cannot open '{}': {}", shortened(path), std::strerror(errno));
   std::vector<std::string> keys, headings;

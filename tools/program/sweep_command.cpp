@@ -8,6 +8,7 @@
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 #include "gradamp/core/text.h"
+#include "gradamp/data/files/durable_file.h"
 #include "gradamp/data/files/paths.h"
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/program/signals.h"
@@ -28,6 +29,7 @@ std::string sweep_text(const std::string& file) {
   if (preset && (!there || is_folder(file))) return sweep_preset(file);
   if (!there)
     throw UsageError(fmt::format("'{}' is neither a file nor a preset; see `{} sweep --help`", file, command_name()));
+  check_no_pipe(file);
   std::ifstream stream(file);
   std::ostringstream text;
   text << stream.rdbuf();

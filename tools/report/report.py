@@ -52,7 +52,7 @@ def draw(rows_of):
 
 def write_whole(path, data):
     """Writes bytes or text to a file. An existing file is replaced only after everything is written."""
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(path.name + ".gradamp-tmp")
     partial.write_bytes(data if isinstance(data, bytes) else data.encode(errors="backslashreplace"))
     os.replace(partial, path)
 

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include "gradamp/tools/run/run_folder.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cmath>
-#include <fstream>
+#include <functional>
 #include <random>
+#include <set>
+#include <string_view>
+#include <system_error>
 #include <utility>
+
+#include <fmt/ranges.h>
 
 #include "gradamp/core/numerics.h"
 #include "gradamp/core/version.h"
@@ -19,7 +25,19 @@ namespace {
 
 constexpr int kSchemaVersion = 1;
 
+constexpr const char* kLock = "lock";
+constexpr std::string_view kEventPrefix = "events.out.tfevents.";
+
 using Json = nlohmann::ordered_json;
+
+/// Error if a later release, with another meaning of the fields, wrote `value`.
+void check_schema(const nlohmann::json& value, const std::filesystem::path& path) {
+  const auto schema = value.find("schema");
+  check(schema != value.end() && schema->is_number_integer(), "{} is damaged: it has no schema number", path.string());
+  check(*schema >= 1 && *schema <= kSchemaVersion,
+        "{} has schema {}: this release reads only up to schema {}; use a later release", path.string(), schema->dump(),
+        kSchemaVersion);
+}
 
 /// JSON has no infinities and NaNs, so they are written as strings.
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(fmt::format("{}", value)); }
@@ -39,9 +57,11 @@ void write_text(const std::filesystem::path& path, const std::string& text, File
   write_durably(path, parts, Keep::kNothing, file_system);
 }
 
-std::string new_run_id() {
-  std::random_device random;
-  return fmt::format("{:08x}{:08x}", random(), random());
+/// The file's text, or nothing if there is no such file.
+std::optional<std::string> read_text(const std::filesystem::path& path, FileSystem& file_system) {
+  const std::optional<std::vector<std::byte>> bytes = read_if_exists(path, file_system);
+  if (!bytes) return std::nullopt;
+  return std::string(reinterpret_cast<const char*>(bytes->data()), bytes->size());
 }
 
 /// An int of a run's file. nlohmann's conversion would cut a larger number.
@@ -60,6 +80,35 @@ auto read_line(const Line& line, const std::filesystem::path& file, Read read) {
   } catch (const std::exception& error) {
     fail("{} is damaged: {}", file.string(), message_of(error));
   }
+}
+
+nlohmann::json parsed(const std::string& text, const std::filesystem::path& path) {
+  return read_line(text, path, parse_json);
+}
+
+/// Calls `use` with each whole line of a log and with the line's JSON. A line without a newline is incomplete, because
+/// of a crash, and is left out. Error if a line is damaged.
+void for_each_line(const std::filesystem::path& path, const std::string& text,
+                   const std::function<void(std::string_view line, const nlohmann::json& value)>& use) {
+  std::size_t begin = 0, number = 1;
+  for (std::size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1, ++number) {
+    const std::string_view line = std::string_view(text).substr(begin, end - begin);
+    nlohmann::json value;
+    try {
+      value = parse_json(line);
+    } catch (const Error& error) {
+      fail("{} is damaged in line {}: {}; nothing was changed", path.string(), number, error.what());
+    }
+    check(value.is_object() && value.contains("epoch") && value["epoch"].is_number_integer(),
+          "{} is damaged in line {}: expected a JSON object with an epoch; nothing was changed", path.string(), number);
+    check_schema(value, path);
+    use(line, value);
+  }
+}
+
+std::string new_run_id() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}", random(), random());
 }
 
 EpochSummary read_epoch(const nlohmann::json& line) {
@@ -129,37 +178,107 @@ RunFolder::RunFolder(std::filesystem::path path, RunSettings settings, std::stri
       run_id_(std::move(run_id)),
       file_system_(&file_system) {}
 
+bool is_run_file(const std::string& name) {
+  static const std::set<std::string> kNames = {kLock,
+                                               "config.json",
+                                               "metrics.jsonl",
+                                               "layers.jsonl",
+                                               "summary.json",
+                                               "checkpoint.safetensors",
+                                               "checkpoint.safetensors.previous"};
+  return kNames.contains(name) || name.starts_with(kEventPrefix);
+}
+
+std::vector<std::string> run_files_in(const std::filesystem::path& folder, FileSystem& file_system) {
+  std::vector<std::string> names = names_in(folder, file_system);
+  std::erase_if(names, [](const std::string& name) { return !is_run_file(name) || name == kLock; });
+  return names;
+}
+
 RunFolder RunFolder::create(const std::filesystem::path& path, const RunSettings& settings,
-                            const std::string& backend_description, FileSystem& file_system) {
-  check(!std::filesystem::exists(path / "config.json"),
-        "{} already has a run; resume it with --resume {}, or give another --run-folder", path.string(), path.string());
+                            const std::string& backend_description, FileSystem& file_system, int branched_epochs) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
   check(!error, "the run's folder {} cannot be made: {}", path.string(), error.message());
   RunFolder folder(path, settings, backend_description, new_run_id(), file_system);
-  const Json config = {{"schema", kSchemaVersion},
-                       {"run", folder.run_id_},
-                       {"version", GRADAMP_VERSION},
-                       {"backend", backend_description},
-                       {"numerics", numerics_version(parse_device(settings.device).kind)},
-                       {"settings", to_json(settings)},
-                       {"kinds", setting_kinds()}};
+  folder.branched_epochs_ = branched_epochs;
+  folder.lock();
+  const std::vector<std::string> present = run_files_in(path, file_system);
+  const bool has_config = std::find(present.begin(), present.end(), "config.json") != present.end();
+  check(!has_config, "{} already has a run; resume it with --resume {}, or give another --run-folder", path.string(),
+        path.string());
+  check(present.empty(),
+        "{} has files of a run ({}) but no config.json; restore that to resume the run, or give another --run-folder",
+        path.string(), fmt::join(present, ", "));
+  Json config = {{"schema", kSchemaVersion},
+                 {"run", folder.run_id_},
+                 {"version", GRADAMP_VERSION},
+                 {"backend", backend_description},
+                 {"numerics", numerics_version(parse_device(settings.device).kind)},
+                 {"settings", to_json(settings)},
+                 {"kinds", setting_kinds()}};
+  if (branched_epochs > 0) config["branched_epochs"] = branched_epochs;
   write_text(path / "config.json", config.dump(2) + "\n", file_system);
   return folder;
 }
 
 RunFolder RunFolder::open(const std::filesystem::path& path, FileSystem& file_system) {
   const std::filesystem::path config_path = path / "config.json";
-  check(std::filesystem::exists(config_path), "{} holds no run: expected a config.json in it", path.string());
+  const std::optional<std::string> text = read_text(config_path, file_system);
+  check(text.has_value(), "{} holds no run: expected a config.json in it", path.string());
+  const nlohmann::json config = parsed(*text, config_path);
+  check_schema(config, config_path);
   try {
-    const auto bytes = read_whole_file(config_path, file_system);
-    const auto config = parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
     RunSettings settings = settings_from_json(config.at("settings"));
     settings.run_folder = path.string();  // the folder may have been moved
-    return {path, settings, config.at("backend"), config.at("run"), file_system};
+    RunFolder folder(path, settings, config.at("backend"), config.at("run"), file_system);
+    folder.branched_epochs_ = int_of(config.value("branched_epochs", nlohmann::json(0)));
+    return folder;
   } catch (const std::exception& error) {
     fail("{} is damaged: {}", config_path.string(), message_of(error));
   }
+}
+
+void RunFolder::lock() {
+  lock_ = std::make_shared<FileLock>(path_ / kLock, *file_system_);
+  switch (lock_->try_acquire()) {
+    case LockState::kHeld: break;
+    case LockState::kNoLocks: lock_warning_ = lock_->warning(); break;
+    case LockState::kOfOther: {
+      const std::string holder = lock_->holder();
+      fail("{}: {}, is training this run; wait until it ends, or stop it", path_.string(), holder);
+    }
+  }
+}
+
+std::optional<std::filesystem::path> RunFolder::saved_checkpoint() const {
+  for (const std::filesystem::path& path : {checkpoint(), previous_of(checkpoint())})
+    if (file_exists(path, *file_system_)) return path;
+  return std::nullopt;
+}
+
+void RunFolder::check_unstarted() const {
+  int last = 0;
+  for (const char* name : {"metrics.jsonl", "layers.jsonl"})
+    for (const nlohmann::json& line : read_lines(name)) last = std::max(last, line.at("epoch").get<int>());
+  const bool has_summary = file_exists(path_ / "summary.json", *file_system_);
+  // A run can end without a checkpoint during its first epoch, or while it copies the epochs of another run.
+  check(!has_summary && last <= std::max(1, branched_epochs_),
+        "{} is missing, and so is {}, although the run has {}; restore one of them, or start a new run in another "
+        "folder",
+        checkpoint().string(), previous_of(checkpoint()).filename().string(),
+        has_summary ? "a summary.json" : fmt::format("logs of {} epochs", last));
+}
+
+void RunFolder::discard_unstarted() {
+  lock();
+  check_unstarted();
+  std::vector<std::string> names = run_files_in(path_, *file_system_);
+  // config.json last: after a kill in the middle, the folder still has a run that can be discarded.
+  std::stable_partition(names.begin(), names.end(), [](const std::string& name) { return name != "config.json"; });
+  for (const std::string& name : names)
+    check(file_system_->unlink((path_ / name).string()) == 0, "cannot remove {}: {}", (path_ / name).string(),
+          last_cause());
 }
 
 void RunFolder::append(const EpochSummary& s) const {
@@ -183,6 +302,7 @@ void RunFolder::append(const EpochSummary& s) const {
 }
 
 void RunFolder::append(const SelectionSummary& summary) const {
+  std::vector<std::string> lines;
   for (const LayerReport& layer : summary.layers) {
     const Json line = {{"schema", kSchemaVersion},
                        {"run", run_id_},
@@ -197,24 +317,26 @@ void RunFolder::append(const SelectionSummary& summary) const {
                        {"noise_floor", number(summary.noise_floor)},
                        {"selected", layer.selected},
                        {"factor", layer.factor}};
-    append_line(path_ / "layers.jsonl", line.dump(), *file_system_);
+    lines.push_back(line.dump());
   }
+  append_lines(path_ / "layers.jsonl", lines, *file_system_);
   append_events(summary.epoch, curves_of(summary));
 }
 
-/// The path of this run's event file, which may not exist yet.
-std::filesystem::path RunFolder::event_file() const {
-  for (const auto& entry : std::filesystem::directory_iterator(path_)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with("events.out.tfevents.") && name.ends_with("." + run_id_)) return entry.path();
-  }
-  return path_ / event_file_name(static_cast<std::int64_t>(seconds_since_1970()), run_id_);
+/// The path of this run's event file, or nothing if there is none yet.
+std::optional<std::filesystem::path> RunFolder::event_file() const {
+  for (const std::string& name : names_in(path_, *file_system_))
+    if (name.starts_with(kEventPrefix) && name.ends_with("." + run_id_)) return path_ / name;
+  return std::nullopt;
 }
 
 void RunFolder::append_events(int epoch, const std::vector<Scalar>& scalars) const {
-  const std::filesystem::path file = event_file();
-  if (!std::filesystem::exists(file)) EventFile::create(file, seconds_since_1970(), *file_system_);
-  EventFile::append(file, epoch, seconds_since_1970(), scalars, *file_system_);
+  std::optional<std::filesystem::path> file = event_file();
+  if (!file) {
+    file = path_ / event_file_name(static_cast<std::int64_t>(seconds_since_1970()), run_id_);
+    EventFile::create(*file, seconds_since_1970(), *file_system_);
+  }
+  EventFile::append(*file, epoch, seconds_since_1970(), scalars, *file_system_);
 }
 
 void RunFolder::copy_epochs(const RunFolder& other, int last_epoch) const {
@@ -252,49 +374,59 @@ void RunFolder::write_summary(const TrainingOutcome& outcome) const {
 }
 
 int RunFolder::summarized_epochs() const {
-  const std::filesystem::path summary = path_ / "summary.json";
-  if (!std::filesystem::exists(summary)) return 0;
+  const std::filesystem::path path = path_ / "summary.json";
+  const std::optional<std::string> text = read_text(path, *file_system_);
+  if (!text) return 0;
+  const nlohmann::json summary = parsed(*text, path);
+  check_schema(summary, path);
   try {
-    const std::vector<std::byte> bytes = read_whole_file(summary, *file_system_);
-    return int_of(parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}).at("epochs"));
+    return int_of(summary.at("epochs"));
   } catch (const std::exception& error) {
-    fail("{} is damaged: {}", summary.string(), message_of(error));
+    fail("{} is damaged: {}", path.string(), message_of(error));
   }
 }
 
 std::vector<nlohmann::json> RunFolder::read_lines(const char* name) const {
   std::vector<nlohmann::json> lines;
-  std::ifstream file(path_ / name);
-  for (std::string text; std::getline(file, text);) {
-    if (file.eof()) break;  // a line without a newline is incomplete, because of a crash
-    try {
-      lines.push_back(parse_json(text));
-    } catch (const std::exception& error) {
-      fail("{} is damaged in line {}: {}", (path_ / name).string(), lines.size() + 1, message_of(error));
-    }
-  }
+  const std::optional<std::string> text = read_text(path_ / name, *file_system_);
+  if (!text) return lines;
+  for_each_line(path_ / name, *text, [&](std::string_view, const nlohmann::json& value) { lines.push_back(value); });
   return lines;
 }
 
-void RunFolder::trim_logs(int last_epoch, int selection_epoch) const {
+std::optional<std::string> RunFolder::trim_logs(int last_epoch, int selection_epoch) const {
   const auto trim = [&](const char* name, int last) {
-    if (!std::filesystem::exists(path_ / name)) return;
+    const std::optional<std::string> text = read_text(path_ / name, *file_system_);
+    if (!text) return;
     std::string kept;
-    std::ifstream file(path_ / name);
-    for (std::string text; std::getline(file, text) && !file.eof();) {
-      const int epoch =
-          read_line(text, path_ / name, [](const std::string& line) { return int_of(parse_json(line).at("epoch")); });
-      if (epoch <= last) kept += text + "\n";
-    }
-    write_text(path_ / name, kept, *file_system_);
+    for_each_line(path_ / name, *text, [&](std::string_view line, const nlohmann::json& value) {
+      if (value.at("epoch") <= last) kept.append(line) += '\n';
+    });
+    if (kept != *text) write_text(path_ / name, kept, *file_system_);
   };
   trim("metrics.jsonl", last_epoch);
   trim("layers.jsonl", selection_epoch);
-  const std::filesystem::path events = event_file();
-  if (!std::filesystem::exists(events)) return;
-  EventFile::trim(events, last_epoch, *file_system_);
+  std::optional<std::filesystem::path> events = event_file();
+  std::optional<std::string> warning;
+  try {
+    if (events) EventFile::trim(*events, last_epoch, *file_system_);
+  } catch (const DamagedEventFile& error) {
+    const std::filesystem::path aside = path_ / ("damaged-" + events->filename().string().substr(kEventPrefix.size()));
+    check(file_system_->rename(events->string(), aside.string()) == 0, "cannot rename {} to {}: {}", events->string(),
+          aside.string(), last_cause());
+    warning = fmt::format("{}; it is now {}, and its curves were written anew from the other logs", error.what(),
+                          aside.filename().string());
+    events = std::nullopt;
+  }
+  if (!events) {
+    for (const nlohmann::json& line : read_lines("metrics.jsonl")) {
+      const EpochSummary summary = read_line(line, path_ / "metrics.jsonl", read_epoch);
+      append_events(summary.epoch, curves_of(summary));
+    }
+  }
   for (const SelectionSummary& selection : read_selections())
-    if (selection.epoch > last_epoch) append_events(selection.epoch, curves_of(selection));
+    if (!events || selection.epoch > last_epoch) append_events(selection.epoch, curves_of(selection));
+  return warning;
 }
 
 TrainingOutcome RunFolder::read_outcome() const {

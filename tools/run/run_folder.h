@@ -1,27 +1,36 @@
 // SPDX-License-Identifier: MIT
 // A run's folder: config.json (every setting, resolved), metrics.jsonl (one line per epoch), layers.jsonl (one line per
 // layer and selection), an event file with the same numbers for TensorBoard, checkpoint.safetensors (and the previous
-// checkpoint), summary.json.
+// checkpoint), summary.json, lock (held by the process that trains the run).
 #pragma once
 
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "gradamp/data/files/event_file.h"
+#include "gradamp/data/files/file_lock.h"
 #include "gradamp/data/files/file_system.h"
 #include "gradamp/tools/run/training.h"
 
 namespace gradamp {
 
+/// Whether `name` is that of a run's own file.
+bool is_run_file(const std::string& name);
+/// The names of a run's own files that are in `folder`, without the lock.
+std::vector<std::string> run_files_in(const std::filesystem::path& folder, FileSystem& file_system);
+
 class RunFolder {
  public:
-  /// Creates the folder and writes config.json. Error if the folder already contains a run.
+  /// Creates the folder, locks it and writes config.json. Error if the folder already contains a file of a run.
+  /// `branched_epochs`: the number of epochs that will be copied from another run.
   static RunFolder create(const std::filesystem::path& path, const RunSettings& settings,
-                          const std::string& backend_description, FileSystem& file_system);
-  /// Reads config.json. Error if there is none.
+                          const std::string& backend_description, FileSystem& file_system, int branched_epochs = 0);
+  /// Reads config.json. Error if there is none. Does not lock the folder.
   static RunFolder open(const std::filesystem::path& path, FileSystem& file_system);
 
   const std::filesystem::path& path() const { return path_; }
@@ -29,6 +38,21 @@ class RunFolder {
   /// The description of the backend that the run began on.
   const std::string& backend_description() const { return backend_description_; }
   std::filesystem::path checkpoint() const { return path_ / "checkpoint.safetensors"; }
+  /// The checkpoint from which the run can continue: checkpoint() or, if that is missing, the previous one. Nothing if
+  /// neither exists.
+  std::optional<std::filesystem::path> saved_checkpoint() const;
+
+  /// Locks the folder as long as this object or a copy lives, because a run is trained by one process at a time. Error
+  /// with the process that holds the lock.
+  void lock();
+  /// A warning for the user, if the file system has no locks.
+  const std::optional<std::string>& lock_warning() const { return lock_warning_; }
+  /// Error if the run had saved a checkpoint, as its logs show. Call it if there is no checkpoint, before the run
+  /// begins again.
+  void check_unstarted() const;
+  /// Removes the run's files, for a new run with the same folder. Error as lock() and check_unstarted(). Other files in
+  /// the folder stay.
+  void discard_unstarted();
 
   void append(const EpochSummary& summary) const;
   void append(const SelectionSummary& summary) const;
@@ -40,7 +64,9 @@ class RunFolder {
 
   /// Removes log entries of epochs after `last_epoch`, which were logged after the checkpoint was saved. For
   /// layers.jsonl the last epoch is `selection_epoch` (because a random selection is made at the start of an epoch).
-  void trim_logs(int last_epoch, int selection_epoch) const;
+  /// A damaged event file is set aside and written anew from the other logs; returns a warning then. A damaged line of
+  /// another log is an Error.
+  std::optional<std::string> trim_logs(int last_epoch, int selection_epoch) const;
   /// The outcome so far, read from the logs.
   TrainingOutcome read_outcome() const;
 
@@ -49,14 +75,17 @@ class RunFolder {
             FileSystem& file_system);
   std::vector<nlohmann::json> read_lines(const char* name) const;
   std::vector<SelectionSummary> read_selections() const;
-  std::filesystem::path event_file() const;
+  std::optional<std::filesystem::path> event_file() const;
   void append_events(int epoch, const std::vector<Scalar>& scalars) const;
 
   std::filesystem::path path_;
   RunSettings settings_;
   std::string backend_description_;
   std::string run_id_;
+  int branched_epochs_ = 0;
   FileSystem* file_system_;
+  std::shared_ptr<FileLock> lock_;
+  std::optional<std::string> lock_warning_;
 };
 
 }  // namespace gradamp

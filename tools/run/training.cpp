@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "gradamp/data/files/safetensors.h"
@@ -94,9 +95,9 @@ class Run {
     try {
       whole = trainer_->run(control_.last_epoch);
     } catch (const NotFinite& error) {
-      const bool saved = std::filesystem::exists(folder.checkpoint());
+      const std::optional<std::filesystem::path> saved = folder.saved_checkpoint();
       fail("{}; nothing was saved since. {}", error.what(),
-           saved ? "The last good checkpoint is " + folder.checkpoint().string() : "There is no checkpoint yet");
+           saved ? "The last good checkpoint is " + saved->string() : "There is no checkpoint yet");
     }
     if (!whole) save(folder);
     TrainingOutcome outcome = folder.read_outcome();
@@ -105,21 +106,21 @@ class Run {
     return outcome;
   }
 
-  void restore(const RunFolder& folder) {
-    const CheckpointFile file(folder.checkpoint(), file_system());
+  void restore(const std::filesystem::path& checkpoint) {
+    const CheckpointFile file(checkpoint, file_system());
     check_same_settings(file, settings_);
     trainer_->load_compared(file);
   }
 
-  /// Restores the trunk's state as if this run had trained up to it.
-  void load_beginning_of(const RunFolder& trunk) {
-    const CheckpointFile file(trunk.checkpoint(), file_system());
+  /// Restores the state of the trunk's checkpoint as if this run had trained up to it.
+  void load_beginning(const std::filesystem::path& checkpoint) {
+    const CheckpointFile file(checkpoint, file_system());
     check_beginning(file, settings_);
     trainer_->load_beginning(file);
   }
 
   /// Writes the logs and the checkpoint that this run would have written by itself up to the trunk's position. Call it
-  /// after load_beginning_of.
+  /// after load_beginning.
   void take_over(const RunFolder& trunk, const RunFolder& folder) {
     folder.copy_epochs(trunk, position().epoch);
     save(folder);
@@ -190,6 +191,31 @@ class Run {
   const RunFolder* folder_ = nullptr;  // the folder that train() writes to
 };
 
+/// A line about the checkpoint, if it is not the folder's last.
+void describe_checkpoint(const std::filesystem::path& used, const RunFolder& folder,
+                         std::vector<std::string>& description) {
+  if (used == folder.checkpoint()) return;
+  description.push_back(fmt::format("warning   {} is missing: continuing from the one before it, {}",
+                                    folder.checkpoint().string(), used.filename().string()));
+}
+
+void describe_lock(const RunFolder& folder, std::vector<std::string>& description) {
+  if (folder.lock_warning()) description.push_back("warning   " + *folder.lock_warning());
+}
+
+/// Error if `outputs` cannot be written, or would replace a file of a run or the weights.
+void check_outputs(const std::filesystem::path& outputs, const std::filesystem::path& weights) {
+  if (outputs.empty()) return;
+  check_replaceable(outputs);
+  std::error_code ignored;
+  check(!std::filesystem::equivalent(outputs, weights, ignored),
+        "--outputs {}: that is the file of the weights; give another name", outputs.string());
+  const std::filesystem::path folder = outputs.has_parent_path() ? outputs.parent_path() : ".";
+  const bool is_of_run = is_run_file(outputs.filename().string()) && !run_files_in(folder, real_file_system()).empty();
+  check(!is_of_run, "--outputs {}: that is a file of the run in {}; give another name", outputs.string(),
+        folder.string());
+}
+
 /// Validates the settings, and fills in those that depend on the machine and the strategy.
 RunSettings resolved(const RunSettings& given) {
   given.validate();
@@ -207,24 +233,31 @@ TrainingOutcome train(const RunSettings& given, const TrainingControl& control) 
   Run run(settings, control, true);
   const RunFolder folder =
       RunFolder::create(settings.run_folder, settings, run.backend_description(), file_system_of(control));
-  if (control.observer) control.observer->on_start(run.description());
+  if (control.observer) {
+    std::vector<std::string> description = run.description();
+    describe_lock(folder, description);
+    control.observer->on_start(description);
+  }
   return run.train(folder);
 }
 
 TrainingOutcome branch(const RunSettings& given, const std::filesystem::path& trunk, const TrainingControl& control) {
   const RunSettings settings = resolved(given);
   const RunFolder beginning = RunFolder::open(trunk, file_system_of(control));
-  check(std::filesystem::exists(beginning.checkpoint()), "{} has no checkpoint to branch from yet", trunk.string());
+  const std::optional<std::filesystem::path> checkpoint = beginning.saved_checkpoint();
+  check(checkpoint.has_value(), "{} has no checkpoint to branch from yet", trunk.string());
   Run run(settings, control, false);
   check(run.backend_description() == beginning.backend_description(),
         "{} began on '{}' and this run is on '{}': expected the same, so that it is the same to the bit",
         trunk.string(), beginning.backend_description(), run.backend_description());
-  run.load_beginning_of(beginning);
-  const RunFolder folder =
-      RunFolder::create(settings.run_folder, settings, run.backend_description(), file_system_of(control));
+  run.load_beginning(*checkpoint);
+  const RunFolder folder = RunFolder::create(settings.run_folder, settings, run.backend_description(),
+                                             file_system_of(control), run.position().epoch);
   run.take_over(beginning, folder);
   if (control.observer) {
     std::vector<std::string> description = run.description();
+    describe_lock(folder, description);
+    describe_checkpoint(*checkpoint, beginning, description);
     description.push_back(fmt::format("branched  after epoch {} of {}", run.position().epoch, trunk.string()));
     control.observer->on_start(description);
   }
@@ -232,20 +265,28 @@ TrainingOutcome branch(const RunSettings& given, const std::filesystem::path& tr
 }
 
 TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingControl& control) {
-  const RunFolder folder = RunFolder::open(run_folder, file_system_of(control));
-  const bool has_checkpoint = std::filesystem::exists(folder.checkpoint());
-  Run run(folder.settings(), control, !has_checkpoint);
+  RunFolder folder = RunFolder::open(run_folder, file_system_of(control));
+  folder.lock();
+  const std::optional<std::filesystem::path> checkpoint = folder.saved_checkpoint();
+  if (!checkpoint) folder.check_unstarted();
+  Run run(folder.settings(), control, !checkpoint);
   std::vector<std::string> description = run.description();
   if (run.backend_description() != folder.backend_description()) {
     description.push_back("warning   the run began on '" + folder.backend_description() +
                           "': from here on it will not be the same to the bit");
   }
-  if (has_checkpoint) run.restore(folder);
+  describe_lock(folder, description);
+  if (checkpoint) {
+    describe_checkpoint(*checkpoint, folder, description);
+    run.restore(*checkpoint);
+  }
   const CheckpointPosition position = run.position();
   description.push_back(fmt::format("resumed   {} epoch {}", position.epoch_finished ? "after" : "in", position.epoch));
   const int finished = position.epoch_finished ? position.epoch : position.epoch - 1;
   // A random selection is made and logged at the start of an epoch. A measured selection is made and logged at its end.
-  folder.trim_logs(finished, folder.settings().selection == SelectionMethod::kRandom ? position.epoch : finished);
+  const std::optional<std::string> warning =
+      folder.trim_logs(finished, folder.settings().selection == SelectionMethod::kRandom ? position.epoch : finished);
+  if (warning) description.push_back("warning   " + *warning);
   if (run.finished()) {
     TrainingOutcome outcome = folder.read_outcome();
     outcome.completed = true;
@@ -258,6 +299,7 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
 
 Evaluations evaluate(const RunSettings& settings, const std::filesystem::path& weights,
                      const std::filesystem::path& outputs) {
+  check_outputs(outputs, weights);
   std::vector<std::string> notes;
   const std::unique_ptr<Backend> backend = make_run_backend(settings, notes);
   const TrainingData data = load_training_data(*backend, settings);

@@ -15,6 +15,7 @@
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
+#include "gradamp/data/files/file_lock.h"
 
 extern char** environ;
 
@@ -79,7 +80,8 @@ std::vector<char*> pointers_to(std::vector<std::string>& texts) {
 std::optional<ChildProcess> ChildProcess::start(const ProcessRequest& request) {
   const Descriptor log(::open(request.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
   check(log.get() >= 0, "cannot write {}: {}", request.log.string(), std::strerror(errno));
-  if (::flock(log.get(), LOCK_EX | LOCK_NB) != 0) {
+  // Without locks only this process knows of the child; the child warns that its run's folder cannot be locked.
+  if (::flock(log.get(), LOCK_EX | LOCK_NB) != 0 && !means_no_locks(errno)) {
     check(errno == EWOULDBLOCK, "cannot lock {}: {}", request.log.string(), std::strerror(errno));
     return std::nullopt;
   }

@@ -3,18 +3,14 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <fstream>
-
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 #include "gradamp/core/text.h"
 #include "gradamp/data/files/durable_file.h"
+#include "gradamp/data/files/file_lock.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/run/run_folder.h"
 #include "gradamp/tools/settings/message_of.h"
@@ -29,27 +25,6 @@ void write_text(const std::filesystem::path& path, const std::string& text) {
   write_durably(path, parts, Keep::kNothing);
 }
 
-/// Holds the lock of a sweep's folder, because several processes may write to it.
-class FolderLock {
- public:
-  explicit FolderLock(const std::filesystem::path& folder) {
-    const std::string path = (folder / "lock").string();
-    descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    check(descriptor_ >= 0, "{} cannot be made: {}", path, std::strerror(errno));
-    while (::flock(descriptor_, LOCK_EX) != 0) {
-      if (errno == EINTR) continue;
-      ::close(descriptor_);
-      fail("{} cannot be locked: {}", path, std::strerror(errno));
-    }
-  }
-  ~FolderLock() { ::close(descriptor_); }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-
- private:
-  int descriptor_;
-};
-
 void make_folder(const std::filesystem::path& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
@@ -63,13 +38,13 @@ constexpr SettingKinds kOfMachine = {SettingKind::kDevice, SettingKind::kSpeed, 
 constexpr std::size_t kMaxRunFolder = 4000;
 
 bool has_run(const SweepJob& job) {
-  return std::filesystem::exists(std::filesystem::path(job.settings.run_folder) / "config.json");
+  return file_exists(std::filesystem::path(job.settings.run_folder) / "config.json");
 }
 
 /// Whether the job's folder has a checkpoint to resume from.
 bool has_checkpoint(const SweepJob& job) {
   const std::filesystem::path checkpoint = std::filesystem::path(job.settings.run_folder) / "checkpoint.safetensors";
-  return std::filesystem::exists(checkpoint) || std::filesystem::exists(previous_of(checkpoint));
+  return file_exists(checkpoint) || file_exists(previous_of(checkpoint));
 }
 
 RunFolder open_run(const SweepJob& job) { return RunFolder::open(job.settings.run_folder, real_file_system()); }
@@ -157,8 +132,10 @@ JobReport SweepFolder::read_report(const SweepJob& job) const {
     report.state = JobState::kRunning;
   } else if (run ? run->summarized_epochs() >= job.epochs : is_done(job)) {  // after the look at the lock
     report.state = JobState::kDone;
-  } else if (std::ifstream file(job.failure); std::getline(file, report.failure)) {
+  } else if (const auto text = read_if_exists(job.failure)) {
     report.state = JobState::kFailed;
+    const auto* const begin = reinterpret_cast<const char*>(text->data());
+    report.failure.assign(begin, std::find(begin, begin + text->size(), '\n'));
   }
   return report;
 }
@@ -184,12 +161,14 @@ std::vector<JobReport> SweepFolder::reports() const {
 
 void SweepFolder::write(const std::string& text) const {
   for (const char* folder : {"cells", "beginnings", "logs", "failures"}) make_folder(path_ / folder);
-  const FolderLock lock(path_);
+  FileLock lock(path_ / "lock");  // several processes may write to the folder
+  lock.acquire();
   write_text(path_ / "sweep.toml", text);
 }
 
 void SweepFolder::write_failure(const SweepJob& job, const std::string& reason) const {
-  const FolderLock lock(path_);
+  FileLock lock(path_ / "lock");  // several processes may write to the folder
+  lock.acquire();
   std::error_code error;
   if (reason.empty()) {
     std::filesystem::remove(job.failure, error);
@@ -199,7 +178,7 @@ void SweepFolder::write_failure(const SweepJob& job, const std::string& reason) 
 }
 
 void SweepFolder::discard_unstarted_run(const SweepJob& job) const {
-  if (!has_checkpoint(job)) std::filesystem::remove_all(job.settings.run_folder);
+  if (has_run(job) && !has_checkpoint(job)) open_run(job).discard_unstarted();
 }
 
 std::vector<std::string> SweepFolder::command_line(const SweepJob& job, int threads) const {

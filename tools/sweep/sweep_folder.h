@@ -66,8 +66,8 @@ class SweepFolder {
   void write(const std::string& text) const;
   /// Records why the job failed. An empty reason removes the record.
   void write_failure(const SweepJob& job, const std::string& reason) const;
-  /// Removes the run's folder if the run ended before its first checkpoint, so that it can start from the beginning. No
-  /// other process may be running it.
+  /// Removes the run's files if the run ended before its first checkpoint, so that it can start from the beginning. No
+  /// other process may be running it. Other files in its folder stay.
   void discard_unstarted_run(const SweepJob& job) const;
   /// The program's arguments that start or resume the job. `threads` is used if the settings do not set the number of
   /// threads.

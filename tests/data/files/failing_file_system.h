@@ -25,6 +25,7 @@ enum class Fault {
   kNone,
   kNoSpace,         // the call fails with ENOSPC
   kIoError,         // the call fails with EIO
+  kTooManyOpen,     // an open fails with EMFILE
   kBroken,          // this and every later call fail with EIO, so no cleanup is possible
   kShortWrite,      // a write writes half of its bytes, the next one fails with ENOSPC
   kInterrupted,     // a call that a signal can interrupt fails with EINTR
@@ -58,7 +59,9 @@ class FailingFileSystem : public FileSystem {
   const std::vector<std::string>& done() const { return done_; }
 
   int open(const std::string& path, int flags) override {
+    const bool too_many = next_is_chosen() && fault_ == Fault::kTooManyOpen;
     if (!enter(true)) return -1;
+    if (too_many) return fail_with(EMFILE);
     const int descriptor = real_.open(path, flags);
     if (descriptor < 0) return -1;
     names_[descriptor] = short_name(path);
@@ -225,6 +228,7 @@ inline const char* name_of(Fault fault) {
     case Fault::kNone: return "none";
     case Fault::kNoSpace: return "no space";
     case Fault::kIoError: return "I/O error";
+    case Fault::kTooManyOpen: return "too many open files";
     case Fault::kBroken: return "broken from here on";
     case Fault::kShortWrite: return "short write";
     case Fault::kInterrupted: return "interrupted";

@@ -399,5 +399,23 @@ TEST(Safetensors, WithAnyCallFailingTheOldOrTheNewFileLoads) {
   }
 }
 
+// A sparse file of 5 GiB is refused by its header: only the header is read.
+TEST(Safetensors, TheHeaderIsCheckedBeforeTheRestIsRead) {
+  const ScratchFolder folder;
+  const std::uint64_t size = std::uint64_t{5} << 30;
+  put_text(folder / "zeros", "");
+  std::filesystem::resize_file(folder / "zeros", size);
+  FailingFileSystem watched;
+  EXPECT_THAT(error_of([&] { read_safetensors(folder / "zeros", watched); }), HasSubstr("does not begin with '{'"));
+  const std::string header = R"({"a":{"dtype":"U8","shape":[5],"data_offsets":[0,5]}})";
+  const std::uint64_t length = header.size();
+  put_text(folder / "rest", std::string(reinterpret_cast<const char*>(&length), 8) + header);
+  std::filesystem::resize_file(folder / "rest", size);
+  EXPECT_THAT(error_of([&] { read_safetensors(folder / "rest", watched); }), HasSubstr("belong to nothing"));
+  for (const std::string& call : watched.done()) EXPECT_FALSE(call.starts_with("write")) << call;
+  EXPECT_LE(std::count(watched.done().begin(), watched.done().end(), "pread zeros"), 2);
+  EXPECT_LE(std::count(watched.done().begin(), watched.done().end(), "pread rest"), 2);
+}
+
 }  // namespace
 }  // namespace gradamp

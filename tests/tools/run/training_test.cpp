@@ -273,6 +273,7 @@ TEST(Training, ABranchOfARunThatIsNotItsBeginningIsRefused) {
               AllOf(HasSubstr("only its first 1 in common with this one: expected --strategy 2:0.05, 4:0.05:2, "),
                     HasSubstr("got --strategy 1:0.05, 4:0.05:2"), HasSubstr("ended with --until 1")));
   fs::remove(folder / "trunk/checkpoint.safetensors");
+  fs::remove(folder / "trunk/checkpoint.safetensors.previous");
   EXPECT_THAT(message([](RunSettings&) {}), HasSubstr("no checkpoint"));
 }
 

@@ -14,6 +14,7 @@ namespace gradamp {
 namespace {
 
 constexpr std::int64_t kMaxInstructions = 4'000'000;  // CIFAR-100's labels as numpy integers need 2 million
+constexpr std::int64_t kMaxContainers = 1000;         // lists, dictionaries and arrays; CIFAR's files have up to 7
 constexpr std::size_t kMaxTupleDepth = 3;
 constexpr std::size_t kMaxNameLength = 64;
 
@@ -181,6 +182,8 @@ class Machine {
   void append(std::span<const Value> values);
   void set_items(std::span<const Value> values);
   void push_tuple(std::vector<Value> values);
+  template <typename T>
+  std::shared_ptr<T> make_container();  // an empty list, dictionary or array
   void push_global(std::string_view module, std::string_view name);
   void reduce();
   Type integer_type(const std::vector<Value>& given) const;
@@ -194,6 +197,7 @@ class Machine {
   std::vector<Value> stack_;
   std::map<std::uint64_t, Value> memo_;  // no hash table, whose collisions a file could choose
   std::int64_t instructions_ = 0;
+  std::int64_t containers_ = 0;
   std::size_t charged_ = 0;
 };
 
@@ -278,6 +282,12 @@ T Machine::pop_as(const char* what) {
   return as<T>(pop(), what);
 }
 
+template <typename T>
+std::shared_ptr<T> Machine::make_container() {
+  if (++containers_ > kMaxContainers) refuse("it has more than {} lists, dictionaries and arrays", kMaxContainers);
+  return std::make_shared<T>();
+}
+
 PickledDict Machine::run() {
   while (step()) {
   }
@@ -323,8 +333,8 @@ bool Machine::push_constant(std::uint8_t instruction) {
     case 0x96: push(text(number(8))); return true;  // a bytearray is read like bytes
     case 0x8A: push(long_integer(number(1))); return true;
     case 0x8B: push(long_integer(number(4))); return true;
-    case '}': push(std::make_shared<PickledDict>()); return true;
-    case ']': push(std::make_shared<PickledList>()); return true;
+    case '}': push(make_container<PickledDict>()); return true;
+    case ']': push(make_container<PickledList>()); return true;
     case ')': push_tuple({}); return true;
     case '(': push(Mark{}); return true;
     default: return false;
@@ -402,13 +412,13 @@ bool Machine::collect(std::uint8_t instruction) {
     case 't': push_tuple(pop_to_mark()); return true;
     case 'l': {
       const std::vector<Value> values = pop_to_mark();
-      push(std::make_shared<PickledList>());
+      push(make_container<PickledList>());
       append(values);
       return true;
     }
     case 'd': {
       const std::vector<Value> values = pop_to_mark();
-      push(std::make_shared<PickledDict>());
+      push(make_container<PickledDict>());
       set_items(values);
       return true;
     }
@@ -530,11 +540,11 @@ void Machine::reduce() {
   if (callee == "numpy.core.multiarray._reconstruct") {
     const auto* type = given.size() == 3 ? std::get_if<Global>(&given[0]) : nullptr;
     if (type == nullptr || type->name != "numpy.ndarray") refuse("expected a numpy.ndarray to be made");
-    push(std::make_shared<PickledArray>());
+    push(make_container<PickledArray>());
   } else if (callee == "numpy.core.numeric._frombuffer") {
     if (given.size() != 4 || !is_text(given, 3, {"C", "F"}))
       refuse("expected bytes, type, shape and order of an array");
-    auto array = std::make_shared<PickledArray>();
+    auto array = make_container<PickledArray>();
     fill_array(*array, given[2], given[1], is_text(given, 3, {"F"}), given[0]);
     push(std::move(array));
   } else if (callee == "numpy.core.multiarray.scalar") {

@@ -125,8 +125,15 @@ TEST(Pickle, ValuesThatGrowAreRefused) {
 }
 
 TEST(Pickle, BoundsTheNumberOfInstructions) {
-  EXPECT_THAT(test::error_of([] { read("\x80\x02" + std::string(5'000'000, '}')); }),
+  EXPECT_THAT(test::error_of([] { read("\x80\x02" + std::string(5'000'000, 'N')); }),
               HasSubstr("more than 4000000 instructions"));
+}
+
+TEST(Pickle, BoundsTheNumberOfContainers) {
+  for (const char container : {'}', ']'}) {
+    EXPECT_THAT(test::error_of([&] { read("\x80\x02" + std::string(1001, container) + "."); }),
+                HasSubstr("more than 1000 lists, dictionaries and arrays"));
+  }
 }
 
 // Each tuple has two of the one before, so a reader that follows them takes 2^n steps.

@@ -26,7 +26,7 @@ static_assert(std::endian::native == std::endian::little, "the format is little-
 
 constexpr std::size_t kLengthBytes = 8;
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
-constexpr int kMaxDepth = 8;  // a header has 3 levels
+constexpr std::size_t kMaxDepth = 8;  // a header has 3 levels
 constexpr const char* kMetadata = "__metadata__";
 constexpr const char* kChecksum = "crc32c";
 
@@ -92,6 +92,8 @@ std::string make_header(const std::vector<TensorView>& tensors, const std::map<s
   for (const TensorView& tensor : tensors) all[checksum_key(tensor.name)] = checksum(tensor.bytes);
   header[kMetadata] = all;
 
+  // Appended, since operator[] searches all keys.
+  auto& object = header.get_ref<nlohmann::ordered_json::object_t&>();
   std::size_t offset = 0;
   for (const TensorView& tensor : tensors) {
     nlohmann::ordered_json entry;
@@ -99,7 +101,7 @@ std::string make_header(const std::vector<TensorView>& tensors, const std::map<s
     entry["shape"] = nlohmann::ordered_json::array();
     for (int i = 0; i < tensor.shape.rank(); ++i) entry["shape"].push_back(tensor.shape[i]);
     entry["data_offsets"] = {offset, offset + tensor.bytes.size()};
-    header[tensor.name] = std::move(entry);
+    object.push_back({tensor.name, std::move(entry)});
     offset += tensor.bytes.size();
   }
   all[kChecksum] = checksum_of_header(json(header));
@@ -122,25 +124,48 @@ struct Entry {
   std::uint64_t end = 0;
 };
 
-json parse_json(std::string_view text) {
-  // The parser silently keeps the last of two equal keys, and has no limit of depth, although a deeply nested value
-  // overflows the stack when it is printed. So a callback watches both.
-  std::vector<std::set<std::string>> keys;
-  const auto watch = [&](int depth, json::parse_event_t event, json& value) {
-    check(depth <= kMaxDepth, "its header is nested more than {} levels deep: this is no safetensors file", kMaxDepth);
-    if (event == json::parse_event_t::object_start) keys.emplace_back();
-    if (event == json::parse_event_t::object_end) keys.pop_back();
-    if (event == json::parse_event_t::key) {
-      const auto& key = value.get_ref<const std::string&>();
-      check(keys.back().insert(key).second, "its header has the key '{}' twice", key);
-    }
+/// Refuses what json::parse accepts: two equal keys, of which it silently keeps the last, and deep nesting, which
+/// overflows the stack when a value is printed. (json::parse with a callback would take quadratic time.)
+class HeaderCheck final : public nlohmann::json_sax<json> {
+ public:
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool string(string_t&) override { return true; }
+  bool binary(binary_t&) override { return true; }
+  bool start_object(std::size_t) override { return begin(); }
+  bool end_object() override { return end(); }
+  bool start_array(std::size_t) override { return begin(); }
+  bool end_array() override { return end(); }
+  bool key(string_t& name) override {
+    check(keys_.back().insert(name).second, "its header has the key '{}' twice", name);
     return true;
-  };
-  try {
-    return json::parse(text, watch);
-  } catch (const json::exception& error) {
+  }
+  bool parse_error(std::size_t, const std::string&, const json::exception& error) override {
     fail("its header is not valid JSON: {}", error.what());
   }
+
+ private:
+  bool begin() {
+    check(keys_.size() < kMaxDepth, "its header is nested more than {} levels deep: this is no safetensors file",
+          kMaxDepth);
+    keys_.emplace_back();
+    return true;
+  }
+  bool end() {
+    keys_.pop_back();
+    return true;
+  }
+
+  std::vector<std::set<std::string>> keys_;  // of each open object; empty for a list
+};
+
+json parse_json(std::string_view text) {
+  HeaderCheck header;
+  json::sax_parse(text, &header);
+  return json::parse(text);
 }
 
 std::string read_header(FileReader& file) {

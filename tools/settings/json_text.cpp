@@ -40,6 +40,8 @@ nlohmann::json parse_json(std::string_view text) {
     return nlohmann::json::parse(text);
   } catch (const nlohmann::json::parse_error& error) {
     fail("it is no JSON at byte {}", error.byte);
+  } catch (const nlohmann::json::out_of_range&) {
+    fail("a number in it is too large");
   }
 }
 

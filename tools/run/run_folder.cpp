@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <random>
 #include <set>
 #include <string_view>
@@ -99,7 +100,8 @@ void for_each_line(const std::filesystem::path& path, const std::string& text,
     } catch (const Error& error) {
       fail("{} is damaged in line {}: {}; nothing was changed", path.string(), number, error.what());
     }
-    check(value.is_object() && value.contains("epoch") && value["epoch"].is_number_integer(),
+    check(value.is_object() && value.contains("epoch") && value["epoch"].is_number_integer() && value["epoch"] >= 0 &&
+              value["epoch"] <= std::numeric_limits<int>::max(),
           "{} is damaged in line {}: expected a JSON object with an epoch; nothing was changed", path.string(), number);
     check_schema(value, path);
     use(line, value);

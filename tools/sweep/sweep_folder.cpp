@@ -11,6 +11,7 @@
 #include "gradamp/core/text.h"
 #include "gradamp/data/files/durable_file.h"
 #include "gradamp/data/files/file_lock.h"
+#include "gradamp/data/files/paths.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/run/run_folder.h"
 #include "gradamp/tools/settings/message_of.h"
@@ -70,6 +71,7 @@ const char* name_of(JobState state) {
 
 SweepFolder::SweepFolder(std::filesystem::path path, const std::vector<SweepCell>& cells) : path_(std::move(path)) {
   check(is_utf8(path_.string()), "--folder: expected text in UTF-8, got '{}'", printable(path_.string()));
+  path_exists(path_);  // Error now, rather than one for each job
   const auto add = [&](const std::string& name, const char* folder, const RunSettings& settings, int epochs) {
     SweepJob& job = jobs_.emplace_back();
     job.name = name;

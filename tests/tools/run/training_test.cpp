@@ -324,7 +324,7 @@ TEST(Training, BadDataTrainsNothing) {
   RunSettings settings = small_run(folder / "run");
   settings.dataset = "cifar100";
   settings.data = folder.path().string();
-  EXPECT_THAT(error_in_child(folder.path(), [&] { train(settings, {}); }), HasSubstr("train.bin"));
+  EXPECT_THAT(error_in_child(folder.path(), [&] { train(settings, {}); }), HasSubstr("fine_label_names.txt: missing"));
   EXPECT_FALSE(fs::exists(folder / "run"));
 }
 

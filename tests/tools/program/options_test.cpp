@@ -288,8 +288,7 @@ TEST(ConfigReader, ReadsToml) {
             "1|types=conv,bn\n6|seed=3\n");
   EXPECT_EQ(entries_of("a = \"\\b\\t\\n\\f\\r\\e\\\"\\\\\\u00e9\\U0001F600\""),
             "1|a=\b\t\n\f\r\x1b\"\\\xc3\xa9\xf0\x9f\x98\x80\n");
-  EXPECT_EQ(entries_of("a = \"\"\"\nx\n\"y\" \\\n   z\"\"\"\nb = \'\'\'\nc\\n\'\'\'\n"),
-            "1|a=x\n\"y\" z\n5|b=c\\n\n");
+  EXPECT_EQ(entries_of("a = \"\"\"\nx\n\"y\" \\\n   z\"\"\"\nb = \'\'\'\nc\\n\'\'\'\n"), "1|a=x\n\"y\" z\n5|b=c\\n\n");
   EXPECT_EQ(entries_of("\"batch-size\" = 3\n'seed' = 4\ntraining.epochs = 5\ntraining.\"warmup\" = 6\n"),
             "1|batch-size=3\n2|seed=4\n3|epochs=5\n4|warmup=6\n");
   EXPECT_EQ(entries_of("training = { epochs = 3, types = [conv, bn] }\n"), "1|epochs=3\n1|types=conv,bn\n");

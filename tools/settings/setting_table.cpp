@@ -121,7 +121,7 @@ const std::array kTable{
             &RunSettings::dataset},
     Setting{"data", "Data", SettingKind::kSource, "PATH", "folder or archive of CIFAR; without it, where `{program} data fetch` puts it",
             &RunSettings::data},
-    Setting{"partial-data", "Data", SettingKind::kImages, "", "train on a part of CIFAR: CIFAR-10 without some of data_batch_2 to 5, CIFAR-100 with fewer records",
+    Setting{"partial-data", "Data", SettingKind::kImages, "", "accept a part of CIFAR: without some of data_batch_2 to 5, with shortened files, or with some of the classes",
             &RunSettings::partial_data},
     Setting{"train-images", "Data", SettingKind::kImages, "IMAGES", "use only the first N training images; 0: all (synthetic: 10000)",
             &RunSettings::train_images, kAtLeast0},

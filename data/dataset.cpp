@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "gradamp/core/error.h"
+#include "gradamp/data/files/crc32c.h"
 
 namespace gradamp {
 namespace {
@@ -144,6 +146,12 @@ ChannelStatistics channel_statistics(const Dataset& dataset) {
         name_of_split(dataset));
   const auto pixels = static_cast<double>(dataset.count * dataset.height * dataset.width);
   return dataset.pixel_type() == DType::kF32 ? f32_statistics(dataset, pixels) : byte_statistics(dataset, pixels);
+}
+
+std::string fingerprint(const Dataset& dataset) {
+  const std::uint32_t pixels =
+      crc32c(std::as_bytes(std::span(dataset.f32_images)), crc32c(std::as_bytes(std::span(dataset.images))));
+  return fmt::format("{} {:08x} {:08x}", dataset.split, pixels, crc32c(std::as_bytes(std::span(dataset.labels))));
 }
 
 Dataset first_images(const Dataset& dataset, std::int64_t count) {

@@ -63,6 +63,10 @@ struct ChannelStatistics {
 /// values are summed in two passes. Error if the dataset has no images.
 ChannelStatistics channel_statistics(const Dataset& dataset);
 
+/// What the images and labels are, wherever they were read from: "train 1f0c4a9e 5b7d2c31", the CRC-32C of the pixels
+/// and of the labels.
+std::string fingerprint(const Dataset& dataset);
+
 /// The first `count` images. Throws Error unless 1 <= count <= dataset.count.
 Dataset first_images(const Dataset& dataset, std::int64_t count);
 

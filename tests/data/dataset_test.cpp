@@ -122,6 +122,19 @@ TEST(Dataset, CheckRefusesShapesThatDoNotFit) {
             "dataset own (train): expected images as bytes or as f32, got both; leave one empty");
 }
 
+// CRC-32C of "123456789" is e3069283 (RFC 3720, appendix B.4, has this polynomial's other examples).
+TEST(Dataset, TheFingerprintIsOfPixelsAndLabels) {
+  Dataset dataset;
+  dataset.split = "train";
+  dataset.images = {'1', '2', '3', '4', '5', '6', '7', '8', '9'};
+  EXPECT_EQ(fingerprint(dataset), "train e3069283 00000000");
+  dataset.labels = {7};
+  const std::string with_label = fingerprint(dataset);
+  EXPECT_EQ(with_label.substr(0, 15), "train e3069283 ");
+  dataset.labels = {8};
+  EXPECT_NE(fingerprint(dataset), with_label);
+}
+
 TEST(Dataset, CheckRefusesPixelsThatAreNotFinite) {
   EXPECT_EQ(complaint(true, [](Dataset& d) { d.f32_images[30 + 2 * 10 + 3 * 2 + 1] = NAN; }),
             "dataset own (train): expected finite pixels, got nan in image 1, row 2, column 3, channel 1");

@@ -215,7 +215,9 @@ void add_train(Program& program) {
   program.train_settings = std::make_unique<SettingOptions>(train);
   add_text(train, "--config", program.config, "FILE", "settings in TOML, or as lines `key = value`", "Run");
   add_text(train, "--resume", program.train_command.resume, "FOLDER",
-           "resume the run in this folder with its own settings: others that are given must be equal", "Run");
+           "resume the run in this folder with its own settings: others that are given must be equal, except --data, "
+           "if the data were moved",
+           "Run");
   add_text(train, "--branch", program.train_command.branch, "FOLDER",
            "take the epochs that this run has in common with the run in this folder from there", "Run");
   add_number(train, "--until", program.train_command.last_epoch, "EPOCH", "stop after this epoch; --resume continues")

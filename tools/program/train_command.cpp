@@ -94,16 +94,17 @@ class NewRunFolder {
   std::filesystem::path path_;
 };
 
-/// UsageError if settings that are given together with --resume differ from those of the run. The message names them.
-void check_resumed_settings(const TrainCommand& command) {
-  if (command.changes.empty()) return;
+/// The path of the data that is given together with --resume; "": none. UsageError if other settings differ from those
+/// of the run. The message names them.
+std::string check_resumed_settings(const TrainCommand& command) {
+  if (command.changes.empty()) return "";
   const RunSettings stored = RunFolder::open(command.resume, real_file_system()).settings();
   RunSettings given = command.apply_to(stored);
   if (given.device == "auto") given.device = stored.device;  // a run stores resolved values of these
   if (given.epochs == 0) given.epochs = stored.epochs;
   make_absolute(given);
-  const std::string differences = describe_differences(stored, given);
-  if (differences.empty()) return;
+  const std::string differences = describe_differences(stored, given, {SettingKind::kSource});
+  if (differences.empty()) return given.data;
   throw UsageError(fmt::format("the run in {} has settings of its own: {}; omit these options, or start a new run",
                                command.resume, differences));
 }
@@ -113,7 +114,7 @@ void check_resumed_settings(const TrainCommand& command) {
 int run_train(const TrainCommand& command) {
   RunSettings settings = command.settings;
   if (command.resume.empty()) find_data(settings);
-  if (!command.resume.empty()) check_resumed_settings(command);
+  const std::string data = command.resume.empty() ? "" : check_resumed_settings(command);
   std::optional<NewRunFolder> new_folder;
   if (command.resume.empty() && settings.run_folder.empty()) settings.run_folder = new_folder.emplace(settings).path();
   const StopSignals signals(kSecondsToStop);
@@ -124,6 +125,7 @@ int run_train(const TrainCommand& command) {
     control.stop = &signals.stop();
     control.observer = &console;
     control.last_epoch = command.last_epoch;
+    control.data = data;
     if (!command.resume.empty()) {
       outcome = resume(command.resume, control);
     } else if (!command.branch.empty()) {

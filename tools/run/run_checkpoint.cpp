@@ -31,7 +31,8 @@ std::string checkpoint_settings(const RunSettings& settings) {
 }
 
 void check_same_settings(const CheckpointFile& file, const RunSettings& settings) {
-  const std::string differences = describe_differences(settings_of(file), settings, {SettingKind::kOutput});
+  const std::string differences =
+      describe_differences(settings_of(file), settings, {SettingKind::kOutput, SettingKind::kSource});
   check(differences.empty(),
         "{} was saved with other settings than its run's config.json has: {}; restore that config.json",
         file.path().string(), differences);
@@ -40,7 +41,8 @@ void check_same_settings(const CheckpointFile& file, const RunSettings& settings
 void check_beginning(const CheckpointFile& file, const RunSettings& settings) {
   check(file.position().epoch_finished, "{}: expected the end of an epoch, got a checkpoint inside epoch {}",
         file.path().string(), file.position().epoch);
-  const RunSettings other = settings_of(file);
+  RunSettings other = settings_of(file);
+  copy_settings(settings, other, {SettingKind::kSource});  // the images are compared by their fingerprint
   const int shared = shared_epochs(other, settings);
   if (file.position().epoch <= shared) return;
   const std::string differences = describe_differences(other, settings, kByPlan);

@@ -198,12 +198,14 @@ std::vector<std::string> run_files_in(const std::filesystem::path& folder, FileS
 }
 
 RunFolder RunFolder::create(const std::filesystem::path& path, const RunSettings& settings,
-                            const std::string& backend_description, FileSystem& file_system, int branched_epochs) {
+                            const std::string& backend_description, FileSystem& file_system, int branched_epochs,
+                            const std::string& images) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
   check(!error, "the run's folder {} cannot be made: {}", path.string(), error.message());
   RunFolder folder(path, settings, backend_description, new_run_id(), file_system);
   folder.branched_epochs_ = branched_epochs;
+  folder.images_ = images;
   folder.lock();
   const std::vector<std::string> present = run_files_in(path, file_system);
   const bool has_config = std::find(present.begin(), present.end(), "config.json") != present.end();
@@ -219,6 +221,7 @@ RunFolder RunFolder::create(const std::filesystem::path& path, const RunSettings
                  {"numerics", numerics_version(parse_device(settings.device).kind)},
                  {"settings", to_json(settings)},
                  {"kinds", setting_kinds()}};
+  if (!images.empty()) config["images"] = images;
   if (branched_epochs > 0) config["branched_epochs"] = branched_epochs;
   write_text(path / "config.json", config.dump(2) + "\n", file_system);
   return folder;
@@ -235,10 +238,21 @@ RunFolder RunFolder::open(const std::filesystem::path& path, FileSystem& file_sy
     settings.run_folder = path.string();  // the folder may have been moved
     RunFolder folder(path, settings, config.at("backend"), config.at("run"), file_system);
     folder.branched_epochs_ = int_of(config.value("branched_epochs", nlohmann::json(0)));
+    folder.images_ = config.value("images", "");
     return folder;
   } catch (const std::exception& error) {
     fail("{} is damaged: {}", config_path.string(), message_of(error));
   }
+}
+
+void RunFolder::move_data(const std::string& data) {
+  const std::filesystem::path path = path_ / "config.json";
+  const std::optional<std::string> text = read_text(path, *file_system_);
+  check(text.has_value(), "{} is missing", path.string());
+  Json config = Json::parse(*text);  // open() has read it
+  config["settings"]["data"] = data;
+  write_text(path, config.dump(2) + "\n", *file_system_);
+  settings_.data = data;
 }
 
 void RunFolder::lock() {

@@ -27,9 +27,10 @@ std::vector<std::string> run_files_in(const std::filesystem::path& folder, FileS
 class RunFolder {
  public:
   /// Creates the folder, locks it and writes config.json. Error if the folder already contains a file of a run.
-  /// `branched_epochs`: the number of epochs that will be copied from another run.
+  /// `branched_epochs`: the number of epochs that will be copied from another run. `images`: their fingerprint.
   static RunFolder create(const std::filesystem::path& path, const RunSettings& settings,
-                          const std::string& backend_description, FileSystem& file_system, int branched_epochs = 0);
+                          const std::string& backend_description, FileSystem& file_system, int branched_epochs = 0,
+                          const std::string& images = "");
   /// Reads config.json. Error if there is none. Does not lock the folder.
   static RunFolder open(const std::filesystem::path& path, FileSystem& file_system);
 
@@ -37,6 +38,10 @@ class RunFolder {
   const RunSettings& settings() const { return settings_; }
   /// The description of the backend that the run began on.
   const std::string& backend_description() const { return backend_description_; }
+  /// The fingerprint of the images and labels with which the run began; "" for runs of 0.1.0.
+  const std::string& images() const { return images_; }
+  /// Writes another path of the data to config.json.
+  void move_data(const std::string& path);
   std::filesystem::path checkpoint() const { return path_ / "checkpoint.safetensors"; }
   /// The checkpoint from which the run can continue: checkpoint() or, if that is missing, the previous one. Nothing if
   /// neither exists.
@@ -82,6 +87,7 @@ class RunFolder {
   RunSettings settings_;
   std::string backend_description_;
   std::string run_id_;
+  std::string images_;
   int branched_epochs_ = 0;
   FileSystem* file_system_;
   std::shared_ptr<FileLock> lock_;

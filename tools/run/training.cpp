@@ -64,7 +64,8 @@ class Run {
         control_(control),
         backend_(make_run_backend(settings, notes_)),
         strategy_(settings.resolved_strategy()) {
-    TrainingData data = load_training_data(*backend_, settings);
+    auto [data, fingerprint] = load_training_data(*backend_, settings);
+    fingerprint_ = std::move(fingerprint);
     const StepState state = make_step_state(*backend_, settings.seed);
     network_ = make_run_network(*backend_, settings, data.train, state);
     initialize(*network_, settings.initialization, settings.seed);
@@ -73,6 +74,15 @@ class Run {
   }
 
   std::string backend_description() const { return backend_->description(); }
+  /// What the images and labels are.
+  const std::string& fingerprint() const { return fingerprint_; }
+  /// Error if `folder` has the fingerprint of others.
+  void check_images(const RunFolder& folder) const {
+    check(folder.images().empty() || folder.images() == fingerprint_,
+          "{} has other images or labels than those of {}: expected \"{}\", got \"{}\"; name their path with --data",
+          settings_.data.empty() ? "the dataset " + settings_.dataset : settings_.data, folder.path().string(),
+          folder.images(), fingerprint_);
+  }
 
   std::vector<std::string> description() const {
     const TrainingData& data = trainer_->data();
@@ -184,6 +194,7 @@ class Run {
   RunSettings settings_;
   TrainingControl control_;
   std::vector<std::string> notes_;  // messages of the device's self-check
+  std::string fingerprint_;
   std::unique_ptr<Backend> backend_;
   Strategy strategy_;
   std::shared_ptr<Module> network_;
@@ -231,8 +242,8 @@ RunSettings resolved(const RunSettings& given) {
 TrainingOutcome train(const RunSettings& given, const TrainingControl& control) {
   const RunSettings settings = resolved(given);
   Run run(settings, control, true);
-  const RunFolder folder =
-      RunFolder::create(settings.run_folder, settings, run.backend_description(), file_system_of(control));
+  const RunFolder folder = RunFolder::create(settings.run_folder, settings, run.backend_description(),
+                                             file_system_of(control), 0, run.fingerprint());
   if (control.observer) {
     std::vector<std::string> description = run.description();
     describe_lock(folder, description);
@@ -250,9 +261,10 @@ TrainingOutcome branch(const RunSettings& given, const std::filesystem::path& tr
   check(run.backend_description() == beginning.backend_description(),
         "{} began on '{}' and this run is on '{}': expected the same, so that it is the same to the bit",
         trunk.string(), beginning.backend_description(), run.backend_description());
+  run.check_images(beginning);
   run.load_beginning(*checkpoint);
   const RunFolder folder = RunFolder::create(settings.run_folder, settings, run.backend_description(),
-                                             file_system_of(control), run.position().epoch);
+                                             file_system_of(control), run.position().epoch, run.fingerprint());
   run.take_over(beginning, folder);
   if (control.observer) {
     std::vector<std::string> description = run.description();
@@ -269,7 +281,11 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
   folder.lock();
   const std::optional<std::filesystem::path> checkpoint = folder.saved_checkpoint();
   if (!checkpoint) folder.check_unstarted();
-  Run run(folder.settings(), control, !checkpoint);
+  RunSettings settings = folder.settings();
+  if (!control.data.empty()) settings.data = control.data;
+  Run run(settings, control, !checkpoint);
+  run.check_images(folder);
+  if (settings.data != folder.settings().data) folder.move_data(settings.data);
   std::vector<std::string> description = run.description();
   if (run.backend_description() != folder.backend_description()) {
     description.push_back("warning   the run began on '" + folder.backend_description() +
@@ -302,7 +318,7 @@ Evaluations evaluate(const RunSettings& settings, const std::filesystem::path& w
   check_outputs(outputs, weights);
   std::vector<std::string> notes;
   const std::unique_ptr<Backend> backend = make_run_backend(settings, notes);
-  const TrainingData data = load_training_data(*backend, settings);
+  const TrainingData data = load_training_data(*backend, settings).data;
   const std::shared_ptr<Module> network =
       make_run_network(*backend, settings, data.train, make_step_state(*backend, 0));
   load_weights(weights, *network, real_file_system());

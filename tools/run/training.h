@@ -43,6 +43,8 @@ struct TrainingControl {
   TrainingObserver* observer = nullptr;
   FileSystem* file_system = nullptr;  // null: the real one
   int last_epoch = 0;                 // the run ends after this epoch, and can be resumed; 0: the strategy's last
+  /// For resume(): the path of the data, if it is no longer the run's. config.json gets it.
+  std::string data = {};
 };
 
 /// Trains from the beginning and writes to settings.run_folder, which must not contain a run yet. Error before training
@@ -52,12 +54,12 @@ TrainingOutcome train(const RunSettings& settings, const TrainingControl& contro
 
 /// Trains the same run as train(), with the same result bit for bit, but starts from the run in `trunk` instead of the
 /// first epoch. The trunk must be at the end of an epoch. Its state and its logs are copied. Error if the trunk has
-/// trained epochs that the two runs do not share (shared_epochs).
+/// trained epochs that the two runs do not share (shared_epochs), or on other images.
 TrainingOutcome branch(const RunSettings& settings, const std::filesystem::path& trunk, const TrainingControl& control);
 
 /// Resumes the run in `run_folder` from its last checkpoint with its settings. The result is the same, bit for bit, as
 /// without the interruption (if the number of threads is the same). If the run is finished, returns its outcome and
-/// trains nothing.
+/// trains nothing. Error if the images or labels are no longer those with which the run began, wherever they are.
 TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingControl& control);
 
 struct Evaluations {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "gradamp/data/registry/datasets.h"
 
@@ -45,10 +46,12 @@ HostData load_host_data(const RunSettings& settings) {
 
 void check_training_data(const RunSettings& settings) { load_host_data(settings); }
 
-TrainingData load_training_data(Backend& backend, const RunSettings& settings) {
+LoadedData load_training_data(Backend& backend, const RunSettings& settings) {
   const HostData host = load_host_data(settings);
-  return upload_training_data(backend, host.train, host.test, {settings.augment, settings.crop_padding, settings.flip},
-                              host.validation);
+  std::string of_all = fingerprint(host.train) + ", " + fingerprint(host.test);
+  if (host.validation) of_all += ", " + fingerprint(*host.validation);
+  const Augmentation augmentation{settings.augment, settings.crop_padding, settings.flip};
+  return {upload_training_data(backend, host.train, host.test, augmentation, host.validation), std::move(of_all)};
 }
 
 }  // namespace gradamp

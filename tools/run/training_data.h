@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "gradamp/core/backend.h"
 #include "gradamp/data/device_dataset.h"
@@ -10,9 +11,15 @@
 
 namespace gradamp {
 
+/// The data on the device, and what they are: the fingerprints of all splits (data/dataset.h).
+struct LoadedData {
+  TrainingData data;
+  std::string fingerprint;
+};
+
 /// Reads, checks and uploads the data that `settings` select. Images are normalized by the channel statistics of the
 /// training images.
-TrainingData load_training_data(Backend& backend, const RunSettings& settings);
+LoadedData load_training_data(Backend& backend, const RunSettings& settings);
 
 /// Reads and checks the data. Error if load_training_data would reject it.
 void check_training_data(const RunSettings& settings);

@@ -33,7 +33,8 @@ void make_folder(const std::filesystem::path& path) {
 }
 
 /// Settings that may differ between a cell and its stored run. Device, speed and folder are chosen when the run begins.
-constexpr SettingKinds kOfMachine = {SettingKind::kDevice, SettingKind::kSpeed, SettingKind::kOutput};
+constexpr SettingKinds kOfMachine = {SettingKind::kDevice, SettingKind::kSpeed, SettingKind::kOutput,
+                                     SettingKind::kSource};
 
 /// A path has at most 4095 bytes. Names of files in a run's folder have less than 95.
 constexpr std::size_t kMaxRunFolder = 4000;
@@ -187,6 +188,7 @@ std::vector<std::string> SweepFolder::command_line(const SweepJob& job, int thre
   std::vector<std::string> arguments = {"train"};
   if (has_run(job)) {
     arguments.push_back("--resume=" + job.settings.run_folder);
+    if (open_run(job).settings().data != job.settings.data) arguments.push_back("--data=" + job.settings.data);
   } else {
     RunSettings settings = job.settings;
     if (settings.threads == 0) settings.threads = threads;

@@ -10,7 +10,9 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "gradamp/data/cifar/cifar.h"
 #include "gradamp/data/files/safetensors.h"
+#include "gradamp/data/synthetic.h"
 #include "gradamp/tests/data/files/failing_file_system.h"
 #include "gradamp/tests/tools/run/runs.h"
 #include "gradamp/tools/settings/setting_table.h"
@@ -316,6 +318,72 @@ TEST(Training, NonFiniteLossStopsAndKeepsTheCheckpoint) {
     ASSERT_NE(other, nullptr) << tensor.name;
     EXPECT_TRUE(std::ranges::equal(tensor.bytes, other->bytes)) << tensor.name;
   }
+}
+
+/// A small CIFAR-10 in `folder`; `seed` determines its images.
+void make_cifar10(const fs::path& folder, std::uint64_t seed) {
+  fs::create_directories(folder);
+  write_cifar10_layout(folder, make_synthetic_dataset(seed, "train", 60), make_synthetic_dataset(seed, "test", 20));
+}
+
+RunSettings run_on_cifar10(const fs::path& folder, const fs::path& data) {
+  RunSettings settings = small_run(folder);
+  settings.dataset = "cifar10";
+  settings.data = data.string();
+  settings.partial_data = true;
+  settings.train_images = settings.test_images = 0;
+  return settings;
+}
+
+TrainingControl with_data(const fs::path& data) {
+  TrainingControl control;
+  control.data = data.string();
+  return control;
+}
+
+TEST(Training, TheDataMayMove) {
+  const ScratchFolder folder;
+  make_cifar10(folder / "old", 1);
+  ASSERT_EQ(train_in_child(run_on_cifar10(folder / "unbroken", folder / "old")), 0);
+  ASSERT_EQ(in_child([&] {
+              TrainingControl control;
+              control.last_epoch = 1;
+              train(run_on_cifar10(folder / "run", folder / "old"), control);
+            }),
+            0);
+  fs::copy(folder / "run", folder / "trunk");
+  fs::rename(folder / "old", folder / "new");
+  EXPECT_THAT(error_in_child(folder.path(), [&] { resume(folder / "run", {}); }), HasSubstr("no such folder"));
+  ASSERT_EQ(in_child([&] { resume(folder / "run", with_data(folder / "new")); }), 0);
+  EXPECT_EQ(lines_of(folder / "run/metrics.jsonl"), lines_of(folder / "unbroken/metrics.jsonl"));
+  EXPECT_THAT(text_of(folder / "run/config.json"), HasSubstr((folder / "new").string()));
+  ASSERT_EQ(resume_in_child(folder / "run"), 0);
+
+  ASSERT_EQ(in_child([&] { branch(run_on_cifar10(folder / "branch", folder / "new"), folder / "trunk", {}); }), 0);
+  EXPECT_EQ(lines_of(folder / "branch/metrics.jsonl"), lines_of(folder / "unbroken/metrics.jsonl"));
+}
+
+TEST(Training, OtherImagesAreRefused) {
+  const ScratchFolder folder;
+  make_cifar10(folder / "data", 1);
+  make_cifar10(folder / "other", 2);
+  ASSERT_EQ(in_child([&] {
+              TrainingControl control;
+              control.last_epoch = 1;
+              train(run_on_cifar10(folder / "run", folder / "data"), control);
+            }),
+            0);
+  const std::string before = text_of(folder / "run/config.json");
+  const auto refuses = AllOf(HasSubstr("has other images or labels than those of"), HasSubstr("--data"));
+  EXPECT_THAT(error_in_child(folder.path(), [&] { resume(folder / "run", with_data(folder / "other")); }), refuses);
+  EXPECT_EQ(text_of(folder / "run/config.json"), before);
+  EXPECT_THAT(error_in_child(folder.path(),
+                             [&] { branch(run_on_cifar10(folder / "b", folder / "other"), folder / "run", {}); }),
+              refuses);
+  EXPECT_FALSE(fs::exists(folder / "b"));
+  fs::rename(folder / "data", folder / "original");
+  fs::rename(folder / "other", folder / "data");  // other images in the same place
+  EXPECT_THAT(error_in_child(folder.path(), [&] { resume(folder / "run", {}); }), refuses);
 }
 
 TEST(Training, BadDataTrainsNothing) {

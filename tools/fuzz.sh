@@ -13,8 +13,9 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 minutes=1
 case ${1:-} in
   -h | --help) print_header "$0" && exit ;;
-  --minutes) minutes=$2 && shift 2 ;;
+  --minutes) minutes=${2:-} && shift 2 ;;
 esac
+[[ $minutes =~ ^[1-9][0-9]*$ ]] || { echo "--minutes: expected a whole number from 1, got '$minutes'" >&2 && exit 2; }
 
 install_packages $packages
 install_packages clang libclang-rt-14-dev || echo "Could not install clang" >&2

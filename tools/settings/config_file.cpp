@@ -218,7 +218,11 @@ class ConfigReader {
   }
 
   std::string take_key(std::string_view line) {
-    if (text_.starts_with('"') || text_.starts_with('\'')) return take_quoted();
+    if (text_.starts_with('"') || text_.starts_with('\'')) {
+      std::string key = take_quoted();
+      check(!key.empty(), "expected key = value, got '{}'", quoted(line));
+      return key;
+    }
     const std::size_t end = std::min(text_.find_first_of("=.\n \t\r\"'[]{}#,"), text_.size());
     const std::string key(text_.substr(0, end));
     const bool plain = !key.empty() && printable(key) == key;

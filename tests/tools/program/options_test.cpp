@@ -323,6 +323,7 @@ TEST(ConfigReader, RefusesWhatItCannotRead) {
   EXPECT_EQ(error_of("a = 1\nb\n"), "f:2: expected key = value, got 'b'");
   EXPECT_EQ(error_of("x"), "f:1: expected key = value, got 'x'");
   EXPECT_EQ(error_of("= 3"), "f:1: expected key = value, got '= 3'");
+  EXPECT_EQ(error_of("\"\" = 3"), "f:1: expected key = value, got '\"\" = 3'");
   EXPECT_EQ(error_of("a = 1\n\na = 2"), "f:3: 'a' is already in line 1");
   EXPECT_EQ(error_of("a ="), "f:1: expected a value (an empty text is \"\")");
   EXPECT_EQ(error_of("a = # nothing"), "f:1: expected a value (an empty text is \"\")");

@@ -22,7 +22,7 @@ class GradientTarget {
   GradientTarget() = default;
 
   const Shape& shape() const { return state_->shape; }
-  /// Of the value and the gradient.
+  /// The element type of the value and of the gradient.
   DType dtype() const { return state_->dtype; }
   Backend& backend() const { return *state_->backend; }
   /// The gradient; undefined if none has been received. backward() releases those of intermediate results.

@@ -10,6 +10,7 @@
 
 #include "gradamp/core/error.h"
 #include "gradamp/data/files/durable_file.h"
+#include "gradamp/data/files/paths.h"
 
 namespace gradamp {
 namespace {
@@ -24,12 +25,9 @@ struct IdxFile {
 };
 
 void check_there(const fs::path& path) {
+  const fs::file_status status = status_of(path);
+  if (fs::exists(status)) return check_is_file(path, status);
   std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  check(fs::status_known(status), "cannot open {}: {}", path.string(), error.message());
-  if (fs::is_regular_file(status)) return;
-  check(!fs::exists(status), "{}: expected a file, got {}", path.string(),
-        fs::is_directory(status) ? "a folder" : "a pipe or a device");
   check(!fs::is_regular_file(path.string() + ".gz", error), "{}: found only {}.gz; unpack it with gunzip --keep",
         path.string(), path.filename().string());
   fail("{}: expected this file, and it is missing", path.string());
@@ -48,7 +46,6 @@ void read_exactly(std::ifstream& file, const fs::path& path, std::uint8_t* bytes
 /// Reads an IDX file of bytes that has `dimensions` dimensions.
 IdxFile read_idx(const fs::path& path, int dimensions) {
   check_there(path);
-  check_no_pipe(path);
   std::ifstream file(path, std::ios::binary);
   check(file.is_open(), "cannot open {}: {}", path.string(), std::strerror(errno));
   std::array<std::uint8_t, 4> word{};

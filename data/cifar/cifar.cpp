@@ -21,6 +21,7 @@
 #include "gradamp/data/files/archive_reader.h"
 #include "gradamp/data/files/durable_file.h"
 #include "gradamp/data/files/partial_folder.h"
+#include "gradamp/data/files/paths.h"
 
 namespace gradamp {
 namespace {
@@ -90,14 +91,6 @@ std::int64_t max_bytes(const Family& family, const Version& version, const std::
   return records * (python_bytes_per_pixel * kImageBytes + kPerRecord) + kPerFile;
 }
 
-/// The status of a path; Error if it cannot be found out, for want of permission for example.
-fs::file_status status_of(const fs::path& path) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  check(fs::status_known(status), "cannot open {}: {}", path.string(), error.message());
-  return status;
-}
-
 /// The source of the files: a folder, or an archive in memory.
 struct Source {
   Version version;
@@ -116,8 +109,7 @@ struct Source {
 std::optional<Bytes> read_file(const fs::path& path, std::int64_t max_bytes) {
   const fs::file_status status = status_of(path);
   if (!fs::exists(status)) return std::nullopt;
-  check(fs::is_regular_file(status), "{}: expected a file, got {}", path.string(),
-        fs::is_directory(status) ? "a folder" : "a pipe or a device");
+  check_is_file(path, status);
   std::error_code error;
   const std::uintmax_t size = fs::file_size(path, error);
   check(!error, "cannot read {}: {}", path.string(), error.message());

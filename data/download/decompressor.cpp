@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "gradamp/core/error.h"
+#include "gradamp/data/files/paths.h"
 
 namespace gradamp {
 namespace {
@@ -29,12 +30,9 @@ constexpr std::size_t kPiece = 1 << 16;
 class FileBytes {
  public:
   explicit FileBytes(const fs::path& path) : path_(path.string()) {
-    std::error_code error;
-    const fs::file_status status = fs::status(path, error);
-    check(status.type() != fs::file_type::not_found, "{}: no such file", path_);
-    check(fs::status_known(status), "cannot open {}: {}", path_, error.message());
-    check(fs::is_regular_file(status), "{}: expected a file, got {}", path_,
-          fs::is_directory(status) ? "a folder" : "a pipe or a device");
+    const fs::file_status status = status_of(path);
+    check(fs::exists(status), "{}: no such file", path_);
+    check_is_file(path, status);
     file_.reset(std::fopen(path.c_str(), "rb"));
     check(file_ != nullptr, "cannot open {}: {}", path_, std::strerror(errno));
   }

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Of the files that only a save makes, and that the next save removes.
+// The suffix of temporary files. Only a save makes them, and the next save removes them.
 constexpr const char* kTemporarySuffix = ".gradamp-tmp";
 
 fs::path with_suffix(const fs::path& path, const char* suffix) {

@@ -35,7 +35,7 @@ class FileSystem {
   /// Returns the number of bytes read from `offset` on, which may be less than `size`; 0 at the end.
   virtual std::int64_t pread(int descriptor, std::byte* bytes, std::size_t size, std::int64_t offset) = 0;
   virtual int fstat(int descriptor, FileStatus& status) = 0;
-  /// Of the link itself if `path` is one.
+  /// If `path` is a link, the status is that of the link itself.
   virtual int lstat(const std::string& path, FileStatus& status) = 0;
   virtual int fchmod(int descriptor, unsigned int permissions) = 0;
   virtual int ftruncate(int descriptor, std::int64_t size) = 0;

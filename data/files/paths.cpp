@@ -6,18 +6,22 @@
 #include "gradamp/core/error.h"
 
 namespace gradamp {
-namespace {
 
 namespace fs = std::filesystem;
 
 fs::file_status status_of(const fs::path& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  check(status.type() != fs::file_type::none, "{} cannot be looked at: {}", path.string(), error.message());
+  check(fs::status_known(status), "cannot open {}: {}", path.string(), error.message());
   return status;
 }
 
-}  // namespace
+void check_is_file(const fs::path& path, const fs::file_status& status) {
+  check(fs::is_regular_file(status), "{}: expected a file, got {}", path.string(),
+        !fs::exists(status)        ? "nothing"
+        : fs::is_directory(status) ? "a folder"
+                                   : "a pipe or a device");
+}
 
 bool path_exists(const fs::path& path) { return fs::exists(status_of(path)); }
 

@@ -73,18 +73,18 @@ int int_of(const nlohmann::json& value) {
   return static_cast<int>(number);
 }
 
-/// Calls `read` for a line of the file. If it throws, the Error names the file.
-template <typename Line, typename Read>
-auto read_line(const Line& line, const std::filesystem::path& file, Read read) {
+/// Calls `read` for a part of the file. If it throws, the Error names the file.
+template <typename Part, typename Read>
+auto read_part(const Part& part, const std::filesystem::path& file, Read read) {
   try {
-    return read(line);
+    return read(part);
   } catch (const std::exception& error) {
     fail("{} is damaged: {}", file.string(), message_of(error));
   }
 }
 
 nlohmann::json parsed(const std::string& text, const std::filesystem::path& path) {
-  return read_line(text, path, parse_json);
+  return read_part(text, path, parse_json);
 }
 
 /// Calls `use` with each whole line of a log and with the line's JSON. A line without a newline is incomplete, because
@@ -357,7 +357,7 @@ void RunFolder::append_events(int epoch, const std::vector<Scalar>& scalars) con
 
 void RunFolder::copy_epochs(const RunFolder& other, int last_epoch) const {
   for (const nlohmann::json& line : other.read_lines("metrics.jsonl")) {
-    EpochSummary summary = read_line(line, other.path_ / "metrics.jsonl", read_epoch);
+    EpochSummary summary = read_part(line, other.path_ / "metrics.jsonl", read_epoch);
     if (summary.epoch > last_epoch) break;
     summary.epochs = settings_.epochs;
     append(summary);
@@ -436,7 +436,7 @@ std::optional<std::string> RunFolder::trim_logs(int last_epoch, int selection_ep
   }
   if (!events) {
     for (const nlohmann::json& line : read_lines("metrics.jsonl")) {
-      const EpochSummary summary = read_line(line, path_ / "metrics.jsonl", read_epoch);
+      const EpochSummary summary = read_part(line, path_ / "metrics.jsonl", read_epoch);
       append_events(summary.epoch, curves_of(summary));
     }
   }
@@ -449,7 +449,7 @@ TrainingOutcome RunFolder::read_outcome() const {
   TrainingOutcome outcome;
   outcome.run_folder = path_;
   for (const nlohmann::json& line : read_lines("metrics.jsonl")) {
-    outcome.last = read_line(line, path_ / "metrics.jsonl", read_epoch);
+    outcome.last = read_part(line, path_ / "metrics.jsonl", read_epoch);
     outcome.seconds += outcome.last.seconds;
     if (outcome.best_epoch == 0 || outcome.last.test_accuracy > outcome.best_accuracy) {
       outcome.best_accuracy = outcome.last.test_accuracy;
@@ -463,7 +463,7 @@ TrainingOutcome RunFolder::read_outcome() const {
 std::vector<SelectionSummary> RunFolder::read_selections() const {
   std::vector<SelectionSummary> selections;
   for (const nlohmann::json& line : read_lines("layers.jsonl")) {
-    read_line(line, path_ / "layers.jsonl", [&](const nlohmann::json& layer) {
+    read_part(line, path_ / "layers.jsonl", [&](const nlohmann::json& layer) {
       const int epoch = int_of(layer.at("epoch"));
       if (selections.empty() || selections.back().epoch != epoch)
         selections.push_back({epoch, read_number(layer.at("noise_floor")), {}});

@@ -26,8 +26,9 @@ namespace gradamp {
 namespace {
 
 constexpr std::size_t kMostCells = 100000;
-/// A file's name has at most 255 bytes, and "NAME.txt.tmp" is one. A beginning's name can get a number behind it.
-constexpr std::size_t kMaxName = 240, kMaxBeginningName = 230;
+/// A file's name has at most 255 bytes, and "NAME.txt.gradamp-tmp" is one. A beginning's name can get a number behind
+/// it.
+constexpr std::size_t kMaxName = 230, kMaxBeginningName = 220;
 
 struct Kind {
   const char* heading;

@@ -171,16 +171,22 @@ TEST_P(TrainerTest, ReportsThatNobodyTookAreDroppedWithTheirEpoch) {
   EXPECT_FALSE(steps.next_report(true).has_value());
 }
 
+/// The exception that ends the run.
+NotFinite not_finite_of(Trainer& trainer) {
+  try {
+    trainer.run();
+  } catch (const NotFinite& error) {
+    return error;
+  }
+  fail("expected NotFinite");
+}
+
 TEST_P(TrainerTest, ANumberThatIsNotFiniteEndsTheRun) {
   OwnRun run(GetParam(), options_for("2:1e38"));
-  try {
-    run.trainer.run();
-    FAIL() << "expected NotFinite";
-  } catch (const NotFinite& error) {
-    EXPECT_EQ(error.epoch(), 1);
-    EXPECT_GE(error.step(), 1);
-    EXPECT_THAT(error.what(), AllOf(HasSubstr("is not finite in epoch 1, step "), HasSubstr("smaller learning rate")));
-  }
+  const NotFinite error = not_finite_of(run.trainer);
+  EXPECT_EQ(error.epoch(), 1);
+  EXPECT_GE(error.step(), 1);
+  EXPECT_THAT(error.what(), AllOf(HasSubstr("is not finite in epoch 1, step "), HasSubstr("smaller learning rate")));
   const ScratchFolder folder;
   EXPECT_THAT([&] { run.trainer.save(folder / "bad"); }, testing::ThrowsMessage<Error>(HasSubstr("nothing to save")));
   EXPECT_FALSE(std::filesystem::exists(folder / "bad"));
@@ -193,14 +199,10 @@ TEST_P(TrainerTest, ATestLossThatIsNotFiniteEndsTheRun) {
   TrainerCallbacks callbacks;
   callbacks.on_epoch = [&](const EpochSummary&) { reported = true; };
   OwnRun run(GetParam(), options, callbacks);
-  try {
-    run.trainer.run();
-    FAIL() << "expected NotFinite";
-  } catch (const NotFinite& error) {
-    EXPECT_EQ(error.epoch(), 1);
-    EXPECT_EQ(error.step(), 0);
-    EXPECT_THAT(error.what(), HasSubstr("the loss on the test images is not finite in epoch 1"));
-  }
+  const NotFinite error = not_finite_of(run.trainer);
+  EXPECT_EQ(error.epoch(), 1);
+  EXPECT_EQ(error.step(), 0);
+  EXPECT_THAT(error.what(), HasSubstr("the loss on the test images is not finite in epoch 1"));
   EXPECT_FALSE(reported);
 }
 

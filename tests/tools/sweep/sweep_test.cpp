@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Tests of a sweep's file, its cells and its beginnings. sweep_test.py tests the runs.
 #include "gradamp/tools/sweep/sweep.h"
+#include "gradamp/tests/data/files/scratch_folder.h"
 
 #include <map>
 #include <set>
@@ -239,11 +240,17 @@ TEST(Sweep, LongNamesAreShortened) {
   ASSERT_EQ(cells.size(), 4u);
   EXPECT_EQ(cells[1].name, "original_strategy-1-0." + std::string(150, '2'));
   for (const std::size_t i : {2, 3}) {
-    EXPECT_LE(cells[i].name.size(), 240u);
-    EXPECT_LE(cells[i].name_of_beginning.size(), 230u);
+    EXPECT_LE(cells[i].name.size(), 230u);
+    EXPECT_LE(cells[i].name_of_beginning.size(), 220u);
     EXPECT_THAT(cells[i].name, StartsWith("original_strategy-1-0." + std::string(150, '3')));
   }
   EXPECT_NE(cells[2].name, cells[3].name);
+  // Files with longer names are made for a cell, also while they are saved.
+  const ScratchFolder scratch;
+  const SweepFolder folder(scratch / "sweep", cells);
+  folder.write(file);
+  for (const SweepJob& job : folder.jobs()) folder.write_failure(job, "a reason");
+  EXPECT_EQ(folder.reports().back().failure, "a reason");
 }
 
 TEST(Sweep, AFolderWhosePathIsTooLongIsRefused) {

@@ -179,6 +179,7 @@ void positions_to_tiles(const Pass<T>& pass, const PlaceRange& range, std::int64
   Place place(pass.grid, range.first);
   for (std::int64_t tile = 0; tile < range.count; ++tile, place.advance(pass.grid)) {
     const std::int64_t top = out.top(place), left = out.left(place);
+    prefetch_below<2>(out, place.image, top, left, first_channel, channels);
     T* pixels[2][2];
     for (int r = 0; r < 2; ++r)
       for (int s = 0; s < 2; ++s)

@@ -4,9 +4,9 @@
 packages="g++ cmake ninja-build libfmt-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev
           libarchive-dev zlib1g-dev libssl-dev libgtest-dev libgmock-dev libbenchmark-dev python3 zstd"
 
-# For the Python environment of the tests (tools/test_environment.py), other processors, and oneDNN as the benchmarks'
-# reference. Without them, what needs them is skipped or left out.
-test_packages="python3-venv pkg-config qemu-user libdnnl-dev ocl-icd-opencl-dev"
+# For the Python environment of the tests (tools/test_environment.py), other processors, system calls that fail, and
+# oneDNN as the benchmarks' reference. Without them, what needs them is skipped or left out.
+test_packages="python3-venv pkg-config qemu-user strace libdnnl-dev ocl-icd-opencl-dev"
 
 # print_header SCRIPT: prints the comment at the beginning of the script.
 print_header() { sed -n '3,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$1"; }
@@ -57,14 +57,14 @@ configured() {
   done
 }
 
-# build_gradamp FOLDER TARGET [CMAKE OPTION...]: configures the folder if needed or if the options are new, and builds
-# what changed.
+# build_gradamp FOLDER "TARGET..." [CMAKE OPTION...]: configures the folder if needed or if the options are new, and
+# builds what changed.
 build_gradamp() {
-  local folder=$1 target=$2
+  local folder=$1 targets=$2
   shift 2
   configured "$folder" "$@" || cmake -G Ninja -S "$root" -B "$folder" "$@" >"/tmp/gradamp-configure.$$" 2>&1 ||
     { cat "/tmp/gradamp-configure.$$" >&2; rm -f "/tmp/gradamp-configure.$$" "$folder/build.ninja"; return 1; }
   grep -s '^-- .*CUDA' "/tmp/gradamp-configure.$$" || true  # whether the build has the device cuda, and if not, why
   rm -f "/tmp/gradamp-configure.$$"
-  cmake --build "$folder" --target "$target"
+  cmake --build "$folder" --target $targets
 }

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: MIT
 # Installs missing packages (Debian, Ubuntu), builds, and runs the tests. A second run builds only what changed.
 #   tools/run_tests.sh                 the release build, in build/
-#   tools/run_tests.sh --sanitize      with AddressSanitizer and UndefinedBehaviorSanitizer, in build-sanitize/
+#   tools/run_tests.sh --sanitize      with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer, in
+#                                      build-sanitize/
+#   tools/run_tests.sh --threads       core, data and tools, with ThreadSanitizer, in build-threads/
 #   tools/run_tests.sh --race          the CUDA kernels under the emulator's race checker, in build-race/
 #   tools/run_tests.sh --long          also the long tests, which are left out by default
 #   tools/run_tests.sh --cuda          with the device cuda: an error if it cannot be built
@@ -15,6 +17,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 
 folder="$root/build"
 options=(-DCMAKE_BUILD_TYPE=Release)
+targets=(all)
 selection=(-LE '^long$')
 while :; do
   case ${1:-} in
@@ -23,9 +26,13 @@ while :; do
       folder="$root/build-sanitize"
       options=(-DCMAKE_BUILD_TYPE=RelWithDebInfo -DGRADAMP_SANITIZE=address,undefined -DGRADAMP_CUDA=OFF
                -DGRADAMP_BENCH=OFF)
-      # The pool's threads are not freed before main ends, so leaks are not reported. The exact frees of the engine's
-      # own allocations still show its leaks.
-      export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+      export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+      ;;
+    --threads)
+      folder="$root/build-threads"
+      options=(-DCMAKE_BUILD_TYPE=RelWithDebInfo -DGRADAMP_SANITIZE=thread -DGRADAMP_CUDA=OFF -DGRADAMP_BENCH=OFF)
+      targets=(core_tests data_tests fuzz_tests tools_tests)
+      selection+=(-L '^(core|data|fuzz|tools)_tests$')
       ;;
     --race)
       folder="$root/build-race"
@@ -47,7 +54,7 @@ if [ -z "${GRADAMP_PYTHON:-}" ]; then
   fi
 fi
 [ -z "${GRADAMP_PYTHON:-}" ] || options+=("-DGRADAMP_PYTHON=$GRADAMP_PYTHON")
-build_gradamp "$folder" all "${options[@]}"
+build_gradamp "$folder" "${targets[*]}" "${options[@]}"
 rm -f "$folder/test-results.xml"
 export CTEST_PARALLEL_LEVEL=${CTEST_PARALLEL_LEVEL:-2}
 ctest --test-dir "$folder" --output-on-failure --no-tests=error --output-junit "$folder/test-results.xml" \

@@ -134,6 +134,16 @@ class RunTests(unittest.TestCase):
         self.assertNotIn("long", whole)
         self.assertTrue(race_whole.endswith(" -R emulated|[Rr]ace -R Name"), race_whole)
 
+    def test_sanitizers(self):
+        self.run_script("tools/run_tests.sh", "--sanitize")
+        self.run_script("tools/run_tests.sh", "--threads")
+        builds = [line for line in self.calls_of("cmake") if " --build " in line]
+        self.assertTrue(builds[0].endswith("build-sanitize --target all"), builds[0])
+        self.assertTrue(builds[1].endswith("build-threads --target core_tests data_tests fuzz_tests tools_tests"))
+        self.assertIn("-DGRADAMP_SANITIZE=address,undefined", self.configured()[0])
+        self.assertIn("-DGRADAMP_SANITIZE=thread", self.configured()[1])
+        self.assertTrue(self.calls_of("ctest")[1].endswith(" -L ^(core|data|fuzz|tools)_tests$"))
+
     def test_failing_tests_fail_it(self):
         self.run_script("tools/run_tests.sh", CTEST_CODE="8", expect=8)
         self.run_script(".ci/run", CTEST_CODE="8", expect=8)

@@ -64,9 +64,9 @@ void Strategy::validate() const {
   for (const Phase& phase : phases) {
     check(phase.end_epoch > previous, "strategy: expected end epochs that rise from 1 on, got {} after {}",
           phase.end_epoch, previous);
-    check(is_positive(phase.learning_rate), "strategy: expected a learning rate above 0 up to epoch {}, got {}",
+    check(is_positive(phase.learning_rate), "strategy: expected a finite learning rate above 0 up to epoch {}, got {}",
           phase.end_epoch, phase.learning_rate);
-    check(is_positive(phase.factor), "strategy: expected an amplification factor above 0 up to epoch {}, got {}",
+    check(is_positive(phase.factor), "strategy: expected a finite amplification factor above 0 up to epoch {}, got {}",
           phase.end_epoch, phase.factor);
     check(phase.amplify || phase.factor == 1,
           "strategy: the phase up to epoch {} has the factor {} but does not amplify", phase.end_epoch, phase.factor);

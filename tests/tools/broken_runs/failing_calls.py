@@ -6,10 +6,10 @@ its resumption. Then the run goes on without failures, and must leave what an un
     failing_calls.py PROGRAM [--kinds reselection ...] [--cases N] [--seed 1] [--calls openat write ...] [--jobs 2]
 
 A call returns an error, or the program is killed as it enters the call. In each case
-- the program ends by itself, with exit code 0, or 1 and one line that begins with "gradamp: " (or before main: 127,
-  from the dynamic linker),
+- the program ends by itself, with exit code 0, or 1 and one line that begins with its name,
 - after exit code 0 the files are those of an unbroken run,
 - otherwise the same command, or --resume, continues it to the same files, logs included.
+The dynamic linker's calls, before the program, are left out.
 --cases takes a random part of the cases. Ends with 1 if something is wrong, and with 77 if strace cannot run."""
 
 import argparse
@@ -71,21 +71,29 @@ class Injector:
         shutil.copytree(self.folder / f"half-{kind}", folder)
         return folder, self.maker.go_on(kind, folder)
 
-    def counted(self, kind: str, phase: str, calls: str) -> int:
-        """Returns how often the main thread makes one of these calls."""
-        log = self.folder / "calls.log"
+    def counted(self, kind: str, phase: str, calls: str) -> range:
+        """Returns the numbers of the main thread's calls of these names, without those of the dynamic linker."""
         folder, arguments = self.prepared("counted", kind, phase)
-        process = self.maker.start(arguments, strace("--seccomp-bpf", f"--output={log}", f"--trace={names(calls)}"))
+        last = self.calls_of(arguments, calls)
+        only_link = ["--env=LD_TRACE_LOADED_OBJECTS=1", "--env=LD_WARN=1"]  # as ldd -r does; it writes a list
+        first = self.calls_of(arguments, calls, *only_link) if calls != "write" else 0
+        shutil.rmtree(folder)
+        return range(first + 1, last + 1)
+
+    def calls_of(self, arguments: list, calls: str, *options: str) -> int:
+        log = self.folder / "calls.log"
+        process = self.maker.start(arguments, strace(*options, "--seccomp-bpf", f"--output={log}",
+                                                     f"--trace={names(calls)}"))
         process.communicate(timeout=LIMIT_SECONDS)
         lines = [line.split()[:2] for line in log.read_text().splitlines()]
-        shutil.rmtree(folder)
         return sum(1 for thread, call in lines if thread == lines[0][0] and call.split("(")[0] in calls.split(","))
 
     def tried(self, number: int, case: Case) -> tuple:
         """Returns how the program ended, and what is wrong, or an empty text."""
         folder, arguments = self.prepared(f"case-{number}", case.kind, case.phase)
         # With --seccomp-bpf it is faster, but does not deliver signals.
-        how, faster = (f"error={ERRORS[case.calls]}", ["--seccomp-bpf"]) if case.mode == "error" else ("signal=KILL", [])
+        is_error = case.mode == "error"
+        how, faster = (f"error={ERRORS[case.calls]}", ["--seccomp-bpf"]) if is_error else ("signal=KILL", [])
         process = self.maker.start(arguments, strace(*faster, "--output=/dev/null", f"--trace={names(case.calls)}",
                                                      f"--inject={names(case.calls)}:{how}:when={case.number}"))
         try:
@@ -106,9 +114,9 @@ class Injector:
             return ""  # it reports its failed cells on standard output
         if code == 1:
             lines = [line for line in message.splitlines() if not line.startswith("warning: ")]
-            return "" if len(lines) == 1 and lines[0].startswith("gradamp: ") else "expected one line for exit code 1"
-        allowed = [0, 127] if case.mode == "error" else [-signal.SIGKILL]
-        return "" if code in allowed else f"unexpected exit code {code}"
+            name = pathlib.Path(self.maker.program).name
+            return "" if len(lines) == 1 and lines[0].startswith(f"{name}: ") else "expected one line for exit code 1"
+        return "" if code == (0 if case.mode == "error" else -signal.SIGKILL) else f"unexpected exit code {code}"
 
     def wrong_files(self, case: Case, folder: pathlib.Path, is_finished: bool) -> str:
         if not is_finished:
@@ -131,7 +139,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="cases at once")
     parser.add_argument("--folder", type=pathlib.Path, help="for the runs; default: a temporary one")
     args = parser.parse_args()
-    if not shutil.which("strace") or subprocess.run(strace("--output=/dev/null", "true"), capture_output=True).returncode:
+    if not small_runs.can_run(strace("--seccomp-bpf", "--output=/dev/null")):
         print("skipped: strace cannot run here")
         return 77
     scratch = None if args.folder else tempfile.TemporaryDirectory()
@@ -140,10 +148,11 @@ def main() -> int:
     for kind in args.kinds:
         for phase in injector.phases(kind):
             counts = {calls: injector.counted(kind, phase, calls) for calls in args.calls}
-            print(f"{kind}, {phase}: {sum(counts.values())} calls: " +
-                  ", ".join(f"{calls.split(',')[0]} {count}" for calls, count in counts.items() if count), flush=True)
+            print(f"{kind}, {phase}: {sum(map(len, counts.values()))} calls: " +
+                  ", ".join(f"{calls.split(',')[0]} {len(count)}" for calls, count in counts.items() if count),
+                  flush=True)
             cases += [Case(kind, phase, calls, number, mode) for calls, count in counts.items()
-                      for number in range(1, count + 1) for mode in args.modes]
+                      for number in count for mode in args.modes]
     if args.cases:
         cases = random.Random(args.seed).sample(cases, min(args.cases, len(cases)))
     ends, wrong = collections.Counter(), 0

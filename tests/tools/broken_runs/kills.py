@@ -74,10 +74,6 @@ class Killer:
         return ""
 
 
-def can_make_links_fail() -> bool:
-    return bool(shutil.which("strace")) and subprocess.run([*WITHOUT_LINKS, "true"], capture_output=True).returncode == 0
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program")
@@ -91,7 +87,7 @@ def main() -> int:
     end = time.monotonic() + 60 * args.minutes if args.minutes else None
     scratch = None if args.folder else tempfile.TemporaryDirectory()
     killer = Killer(args, (args.folder or pathlib.Path(scratch.name)).resolve())
-    prefixes = [[], WITHOUT_LINKS] if can_make_links_fail() else [[]]
+    prefixes = [[], WITHOUT_LINKS] if small_runs.can_run(WITHOUT_LINKS) else [[]]
     cases = itertools.cycle(itertools.product(args.kinds, prefixes))
     runs, kills, wrong = 0, {kind: 0 for kind in args.kinds}, []
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 
 TRAIN = ["train", "--network", "resnet8", "--train-images", "64", "--test-images", "32", "--batch-size", "32",
@@ -82,6 +83,11 @@ class Maker:
         message = process.communicate(timeout=120)[1]
         if process.returncode != 0:
             raise RuntimeError(f"{what}: exit code {process.returncode}: {message.strip()}")
+
+
+def can_run(tracer: list) -> bool:
+    """Whether this machine has the program that runs others, and allows it. (A container may forbid tracing.)"""
+    return bool(shutil.which(tracer[0])) and subprocess.run([*tracer, "true"], capture_output=True).returncode == 0
 
 
 def result(folder: pathlib.Path) -> dict:

@@ -25,6 +25,7 @@ struct StateTensor {
   std::string name;
   Tensor tensor;
   bool is_filter = false;  // of a convolution: only filters have another layout in PyTorch
+  bool is_head = false;
 
   Shape shape() const { return is_filter ? pytorch_shape(tensor.shape()) : tensor.shape(); }
 };
@@ -42,6 +43,8 @@ std::vector<StateTensor> all_tensors(Module& network) {
     for (const NamedBuffer& own : module.own_buffers()) buffers.push_back({full(own.name), own.tensor});
   });
   tensors.insert(tensors.end(), buffers.begin(), buffers.end());
+  const std::vector<std::string> head = head_names(network);
+  for (StateTensor& named : tensors) named.is_head = std::find(head.begin(), head.end(), named.name) != head.end();
   return tensors;
 }
 
@@ -65,14 +68,30 @@ std::string channel_advice(const Shape& saved, const Shape& expected) {
       saved[1], expected[1], saved[1]);
 }
 
-void check_entries(const std::vector<StateTensor>& tensors, const EntriesByName& by_name) {
+/// Whether two shapes of a head's parameter, (classes, ...), differ at most in the number of classes.
+bool differ_in_classes_alone(const Shape& saved, const Shape& expected) {
+  if (saved.rank() != expected.rank() || saved.rank() == 0) return false;
+  for (int i = 1; i < saved.rank(); ++i)
+    if (saved[i] != expected[i]) return false;
+  return true;
+}
+
+void check_entries(const std::vector<StateTensor>& tensors, const EntriesByName& by_name, Head head) {
+  const bool has_head = std::any_of(tensors.begin(), tensors.end(), [](const auto& named) { return named.is_head; });
+  check(head == Head::kLoad || has_head, "this network has no linear layer, so it has no head that could be new");
   for (const StateTensor& named : tensors) {
+    const bool is_kept = named.is_head && head == Head::kKeep;
     const auto found = by_name.find(named.name);
+    if (is_kept && found == by_name.end()) continue;
     check(found != by_name.end(), "the weights lack '{}'; are they of another network?", named.name);
     const Shape& saved = found->second->shape;
     const Shape expected = named.shape();
+    const bool of_other_classes = named.is_head && saved != expected && differ_in_classes_alone(saved, expected);
+    if (is_kept && of_other_classes) continue;
     check(saved == expected, "the weights' '{}' has shape {}, expected {}{}", named.name, saved.to_string(),
-          expected.to_string(), channel_advice(saved, expected));
+          expected.to_string(),
+          of_other_classes ? fmt::format(": they are for {} classes, this network has {}", saved[0], expected[0])
+                           : channel_advice(saved, expected));
     check(static_cast<std::int64_t>(found->second->values.size()) == expected.count(),
           "the weights' '{}' has {} values, expected {}", named.name, found->second->values.size(), expected.count());
   }
@@ -107,15 +126,28 @@ std::vector<StateEntry> state_dict(Module& network) {
   return entries;
 }
 
-void check_state_dict(Module& network, const std::vector<StateEntry>& entries) {
-  check_entries(all_tensors(network), entries_by_name(entries));
+std::vector<std::string> head_names(Module& network) {
+  std::vector<std::string> names;
+  network.for_each([&](const std::string& prefix, Module& module) {
+    const auto* layer = dynamic_cast<const Layer*>(&module);
+    if (layer == nullptr || layer->type() != LayerType::kLinear) return;
+    names.clear();
+    for (const NamedParameter& own : module.own_parameters())
+      names.push_back(prefix.empty() ? own.name : prefix + "." + own.name);
+  });
+  return names;
 }
 
-void load_state_dict(Module& network, const std::vector<StateEntry>& entries) {
+void check_state_dict(Module& network, const std::vector<StateEntry>& entries, Head head) {
+  check_entries(all_tensors(network), entries_by_name(entries), head);
+}
+
+void load_state_dict(Module& network, const std::vector<StateEntry>& entries, Head head) {
   const EntriesByName by_name = entries_by_name(entries);
   const std::vector<StateTensor> tensors = all_tensors(network);
-  check_entries(tensors, by_name);
+  check_entries(tensors, by_name, head);
   for (const StateTensor& named : tensors) {
+    if (named.is_head && head == Head::kKeep) continue;
     const std::vector<float>& saved = by_name.at(named.name)->values;
     const std::vector<float> values = named.is_filter ? from_pytorch_layout(named.tensor.shape(), saved) : saved;
     named.tensor.copy_from_host(std::span<const float>(values));

@@ -15,7 +15,6 @@
 #include "gradamp/core/f16.h"
 #include "gradamp/core/numerics.h"
 #include "gradamp/core/text.h"
-#include "gradamp/layers/state_dict.h"
 
 namespace gradamp {
 namespace {
@@ -97,12 +96,22 @@ void unwrap(Module& network, std::vector<StateEntry>& entries) {
 }
 
 /// Calls `use`, load_state_dict or check_state_dict, and puts the path in front of its error.
-void with_entries(void (*use)(Module&, const std::vector<StateEntry>&), const std::filesystem::path& path,
-                  Module& network, const std::vector<StateEntry>& entries) {
+void with_entries(void (*use)(Module&, const std::vector<StateEntry>&, Head), const std::filesystem::path& path,
+                  Module& network, const std::vector<StateEntry>& entries, Head head = Head::kLoad) {
   try {
-    use(network, entries);
+    use(network, entries, head);
   } catch (const Error& error) {
     fail("{}: {}", path.string(), error.what());
+  }
+}
+
+/// Whether the entries fit the network with a head of its own.
+bool fits_without_head(Module& network, const std::vector<StateEntry>& entries) {
+  try {
+    check_state_dict(network, entries, Head::kKeep);
+    return true;
+  } catch (const Error&) {
+    return false;
   }
 }
 
@@ -216,11 +225,16 @@ void CheckpointFile::restore(const CheckpointState& state, const std::vector<Nam
   for (const NamedBuffer& named : tensors) named.tensor.copy_bytes_from_host(file_.find(named.name)->bytes);
 }
 
-void load_weights(const std::filesystem::path& path, Module& network, FileSystem& file_system) {
+void load_weights(const std::filesystem::path& path, Module& network, FileSystem& file_system, Head head) {
   const TensorFile file = read_safetensors(path, file_system);
   std::vector<StateEntry> entries = weight_entries(file, path);
   unwrap(network, entries);
-  with_entries(load_state_dict, path, network, entries);
+  try {
+    with_entries(load_state_dict, path, network, entries, head);
+  } catch (const Error& error) {
+    if (head == Head::kLoad && fits_without_head(network, entries)) throw HeadMismatch(error.what());
+    throw;
+  }
 }
 
 }  // namespace gradamp

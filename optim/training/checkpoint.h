@@ -8,6 +8,7 @@
 
 #include "gradamp/data/files/file_system.h"
 #include "gradamp/data/files/safetensors.h"
+#include "gradamp/layers/state_dict.h"
 #include "gradamp/optim/optimizer.h"
 
 namespace gradamp {
@@ -35,6 +36,12 @@ class NotFiniteTensor : public Error {
 
  private:
   std::string element_;
+};
+
+/// Weights fit a network except for its head: the file has one for another number of classes, or none.
+class HeadMismatch : public Error {
+ public:
+  using Error::Error;
 };
 
 /// Writes `path` whole or not at all, and keeps the previous checkpoint as `path`.previous. `epoch_finished`: the
@@ -72,7 +79,10 @@ class CheckpointFile {
 
 /// Loads only the weights and running statistics, from a checkpoint or any safetensors file with PyTorch's names, in
 /// f32, bf16, f16 or f64. Names may begin with what PyTorch's wrappers put in front: "module." (DataParallel),
-/// "_orig_mod." (torch.compile), or "model.". NotFiniteTensor if an element is not finite.
-void load_weights(const std::filesystem::path& path, Module& network, FileSystem& file_system = real_file_system());
+/// "_orig_mod." (torch.compile), or "model.". NotFiniteTensor if an element is not finite. With Head::kKeep the head
+/// keeps its values; without it, a HeadMismatch says that Head::kKeep would accept the file. Error for other weights.
+/// With any of these the network is unchanged.
+void load_weights(const std::filesystem::path& path, Module& network, FileSystem& file_system = real_file_system(),
+                  Head head = Head::kLoad);
 
 }  // namespace gradamp

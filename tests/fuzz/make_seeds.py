@@ -112,15 +112,17 @@ def write_texts() -> None:
           b"threshold = -1e3:1e3:1e3\nplacement = [backprop, update]\n")
     write("strategy", "usual", struct.pack("<ii", 10, 2) + b"10:0.1, 20:0.1:2, 30:0.01")
     write("strategy", "named", struct.pack("<ii", 5, 0) + b"params_1")
-    line = json.dumps({"epoch": 1, "epochs": 3, "learning_rate": 0.1, "train_loss": 1.0, "train_accuracy": 0.5,
-                       "test_loss": 1.0, "test_accuracy": 0.5, "seconds": 1.0, "images_per_second": 2.0,
-                       "analyzed": False, "amplified": False}).encode() + b"\n"
-    layer = json.dumps({"epoch": 1, "layer": "conv1", "type": "conv", "parameters": 432, "g": 0.5, "g_prime": None,
-                        "normalized_g": 0.5, "normalized_g_prime": "nan", "selected": True, "factor": 2.0}).encode() + b"\n"
+    line = json.dumps({"schema": 2, "epoch": 1, "epochs": 3, "learning_rate": 0.1, "train_loss": 1.0,
+                       "train_accuracy": 0.5, "test_loss": None, "test_accuracy": 0.5, "seconds": 1.0,
+                       "images_per_second": None, "analyzed": False, "amplified": False,
+                       "not_finite": {"test_loss": "nan", "images_per_second": "-inf"}}).encode() + b"\n"
+    layer = json.dumps({"schema": 1, "epoch": 1, "layer": "conv1", "type": "conv", "parameters": 432, "g": 0.5,
+                        "g_prime": None, "normalized_g": 0.5, "normalized_g_prime": "nan", "noise_floor": 0.1,
+                        "selected": True, "factor": 2.0}).encode() + b"\n"
     write("run_folder", "config", b'\0{"schema": 1, "settings": {"network": "resnet8", "epochs": 3}}')
     write("run_folder", "metrics", b"\1" + line * 2)
     write("run_folder", "layers", b"\2" + layer * 2)
-    write("run_folder", "summary", b'\3{"schema": 1, "completed": true, "epochs": 1}')
+    write("run_folder", "summary", b'\3{"schema": 2, "completed": true, "epochs": 1}')
     version = b"\x09" + struct.pack("<d", 1.0) + b"\x1a\x0dbrain.Event:2"
     scalar = b"\x0a\x08\x0a\x04loss\x15\0\0\x80\x3f"
     event = b"\x09" + struct.pack("<d", 1.0) + b"\x10\x02" + b"\x2a" + bytes([len(scalar)]) + scalar

@@ -112,6 +112,73 @@ TEST_P(StateDictTest, RefusesWhatIsNotTheNetworksAndChangesNothing) {
             "the weights' '0.weight' has 25 values, expected 24");
 }
 
+TEST_P(StateDictTest, TheHeadIsTheLastLinearLayer) {
+  Sequential network;
+  EXPECT_EQ(head_names(network), std::vector<std::string>());
+  network.append(std::make_shared<Linear>(backend(), 2, 3));
+  network.append(std::make_shared<Linear>(backend(), 3, 5));
+  network.append(std::make_shared<BatchNorm>(backend(), 5));
+  EXPECT_EQ(head_names(network), (std::vector<std::string>{"1.weight", "1.bias"}));
+  Linear alone(backend(), 2, 3, false);
+  EXPECT_EQ(head_names(alone), std::vector<std::string>{"weight"});
+}
+
+TEST_P(StateDictTest, AKeptHeadTakesNothingFromTheEntries) {
+  const auto from = make_network(1), to = make_network(100);
+  std::vector<StateEntry> expected = state_dict(*from);
+  ASSERT_EQ(expected[4].name, "2.weight");
+  expected[4].values = state_dict(*to)[4].values;
+  std::vector<StateEntry> entries = state_dict(*from);
+  const auto expect_loaded = [&](const char* what) {
+    const auto fresh = make_network(100);
+    EXPECT_NO_THROW(check_state_dict(*fresh, entries, Head::kKeep)) << what;
+    load_state_dict(*fresh, entries, Head::kKeep);
+    const std::vector<StateEntry> loaded = state_dict(*fresh);
+    for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(loaded[i].values, expected[i].values) << what << i;
+  };
+  expect_loaded("the same number of classes");
+  entries[4].shape = {7, 2};
+  entries[4].values.resize(14);
+  expect_loaded("more classes");
+  EXPECT_EQ(error_of([&] { load_state_dict(*to, entries); }),
+            "the weights' '2.weight' has shape [7, 2], expected [5, 2]: they are for 7 classes, this network has 5");
+  entries.erase(entries.begin() + 4);
+  expect_loaded("no head");
+}
+
+TEST_P(StateDictTest, AKeptHeadIsTheOnlyDifference) {
+  const auto from = make_network(1), to = make_network(100);
+  const Floats before = everything(*to);
+  const auto error = [&](auto change) {
+    std::vector<StateEntry> entries = state_dict(*from);
+    entries[4].shape = {7, 2};
+    entries[4].values.resize(14);
+    change(entries);
+    const std::string message = error_of([&] { load_state_dict(*to, entries, Head::kKeep); });
+    EXPECT_TRUE(everything(*to) == before) << "changed, although: " << message;
+    return message;
+  };
+  EXPECT_EQ(error([](auto& entries) {
+              entries[4].shape = {7, 3};
+            }),
+            "the weights' '2.weight' has shape [7, 3], expected [5, 2]");
+  EXPECT_EQ(error([](auto& entries) {
+              entries[4].shape = {7, 2, 1};
+            }),
+            "the weights' '2.weight' has shape [7, 2, 1], expected [5, 2]");
+  EXPECT_EQ(error([](auto& entries) { entries.pop_back(); }),
+            "the weights lack '1.running_var'; are they of another network?");
+  EXPECT_EQ(error([](auto& entries) { entries[6].shape = {3}; }),
+            "the weights' '1.running_var' has shape [3], expected [2]");
+  EXPECT_EQ(error([](auto& entries) {
+              entries.push_back({"2.bias", {7}, Floats(7)});
+            }),
+            "the weights hold '2.bias', which this network does not have");
+  Sequential headless;
+  EXPECT_EQ(error_of([&] { load_state_dict(headless, {}, Head::kKeep); }),
+            "this network has no linear layer, so it has no head that could be new");
+}
+
 /// A parameter of rank 4 that is not a filter.
 class Table final : public Module {
  public:

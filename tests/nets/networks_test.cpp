@@ -9,6 +9,7 @@
 #include "gradamp/core/operations.h"
 #include "gradamp/kernels/backends.h"
 #include "gradamp/layers/initialization.h"
+#include "gradamp/layers/state_dict.h"
 
 namespace gradamp {
 namespace {
@@ -39,6 +40,20 @@ TEST(Networks, GiveLogitsForTheirClasses) {
     const Tensor images = Tensor::zeros(*backend, {2, 32, 32, 3});
     const Variable logits = network->forward(Variable(images), Mode::kEvaluation);
     EXPECT_EQ(logits.shape(), (Shape{2, 100})) << info.name;
+  }
+}
+
+TEST(Networks, HaveAHeadThatAloneDependsOnTheClasses) {
+  const std::unique_ptr<Backend> backend = make_backend({});
+  for (const NetworkInfo& info : networks()) {
+    const std::vector<StateEntry> of_ten = state_dict(*make_network(info.name, *backend, {10, 0.1f, {}}));
+    const std::shared_ptr<Module> network = make_network(info.name, *backend, {7, 0.1f, {}});
+    const std::vector<StateEntry> of_seven = state_dict(*network);
+    ASSERT_EQ(of_ten.size(), of_seven.size());
+    std::vector<std::string> differing;
+    for (std::size_t i = 0; i < of_ten.size(); ++i)
+      if (of_ten[i].shape != of_seven[i].shape) differing.push_back(of_ten[i].name);
+    EXPECT_EQ(head_names(*network), differing) << info.name;
   }
 }
 

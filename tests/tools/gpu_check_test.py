@@ -8,6 +8,7 @@ import array
 import contextlib
 import io
 import json
+import math
 import os
 import pathlib
 import re
@@ -435,7 +436,10 @@ class AgreementTest(unittest.TestCase):
 
     def make(self, name, loss=2.5, **tensors):
         (self.path / name).mkdir(exist_ok=True)
-        (self.path / name / "metrics.jsonl").write_text(json.dumps({"train_loss": loss, "test_loss": 2.0}) + "\n")
+        line = {"train_loss": loss, "test_loss": 2.0}
+        if loss == math.inf:
+            line = {"schema": 2, "train_loss": None, "test_loss": 2.0, "not_finite": {"train_loss": "inf"}}
+        (self.path / name / "metrics.jsonl").write_text(json.dumps(line) + "\n")
         tensor_file(self.path / name / "checkpoint.safetensors", **{"weight": self.weights, "bias": [0.5], **tensors})
         return name
 
@@ -478,6 +482,7 @@ class AgreementTest(unittest.TestCase):
         for name, changes, said in [
             ("a", {"loss": 2.6}, "train_loss by 4.0e-02"),
             ("b", {"loss": "nan"}, "train_loss is 2.5 and nan"),
+            ("b", {"loss": math.inf}, "train_loss is 2.5 and inf"),
             ("c", {"weight": infinite}, "weight by inf"),
             ("c", {"weight": undefined}, "weight by inf"),
             ("d", {"weight": self.weights[:-1]}, "weight by inf"),

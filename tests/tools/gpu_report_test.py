@@ -5,6 +5,7 @@
 import contextlib
 import io
 import json
+import math
 import pathlib
 import sys
 import tempfile
@@ -15,6 +16,7 @@ sys.path.insert(0, str(ROOT / "tools" / "gpu_check"))
 
 import gpu_report  # noqa: E402
 import gpu_report_markdown  # noqa: E402
+import run_log  # noqa: E402
 
 CONTEXT = {
     "copy_ceiling_gb_s": "3000.0",
@@ -233,6 +235,32 @@ class RunTest(unittest.TestCase):
         ]:
             self.assertIn(why, gpu_report.run_problem(epochs) or "no problem")
 
+    def test_numbers_that_json_has_not(self):
+        two = [dict(line, schema=2) for line in GOOD_RUN]
+        two[1] = dict(two[1], test_loss=None, not_finite={"test_loss": "-inf"})
+        one = [dict(line, schema=1) for line in GOOD_RUN]
+        one[1] = dict(one[1], test_loss="-inf")
+        folder = Folder(self)
+        for name, lines in (("one", one), ("two", two)):
+            read = gpu_report.read_metrics(folder.run(name, lines))
+            self.assertEqual(read[1]["test_loss"], -math.inf)
+            self.assertEqual(gpu_report.run_problem(read), "test_loss of epoch 2 is -inf")
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            for name, changes in (
+                ("later", {"schema": 3}),
+                ("reason", {"not_finite": {"test_loss": "many"}}),
+                ("list", {"not_finite": [1]}),
+            ):
+                run = folder.run(name, [dict(line, **changes) for line in two])
+                self.assertEqual(gpu_report.main(["check-run", run]), 1)
+                self.assertEqual(gpu_report.main(["same-runs", run, run]), 1)
+        self.assertIn("it has schema 3: this release reads only up to schema 2", printed.getvalue())
+
+    def test_nan_equals_nan(self):
+        lost = GOOD_RUN[:2] + [epoch(3, math.nan)]
+        self.assertIsNone(gpu_report.difference(lost, [dict(line, test_loss=line["test_loss"] * 1.0) for line in lost]))
+        self.assertIn("epoch 3: train_loss", gpu_report.difference(lost, GOOD_RUN))
+
     def test_same_to_the_last_bit_or_not(self):
         faster = [dict(line, images_per_second=5.0) for line in GOOD_RUN]
         self.assertIsNone(gpu_report.difference(GOOD_RUN, faster))
@@ -252,6 +280,35 @@ class RunTest(unittest.TestCase):
             self.assertEqual(gpu_report.main(["same-runs", good, again]), 0)
             self.assertEqual(gpu_report.main(["same-runs", good, bad]), 1)
             self.assertEqual(gpu_report.main(["nonsense"]), 2)
+
+
+class JsonTest(unittest.TestCase):
+    def test_a_report_is_json_whatever_was_measured(self):
+        folder = Folder(self)
+        folder.checks("convolutions", ("convolution-bf16", "passed", "9", ""))
+        rows = [row("forward/3x3_64x64_32_s1/ours", 50.0, resnet18=4.0, **{"TFLOP/s": 9.0, "of_floor": math.nan})]
+        folder.benchmarks("convolution-bf16", rows)
+        lost = {"train_loss": None, "images_per_second": None, "schema": 2}
+        lost["not_finite"] = {"train_loss": "nan", "images_per_second": "inf"}
+        folder.run("lost", GOOD_RUN[:2] + [dict(epoch(3, 1.0), **lost)])
+        self.assertEqual(folder.write("convolutions")[0], 0)
+
+        def refuse(constant):
+            self.fail(f"{constant} is no JSON")
+
+        report = json.loads((folder.path / "report.json").read_text(), parse_constant=refuse)
+        (read,) = report["convolution_rows"]["bf16"]["rows"].values()
+        self.assertEqual((read["of_floor"], read["not_finite"]), (None, {"of_floor": "nan"}))
+        (training,) = report["training"]
+        self.assertEqual(training["not_finite"], {"last_loss": "nan", "images_per_second": "inf"})
+        self.assertEqual(training["problem"], "train_loss of epoch 3 is nan")
+
+    def test_numbers_in_lists_have_their_place(self):
+        fit = run_log.fit_for_json({"a": [1.0, [math.nan]], "b": [{"c": -math.inf}], "d": 2, "e": None})
+        self.assertEqual(fit["not_finite"], {"a[1][0]": "nan"})
+        self.assertEqual(fit["a"], [1.0, [None]])
+        self.assertEqual(fit["b"], [{"c": None, "not_finite": {"c": "-inf"}}])
+        self.assertEqual(run_log.fit_for_json({"d": 2, "e": None}), {"d": 2, "e": None})
 
 
 class WriteTest(unittest.TestCase):

@@ -152,6 +152,31 @@ def make_run(
     return folder
 
 
+def edit_lines(path, change):
+    """Applies `change` to the object of each line of a log, or of the whole file if that is one object."""
+    if path.suffix == ".json":
+        document = json.loads(path.read_text())
+        change(document)
+        path.write_text(json.dumps(document))
+        return
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        change(line)
+    write_lines(path, lines)
+
+
+def make_not_finite(run, name, schema, key, reason):
+    """Gives a number of the records of a run's file the form of a number that is not finite."""
+
+    def change(record):
+        record["schema"] = schema
+        record[key] = reason if schema == 1 else None
+        if schema > 1:
+            record.setdefault("not_finite", {})[key] = reason
+
+    edit_lines(run / name, change)
+
+
 class Case(unittest.TestCase):
     def setUp(self):
         owner = tempfile.TemporaryDirectory()
@@ -245,6 +270,14 @@ class StatisticsTest(unittest.TestCase):
         d = report_statistics.difference({1: 93.0}, {1: 92.0, 2: 93.0})
         self.assertEqual((d.mean, d.low, d.high, d.paired), (0.5, None, None, False))
 
+    def test_values_that_are_not_finite(self):
+        self.assertTrue(math.isnan(report_statistics.mean([math.inf, -math.inf])))
+        self.assertEqual(report_statistics.mean([math.inf, 1.0]), math.inf)
+        for values in ([math.nan, 1.0], [math.inf, 1.0], [math.inf, -math.inf]):
+            e = report_statistics.estimate(values)
+            self.assertFalse(math.isfinite(e.mean))
+            self.assertTrue(all(map(math.isnan, (e.deviation, e.low, e.high))), values)
+
     def test_equal_values_give_an_interval_without_width(self):
         self.assertEqual(report_statistics.difference({1: 2.0, 2: 2.0}, {3: 1.0, 4: 1.0}).low, 1.0)
 
@@ -329,6 +362,7 @@ class ReadingTest(Case):
             (edit("metrics.jsonl", lambda t: t.split("\n", 1)[1]), "expected the epochs 1 to 6"),
             (edit("metrics.jsonl", lambda t: t.replace('"test_accuracy"', '"x"', 1)), "line 1 has no 'test_accuracy'"),
             (edit("metrics.jsonl", lambda t: t.replace("0.1,", "null,", 1)), "expected a number, got null"),
+            (edit("metrics.jsonl", lambda t: t.replace("0.1,", '"nan",', 1)), "learning_rate: expected a finite number"),
             (edit("layers.jsonl", lambda t: t.replace('"g_prime"', '"x"', 1)), "layers.jsonl: line 1 has no 'g_prime'"),
             (lambda path: (path / "layers.jsonl").unlink(), "layers.jsonl: cannot be read"),
             (text("config.json", '{"a":' * 200000), "config.json: cannot be read: its values are nested too deeply"),
@@ -363,11 +397,53 @@ class ReadingTest(Case):
         self.assertEqual(report_runs.read_run(paths[2]).choice, (0.5, "conv"))
 
     def test_numbers_that_json_has_not(self):
-        self.assertEqual(report_runs.number("inf"), math.inf)
-        self.assertTrue(math.isnan(report_runs.number("nan")))
-        for value in (None, True, "many", []):
-            with self.assertRaises(ValueError):
-                report_runs.number(value)
+        one = {"schema": 1, "x": 0.5, "none": None, "n": "nan", "p": "inf", "m": "-inf"}
+        two = {"schema": 2, "x": 0.5, "none": None, "n": None, "p": None, "m": None}
+        two["not_finite"] = {"n": "nan", "p": "inf", "m": "-inf"}
+        for record in (one, two):
+            self.assertEqual(report_runs.number_in(record, "x"), 0.5)
+            self.assertTrue(math.isnan(report_runs.number_in(record, "n")))
+            self.assertEqual(report_runs.number_in(record, "p"), math.inf)
+            self.assertEqual(report_runs.optional_number_in(record, "m"), -math.inf)
+            self.assertIsNone(report_runs.optional_number_in(record, "none"))
+            with self.assertRaisesRegex(ValueError, "none: expected a number, got null without a reason"):
+                report_runs.number_in(record, "none")
+            with self.assertRaises(KeyError):
+                report_runs.optional_number_in(record, "missing")
+        for record in (
+            {"x": True},
+            {"x": "many"},
+            {"x": []},
+            {"x": "nan", "schema": 2},
+            {"x": None, "not_finite": []},
+            {"x": None, "not_finite": {"x": 5}},
+            {"x": None, "not_finite": {"x": ["nan"]}},
+        ):
+            with self.assertRaises(ValueError, msg=record):
+                report_runs.optional_number_in(record, "x")
+
+    def test_both_schemas_give_the_same_run(self):
+        runs = []
+        for schema in (1, 2):
+            run = self.amplified(0.9, 1, 1.0, validation=0.9)
+            for name in ("config.json", "metrics.jsonl", "layers.jsonl", "summary.json"):
+                edit_lines(run / name, lambda record: record.update(schema=schema))
+            make_not_finite(run, "metrics.jsonl", schema, "train_accuracy", "inf")
+            make_not_finite(run, "layers.jsonl", schema, "g", "-inf")
+            runs.append(report_runs.read_run(run))
+        self.assertEqual(runs[0].epochs, runs[1].epochs)
+        self.assertEqual(runs[0].layers, runs[1].layers)
+        self.assertEqual({epoch["train_accuracy"] for epoch in runs[0].epochs}, {math.inf})
+        self.assertEqual({layer["g"] for layer in runs[0].layers}, {-math.inf})
+
+    def test_files_of_a_later_release_are_refused(self):
+        for name in ("config.json", "metrics.jsonl", "layers.jsonl", "summary.json"):
+            for schema, said in ((3, "has schema 3: this release reads only up to schema 2"), (0, "has schema 0")):
+                run = self.amplified(0.9, 1, 1.0)
+                edit_lines(run / name, lambda record: record.update(schema=schema))
+                (damaged,) = report_runs.collect([run]).damaged
+                self.assertIn(f"{run / name}: ", damaged)
+                self.assertIn(said, damaged)
 
 
 class TablesTest(Case):
@@ -519,6 +595,27 @@ class TablesTest(Case):
         self.assertEqual(widths, {9})
         self.assertIn("| resnet18 | best on test (biased) | 92.00%", text)
 
+    def test_a_validation_that_is_no_number_is_not_chosen(self):
+        for threshold in (0.7, 0.8, 0.9):
+            run = self.amplified(0.94, 1, threshold, validation=0.95 if threshold < 0.9 else 0.91)
+            if threshold < 0.9:
+                make_not_finite(run, "metrics.jsonl", 2, "validation_accuracy", "nan")
+        (row,) = self.rows()
+        self.assertEqual(report_tables.best_by_validation(row, "g-1").choice, 0.9)
+
+    def test_numbers_that_are_not_finite_have_a_reason_in_the_csv(self):
+        make_not_finite(self.original(0.9, 1, validation=0.9), "metrics.jsonl", 2, "validation_accuracy", "nan")
+        make_not_finite(self.original(0.9, 2, validation=0.9), "metrics.jsonl", 2, "seconds", "inf")
+        rows_of = report_tables.make_rows(self.collect().completed)
+        accuracy, *_, minutes = csv.DictReader(io.StringIO(report_csv.comma_separated(rows_of)))
+        self.assertEqual((accuracy["mean"], accuracy["validation_mean"]), ("90.0", ""))
+        self.assertEqual(accuracy["not_finite"], "validation_mean=nan")
+        self.assertEqual((minutes["mean"], minutes["low95"]), ("", ""))
+        self.assertEqual(minutes["not_finite"], "mean=inf deviation=nan low95=nan high95=nan")
+        text = report_text.markdown(rows_of)
+        self.assertIn("| nan |", text)  # the mean validation accuracy
+        self.assertIn("| inf min<br>± nan, n = 2 |", text)
+
     def test_names_are_escaped_in_markdown(self):
         self.original(0.9, 1, network="<b>|*x*\n# y\x1b[2J\ud800")
         text = report_text.markdown(report_tables.make_rows(self.collect().completed))
@@ -610,6 +707,15 @@ class FigureTest(unittest.TestCase):
             self.assertGreater(high, value, panel.get_title())
 
 
+    def test_the_lowest_accuracy_is_that_of_the_numbers(self):
+        import report_figures
+
+        accuracies = [(math.nan, math.nan), (-math.inf, 0.5), (0.25, math.nan), (0.75, 0.5)]
+        epochs = [{"train_accuracy": train, "test_accuracy": test} for train, test in accuracies]
+        run = report_runs.Run(self.id(), {}, "", "", epochs, [])
+        self.assertEqual(report_figures.lowest_worth_showing([run]), 25)
+
+
 @unittest.skipUnless(HAS_MATPLOTLIB, "needs matplotlib")
 class ReportTest(Case):
     def sweep(self, validation=0.9):
@@ -693,6 +799,22 @@ class ReportTest(Case):
         text = html.unescape(self.page()[0])
         self.assert_says(text, "config.json: cannot be read")
         self.assert_says(text, report_text.NO_VALIDATION)
+
+    def test_numbers_that_are_not_finite_leave_gaps(self):
+        few, many = (2, 4), (2, 3, 4, 5)  # analyzed epochs, which are drawn in other figures
+        for schema, reason, analyzed in ((1, "nan", few), (2, "nan", many), (2, "inf", few), (2, "-inf", many)):
+            for seed in (1, 2):
+                self.original(0.9, seed, validation=0.9)
+                run = self.amplified(0.91, seed, 0.7, validation=0.9, analyzed=analyzed, amplified=(3, 5))
+                for key in ("train_accuracy", "seconds", "validation_accuracy"):
+                    make_not_finite(run, "metrics.jsonl", schema, key, reason)
+                for key in ("g", "noise_floor") if seed == 1 else ("g", "g_prime"):
+                    make_not_finite(run, "layers.jsonl", schema, key, reason)
+            code, _, errors = self.call(self.folder)
+            self.assertEqual((code, errors), (0, ""), (schema, reason, analyzed))
+            self.assertEqual(len(self.page()[1].sources), 6 if analyzed is few else 5)
+            shutil.rmtree(self.folder / "cells")
+            shutil.rmtree(self.folder / "report")
 
     def test_originals_alone(self):
         self.original(0.9, 1, dataset="synthetic", network="resnet8")

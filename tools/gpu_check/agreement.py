@@ -27,6 +27,8 @@ import pathlib
 import struct
 import sys
 
+import run_log
+
 # Largest relative difference of a piece of a tensor, in the 2-norm.
 TOLERANCE = {"f32": 1e-4, "tf32": 1e-2, "bf16": 2e-2}
 GRADIENT_TOLERANCE = {"f32": 1e-4, "tf32": 4e-2, "bf16": 1e-1}  # for gradients
@@ -77,10 +79,7 @@ def is_gradient(name):
 
 def compare(reference, run):
     """{what: relative difference} of two run folders. Error if one of them does not contain a step."""
-    epochs = []
-    for folder in (reference, run):
-        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        epochs.append(json.loads(lines[0]))
+    epochs = [run_log.read_metrics(folder)[0] for folder in (reference, run)]
     found = {}
     for key in ("train_loss", "test_loss"):
         one, other = (epoch[key] for epoch in epochs)

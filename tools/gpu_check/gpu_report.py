@@ -17,6 +17,7 @@ import statistics
 import sys
 
 import gpu_report_markdown
+import run_log
 
 PARTS = (
     "build",
@@ -282,9 +283,8 @@ def step_row(document):
 
 
 def read_metrics(run):
-    """The lines of a run's metrics.jsonl."""
-    path = pathlib.Path(run) / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    """The lines of a run's metrics.jsonl; none if there is no such file."""
+    return run_log.read_metrics(run) if (pathlib.Path(run) / "metrics.jsonl").exists() else []
 
 
 def run_problem(epochs):
@@ -319,13 +319,17 @@ def training_row(run, epochs):
 SAME = ("epoch", "learning_rate", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "analyzed", "amplified")
 
 
+def both_nan(one, other):
+    return one != one and other != other
+
+
 def difference(first, second):
     """The first difference between two runs' epochs, or None."""
     if not first or len(first) != len(second):
         return f"{len(first)} and {len(second)} epochs"
     for one, other in zip(first, second):
         for key in SAME:
-            if one[key] != other[key]:
+            if one[key] != other[key] and not both_nan(one[key], other[key]):
                 return f"epoch {one['epoch']}: {key} is {one[key]!r} and {other[key]!r}"
     return None
 
@@ -486,7 +490,8 @@ def write(folder, parts):
     (folder / "report.md").write_text(
         gpu_report_markdown.markdown(report, extra_checks(report), notes(report)), encoding="utf-8"
     )
-    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(run_log.fit_for_json(report), indent=1, allow_nan=False)
+    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     lines, good = summary(report, parts or list(report["checks"]))
     print(f"\n{'part':<13} {'result':<8}")
     print("\n".join(lines))
@@ -497,13 +502,16 @@ def write(folder, parts):
 def main(arguments):
     if len(arguments) >= 2 and arguments[0] == "write":
         return write(arguments[1], arguments[2:])
-    if len(arguments) == 2 and arguments[0] == "check-run":
-        problem = run_problem(read_metrics(arguments[1]))
-    elif len(arguments) == 3 and arguments[0] == "same-runs":
-        problem = difference(read_metrics(arguments[1]), read_metrics(arguments[2]))
-    else:
-        print(__doc__, file=sys.stderr)
-        return 2
+    try:
+        if len(arguments) == 2 and arguments[0] == "check-run":
+            problem = run_problem(read_metrics(arguments[1]))
+        elif len(arguments) == 3 and arguments[0] == "same-runs":
+            problem = difference(read_metrics(arguments[1]), read_metrics(arguments[2]))
+        else:
+            print(__doc__, file=sys.stderr)
+            return 2
+    except ValueError as error:
+        problem = f"metrics.jsonl cannot be read: {error}"
     if problem:
         print(problem)
     return 1 if problem else 0

@@ -3,13 +3,14 @@
 
 import csv
 import io
+import math
 
 import report_paper
 import report_tables
 
 FIELDS = (
     "table dataset network row column rule threshold_or_choice choices n mean deviation low95 high95 validation_mean "
-    "difference difference_low95 difference_high95 paired ratio paper"
+    "difference difference_low95 difference_high95 paired ratio paper not_finite"
 ).split()
 
 
@@ -73,11 +74,18 @@ def records(rows):
     return result
 
 
+def with_reasons(record):
+    """The record with empty values for numbers that are not finite. Its field not_finite names them: "mean=nan"."""
+    reasons = {key: value for key, value in record.items() if isinstance(value, float) and not math.isfinite(value)}
+    text = " ".join(f"{key}={value}" for key, value in reasons.items())
+    return record | dict.fromkeys(reasons) | {"not_finite": text}
+
+
 def comma_separated(rows_of):
     """The text of tables.csv: the numbers of the tables and of every threshold, unrounded."""
     text = io.StringIO()
     writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
     writer.writeheader()
     for rows in rows_of.values():
-        writer.writerows(records(rows))
+        writer.writerows(map(with_reasons, records(rows)))
     return text.getvalue()

@@ -70,6 +70,11 @@ def file_name(*parts):
     return name if len(name) <= 120 else f"{name[:110]}-{zlib.crc32(name.encode()):08x}"
 
 
+def drawable(values):
+    """The values with NaN, which leaves a gap, for each that is not finite."""
+    return [value if math.isfinite(value) else math.nan for value in values]
+
+
 def thinned(names, most):
     """(indices, names): every n-th name, such that there are at most `most` names."""
     step = math.ceil(len(names) / most)

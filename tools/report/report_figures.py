@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The report's figures over epochs and thresholds. Needs matplotlib."""
 
+import math
+
 import report_statistics
 import report_tables
 from matplotlib.ticker import MaxNLocator
@@ -12,6 +14,7 @@ from report_drawing import (
     ORIGINAL,
     ORIGINAL_TRAIN,
     RANDOM,
+    drawable,
     file_name,
     finish,
     legend_below,
@@ -178,16 +181,17 @@ def draw_thresholds(row):
 
 
 def mean_course(runs, key):
-    """The accuracy of each epoch, in %, as the mean over the runs."""
+    """The accuracy of each epoch, in %, as the mean over the runs. NaN if it is not finite in one of them."""
     courses = [[100 * epoch[key] for epoch in run.epochs] for run in runs]
-    return [report_statistics.mean(values) for values in zip(*courses)]
+    return drawable([report_statistics.mean(values) for values in zip(*courses)])
 
 
 def lowest_worth_showing(runs):
     """The lowest accuracy of the runs, in %, without the first tenth of their epochs. The accuracies at the beginning
     are low and similar in all runs. If the axis contained them, the differences would be too small to see."""
     late = [epoch for run in runs for epoch in run.epochs[len(run.epochs) // 10 :]]
-    return 100 * min(min(epoch["train_accuracy"], epoch["test_accuracy"]) for epoch in late)
+    accuracies = [epoch[key] for epoch in late for key in ("train_accuracy", "test_accuracy")]
+    return 100 * min(filter(math.isfinite, accuracies))  # the last test accuracy of a run is finite
 
 
 def draw_courses(row):
@@ -201,9 +205,7 @@ def draw_courses(row):
         epochs = range(1, len(runs[0].epochs) + 1)
         shade_phases(panel, runs[0].epochs)
         for run in row.original:
-            panel.plot(
-                epochs, [100 * e["test_accuracy"] for e in run.epochs], color=ORIGINAL, alpha=0.25, linewidth=0.8
-            )
+            panel.plot(epochs, mean_course([run], "test_accuracy"), color=ORIGINAL, alpha=0.25, linewidth=0.8)
         for members, name, train, test in (
             (row.original, "original", ORIGINAL_TRAIN, ORIGINAL),
             (runs, "amplified", AMPLIFIED_TRAIN, AMPLIFIED),

@@ -2,9 +2,11 @@
 """The report's figures over layers: the measures, and which layers were selected. Needs matplotlib. Layers are in the
 network's order, which is the order of layers.jsonl."""
 
+import math
+
 import report_statistics
 import report_tables
-from report_drawing import SELECTED, file_name, finish, legend_below, plt, thinned
+from report_drawing import SELECTED, drawable, file_name, finish, legend_below, plt, thinned
 from report_tables import COLUMNS, MEASURED
 
 TYPES = {"conv": ("#0057b7", "o"), "bn": ("#e69f00", "s"), "linear": ("#000000", "D"), "relu": ("#009e73", "^")}
@@ -70,10 +72,10 @@ def measures_over_layers(epochs, column):
                 if not places:
                     continue
                 lines = [layers[names[place]] for place in places]
-                means = [mean_of(line, key) for line in lines]
+                means = drawable([mean_of(line, key) for line in lines])
                 spread = [
-                    [m - min(v[key] for v in line) for m, line in zip(means, lines)],
-                    [max(v[key] for v in line) - m for m, line in zip(means, lines)],
+                    drawable([m - min(v[key] for v in line) for m, line in zip(means, lines)]),
+                    drawable([max(v[key] for v in line) - m for m, line in zip(means, lines)]),
                 ]
                 small = len(names) > MOST_NAMES_ACROSS
                 panel.errorbar(
@@ -90,7 +92,7 @@ def measures_over_layers(epochs, column):
             if column.startswith("g-prime") == (key == "g_prime"):
                 mark_selected(panel, names, layers, key)
             floor = report_statistics.mean([lines[0]["noise_floor"] for lines in layers.values()])
-            panel.axhline(floor, color="#b2182b", linestyle=":", linewidth=1.6, label="noise floor")
+            panel.axhline(*drawable([floor]), color="#b2182b", linestyle=":", linewidth=1.6, label="noise floor")
             panel.set_ylabel(f"{label} (0 to 1)")
             panel.set_title(f"{label} after epoch {epoch}")
             panel.tick_params(labelleft=True)
@@ -108,8 +110,13 @@ def measures_over_layers(epochs, column):
 
 def mark_selected(panel, names, layers, key):
     chosen = [p for p, name in enumerate(names) if mean_of(layers[name], "selected") > 0.5]
-    heights = [mean_of(layers[names[place]], key) for place in chosen]
+    heights = drawable([mean_of(layers[names[place]], key) for place in chosen])
     panel.plot(chosen, heights, "o", markersize=10, markerfacecolor="none", color=SELECTED, label="selected")
+
+
+def over_noise_floor(lines, key):
+    floor = lines[0]["noise_floor"]
+    return mean_of(lines, key) / floor if floor else math.nan
 
 
 def measures_over_epochs(epochs):
@@ -119,7 +126,7 @@ def measures_over_epochs(epochs):
     figure, axes = plt.subplots(1, 2, figsize=(11, height + 1.2), sharey=True, layout="constrained")
     for panel, (key, label) in zip(axes, MEASURES):
         values = [
-            [mean_of(layers[name], key) / layers[name][0]["noise_floor"] for layers in epochs.values()]
+            drawable([over_noise_floor(layers[name], key) for layers in epochs.values()])
             for name in names
         ]
         image = panel.imshow(values, aspect="auto", interpolation="nearest", cmap="cividis")

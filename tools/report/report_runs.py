@@ -8,6 +8,8 @@ import math
 import os
 import pathlib
 
+import report_statistics
+
 # config.json contains the kind of every setting (tools/settings/README.md). The report ignores settings of these kinds:
 NEUTRAL = ("source", "speed", "output")
 # Settings of these kinds matter only if layers are selected. Runs without amplification do not depend on them.
@@ -35,6 +37,8 @@ FIRST_KINDS = {
     for setting in settings.split()
 }
 NEEDED = ("network", "dataset", "seed", *AXES)
+SCHEMA = 2  # the last schema of a run's files that this release reads
+REASONS = ("nan", "-nan", "inf", "-inf")  # for a number that is not finite; only schema 1 can have "-nan"
 TEXTS = ("network", "dataset", "selection", "measure", "case", "random_types")
 NUMBERS = ("learning_rate", "train_accuracy", "test_accuracy", "seconds")
 
@@ -115,7 +119,7 @@ class Run:
     @property
     def minutes(self):
         """The time of all epochs in minutes, including those copied from a shared beginning."""
-        return math.fsum(epoch["seconds"] for epoch in self.epochs) / 60
+        return report_statistics.total([epoch["seconds"] for epoch in self.epochs]) / 60
 
     @functools.cached_property
     def identity(self):
@@ -145,14 +149,48 @@ class Collection:
     beginnings: int = 0  # number of runs that other runs branched from; they have no results of their own
 
 
+def check_schema(record):
+    """ValueError if a later release wrote the record."""
+    schema = record.get("schema", 1)
+    if not 1 <= whole(schema) <= SCHEMA:
+        raise ValueError(f"has schema {schema}: this release reads only up to schema {SCHEMA}; use a later release")
+
+
 def number(value):
-    """Converts a JSON value to a float. JSON has no infinities and NaNs, so a run's files contain them as strings."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+    """Converts a JSON number to a float."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"expected a number, got {short(value)}")
     try:
         return float(value)
-    except (OverflowError, ValueError) as error:
+    except OverflowError as error:
         raise ValueError(f"expected a number, got {short(value)}") from error
+
+
+def not_finite(key, reason):
+    if reason not in REASONS:
+        raise ValueError(f"{key}: expected a number, or the reason why there is none, got {short(reason)}")
+    return float(reason)
+
+
+def optional_number_in(record, key):
+    """A number of a run's record, or None. JSON has no infinities and NaNs: such a number is null, and the record's
+    object "not_finite" has its reason. In schema 1 the number is that reason."""
+    value = record[key]
+    if value is None:
+        reasons = record.get("not_finite", {})
+        if not isinstance(reasons, dict):
+            raise ValueError(f"not_finite: expected an object, got {short(reasons)}")
+        return not_finite(key, reasons[key]) if key in reasons else None
+    if isinstance(value, str) and record.get("schema", 1) == 1:
+        return not_finite(key, value)
+    return number(value)
+
+
+def number_in(record, key):
+    value = optional_number_in(record, key)
+    if value is None:
+        raise ValueError(f"{key}: expected a number, got null without a reason")
+    return value
 
 
 def short(value, most=60):
@@ -187,6 +225,10 @@ def read_json(path):
         raise DamagedError(f"{path}: cannot be read: its values are nested too deeply") from error
     if not isinstance(document, dict):
         raise DamagedError(f"{path}: expected an object, got {type(document).__name__}")
+    try:
+        check_schema(document)
+    except ValueError as error:
+        raise DamagedError(f"{path}: {error}") from error
     return document
 
 
@@ -203,6 +245,7 @@ def read_lines(path, reader):
             value = json.loads(line)
             if not isinstance(value, dict):
                 raise ValueError(f"expected an object, got {short(value)}")
+            check_schema(value)
             values.append(reader(value))
         except KeyError as error:
             raise DamagedError(f"{path}: line {place} has no {error.args[0]!r}") from error
@@ -214,17 +257,19 @@ def read_lines(path, reader):
 
 
 def read_epoch(line):
-    epoch = {key: number(line[key]) for key in NUMBERS}
+    epoch = {key: number_in(line, key) for key in NUMBERS}
+    if not math.isfinite(epoch["learning_rate"]):
+        raise ValueError(f"learning_rate: expected a finite number, got {epoch['learning_rate']}")
     epoch |= {"epoch": whole(line["epoch"]), "analyzed": bool(line["analyzed"]), "amplified": bool(line["amplified"])}
-    value = line.get("validation_accuracy")
-    epoch["validation_accuracy"] = None if value is None else number(value)
+    known = "validation_accuracy" in line  # older runs lack it
+    epoch["validation_accuracy"] = optional_number_in(line, "validation_accuracy") if known else None
     return epoch
 
 
 def read_layer(line):
     layer = {"epoch": whole(line["epoch"])} | {key: text_of(line[key]) for key in ("layer", "type")}
-    layer |= {key: None if line[key] is None else number(line[key]) for key in ("g", "g_prime", "noise_floor")}
-    return layer | {"selected": bool(line["selected"])}
+    layer |= {key: optional_number_in(line, key) for key in ("g", "g_prime")}
+    return layer | {"noise_floor": number_in(line, "noise_floor"), "selected": bool(line["selected"])}
 
 
 def check_settings(path, settings):
@@ -263,7 +308,7 @@ def read_run(path):
         raise DamagedError(f"{metrics}: expected the epochs 1 to {summary.get('epochs')}, a line each")
     if not epochs or not math.isfinite(epochs[-1]["test_accuracy"]):
         raise DamagedError(f"{metrics}: expected an epoch at least, the last with a finite test_accuracy")
-    if summary.get("test_accuracy") != epochs[-1]["test_accuracy"]:
+    if summary.get("test_accuracy") != epochs[-1]["test_accuracy"]:  # which is finite
         raise DamagedError(f"{path / 'summary.json'}: its test_accuracy is not that of the last line of metrics.jsonl")
     if settings.get("validation") and epochs[-1]["validation_accuracy"] is None:
         raise IncompleteError("from an older version, which evaluated the validation images instead of the test images")

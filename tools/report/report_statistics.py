@@ -11,7 +11,8 @@ CONFIDENCE = 0.95
 @dataclasses.dataclass(frozen=True)
 class Estimate:
     """The mean of n values, in their unit. `deviation` is the sample standard deviation (with n - 1). `low` and `high`
-    are the ends of the mean's 95% confidence interval. All three are None if n = 1."""
+    are the ends of the mean's 95% confidence interval. All three are None if n = 1, and NaN if a value is not
+    finite."""
 
     n: int
     mean: float
@@ -34,9 +35,15 @@ class Difference:
     base_n: int
 
 
+def total(values):
+    """The sum. It does not depend on the order of the values. If one is not finite, neither is the sum."""
+    return math.fsum(values) if all(map(math.isfinite, values)) else sum(values)  # fsum refuses infinity - infinity
+
+
 def mean(values):
-    """The mean. It does not depend on the order of the values, so equal sets of values have exactly equal means."""
-    return math.fsum(values) / len(values)
+    """The mean. It does not depend on the order of the values, so equal sets of values have exactly equal means. If a
+    value is not finite, neither is the mean."""
+    return total(values) / len(values)
 
 
 def incomplete_beta(a, b, x):
@@ -90,7 +97,7 @@ def t_quantile(probability, freedom):
 
 def half_width(error, freedom):
     """Half of the confidence interval of a mean whose standard error is `error`."""
-    return t_quantile((1 + CONFIDENCE) / 2, freedom) * error if error > 0 else 0.0
+    return 0.0 if error == 0 else t_quantile((1 + CONFIDENCE) / 2, freedom) * error
 
 
 def estimate(values):
@@ -98,7 +105,7 @@ def estimate(values):
     n, middle = len(values), mean(values)
     if n == 1:
         return Estimate(1, middle, None, None, None)
-    deviation = statistics.stdev(values)
+    deviation = statistics.stdev(values) if math.isfinite(middle) else math.nan
     half = half_width(deviation / math.sqrt(n), n - 1)
     return Estimate(n, middle, deviation, middle - half, middle + half)
 

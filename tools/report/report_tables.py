@@ -4,6 +4,7 @@ and the results. Accuracies are test accuracies after the last epoch, in %."""
 
 import dataclasses
 import json
+import math
 
 import report_runs
 import report_statistics
@@ -182,11 +183,16 @@ def best_on_test(row, column):
 
 
 def best_by_validation(row, column):
-    """The cell with the highest mean validation accuracy. Among equal ones it is the first. Its test accuracy does not
-    affect the choice. None if the column was not run or a run of the row has no validation images."""
+    """The cell with the highest mean validation accuracy. Among equal ones it is the first; one without a number comes
+    last. Its test accuracy does not affect the choice. None if the column was not run or a run of the row has no
+    validation images."""
     if not row.has_validation:
         return None
-    return max(every_choice(row, column), key=lambda cell: cell.validation, default=None)
+
+    def rank(cell):
+        return -math.inf if math.isnan(cell.validation) else cell.validation
+
+    return max(every_choice(row, column), key=rank, default=None)
 
 
 def shown_choice(row, column):

@@ -145,6 +145,7 @@ std::string shell_word(const std::string& text) {
 }
 
 std::string format_duration(double seconds) {
+  if (!(seconds < 1e15)) return fmt::format("{:g} s", seconds);  // also infinity and NaN, which lround cannot take
   if (seconds < 59.95) return fmt::format("{:.1f} s", seconds);
   const auto whole = static_cast<long>(std::lround(seconds));
   if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);

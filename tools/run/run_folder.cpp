@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cmath>
 #include <functional>
 #include <limits>
 #include <random>
@@ -18,40 +17,19 @@
 #include "gradamp/core/numerics.h"
 #include "gradamp/core/version.h"
 #include "gradamp/data/files/durable_file.h"
+#include "gradamp/tools/run/run_record.h"
 #include "gradamp/tools/settings/json_text.h"
 #include "gradamp/tools/settings/message_of.h"
 
 namespace gradamp {
 namespace {
 
-constexpr int kSchemaVersion = 1;
-
 constexpr const char* kLock = "lock";
 constexpr std::string_view kEventPrefix = "events.out.tfevents.";
 
 using Json = nlohmann::ordered_json;
 
-/// Error if a later release, with another meaning of the fields, wrote `value`.
-void check_schema(const nlohmann::json& value, const std::filesystem::path& path) {
-  const auto schema = value.find("schema");
-  check(schema != value.end() && schema->is_number_integer(), "{} is damaged: it has no schema number", path.string());
-  check(*schema >= 1 && *schema <= kSchemaVersion,
-        "{} has schema {}: this release reads only up to schema {}; use a later release", path.string(), schema->dump(),
-        kSchemaVersion);
-}
-
-/// JSON has no infinities and NaNs, so they are written as strings.
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(fmt::format("{}", value)); }
-
-double read_number(const nlohmann::json& value) {
-  return value.is_string() ? std::strtod(value.get<std::string>().c_str(), nullptr) : value.get<double>();
-}
-
-Json number(const std::optional<double>& value) { return value ? number(*value) : Json(nullptr); }
-
-std::optional<double> read_optional(const nlohmann::json& value) {
-  return value.is_null() ? std::nullopt : std::optional(read_number(value));
-}
+Json optional_json(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
 
 void write_text(const std::filesystem::path& path, const std::string& text, FileSystem& file_system) {
   const std::array parts = {std::as_bytes(std::span(text))};
@@ -117,31 +95,35 @@ EpochSummary read_epoch(const nlohmann::json& line) {
   EpochSummary summary;
   summary.epoch = int_of(line.at("epoch"));
   summary.epochs = int_of(line.at("epochs"));
-  summary.learning_rate = read_number(line.at("learning_rate"));
-  summary.train_loss = read_number(line.at("train_loss"));
-  summary.train_accuracy = read_number(line.at("train_accuracy"));
-  summary.test_loss = read_number(line.at("test_loss"));
-  summary.test_accuracy = read_number(line.at("test_accuracy"));
-  summary.validation_loss = read_optional(line.value("validation_loss", nlohmann::json()));
-  summary.validation_accuracy = read_optional(line.value("validation_accuracy", nlohmann::json()));
-  summary.seconds = read_number(line.at("seconds"));
-  summary.images_per_second = read_number(line.at("images_per_second"));
+  summary.learning_rate = number_in(line, "learning_rate");
+  summary.train_loss = number_in(line, "train_loss");
+  summary.train_accuracy = number_in(line, "train_accuracy");
+  summary.test_loss = number_in(line, "test_loss");
+  summary.test_accuracy = number_in(line, "test_accuracy");
+  summary.validation_loss = optional_number_in(line, "validation_loss");
+  summary.validation_accuracy = optional_number_in(line, "validation_accuracy");
+  summary.seconds = number_in(line, "seconds");
+  summary.images_per_second = number_in(line, "images_per_second");
   summary.analyzed = line.at("analyzed");
   summary.amplified = line.at("amplified");
   return summary;
 }
 
 LayerReport read_layer(const nlohmann::json& line) {
+  const auto measure = [&](const char* field) {
+    check(line.contains(field), "it has no '{}'", field);
+    return optional_number_in(line, field);
+  };
   LayerReport layer;
   layer.name = line.at("layer");
   layer.type = LayerType(line.at("type").get<std::string>());
   layer.count = line.at("parameters");
-  layer.g = read_optional(line.at("g"));
-  layer.g_prime = read_optional(line.at("g_prime"));
-  layer.normalized_g = read_optional(line.at("normalized_g"));
-  layer.normalized_g_prime = read_optional(line.at("normalized_g_prime"));
+  layer.g = measure("g");
+  layer.g_prime = measure("g_prime");
+  layer.normalized_g = measure("normalized_g");
+  layer.normalized_g_prime = measure("normalized_g_prime");
   layer.selected = line.at("selected");
-  layer.factor = line.at("factor");
+  layer.factor = static_cast<float>(number_in(line, "factor"));
   return layer;
 }
 
@@ -214,7 +196,7 @@ RunFolder RunFolder::create(const std::filesystem::path& path, const RunSettings
   check(present.empty(),
         "{} has files of a run ({}) but no config.json; restore that to resume the run, or give another --run-folder",
         path.string(), fmt::join(present, ", "));
-  Json config = {{"schema", kSchemaVersion},
+  Json config = {{"schema", kRecordSchema},
                  {"run", folder.run_id_},
                  {"version", GRADAMP_VERSION},
                  {"backend", backend_description},
@@ -223,7 +205,7 @@ RunFolder RunFolder::create(const std::filesystem::path& path, const RunSettings
                  {"kinds", setting_kinds()}};
   if (!images.empty()) config["images"] = images;
   if (branched_epochs > 0) config["branched_epochs"] = branched_epochs;
-  write_text(path / "config.json", config.dump(2) + "\n", file_system);
+  write_text(path / "config.json", record_text(std::move(config), 2) + "\n", file_system);
   return folder;
 }
 
@@ -298,42 +280,42 @@ void RunFolder::discard_unstarted() {
 }
 
 void RunFolder::append(const EpochSummary& s) const {
-  const Json line = {{"schema", kSchemaVersion},
+  const Json line = {{"schema", kRecordSchema},
                      {"run", run_id_},
                      {"epoch", s.epoch},
                      {"epochs", s.epochs},
-                     {"learning_rate", number(s.learning_rate)},
-                     {"train_loss", number(s.train_loss)},
-                     {"train_accuracy", number(s.train_accuracy)},
-                     {"test_loss", number(s.test_loss)},
-                     {"test_accuracy", number(s.test_accuracy)},
-                     {"validation_loss", number(s.validation_loss)},
-                     {"validation_accuracy", number(s.validation_accuracy)},
+                     {"learning_rate", s.learning_rate},
+                     {"train_loss", s.train_loss},
+                     {"train_accuracy", s.train_accuracy},
+                     {"test_loss", s.test_loss},
+                     {"test_accuracy", s.test_accuracy},
+                     {"validation_loss", optional_json(s.validation_loss)},
+                     {"validation_accuracy", optional_json(s.validation_accuracy)},
                      {"analyzed", s.analyzed},
                      {"amplified", s.amplified},
-                     {"seconds", number(s.seconds)},
-                     {"images_per_second", number(s.images_per_second)}};
-  append_line(path_ / "metrics.jsonl", line.dump(), *file_system_);
+                     {"seconds", s.seconds},
+                     {"images_per_second", s.images_per_second}};
+  append_line(path_ / "metrics.jsonl", record_text(line), *file_system_);
   append_events(s.epoch, curves_of(s));
 }
 
 void RunFolder::append(const SelectionSummary& summary) const {
   std::vector<std::string> lines;
   for (const LayerReport& layer : summary.layers) {
-    const Json line = {{"schema", kSchemaVersion},
+    const Json line = {{"schema", kRecordSchema},
                        {"run", run_id_},
                        {"epoch", summary.epoch},
                        {"layer", layer.name},
                        {"type", name_of(layer.type)},
                        {"parameters", layer.count},
-                       {"g", number(layer.g)},
-                       {"g_prime", number(layer.g_prime)},
-                       {"normalized_g", number(layer.normalized_g)},
-                       {"normalized_g_prime", number(layer.normalized_g_prime)},
-                       {"noise_floor", number(summary.noise_floor)},
+                       {"g", optional_json(layer.g)},
+                       {"g_prime", optional_json(layer.g_prime)},
+                       {"normalized_g", optional_json(layer.normalized_g)},
+                       {"normalized_g_prime", optional_json(layer.normalized_g_prime)},
+                       {"noise_floor", summary.noise_floor},
                        {"selected", layer.selected},
                        {"factor", layer.factor}};
-    lines.push_back(line.dump());
+    lines.push_back(record_text(line));
   }
   append_lines(path_ / "layers.jsonl", lines, *file_system_);
   append_events(summary.epoch, curves_of(summary));
@@ -373,20 +355,20 @@ void RunFolder::write_summary(const TrainingOutcome& outcome) const {
     }
     selected.push_back({{"epoch", selection.epoch}, {"layers", names}});
   }
-  const Json summary = {{"schema", kSchemaVersion},
+  const Json summary = {{"schema", kRecordSchema},
                         {"run", run_id_},
                         {"completed", outcome.completed},
                         {"epochs", outcome.last.epoch},
-                        {"test_accuracy", number(outcome.last.test_accuracy)},
-                        {"test_loss", number(outcome.last.test_loss)},
-                        {"validation_accuracy", number(outcome.last.validation_accuracy)},
-                        {"train_accuracy", number(outcome.last.train_accuracy)},
-                        {"train_loss", number(outcome.last.train_loss)},
-                        {"best_accuracy", number(outcome.best_accuracy)},
+                        {"test_accuracy", outcome.last.test_accuracy},
+                        {"test_loss", outcome.last.test_loss},
+                        {"validation_accuracy", optional_json(outcome.last.validation_accuracy)},
+                        {"train_accuracy", outcome.last.train_accuracy},
+                        {"train_loss", outcome.last.train_loss},
+                        {"best_accuracy", outcome.best_accuracy},
                         {"best_epoch", outcome.best_epoch},
-                        {"seconds", number(outcome.seconds)},
+                        {"seconds", outcome.seconds},
                         {"selections", selected}};
-  write_text(path_ / "summary.json", summary.dump(2) + "\n", *file_system_);
+  write_text(path_ / "summary.json", record_text(summary, 2) + "\n", *file_system_);
 }
 
 int RunFolder::summarized_epochs() const {
@@ -466,7 +448,7 @@ std::vector<SelectionSummary> RunFolder::read_selections() const {
     read_part(line, path_ / "layers.jsonl", [&](const nlohmann::json& layer) {
       const int epoch = int_of(layer.at("epoch"));
       if (selections.empty() || selections.back().epoch != epoch)
-        selections.push_back({epoch, read_number(layer.at("noise_floor")), {}});
+        selections.push_back({epoch, number_in(layer, "noise_floor"), {}});
       selections.back().layers.push_back(read_layer(layer));
     });
   }

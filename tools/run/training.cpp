@@ -7,6 +7,8 @@
 #include <system_error>
 #include <utility>
 
+#include <fmt/ranges.h>
+
 #include "gradamp/data/files/safetensors.h"
 #include "gradamp/kernels/backends.h"
 #include "gradamp/nets/networks.h"
@@ -55,6 +57,15 @@ std::shared_ptr<Module> make_run_network(Backend& backend, const RunSettings& se
   return network;
 }
 
+/// Reads settings.weights. Error if they do not fit the network; if only the head does not, it names --reset-head.
+void load_initial_weights(const RunSettings& settings, Module& network, FileSystem& file_system) {
+  try {
+    load_weights(settings.weights, network, file_system, settings.reset_head ? Head::kKeep : Head::kLoad);
+  } catch (const HeadMismatch& error) {
+    fail("{}; give weights for these classes, or give --reset-head to start with a new head", error.what());
+  }
+}
+
 /// A run in memory: the device, the data, the network and its trainer. It writes the logs of the run's folder.
 class Run {
  public:
@@ -69,7 +80,7 @@ class Run {
     const StepState state = make_step_state(*backend_, settings.seed);
     network_ = make_run_network(*backend_, settings, data.train, state);
     initialize(*network_, settings.initialization, settings.seed);
-    if (fresh && !settings.weights.empty()) load_weights(settings.weights, *network_, file_system());
+    if (fresh && !settings.weights.empty()) load_initial_weights(settings, *network_, file_system());
     trainer_.emplace(*network_, state, std::move(data), options(), callbacks());
   }
 
@@ -93,6 +104,9 @@ class Run {
                     (data.validation ? "; " + data.validation->description : ""));
     lines.push_back(
         fmt::format("network   {}, {} parameters", settings_.network, trainer_->optimizer().arena().parameter_count()));
+    if (settings_.reset_head)
+      lines.push_back(
+          fmt::format("weights   {}, with a new head: {}", settings_.weights, fmt::join(head_names(*network_), ", ")));
     lines.push_back(fmt::format("strategy  {} ({} epochs)", to_string(strategy_), strategy_.epochs()));
     for (std::string& warning : strategy_warnings()) lines.push_back(std::move(warning));
     return lines;

@@ -141,6 +141,8 @@ const std::array kTable{
     Setting{"dropout", "Network", SettingKind::kTraining, "PROBABILITY", "probability of a zero before the classifier", &RunSettings::dropout, kBelow1},
     Setting{"weights", "Network", SettingKind::kTraining, "FILE", "safetensors file with the initial weights; without it, they are drawn from the seed",
             &RunSettings::weights},
+    Setting{"reset-head", "Network", SettingKind::kTraining, "", "draw the last linear layer from the seed although there are weights, whose head may be for another number of classes",
+            &RunSettings::reset_head, {}, "0.2.0"},
 
     Setting{"epochs", "Training", SettingKind::kSchedule, "EPOCHS", "length of the run; phases are scaled to it; 0: the strategy's own (step: 30)",
             &RunSettings::epochs, kAtLeast0},

@@ -63,6 +63,8 @@ void validate_network(const RunSettings& settings) {
   for (const NetworkInfo& info : networks()) names.push_back(info.name);
   check(std::find(names.begin(), names.end(), settings.network) != names.end(),
         "--network: expected one of {}, got '{}'", fmt::join(names, ", "), shortened(settings.network));
+  check(!settings.reset_head || !settings.weights.empty(),
+        "--reset-head: expected --weights with it, the file that has all but the head");
 }
 
 void validate_training(const RunSettings& settings) {

@@ -35,6 +35,8 @@ struct RunSettings : OptimizerValues {
   Initialization initialization = Initialization::kPyTorch;
   double dropout = 0;   // probability, before the classifier
   std::string weights;  // safetensors file with the initial weights; empty: they are drawn from the seed
+  /// Draws the weights of the last linear layer from the seed although there is a file.
+  bool reset_head = false;
 
   // Training.
   int epochs = 0;                 // 0: the number of epochs of the strategy, 30 if it is "step"

@@ -2,6 +2,7 @@
 #include "gradamp/tools/sweep/sweep_console.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <optional>
 #include <utility>
@@ -21,7 +22,7 @@ std::optional<double> seconds_left(const std::vector<SweepJob>& jobs, const std:
                                    int jobs_at_a_time) {
   std::map<std::string, std::pair<double, int>> by_network;  // sum of the seconds per epoch, and number of runs
   for (std::size_t i = 0; i < jobs.size(); ++i) {
-    if (reports[i].seconds_of_epoch == 0) continue;
+    if (!(reports[i].seconds_of_epoch > 0) || !std::isfinite(reports[i].seconds_of_epoch)) continue;
     auto& [sum, count] = by_network[jobs[i].settings.network];
     sum += reports[i].seconds_of_epoch;
     ++count;

@@ -69,6 +69,7 @@ ImageTimes measure_image_times(RunSettings settings) {
   copy_settings(RunSettings(), settings,
                 {SettingKind::kSchedule, SettingKind::kAmplification, SettingKind::kMeasured, SettingKind::kRandom});
   settings.weights.clear();
+  settings.reset_head = false;
   const auto at_most_all = [&](std::int64_t images, bool training) {
     const std::int64_t all = images_of(settings, training);
     return all > 0 ? std::min(images, all) : images;

@@ -114,6 +114,23 @@ TEST_F(WeightsTest, APrefixThatTheNetworkHasStays) {
   EXPECT_EQ(state_dict(network).at(1).values, kBias);
 }
 
+TEST_F(WeightsTest, AHeadForOtherClassesIsTheOnlyMismatchThatHasItsOwnError) {
+  Linear of_three(*backend_, 3, 3), of_four_inputs(*backend_, 4, 2);
+  write("module.", DType::kF32);
+  EXPECT_THAT([&] { load_weights(path(), of_three); },
+              ThrowsMessage<HeadMismatch>(HasSubstr("weights: the weights' 'weight' has shape [2, 3], expected [3, 3]: "
+                                                    "they are for 2 classes, this network has 3")));
+  const std::vector<float> own(9, 0.5f);
+  of_three.named_parameters().at(0).variable.value().copy_from_host(std::span<const float>(own));
+  load_weights(path(), of_three, real_file_system(), Head::kKeep);
+  EXPECT_EQ(state_dict(of_three).at(0).values, own);
+  for (const Head head : {Head::kLoad, Head::kKeep}) {
+    const auto other_inputs = [&] { load_weights(path(), of_four_inputs, real_file_system(), head); };
+    EXPECT_THAT(other_inputs, ThrowsMessage<Error>(HasSubstr("has shape [2, 3], expected [2, 4]")));
+    EXPECT_THAT(other_inputs, testing::Not(testing::Throws<HeadMismatch>()));
+  }
+}
+
 TEST_F(WeightsTest, WhatIsNotFiniteIsNamed) {
   std::vector<float> bad = kWeight;
   bad[4] = std::numeric_limits<float>::quiet_NaN();

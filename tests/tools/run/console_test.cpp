@@ -247,6 +247,8 @@ TEST(Console, Durations) {
   EXPECT_EQ(format_duration(59.97), "1 min 00 s");
   EXPECT_EQ(format_duration(192.4), "3 min 12 s");
   EXPECT_EQ(format_duration(7500), "2 h 05 min");
+  EXPECT_EQ(format_duration(std::numeric_limits<double>::infinity()), "inf s");
+  EXPECT_EQ(format_duration(std::numeric_limits<double>::quiet_NaN()), "nan s");
 }
 
 TEST(Console, ShellWords) {

@@ -4,10 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <functional>
 #include <iterator>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +18,7 @@
 #include "gradamp/tests/core/error_of.h"
 #include "gradamp/tests/data/files/failing_file_system.h"
 #include "gradamp/tests/tools/run/runs.h"
+#include "gradamp/tools/settings/settings.h"
 
 namespace gradamp {
 namespace {
@@ -155,9 +158,9 @@ TEST(RunFolder, FilesOfALaterReleaseAreRefused) {
     const std::string good = text_of(run / name);
     std::string later = good;
     const std::size_t at = later.find("\"schema\"");
-    later.replace(later.find('1', at), 1, "99");
+    later.replace(later.find('2', at), 1, "3");
     put_text(run / name, later);
-    EXPECT_THAT(error_of(read), AllOf(HasSubstr(name), HasSubstr("has schema 99"))) << name;
+    EXPECT_THAT(error_of(read), AllOf(HasSubstr(name), HasSubstr("has schema 3: "))) << name;
     later.replace(at, 8, "\"scheme\"");
     put_text(run / name, later);
     EXPECT_THAT(error_of(read), AllOf(HasSubstr(name), HasSubstr("it has no schema number"))) << name;
@@ -168,6 +171,114 @@ TEST(RunFolder, FilesOfALaterReleaseAreRefused) {
   expect_refused("layers.jsonl", [&] { begun.read_outcome(); });
   expect_refused("summary.json", [&] { begun.summarized_epochs(); });
   EXPECT_EQ(begun.summarized_epochs(), 1);
+}
+
+TEST(RunFolder, NumbersThatAreNotFiniteAreWrittenAndRead) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+  const ScratchFolder folder;
+  const RunFolder run = new_folder(folder / "run");
+  EpochSummary epoch;
+  epoch.epoch = 1;
+  epoch.train_loss = kNaN;
+  epoch.test_loss = -kInfinity;
+  epoch.validation_loss = kInfinity;
+  run.append(epoch);
+  SelectionSummary selection;
+  selection.epoch = 1;
+  selection.noise_floor = kNaN;
+  selection.layers.resize(1);
+  selection.layers[0].g = kNaN;
+  selection.layers[0].normalized_g = kInfinity;
+  selection.layers[0].factor = std::numeric_limits<float>::infinity();
+  run.append(selection);
+  run.write_summary(run.read_outcome());
+
+  const nlohmann::json line = nlohmann::json::parse(text_of(folder / "run/metrics.jsonl"));
+  EXPECT_EQ(line.at("schema"), 2);
+  EXPECT_TRUE(line.at("train_loss").is_null());
+  EXPECT_EQ(line.at("not_finite"),
+            nlohmann::json({{"train_loss", "nan"}, {"test_loss", "-inf"}, {"validation_loss", "inf"}}));
+  const nlohmann::json layer = nlohmann::json::parse(text_of(folder / "run/layers.jsonl"));
+  EXPECT_EQ(layer.at("not_finite"),
+            nlohmann::json({{"g", "nan"}, {"normalized_g", "inf"}, {"noise_floor", "nan"}, {"factor", "inf"}}));
+  const nlohmann::json summary = nlohmann::json::parse(text_of(folder / "run/summary.json"));
+  EXPECT_EQ(summary.at("schema"), 2);
+  EXPECT_EQ(summary.at("not_finite"), nlohmann::json({{"train_loss", "nan"}, {"test_loss", "-inf"}}));
+
+  const TrainingOutcome outcome = RunFolder::open(folder / "run", real_file_system()).read_outcome();
+  EXPECT_TRUE(std::isnan(outcome.last.train_loss));
+  EXPECT_EQ(outcome.last.test_loss, -kInfinity);
+  EXPECT_EQ(outcome.last.validation_loss, kInfinity);
+  EXPECT_EQ(outcome.last.validation_accuracy, std::nullopt);
+  const LayerReport& read = outcome.selections.at(0).layers.at(0);
+  EXPECT_TRUE(std::isnan(outcome.selections[0].noise_floor));
+  EXPECT_TRUE(std::isnan(read.g.value_or(0)));
+  EXPECT_EQ(read.normalized_g, kInfinity);
+  EXPECT_EQ(read.g_prime, std::nullopt);
+  EXPECT_EQ(read.factor, std::numeric_limits<float>::infinity());
+}
+
+/// The files of a run as releases with schema 1 wrote them.
+void write_run_of_schema_1(const fs::path& run) {
+  nlohmann::json settings = to_json(tiny_run(run));
+  settings["epochs"] = 3;
+  fs::create_directory(run);
+  put_text(run / "config.json", R"({"schema": 1, "run": "0123456789abcdef", "version": "0.1.0", "backend": "cpu",
+    "settings": )" + settings.dump() +
+                                    "}");
+  put_text(run / "metrics.jsonl",
+           R"({"schema":1,"run":"0123456789abcdef","epoch":1,"epochs":3,"learning_rate":0.05,"train_loss":2.5,)"
+           R"("train_accuracy":0.25,"test_loss":2.25,"test_accuracy":0.5,"validation_loss":null,)"
+           R"("validation_accuracy":null,"analyzed":false,"amplified":false,"seconds":1.5,"images_per_second":20.0})"
+           "\n"
+           R"({"schema":1,"run":"0123456789abcdef","epoch":2,"epochs":3,"learning_rate":0.05,"train_loss":2.0,)"
+           R"("train_accuracy":0.25,"test_loss":"nan","test_accuracy":0.25,"validation_loss":"inf",)"
+           R"("validation_accuracy":0.5,"analyzed":true,"amplified":false,"seconds":1.5,"images_per_second":"inf"})"
+           "\n");
+  put_text(run / "layers.jsonl",
+           R"({"schema":1,"run":"0123456789abcdef","epoch":2,"layer":"conv1","type":"conv","parameters":432,)"
+           R"("g":0.5,"g_prime":"-nan","normalized_g":"-inf","normalized_g_prime":null,"noise_floor":0.25,)"
+           R"("selected":true,"factor":2.0})"
+           "\n");
+  put_text(run / "summary.json",
+           R"({"schema": 1, "run": "0123456789abcdef", "completed": false, "epochs": 2, "test_accuracy": 0.25,
+               "test_loss": "nan", "validation_accuracy": 0.5, "train_accuracy": 0.25, "train_loss": 2.0,
+               "best_accuracy": 0.5, "best_epoch": 1, "seconds": 3.0, "selections": []})");
+}
+
+TEST(RunFolder, ARunOfSchema1IsReadAndContinued) {
+  const ScratchFolder folder;
+  write_run_of_schema_1(folder / "run");
+  const RunFolder run = RunFolder::open(folder / "run", real_file_system());
+  EXPECT_EQ(run.summarized_epochs(), 2);
+  EXPECT_FALSE(run.trim_logs(2, 2));
+  TrainingOutcome outcome = run.read_outcome();
+  EXPECT_TRUE(std::isnan(outcome.last.test_loss));
+  EXPECT_EQ(outcome.last.validation_loss, std::numeric_limits<double>::infinity());
+  EXPECT_EQ(outcome.best_accuracy, 0.5);
+  const LayerReport& layer = outcome.selections.at(0).layers.at(0);
+  EXPECT_EQ(layer.g, 0.5);
+  EXPECT_TRUE(std::isnan(layer.g_prime.value_or(0)));
+  EXPECT_EQ(layer.normalized_g, -std::numeric_limits<double>::infinity());
+  EXPECT_EQ(layer.normalized_g_prime, std::nullopt);
+
+  const std::string before = text_of(folder / "run/metrics.jsonl");
+  append_epoch(run, 3);
+  EXPECT_THAT(text_of(folder / "run/metrics.jsonl"), testing::StartsWith(before + "{\"schema\":2,"));
+  outcome = run.read_outcome();
+  EXPECT_EQ(outcome.last.epoch, 3);
+  run.write_summary(outcome);
+  EXPECT_EQ(run.summarized_epochs(), 3);
+
+  const RunFolder branch = new_folder(folder / "branch");
+  branch.copy_epochs(run, 2);  // in the form of this release
+  const std::vector<nlohmann::json> copied = lines_of(folder / "branch/metrics.jsonl");
+  ASSERT_EQ(copied.size(), 2u);
+  EXPECT_EQ(copied[1].at("schema"), 2);
+  EXPECT_TRUE(copied[1].at("test_loss").is_null());
+  EXPECT_EQ(copied[1].at("not_finite").at("test_loss"), "nan");
+  EXPECT_EQ(copied[1].at("not_finite").at("validation_loss"), "inf");
 }
 
 TEST(RunFolder, AFolderWithAnyFileOfARunIsRefusedForANewRun) {

@@ -5,6 +5,7 @@
 // Every run has its own child process, which can be killed.
 #include <functional>
 #include <map>
+#include <sstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -438,6 +439,40 @@ TEST(Training, ARunOfAnEarlierReleaseIsResumed) {
   write_safetensors(checkpoint, file.tensors(), metadata, Keep::kNothing);
   ASSERT_EQ(resume_in_child(folder / "run"), 0);
   expect_equal_runs(folder / "run", folder / "unbroken", kEpochs);
+}
+
+/// Rewrites the lines of a log as schema 1 had them: a number that is not finite is a string.
+void write_lines_of_schema_1(const fs::path& path) {
+  std::istringstream lines(text_of(path));
+  std::string text;
+  for (std::string line; std::getline(lines, line);) {
+    const std::string schema = "{\"schema\":2,";
+    ASSERT_TRUE(line.starts_with(schema));
+    text += "{\"schema\":1," + line.substr(schema.size()) + "\n";
+  }
+  const std::size_t rate = text.find("\"images_per_second\":");
+  if (rate != text.npos) text.replace(rate, text.find('}', rate) - rate, "\"images_per_second\":\"inf\"");
+  put_text(path, text);
+}
+
+TEST(Training, ARunOfSchema1IsResumed) {
+  const ScratchFolder folder;
+  ASSERT_EQ(train_in_child(small_run(folder / "unbroken")), 0);
+  const fs::path run = folder / "run";
+  stop_after(small_run(run), 2 * kStepsPerEpoch + 1);  // after the selection
+  edit_config(run, [](nlohmann::json& config) { config["schema"] = 1; });
+  for (const char* name : {"metrics.jsonl", "layers.jsonl"}) write_lines_of_schema_1(run / name);
+  const std::string before = text_of(run / "metrics.jsonl");
+  ASSERT_THAT(before, HasSubstr("\"images_per_second\":\"inf\""));
+  ASSERT_EQ(resume_in_child(run), 0);
+  EXPECT_TRUE(checkpoint_of(run) == checkpoint_of(folder / "unbroken")) << "the checkpoints differ";
+  EXPECT_THAT(text_of(run / "metrics.jsonl"), testing::StartsWith(before + "{\"schema\":2,"));
+  for (const char* name : {"metrics.jsonl", "layers.jsonl"}) {
+    std::vector<nlohmann::json> lines = lines_of(run / name), expected = lines_of(folder / "unbroken" / name);
+    for (std::vector<nlohmann::json>* each : {&lines, &expected})
+      for (nlohmann::json& line : *each) line.erase("schema");
+    EXPECT_EQ(lines, expected) << name;
+  }
 }
 
 TEST(Training, ARunWhoseSettingsWereEditedIsRefusedWithTheirNames) {

@@ -267,6 +267,11 @@ TEST(Settings, CombinationsThatDoNotGoTogether) {
   settings.momentum = 0;
   EXPECT_EQ(error_of(settings), "--nesterov: expected a --momentum above 0 with it");
   settings = {};
+  settings.reset_head = true;
+  EXPECT_EQ(error_of(settings), "--reset-head: expected --weights with it, the file that has all but the head");
+  settings.weights = "start.safetensors";
+  EXPECT_EQ(error_of(settings), "(none)");
+  settings = {};
   settings.strategy = "params_1";
   settings.epochs = 3;
   EXPECT_EQ(error_of(settings), "--epochs: the strategy's 4 phases need one epoch each at least, got 3");

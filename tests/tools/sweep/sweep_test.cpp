@@ -3,6 +3,7 @@
 #include "gradamp/tools/sweep/sweep.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
 
+#include <limits>
 #include <map>
 #include <set>
 #include <sstream>
@@ -12,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gradamp/core/error.h"
+#include "gradamp/tools/sweep/sweep_console.h"
 #include "gradamp/tools/sweep/sweep_folder.h"
 
 namespace gradamp {
@@ -258,6 +260,22 @@ TEST(Sweep, AFolderWhosePathIsTooLongIsRefused) {
   std::string path = "/tmp";
   while (path.size() < 4050) path += "/0123456789";
   EXPECT_THROW(SweepFolder(path, cells), Error);
+}
+
+TEST(Sweep, TheTimeThatIsLeftIsEstimatedFromFiniteTimes) {
+  const ScratchFolder scratch;
+  const SweepFolder folder(scratch / "sweep", cells_of("epochs = 10\nseed = [1, 2]\n[original]"));
+  std::vector<JobReport> reports(2);
+  const auto progress = [&](double first, double second) {
+    reports[0].seconds_of_epoch = first;
+    reports[1].seconds_of_epoch = second;
+    return format_sweep_progress(folder, reports, 1);
+  };
+  EXPECT_EQ(progress(1.0, 3.0), "0/2 cells  about 40.0 s left");
+  for (const double none : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    EXPECT_EQ(progress(none, 3.0), "0/2 cells  about 1 min 00 s left");
+    EXPECT_EQ(progress(none, none), "0/2 cells");
+  }
 }
 
 /// Its epochs are not counted one by one.

@@ -33,7 +33,8 @@ while :; do
       options=(-DCMAKE_BUILD_TYPE=RelWithDebInfo -DGRADAMP_SANITIZE=thread -DGRADAMP_CUDA=OFF -DGRADAMP_BENCH=OFF)
       targets=(core_tests data_tests fuzz_tests tools_tests)
       # Without what takes too long with it, and forks of programs with threads, which it does not support.
-      selection+=(-L '^(core|data|fuzz|tools)_tests$' -E 'emulated|EveryDevice|DeviceTraining|Fork|IsResumable|FileSystemCall')
+      selection+=(-L '^(core|data|fuzz|tools)_tests$'
+                  -E 'emulated|EveryDevice|DeviceTraining|Fork|IsResumable|FileSystemCall')
       ;;
     --race)
       folder="$root/build-race"

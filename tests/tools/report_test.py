@@ -658,6 +658,14 @@ class FigureTest(unittest.TestCase):
             self.assertEqual(low, 0)
             self.assertGreater(high, value, panel.get_title())
 
+    def test_seeds_with_equal_measures_are_drawn(self):
+        import report_layer_figures
+
+        equal = [dict(type="conv", g=0.175, g_prime=0.175, noise_floor=0.1, selected=False)] * 3
+        self.assertLess(report_statistics.mean([0.175] * 3), 0.175)  # rounded
+        figure, _ = report_layer_figures.measures_over_layers({4: {"a": equal}}, "g-1")
+        self.assertEqual(len(figure.axes), 2)
+
 
 @unittest.skipUnless(HAS_MATPLOTLIB, "needs matplotlib")
 class ReportTest(Case):

@@ -8,8 +8,10 @@
 #include <filesystem>
 #include <string>
 
+#include <vector>
 #include "gradamp/data/dataset.h"
 
+#include "gradamp/data/files/file_system.h"
 namespace gradamp {
 
 /// Number of records in each file.
@@ -35,8 +37,9 @@ struct Cifar100Options {
 /// the folder that contains that folder (cifar-10-batches-bin or cifar-10-batches-py); a .tar.gz archive of either,
 /// which is read without unpacking it. If a folder has both versions, the binary one is read. Throws Error with the
 /// file, what was expected (bytes, records) and what was got, if a file is missing, too short, too long or has a label
-/// out of range.
-Dataset load_cifar10(const std::filesystem::path& path, const std::string& split, const Cifar10Options& options = {});
+/// out of range, and with the cause if reading fails.
+Dataset load_cifar10(const std::filesystem::path& path, const std::string& split, const Cifar10Options& options = {},
+                     FileSystem& file_system = real_file_system());
 
 /// The same for CIFAR-100 (cifar-100-binary, cifar-100-python). Also refuses files in which two records of one class
 /// have different superclasses.

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
-#include <fstream>
 #include <iostream>
 #include <set>
 #include <sstream>
@@ -21,6 +20,8 @@
 namespace gradamp {
 namespace {
 
+constexpr std::int64_t kMaxSweepBytes = std::int64_t{1} << 24;
+
 /// The text of a sweep's file, or of the preset with this name if there is no such file.
 std::string sweep_text(const std::string& file) {
   const std::vector<std::string> presets = sweep_preset_names();
@@ -29,12 +30,7 @@ std::string sweep_text(const std::string& file) {
   if (preset && (!there || is_folder(file))) return sweep_preset(file);
   if (!there)
     throw UsageError(fmt::format("'{}' is neither a file nor a preset; see `{} sweep --help`", file, command_name()));
-  check_no_pipe(file);
-  std::ifstream stream(file);
-  std::ostringstream text;
-  text << stream.rdbuf();
-  check(stream.good() && !is_folder(file), "{}: cannot be read", file);
-  return text.str();
+  return read_text(file, kMaxSweepBytes);
 }
 
 std::vector<SweepCell> read_cells(const SweepCommand& command, const std::string& text) {

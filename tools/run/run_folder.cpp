@@ -292,9 +292,10 @@ void RunFolder::discard_unstarted() {
   std::vector<std::string> names = run_files_in(path_, *file_system_);
   // config.json last: after a kill in the middle, the folder still has a run that can be discarded.
   std::stable_partition(names.begin(), names.end(), [](const std::string& name) { return name != "config.json"; });
-  for (const std::string& name : names)
-    check(file_system_->unlink((path_ / name).string()) == 0, "cannot remove {}: {}", (path_ / name).string(),
-          last_cause());
+  for (const std::string& name : names) {
+    const bool removed = file_system_->unlink((path_ / name).string()) == 0;
+    check(removed, "cannot remove {}: {}", (path_ / name).string(), last_cause());
+  }
 }
 
 void RunFolder::append(const EpochSummary& s) const {
@@ -428,8 +429,8 @@ std::optional<std::string> RunFolder::trim_logs(int last_epoch, int selection_ep
     if (events) EventFile::trim(*events, last_epoch, *file_system_);
   } catch (const DamagedEventFile& error) {
     const std::filesystem::path aside = path_ / ("damaged-" + events->filename().string().substr(kEventPrefix.size()));
-    check(file_system_->rename(events->string(), aside.string()) == 0, "cannot rename {} to {}: {}", events->string(),
-          aside.string(), last_cause());
+    const bool renamed = file_system_->rename(events->string(), aside.string()) == 0;
+    check(renamed, "cannot rename {} to {}: {}", events->string(), aside.string(), last_cause());
     warning = fmt::format("{}; it is now {}, and its curves were written anew from the other logs", error.what(),
                           aside.filename().string());
     events = std::nullopt;

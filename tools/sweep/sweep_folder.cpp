@@ -3,14 +3,16 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
-#include <fstream>
+#include <span>
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 #include "gradamp/core/text.h"
 #include "gradamp/data/files/durable_file.h"
 #include "gradamp/data/files/file_lock.h"
+#include "gradamp/data/files/open_file.h"
 #include "gradamp/data/files/paths.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/run/run_folder.h"
@@ -172,12 +174,9 @@ void SweepFolder::write(const std::string& text) const {
 void SweepFolder::write_failure(const SweepJob& job, const std::string& reason) const {
   FileLock lock(path_ / "lock");  // several processes may write to the folder
   lock.acquire();
-  std::error_code error;
-  if (reason.empty()) {
-    std::filesystem::remove(job.failure, error);
-  } else {
-    write_text(job.failure, reason + "\n");
-  }
+  if (!reason.empty()) return write_text(job.failure, reason + "\n");
+  const bool removed = real_file_system().unlink(job.failure.string()) == 0 || means_missing(errno);
+  check(removed, "cannot remove {}: {}", job.failure.string(), last_cause());
 }
 
 void SweepFolder::discard_unstarted_run(const SweepJob& job) const {
@@ -210,15 +209,20 @@ std::vector<std::string> SweepFolder::command_line(const SweepJob& job, int thre
   return arguments;
 }
 
-std::string failure_reason(const std::filesystem::path& log, int exit_code) {
-  const std::string prefix = command_name() + ": ";
-  std::string reason, line;
-  std::ifstream file(log);
-  while (std::getline(file, line))
-    if (line.starts_with(prefix)) reason = line.substr(prefix.size());
+std::string failure_reason(const std::filesystem::path& log, int exit_code, FileSystem& file_system) {
   if (exit_code > 128)
     return fmt::format("ended by signal {} ({}); see {}", exit_code - 128, ::strsignal(exit_code - 128), log.string());
-  return reason.empty() ? fmt::format("ended with exit code {}; see {}", exit_code, log.string()) : reason;
+  constexpr std::int64_t kMaxEnd = 1 << 16;  // more than the longest message
+  try {
+    const std::string text = "\n" + FileReader(log, file_system).read_end(kMaxEnd);
+    const std::string prefix = "\n" + command_name() + ": ";
+    const std::size_t found = text.rfind(prefix);
+    if (found == std::string::npos) return fmt::format("ended with exit code {}; see {}", exit_code, log.string());
+    const std::size_t begin = found + prefix.size();
+    return text.substr(begin, text.find('\n', begin) - begin);
+  } catch (const Error& error) {
+    return fmt::format("ended with exit code {}; {}", exit_code, error.what());
+  }
 }
 
 }  // namespace gradamp

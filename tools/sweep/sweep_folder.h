@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "gradamp/data/files/file_system.h"
 #include "gradamp/tools/sweep/sweep.h"
 
 namespace gradamp {
@@ -81,7 +82,8 @@ class SweepFolder {
 };
 
 /// The reason why a run that ended with `exit_code` failed: its last error message in the log, or the exit code or
-/// signal.
-std::string failure_reason(const std::filesystem::path& log, int exit_code);
+/// signal. Says so if the log cannot be read.
+std::string failure_reason(const std::filesystem::path& log, int exit_code,
+                           FileSystem& file_system = real_file_system());
 
 }  // namespace gradamp

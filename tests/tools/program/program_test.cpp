@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Tests of the built program: exit codes, standard output and standard error.
 #include <array>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <string>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -96,7 +99,7 @@ TEST_F(Program, WrongUsageExitsWithTwo) {
   expect_error(run("train --epoch 3"), 2, "unknown option '--epoch'; did you mean '--epochs'?");
   expect_error(run("train --batch-size 0"), 2, "--batch-size: expected 1 to 2147483647, got 0");
   expect_error(run("train", "GRADAMP_CASE=3"), 2, "GRADAMP_CASE: expected one of 1, 2, got '3'");
-  expect_error(run("train --config missing.toml"), 2, "--config: cannot open 'missing.toml'");
+  expect_error(run("train --config missing.toml"), 2, "--config: cannot read missing.toml: No such file or directory");
   put_text(folder_ / "bad.toml", "epoch = 3\n");
   expect_error(run("train --config bad.toml"), 2, "bad.toml:1: unknown key 'epoch'; did you mean 'epochs'?");
   EXPECT_FALSE(std::filesystem::exists(folder_ / "runs"));

@@ -425,6 +425,24 @@ Dataset load_cifar100(const fs::path& path, const std::string& split, const Cifa
   return dataset;
 }
 
+void for_each_cifar_file(const fs::path& path, const std::string& dataset, const CifarFileUse& use,
+                         FileSystem& file_system) {
+  check(dataset == "cifar10" || dataset == "cifar100", "expected the dataset cifar10 or cifar100, got '{}'", dataset);
+  const bool is_ten = dataset == "cifar10";
+  const Family family = is_ten ? cifar10_family() : cifar100_family();
+  for (const char* split : {"train", "test"}) {
+    const Source source = open_source(family, path, split, is_ten ? kCifar10Layout : kCifar100Layout, file_system);
+    std::vector<std::string> files = source.version.files(split);
+    if (split == std::string("test")) {
+      files.push_back(source.version.names);
+      const std::string& coarse = source.version.coarse_names;
+      if (!coarse.empty() && coarse != source.version.names) files.push_back(coarse);
+    }
+    for (const std::string& file : files)
+      if (const std::optional<Bytes> content = source.find(file)) use(file, source.name_of(file), *content);
+  }
+}
+
 void write_cifar10_layout(const fs::path& folder, const Dataset& train, const Dataset& test) {
   check_dataset(train);
   check_dataset(test);

@@ -103,10 +103,11 @@ fs::path verified(const FetchOptions& options, const fs::path& target) {
 
 }  // namespace
 
-std::string origin_of_archive(const fs::path& file) {
+ArchiveOrigin origin_of_archive(const fs::path& file) {
   const std::string md5 = md5_of_file(file);
   for (const Archive& archive : kArchives) {
-    if (md5 == archive.md5) return fmt::format("{}: the author's {} (MD5 sum {})", file.string(), archive.file, md5);
+    if (md5 == archive.md5)
+      return {true, fmt::format("{}: the author's {} (MD5 sum {})", file.string(), archive.file, md5)};
   }
   return {false, fmt::format("{}: none of the author's archives by its MD5 sum, {}", file.string(), md5)};
 }

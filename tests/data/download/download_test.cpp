@@ -348,8 +348,9 @@ TEST_F(FetchTest, TheOfficialSumsAreTheDefault) {
 
 TEST_F(FetchTest, SaysThatAnArchiveIsNotTheAuthors) {
   write_text(scratch_ / "a.tar.gz", archive_);
-  EXPECT_THAT(origin_of_archive(scratch_ / "a.tar.gz"),
-              AllOf(HasSubstr("a.tar.gz: none of the author's archives"), HasSubstr(md5_of(archive_))));
+  const ArchiveOrigin origin = origin_of_archive(scratch_ / "a.tar.gz");
+  EXPECT_FALSE(origin.is_authors);
+  EXPECT_THAT(origin.text, AllOf(HasSubstr("a.tar.gz: none of the author's archives"), HasSubstr(md5_of(archive_))));
 }
 
 TEST_F(FetchTest, TheOptionComesBeforeTheEnvironment) {

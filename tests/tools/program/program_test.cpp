@@ -260,6 +260,24 @@ TEST_F(Program, MadeDataIsVerified) {
   EXPECT_THAT(cut.err, HasSubstr("30729"));
 }
 
+TEST_F(Program, VerifyComparesEachFileWithTheAuthors) {
+  const std::filesystem::path folder = folder_ / "cifar-100-binary";
+  std::filesystem::create_directory(folder);
+  std::string names;
+  for (int i = 0; i < 100; ++i) names += std::to_string(i) + "\n";
+  put_text(folder / "fine_label_names.txt", names);
+  for (const auto& [file, records] : {std::pair("train.bin", 50000), std::pair("test.bin", 10000)}) {
+    put_text(folder / file, "");
+    std::filesystem::resize_file(folder / file, static_cast<std::uintmax_t>(records) * 3074);  // zeros
+  }
+  const Finished done = run("data verify . --dataset cifar100");
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_THAT(done.out, HasSubstr("train.bin: MD5 sum "));
+  EXPECT_THAT(done.out, HasSubstr("test.bin: MD5 sum "));
+  EXPECT_THAT(done.out, HasSubstr("fine_label_names.txt: MD5 sum "));
+  EXPECT_THAT(done.err, HasSubstr("50000 are black"));
+}
+
 TEST_F(Program, TrainRefusesATruncatedFile) {
   ASSERT_EQ(run("data make --dest made --train 50 --test 20").exit_code, 0);
   expect_error(run("train --dataset cifar10 --data made --network resnet8 --epochs 1"), 1, "data_batch_1.bin");

@@ -61,11 +61,12 @@ void show(const SweepCommand& command, const SweepFolder& folder) {
   std::cout << format_jobs(folder, reports);
   if (!command.dry_run) {
     std::cout << format_summary(folder, reports);
-    try {
-      folder.check_settings();
-    } catch (const Error& error) {
-      std::cerr << fmt::format("{}: warning: {}\n", command_name(), printable(error.what()));
-    }
+    const auto other = std::find_if(reports.begin(), reports.end(),
+                                    [](const JobReport& report) { return !report.difference.empty(); });
+    if (other == reports.end()) return;
+    const SweepJob& job = folder.jobs()[static_cast<std::size_t>(other - reports.begin())];
+    std::cerr << fmt::format("{}: warning: {}\n", command_name(),
+                             printable(other_settings_message(job, other->difference)));
     return;
   }
   std::cout << std::flush;  // measuring takes a while

@@ -461,6 +461,22 @@ TrainingOutcome RunFolder::read_outcome() const {
   return outcome;
 }
 
+std::optional<EpochSummary> RunFolder::read_last_epoch() const {
+  constexpr std::int64_t kMaxLines = 1 << 14;  // bytes; a line has about 400
+  const std::filesystem::path path = path_ / "metrics.jsonl";
+  std::optional<FileReader> file = FileReader::if_exists(path, *file_system_);
+  if (!file) return std::nullopt;
+  const bool is_whole = file->size() <= kMaxLines;
+  const std::string text = "\n" + file->read_end(kMaxLines);
+  const std::size_t end = text.rfind('\n');  // what is behind it was torn by a crash
+  if (end == 0 && is_whole) return std::nullopt;
+  const std::size_t begin = end == 0 ? 0 : text.rfind('\n', end - 1);
+  check(begin > 0 || is_whole, "{} is damaged: its last line has more than {} bytes", path.string(), kMaxLines);
+  const nlohmann::json line = parsed(text.substr(begin + 1, end - begin - 1), path);
+  check_schema(line, path);
+  return read_part(line, path, read_epoch);
+}
+
 std::vector<SelectionSummary> RunFolder::read_selections() const {
   std::vector<SelectionSummary> selections;
   for (const nlohmann::json& line : read_lines("layers.jsonl")) {

@@ -59,6 +59,12 @@ bool is_same_beginning(const SweepJob& job, RunSettings stored) {
   return shared_epochs(stored, job.settings) >= job.epochs;
 }
 
+/// How the settings of the job's stored run differ from the job's; empty if the job can continue it.
+std::string difference_of(const SweepJob& job, const RunSettings& stored) {
+  if (!job.is_cell && is_same_beginning(job, stored)) return "";
+  return describe_differences(stored, job.settings, kOfMachine);
+}
+
 }  // namespace
 
 const char* name_of(JobState state) {
@@ -102,12 +108,14 @@ SweepFolder::SweepFolder(std::filesystem::path path, const std::vector<SweepCell
 void SweepFolder::check_settings() const {
   for (const SweepJob& job : jobs_) {
     if (!has_run(job) || !has_checkpoint(job)) continue;  // the job will start from the beginning
-    const RunSettings stored = open_run(job).settings();
-    if (!job.is_cell && is_same_beginning(job, stored)) continue;
-    const std::string differences = describe_differences(stored, job.settings, kOfMachine);
-    check(differences.empty(), "{} was begun with other settings: {}; name another --folder", job.settings.run_folder,
-          differences);
+    const std::string difference = difference_of(job, open_run(job).settings());
+    check(difference.empty(), "{}", other_settings_message(job, difference));
   }
+}
+
+std::string other_settings_message(const SweepJob& job, const std::string& difference) {
+  return fmt::format("{} was begun with other settings: {}; name another --folder", job.settings.run_folder,
+                     difference);
 }
 
 JobReport SweepFolder::report(const SweepJob& job) const {
@@ -125,12 +133,13 @@ JobReport SweepFolder::read_report(const SweepJob& job) const {
   JobReport report;
   std::optional<RunFolder> run;
   if (has_run(job)) {
-    const TrainingOutcome outcome = run.emplace(open_run(job)).read_outcome();
-    report.epochs_done = outcome.last.epoch;
-    if (outcome.last.epoch > 0) {
-      report.seconds_of_epoch = outcome.last.seconds;
-      report.test_accuracy = outcome.last.test_accuracy;
+    run = open_run(job);
+    if (const std::optional<EpochSummary> last = run->read_last_epoch()) {
+      report.epochs_done = last->epoch;
+      report.seconds_of_epoch = last->seconds;
+      report.test_accuracy = last->test_accuracy;
     }
+    if (has_checkpoint(job)) report.difference = difference_of(job, run->settings());
     report.state = JobState::kInterrupted;
   }
   if (ChildProcess::is_at_work(job.log)) {

@@ -42,7 +42,11 @@ struct JobReport {
   double seconds_of_epoch = 0;          // time of the last epoch; 0 before the first
   std::optional<double> test_accuracy;  // after the last epoch
   std::string failure;                  // the reason in one line, if the job failed
+  std::string difference;               // how the stored run's settings differ from the job's; empty: it can continue
 };
+
+/// The message for the user about a JobReport's difference.
+std::string other_settings_message(const SweepJob& job, const std::string& difference);
 
 class SweepFolder {
  public:

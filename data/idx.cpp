@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "gradamp/data/idx.h"
 
-#include <array>
-#include <cerrno>
+#include <algorithm>
 #include <cstdint>
-#include <cstring>
-#include <fstream>
+#include <optional>
+#include <span>
 #include <utility>
 
 #include "gradamp/core/error.h"
@@ -24,11 +23,10 @@ struct IdxFile {
   std::vector<std::uint8_t> values;
 };
 
-void check_there(const fs::path& path) {
-  const fs::file_status status = status_of(path);
-  if (fs::exists(status)) return check_is_file(path, status);
-  std::error_code error;
-  check(!fs::is_regular_file(path.string() + ".gz", error), "{}: found only {}.gz; unpack it with gunzip --keep",
+FileReader open_idx(const fs::path& path, FileSystem& file_system) {
+  std::optional<FileReader> file = FileReader::if_exists(path, file_system);
+  if (file) return std::move(*file);
+  check(!path_exists(path.string() + ".gz", file_system), "{}: found only {}.gz; unpack it with gunzip --keep",
         path.string(), path.filename().string());
   fail("{}: expected this file, and it is missing", path.string());
 }
@@ -37,51 +35,49 @@ std::uint32_t read_big_endian(const std::uint8_t* bytes) {
   return std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 | bytes[3];
 }
 
-void read_exactly(std::ifstream& file, const fs::path& path, std::uint8_t* bytes, std::int64_t count) {
-  file.read(reinterpret_cast<char*>(bytes), static_cast<std::streamsize>(count));
-  check(file.gcount() == count, "{}: the file is cut short: expected {} more bytes, got {}", path.string(), count,
-        file.gcount());
-}
-
 /// Reads an IDX file of bytes that has `dimensions` dimensions.
-IdxFile read_idx(const fs::path& path, int dimensions) {
-  check_there(path);
-  std::ifstream file(path, std::ios::binary);
-  check(file.is_open(), "cannot open {}: {}", path.string(), std::strerror(errno));
-  std::array<std::uint8_t, 4> word{};
-  read_exactly(file, path, word.data(), 4);
-  const std::uint32_t magic = read_big_endian(word.data()), expected = 0x800u + static_cast<std::uint32_t>(dimensions);
+IdxFile read_idx(const fs::path& path, int dimensions, FileSystem& file_system) {
+  FileReader file = open_idx(path, file_system);
+  const std::int64_t length = std::int64_t{4} * (1 + dimensions);  // of the header
+  std::vector<std::uint8_t> header(static_cast<std::size_t>(std::min(length, file.size())));
+  file.read(std::as_writable_bytes(std::span(header)), 0);
+  const auto check_length = [&](std::int64_t needed) {
+    check(file.size() >= needed, "{}: the file is cut short: expected a header of {} bytes, got {} bytes",
+          path.string(), length, file.size());
+  };
+  check_length(4);
+  const std::uint32_t magic = read_big_endian(header.data());
+  const std::uint32_t expected = 0x800u + static_cast<std::uint32_t>(dimensions);
   check(magic == expected, "{}: expected an IDX file of bytes with {} dimensions (magic number {:#010x}), got {:#010x}",
         path.string(), dimensions, expected, magic);
+  check_length(length);
   IdxFile content;
   std::int64_t bytes = 1;
   for (int d = 0; d < dimensions; ++d) {
-    read_exactly(file, path, word.data(), 4);
-    const std::int64_t extent = read_big_endian(word.data());
+    const std::int64_t extent = read_big_endian(header.data() + 4 * (1 + d));
     check(extent >= 1 && extent <= kMaxFileBytes / bytes,
           "{}: expected 1 to {} bytes of values, got extent {} as number {}", path.string(), kMaxFileBytes, extent,
           d + 1);
     bytes *= extent;
     content.extents.push_back(extent);
   }
-  std::error_code error;
-  const auto size = static_cast<std::int64_t>(fs::file_size(path, error)), header = std::int64_t{4} * (1 + dimensions);
-  check(!error, "cannot read {}: {}", path.string(), error.message());
-  check(size == header + bytes, "{}: expected {} bytes by its header, got {}", path.string(), header + bytes, size);
+  check(file.size() == length + bytes, "{}: expected {} bytes by its header, got {}", path.string(), length + bytes,
+        file.size());
   content.values.resize(static_cast<std::size_t>(bytes));
-  read_exactly(file, path, content.values.data(), bytes);
+  file.read(std::as_writable_bytes(std::span(content.values)), length);
+  file.close();
   return content;
 }
 
 }  // namespace
 
 Dataset load_idx_dataset(const fs::path& folder, const std::string& split, const std::string& name,
-                         const std::vector<std::string>& class_names) {
+                         const std::vector<std::string>& class_names, FileSystem& file_system) {
   check(split == "train" || split == "test", "expected the split train or test, got '{}'", split);
   const std::string prefix = split == "train" ? "train" : "t10k";
-  IdxFile images = read_idx(folder / (prefix + "-images-idx3-ubyte"), 3);
+  IdxFile images = read_idx(folder / (prefix + "-images-idx3-ubyte"), 3, file_system);
   const fs::path label_path = folder / (prefix + "-labels-idx1-ubyte");
-  const IdxFile labels = read_idx(label_path, 1);
+  const IdxFile labels = read_idx(label_path, 1, file_system);
   check(labels.extents[0] == images.extents[0], "{}: expected {} labels like images, got {}", label_path.string(),
         images.extents[0], labels.extents[0]);
   Dataset dataset;

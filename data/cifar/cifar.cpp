@@ -3,9 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <optional>
@@ -106,38 +103,31 @@ struct Source {
   }
 };
 
-std::optional<Bytes> read_file(const fs::path& path, std::int64_t max_bytes) {
-  const fs::file_status status = status_of(path);
-  if (!fs::exists(status)) return std::nullopt;
-  check_is_file(path, status);
-  std::error_code error;
-  const std::uintmax_t size = fs::file_size(path, error);
-  check(!error, "cannot read {}: {}", path.string(), error.message());
-  check(size <= static_cast<std::uintmax_t>(max_bytes),
-        "{}: it has {} bytes, expected at most {}; the file is damaged or of another kind", path.string(), size,
-        max_bytes);
-  std::ifstream file(path, std::ios::binary);
-  check(file.is_open(), "cannot open {}: {}", path.string(), std::strerror(errno));
-  Bytes bytes(size);
-  file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
-  check(static_cast<std::uintmax_t>(file.gcount()) == size, "reading {} failed after {} of {} bytes", path.string(),
-        file.gcount(), size);
+std::optional<Bytes> read_file(const fs::path& path, std::int64_t max_bytes, FileSystem& file_system) {
+  std::optional<FileReader> file = FileReader::if_exists(path, file_system);
+  if (!file) return std::nullopt;
+  file->check_size(max_bytes);
+  Bytes bytes(static_cast<std::size_t>(file->size()));
+  file->read(std::as_writable_bytes(std::span(bytes)), 0);
+  file->close();
   return bytes;
 }
 
-std::optional<Source> folder_source(const Family& family, const fs::path& path, const CifarLayout& layout) {
+std::optional<Source> folder_source(const Family& family, const fs::path& path, const CifarLayout& layout,
+                                    FileSystem& file_system) {
   constexpr std::int64_t kBytesPerPixel = 6;  // protocol 0 writes \u0000 for a zero
   for (const Version& version : family.versions) {
     for (const fs::path& folder : {path, path / version.folder}) {
       std::vector<std::string> files = version.train;
       files.push_back(version.test);
       const bool found = std::any_of(files.begin(), files.end(), [&](const std::string& file) {
-        const fs::file_status status = status_of(folder / file);
-        return fs::exists(status) && !fs::is_directory(status);
+        const std::optional<FileStatus> status = status_of(folder / file, file_system);
+        return status && status->kind != FileKind::kFolder;
       });
       if (!found) continue;
-      return Source{version, folder.string(), [=](const std::string& file) {
-                      return read_file(folder / file, max_bytes(family, version, file, layout, kBytesPerPixel));
+      return Source{version, folder.string(), [=, &file_system](const std::string& file) {
+                      return read_file(folder / file, max_bytes(family, version, file, layout, kBytesPerPixel),
+                                       file_system);
                     }};
     }
   }
@@ -146,7 +136,7 @@ std::optional<Source> folder_source(const Family& family, const fs::path& path, 
 
 /// Reads the files that the split needs from an archive, whichever version it has.
 std::optional<Source> archive_source(const Family& family, const fs::path& path, const std::string& split,
-                                     const CifarLayout& layout) {
+                                     const CifarLayout& layout, FileSystem& file_system) {
   constexpr std::int64_t kBytesPerPixel = 2;  // all files of a split are in memory at once
   const auto needs = [&](const Version& version, const std::string& file) {
     const std::vector<std::string> files = version.files(split);
@@ -160,7 +150,7 @@ std::optional<Source> archive_source(const Family& family, const fs::path& path,
     }
     return std::nullopt;
   };
-  std::map<std::string, Bytes> entries = read_with_archive_reader(path, wanted);
+  std::map<std::string, Bytes> entries = read_with_archive_reader(path, wanted, file_system);
   auto files = std::make_shared<std::map<std::string, Bytes>>();
   for (auto& [entry, bytes] : entries) {
     const std::string file = fs::path(entry).filename().string();
@@ -180,19 +170,20 @@ std::optional<Source> archive_source(const Family& family, const fs::path& path,
   return std::nullopt;
 }
 
-Source open_source(const Family& family, const fs::path& path, const std::string& split, const CifarLayout& layout) {
+Source open_source(const Family& family, const fs::path& path, const std::string& split, const CifarLayout& layout,
+                   FileSystem& file_system) {
   check(split == "train" || split == "test", "{}: expected the split train or test, got '{}'", family.title, split);
-  const fs::file_status status = status_of(path);
-  check(fs::exists(status), "{}: no such folder or archive{}; `{} data fetch --dataset {}` downloads {}", path.string(),
+  const std::optional<FileStatus> status = status_of(path, file_system);
+  check(status.has_value(), "{}: no such folder or archive{}; `{} data fetch --dataset {}` downloads {}", path.string(),
         path.string().starts_with("~") ? " (the shell replaces ~ only if it is not quoted)" : "", command_name(),
         family.fetch_name, family.title);
-  const bool is_folder = fs::is_directory(status);
+  const bool is_folder = status->kind == FileKind::kFolder;
   const std::string file = path.filename().string();
   check(is_folder || (!family.has_file(file) && path.extension() != ".bin"),
         "{}: is a single file of {}; expected the folder that has all its files, or an archive of it", path.string(),
         family.title);
-  std::optional<Source> source =
-      is_folder ? folder_source(family, path, layout) : archive_source(family, path, split, layout);
+  std::optional<Source> source = is_folder ? folder_source(family, path, layout, file_system)
+                                           : archive_source(family, path, split, layout, file_system);
   check(source.has_value(), "{}: no {} in it; expected {} or {} there; `{} data fetch --dataset {}` downloads it",
         path.string(), family.title, family.versions[0].files(split)[0], family.versions[1].files(split)[0],
         command_name(), family.fetch_name);
@@ -398,8 +389,9 @@ void write_cifar10_files(const fs::path& folder, const Dataset& train, const Dat
 
 }  // namespace
 
-Dataset load_cifar10(const fs::path& path, const std::string& split, const Cifar10Options& options) {
-  const Source source = open_source(cifar10_family(), path, split, options.layout);
+Dataset load_cifar10(const fs::path& path, const std::string& split, const Cifar10Options& options,
+                     FileSystem& file_system) {
+  const Source source = open_source(cifar10_family(), path, split, options.layout, file_system);
   Dataset dataset;
   dataset.name = "cifar10";
   dataset.split = split;
@@ -415,8 +407,9 @@ Dataset load_cifar10(const fs::path& path, const std::string& split, const Cifar
   return dataset;
 }
 
-Dataset load_cifar100(const fs::path& path, const std::string& split, const Cifar100Options& options) {
-  const Source source = open_source(cifar100_family(), path, split, options.layout);
+Dataset load_cifar100(const fs::path& path, const std::string& split, const Cifar100Options& options,
+                      FileSystem& file_system) {
+  const Source source = open_source(cifar100_family(), path, split, options.layout, file_system);
   Dataset dataset;
   dataset.name = options.coarse ? "cifar100-coarse" : "cifar100";
   dataset.split = split;
@@ -432,6 +425,24 @@ Dataset load_cifar100(const fs::path& path, const std::string& split, const Cifa
   return dataset;
 }
 
+void for_each_cifar_file(const fs::path& path, const std::string& dataset, const CifarFileUse& use,
+                         FileSystem& file_system) {
+  check(dataset == "cifar10" || dataset == "cifar100", "expected the dataset cifar10 or cifar100, got '{}'", dataset);
+  const bool is_ten = dataset == "cifar10";
+  const Family family = is_ten ? cifar10_family() : cifar100_family();
+  for (const char* split : {"train", "test"}) {
+    const Source source = open_source(family, path, split, is_ten ? kCifar10Layout : kCifar100Layout, file_system);
+    std::vector<std::string> files = source.version.files(split);
+    if (split == std::string("test")) {
+      files.push_back(source.version.names);
+      const std::string& coarse = source.version.coarse_names;
+      if (!coarse.empty() && coarse != source.version.names) files.push_back(coarse);
+    }
+    for (const std::string& file : files)
+      if (const std::optional<Bytes> content = source.find(file)) use(file, source.name_of(file), *content);
+  }
+}
+
 void write_cifar10_layout(const fs::path& folder, const Dataset& train, const Dataset& test) {
   check_dataset(train);
   check_dataset(test);
@@ -444,9 +455,7 @@ void write_cifar10_layout(const fs::path& folder, const Dataset& train, const Da
   check(train.count > 0 && train.count % 5 == 0 && test.count > 0,
         "CIFAR-10's layout: expected a multiple of 5 training images and some test images, got {} and {}", train.count,
         test.count);
-  std::error_code error;
-  const bool free = !fs::exists(folder, error) || (fs::is_directory(folder, error) && fs::is_empty(folder, error));
-  check(free, "{}: already there and not an empty folder; name another or remove it", folder.string());
+  check(is_free(folder), "{}: already there and not an empty folder; name another or remove it", folder.string());
   const fs::path target = folder.has_filename() ? folder : folder.parent_path();  // "shapes/" is "shapes"
   PartialFolder partial(target);
   write_cifar10_files(partial.path(), train, test);

@@ -6,9 +6,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "gradamp/data/dataset.h"
+#include "gradamp/data/files/file_system.h"
 
 namespace gradamp {
 
@@ -35,12 +38,22 @@ struct Cifar100Options {
 /// the folder that contains that folder (cifar-10-batches-bin or cifar-10-batches-py); a .tar.gz archive of either,
 /// which is read without unpacking it. If a folder has both versions, the binary one is read. Throws Error with the
 /// file, what was expected (bytes, records) and what was got, if a file is missing, too short, too long or has a label
-/// out of range.
-Dataset load_cifar10(const std::filesystem::path& path, const std::string& split, const Cifar10Options& options = {});
+/// out of range, and with the cause if reading fails.
+Dataset load_cifar10(const std::filesystem::path& path, const std::string& split, const Cifar10Options& options = {},
+                     FileSystem& file_system = real_file_system());
 
 /// The same for CIFAR-100 (cifar-100-binary, cifar-100-python). Also refuses files in which two records of one class
 /// have different superclasses.
-Dataset load_cifar100(const std::filesystem::path& path, const std::string& split, const Cifar100Options& options = {});
+Dataset load_cifar100(const std::filesystem::path& path, const std::string& split, const Cifar100Options& options = {},
+                      FileSystem& file_system = real_file_system());
+
+/// Calls `use` for each file at `path` that load_cifar10 (`dataset` "cifar10") or load_cifar100 ("cifar100") can read:
+/// the training files, the test file, then the names of the classes. Its arguments are the file's name in the layout,
+/// its path and its content. Error as for these, but missing files and the content are not judged.
+using CifarFileUse =
+    std::function<void(const std::string& name, const std::string& path, const std::vector<std::uint8_t>& content)>;
+void for_each_cifar_file(const std::filesystem::path& path, const std::string& dataset, const CifarFileUse& use,
+                         FileSystem& file_system = real_file_system());
 
 /// Writes a dataset of ten classes as CIFAR-10's binary files into `folder`: the training images in five files of equal
 /// length, the test images, and batches.meta.txt. The files are made in `<folder>.partial` and renamed when all are

@@ -4,12 +4,14 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#include <fcntl.h>
 #include <locale.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
-#include <fstream>
+#include <cstddef>
+#include <cstdio>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <set>
@@ -18,6 +20,8 @@
 
 #include "gradamp/core/error.h"
 #include "gradamp/data/download/decompressor.h"
+#include "gradamp/data/files/durable_file.h"
+#include "gradamp/data/files/open_file.h"
 
 namespace gradamp {
 namespace {
@@ -45,23 +49,49 @@ class Utf8Locale {
   locale_t utf8_, before_ = nullptr;
 };
 
+/// A file in which libarchive seeks.
+class SeekableFile {
+ public:
+  SeekableFile(const std::filesystem::path& path, FileSystem& file_system) : file_(path, file_system) {}
+
+  /// The next bytes, which are valid until the next call; empty at the end.
+  std::span<const std::byte> next() {
+    const std::int64_t count = std::clamp<std::int64_t>(file_.size() - position_, 0, std::ssize(buffer_));
+    const auto piece = std::span(buffer_).first(static_cast<std::size_t>(count));
+    file_.read(piece, position_);
+    position_ += count;
+    return piece;
+  }
+  /// Moves as lseek(2) does. Returns the new position, or -1 if it is before the beginning.
+  std::int64_t seek(std::int64_t offset, int whence) {
+    const std::int64_t position = offset + (whence == SEEK_SET ? 0 : whence == SEEK_CUR ? position_ : file_.size());
+    if (position < 0) return -1;
+    return position_ = position;
+  }
+
+ private:
+  FileReader file_;
+  std::int64_t position_ = 0;
+  std::vector<std::byte> buffer_ = std::vector<std::byte>(std::size_t{1} << 16);
+};
+
 /// An archive that is read with libarchive. The content arrives through a Decompressor, which checks its checksums.
 class OpenArchive {
  public:
   /// `max_stream` is the largest size of the decompressed content, unwanted members included.
-  OpenArchive(const std::filesystem::path& path, std::int64_t max_stream) : path_(path), max_stream_(max_stream) {
+  OpenArchive(const std::filesystem::path& path, std::int64_t max_stream, FileSystem& file_system)
+      : path_(path), max_stream_(max_stream) {
     check(handle_ != nullptr, "libarchive could not be started: out of memory");
-    const Packing packing = packing_of(path);
-    int status = ARCHIVE_OK;
+    const Packing packing = packing_of(path, file_system);
     if (packing == Packing::kZip) {
+      zip_ = std::make_unique<SeekableFile>(path, file_system);
       archive_read_support_format_zip_seekable(handle_.get());  // reads the directory at the end
-      status = archive_read_open_filename(handle_.get(), path.c_str(), 1 << 16);
+      archive_read_set_seek_callback(handle_.get(), &on_seek);
     } else {
-      stream_ = open_decompressor(path, packing);
+      stream_ = open_decompressor(path, packing, file_system);
       archive_read_support_format_tar(handle_.get());
-      status = archive_read_open(handle_.get(), this, nullptr, &on_read, nullptr);
     }
-    if (status != ARCHIVE_OK) fail_reading();
+    if (archive_read_open(handle_.get(), this, nullptr, &on_read, nullptr) != ARCHIVE_OK) fail_reading();
   }
 
   /// The next member, or null at the end.
@@ -89,7 +119,7 @@ class OpenArchive {
   static la_ssize_t on_read(archive* handle, void* user, const void** bytes) {
     auto* self = static_cast<OpenArchive*>(user);
     try {
-      const auto piece = self->next_piece();
+      const auto piece = self->zip_ ? self->zip_->next() : std::as_bytes(self->next_piece());
       *bytes = piece.data();
       return static_cast<la_ssize_t>(piece.size());
     } catch (const Error& error) {
@@ -97,6 +127,11 @@ class OpenArchive {
     }
     archive_set_error(handle, EIO, "the file cannot be read");
     return -1;
+  }
+
+  static la_int64_t on_seek(archive*, void* user, la_int64_t offset, int whence) {
+    const std::int64_t position = static_cast<OpenArchive*>(user)->zip_->seek(offset, whence);
+    return position < 0 ? ARCHIVE_FATAL : position;
   }
 
   std::span<const std::uint8_t> next_piece() {
@@ -122,7 +157,8 @@ class OpenArchive {
 
   std::filesystem::path path_;
   std::int64_t max_stream_, streamed_ = 0;
-  std::unique_ptr<Decompressor> stream_;
+  std::unique_ptr<SeekableFile> zip_;     // of a zip archive
+  std::unique_ptr<Decompressor> stream_;  // of every other
   std::optional<Error> cause_;
   ArchiveHandle handle_{archive_read_new()};
 };
@@ -146,11 +182,11 @@ void check_inside(const std::filesystem::path& archive_path, const std::string& 
 /// Calls `on_file` for every regular file that is wanted, which returns a sink for the file's content, in pieces.
 using Sink = std::function<void(const void*, std::size_t)>;
 void walk_archive(const std::filesystem::path& path, const MemberLimit& wanted, std::int64_t max_bytes,
-                  const std::function<void(const std::string&)>& on_folder,
+                  FileSystem& file_system, const std::function<void(const std::string&)>& on_folder,
                   const std::function<Sink(const std::string&)>& on_file) {
   const Utf8Locale utf8;
   constexpr std::int64_t kMaxHeaderBytes = 1 << 24;
-  OpenArchive archive(path, 2 * max_bytes + kMaxHeaderBytes);
+  OpenArchive archive(path, 2 * max_bytes + kMaxHeaderBytes, file_system);
   std::set<std::string> seen;
   std::vector<char> buffer(1 << 16);
   std::int64_t total = 0;
@@ -205,10 +241,11 @@ void make_folder(const std::filesystem::path& folder) {
 std::optional<std::int64_t> any_member(const std::string&) { return kMaxArchiveBytes; }
 
 std::map<std::string, std::vector<std::uint8_t>> read_archive(const std::filesystem::path& path,
-                                                              const MemberLimit& wanted, std::int64_t max_bytes) {
+                                                              const MemberLimit& wanted, std::int64_t max_bytes,
+                                                              FileSystem& file_system) {
   std::map<std::string, std::vector<std::uint8_t>> files;
   walk_archive(
-      path, wanted, max_bytes, [](const std::string&) {},
+      path, wanted, max_bytes, file_system, [](const std::string&) {},
       [&](const std::string& name) -> Sink {
         std::vector<std::uint8_t>& content = files[name];  // a map's elements keep their addresses
         return [&content](const void* bytes, std::size_t count) {
@@ -220,35 +257,33 @@ std::map<std::string, std::vector<std::uint8_t>> read_archive(const std::filesys
 }
 
 void extract_archive(const std::filesystem::path& path, const std::filesystem::path& folder, std::int64_t max_bytes,
-                     const MemberLimit& wanted) {
-  std::ofstream file;
+                     const MemberLimit& wanted, FileSystem& file_system) {
+  std::optional<OpenFile> file;
   std::filesystem::path target;
-  const auto close = [&] {
-    if (!file.is_open()) return;
-    file.close();
-    check(!file.fail(), "cannot write {}: {}", target.string(), std::strerror(errno));
+  const auto require = [&](bool succeeded, const char* what) {
+    check(succeeded, "cannot {} {}: {}", what, target.string(), last_cause());
   };
+  const auto close = [&] { require(!file || file->close(), "write"); };
   walk_archive(
-      path, wanted, max_bytes, [&](const std::string& name) { make_folder(folder / name); },
+      path, wanted, max_bytes, file_system, [&](const std::string& name) { make_folder(folder / name); },
       [&](const std::string& name) -> Sink {
         close();
         target = folder / name;
-        check(!std::filesystem::exists(target), "cannot unpack {}: it already exists", target.string());
         make_folder(target.parent_path());
-        file.clear();
-        file.open(target, std::ios::binary);
-        check(file.is_open(), "cannot create {}: {}", target.string(), std::strerror(errno));
+        file.emplace(file_system, target, O_WRONLY | O_CREAT | O_EXCL);
+        check(file->is_open() || errno != EEXIST, "cannot unpack {}: it already exists", target.string());
+        require(file->is_open(), "create");
         return [&](const void* bytes, std::size_t count) {
-          file.write(static_cast<const char*>(bytes), static_cast<std::streamsize>(count));
-          check(file.good(), "cannot write {}: {}", target.string(), std::strerror(errno));
+          require(file->write(std::span(static_cast<const std::byte*>(bytes), count)), "write");
         };
       });
   close();
 }
 
 void use_libarchive() {
-  set_archive_reader(
-      [](const std::filesystem::path& archive, const MemberLimit& wanted) { return read_archive(archive, wanted); });
+  set_archive_reader([](const std::filesystem::path& archive, const MemberLimit& wanted, FileSystem& file_system) {
+    return read_archive(archive, wanted, kMaxArchiveBytes, file_system);
+  });
 }
 
 }  // namespace gradamp

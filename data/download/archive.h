@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "gradamp/data/files/archive_reader.h"
+#include "gradamp/data/files/file_system.h"
 
 namespace gradamp {
 
@@ -27,7 +28,8 @@ std::optional<std::int64_t> any_member(const std::string& path);
 /// member is unpacked.
 std::map<std::string, std::vector<std::uint8_t>> read_archive(const std::filesystem::path& archive,
                                                               const MemberLimit& wanted,
-                                                              std::int64_t max_bytes = kMaxArchiveBytes);
+                                                              std::int64_t max_bytes = kMaxArchiveBytes,
+                                                              FileSystem& file_system = real_file_system());
 
 /// Passes read_archive to set_archive_reader (data/files/archive_reader.h): CIFAR can then be read from its archives.
 void use_libarchive();
@@ -35,6 +37,7 @@ void use_libarchive();
 /// Unpacks the wanted members of an archive into an existing folder, under the same conditions. After an Error, files
 /// that were already unpacked remain, so unpack into a temporary folder. Never overwrites an existing file.
 void extract_archive(const std::filesystem::path& archive, const std::filesystem::path& folder,
-                     std::int64_t max_bytes = kMaxArchiveBytes, const MemberLimit& wanted = any_member);
+                     std::int64_t max_bytes = kMaxArchiveBytes, const MemberLimit& wanted = any_member,
+                     FileSystem& file_system = real_file_system());
 
 }  // namespace gradamp

@@ -8,15 +8,15 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdio>
-#include <cstring>
+#include <cstdint>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "gradamp/core/error.h"
-#include "gradamp/data/files/paths.h"
+#include "gradamp/data/files/durable_file.h"
 
 namespace gradamp {
 namespace {
@@ -29,34 +29,28 @@ constexpr std::size_t kPiece = 1 << 16;
 /// The bytes of a regular file.
 class FileBytes {
  public:
-  explicit FileBytes(const fs::path& path) : path_(path.string()) {
-    const fs::file_status status = status_of(path);
-    check(fs::exists(status), "{}: no such file", path_);
-    check_is_file(path, status);
-    file_.reset(std::fopen(path.c_str(), "rb"));
-    check(file_ != nullptr, "cannot open {}: {}", path_, std::strerror(errno));
-  }
+  FileBytes(const fs::path& path, FileSystem& file_system) : path_(path.string()), file_(path, file_system) {}
 
   /// The next bytes; empty at the end.
   std::span<const std::uint8_t> next() {
-    const std::size_t count = std::fread(buffer_.data(), 1, buffer_.size(), file_.get());
-    check(count > 0 || std::ferror(file_.get()) == 0, "reading {} failed: {}", path_, std::strerror(errno));
-    return {buffer_.data(), count};
+    const std::int64_t count = std::min<std::int64_t>(file_.size() - offset_, std::ssize(buffer_));
+    const auto piece = std::span(buffer_).first(static_cast<std::size_t>(count));
+    file_.read(std::as_writable_bytes(piece), offset_);
+    offset_ += count;
+    return piece;
   }
   const std::string& path() const { return path_; }
 
  private:
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
   std::string path_;
-  std::unique_ptr<std::FILE, Close> file_;
+  FileReader file_;
+  std::int64_t offset_ = 0;
   std::vector<std::uint8_t> buffer_ = std::vector<std::uint8_t>(kPiece);
 };
 
 class PlainFile : public Decompressor {
  public:
-  explicit PlainFile(const fs::path& path) : file_(path) {}
+  PlainFile(const fs::path& path, FileSystem& file_system) : file_(path, file_system) {}
   std::span<const std::uint8_t> next() override { return file_.next(); }
 
  private:
@@ -66,7 +60,7 @@ class PlainFile : public Decompressor {
 /// Gzip (RFC 1952). zlib compares the CRC-32 and the length at the end of each member.
 class GzipFile : public Decompressor {
  public:
-  explicit GzipFile(const fs::path& path) : file_(path) {
+  GzipFile(const fs::path& path, FileSystem& file_system) : file_(path, file_system) {
     constexpr int kGzipOnly = 16;  // added to the window's bits
     check(inflateInit2(&stream_, kGzipOnly + MAX_WBITS) == Z_OK, "zlib could not be started: out of memory");
   }
@@ -124,7 +118,8 @@ class GzipFile : public Decompressor {
 /// The compressions that libarchive reads; their libraries check the checksums.
 class LibarchiveFile : public Decompressor {
  public:
-  LibarchiveFile(const fs::path& path, Packing packing) : file_(path), handle_(archive_read_new()) {
+  LibarchiveFile(const fs::path& path, Packing packing, FileSystem& file_system)
+      : file_(path, file_system), handle_(archive_read_new()) {
     check(handle_ != nullptr, "libarchive could not be started: out of memory");
     const char* name = packing == Packing::kBzip2 ? "bzip2" : packing == Packing::kXz ? "xz" : "zstd";
     const int status = packing == Packing::kBzip2 ? archive_read_support_filter_bzip2(handle_.get())
@@ -209,8 +204,8 @@ constexpr std::array kSignatures{
 
 }  // namespace
 
-Packing packing_of(const fs::path& file) {
-  FileBytes bytes(file);
+Packing packing_of(const fs::path& file, FileSystem& file_system) {
+  FileBytes bytes(file, file_system);
   const auto first = bytes.next();
   check(!first.empty(), "{}: the file is empty", bytes.path());
   const std::string_view text(reinterpret_cast<const char*>(first.data()), first.size());
@@ -224,10 +219,10 @@ Packing packing_of(const fs::path& file) {
   return Packing::kNone;
 }
 
-std::unique_ptr<Decompressor> open_decompressor(const fs::path& file, Packing packing) {
-  if (packing == Packing::kNone) return std::make_unique<PlainFile>(file);
-  if (packing == Packing::kGzip) return std::make_unique<GzipFile>(file);
-  return std::make_unique<LibarchiveFile>(file, packing);
+std::unique_ptr<Decompressor> open_decompressor(const fs::path& file, Packing packing, FileSystem& file_system) {
+  if (packing == Packing::kNone) return std::make_unique<PlainFile>(file, file_system);
+  if (packing == Packing::kGzip) return std::make_unique<GzipFile>(file, file_system);
+  return std::make_unique<LibarchiveFile>(file, packing, file_system);
 }
 
 }  // namespace gradamp

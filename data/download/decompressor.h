@@ -8,6 +8,8 @@
 #include <memory>
 #include <span>
 
+#include "gradamp/data/files/file_system.h"
+
 namespace gradamp {
 
 /// How a file is packed, by its first bytes.
@@ -15,7 +17,7 @@ enum class Packing { kNone, kGzip, kBzip2, kXz, kZstd, kZip };
 
 /// Throws Error if `file` is not a regular file, cannot be read, is empty, or begins like a file that is not read here
 /// (another compression, a page of HTML); the message names what it is.
-Packing packing_of(const std::filesystem::path& file);
+Packing packing_of(const std::filesystem::path& file, FileSystem& file_system = real_file_system());
 
 /// Decompresses a file piece by piece.
 class Decompressor {
@@ -29,6 +31,7 @@ class Decompressor {
 
 /// A reader of `file`, which is packed as `packing` (not kZip). Gzip files may have several members and zeros behind
 /// the last one. Throws Error if the file cannot be opened.
-std::unique_ptr<Decompressor> open_decompressor(const std::filesystem::path& file, Packing packing);
+std::unique_ptr<Decompressor> open_decompressor(const std::filesystem::path& file, Packing packing,
+                                                FileSystem& file_system = real_file_system());
 
 }  // namespace gradamp

@@ -3,13 +3,15 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
+#include <cstdint>
+#include <iterator>
+#include <span>
 #include <vector>
 
 #include "gradamp/core/error.h"
+#include "gradamp/data/files/durable_file.h"
 
 namespace gradamp {
 
@@ -41,16 +43,18 @@ std::string Md5::finish() {
   return digits;
 }
 
-std::string md5_of_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  check(file.is_open(), "cannot open {} to take its MD5 sum: {}", path.string(), std::strerror(errno));
+std::string md5_of_file(const std::filesystem::path& path, FileSystem& file_system) {
+  FileReader file(path, file_system);
   Md5 md5;
-  std::vector<char> buffer(1 << 16);
-  while (file) {
-    file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
-    md5.add(buffer.data(), static_cast<std::size_t>(file.gcount()));
+  std::vector<std::byte> buffer(std::size_t{1} << 16);
+  for (std::int64_t offset = 0; offset < file.size();) {
+    const std::int64_t count = std::min<std::int64_t>(file.size() - offset, std::ssize(buffer));
+    const auto part = std::span(buffer).first(static_cast<std::size_t>(count));
+    file.read(part, offset);
+    md5.add(part.data(), part.size());
+    offset += count;
   }
-  check(file.eof(), "reading {} failed while taking its MD5 sum", path.string());
+  file.close();
   return md5.finish();
 }
 

@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "gradamp/data/files/file_system.h"
+
 namespace gradamp {
 
 /// Computes the MD5 of bytes that arrive in pieces.
@@ -27,7 +29,7 @@ class Md5 {
   std::unique_ptr<State> state_;
 };
 
-/// The MD5 of a file's content, as 32 lower-case hexadecimal digits. Throws Error if the file cannot be read.
-std::string md5_of_file(const std::filesystem::path& path);
+/// The MD5 of a regular file's content, as 32 lower-case hexadecimal digits. Throws Error if it cannot be read.
+std::string md5_of_file(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
 
 }  // namespace gradamp

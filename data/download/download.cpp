@@ -2,17 +2,22 @@
 #include "gradamp/data/download/download.h"
 
 #include <curl/curl.h>
+#include <fcntl.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <exception>
-#include <fstream>
 #include <memory>
+#include <optional>
+#include <span>
+#include <system_error>
 #include <thread>
+#include <utility>
 
 #include "gradamp/core/error.h"
+#include "gradamp/data/files/open_file.h"
+#include "gradamp/data/files/paths.h"
 
 namespace gradamp {
 namespace {
@@ -34,19 +39,21 @@ struct FreeCurl {
 
 /// State for libcurl's callbacks. Exceptions must not pass through C, so they are stored and thrown afterwards.
 struct Transfer {
-  std::ofstream file;
+  OpenFile file;
   std::int64_t begin = 0;  // number of bytes that were there before
   const DownloadProgress* progress = nullptr;
   int write_error = 0;
-  std::exception_ptr thrown;
+  std::exception_ptr thrown = nullptr;
 };
 
 std::size_t on_bytes(char* bytes, std::size_t size, std::size_t count, void* user) {
   auto* transfer = static_cast<Transfer*>(user);
-  errno = 0;
-  transfer->file.write(bytes, static_cast<std::streamsize>(size * count));
-  if (transfer->file.good()) return size * count;
-  transfer->write_error = errno;
+  try {
+    if (transfer->file.write(std::as_bytes(std::span(bytes, size * count)))) return size * count;
+    transfer->write_error = errno;
+  } catch (...) {
+    transfer->thrown = std::current_exception();
+  }
   return 0;
 }
 
@@ -125,11 +132,11 @@ void set_options(CURL* curl, const std::string& url, Transfer& transfer, const D
 }
 
 /// One connection: appends the received bytes to `part`.
-Attempt attempt_download(const std::string& url, const fs::path& part, const DownloadOptions& options) {
-  Transfer transfer;
-  transfer.begin = size_of(part);
-  transfer.file.open(part, std::ios::binary | std::ios::app);
-  check(transfer.file.is_open(), "cannot write {}: {}", part.string(), std::strerror(errno));
+Attempt attempt_download(const std::string& url, const fs::path& part, const DownloadOptions& options,
+                         FileSystem& file_system) {
+  OpenFile file(file_system, part, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK);
+  check(file.is_open(), "cannot write {}: {}", part.string(), last_cause());
+  Transfer transfer{.file = std::move(file), .begin = size_of(part, file_system)};
   const std::unique_ptr<CURL, FreeCurl> curl(curl_easy_init());
   check(curl != nullptr, "libcurl could not be started: out of memory");
   char details[CURL_ERROR_SIZE] = "";
@@ -137,50 +144,46 @@ Attempt attempt_download(const std::string& url, const fs::path& part, const Dow
   const CURLcode code = curl_easy_perform(curl.get());
   long status = 0;
   curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
-  errno = 0;
-  transfer.file.close();
   if (transfer.thrown) std::rethrow_exception(transfer.thrown);
-  const bool written = transfer.file.good();
-  check(written, "{}: writing what was downloaded failed after {} bytes: {}", part.string(), size_of(part),
-        std::strerror(transfer.write_error != 0 ? transfer.write_error : errno));
+  if (!transfer.file.close() && transfer.write_error == 0) transfer.write_error = errno;
+  check(transfer.write_error == 0, "{}: writing what was downloaded failed after {} bytes: {}", part.string(),
+        size_of(part, file_system), std::generic_category().message(transfer.write_error));
   return judge(code, status, transfer.begin > 0, details);
 }
 
 }  // namespace
 
-std::int64_t size_of(const fs::path& path) {
-  std::error_code error;
-  const std::uintmax_t size = fs::file_size(path, error);
-  return error ? 0 : static_cast<std::int64_t>(size);
+std::int64_t size_of(const fs::path& path, FileSystem& file_system) {
+  const std::optional<FileStatus> status = status_of(path, file_system);
+  return status ? status->size : 0;
 }
 
-void remove_file(const fs::path& path) {
-  std::error_code error;
-  fs::remove(path, error);
-  check(!error, "cannot remove {}: {}", path.string(), error.message());
+void remove_file(const fs::path& path, FileSystem& file_system) {
+  const bool removed = file_system.unlink(path.string()) == 0 || means_missing(errno);
+  check(removed, "cannot remove {}: {}", path.string(), last_cause());
 }
 
-void download(const std::string& url, const fs::path& part, const DownloadOptions& options) {
+void download(const std::string& url, const fs::path& part, const DownloadOptions& options, FileSystem& file_system) {
   const CurlGlobal global;
   double pause = options.pause;
   bool restarted = false;
   for (int left = options.attempts;;) {
-    const std::int64_t before = size_of(part);
-    const Attempt attempt = attempt_download(url, part, options);
+    const std::int64_t before = size_of(part, file_system);
+    const Attempt attempt = attempt_download(url, part, options, file_system);
     if (attempt.outcome == Outcome::kWhole) return;
     if (attempt.outcome == Outcome::kRestart && !restarted) {
       restarted = true;
-      remove_file(part);
+      remove_file(part, file_system);
       continue;
     }
-    const bool progressed = size_of(part) > before;
+    const bool progressed = size_of(part, file_system) > before;
     if (progressed) {
       left = options.attempts;
       pause = options.pause;
     }
     if (attempt.outcome != Outcome::kRetry || --left <= 0) {
-      const std::int64_t there = size_of(part);
-      if (there == 0) remove_file(part);
+      const std::int64_t there = size_of(part, file_system);
+      if (there == 0) remove_file(part, file_system);
       fail("{}: {}{}", url, attempt.reason,
            there == 0
                ? ""

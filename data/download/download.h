@@ -7,6 +7,8 @@
 #include <functional>
 #include <string>
 
+#include "gradamp/data/files/file_system.h"
+
 namespace gradamp {
 
 /// Called repeatedly with the number of bytes received and the size of the whole file, 0 if it is unknown.
@@ -23,12 +25,13 @@ struct DownloadOptions {
 /// the server cannot continue in the middle, the download starts again. Broken connections and the answers 408, 429 and
 /// 5xx are retried. Does not verify the content; the caller knows what is expected. Throws Error with the address and
 /// the reason (HTTP status, connection, disk); `part` then keeps the received bytes.
-void download(const std::string& url, const std::filesystem::path& part, const DownloadOptions& options = {});
+void download(const std::string& url, const std::filesystem::path& part, const DownloadOptions& options = {},
+              FileSystem& file_system = real_file_system());
 
-/// The size of the file `path` in bytes; 0 if there is none.
-std::int64_t size_of(const std::filesystem::path& path);
+/// The size of the file `path` in bytes; 0 if there is none. Error if it cannot be told.
+std::int64_t size_of(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
 
 /// Removes the file if there is one. Error if it cannot be removed.
-void remove_file(const std::filesystem::path& path);
+void remove_file(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
 
 }  // namespace gradamp

@@ -10,6 +10,7 @@
 #include "gradamp/data/download/digest.h"
 #include "gradamp/data/files/file_lock.h"
 #include "gradamp/data/files/partial_folder.h"
+#include "gradamp/data/files/paths.h"
 
 namespace gradamp {
 namespace {
@@ -83,10 +84,9 @@ void unpack(const FetchOptions& options, const Archive& archive, const fs::path&
   };
   extract_archive(file, temporary.path(), kMaxArchiveBytes, in_folder);
   const fs::path unpacked = temporary.path() / archive.folder;
-  std::error_code error;
-  check(fs::is_directory(unpacked, error), "{}: expected the folder {} in it, found none", file.string(),
-        archive.folder);
+  check(is_folder(unpacked), "{}: expected the folder {} in it, found none", file.string(), archive.folder);
   verify(options, unpacked);
+  std::error_code error;
   fs::rename(unpacked, target, error);
   check(!error, "cannot rename {} to {}: {}", unpacked.string(), target.string(), error.message());
 }
@@ -103,12 +103,13 @@ fs::path verified(const FetchOptions& options, const fs::path& target) {
 
 }  // namespace
 
-std::string origin_of_archive(const fs::path& file) {
+ArchiveOrigin origin_of_archive(const fs::path& file) {
   const std::string md5 = md5_of_file(file);
   for (const Archive& archive : kArchives) {
-    if (md5 == archive.md5) return fmt::format("{}: the author's {} (MD5 sum {})", file.string(), archive.file, md5);
+    if (md5 == archive.md5)
+      return {true, fmt::format("{}: the author's {} (MD5 sum {})", file.string(), archive.file, md5)};
   }
-  return fmt::format("{}: none of the author's archives by its MD5 sum, {}", file.string(), md5);
+  return {false, fmt::format("{}: none of the author's archives by its MD5 sum, {}", file.string(), md5)};
 }
 
 fs::path fetch_cifar(const FetchOptions& options) {
@@ -120,7 +121,7 @@ fs::path fetch_cifar(const FetchOptions& options) {
   fs::create_directories(options.destination, error);
   check(!error, "cannot create the folder {}: {}", options.destination.string(), error.message());
   const fs::path target = options.destination / archive.folder;
-  if (fs::exists(target, error)) return verified(options, target);
+  if (path_exists(target)) return verified(options, target);
   fs::path lock_path = options.destination / archive.file;
   lock_path += ".lock";
   FileLock lock(lock_path);
@@ -131,7 +132,7 @@ fs::path fetch_cifar(const FetchOptions& options) {
     note(fmt::format("{}: {} fetches it already; waiting for that", target.string(), holder));
   });
   if (state == LockState::kNoLocks) note(lock.warning());
-  if (fs::exists(target, error)) return verified(options, target);  // another process has fetched it meanwhile
+  if (path_exists(target)) return verified(options, target);  // another process has fetched it meanwhile
   const fs::path part = options.destination / (std::string(archive.file) + ".part");
   // A complete archive that could not be unpacked before, perhaps because the disk was full, is not downloaded again.
   if (size_of(part) == 0 || md5_of_file(part) != expected) {

@@ -34,7 +34,11 @@ struct FetchOptions {
 /// Error if any of this fails. If the MD5 sums differ, the message has both, and the archive is deleted.
 std::filesystem::path fetch_cifar(const FetchOptions& options);
 
-/// A line for the user: which of the author's archives a file is, by its MD5 sum, or that it is none of them.
-std::string origin_of_archive(const std::filesystem::path& file);
+/// Which of the author's archives a file is, by its MD5 sum.
+struct ArchiveOrigin {
+  bool is_authors = false;
+  std::string text;  // a line for the user
+};
+ArchiveOrigin origin_of_archive(const std::filesystem::path& file);
 
 }  // namespace gradamp

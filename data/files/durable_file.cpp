@@ -40,7 +40,7 @@ std::optional<FileStatus> status_of(const fs::path& path, FileSystem& file_syste
   FileStatus status;
   known = true;
   if (file_system.lstat(path.string(), status) == 0) return status;
-  known = errno == ENOENT || errno == ENOTDIR;
+  known = means_missing(errno);
   return std::nullopt;
 }
 
@@ -245,7 +245,7 @@ FileReader::FileReader(const fs::path& path, OpenFile file) : path_(path), file_
 
 std::optional<FileReader> FileReader::if_exists(const fs::path& path, FileSystem& file_system) {
   OpenFile file(file_system, path, O_RDONLY | O_NONBLOCK);
-  if (!file.is_open() && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
+  if (!file.is_open() && means_missing(errno)) return std::nullopt;
   return FileReader(path, std::move(file));
 }
 
@@ -256,11 +256,24 @@ void FileReader::read(std::span<std::byte> bytes, std::int64_t offset) {
         path_.string(), size_, offset + got);
 }
 
+void FileReader::check_size(std::int64_t max_bytes) const {
+  check(size_ <= max_bytes, "{}: it has {} bytes, expected at most {}; the file is damaged or of another kind",
+        path_.string(), size_, max_bytes);
+}
+
 std::vector<std::byte> FileReader::read_all() {
   std::vector<std::byte> bytes(static_cast<std::size_t>(size_));
   read(bytes, 0);
   close();
   return bytes;
+}
+
+std::string FileReader::read_end(std::int64_t max_bytes) {
+  const std::int64_t count = std::min(size_, max_bytes);
+  std::string text(static_cast<std::size_t>(count), '\0');
+  read(std::as_writable_bytes(std::span(text)), size_ - count);
+  close();
+  return text;
 }
 
 void FileReader::close() { require(file_.close()); }
@@ -286,14 +299,34 @@ bool file_exists(const fs::path& path, FileSystem& file_system) {
 std::vector<std::string> names_in(const fs::path& folder, FileSystem& file_system) {
   std::vector<std::string> names;
   const bool listed = file_system.list(folder.string(), names) == 0;
-  check(listed || errno == ENOENT || errno == ENOTDIR, "cannot read the folder {}: {}", folder.string(), last_cause());
+  check(listed || means_missing(errno), "cannot read the folder {}: {}", folder.string(), last_cause());
   return listed ? names : std::vector<std::string>();
 }
 
-void check_no_pipe(const fs::path& path, FileSystem& file_system) {
-  FileStatus status;
-  const bool is_pipe = file_system.lstat(path.string(), status) == 0 && status.kind == FileKind::kPipe;
-  check(!is_pipe, "cannot read {}: it is {}; expected a regular file", path.string(), name_of(FileKind::kPipe));
+std::string read_text(const fs::path& path, std::int64_t max_bytes, FileSystem& file_system) {
+  const auto require = [&](bool succeeded) { check(succeeded, "cannot read {}: {}", path.string(), last_cause()); };
+  const auto refuse = [&](const FileStatus& status, FileKind kind) {
+    check(status.kind != kind, "cannot read {}: it is {}; expected a regular file", path.string(), name_of(kind));
+  };
+  FileStatus link;  // opening a named pipe would wait; that of a shell's <(command) is behind a link
+  require(file_system.lstat(path.string(), link) == 0);
+  refuse(link, FileKind::kPipe);
+  OpenFile file(file_system, path, O_RDONLY | O_NOCTTY);
+  require(file.is_open());
+  const std::optional<FileStatus> status = file.status();
+  require(status.has_value());
+  refuse(*status, FileKind::kFolder);
+  std::string text;
+  std::vector<std::byte> block(std::size_t{1} << 16);
+  for (std::int64_t got = 1; got > 0;) {
+    got = file.read_next(block);
+    require(got >= 0);
+    text.append(reinterpret_cast<const char*>(block.data()), static_cast<std::size_t>(got));
+    check(static_cast<std::int64_t>(text.size()) <= max_bytes,
+          "cannot read {}: it has more than {} bytes, which no file of this kind has", path.string(), max_bytes);
+  }
+  require(file.close());
+  return text;
 }
 
 void check_replaceable(const fs::path& path, FileSystem& file_system) { const Save save(path, file_system); }

@@ -60,7 +60,11 @@ class FileReader {
   std::int64_t size() const { return size_; }
   /// Fills `bytes` from `offset` on. Error if the file is shorter.
   void read(std::span<std::byte> bytes, std::int64_t offset);
+  /// Error if the file has more bytes.
+  void check_size(std::int64_t max_bytes) const;
   std::vector<std::byte> read_all();
+  /// The last bytes, at most `max_bytes`, of a file that can be of any size.
+  std::string read_end(std::int64_t max_bytes);
   void close();
 
  private:
@@ -79,9 +83,11 @@ std::optional<std::vector<std::byte>> read_if_exists(const std::filesystem::path
                                                      FileSystem& file_system = real_file_system());
 /// Whether there is a file, folder or link of this name. A failure to find out is an Error.
 bool file_exists(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
-/// Error if `path` is a named pipe, on which opening it for reading would wait. For readers that use streams. The pipes
-/// of a shell's <(command) are links, and pass.
-void check_no_pipe(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
+/// The text of a file that the user names: a regular file, or a pipe or device that can be read to its end, such as
+/// that of a shell's <(command), which is a link to a pipe. Error with the path and the cause if it cannot be read, has
+/// more than `max_bytes`, or is a folder or a named pipe, on which opening it would wait.
+std::string read_text(const std::filesystem::path& path, std::int64_t max_bytes,
+                      FileSystem& file_system = real_file_system());
 /// The sorted names of the folder's entries; none if there is no such folder. Another failure is an Error.
 std::vector<std::string> names_in(const std::filesystem::path& folder, FileSystem& file_system = real_file_system());
 

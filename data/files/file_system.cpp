@@ -42,6 +42,9 @@ class RealFileSystem final : public FileSystem {
   std::int64_t pread(int descriptor, std::byte* bytes, std::size_t size, std::int64_t offset) override {
     return ::pread(descriptor, bytes, size, offset);
   }
+  std::int64_t read(int descriptor, std::byte* bytes, std::size_t size) override {
+    return ::read(descriptor, bytes, size);
+  }
   int fstat(int descriptor, FileStatus& status) override {
     struct stat found {};
     return convert(::fstat(descriptor, &found), found, status);

@@ -34,6 +34,8 @@ class FileSystem {
   virtual std::int64_t write(int descriptor, const std::byte* bytes, std::size_t size) = 0;
   /// Returns the number of bytes read from `offset` on, which may be less than `size`; 0 at the end.
   virtual std::int64_t pread(int descriptor, std::byte* bytes, std::size_t size, std::int64_t offset) = 0;
+  /// Like pread() from the current position on, which it moves. Pipes can be read only so.
+  virtual std::int64_t read(int descriptor, std::byte* bytes, std::size_t size) = 0;
   virtual int fstat(int descriptor, FileStatus& status) = 0;
   /// If `path` is a link, the status is that of the link itself.
   virtual int lstat(const std::string& path, FileStatus& status) = 0;

@@ -48,17 +48,30 @@ bool OpenFile::write(std::span<const std::byte> bytes) {
   return true;
 }
 
-std::int64_t OpenFile::read(std::span<std::byte> bytes, std::int64_t offset) {
+/// Calls read(the rest of `bytes`, the number of bytes read before it) until all are read or the file ends.
+template <typename Read>
+std::int64_t OpenFile::read_whole(std::span<std::byte> bytes, Read read) {
   std::int64_t total = 0;
   while (!bytes.empty()) {
-    const std::int64_t got =
-        uninterrupted([&] { return file_system_->pread(descriptor_, bytes.data(), bytes.size(), offset + total); });
+    const std::int64_t got = uninterrupted([&] { return read(bytes, total); });
     if (got < 0) return -1;
     if (got == 0) break;
     total += got;
     bytes = bytes.subspan(static_cast<std::size_t>(got));
   }
   return total;
+}
+
+std::int64_t OpenFile::read(std::span<std::byte> bytes, std::int64_t offset) {
+  return read_whole(bytes, [&](std::span<std::byte> rest, std::int64_t total) {
+    return file_system_->pread(descriptor_, rest.data(), rest.size(), offset + total);
+  });
+}
+
+std::int64_t OpenFile::read_next(std::span<std::byte> bytes) {
+  return read_whole(bytes, [&](std::span<std::byte> rest, std::int64_t) {
+    return file_system_->read(descriptor_, rest.data(), rest.size());
+  });
 }
 
 std::optional<FileStatus> OpenFile::status() {

@@ -25,6 +25,9 @@ auto uninterrupted(Call call) {
 /// The text of `errno`.
 std::string last_cause();
 
+/// Whether `error` says that there is nothing at a path. Every other error says that this is not known.
+constexpr bool means_missing(int error) { return error == ENOENT || error == ENOTDIR; }
+
 /// Each function returns whether it succeeded; if not, `errno` has the cause. The destructor closes the file after a
 /// failure; otherwise the caller closes it and checks the result.
 class OpenFile {
@@ -40,6 +43,8 @@ class OpenFile {
   bool write(std::span<const std::byte> bytes);
   /// Returns the number of bytes read, less than requested only at the end of the file; -1 for an error.
   std::int64_t read(std::span<std::byte> bytes, std::int64_t offset);
+  /// The same from the current position on, which it moves.
+  std::int64_t read_next(std::span<std::byte> bytes);
   std::optional<FileStatus> status();
   bool set_permissions(unsigned int permissions);
   bool truncate(std::int64_t size);
@@ -49,6 +54,9 @@ class OpenFile {
   bool close();
 
  private:
+  template <typename Read>
+  std::int64_t read_whole(std::span<std::byte> bytes, Read read);
+
   FileSystem* file_system_;
   int descriptor_;
 };

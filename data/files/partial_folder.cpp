@@ -8,6 +8,7 @@
 #include "gradamp/core/error.h"
 #include "gradamp/data/files/durable_file.h"
 #include "gradamp/data/files/open_file.h"
+#include "gradamp/data/files/paths.h"
 
 namespace gradamp {
 namespace {
@@ -21,16 +22,16 @@ PartialFolder::PartialFolder(const std::filesystem::path& target) : target_(targ
   std::error_code error;
   if (file_exists(path_)) {
     const bool is_ours = file_exists(path_ / kMark);
-    const bool is_empty = !is_ours && std::filesystem::is_empty(path_, error) && !error;
-    check(is_ours || (is_empty && std::filesystem::is_directory(path_, error)),
-          "{} is there already, and this program did not make it; rename or remove it", path_.string());
+    check(is_ours || is_free(path_), "{} is there already, and this program did not make it; rename or remove it",
+          path_.string());
     if (is_ours) std::filesystem::remove_all(path_, error);
     check(!error, "cannot remove the leftover folder {}: {}", path_.string(), error.message());
   }
   std::filesystem::create_directories(path_, error);
   check(!error, "cannot create the folder {}: {}", path_.string(), error.message());
   OpenFile mark(real_file_system(), path_ / kMark, O_WRONLY | O_CREAT);
-  check(mark.is_open() && mark.close(), "cannot create {}: {}", (path_ / kMark).string(), last_cause());
+  const bool is_marked = mark.is_open() && mark.close();
+  check(is_marked, "cannot create {}: {}", (path_ / kMark).string(), last_cause());
 }
 
 PartialFolder::~PartialFolder() {

@@ -1,31 +1,41 @@
 // SPDX-License-Identifier: MIT
 #include "gradamp/data/files/paths.h"
 
+#include <fcntl.h>
+
+#include <cerrno>
 #include <system_error>
 
 #include "gradamp/core/error.h"
+#include "gradamp/data/files/durable_file.h"
+#include "gradamp/data/files/open_file.h"
 
 namespace gradamp {
 
 namespace fs = std::filesystem;
 
-fs::file_status status_of(const fs::path& path) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  check(fs::status_known(status), "cannot open {}: {}", path.string(), error.message());
+std::optional<FileStatus> status_of(const fs::path& path, FileSystem& file_system) {
+  // O_PATH needs no permission to read the file, does not wait for a pipe's writer, and follows links.
+  OpenFile file(file_system, path, O_PATH);
+  if (!file.is_open() && means_missing(errno)) return std::nullopt;
+  check(file.is_open(), "cannot open {}: {}", path.string(), last_cause());
+  const std::optional<FileStatus> status = file.status();
+  const bool known = status.has_value() && file.close();
+  check(known, "cannot open {}: {}", path.string(), last_cause());
   return status;
 }
 
-void check_is_file(const fs::path& path, const fs::file_status& status) {
-  check(fs::is_regular_file(status), "{}: expected a file, got {}", path.string(),
-        !fs::exists(status)        ? "nothing"
-        : fs::is_directory(status) ? "a folder"
-                                   : "a pipe or a device");
+bool path_exists(const fs::path& path, FileSystem& file_system) { return status_of(path, file_system).has_value(); }
+
+bool is_folder(const fs::path& path, FileSystem& file_system) {
+  const std::optional<FileStatus> status = status_of(path, file_system);
+  return status && status->kind == FileKind::kFolder;
 }
 
-bool path_exists(const fs::path& path) { return fs::exists(status_of(path)); }
-
-bool is_folder(const fs::path& path) { return fs::is_directory(status_of(path)); }
+bool is_free(const fs::path& path, FileSystem& file_system) {
+  const std::optional<FileStatus> status = status_of(path, file_system);
+  return !status || (status->kind == FileKind::kFolder && names_in(path, file_system).empty());
+}
 
 fs::path absolute_path(const fs::path& path) {
   std::error_code error;

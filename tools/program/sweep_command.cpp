@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
-#include <fstream>
 #include <iostream>
 #include <set>
 #include <sstream>
@@ -21,6 +20,8 @@
 namespace gradamp {
 namespace {
 
+constexpr std::int64_t kMaxSweepBytes = std::int64_t{1} << 24;
+
 /// The text of a sweep's file, or of the preset with this name if there is no such file.
 std::string sweep_text(const std::string& file) {
   const std::vector<std::string> presets = sweep_preset_names();
@@ -29,12 +30,7 @@ std::string sweep_text(const std::string& file) {
   if (preset && (!there || is_folder(file))) return sweep_preset(file);
   if (!there)
     throw UsageError(fmt::format("'{}' is neither a file nor a preset; see `{} sweep --help`", file, command_name()));
-  check_no_pipe(file);
-  std::ifstream stream(file);
-  std::ostringstream text;
-  text << stream.rdbuf();
-  check(stream.good() && !is_folder(file), "{}: cannot be read", file);
-  return text.str();
+  return read_text(file, kMaxSweepBytes);
 }
 
 std::vector<SweepCell> read_cells(const SweepCommand& command, const std::string& text) {
@@ -65,11 +61,12 @@ void show(const SweepCommand& command, const SweepFolder& folder) {
   std::cout << format_jobs(folder, reports);
   if (!command.dry_run) {
     std::cout << format_summary(folder, reports);
-    try {
-      folder.check_settings();
-    } catch (const Error& error) {
-      std::cerr << fmt::format("{}: warning: {}\n", command_name(), printable(error.what()));
-    }
+    const auto other = std::find_if(reports.begin(), reports.end(),
+                                    [](const JobReport& report) { return !report.difference.empty(); });
+    if (other == reports.end()) return;
+    const SweepJob& job = folder.jobs()[static_cast<std::size_t>(other - reports.begin())];
+    std::cerr << fmt::format("{}: warning: {}\n", command_name(),
+                             printable(other_settings_message(job, other->difference)));
     return;
   }
   std::cout << std::flush;  // measuring takes a while

@@ -4,6 +4,7 @@
 import csv
 import io
 import math
+import re
 
 import report_paper
 import report_tables
@@ -81,11 +82,22 @@ def with_reasons(record):
     return record | dict.fromkeys(reasons) | {"not_finite": text}
 
 
+def plain(value):
+    """The value of a cell such that a spreadsheet does not compute it. A spreadsheet takes a text for a formula if it
+    begins with one of =, +, -, @, a tab or a carriage return, and some skip blanks before it. An apostrophe before the
+    text prevents that. Names of networks, datasets and sweeps come from the user. Numbers stay as they are."""
+    if not isinstance(value, str) or re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", value, re.ASCII):
+        return value
+    return "'" + value if re.match(r"[\t\r]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20]", value) else value
+
+
 def comma_separated(rows_of):
     """The text of tables.csv: the numbers of the tables and of every threshold, unrounded."""
     text = io.StringIO()
     writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
     writer.writeheader()
     for rows in rows_of.values():
-        writer.writerows(map(with_reasons, records(rows)))
+        writer.writerows(
+            {field: plain(value) for field, value in with_reasons(record).items()} for record in records(rows)
+        )
     return text.getvalue()

@@ -65,10 +65,8 @@ def schedules(rows):
         columns = [c for c in row.columns if c in MEASURED] or [c for c in row.columns if c == "random"] or ["original"]
         for run in row.runs(columns[0]):
             key = (run.learning_rates, tuple((e["analyzed"], e["amplified"]) for e in run.epochs))
-            labels = found.setdefault(key, (run, []))[1]
-            if row.label not in labels:
-                labels.append(row.label)
-    return list(found.values())
+            found.setdefault(key, (run, {}))[1].setdefault(row.label)
+    return [(run, list(labels)) for run, labels in found.values()]
 
 
 def draw_schedule(dataset, run, labels, place):

@@ -3,6 +3,7 @@
 
 import base64
 import html
+import itertools
 
 import report_overview
 import report_paper
@@ -48,18 +49,15 @@ def escape(value):
 
 
 def table_html(table):
-    rows, before = [], None
-    for place, (heading, sub, cells) in enumerate(table.rows):
-        first = ""
-        if heading != before:
-            count = next((i for i, row in enumerate(table.rows[place:]) if row[0] != heading), len(table.rows) - place)
-            first = f'<th scope="rowgroup" rowspan="{count}">{escape(heading)}</th>'
-        same = ' class="same"' if heading == before else ""
-        before = heading
-        width = len(table.head) - 2
-        span = f' colspan="{width}"' if len(cells) == 1 and width > 1 else ' class="number"' if width < 7 else ""
-        body = "".join(f"<td{span}>{cell_html(cell, len(cells) > 1 and width < 7)}</td>" for cell in cells)
-        rows.append(f'<tr{same}>{first}<th scope="row" class="sub">{escape(sub)}</th>{body}</tr>')
+    rows, width = [], len(table.head) - 2
+    for heading, group in itertools.groupby(table.rows, key=lambda row: row[0]):
+        group = list(group)
+        for place, (_, sub, cells) in enumerate(group):
+            first = f'<th scope="rowgroup" rowspan="{len(group)}">{escape(heading)}</th>' if place == 0 else ""
+            same = ' class="same"' if place > 0 else ""
+            span = f' colspan="{width}"' if len(cells) == 1 and width > 1 else ' class="number"' if width < 7 else ""
+            body = "".join(f"<td{span}>{cell_html(cell, len(cells) > 1 and width < 7)}</td>" for cell in cells)
+            rows.append(f'<tr{same}>{first}<th scope="row" class="sub">{escape(sub)}</th>{body}</tr>')
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in table.head)
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
     # A wide table scrolls separately from the page. With tabindex it can have the focus and be scrolled by keyboard.

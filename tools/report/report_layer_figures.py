@@ -73,9 +73,10 @@ def measures_over_layers(epochs, column):
                     continue
                 lines = [layers[names[place]] for place in places]
                 means = drawable([mean_of(line, key) for line in lines])
+                # The rounded mean of equal values can be beside them, but a bar has no negative length.
                 spread = [
-                    drawable([m - min(v[key] for v in line) for m, line in zip(means, lines)]),
-                    drawable([max(v[key] for v in line) - m for m, line in zip(means, lines)]),
+                    drawable([max(m - min(v[key] for v in line), 0) for m, line in zip(means, lines)]),
+                    drawable([max(max(v[key] for v in line) - m, 0) for m, line in zip(means, lines)]),
                 ]
                 small = len(names) > MOST_NAMES_ACROSS
                 panel.errorbar(

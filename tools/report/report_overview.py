@@ -24,7 +24,7 @@ def counted(count):
 
 def ordered(values):
     """The values without duplicates, sorted if they can be compared."""
-    distinct = list({json.dumps(value): value for value in values}.values())
+    distinct = list({(type(value), value): value for value in values}.values())
     try:
         return sorted(distinct)
     except TypeError:

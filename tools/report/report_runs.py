@@ -2,11 +2,13 @@
 """Finds and reads the folders of runs for the report. Needs only Python's standard library."""
 
 import dataclasses
+import errno
 import functools
 import json
 import math
 import os
 import pathlib
+import stat
 
 import report_statistics
 
@@ -40,7 +42,8 @@ NEEDED = ("network", "dataset", "seed", *AXES)
 SCHEMA = 2  # the last schema of a run's files that this release reads
 REASONS = ("nan", "-nan", "inf", "-inf")  # for a number that is not finite; only schema 1 can have "-nan"
 TEXTS = ("network", "dataset", "selection", "measure", "case", "random_types")
-NUMBERS = ("learning_rate", "train_accuracy", "test_accuracy", "seconds")
+MOST_BYTES = 1 << 24  # of a file with one JSON document
+DECODER = json.JSONDecoder()
 
 
 class DamagedError(Exception):
@@ -125,7 +128,7 @@ class Run:
     def identity(self):
         """A key that is equal for two runs if they are the same experiment with the same seed."""
         base = self.without(*NEUTRAL, *AMPLIFICATION, *SCHEDULE)
-        return (self.column, self.choice, self.learning_rates, json.dumps([base, self.way], sort_keys=True))
+        return (self.column, self.choice, self.learning_rates, key_of(base), key_of(self.way))
 
     @functools.cached_property
     def way(self):
@@ -158,6 +161,8 @@ def check_schema(record):
 
 def number(value):
     """Converts a JSON number to a float."""
+    if type(value) is float:
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"expected a number, got {short(value)}")
     try:
@@ -214,11 +219,48 @@ def text_of(value):
     return value
 
 
-def read_json(path):
+def key_of(settings):
+    """A key that is equal for equal settings."""
+    return tuple(sorted(settings.items()))
+
+
+def read_bytes(path):
+    """The bytes of a regular file, or None if there is none of this name. DamagedError if it cannot be read."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a named pipe must not wait
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except OSError as error:
         raise DamagedError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        status, parts = os.fstat(descriptor), []
+        if not stat.S_ISREG(status.st_mode):
+            raise DamagedError(f"{path}: cannot be read: expected a regular file")
+        while part := os.read(descriptor, status.st_size + 1):
+            parts.append(part)
+        return b"".join(parts)
+    except OSError as error:
+        raise DamagedError(f"{path}: cannot be read: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+
+
+def needed(path, value):
+    """The value; DamagedError if it is None, because there is no file of this name."""
+    if value is None:
+        raise DamagedError(f"{path}: cannot be read: {os.strerror(errno.ENOENT)}")
+    return value
+
+
+def read_json(path):
+    """The object in a file, or None if there is none of this name. DamagedError if it cannot be read."""
+    data = read_bytes(path)
+    if data is None:
+        return None
+    if len(data) > MOST_BYTES:
+        raise DamagedError(f"{path}: cannot be read: expected at most {MOST_BYTES} bytes, got {len(data)}")
+    try:
+        document = json.loads(data.decode())
     except ValueError as error:
         raise DamagedError(f"{path}: cannot be read: {error}") from error
     except RecursionError as error:
@@ -233,16 +275,15 @@ def read_json(path):
 
 
 def read_lines(path, reader):
-    """[reader(object) for each line's object]. A last line without a newline is incomplete because of a crash, and is
-    left out."""
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1]
-    except OSError as error:
-        raise DamagedError(f"{path}: cannot be read: {error.strerror}") from error
+    """[reader(object) for each line's object], or None if there is no file of this name. A last line without a newline
+    is incomplete because of a crash, and is left out."""
+    data = read_bytes(path)
+    if data is None:
+        return None
     values = []
-    for place, line in enumerate(lines, 1):
+    for place, line in enumerate(data.split(b"\n")[:-1], 1):
         try:
-            value = json.loads(line)
+            value = DECODER.decode(line.decode(errors="surrogatepass"))
             if not isinstance(value, dict):
                 raise ValueError(f"expected an object, got {short(value)}")
             check_schema(value)
@@ -257,67 +298,87 @@ def read_lines(path, reader):
 
 
 def read_epoch(line):
-    epoch = {key: number_in(line, key) for key in NUMBERS}
-    if not math.isfinite(epoch["learning_rate"]):
-        raise ValueError(f"learning_rate: expected a finite number, got {epoch['learning_rate']}")
-    epoch |= {"epoch": whole(line["epoch"]), "analyzed": bool(line["analyzed"]), "amplified": bool(line["amplified"])}
-    known = "validation_accuracy" in line  # older runs lack it
-    epoch["validation_accuracy"] = optional_number_in(line, "validation_accuracy") if known else None
-    return epoch
+    learning_rate = number_in(line, "learning_rate")
+    if not math.isfinite(learning_rate):
+        raise ValueError(f"learning_rate: expected a finite number, got {learning_rate}")
+    return {
+        "epoch": whole(line["epoch"]),
+        "learning_rate": learning_rate,
+        "train_accuracy": number_in(line, "train_accuracy"),
+        "test_accuracy": number_in(line, "test_accuracy"),
+        # Older runs lack it.
+        "validation_accuracy": optional_number_in(line, "validation_accuracy") if "validation_accuracy" in line else None,
+        "seconds": number_in(line, "seconds"),
+        "analyzed": bool(line["analyzed"]),
+        "amplified": bool(line["amplified"]),
+    }
 
 
 def read_layer(line):
-    layer = {"epoch": whole(line["epoch"])} | {key: text_of(line[key]) for key in ("layer", "type")}
-    layer |= {key: optional_number_in(line, key) for key in ("g", "g_prime")}
-    return layer | {"noise_floor": number_in(line, "noise_floor"), "selected": bool(line["selected"])}
+    return {
+        "epoch": whole(line["epoch"]),
+        "layer": text_of(line["layer"]),
+        "type": text_of(line["type"]),
+        "g": optional_number_in(line, "g"),
+        "g_prime": optional_number_in(line, "g_prime"),
+        "noise_floor": optional_number_in(line, "noise_floor"),
+        "selected": bool(line["selected"]),
+    }
+
+
+def finite(value):
+    if not math.isfinite(number(value)):
+        raise ValueError(f"expected a finite number, got {short(value)}")
+
+
+# Of the settings that the report uses as one type: a function that raises ValueError for another.
+READERS = {key: text_of for key in TEXTS} | {"seed": whole, "threshold": finite, "random_fraction": finite}
 
 
 def check_settings(path, settings):
     """DamagedError if a setting has a type that no setting has, or the report uses it as another type."""
     for key, value in settings.items():
+        reader = READERS.get(key)
         try:
             if isinstance(value, (dict, list)):
                 raise ValueError(f"expected a text, a number, true or false, got {short(value)}")
-            if key in TEXTS:
-                text_of(value)
-            elif key == "seed":
-                whole(value)
-            elif key in ("threshold", "random_fraction") and not math.isfinite(number(value)):
-                raise ValueError(f"expected a finite number, got {short(value)}")
+            if reader:
+                reader(value)
         except ValueError as error:
             raise DamagedError(f"{path}: {key}: {error}") from error
 
 
 def read_run(path):
     """The completed run in a folder. IncompleteError if the run is not completed, DamagedError if a file is damaged."""
-    config = read_json(path / "config.json")
+    config_path, summary_path, metrics = (path / name for name in ("config.json", "summary.json", "metrics.jsonl"))
+    config = needed(config_path, read_json(config_path))
     settings = config.get("settings")
     missing = [key for key in NEEDED if key not in settings] if isinstance(settings, dict) else ["settings"]
     if missing:
-        raise DamagedError(f"{path / 'config.json'}: has no {missing[0]!r}; is it a run's?")
-    check_settings(path / "config.json", settings)
-    metrics = path / "metrics.jsonl"
-    epochs = read_lines(metrics, read_epoch) if metrics.exists() else []
+        raise DamagedError(f"{config_path}: has no {missing[0]!r}; is it a run's?")
+    check_settings(config_path, settings)
+    epochs = read_lines(metrics, read_epoch) or []
     done = f"{len(epochs)} of {settings.get('epochs') or '?'} epochs"
-    if not (path / "summary.json").exists():
+    summary = read_json(summary_path)
+    if summary is None:
         raise IncompleteError(f"{done}, and no summary.json: it runs, or ended early")
-    summary = read_json(path / "summary.json")
     if summary.get("completed") is not True:
         raise IncompleteError(f"{done}: it was stopped")
     if [epoch["epoch"] for epoch in epochs] != list(range(1, len(epochs) + 1)) or summary.get("epochs") != len(epochs):
         raise DamagedError(f"{metrics}: expected the epochs 1 to {summary.get('epochs')}, a line each")
     if not epochs or not math.isfinite(epochs[-1]["test_accuracy"]):
         raise DamagedError(f"{metrics}: expected an epoch at least, the last with a finite test_accuracy")
-    if summary.get("test_accuracy") != epochs[-1]["test_accuracy"]:  # which is finite
-        raise DamagedError(f"{path / 'summary.json'}: its test_accuracy is not that of the last line of metrics.jsonl")
+    if summary.get("test_accuracy") != epochs[-1]["test_accuracy"]:
+        raise DamagedError(f"{summary_path}: its test_accuracy is not that of the last line of metrics.jsonl")
     if settings.get("validation") and epochs[-1]["validation_accuracy"] is None:
         raise IncompleteError("from an older version, which evaluated the validation images instead of the test images")
     kinds = config.get("kinds", FIRST_KINDS)
     if not isinstance(kinds, dict) or not all(isinstance(kind, str) for kind in kinds.values()):
-        raise DamagedError(f"{path / 'config.json'}: expected an object with the kinds of settings")
+        raise DamagedError(f"{config_path}: expected an object with the kinds of settings")
     run = Run(path, settings, str(config.get("version")), str(config.get("backend")), epochs, [], kinds)
     if run.column not in ("original", "random"):
-        run.layers = read_lines(path / "layers.jsonl", read_layer)
+        layers = path / "layers.jsonl"
+        run.layers = needed(layers, read_lines(layers, read_layer))
     return run
 
 
@@ -333,15 +394,16 @@ def find_run_folders(folders):
     for folder in map(pathlib.Path, folders):
         if not folder.is_dir():
             raise DamagedError(f"{folder}: no such folder; expected that of a run or a sweep, or one above them")
-        for name, below, files in os.walk(folder, onerror=unreadable):
+        top = str(folder)
+        resolved = os.path.realpath(top)  # os.walk follows no links, so this resolves the folders below, too
+        for name, below, files in os.walk(top, onerror=unreadable):
             below.sort()
-            path = pathlib.Path(name)
-            if not {"config.json", "metrics.jsonl"} & set(files):
+            if "config.json" not in files and "metrics.jsonl" not in files:
                 continue
-            if "beginnings" in path.parts:
+            if "beginnings" in name.split(os.sep):
                 beginnings += 1
             else:
-                found.setdefault(path.resolve(), path)
+                found.setdefault(resolved + name[len(top) :], pathlib.Path(name))
     return list(found.values()), beginnings
 
 

@@ -2,6 +2,7 @@
 """Means with confidence intervals, and differences of means, for the report. Needs only Python's standard library."""
 
 import dataclasses
+import functools
 import math
 import statistics
 
@@ -77,6 +78,7 @@ def t_probability(t, freedom):
     return 1 - tail if t > 0 else tail
 
 
+@functools.cache
 def t_quantile(probability, freedom):
     """The t with P(T <= t) = probability, by bisection. ValueError unless 0 < probability < 1 and freedom > 0."""
     if not 0 < probability < 1 or not freedom > 0:
@@ -86,13 +88,12 @@ def t_quantile(probability, freedom):
     low, high = 0.0, 1.0
     while t_probability(high, freedom) < probability and high < 1e12:
         low, high = high, 2 * high
-    for _ in range(200):
-        middle = (low + high) / 2
+    while low < (middle := (low + high) / 2) < high:  # until there is no number between them
         if t_probability(middle, freedom) < probability:
             low = middle
         else:
             high = middle
-    return (low + high) / 2
+    return middle
 
 
 def half_width(error, freedom):

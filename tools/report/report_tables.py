@@ -3,7 +3,8 @@
 and the results. Accuracies are test accuracies after the last epoch, in %."""
 
 import dataclasses
-import json
+import functools
+import itertools
 import math
 
 import report_runs
@@ -35,8 +36,8 @@ NETWORKS = (
 @dataclasses.dataclass
 class Row:
     """Runs of one network that differ only in seed and selection. `columns` is {column: {choice: runs in the order of
-    seeds}}, with choices as in Run.choice. `label` is the network and the settings that distinguish this row from other
-    rows of the dataset."""
+    seeds}}, with choices as in Run.choice, and does not change. `label` is the network and the settings that distinguish
+    this row from other rows of the dataset."""
 
     dataset: str
     network: str
@@ -47,13 +48,18 @@ class Row:
     def runs(self, column):
         return [run for runs in self.columns.get(column, {}).values() for run in runs]
 
-    @property
+    @functools.cached_property
     def original(self):
         return self.runs("original")
 
-    @property
+    @functools.cached_property
     def has_validation(self):
         return all(run.validation_accuracy is not None for column in self.columns for run in self.runs(column))
+
+    @functools.cached_property
+    def cells(self):
+        """{column: its Cells, one per choice, in order}."""
+        return {column: [make_cell(self, column, choice) for choice in self.columns[column]] for column in self.columns}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,17 +92,13 @@ def base_key(run):
     """A key that is equal for runs that are compared with the same originals."""
     base = run.without(*report_runs.NEUTRAL, *report_runs.AMPLIFICATION, *report_runs.SCHEDULE)
     base.pop("seed", None)
-    return (json.dumps(base, sort_keys=True), run.learning_rates)
-
-
-def way_key(way):
-    return json.dumps(way, sort_keys=True)
+    return (report_runs.key_of(base), run.learning_rates)
 
 
 def drawn_key(run):
-    """For a run that selects by a measure, the way_key of random selections with the same placement and the same
+    """For a run that selects by a measure, the key of the way of random selections with the same placement and the same
     phases."""
-    return way_key({key: value for key, value in run.way.items() if run.kinds.get(key) != "measured"})
+    return report_runs.key_of({key: value for key, value in run.way.items() if run.kinds.get(key) != "measured"})
 
 
 def rows_of_base(runs):
@@ -105,9 +107,9 @@ def rows_of_base(runs):
     measured, drawn = {}, {}
     for run in runs:
         if run.column in MEASURED:
-            measured.setdefault(way_key(run.way), []).append(run)
+            measured.setdefault(report_runs.key_of(run.way), []).append(run)
         elif run.column == "random":
-            drawn.setdefault(way_key(run.way), []).append(run)
+            drawn.setdefault(report_runs.key_of(run.way), []).append(run)
     originals = [run for run in runs if run.column == "original"]
     rows, placed = [], set()
     for members in measured.values():
@@ -141,15 +143,20 @@ def make_rows(runs):
         bases.setdefault(base_key(run), []).append(run)
     rows = [make_row(members) for base in bases.values() for members in rows_of_base(base)]
     rows.sort(key=lambda row: (row.dataset, network_order(row.network)))
-    for row in rows:
-        others = [other for other in rows if (other.dataset, other.network) == (row.dataset, row.network)]
-        telling = [
-            f"{key} {value}"
-            for key, value in sorted(row.settings.items())
-            if any(key in other.settings and other.settings[key] != value for other in others)
-        ]
-        row.label = f"{row.network} ({', '.join(telling)})" if telling else row.network
+    for _, group in itertools.groupby(rows, key=lambda row: (row.dataset, row.network)):
+        label_rows(list(group))
     return {dataset: [row for row in rows if row.dataset == dataset] for dataset in {r.dataset: 0 for r in rows}}
+
+
+def label_rows(rows):
+    """Sets the labels of a network's rows: its name, and the settings that are not equal in all of them."""
+    values = {}
+    for row in rows:
+        for key, value in row.settings.items():
+            values.setdefault(key, set()).add(value)
+    for row in rows:
+        telling = [f"{key} {value}" for key, value in sorted(row.settings.items()) if len(values[key]) > 1]
+        row.label = f"{row.network} ({', '.join(telling)})" if telling else row.network
 
 
 # ---- Cells ----
@@ -173,7 +180,7 @@ def make_cell(row, column, choice):
 
 def every_choice(row, column):
     """One cell per choice in the column, in order. Empty if the column was not run."""
-    return [make_cell(row, column, choice) for choice in row.columns.get(column, {})]
+    return row.cells.get(column, [])
 
 
 def best_on_test(row, column):

@@ -274,9 +274,10 @@ void RunFolder::discard_unstarted() {
   std::vector<std::string> names = run_files_in(path_, *file_system_);
   // config.json last: after a kill in the middle, the folder still has a run that can be discarded.
   std::stable_partition(names.begin(), names.end(), [](const std::string& name) { return name != "config.json"; });
-  for (const std::string& name : names)
-    check(file_system_->unlink((path_ / name).string()) == 0, "cannot remove {}: {}", (path_ / name).string(),
-          last_cause());
+  for (const std::string& name : names) {
+    const bool removed = file_system_->unlink((path_ / name).string()) == 0;
+    check(removed, "cannot remove {}: {}", (path_ / name).string(), last_cause());
+  }
 }
 
 void RunFolder::append(const EpochSummary& s) const {
@@ -410,8 +411,8 @@ std::optional<std::string> RunFolder::trim_logs(int last_epoch, int selection_ep
     if (events) EventFile::trim(*events, last_epoch, *file_system_);
   } catch (const DamagedEventFile& error) {
     const std::filesystem::path aside = path_ / ("damaged-" + events->filename().string().substr(kEventPrefix.size()));
-    check(file_system_->rename(events->string(), aside.string()) == 0, "cannot rename {} to {}: {}", events->string(),
-          aside.string(), last_cause());
+    const bool renamed = file_system_->rename(events->string(), aside.string()) == 0;
+    check(renamed, "cannot rename {} to {}: {}", events->string(), aside.string(), last_cause());
     warning = fmt::format("{}; it is now {}, and its curves were written anew from the other logs", error.what(),
                           aside.filename().string());
     events = std::nullopt;
@@ -440,6 +441,22 @@ TrainingOutcome RunFolder::read_outcome() const {
   }
   outcome.selections = read_selections();
   return outcome;
+}
+
+std::optional<EpochSummary> RunFolder::read_last_epoch() const {
+  constexpr std::int64_t kMaxLines = 1 << 14;  // bytes; a line has about 400
+  const std::filesystem::path path = path_ / "metrics.jsonl";
+  std::optional<FileReader> file = FileReader::if_exists(path, *file_system_);
+  if (!file) return std::nullopt;
+  const bool is_whole = file->size() <= kMaxLines;
+  const std::string text = "\n" + file->read_end(kMaxLines);
+  const std::size_t end = text.rfind('\n');  // what is behind it was torn by a crash
+  if (end == 0 && is_whole) return std::nullopt;
+  const std::size_t begin = end == 0 ? 0 : text.rfind('\n', end - 1);
+  check(begin > 0 || is_whole, "{} is damaged: its last line has more than {} bytes", path.string(), kMaxLines);
+  const nlohmann::json line = parsed(text.substr(begin + 1, end - begin - 1), path);
+  check_schema(line, path);
+  return read_part(line, path, read_epoch);
 }
 
 std::vector<SelectionSummary> RunFolder::read_selections() const {

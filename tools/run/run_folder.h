@@ -74,6 +74,9 @@ class RunFolder {
   std::optional<std::string> trim_logs(int last_epoch, int selection_epoch) const;
   /// The outcome so far, read from the logs.
   TrainingOutcome read_outcome() const;
+  /// The last epoch of the outcome, or nothing before the first. Reads only the end of one log, so that thousands of
+  /// runs can be listed.
+  std::optional<EpochSummary> read_last_epoch() const;
 
  private:
   RunFolder(std::filesystem::path path, RunSettings settings, std::string backend_description, std::string run_id,

@@ -4,8 +4,9 @@
 #include <link.h>
 #include <sys/stat.h>
 
-#include <fstream>
+#include <array>
 #include <optional>
+#include <span>
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -14,6 +15,7 @@
 #include "gradamp/core/version.h"
 #include "gradamp/data/download/digest.h"
 #include "gradamp/data/files/durable_file.h"
+#include "gradamp/data/files/file_lock.h"
 #include "gradamp/tools/run/cache_folder.h"
 
 namespace gradamp {
@@ -58,6 +60,8 @@ int find_build_id(dl_phdr_info* program, std::size_t, void* result) {
 
 // ---- Remembered successes ----
 
+constexpr std::int64_t kMaxRecord = 1 << 16;  // bytes
+
 nlohmann::json to_json(const SelfCheckSubject& subject) {
   return {{"device", subject.device.name},
           {"compute_capability", subject.device.compute_capability},
@@ -66,10 +70,13 @@ nlohmann::json to_json(const SelfCheckSubject& subject) {
           {"build", subject.build}};
 }
 
-/// Whether `file` records a success for `subject`. A missing, incomplete or different file does not.
+/// Whether `file` records a success for `subject`. A missing, incomplete or different file does not. Neither does one
+/// that cannot be read: the check then runs again.
 bool is_remembered(const std::filesystem::path& file, const SelfCheckSubject& subject) {
   try {
-    const std::vector<std::byte> text = read_whole_file(file);
+    FileReader reader(file);
+    reader.check_size(kMaxRecord);
+    const std::vector<std::byte> text = reader.read_all();
     const auto* const begin = reinterpret_cast<const char*>(text.data());
     return nlohmann::json::parse(begin, begin + text.size(), nullptr, false) == to_json(subject);
   } catch (const Error&) {
@@ -77,17 +84,20 @@ bool is_remembered(const std::filesystem::path& file, const SelfCheckSubject& su
   }
 }
 
-/// Records a success for `subject`. Returns the reason if the file cannot be written, else an empty string. Several
-/// processes may write the same file, because they write the same text. A process that reads an incomplete file runs
-/// the check again.
+/// Records a success for `subject`. Returns the reason if the file cannot be written, else an empty string.
 std::string remember(const std::filesystem::path& folder, const SelfCheckSubject& subject) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) return fmt::format("the folder {} cannot be made: {}", folder.string(), error.message());
-  const std::filesystem::path file = remembered_success(folder, subject);
-  std::ofstream stream(file);
-  stream << to_json(subject).dump(2) << '\n';
-  if (!stream.flush()) return fmt::format("{} cannot be written", file.string());
+  const std::string text = to_json(subject).dump(2) + "\n";
+  const std::array parts = {std::as_bytes(std::span(text))};
+  try {
+    FileLock lock(folder / "lock");  // several processes may check the same device
+    lock.acquire();
+    write_durably(remembered_success(folder, subject), parts, Keep::kNothing);
+  } catch (const Error& failure) {
+    return failure.what();
+  }
   return {};
 }
 

@@ -11,6 +11,8 @@
 
 #include <sys/types.h>
 
+#include "gradamp/data/files/file_system.h"
+
 namespace gradamp {
 
 /// The parameters of a child process, which runs this program with other arguments.
@@ -30,8 +32,8 @@ class ChildProcess {
   /// child cannot be started.
   static std::optional<ChildProcess> start(const ProcessRequest& request);
 
-  /// Whether a process that was started with this log is running.
-  static bool is_at_work(const std::filesystem::path& log);
+  /// Whether a process that was started with this log is running. Error if that cannot be told.
+  static bool is_at_work(const std::filesystem::path& log, FileSystem& file_system = real_file_system());
 
   /// The exit code, or 128 + the signal that ended the child, or none if it is still running. Does not wait.
   std::optional<int> exit_code();

@@ -3,14 +3,16 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
-#include <fstream>
+#include <span>
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 #include "gradamp/core/text.h"
 #include "gradamp/data/files/durable_file.h"
 #include "gradamp/data/files/file_lock.h"
+#include "gradamp/data/files/open_file.h"
 #include "gradamp/data/files/paths.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/run/run_folder.h"
@@ -57,6 +59,12 @@ bool is_same_beginning(const SweepJob& job, RunSettings stored) {
   return shared_epochs(stored, job.settings) >= job.epochs;
 }
 
+/// How the settings of the job's stored run differ from the job's; empty if the job can continue it.
+std::string difference_of(const SweepJob& job, const RunSettings& stored) {
+  if (!job.is_cell && is_same_beginning(job, stored)) return "";
+  return describe_differences(stored, job.settings, kOfMachine);
+}
+
 }  // namespace
 
 const char* name_of(JobState state) {
@@ -100,12 +108,14 @@ SweepFolder::SweepFolder(std::filesystem::path path, const std::vector<SweepCell
 void SweepFolder::check_settings() const {
   for (const SweepJob& job : jobs_) {
     if (!has_run(job) || !has_checkpoint(job)) continue;  // the job will start from the beginning
-    const RunSettings stored = open_run(job).settings();
-    if (!job.is_cell && is_same_beginning(job, stored)) continue;
-    const std::string differences = describe_differences(stored, job.settings, kOfMachine);
-    check(differences.empty(), "{} was begun with other settings: {}; name another --folder", job.settings.run_folder,
-          differences);
+    const std::string difference = difference_of(job, open_run(job).settings());
+    check(difference.empty(), "{}", other_settings_message(job, difference));
   }
+}
+
+std::string other_settings_message(const SweepJob& job, const std::string& difference) {
+  return fmt::format("{} was begun with other settings: {}; name another --folder", job.settings.run_folder,
+                     difference);
 }
 
 JobReport SweepFolder::report(const SweepJob& job) const {
@@ -123,12 +133,13 @@ JobReport SweepFolder::read_report(const SweepJob& job) const {
   JobReport report;
   std::optional<RunFolder> run;
   if (has_run(job)) {
-    const TrainingOutcome outcome = run.emplace(open_run(job)).read_outcome();
-    report.epochs_done = outcome.last.epoch;
-    if (outcome.last.epoch > 0) {
-      report.seconds_of_epoch = outcome.last.seconds;
-      report.test_accuracy = outcome.last.test_accuracy;
+    run = open_run(job);
+    if (const std::optional<EpochSummary> last = run->read_last_epoch()) {
+      report.epochs_done = last->epoch;
+      report.seconds_of_epoch = last->seconds;
+      report.test_accuracy = last->test_accuracy;
     }
+    if (has_checkpoint(job)) report.difference = difference_of(job, run->settings());
     report.state = JobState::kInterrupted;
   }
   if (ChildProcess::is_at_work(job.log)) {
@@ -172,12 +183,9 @@ void SweepFolder::write(const std::string& text) const {
 void SweepFolder::write_failure(const SweepJob& job, const std::string& reason) const {
   FileLock lock(path_ / "lock");  // several processes may write to the folder
   lock.acquire();
-  std::error_code error;
-  if (reason.empty()) {
-    std::filesystem::remove(job.failure, error);
-  } else {
-    write_text(job.failure, reason + "\n");
-  }
+  if (!reason.empty()) return write_text(job.failure, reason + "\n");
+  const bool removed = real_file_system().unlink(job.failure.string()) == 0 || means_missing(errno);
+  check(removed, "cannot remove {}: {}", job.failure.string(), last_cause());
 }
 
 void SweepFolder::discard_unstarted_run(const SweepJob& job) const {
@@ -210,15 +218,20 @@ std::vector<std::string> SweepFolder::command_line(const SweepJob& job, int thre
   return arguments;
 }
 
-std::string failure_reason(const std::filesystem::path& log, int exit_code) {
-  const std::string prefix = command_name() + ": ";
-  std::string reason, line;
-  std::ifstream file(log);
-  while (std::getline(file, line))
-    if (line.starts_with(prefix)) reason = line.substr(prefix.size());
+std::string failure_reason(const std::filesystem::path& log, int exit_code, FileSystem& file_system) {
   if (exit_code > 128)
     return fmt::format("ended by signal {} ({}); see {}", exit_code - 128, ::strsignal(exit_code - 128), log.string());
-  return reason.empty() ? fmt::format("ended with exit code {}; see {}", exit_code, log.string()) : reason;
+  constexpr std::int64_t kMaxEnd = 1 << 16;  // more than the longest message
+  try {
+    const std::string text = "\n" + FileReader(log, file_system).read_end(kMaxEnd);
+    const std::string prefix = "\n" + command_name() + ": ";
+    const std::size_t found = text.rfind(prefix);
+    if (found == std::string::npos) return fmt::format("ended with exit code {}; see {}", exit_code, log.string());
+    const std::size_t begin = found + prefix.size();
+    return text.substr(begin, text.find('\n', begin) - begin);
+  } catch (const Error& error) {
+    return fmt::format("ended with exit code {}; {}", exit_code, error.what());
+  }
 }
 
 }  // namespace gradamp

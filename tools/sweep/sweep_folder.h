@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "gradamp/data/files/file_system.h"
 #include "gradamp/tools/sweep/sweep.h"
 
 namespace gradamp {
@@ -41,7 +42,11 @@ struct JobReport {
   double seconds_of_epoch = 0;          // time of the last epoch; 0 before the first
   std::optional<double> test_accuracy;  // after the last epoch
   std::string failure;                  // the reason in one line, if the job failed
+  std::string difference;               // how the stored run's settings differ from the job's; empty: it can continue
 };
+
+/// The message for the user about a JobReport's difference.
+std::string other_settings_message(const SweepJob& job, const std::string& difference);
 
 class SweepFolder {
  public:
@@ -81,7 +86,8 @@ class SweepFolder {
 };
 
 /// The reason why a run that ended with `exit_code` failed: its last error message in the log, or the exit code or
-/// signal.
-std::string failure_reason(const std::filesystem::path& log, int exit_code);
+/// signal. Says so if the log cannot be read.
+std::string failure_reason(const std::filesystem::path& log, int exit_code,
+                           FileSystem& file_system = real_file_system());
 
 }  // namespace gradamp

@@ -16,6 +16,7 @@
 #include "gradamp/data/files/archive_reader.h"
 #include "gradamp/tests/core/error_of.h"
 #include "gradamp/tests/data/cifar/cifar_files.h"
+#include "gradamp/tests/data/files/failing_file_system.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
 
 namespace gradamp {
@@ -299,7 +300,7 @@ TEST_F(CifarTest, EachCauseHasItsMessage) {
               AllOf(HasSubstr("batches.meta.txt: missing; it has the names of the 10 classes"), no_fetch));
   binary10([](Files& files) { files.erase("test_batch.bin"); });
   ASSERT_EQ(::mkfifo((folder / "test_batch.bin").c_str(), 0600), 0);
-  EXPECT_THAT(message(folder), AllOf(HasSubstr("test_batch.bin: expected a file, got a pipe"), no_fetch));
+  EXPECT_THAT(message(folder), AllOf(HasSubstr("test_batch.bin: it is a named pipe; expected"), no_fetch));
   fs::create_symlink("loop", scratch_ / "loop");
   EXPECT_THAT(message(scratch_ / "loop"), AllOf(HasSubstr("cannot open"), HasSubstr("symbolic links"), no_fetch));
   EXPECT_THAT(message(scratch_ / std::string(300, 'x')), AllOf(HasSubstr("cannot open"), HasSubstr("too long")));
@@ -322,8 +323,34 @@ TEST_F(CifarTest, NamesWhatHasNoPermission) {
   ASSERT_EQ(is_root ? ::seteuid(0) : 0, 0);
   fs::permissions(folder, fs::perms::owner_all);
   for (const std::string& text : {of_folder, of_archive}) {
-    EXPECT_THAT(text,
-                AllOf(HasSubstr("cannot open"), HasSubstr("Permission denied"), testing::Not(HasSubstr("fetch"))));
+    EXPECT_THAT(text, AllOf(HasSubstr("cannot "), HasSubstr("Permission denied"), testing::Not(HasSubstr("fetch"))));
+  }
+}
+
+// A failure is neither a missing file nor a short one, whichever call it concerns.
+TEST_F(CifarTest, ReportsAFailureOfEveryCall) {
+  use_libarchive();
+  write_text(scratch_ / "a.tar.gz", archive_of_files("any", tiny_cifar10_binary()));
+  const struct {
+    fs::path path;
+    bool partial;  // training files may be missing
+  } all[] = {{binary10(), false}, {binary10(), true}, {scratch_.path(), true}, {scratch_ / "a.tar.gz", false}};
+  for (const auto& one : all) {
+    const auto load = [&](FileSystem& file_system) {
+      return load_cifar10(one.path, "train", tiny10(one.partial), file_system);
+    };
+    const int calls = count_calls(load);
+    EXPECT_GE(calls, 8) << one.path;
+    for (int at = 1; at <= calls; ++at) {
+      FailingFileSystem broken(Fault::kIoError, at), interrupted(Fault::kInterrupted, at),
+          full(Fault::kTooManyOpen, at);
+      // Everything is there, if only the close fails, or the cause is named.
+      EXPECT_THAT(test::error_of([&] { EXPECT_EQ(load(broken).count, 5 * kTinyTrain) << one.path << " " << at; }),
+                  testing::AnyOf("", AllOf(HasSubstr("cannot "), testing::EndsWith(": Input/output error"))))
+          << one.path << " " << at;
+      EXPECT_EQ(load(interrupted).count, 5 * kTinyTrain) << one.path << " " << at;
+      EXPECT_EQ(load(full).count, 5 * kTinyTrain) << one.path << " " << at;  // a moment later a file can be opened
+    }
   }
 }
 

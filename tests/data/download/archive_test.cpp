@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "gradamp/tests/data/download/archive_files.h"
+#include "gradamp/tests/data/files/failing_file_system.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
 
 namespace gradamp {
@@ -183,13 +184,13 @@ TEST_F(ArchiveTest, NamesAFileThatCannotBeOpened) {
   const auto message = [&](const char* name) {
     return test::error_of([&] { read_archive(scratch_ / name, any_member); });
   };
-  EXPECT_THAT(message("none.tar.gz"), HasSubstr("none.tar.gz: no such file"));
+  EXPECT_THAT(message("none.tar.gz"), HasSubstr("none.tar.gz: No such file"));
   folder();
-  EXPECT_THAT(message("out"), HasSubstr("expected a file, got a folder"));
+  EXPECT_THAT(message("out"), HasSubstr("it is a folder; expected a regular file"));
   ASSERT_EQ(::mkfifo((scratch_ / "pipe").c_str(), 0600), 0);
-  EXPECT_THAT(message("pipe"), HasSubstr("expected a file, got a pipe or a device"));
+  EXPECT_THAT(message("pipe"), HasSubstr("it is a named pipe; expected a regular file"));
   fs::create_symlink("loop", scratch_ / "loop");
-  EXPECT_THAT(message("loop"), AllOf(HasSubstr("cannot open"), HasSubstr("symbolic links")));
+  EXPECT_THAT(message("loop"), AllOf(HasSubstr("cannot read"), HasSubstr("symbolic links")));
 }
 
 /// An extended header of POSIX (pax) for the next member.
@@ -268,6 +269,49 @@ TEST_F(ArchiveTest, RefusesToWriteOverAFile) {
               }),
               HasSubstr("already exists"));
   EXPECT_EQ(text_of(folder() / "plain"), "good");
+}
+
+// Of every compression: all files or the cause, whichever call fails.
+TEST_F(ArchiveTest, ReportsAFailureOfEveryCall) {
+  const std::string tar = make_tar({{"long", kLong}, {"short", "12"}});
+  for (const std::string& bytes : {tar, make_gzip(tar), from_hex(kBzip2), from_hex(kZip)}) {
+    const fs::path archive = save(bytes);
+    const auto read = [&](FileSystem& file_system) {
+      return read_archive(archive, any_member, kMaxArchiveBytes, file_system);
+    };
+    const auto whole = read(real_file_system());
+    const int calls = count_calls(read);
+    EXPECT_GE(calls, 7);
+    int failed = 0;
+    for (int at = 1; at <= calls; ++at) {
+      FailingFileSystem broken(Fault::kIoError, at), interrupted(Fault::kInterrupted, at);
+      const std::string error = test::error_of([&] { EXPECT_TRUE(read(broken) == whole) << at; });
+      EXPECT_THAT(error, testing::AnyOf("", "cannot read " + archive.string() + ": Input/output error")) << at;
+      failed += error.empty() ? 0 : 1;
+      EXPECT_TRUE(read(interrupted) == whole) << at;
+    }
+    EXPECT_GE(failed, calls - 2);  // all calls but the two that close the file
+  }
+}
+
+TEST_F(ArchiveTest, UnpacksWholeFilesOrReportsTheCause) {
+  const fs::path archive = save(make_gzip(make_tar({{"long", kLong}, {"short", "12"}})));
+  const auto unpack = [&](FileSystem& file_system) {
+    fs::remove_all(folder());
+    extract_archive(archive, folder(), kMaxArchiveBytes, any_member, file_system);
+  };
+  const int calls = count_calls(unpack);
+  for (const Fault fault : {Fault::kNoSpace, Fault::kShortWrite, Fault::kInterrupted}) {
+    for (int at = 1; at <= calls; ++at) {
+      const Outcome outcome = run_with_fault(fault, at, unpack);
+      if (outcome.kind == Outcome::kFailed) {
+        EXPECT_THAT(outcome.message, HasSubstr("No space left on device")) << name_of(fault) << " " << at;
+        continue;
+      }
+      EXPECT_TRUE(text_of(folder() / "long") == kLong) << name_of(fault) << " " << at;
+      EXPECT_EQ(text_of(folder() / "short"), "12") << name_of(fault) << " " << at;
+    }
+  }
 }
 
 TEST_F(ArchiveTest, RefusesAFileTwice) {

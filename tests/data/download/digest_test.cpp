@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "gradamp/data/download/digest.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
 
 #include "gradamp/tests/data/download/archive_files.h"
+#include "gradamp/tests/data/files/failing_file_system.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
 
 namespace gradamp {
 namespace {
-
-using testing::HasSubstr;
 
 std::string md5_of(const std::string& text) {
   Md5 md5;
@@ -46,7 +44,23 @@ TEST(Md5, ReadsFilesLongerThanItsBuffer) {
 }
 
 TEST(Md5, NamesAMissingFile) {
-  EXPECT_THAT(test::error_of([] { md5_of_file("/nowhere/at/all"); }), HasSubstr("/nowhere/at/all"));
+  EXPECT_EQ(test::error_of([] { md5_of_file("/nowhere/at/all"); }),
+            "cannot read /nowhere/at/all: No such file or directory");
+}
+
+// A sum of the bytes before the failure would be taken for that of a damaged file.
+TEST(Md5, ReportsAFailureOfEveryCall) {
+  const ScratchFolder scratch;
+  write_text(scratch / "file", std::string(200000, 'x'));
+  const auto sum = [&](FileSystem& file_system) { return md5_of_file(scratch / "file", file_system); };
+  const int calls = count_calls(sum);
+  EXPECT_GE(calls, 6);  // open, size, four reads, close
+  for (int at = 1; at <= calls; ++at) {
+    FailingFileSystem broken(Fault::kIoError, at);
+    EXPECT_EQ(test::error_of([&] { sum(broken); }),
+              "cannot read " + (scratch / "file").string() + ": Input/output error")
+        << at;
+  }
 }
 
 }  // namespace

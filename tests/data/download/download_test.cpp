@@ -18,6 +18,7 @@
 #include "gradamp/tests/core/error_of.h"
 #include "gradamp/tests/data/cifar/cifar_files.h"
 #include "gradamp/tests/data/download/http_server.h"
+#include "gradamp/tests/data/files/failing_file_system.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
 
 namespace gradamp {
@@ -25,6 +26,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::AllOf;
+using testing::AnyOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using Starts = std::vector<std::size_t>;
@@ -160,6 +162,49 @@ TEST_F(DownloadTest, TakesLocalAddressesAndNoOtherSchemes) {
   EXPECT_NE(failure("ftp://127.0.0.1/file"), "");
   EXPECT_NE(failure("not an address"), "");
   EXPECT_FALSE(fs::exists(part_));
+}
+
+TEST_F(DownloadTest, WritesTheWholeFileOrReportsTheCause) {
+  put_text(scratch_ / "source", kContent);
+  const std::string url = "file://" + (scratch_ / "source").string();
+  const auto fetch = [&](FileSystem& file_system) { download(url, part_, options_, file_system); };
+  const int calls = count_calls(fetch);
+  EXPECT_GE(calls, 8);
+  for (const Fault fault : {Fault::kIoError, Fault::kNoSpace, Fault::kShortWrite, Fault::kInterrupted}) {
+    for (int at = 1; at <= calls; ++at) {
+      fs::remove(part_);
+      const Outcome outcome = run_with_fault(fault, at, fetch);
+      if (outcome.kind == Outcome::kSucceeded) {
+        EXPECT_TRUE(text_of(part_) == kContent) << name_of(fault) << " " << at;
+        continue;
+      }
+      EXPECT_THAT(outcome.message, AnyOf(HasSubstr("Input/output error"), HasSubstr("No space left on device")));
+      EXPECT_NE(fault, Fault::kInterrupted) << at;
+      fetch(real_file_system());  // continues from the bytes that are there
+      EXPECT_TRUE(text_of(part_) == kContent) << name_of(fault) << " " << at;
+    }
+  }
+}
+
+// A size that is not known is not 0: the download would begin again, or fail later.
+TEST_F(DownloadTest, ASizeIsOnlyZeroIfThereIsNoFile) {
+  EXPECT_EQ(size_of(part_), 0);
+  EXPECT_EQ(size_of(part_ / "below"), 0);
+  put_text(part_, "12345");
+  EXPECT_EQ(size_of(part_), 5);
+  FailingFileSystem broken(Fault::kIoError, 1);
+  EXPECT_EQ(test::error_of([&] { size_of(part_, broken); }), "cannot open " + part_.string() + ": Input/output error");
+  EXPECT_THAT(test::error_of([&] { size_of(scratch_ / std::string(300, 'x')); }), HasSubstr("File name too long"));
+}
+
+TEST_F(DownloadTest, RemovesAFileOrNamesTheCause) {
+  put_text(part_, "12345");
+  FailingFileSystem broken(Fault::kIoError, 1);
+  EXPECT_EQ(test::error_of([&] { remove_file(part_, broken); }),
+            "cannot remove " + part_.string() + ": Input/output error");
+  remove_file(part_);
+  EXPECT_EQ(scratch_.names(), Names{});
+  remove_file(part_);
 }
 
 TEST_F(DownloadTest, PassesOnWhatTheProgressCallbackThrows) {
@@ -303,8 +348,9 @@ TEST_F(FetchTest, TheOfficialSumsAreTheDefault) {
 
 TEST_F(FetchTest, SaysThatAnArchiveIsNotTheAuthors) {
   write_text(scratch_ / "a.tar.gz", archive_);
-  EXPECT_THAT(origin_of_archive(scratch_ / "a.tar.gz"),
-              AllOf(HasSubstr("a.tar.gz: none of the author's archives"), HasSubstr(md5_of(archive_))));
+  const ArchiveOrigin origin = origin_of_archive(scratch_ / "a.tar.gz");
+  EXPECT_FALSE(origin.is_authors);
+  EXPECT_THAT(origin.text, AllOf(HasSubstr("a.tar.gz: none of the author's archives"), HasSubstr(md5_of(archive_))));
 }
 
 TEST_F(FetchTest, TheOptionComesBeforeTheEnvironment) {

@@ -6,13 +6,17 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <filesystem>
 #include <set>
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "gradamp/core/error.h"
 #include "gradamp/tests/core/error_of.h"
@@ -346,9 +350,6 @@ TEST(ReadWholeFile, ReadsEveryByteOrSaysWhyNot) {
   EXPECT_THAT(error_of([&] { read_whole_file(folder.path()); }), HasSubstr("it is a folder; expected a regular file"));
   ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
   EXPECT_THAT(error_of([&] { read_whole_file(folder / "pipe"); }), HasSubstr("it is a named pipe"));
-  EXPECT_THAT(error_of([&] { check_no_pipe(folder / "pipe"); }), HasSubstr("it is a named pipe"));
-  check_no_pipe(folder / "file");
-  check_no_pipe(folder / "missing");
   EXPECT_THAT(error_of([&] { read_whole_file("/dev/zero"); }), HasSubstr("it is a device"));
   for (int at = 1; at <= 4; ++at) {
     FailingFileSystem broken(Fault::kIoError, at);
@@ -358,6 +359,45 @@ TEST(ReadWholeFile, ReadsEveryByteOrSaysWhyNot) {
     FailingFileSystem interrupted(Fault::kInterrupted, at);
     EXPECT_EQ(read_whole_file(folder / "file", interrupted), bytes) << at;
   }
+}
+
+TEST(ReadText, ReadsWhatTheUserNamesToItsEnd) {
+  const ScratchFolder folder;
+  const std::string text(100000, 'x'), file = (folder / "file").string();
+  put_text(file, text);
+  EXPECT_EQ(read_text(file, 100000), text);
+  EXPECT_EQ(error_of([&] { read_text(file, 99999); }),
+            "cannot read " + file + ": it has more than 99999 bytes, which no file of this kind has");
+  EXPECT_EQ(read_text("/dev/null", 1), "");
+  EXPECT_THAT(error_of([] { read_text("/dev/zero", 1000); }), HasSubstr("more than 1000 bytes"));
+  EXPECT_THAT(error_of([&] { read_text(folder.path(), 9); }), HasSubstr("it is a folder; expected a regular file"));
+  EXPECT_THAT(error_of([&] { read_text(folder / "missing", 9); }), HasSubstr("No such file or directory"));
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  EXPECT_THAT(error_of([&] { read_text(folder / "pipe", 9); }), HasSubstr("it is a named pipe"));
+
+  const auto read = [&](FileSystem& file_system) { return read_text(file, 100000, file_system); };
+  for (int at = 1; at <= count_calls(read); ++at) {
+    FailingFileSystem broken(Fault::kIoError, at), too_many(Fault::kTooManyOpen, at), stopped(Fault::kInterrupted, at);
+    EXPECT_EQ(error_of([&] { read(broken); }), "cannot read " + file + ": Input/output error") << at;
+    EXPECT_EQ(read(too_many), text) << at;
+    EXPECT_EQ(read(stopped), text) << at;
+  }
+}
+
+// As a shell's <(command): a link to a pipe, whose writer may be slow.
+TEST(ReadText, ReadsAPipeBehindALink) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  std::thread writer([&] {
+    for (const char* part : {"one ", "two ", "three"}) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      EXPECT_GT(::write(ends[1], part, std::string_view(part).size()), 0);
+    }
+    ::close(ends[1]);
+  });
+  EXPECT_EQ(read_text("/dev/fd/" + std::to_string(ends[0]), 100), "one two three");
+  writer.join();
+  ::close(ends[0]);
 }
 
 TEST(ReadIfExists, TakesOnlyAMissingFileForMissing) {

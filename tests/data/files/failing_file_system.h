@@ -83,6 +83,9 @@ class FailingFileSystem : public FileSystem {
   std::int64_t pread(int descriptor, std::byte* bytes, std::size_t size, std::int64_t offset) override {
     return enter(true) ? note("pread", names_[descriptor], real_.pread(descriptor, bytes, size, offset)) : -1;
   }
+  std::int64_t read(int descriptor, std::byte* bytes, std::size_t size) override {
+    return enter(true) ? note("read", names_[descriptor], real_.read(descriptor, bytes, size)) : -1;
+  }
   int fstat(int descriptor, FileStatus& status) override {
     return enter(false) ? note("fstat", names_[descriptor], real_.fstat(descriptor, status)) : -1;
   }

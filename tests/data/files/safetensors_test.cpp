@@ -231,6 +231,11 @@ TEST(Safetensors, NamesThePreviousFile) {
   std::filesystem::remove(path);
   EXPECT_THAT(error_of([&] { read_safetensors(path); }), HasSubstr(path.string() + ".previous"));
   EXPECT_EQ(read_safetensors(previous_of(path)).metadata().at("epoch"), "1");
+  FailingFileSystem broken(Fault::kBroken, 1);
+  EXPECT_THAT(error_of([&] { read_safetensors(path, broken); }),
+              ::testing::AllOf(HasSubstr("cannot read " + path.string() + ": Input/output error"),
+                               HasSubstr("cannot look at " + path.string() + ".previous: Input/output error"),
+                               ::testing::EndsWith("so it is not known whether the file saved before it is there")));
 }
 
 struct BadFile {

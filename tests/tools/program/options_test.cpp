@@ -248,9 +248,11 @@ TEST_F(ConfigFile, BadValuesNameTheirSource) {
   EXPECT_EQ(usage_error({"train"}, {{"GRADAMP_EPOCHS", "-1"}}),
             "--epochs: expected at least 0, got -1 (GRADAMP_EPOCHS)");
   EXPECT_EQ(usage_error({"train", "--config", "/nothing/here"}),
-            "--config: cannot open '/nothing/here': No such file or directory");
+            "--config: cannot read /nothing/here: No such file or directory");
   EXPECT_EQ(usage_error({"train", "--config", folder_.path().string()}),
-            "--config: cannot read '" + folder_.path().string() + "'");
+            "--config: cannot read " + folder_.path().string() + ": it is a folder; expected a regular file");
+  EXPECT_THAT(usage_error({"train", "--config", write(std::string((1 << 20) + 1, '\n'))}),
+              testing::EndsWith("run.toml: it has more than 1048576 bytes, which no file of this kind has"));
 }
 
 TEST(ConfigReader, ReadsTomlAndIni) {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Tests of the built program: exit codes, standard output and standard error.
 #include <array>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <string>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -96,7 +99,7 @@ TEST_F(Program, WrongUsageExitsWithTwo) {
   expect_error(run("train --epoch 3"), 2, "unknown option '--epoch'; did you mean '--epochs'?");
   expect_error(run("train --batch-size 0"), 2, "--batch-size: expected 1 to 2147483647, got 0");
   expect_error(run("train", "GRADAMP_CASE=3"), 2, "GRADAMP_CASE: expected one of 1, 2, got '3'");
-  expect_error(run("train --config missing.toml"), 2, "--config: cannot open 'missing.toml'");
+  expect_error(run("train --config missing.toml"), 2, "--config: cannot read missing.toml: No such file or directory");
   put_text(folder_ / "bad.toml", "epoch = 3\n");
   expect_error(run("train --config bad.toml"), 2, "bad.toml:1: unknown key 'epoch'; did you mean 'epochs'?");
   EXPECT_FALSE(std::filesystem::exists(folder_ / "runs"));
@@ -255,6 +258,24 @@ TEST_F(Program, MadeDataIsVerified) {
   const Finished cut = run("data verify made --train 50 --test 20");
   expect_error(cut, 1, "data_batch_3.bin");
   EXPECT_THAT(cut.err, HasSubstr("30729"));
+}
+
+TEST_F(Program, VerifyComparesEachFileWithTheAuthors) {
+  const std::filesystem::path folder = folder_ / "cifar-100-binary";
+  std::filesystem::create_directory(folder);
+  std::string names;
+  for (int i = 0; i < 100; ++i) names += std::to_string(i) + "\n";
+  put_text(folder / "fine_label_names.txt", names);
+  for (const auto& [file, records] : {std::pair("train.bin", 50000), std::pair("test.bin", 10000)}) {
+    put_text(folder / file, "");
+    std::filesystem::resize_file(folder / file, static_cast<std::uintmax_t>(records) * 3074);  // zeros
+  }
+  const Finished done = run("data verify . --dataset cifar100");
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_THAT(done.out, HasSubstr("train.bin: MD5 sum "));
+  EXPECT_THAT(done.out, HasSubstr("test.bin: MD5 sum "));
+  EXPECT_THAT(done.out, HasSubstr("fine_label_names.txt: MD5 sum "));
+  EXPECT_THAT(done.err, HasSubstr("50000 are black"));
 }
 
 TEST_F(Program, TrainRefusesATruncatedFile) {

@@ -352,6 +352,42 @@ TEST(RunFolder, WithoutLocksThereIsAWarning) {
   EXPECT_THAT(run.lock_warning().value_or(""), HasSubstr("this file system has no locks"));
 }
 
+TEST(RunFolder, TheLastEpochIsReadFromTheEndOfTheLog) {
+  const ScratchFolder folder;
+  const fs::path log = folder / "run/metrics.jsonl";
+  RunFolder run = new_folder(folder / "run");
+  EXPECT_FALSE(run.read_last_epoch());  // there is no log yet
+  append_epoch(run, 1);
+  const std::string line = text_of(log);
+  EXPECT_EQ(run.read_last_epoch().value().epoch, 1);
+  for (const std::string& text : {std::string(), line.substr(0, line.size() - 1)}) {  // torn by a crash
+    put_text(log, text);
+    EXPECT_FALSE(run.read_last_epoch()) << text;
+  }
+  std::string text;
+  for (int epoch = 1; epoch <= 100; ++epoch) {
+    nlohmann::json json = nlohmann::json::parse(line);
+    json["epoch"] = epoch;
+    json["test_accuracy"] = epoch / 128.0;
+    text += json.dump() + "\n";
+    put_text(log, text + line.substr(0, 30));
+    ASSERT_EQ(run.read_last_epoch().value().epoch, epoch);
+    ASSERT_EQ(run.read_last_epoch().value().test_accuracy, epoch / 128.0);
+  }
+  EXPECT_GT(text.size(), 1u << 14);
+  const auto read = [&](FileSystem& file_system) {
+    return RunFolder::open(folder / "run", file_system).read_last_epoch().value().epoch;
+  };
+  for (int at = 1; at <= count_calls(read); ++at) {
+    FailingFileSystem broken(Fault::kIoError, at);
+    EXPECT_THAT(error_of([&] { read(broken); }), HasSubstr("Input/output error")) << at;
+  }
+  put_text(log, text + "{}\n");
+  EXPECT_THAT(error_of([&] { run.read_last_epoch(); }), HasSubstr("metrics.jsonl is damaged: it has no schema number"));
+  put_text(log, text + std::string(1 << 14, ' ') + "\n");
+  EXPECT_THAT(error_of([&] { run.read_last_epoch(); }), HasSubstr("its last line has more than 16384 bytes"));
+}
+
 TEST(RunFolder, ASecondProcessThatResumesARunEndsWithOneMessage) {
   const ScratchFolder folder;
   const fs::path run = folder / "run";

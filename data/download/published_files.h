@@ -11,8 +11,8 @@
 
 namespace gradamp {
 
-/// The MD5 sums of the author's files by their names in the layout, for "cifar10" or "cifar100". Has the files of the
-/// Python version only: no such list of the binary version's files is known.
+/// The MD5 sums of the author's files by their names in the layout, for "cifar10" or "cifar100". The files of
+/// CIFAR-100's binary version and the text files with the names of the classes are missing: no list of them is known.
 const std::map<std::string, std::string>& published_sums(const std::string& dataset);
 
 /// A file that was compared with the author's.

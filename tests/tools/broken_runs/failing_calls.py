@@ -31,7 +31,7 @@ ERRORS = {"openat": "EMFILE", "read": "EIO", "pread64": "EIO", "write": "ENOSPC"
           "rename,renameat,renameat2": "EIO", "link,linkat": "EIO", "unlink,unlinkat": "EIO", "mkdir,mkdirat": "EACCES",
           "rmdir": "EIO", "fstat,newfstatat,statx,lstat,stat": "EIO", "flock": "EIO", "fchmod": "EPERM",
           "ftruncate": "EIO", "getdents64": "EIO", "lseek": "EIO", "fcntl": "EIO", "access,faccessat2": "EIO",
-          "readlink,readlinkat": "EIO", "getcwd": "ENOENT", "mmap": "ENOMEM", "mprotect": "ENOMEM",
+          "readlink,readlinkat": "EIO", "getcwd": "ENOENT", "mmap": "ENOMEM",
           "clone,clone3": "EAGAIN", "pipe2": "EMFILE", "sched_getaffinity": "EINVAL", "uname": "EFAULT",
           "getrandom": "EIO", "rt_sigaction": "EINVAL"}
 LIMIT_SECONDS = 120

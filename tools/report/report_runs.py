@@ -321,7 +321,7 @@ def read_layer(line):
         "type": text_of(line["type"]),
         "g": optional_number_in(line, "g"),
         "g_prime": optional_number_in(line, "g_prime"),
-        "noise_floor": optional_number_in(line, "noise_floor"),
+        "noise_floor": number_in(line, "noise_floor"),
         "selected": bool(line["selected"]),
     }
 

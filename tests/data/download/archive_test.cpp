@@ -271,7 +271,7 @@ TEST_F(ArchiveTest, RefusesToWriteOverAFile) {
   EXPECT_EQ(text_of(folder() / "plain"), "good");
 }
 
-// Of every compression: all files or the cause, whichever call fails.
+// For every compression: if a call fails, reading gives all files or an Error with the cause.
 TEST_F(ArchiveTest, ReportsAFailureOfEveryCall) {
   const std::string tar = make_tar({{"long", kLong}, {"short", "12"}});
   for (const std::string& bytes : {tar, make_gzip(tar), from_hex(kBzip2), from_hex(kZip)}) {

@@ -53,9 +53,7 @@ class Injector:
         self.folder = folder
         self.expected = {}
         for kind in args.kinds:
-            unbroken = folder / f"unbroken-{kind}"
-            self.maker.finish(kind, self.maker.begin(kind, unbroken))
-            self.expected[kind] = small_runs.result(unbroken)
+            self.expected[kind] = self.maker.unbroken(kind)
             if small_runs.KINDS[kind].resume is None:
                 half = folder / f"half-{kind}"
                 self.maker.finish(kind, [*self.maker.begin(kind, half), "--until", "2"])

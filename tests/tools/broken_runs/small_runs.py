@@ -72,6 +72,12 @@ class Maker:
             return ["train", "--resume", str(folder), "--quiet"]
         return self.begin(kind, folder)
 
+    def unbroken(self, kind: str) -> dict:
+        """Trains without an interruption. Returns the result."""
+        folder = self.folder / f"unbroken-{kind}"
+        self.finish(kind, self.begin(kind, folder))
+        return result(folder)
+
     def start(self, arguments: list, prefix: list = (), **more) -> subprocess.Popen:
         """In a process group of its own; standard error is a pipe."""
         return subprocess.Popen([*prefix, self.program, *arguments], cwd=self.folder, env=self.environment,

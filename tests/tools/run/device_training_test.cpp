@@ -13,12 +13,12 @@ namespace {
 using namespace test;
 using ::testing::HasSubstr;
 
-constexpr int kEpochs = 4;
-constexpr int kStepsPerEpoch = 3;
+constexpr int kDeviceEpochs = 4;
+constexpr int kDeviceSteps = 3;
 
 /// Epochs: plain, analyzed, amplified, and plain with a smaller learning rate. The last batch of training and the last
 /// batch of evaluation are smaller than the others.
-RunSettings small_run(const fs::path& folder) {
+RunSettings device_run(const fs::path& folder) {
   RunSettings settings;
   settings.device = "emulated";
   settings.network = "resnet8";
@@ -35,7 +35,7 @@ RunSettings small_run(const fs::path& folder) {
 }
 
 RunSettings backprop_run(const fs::path& folder) {
-  RunSettings settings = small_run(folder);
+  RunSettings settings = device_run(folder);
   settings.strategy = "1:0.05, 4:0.05:2";
   settings.reselect_every = 1;
   settings.placement = Placement::kBackprop;
@@ -52,37 +52,37 @@ void expect_resumable(RunSettings (*make_settings)(const fs::path&), const std::
     const fs::path run = folder / ("broken-" + std::to_string(step));
     stop_after(make_settings(run), step);
     ASSERT_EQ(resume_in_child(run), 0);
-    expect_equal_runs(run, folder / "unbroken", kEpochs);
+    expect_equal_runs(run, folder / "unbroken", kDeviceEpochs);
   }
 }
 
 // A resumed epoch runs its first step without a graph, while an uninterrupted run replays a graph. The bits must be
 // equal.
 TEST(DeviceTraining, StoppedAndResumedEqualsUnbroken) {
-  expect_resumable(small_run, {2, kStepsPerEpoch + 2, 2 * kStepsPerEpoch + 1});
+  expect_resumable(device_run, {2, kDeviceSteps + 2, 2 * kDeviceSteps + 1});
 }
 
-TEST(DeviceTraining, BackpropPlacementByNeuronIsResumable) { expect_resumable(backprop_run, {2 * kStepsPerEpoch + 1}); }
+TEST(DeviceTraining, BackpropPlacementByNeuronIsResumable) { expect_resumable(backprop_run, {2 * kDeviceSteps + 1}); }
 
 RunSettings bf16_run(const fs::path& folder) {
-  RunSettings settings = small_run(folder);
+  RunSettings settings = device_run(folder);
   settings.precision = Precision::kBF16;
   return settings;
 }
 
-TEST(DeviceTraining, LowerPrecisionIsResumable) { expect_resumable(bf16_run, {kStepsPerEpoch + 2}); }
+TEST(DeviceTraining, LowerPrecisionIsResumable) { expect_resumable(bf16_run, {kDeviceSteps + 2}); }
 
 // In deferred mode the emulator does work only when the host waits for it. A host that reads too early reads old
 // values.
 TEST(DeviceTraining, NothingIsReadBeforeItIsThere) {
   const ScratchFolder folder;
-  ASSERT_EQ(train_in_child(small_run(folder / "at-once")), 0);
+  ASSERT_EQ(train_in_child(device_run(folder / "at-once")), 0);
   ASSERT_EQ(in_child([&] {
               emulation::config().deferred = true;
-              train(small_run(folder / "deferred"), {});
+              train(device_run(folder / "deferred"), {});
             }),
             0);
-  expect_equal_runs(folder / "deferred", folder / "at-once", kEpochs);
+  expect_equal_runs(folder / "deferred", folder / "at-once", kDeviceEpochs);
 }
 
 /// Counts the host's waits within epochs. Does not count the waits at the end of an epoch, for logs and checkpoints.
@@ -107,13 +107,13 @@ TEST(DeviceTraining, TheHostDoesNotWaitInsideAnEpoch) {
   const ScratchFolder folder;
   EXPECT_EQ(in_child([&] {
               CountWaits observer;
-              RunSettings settings = small_run(folder / "run");
+              RunSettings settings = device_run(folder / "run");
               train(settings, {nullptr, &observer, nullptr});
-              check(observer.steps() == kEpochs * kStepsPerEpoch, "expected {} steps, got {}", kEpochs * kStepsPerEpoch,
-                    observer.steps());
+              check(observer.steps() == kDeviceEpochs * kDeviceSteps, "expected {} steps, got {}",
+                    kDeviceEpochs * kDeviceSteps, observer.steps());
               // Two waits per epoch are allowed: after the last step, the host waits for the counters and the metrics.
-              check(observer.waits() <= 2 * kEpochs, "the host waited {} times inside {} epochs", observer.waits(),
-                    kEpochs);
+              check(observer.waits() <= 2 * kDeviceEpochs, "the host waited {} times inside {} epochs",
+                    observer.waits(), kDeviceEpochs);
               check(emulation::statistics().graph_launches > 0, "expected steps to be replayed from graphs");
             }),
             0);
@@ -130,7 +130,7 @@ TEST(DeviceTraining, OutOfMemorySaysWhatWouldFit) {
   const ScratchFolder folder;
   const auto train_with = [&](const char* name, std::int64_t batch_size) {
     emulation::config().memory_limit = std::size_t{48} << 20;
-    RunSettings settings = small_run(folder / name);
+    RunSettings settings = device_run(folder / name);
     settings.strategy = "1:0.05";
     settings.train_images = 2 * batch_size;
     settings.batch_size = batch_size;
@@ -151,7 +151,7 @@ TEST(DeviceTraining, OutOfMemorySaysWhatWouldFit) {
 
 TEST(DeviceTraining, TheCpuHasNoTF32) {
   const ScratchFolder folder;
-  RunSettings settings = small_run(folder / "run");
+  RunSettings settings = device_run(folder / "run");
   settings.device = "cpu";
   settings.precision = Precision::kTF32;
   EXPECT_EQ(error_in_child(folder.path(), [&] { train(settings, {}); }),
@@ -160,7 +160,7 @@ TEST(DeviceTraining, TheCpuHasNoTF32) {
 
 TEST(DeviceTraining, EveryDeviceHasItsOwnConvolutions) {
   const ScratchFolder folder;
-  RunSettings settings = small_run(folder / "run");
+  RunSettings settings = device_run(folder / "run");
   settings.convolution = ConvolutionMethod::kWinograd;
   EXPECT_EQ(error_in_child(folder.path(), [&] { train(settings, {}); }),
             "--conv: the device emulated has the convolutions auto, naive, mma; got winograd");

@@ -25,6 +25,25 @@ namespace gradamp::test {
 
 namespace fs = std::filesystem;
 
+inline constexpr int kStepsPerEpoch = 4;
+inline constexpr int kEpochs = 4;
+
+/// 4 epochs of 4 steps: plain, analyzed, amplified, and plain with a smaller learning rate.
+inline RunSettings small_run(const fs::path& folder) {
+  RunSettings settings;
+  settings.network = "resnet8";
+  settings.train_images = 60;  // the last batch is smaller
+  settings.test_images = 20;
+  settings.batch_size = 16;
+  settings.strategy = "1:0.05, 3:0.05:2, 4:0.01";
+  settings.threshold = 0.5;
+  settings.dropout = 0.1;
+  settings.device = "cpu";
+  settings.threads = 1;
+  settings.run_folder = folder.string();
+  return settings;
+}
+
 /// Runs `body` in a child process. Returns the exit code, or minus the signal that ended the child. An Error is printed
 /// and gives exit code 1.
 inline int in_child(const std::function<void()>& body) {

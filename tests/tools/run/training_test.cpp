@@ -25,25 +25,6 @@ using namespace test;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-constexpr int kStepsPerEpoch = 4;
-constexpr int kEpochs = 4;
-
-/// 4 epochs of 4 steps: plain, analyzed, amplified, and plain with a smaller learning rate.
-RunSettings small_run(const fs::path& folder) {
-  RunSettings settings;
-  settings.network = "resnet8";
-  settings.train_images = 60;  // the last batch is smaller
-  settings.test_images = 20;
-  settings.batch_size = 16;
-  settings.strategy = "1:0.05, 3:0.05:2, 4:0.01";
-  settings.threshold = 0.5;
-  settings.dropout = 0.1;
-  settings.device = "cpu";
-  settings.threads = 1;
-  settings.run_folder = folder.string();
-  return settings;
-}
-
 TEST(Training, SameSeedGivesSameBits) {
   const ScratchFolder folder;
   ASSERT_EQ(train_in_child(small_run(folder / "a")), 0);

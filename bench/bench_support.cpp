@@ -117,7 +117,7 @@ void add_context(const Bench& bench) {
 
 void add_options(CLI::App& app, BenchOptions& options) {
   app.add_option("--device", options.device, "cpu, cuda or emulated")->capture_default_str();
-  app.add_option("--precision", options.precision, "f32, tf32 or bf16; the CPU has f32 only")->capture_default_str();
+  app.add_option("--precision", options.precision, "f32, tf32 or bf16; the CPU has no tf32")->capture_default_str();
   app.add_option("--threads", options.threads, "of the CPU; 0: all")->capture_default_str();
   app.add_flag("--quick", options.quick, "once each on small data, to see that all works: the times mean nothing");
   app.allow_extras();

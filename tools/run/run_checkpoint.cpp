@@ -50,7 +50,9 @@ void check_beginning(const CheckpointFile& file, const RunSettings& settings) {
         "{} is of a run that has no epoch in common with this one: {}; only schedule and "
         "amplification may differ",
         file.path().string(), differences);
-  const std::string later = describe_differences(other, settings, {SettingKind::kOutput});
+  std::string later = describe_differences(other, settings, {SettingKind::kOutput});
+  if (later.empty())
+    later = "the settings are equal, but both runs measure or amplify from epoch " + std::to_string(shared + 1) + " on";
   check(shared > 0,
         "{} is of a run that has no epoch in common with this one: {}; the learning rate of the first "
         "epoch must be equal, and neither run may measure or amplify in it",

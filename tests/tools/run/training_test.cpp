@@ -261,6 +261,14 @@ TEST(Training, ABranchOfARunThatIsNotItsBeginningIsRefused) {
   EXPECT_THAT(message([](RunSettings&) {}), HasSubstr("no checkpoint"));
 }
 
+TEST(Training, ABranchWithEqualSettingsIsRefusedIfItsRunHasMeasured) {
+  const ScratchFolder folder;
+  ASSERT_EQ(train_in_child(branching_run(folder / "trunk")), 0);
+  const std::string text =
+      error_in_child(folder.path(), [&] { branch(branching_run(folder / "branch"), folder / "trunk", {}); });
+  EXPECT_THAT(text, HasSubstr("the settings are equal, but both runs measure or amplify from epoch 3 on; branch from"));
+}
+
 // Release 0.1 called the synthetic dataset "made", in config.json and in checkpoints.
 TEST(Training, ARunThatStoredTheDatasetsEarlierNameIsBranchedAndResumed) {
   const ScratchFolder folder;

@@ -13,8 +13,8 @@ namespace gradamp::GRADAMP_GPU {
 
 __device__ __forceinline__ std::uint32_t to_tf32(float value) {
   const std::uint32_t bits = __float_as_uint(value);
-  if (isnan(value)) return 0x7FFFFFFFu;
-  return (isinf(value) ? bits : bits + 0x1000u) & 0xFFFFE000u;
+  // As an H100 does: a NaN or infinity loses its low bits, so that a NaN with no other bits becomes infinity.
+  return (isfinite(value) ? bits + 0x1000u : bits) & 0xFFFFE000u;
 }
 
 template <int MT, int NT>

@@ -12,7 +12,8 @@ struct PastVersion {
   int version;
   const char* last_release;
 };
-/// One line per past version: the last release that had it, and what changed then ("Bits" in CHANGELOG.md).
+/// One line per past version of a release: the last release that had it, and what changed then ("Bits" in
+/// CHANGELOG.md). Version 2 of the GPU devices was in no release.
 constexpr PastVersion kPast[] = {
     {DeviceKind::kCpu, 1, "0.1.0"},       // every convolution by oneDNN
     {DeviceKind::kCuda, 1, "0.1.0"},      // small linear layers by cuBLAS

@@ -90,29 +90,42 @@ __device__ __forceinline__ void finish_statistics(const ShiftedSums& sums, doubl
 }
 
 /// Block (range of kGroupsOfBlock groups, slice of 32 channels). The last block of a slice finishes the slice.
-/// workspace (ranges, 2, C).
+/// workspace (ranges, 2, C). Few threads run, so each has all its loads in flight before it uses the first.
 __global__ void __launch_bounds__(kLanes* kMomentWarps)
     statistics_kernel(Rows shape, const float* moments, BatchNormParams params, BatchStatistics out, double* workspace,
                       unsigned* completion_counters) {
   SHARED(shared, double[kMomentWarps][kLanes]);
+  constexpr int kAtOnce = kGroupsOfBlock / kMomentWarps;
   const int warp = threadIdx.x / kLanes;
   const int channel = blockIdx.y * kLanes + threadIdx.x % kLanes;
   const bool exists = channel < shape.channels;
   const auto groups = static_cast<int>((shape.rows + kMomentRows - 1) / kMomentRows);
-  const int begin = blockIdx.x * kGroupsOfBlock, end = min(groups, begin + kGroupsOfBlock);
+  const int first_group = blockIdx.x * kGroupsOfBlock + warp;
+  float means[kAtOnce] = {}, deviations[kAtOnce] = {};
+#pragma unroll
+  for (int i = 0; i < kAtOnce; ++i) {
+    const int group = first_group + i * kMomentWarps;
+    if (!exists || group >= groups) continue;
+    const float* values = moments + std::int64_t{group} * 2 * shape.channels;
+    means[i] = values[channel];
+    deviations[i] = values[shape.channels + channel];
+  }
   const double shift = exists ? moments[channel] : 0.0f;
   ShiftedSums sums;
-  for (int group = begin + warp; exists && group < end; group += kMomentWarps) {
-    const float* values = moments + std::int64_t{group} * 2 * shape.channels;
+#pragma unroll
+  for (int i = 0; i < kAtOnce; ++i) {
+    const int group = first_group + i * kMomentWarps;
+    if (!exists || group >= groups) continue;
     const auto rows =
         static_cast<double>(min(std::int64_t{kMomentRows}, shape.rows - std::int64_t{group} * kMomentRows));
-    const double offset = values[channel] - shift;
+    const double offset = means[i] - shift;
     sums.first += rows * offset;
-    sums.second += values[shape.channels + channel] + rows * offset * offset;
+    sums.second += deviations[i] + rows * offset * offset;
   }
   sums.first = sum_over_warps(sums.first, shared);
   sums.second = sum_over_warps(sums.second, shared);
-  if (gridDim.x > 1) {
+  const int ranges = static_cast<int>(gridDim.x);
+  if (ranges > 1) {
     double* own = workspace + std::int64_t{blockIdx.x} * 2 * shape.channels;
     if (exists && warp == 0) {
       own[channel] = sums.first;
@@ -120,11 +133,25 @@ __global__ void __launch_bounds__(kLanes* kMomentWarps)
     }
     if (!is_last_block(completion_counters + blockIdx.y, gridDim.x)) return;
     sums = {};
-    for (int range = 0; exists && warp == 0 && range < static_cast<int>(gridDim.x); ++range) {
-      const double* part = workspace + std::int64_t{range} * 2 * shape.channels;
-      sums.first += __ldcg(part + channel);
-      sums.second += __ldcg(part + shape.channels + channel);
+    constexpr int kRangesAtOnce = 4;
+    for (int first = warp; exists && first < ranges; first += kRangesAtOnce * kMomentWarps) {
+      double parts[kRangesAtOnce][2] = {};
+#pragma unroll
+      for (int i = 0; i < kRangesAtOnce; ++i) {
+        const int range = first + i * kMomentWarps;
+        if (range >= ranges) continue;
+        const double* part = workspace + std::int64_t{range} * 2 * shape.channels;
+        parts[i][0] = __ldcg(part + channel);
+        parts[i][1] = __ldcg(part + shape.channels + channel);
+      }
+#pragma unroll
+      for (const auto& part : parts) {
+        sums.first += part[0];
+        sums.second += part[1];
+      }
     }
+    sums.first = sum_over_warps(sums.first, shared);
+    sums.second = sum_over_warps(sums.second, shared);
   }
   if (exists && warp == 0) finish_statistics(sums, shift, shape.rows, channel, params, out);
 }

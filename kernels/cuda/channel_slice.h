@@ -27,12 +27,17 @@ struct ChannelSlices {
 
   int slices() const { return (channels + width - 1) / width; }
   std::int64_t ranges() const { return (rows + rows_of_block - 1) / rows_of_block; }
+  /// Groups of ranges whose sums are computed first: few ranges are a single group.
+  std::int64_t groups() const {
+    return ranges() > kMaxRangesAtOnce ? (ranges() + kRangesOfGroup - 1) / kRangesOfGroup : 1;
+  }
   Launch shape(cudaStream_t stream) const {
     return {dim3(static_cast<unsigned>(ranges()), static_cast<unsigned>(slices())), kSliceThreads, 0, stream};
   }
-  /// Size of the blocks' partial sums, in doubles; `kinds` sums per channel.
+  /// Size of the partial sums of blocks and groups, in doubles; `kinds` sums per channel.
   std::size_t partial_count(int kinds) const {
-    return static_cast<std::size_t>(ranges()) * static_cast<std::size_t>(kinds * channels);
+    const std::int64_t partials = ranges() + (groups() > 1 ? groups() : 0);
+    return static_cast<std::size_t>(partials) * static_cast<std::size_t>(kinds * channels);
   }
 
   /// A thread's N adjacent channels, and its rows: row, row + row_step, ... below row_end. Example, 64 channels and
@@ -79,10 +84,14 @@ struct ChannelSlices {
     }
   }
 
-  /// Sums kKinds values per channel over all rows, through partial (ranges, kKinds, C). In the last block of each slice
-  /// it returns the channel whose totals the calling thread received. It returns -1 in all other blocks and threads. A
-  /// thread's own sums are float. All later sums are double, because the totals enter differences that nearly cancel;
-  /// double is free here.
+  /// Sums kKinds values per channel over all rows, through partial (ranges and groups, kKinds, C). In the last block of
+  /// each slice it returns the channel whose totals the calling thread received. It returns -1 in all other blocks and
+  /// threads. A thread's own sums are float. All later sums are double, because the totals enter differences that
+  /// nearly cancel; double is free here.
+  ///
+  /// Summing hundreds of ranges would take the last block, which runs alone, longer than its part of the rows. So the
+  /// last block of each group of kRangesOfGroup ranges sums these, and the last group sums the groups. A slice's
+  /// completion counter is at its index; the groups' counters follow the slices' ones.
   template <int N, int kKinds>
   __device__ int sum_rows(const Index& index, const float (&sums)[kKinds][N], double* partial,
                           unsigned* completion_counters, double (&totals)[kKinds]) const {
@@ -98,45 +107,67 @@ struct ChannelSlices {
     __syncthreads();
     const int thread = static_cast<int>(threadIdx.x), column = thread % columns;
     const int channel = static_cast<int>(blockIdx.y) * width + column % width;
-    const std::int64_t column_in_partial = std::int64_t{column / width} * channels + channel;
     const bool exists = channel < channels;
+    const int range = static_cast<int>(blockIdx.x), range_count = static_cast<int>(gridDim.x);
+    const std::int64_t stride = std::int64_t{kKinds} * channels;
+    double* const own = partial + std::int64_t{column / width} * channels + channel;  // of range 0
     if (exists && thread < columns) {
       double sum = 0;
       for (int row = 0; row < index.row_step; ++row) sum += static_cast<double>(shared[row * columns + column]);
-      partial[blockIdx.x * std::int64_t{kKinds} * channels + column_in_partial] = sum;
+      own[range * stride] = sum;
     }
-    if (!is_last_block(completion_counters + blockIdx.y, gridDim.x)) return -1;
-    return sum_ranges<kKinds>(partial, column_in_partial, exists, totals);
+    const bool grouped = range_count > kMaxRangesAtOnce;
+    const int group_count = grouped ? (range_count + kRangesOfGroup - 1) / kRangesOfGroup : 1;
+    const int group = grouped ? range / kRangesOfGroup : 0;
+    // A group's ranges, then the groups; or all ranges.
+    int first = grouped ? group * kRangesOfGroup : 0;
+    int count = grouped ? min(kRangesOfGroup, range_count - first) : range_count;
+    unsigned* counter = completion_counters + (grouped ? gridDim.y + blockIdx.y * group_count + group : blockIdx.y);
+#pragma unroll 1
+    for (bool last = !grouped;; last = true) {
+      if (!is_last_block(counter, static_cast<unsigned>(count))) return -1;
+      const int summed = sum_partials<kKinds>(own + first * stride, count, stride, exists, totals);
+      if (last) return summed;
+      if (summed >= 0) {
+        double* const of_group = partial + (range_count + group) * stride + summed;
+#pragma unroll
+        for (int kind = 0; kind < kKinds; ++kind) of_group[kind * channels] = totals[kind];
+      }
+      first = range_count;
+      count = group_count;
+      counter = completion_counters + blockIdx.y;
+    }
   }
 
  private:
   static constexpr std::int64_t kTargetBlocks = 512;  // about four per multiprocessor of a large device
   static constexpr std::int64_t kMinRows = 32;
+  static constexpr int kRangesOfGroup = 16, kMaxRangesAtOnce = 64;
 
-  /// The last block's part of sum_rows: sums over the ranges, with several threads per column, in double.
+  /// Sums `count` partial sums of a slice, which are `stride` apart and begin at `first` for this thread's column, with
+  /// several threads per column. Returns the calling thread's channel, of which it has the totals, or -1.
   template <int kKinds>
-  __device__ int sum_ranges(const double* partial, std::int64_t column_in_partial, bool exists,
-                            double (&totals)[kKinds]) const {
+  __device__ int sum_partials(const double* first, int count, std::int64_t stride, bool exists,
+                              double (&totals)[kKinds]) const {
     SHARED(parts, double[kSliceThreads]);
     const int columns = kKinds * width, thread = static_cast<int>(threadIdx.x);
     const int part_count = kSliceThreads / columns;
     double sum = 0;
     if (exists && thread / columns < part_count) {
-      // This block runs alone and is bound by memory latency, so it keeps many loads in flight.
+      // This block may run alone and is bound by memory latency, so it keeps many loads in flight.
       constexpr int kAtOnce = 16;
-      const int ranges = static_cast<int>(gridDim.x);
-      const std::int64_t stride = std::int64_t{kKinds} * channels;
-      for (int first = thread / columns; first < ranges; first += kAtOnce * part_count) {
+      for (int from = thread / columns; from < count; from += kAtOnce * part_count) {
         double values[kAtOnce];
 #pragma unroll
         for (int i = 0; i < kAtOnce; ++i) {
-          const int range = first + i * part_count;
-          values[i] = range < ranges ? __ldcg(partial + range * stride + column_in_partial) : 0.0;
+          const int at = from + i * part_count;
+          values[i] = at < count ? __ldcg(first + at * stride) : 0.0;
         }
 #pragma unroll
         for (const double value : values) sum += value;
       }
     }
+    __syncthreads();  // `parts` of the groups have been read
     parts[thread] = sum;
     __syncthreads();
     if (thread >= width || !exists) return -1;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The gradient of a convolution's filter: grad_filter (K, R S C) = grad_y (pixels, K)^T im2col(x) (pixels, R S C).
 // The product runs over a hundred thousand pixels and its result is small. So the pixels are split among many blocks
-// (split-K), in a way that depends on the shape alone, and a second kernel sums the parts in order.
+// (split-K), in a way that depends on the shape alone, and a second kernel sums the parts in a fixed order.
 #include <algorithm>
 
 #include "gradamp/kernels/cuda/convolution.h"
@@ -73,28 +73,57 @@ __global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, 
 
 constexpr int kSumThreads = 256;
 
-/// out[i] = sum over the parts, in order. N elements per thread.
-template <int N>
+/// out[i] = sum over the parts. A thread owns N elements and one of kSplits ranges of the parts, which it adds in
+/// order; then the ranges' sums are added in order. A block's threads of one range own adjacent elements.
+template <int N, int kSplits>
 __global__ void __launch_bounds__(kSumThreads)
     sum_parts_kernel(int parts, int count, const float* partial, float* out) {
-  const int i = (static_cast<int>(blockIdx.x) * kSumThreads + static_cast<int>(threadIdx.x)) * N;
-  if (i >= count) return;
+  constexpr int kOwners = kSumThreads / kSplits;
+  constexpr int kAtOnce = kSplits > 1 ? 8 : 16;  // loads in flight: the kernel is bound by memory latency
+  const int owner = static_cast<int>(threadIdx.x) % kOwners, range = static_cast<int>(threadIdx.x) / kOwners;
+  const int i = (static_cast<int>(blockIdx.x) * kOwners + owner) * N;
+  const int range_parts = (parts + kSplits - 1) / kSplits;
+  const int end = min(parts, (range + 1) * range_parts);
   float sums[N] = {};
-#pragma unroll 16  // few threads: bound by memory latency
-  for (int part = 0; part < parts; ++part) {
-    float values[N];
-    load<N, Access::kStreaming>(partial + std::int64_t{part} * count + i, values);
+  for (int first = range * range_parts; i < count && first < end; first += kAtOnce) {
+    Packed<N, float> values[kAtOnce] = {};
 #pragma unroll
-    for (int e = 0; e < N; ++e) sums[e] += values[e];
+    for (int at = 0; at < kAtOnce; ++at) {
+      if (first + at < end)
+        values[at] = load_packed<N, Access::kStreaming>(partial + std::int64_t{first + at} * count + i);
+    }
+#pragma unroll
+    for (int at = 0; at < kAtOnce; ++at) {
+      if (first + at >= end) continue;
+      float part[N];
+      unpack<float>(values[at], part);
+#pragma unroll
+      for (int e = 0; e < N; ++e) sums[e] += part[e];
+    }
   }
-  store<N>(out + i, sums);
+  if constexpr (kSplits > 1) {
+    SHARED(shared, float[kSplits][N][kOwners]);
+#pragma unroll
+    for (int e = 0; e < N; ++e) shared[range][e][owner] = sums[e];
+    __syncthreads();
+    if (range != 0) return;
+#pragma unroll
+    for (int e = 0; e < N; ++e) {
+      for (int other = 1; other < kSplits; ++other) sums[e] += shared[other][e][owner];
+    }
+  }
+  if (i < count) store<N>(out + i, sums);
 }
 
 void launch_sum_parts(cudaStream_t stream, int parts, int count, const float* partial, float* out) {
+  constexpr int kSplits = 8, kMinSplitParts = 16;
   const bool vector = count % 4 == 0 && is_vector_aligned(out) && is_vector_aligned(partial);
-  const int threads = vector ? count / 4 : count;
-  launch(vector ? sum_parts_kernel<4> : sum_parts_kernel<1>,
-         {static_cast<unsigned>((threads + kSumThreads - 1) / kSumThreads), kSumThreads, 0, stream}, parts, count,
+  const bool split = parts >= kMinSplitParts;
+  const auto kernel = split    ? vector ? sum_parts_kernel<4, kSplits> : sum_parts_kernel<1, kSplits>
+                         : vector ? sum_parts_kernel<4, 1>
+                               : sum_parts_kernel<1, 1>;
+  const int elements = (vector ? 4 : 1) * kSumThreads / (split ? kSplits : 1);  // per block
+  launch(kernel, {static_cast<unsigned>((count + elements - 1) / elements), kSumThreads, 0, stream}, parts, count,
          partial, out);
 }
 

@@ -325,42 +325,63 @@ void CudaBackend::shortcut_backward(const Tensor& grad_y, const Tensor& grad_x) 
 void CudaBackend::linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y) {
   const LinearShape shape = linear_shape(x, weight);
   const float* const bias_or_null = bias.defined() ? bias.data<float>() : nullptr;
-  if (is_computed_as_convolution(shape)) {
-    launch_convolution(stream(), Precision::kF32, as_convolution(shape),
-                       {.x = x.data<float>(),
-                        .filter = weight.data<float>(),
-                        .bias = bias_or_null,
-                        .y = y.data<float>(),
-                        .moments = nullptr});
-    return;
+  switch (linear_method(shape)) {
+    case LinearMethod::kSmall:
+      launch_small_linear(stream(), shape, x.data<float>(), weight.data<float>(), bias_or_null, y.data<float>());
+      return;
+    case LinearMethod::kConvolution:
+      launch_convolution(stream(), Precision::kF32, as_convolution(shape),
+                         {.x = x.data<float>(),
+                          .filter = weight.data<float>(),
+                          .bias = bias_or_null,
+                          .y = y.data<float>(),
+                          .moments = nullptr});
+      return;
+    case LinearMethod::kLibrary:
+      matrix_product().multiply(Transposed::kNo, Transposed::kYes, shape.rows, shape.outputs, shape.inputs,
+                                x.data<float>(), weight.data<float>(), y.data<float>());
+      if (bias_or_null) launch_add_bias(stream(), shape.rows, shape.outputs, bias_or_null, y.data<float>());
+      return;
   }
-  matrix_product().multiply(Transposed::kNo, Transposed::kYes, shape.rows, shape.outputs, shape.inputs, x.data<float>(),
-                            weight.data<float>(), y.data<float>());
-  if (bias_or_null) launch_add_bias(stream(), shape.rows, shape.outputs, bias_or_null, y.data<float>());
 }
 
 void CudaBackend::linear_backward_input(const Tensor& grad_y, const Tensor& weight, const Tensor& grad_x) {
   const LinearShape shape = linear_shape(grad_x, weight);
-  if (is_computed_as_convolution(shape)) {
-    launch_convolution_backward_input(stream(), Precision::kF32, as_convolution(shape), grad_y.data<float>(),
-                                      weight.data<float>(), grad_x.data<float>());
-    return;
+  switch (linear_method(shape)) {
+    case LinearMethod::kSmall:
+      launch_small_linear_backward_input(stream(), shape, grad_y.data<float>(), weight.data<float>(),
+                                         grad_x.data<float>());
+      return;
+    case LinearMethod::kConvolution:
+      launch_convolution_backward_input(stream(), Precision::kF32, as_convolution(shape), grad_y.data<float>(),
+                                        weight.data<float>(), grad_x.data<float>());
+      return;
+    case LinearMethod::kLibrary:
+      matrix_product().multiply(Transposed::kNo, Transposed::kNo, shape.rows, shape.inputs, shape.outputs,
+                                grad_y.data<float>(), weight.data<float>(), grad_x.data<float>());
+      return;
   }
-  matrix_product().multiply(Transposed::kNo, Transposed::kNo, shape.rows, shape.inputs, shape.outputs,
-                            grad_y.data<float>(), weight.data<float>(), grad_x.data<float>());
 }
 
 void CudaBackend::linear_backward_weight(const Tensor& x, const Tensor& grad_y, const Tensor& grad_weight) {
   const LinearShape shape = linear_shape(x, grad_weight);
-  if (is_computed_as_convolution(shape)) {
-    const ConvolutionShape convolution = as_convolution(shape);
-    const auto parts = workspace<float>(backward_filter_workspace(Precision::kF32, convolution));
-    launch_convolution_backward_filter(stream(), Precision::kF32, convolution, x.data<float>(), grad_y.data<float>(),
-                                       grad_weight.data<float>(), parts.get());
-    return;
+  switch (linear_method(shape)) {
+    case LinearMethod::kSmall:
+      launch_small_linear_backward_weight(stream(), shape, x.data<float>(), grad_y.data<float>(),
+                                          grad_weight.data<float>());
+      return;
+    case LinearMethod::kConvolution: {
+      const ConvolutionShape convolution = as_convolution(shape);
+      const auto parts = workspace<float>(backward_filter_workspace(Precision::kF32, convolution));
+      launch_convolution_backward_filter(stream(), Precision::kF32, convolution, x.data<float>(), grad_y.data<float>(),
+                                         grad_weight.data<float>(), parts.get());
+      return;
+    }
+    case LinearMethod::kLibrary:
+      matrix_product().multiply(Transposed::kYes, Transposed::kNo, shape.outputs, shape.inputs, shape.rows,
+                                grad_y.data<float>(), x.data<float>(), grad_weight.data<float>());
+      return;
   }
-  matrix_product().multiply(Transposed::kYes, Transposed::kNo, shape.outputs, shape.inputs, shape.rows,
-                            grad_y.data<float>(), x.data<float>(), grad_weight.data<float>());
 }
 
 void CudaBackend::bias_backward(const Tensor& grad_y, const Tensor& grad_bias) {
@@ -372,14 +393,18 @@ void CudaBackend::bias_backward(const Tensor& grad_y, const Tensor& grad_bias) {
 
 void CudaBackend::softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const StepState& state,
                                         const Tensor& loss, const Tensor& grad_logits) {
-  launch_softmax_cross_entropy(stream(), {.rows = extent(logits.shape()[0]),
-                                          .classes = extent(logits.shape()[1]),
-                                          .logits = logits.data<float>(),
-                                          .labels = labels.data<std::int32_t>(),
-                                          .loss = loss.data<float>(),
-                                          .grad_logits = grad_logits.data<float>(),
-                                          .counters = state.counters.data<std::int64_t>(),
-                                          .metrics = state.metrics.data<double>()});
+  const int rows = extent(logits.shape()[0]);
+  const auto sums = workspace<double>(softmax_loss_workspace(rows));
+  launch_softmax_cross_entropy(stream(),
+                               {.rows = rows,
+                                .classes = extent(logits.shape()[1]),
+                                .logits = logits.data<float>(),
+                                .labels = labels.data<std::int32_t>(),
+                                .loss = loss.data<float>(),
+                                .grad_logits = grad_logits.data<float>(),
+                                .counters = state.counters.data<std::int64_t>(),
+                                .metrics = state.metrics.data<double>()},
+                               sums.get(), completion_counters());
 }
 
 // ---- The step ----

@@ -11,7 +11,7 @@
 namespace gradamp::GRADAMP_GPU {
 namespace {
 
-constexpr int kThreads = 128;
+constexpr int kThreads = 384;  // a CIFAR image is 384 vectors of bf16
 
 /// The source of output pixel (h, w): row h + dy, column (flip ? width - 1 - w : w) + dx. Pixels outside the image are
 /// black.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Softmax cross-entropy, forward and backward in one pass. A batch is a few hundred rows of 10 or 100: one block, one
-// warp per row, and double precision, which is free at this size.
+// Softmax cross-entropy, forward and backward in one pass. A batch is a few hundred rows of 10 or 100: one warp per
+// row, and double precision, which is free at this size. The last block adds the blocks' sums.
 #include "gradamp/kernels/cuda/loss.h"
+
+#include <algorithm>
 
 #include "gradamp/core/step_counters.h"
 #include "gradamp/kernels/cuda/reduce.h"
@@ -9,7 +11,9 @@
 namespace gradamp::GRADAMP_GPU {
 namespace {
 
-constexpr int kThreads = 512;
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / 32;
+constexpr int kMaxBlocks = kThreads;  // so that each thread of the last block reads the sums of one
 
 /// The largest of the warp's values and its index; the first index if several are equal.
 struct Largest {
@@ -29,10 +33,13 @@ struct Largest {
   }
 };
 
-__global__ void __launch_bounds__(kThreads) softmax_cross_entropy_kernel(SoftmaxLoss in) {
+/// workspace (blocks, 2): loss and correct rows of each block.
+__global__ void __launch_bounds__(kThreads)
+    softmax_cross_entropy_kernel(SoftmaxLoss in, double* workspace, unsigned* completion_counter) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   double sums[2] = {};  // loss, number of correct rows
-  for (int row = static_cast<int>(threadIdx.x) / 32; row < in.rows; row += kThreads / 32) {
+  const int first_row = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32;
+  for (int row = first_row; row < in.rows; row += static_cast<int>(gridDim.x) * kWarps) {
     const float* logits = in.logits + std::int64_t{row} * in.classes;
     float* grad = in.grad_logits + std::int64_t{row} * in.classes;
     const int label = in.labels[row];
@@ -54,6 +61,15 @@ __global__ void __launch_bounds__(kThreads) softmax_cross_entropy_kernel(Softmax
     }
   }
   block_sum<kThreads>(sums);
+  if (gridDim.x > 1) {
+    const int thread = static_cast<int>(threadIdx.x);
+    if (thread < 2) workspace[static_cast<int>(blockIdx.x) * 2 + thread] = sums[thread];
+    if (!is_last_block(completion_counter, gridDim.x)) return;
+    const bool has_block = thread < static_cast<int>(gridDim.x);
+    sums[0] = has_block ? __ldcg(workspace + thread * 2) : 0.0;
+    sums[1] = has_block ? __ldcg(workspace + thread * 2 + 1) : 0.0;
+    block_sum<kThreads>(sums);
+  }
   if (threadIdx.x != 0) return;
   *in.loss = static_cast<float>(sums[0] / in.rows);
   in.metrics[kLossSum] += sums[0];
@@ -61,10 +77,16 @@ __global__ void __launch_bounds__(kThreads) softmax_cross_entropy_kernel(Softmax
   if (!isfinite(sums[0]) && in.counters[kFirstBadStep] == 0) in.counters[kFirstBadStep] = in.counters[kStep] + 1;
 }
 
+int blocks_of(int rows) { return std::clamp((rows + kWarps - 1) / kWarps, 1, kMaxBlocks); }
+
 }  // namespace
 
-void launch_softmax_cross_entropy(cudaStream_t stream, const SoftmaxLoss& loss) {
-  launch(softmax_cross_entropy_kernel, {1, kThreads, 0, stream}, loss);
+std::size_t softmax_loss_workspace(int rows) { return 2 * static_cast<std::size_t>(blocks_of(rows)); }
+
+void launch_softmax_cross_entropy(cudaStream_t stream, const SoftmaxLoss& loss, double* workspace,
+                                  unsigned* completion_counters) {
+  launch(softmax_cross_entropy_kernel, {static_cast<unsigned>(blocks_of(loss.rows)), kThreads, 0, stream}, loss,
+         workspace, completion_counters);
 }
 
 }  // namespace gradamp::GRADAMP_GPU

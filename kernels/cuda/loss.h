@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "gradamp/kernels/cuda/cuda.h"
@@ -18,6 +19,10 @@ struct SoftmaxLoss {
   std::int64_t* counters;
   double* metrics;
 };
-void launch_softmax_cross_entropy(cudaStream_t stream, const SoftmaxLoss& loss);
+/// Workspace of launch_softmax_cross_entropy, in doubles.
+std::size_t softmax_loss_workspace(int rows);
+/// `completion_counters`: at least one zero, and zero again afterwards.
+void launch_softmax_cross_entropy(cudaStream_t stream, const SoftmaxLoss& loss, double* workspace,
+                                  unsigned* completion_counters);
 
 }  // namespace gradamp::GRADAMP_GPU

@@ -103,18 +103,41 @@ class WarpProduct {
   using Accumulators = float[kTilesM][kTilesN][4];
 
   /// The warp's rows and columns begin at `first_m` and `first_n` of the tiles.
-  __device__ WarpProduct(int first_m, int first_n) : first_m_(first_m), first_n_(first_n) {}
+  __device__ WarpProduct(int first_m, int first_n)
+      : first_m_(first_m), first_n_(first_n), lane_a_(lane_offset_a(first_m)), lane_b_(lane_offset_b(first_n)) {}
 
   static constexpr int kDepth = kMajorA == Major::kK ? TileA::kColumns : TileA::kRows;
   /// The depth of one mma; for FMA, of 16 bytes.
   static constexpr int kStep = kPrecision == Precision::kBF16 ? 16 : kPrecision == Precision::kTF32 ? 8 : 4;
+
+  /// One step's operands in registers, for tensor cores.
+  struct Fragments {
+    std::uint32_t a[kTilesM][4], b[kTilesN][2];
+  };
+  /// Loads the operands at depths k to k + kStep.
+  __device__ __forceinline__ void load_fragments(const T* a, const T* b, int k, Fragments& fragments) const {
+#pragma unroll
+    for (int i = 0; i < kTilesM; ++i) load_a(a, 16 * i, k, fragments.a[i]);
+#pragma unroll
+    for (int j = 0; j < kTilesN; j += 2) load_b(b, 8 * j, k, fragments.b[j], fragments.b[j + 1]);
+  }
+  /// sums += a b of one step.
+  __device__ __forceinline__ static void multiply(const Fragments& fragments, Accumulators& sums) {
+    if constexpr (kPrecision == Precision::kBF16) {
+      mma_tile_bf16(sums, fragments.a, fragments.b);
+    } else {
+      mma_tile_tf32(sums, fragments.a, fragments.b);
+    }
+  }
 
   /// sums += a b at depths k to k + kStep.
   __device__ __forceinline__ void multiply(const T* a, const T* b, int k, Accumulators& sums) const {
     if constexpr (kPrecision == Precision::kF32) {
       multiply_fma(a, b, k, sums);
     } else {
-      multiply_mma(a, b, k, sums);
+      Fragments fragments;
+      load_fragments(a, b, k, fragments);
+      multiply(fragments, sums);
     }
   }
 
@@ -125,54 +148,57 @@ class WarpProduct {
   __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
 
   // ---- Tensor cores ----
+  //
+  // The addresses of a lane's ldmatrix are computed once, for the warp's first rows at depth 0. Swizzling is an
+  // exclusive or of chunk indices with a value that repeats every 8 rows. So 16 rows further on are as many whole rows,
+  // and a step of m, n or k within a row is an exclusive or of the offset.
 
-  __device__ __forceinline__ void multiply_mma(const T* a, const T* b, int k, Accumulators& sums) const {
-    std::uint32_t fragments_a[kTilesM][4], fragments_b[kTilesN][2];
-#pragma unroll
-    for (int i = 0; i < kTilesM; ++i) load_a(a, first_m_ + 16 * i, k, fragments_a[i]);
-#pragma unroll
-    for (int j = 0; j < kTilesN; j += 2) load_b(b, first_n_ + 8 * j, k, fragments_b[j], fragments_b[j + 1]);
-    if constexpr (kPrecision == Precision::kBF16) {
-      mma_tile_bf16(sums, fragments_a, fragments_b);
-    } else {
-      mma_tile_tf32(sums, fragments_a, fragments_b);
-    }
+  /// The offset of lane's row of a's first fragment; unused for elements of 32 bits in MN-major.
+  __device__ static int lane_offset_a(int m) {
+    if constexpr (kPrecision == Precision::kF32) return 0;
+    if constexpr (kMajorA == Major::kK) return TileA::chunk_offset(m + lane() % 16, lane() / 16);
+    if constexpr (sizeof(T) == 4) return 0;
+    return TileA::chunk_offset(lane() / 16 * 8 + lane() % 8, m / 8 + lane() / 8 % 2);
+  }
+  __device__ static int lane_offset_b(int n) {
+    if constexpr (kPrecision == Precision::kF32) return 0;
+    if constexpr (kMajorB == Major::kK) return TileB::chunk_offset(n + lane() / 16 * 8 + lane() % 8, lane() / 8 % 2);
+    if constexpr (sizeof(T) == 4) return 0;
+    return TileB::chunk_offset(lane() / 8 % 2 * 8 + lane() % 8, n / 8 + lane() / 16);
   }
 
-  /// Loads a's fragment of rows m ... m + 15 at depth k. ldmatrix loads four matrices, 8 x 8 of 16-bit values or 8 x 4
-  /// of 32-bit values: the two halves of the rows at the first half of the depth, then at the second half.
+  /// Loads a's fragment of the 16 rows that begin at the warp's row `m`, at depth k. ldmatrix loads four matrices, 8 x
+  /// 8 of 16-bit values or 8 x 4 of 32-bit values: the two halves of the rows at the first half of the depth, then at
+  /// the second half.
   __device__ __forceinline__ void load_a(const T* tile, int m, int k, std::uint32_t (&fragment)[4]) const {
     if constexpr (kMajorA == Major::kK) {
-      ldmatrix_x4(fragment, tile + TileA::chunk_offset(m + lane() % 16, k / kVector<T> + lane() / 16));
+      ldmatrix_x4(fragment, tile + ((lane_a_ ^ k) + m * TileA::kColumns));
       round_fragment(fragment);
     } else if constexpr (sizeof(T) == 2) {
-      const int row = k + lane() / 16 * 8 + lane() % 8;
-      ldmatrix_x4_trans(fragment, tile + TileA::chunk_offset(row, m / 8 + lane() / 8 % 2));
+      ldmatrix_x4_trans(fragment, tile + ((lane_a_ ^ m) + k * TileA::kColumns));
     } else {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int row = k + lane() % 4 + i / 2 * 4;
-        fragment[i] = to_tf32(tile[TileA::offset(row, m + lane() / 4 + i % 2 * 8)]);
+        fragment[i] = to_tf32(tile[TileA::offset(row, first_m_ + m + lane() / 4 + i % 2 * 8)]);
       }
     }
   }
 
-  /// Loads b's fragments of columns n ... n + 7 and n + 8 ... n + 15 at depth k.
+  /// Loads b's fragments of the warp's columns n ... n + 7 and n + 8 ... n + 15 at depth k.
   __device__ __forceinline__ void load_b(const T* tile, int n, int k, std::uint32_t (&first)[2],
                                          std::uint32_t (&second)[2]) const {
     std::uint32_t both[4];
     if constexpr (kMajorB == Major::kK) {
-      const int row = n + lane() / 16 * 8 + lane() % 8;
-      ldmatrix_x4(both, tile + TileB::chunk_offset(row, k / kVector<T> + lane() / 8 % 2));
+      ldmatrix_x4(both, tile + ((lane_b_ ^ k) + n * TileB::kColumns));
       round_fragment(both);
     } else if constexpr (sizeof(T) == 2) {
-      const int row = k + lane() / 8 % 2 * 8 + lane() % 8;
-      ldmatrix_x4_trans(both, tile + TileB::chunk_offset(row, n / 8 + lane() / 16));
+      ldmatrix_x4_trans(both, tile + ((lane_b_ ^ n) + k * TileB::kColumns));
     } else {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int row = k + lane() % 4 + i % 2 * 4;
-        both[i] = to_tf32(tile[TileB::offset(row, n + lane() / 4 + i / 2 * 8)]);
+        both[i] = to_tf32(tile[TileB::offset(row, first_n_ + n + lane() / 4 + i / 2 * 8)]);
       }
     }
     first[0] = both[0];
@@ -221,6 +247,7 @@ class WarpProduct {
   }
 
   int first_m_, first_n_;
+  int lane_a_, lane_b_;  // offsets in the tiles
 };
 
 }  // namespace gradamp::GRADAMP_GPU

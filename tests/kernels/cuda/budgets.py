@@ -58,6 +58,7 @@ TYPE = {"float": "f32", "__nv_bfloat16": "bf16"}.get
 CHANNELS = {"3": ""}.get
 PIXEL = {"unsigned char": ""}.get
 COPY = one_of("", "by elements")
+SPLITS = {"1": "", "8": "split"}.get
 MASK = one_of("", "mask from x", "mask from y")
 
 # Kernel: its readable name, then the meaning of its template arguments.
@@ -66,7 +67,7 @@ KERNELS = {
     "backward_input_kernel": ("convolution backward input", PRECISION, tile, COPY, one_of("partial stages", "")),
     "backward_filter_kernel": ("convolution backward filter", PRECISION, tile, one_of("", "grad_y"),
                                one_of("", "x by elements")),
-    "sum_parts_kernel": ("convolution sum of parts", vector),
+    "sum_parts_kernel": ("convolution sum of parts", vector, SPLITS),
     "moments_kernel": ("batch norm moments", TYPE),
     "statistics_kernel": ("batch norm statistics",),
     "apply_kernel": ("batch norm apply", vector, TYPE, one_of(None, ""), one_of("", "relu"), one_of("", "residual")),

@@ -42,7 +42,8 @@ struct OperationCase {
   /// Undefined: every element's gradient is a finite difference of `forward`.
   std::function<reference::Arrays(const reference::Arrays& inputs, const reference::Array& grad_y)> backward = {};
   bool has_backward = true;
-  /// Whether the gradient is the forward's derivative: false for scale_grad, and if maxima are tied.
+  /// Whether finite differences of the forward give the gradient: false for scale_grad, if maxima are tied, and where
+  /// they have too few digits.
   bool is_derivative = true;
   double tolerance = 1e-5;
   /// Whether a NaN as the first element of the first input is in the output: false for bytes, and for random crops.

@@ -27,16 +27,13 @@ struct ChannelSlices {
 
   int slices() const { return (channels + width - 1) / width; }
   std::int64_t ranges() const { return (rows + rows_of_block - 1) / rows_of_block; }
-  /// Groups of ranges whose sums are computed first: few ranges are a single group.
-  std::int64_t groups() const {
-    return ranges() > kMaxRangesAtOnce ? (ranges() + kRangesOfGroup - 1) / kRangesOfGroup : 1;
-  }
   Launch shape(cudaStream_t stream) const {
     return {dim3(static_cast<unsigned>(ranges()), static_cast<unsigned>(slices())), kSliceThreads, 0, stream};
   }
   /// Size of the partial sums of blocks and groups, in doubles; `kinds` sums per channel.
   std::size_t partial_count(int kinds) const {
-    const std::int64_t partials = ranges() + (groups() > 1 ? groups() : 0);
+    const int range_count = static_cast<int>(ranges()), groups = group_count(range_count);
+    const int partials = range_count + (groups > 1 ? groups : 0);
     return static_cast<std::size_t>(partials) * static_cast<std::size_t>(kinds * channels);
   }
 
@@ -116,13 +113,13 @@ struct ChannelSlices {
       for (int row = 0; row < index.row_step; ++row) sum += static_cast<double>(shared[row * columns + column]);
       own[range * stride] = sum;
     }
-    const bool grouped = range_count > kMaxRangesAtOnce;
-    const int group_count = grouped ? (range_count + kRangesOfGroup - 1) / kRangesOfGroup : 1;
+    const int groups = group_count(range_count);
+    const bool grouped = groups > 1;
     const int group = grouped ? range / kRangesOfGroup : 0;
     // A group's ranges, then the groups; or all ranges.
     int first = grouped ? group * kRangesOfGroup : 0;
     int count = grouped ? min(kRangesOfGroup, range_count - first) : range_count;
-    unsigned* counter = completion_counters + (grouped ? gridDim.y + blockIdx.y * group_count + group : blockIdx.y);
+    unsigned* counter = completion_counters + (grouped ? gridDim.y + blockIdx.y * groups + group : blockIdx.y);
 #pragma unroll 1
     for (bool last = !grouped;; last = true) {
       if (!is_last_block(counter, static_cast<unsigned>(count))) return -1;
@@ -134,7 +131,7 @@ struct ChannelSlices {
         for (int kind = 0; kind < kKinds; ++kind) of_group[kind * channels] = totals[kind];
       }
       first = range_count;
-      count = group_count;
+      count = groups;
       counter = completion_counters + blockIdx.y;
     }
   }
@@ -143,6 +140,11 @@ struct ChannelSlices {
   static constexpr std::int64_t kTargetBlocks = 512;  // about four per multiprocessor of a large device
   static constexpr std::int64_t kMinRows = 32;
   static constexpr int kRangesOfGroup = 16, kMaxRangesAtOnce = 64;
+
+  /// Number of groups of ranges that are summed before the last sum; 1 if all ranges are summed at once.
+  __host__ __device__ static int group_count(int ranges) {
+    return ranges > kMaxRangesAtOnce ? (ranges + kRangesOfGroup - 1) / kRangesOfGroup : 1;
+  }
 
   /// Sums `count` partial sums of a slice, which are `stride` apart and begin at `first` for this thread's column, with
   /// several threads per column. Returns the calling thread's channel, of which it has the totals, or -1.

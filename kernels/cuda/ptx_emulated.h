@@ -13,7 +13,7 @@ namespace gradamp::GRADAMP_GPU {
 
 __device__ __forceinline__ std::uint32_t to_tf32(float value) {
   const std::uint32_t bits = __float_as_uint(value);
-  // As an H100 does: a NaN or infinity loses its low bits, so that a NaN with no other bits becomes infinity.
+  // Matches an H100: infinities and NaNs are truncated. A NaN whose top 10 fraction bits are zero becomes infinity.
   return (isfinite(value) ? bits + 0x1000u : bits) & 0xFFFFE000u;
 }
 

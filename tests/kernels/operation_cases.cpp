@@ -210,8 +210,8 @@ void add_batch_norm_cases(Cases& cases) {
     cases.push_back(batch_norm_case(sizes, false));
     cases.back().step = 0;
   }
-  // On the GPU: more than 32 blocks combine the groups. The reference's finite differences of so long sums have too few
-  // digits for their limit; shorter rows have them.
+  // On the GPU more than 32 blocks combine the groups. Finite differences of sums this long are too inexact for their
+  // tolerance.
   cases.push_back(batch_norm_case({{262'300, 1}}, true));
   cases.back().is_derivative = false;
 }
@@ -561,7 +561,7 @@ void add_linear_cases(Cases& cases) {
 void add_loss_cases(Cases& cases) {
   for (const Fill fill : {Fill::kNormal, Fill::kHuge}) {
     for (const Shape& shape : {Shape{3, 10}, Shape{1, 100}, Shape{7, 3}, Shape{130, 10}, Shape{2, 1}, Shape{2100, 3}}) {
-      // Among so many rows are some whose gradients nearly cancel in f32.
+      // With 2100 rows and huge logits, a few gradients cancel almost completely in f32.
       if (fill == Fill::kHuge && shape[0] > 1000) continue;
       std::vector<std::int32_t> labels;
       for (std::int64_t n = 0; n < shape[0]; ++n) labels.push_back(static_cast<std::int32_t>((7 * n + 2) % shape[1]));

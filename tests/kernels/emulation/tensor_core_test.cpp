@@ -175,8 +175,7 @@ TEST(TF32, RoundsToTheNearest) {
   for (std::size_t i = 0; i < values.size(); ++i) {
     const float result = std::bit_cast<float>(results[i] & ~0x1FFFu);
     if (std::isnan(values[i])) {
-      // Of a NaN's fraction, the 10 bits that tf32 has must not all be lost. One that has only others may become an
-      // infinity, as on an H100.
+      // A NaN stays a NaN unless its top 10 fraction bits are zero. Then an H100 returns infinity.
       const bool keeps_bits = (std::bit_cast<std::uint32_t>(values[i]) & 0x7FE000u) != 0;
       ASSERT_TRUE(keeps_bits ? std::isnan(result) : !std::isfinite(result)) << i;
       continue;

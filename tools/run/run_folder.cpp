@@ -43,14 +43,6 @@ std::optional<std::string> read_text(const std::filesystem::path& path, FileSyst
   return std::string(reinterpret_cast<const char*>(bytes->data()), bytes->size());
 }
 
-/// An int of a run's file. nlohmann's conversion would cut a larger number.
-int int_of(const nlohmann::json& value) {
-  const auto number = value.get<std::int64_t>();
-  check(value.is_number_integer() && std::in_range<int>(number), "expected a whole number of 32 bits, got {}",
-        value_text(value));
-  return static_cast<int>(number);
-}
-
 /// Calls `read` for a part of the file. If it throws, the Error names the file.
 template <typename Part, typename Read>
 auto read_part(const Part& part, const std::filesystem::path& file, Read read) {
@@ -93,8 +85,8 @@ std::string new_run_id() {
 
 EpochSummary read_epoch(const nlohmann::json& line) {
   EpochSummary summary;
-  summary.epoch = int_of(line.at("epoch"));
-  summary.epochs = int_of(line.at("epochs"));
+  summary.epoch = whole_number<int>(line.at("epoch"));
+  summary.epochs = whole_number<int>(line.at("epochs"));
   summary.learning_rate = number_in(line, "learning_rate");
   summary.train_loss = number_in(line, "train_loss");
   summary.train_accuracy = number_in(line, "train_accuracy");
@@ -117,7 +109,7 @@ LayerReport read_layer(const nlohmann::json& line) {
   LayerReport layer;
   layer.name = line.at("layer");
   layer.type = LayerType(line.at("type").get<std::string>());
-  layer.count = line.at("parameters");
+  layer.count = whole_number<std::int64_t>(line.at("parameters"));
   layer.g = measure("g");
   layer.g_prime = measure("g_prime");
   layer.normalized_g = measure("normalized_g");
@@ -219,7 +211,7 @@ RunFolder RunFolder::open(const std::filesystem::path& path, FileSystem& file_sy
     RunSettings settings = settings_from_json(config.at("settings"));
     settings.run_folder = path.string();  // the folder may have been moved
     RunFolder folder(path, settings, config.at("backend"), config.at("run"), file_system);
-    folder.branched_epochs_ = int_of(config.value("branched_epochs", nlohmann::json(0)));
+    folder.branched_epochs_ = whole_number<int>(config.value("branched_epochs", nlohmann::json(0)));
     folder.images_ = config.value("images", "");
     return folder;
   } catch (const std::exception& error) {
@@ -379,7 +371,7 @@ int RunFolder::summarized_epochs() const {
   const nlohmann::json summary = parsed(*text, path);
   check_schema(summary, path);
   try {
-    return int_of(summary.at("epochs"));
+    return whole_number<int>(summary.at("epochs"));
   } catch (const std::exception& error) {
     fail("{} is damaged: {}", path.string(), message_of(error));
   }
@@ -463,7 +455,7 @@ std::vector<SelectionSummary> RunFolder::read_selections() const {
   std::vector<SelectionSummary> selections;
   for (const nlohmann::json& line : read_lines("layers.jsonl")) {
     read_part(line, path_ / "layers.jsonl", [&](const nlohmann::json& layer) {
-      const int epoch = int_of(layer.at("epoch"));
+      const int epoch = whole_number<int>(layer.at("epoch"));
       if (selections.empty() || selections.back().epoch != epoch)
         selections.push_back({epoch, number_in(layer, "noise_floor"), {}});
       selections.back().layers.push_back(read_layer(layer));

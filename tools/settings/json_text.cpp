@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "gradamp/core/error.h"
 #include "gradamp/core/text.h"
 
 namespace gradamp {

@@ -100,23 +100,13 @@ template <typename T>
 constexpr bool kJsonHasType =
     std::is_same_v<T, bool> || std::is_integral_v<T> || std::is_floating_point_v<T> || std::is_same_v<T, std::string>;
 
-template <typename T>
-T integer_from_json(const nlohmann::json& value) {
-  check(value.is_number_integer(), "expected a whole number, got {}", value_text(value));
-  const bool fits = value.is_number_unsigned() ? std::in_range<T>(value.get<std::uint64_t>())
-                                               : std::in_range<T>(value.get<std::int64_t>());
-  check(fits, "expected a whole number from {} to {}, got {}", std::numeric_limits<T>::min(),
-        std::numeric_limits<T>::max(), value_text(value));
-  return value.get<T>();
-}
-
 void read_json(RunSettings& settings, const Setting& setting, const nlohmann::json& value) {
   const auto read = [&]<typename T>(SettingMember<T> member) {
     if constexpr (std::is_same_v<T, bool>) {
       check(value.is_boolean(), "expected true or false, got {}", value_text(value));
       settings.*member = value.get<bool>();
     } else if constexpr (std::is_integral_v<T>) {
-      settings.*member = integer_from_json<T>(value);
+      settings.*member = whole_number<T>(value);
     } else if constexpr (std::is_floating_point_v<T>) {
       check(value.is_number(), "expected a number, got {}", value_text(value));
       settings.*member = value.get<T>();

@@ -157,18 +157,28 @@ std::string shortened_name(const std::string& name, std::size_t max_bytes) {
   return name.substr(0, max_bytes - checksum.size()) + checksum;
 }
 
-/// Enumerates all combinations of values, with the last axis fastest. Calls `body` with the index of each axis' value.
+/// Enumerates all combinations of values, with the last axis fastest. Calls `body` with the index of each axis' value,
+/// and with the first axis whose index has changed since the call before.
 template <typename Body>
 void for_each_combination(const std::vector<Axis>& axes, const Body& body) {
   std::vector<std::size_t> places(axes.size(), 0);
+  std::size_t changed = 0;
   for (bool more = true; more;) {
-    body(places);
+    body(places, changed);
     more = false;
     for (std::size_t i = axes.size(); i-- > 0 && !more;) {
       more = ++places[i] < axes[i].values.size();
       if (!more) places[i] = 0;
+      changed = i;
     }
   }
+}
+
+/// The number of combinations of values, or `limit` if there are more.
+std::size_t count_combinations(const std::vector<Axis>& axes, std::size_t limit) {
+  std::size_t count = 1;
+  for (const Axis& axis : axes) count = std::min(limit, count * std::min(limit, axis.values.size()));
+  return count;
 }
 
 /// The settings that a beginning does not have. Its cells need them when they amplify.
@@ -196,14 +206,16 @@ void check_cell(const SweepCell& cell, const std::vector<Axis>& axes) {
 /// Adds the cells of one kind (heading).
 void add_cells(const std::string& file, const std::string& kind, const RunSettings& base, const std::vector<Axis>& axes,
                std::vector<SweepCell>& cells) {
-  for_each_combination(axes, [&](const std::vector<std::size_t>& places) {
-    check(cells.size() < kMostCells, "{}: more than {} cells", file, kMostCells);
-    SweepCell cell{kind, "beginning", base};
+  check(cells.size() + count_combinations(axes, kMostCells + 1) <= kMostCells, "{}: more than {} cells", file,
+        kMostCells);
+  RunSettings settings = base;
+  for_each_combination(axes, [&](const std::vector<std::size_t>& places, std::size_t changed) {
+    for (std::size_t i = changed; i < axes.size(); ++i)
+      assign_setting(settings, *axes[i].setting, axes[i].values[places[i]]);
+    SweepCell cell{kind, "beginning", settings};
     for (std::size_t i = 0; i < axes.size(); ++i) {
-      const std::string& value = axes[i].values[places[i]];
-      assign_setting(cell.settings, *axes[i].setting, value);
       if (axes[i].values.size() == 1) continue;
-      const std::string part = "_" + name_part(*axes[i].setting, value);
+      const std::string part = "_" + name_part(*axes[i].setting, axes[i].values[places[i]]);
       cell.name += part;
       if (!axes[i].setting->is_one_of(kOfAmplification)) cell.name_of_beginning += part;
     }

@@ -127,6 +127,29 @@ TEST(RunFolder, ALogWithADamagedLineIsRefusedAndStays) {
   EXPECT_EQ(text_of(run / "metrics.jsonl"), good);
 }
 
+TEST(RunFolder, AWholeNumberThatIsNoneOrDoesNotFitIsRefused) {
+  const ScratchFolder folder;
+  const RunFolder run = new_folder(folder / "run");
+  append_epoch(run, 1);
+  const auto refusal = [&](const std::string& name, const std::string& field, const std::string& value) {
+    const fs::path path = folder / "run" / name;
+    const std::string good = text_of(path);
+    nlohmann::json line = nlohmann::json::parse(good.substr(0, good.find('\n')));
+    line[field] = nlohmann::json::parse(value);
+    put_text(path, line.dump() + "\n");
+    std::string message = error_of([&] { run.read_outcome(); });
+    put_text(path, good);
+    return message;
+  };
+  EXPECT_EQ(error_of([&] { run.read_outcome(); }), "");
+  EXPECT_THAT(refusal("layers.jsonl", "parameters", "7e101"), HasSubstr("expected a whole number, got 7e+101"));
+  EXPECT_THAT(refusal("layers.jsonl", "parameters", "18446744073709551615"),
+              HasSubstr("expected a whole number from -9223372036854775808 to 9223372036854775807"));
+  EXPECT_THAT(refusal("metrics.jsonl", "epochs", "-1e300"), HasSubstr("expected a whole number, got -1e+300"));
+  EXPECT_THAT(refusal("metrics.jsonl", "epochs", "2147483648"),
+              HasSubstr("expected a whole number from -2147483648 to 2147483647, got 2147483648"));
+}
+
 TEST(RunFolder, ADamagedEventFileIsSetAsideAndWrittenAnew) {
   const ScratchFolder folder;
   const RunFolder run = new_folder(folder / "run");

@@ -3,6 +3,7 @@
 #include "gradamp/tools/sweep/sweep.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
 
+#include <ctime>
 #include <limits>
 #include <map>
 #include <set>
@@ -122,6 +123,19 @@ TEST(Sweep, OverridesHoldForEveryCell) {
     EXPECT_EQ(cell.settings.seed, 9u);
     EXPECT_EQ(cell.settings.epochs, 8);
   }
+}
+
+TEST(Sweep, TooManyCellsAreRefusedBeforeOneIsMade) {
+  const auto processor_seconds = [begin = std::clock()] {
+    return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+  };
+  const std::string refusal = "s.toml: more than 100000 cells";
+  EXPECT_EQ(error_of("strategy = params_1\nseed = 1:400\n[original]\n[amplified]\nthreshold = 1:400"), refusal);
+  EXPECT_EQ(error_of("seed = 1:9999\ndata-seed = 1:9999\nbatch-size = 1:9999\nthreads = 0:999\n[original]"), refusal);
+  const double refused = processor_seconds();
+  EXPECT_EQ(cells_of("seed = 1:50000\nstrategy = params_1\n[original]\n[random]").size(), 100000u);
+  EXPECT_LT(refused, (processor_seconds() - refused) / 4);
+  EXPECT_EQ(error_of("seed = 1:50001\nstrategy = params_1\n[original]\n[random]"), refusal);
 }
 
 TEST(Sweep, BadFilesAreRefusedWithTheirLine) {

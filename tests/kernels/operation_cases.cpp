@@ -28,6 +28,10 @@ std::string join(const Shape& shape) {
   return text;
 }
 
+/// The number of finite differences of a sum of products. Those of large shapes take the reference minutes, and small
+/// shapes test the same loops.
+std::int64_t samples_of(std::int64_t products) { return std::clamp<std::int64_t>(20'000'000 / products, 2, 60); }
+
 Input parameter(const Shape& shape) { return {shape, Fill::kNormal, Role::kParameter}; }
 
 // Convolution.
@@ -55,9 +59,7 @@ OperationCase conv_case(const ConvSizes& sizes) {
     return reference::conv2d_backward(in, grad_y, p);
   };
   result.step = step;
-  // The reference's finite differences are slow with many channels, and few channels test the same loops.
-  const std::int64_t products = x.count() * weight.count() / weight[3];
-  result.samples = std::clamp<std::int64_t>(20'000'000 / products, 2, 60);
+  result.samples = samples_of(x.count() * weight.count() / weight[3]);
   return result;
 }
 
@@ -553,6 +555,7 @@ void add_linear_cases(Cases& cases) {
       result.forward = [](const Arrays& in_) { return reference::linear(in_); };
       result.backward = [](const Arrays& in_, const Array& grad_y) { return reference::linear_backward(in_, grad_y); };
       result.step = rows * out <= 100 ? kStep : 0;
+      result.samples = samples_of(rows * in * out);
       cases.push_back(result);
     }
   }

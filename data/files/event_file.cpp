@@ -20,7 +20,7 @@ namespace gradamp {
 namespace {
 
 namespace fs = std::filesystem;
-using Bytes = std::span<const std::byte>;
+using ByteView = std::span<const std::byte>;
 
 constexpr std::size_t kHeaderSize = 12;   // the data's length, 8 bytes, and its checksum
 constexpr std::size_t kChecksumSize = 4;  // after the data
@@ -38,7 +38,7 @@ constexpr std::uint64_t kSummaryValue = key(1, kLengthDelimited);      // repeat
 constexpr std::uint64_t kValueTag = key(1, kLengthDelimited);          // string
 constexpr std::uint64_t kValueSimpleValue = key(2, kFixed32);          // float
 
-Bytes bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
+ByteView bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 // Little-endian, as the whole format.
 template <typename Unsigned>
@@ -47,7 +47,7 @@ void put_fixed(std::string& text, Unsigned value) {
 }
 
 template <typename Unsigned>
-Unsigned fixed_at(Bytes bytes, std::size_t offset) {
+Unsigned fixed_at(ByteView bytes, std::size_t offset) {
   Unsigned value = 0;
   for (std::size_t i = 0; i < sizeof(Unsigned); ++i) value |= std::to_integer<Unsigned>(bytes[offset + i]) << (8 * i);
   return value;
@@ -93,7 +93,7 @@ std::string record_of(std::string_view event) {
   return record;
 }
 
-bool all_zero(Bytes bytes) {
+bool all_zero(ByteView bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{0}; });
 }
 
@@ -104,7 +104,7 @@ void require(bool condition, fmt::format_string<Arguments...> message, Arguments
 
 // The size of the first record of `rest`, the file from `offset` on. Nothing if the record is torn: cut short, or with
 // zeros as its last bytes, which a power failure leaves if the length reached the disk before the data.
-std::optional<std::size_t> record_size(const fs::path& path, Bytes rest, std::size_t offset) {
+std::optional<std::size_t> record_size(const fs::path& path, ByteView rest, std::size_t offset) {
   if (rest.size() < kHeaderSize || all_zero(rest)) return std::nullopt;
   require(masked_crc32c(rest.first(8)) == fixed_at<std::uint32_t>(rest, 8),
           "{} is damaged: the length of the record at byte {} does not match its checksum", path.string(), offset);
@@ -121,8 +121,8 @@ std::optional<std::size_t> record_size(const fs::path& path, Bytes rest, std::si
 }
 
 // The whole records of a file with these `bytes`, at least the first one. Torn bytes may follow them.
-std::vector<Bytes> whole_records(const fs::path& path, Bytes bytes) {
-  std::vector<Bytes> records;
+std::vector<ByteView> whole_records(const fs::path& path, ByteView bytes) {
+  std::vector<ByteView> records;
   std::size_t offset = 0;
   while (const auto size = record_size(path, bytes.subspan(offset), offset)) {
     records.push_back(bytes.subspan(offset, *size));
@@ -134,7 +134,7 @@ std::vector<Bytes> whole_records(const fs::path& path, Bytes bytes) {
 
 // The step of an event that append() wrote: its second field, after the time's key and 8 bytes. Nothing for other
 // events.
-std::optional<std::int64_t> step_of(Bytes event) {
+std::optional<std::int64_t> step_of(ByteView event) {
   constexpr std::size_t kStepAt = 9;
   if (event.size() <= kStepAt || event[0] != std::byte{kEventWallTime} || event[kStepAt] != std::byte{kEventStep}) {
     return std::nullopt;
@@ -167,7 +167,7 @@ class Appending {
     uninterrupted("cutting off a torn record",
                   [&] { return file_system_.ftruncate(descriptor_, static_cast<std::int64_t>(size)); });
   }
-  void write(Bytes bytes) {
+  void write(ByteView bytes) {
     while (!bytes.empty()) {
       const std::int64_t written =
           uninterrupted("writing", [&] { return file_system_.write(descriptor_, bytes.data(), bytes.size()); });
@@ -203,7 +203,7 @@ class Appending {
 
 }  // namespace
 
-std::uint32_t masked_crc32c(Bytes bytes) { return std::rotr(crc32c(bytes), 15) + 0xa282ead8u; }
+std::uint32_t masked_crc32c(ByteView bytes) { return std::rotr(crc32c(bytes), 15) + 0xa282ead8u; }
 
 std::string event_file_name(std::int64_t seconds, std::string_view run_id) {
   return fmt::format("events.out.tfevents.{}.{}", seconds, run_id);
@@ -222,7 +222,7 @@ void EventFile::append(const fs::path& path, std::int64_t step, double wall_time
                        FileSystem& file_system) {
   const std::vector<std::byte> before = read_whole_file(path, file_system);
   std::size_t whole = 0;
-  for (const Bytes record : whole_records(path, before)) whole += record.size();
+  for (const ByteView record : whole_records(path, before)) whole += record.size();
 
   std::string event = event_at(wall_time);
   put_varint(event, kEventStep);
@@ -246,15 +246,15 @@ void EventFile::append(const fs::path& path, std::int64_t step, double wall_time
 void EventFile::trim(const fs::path& path, std::int64_t last_step, FileSystem& file_system) {
   const std::vector<std::byte> before = read_whole_file(path, file_system);
   std::vector<std::byte> kept;
-  for (const Bytes record : whole_records(path, before)) {
-    const Bytes event = record.subspan(kHeaderSize, record.size() - kHeaderSize - kChecksumSize);
+  for (const ByteView record : whole_records(path, before)) {
+    const ByteView event = record.subspan(kHeaderSize, record.size() - kHeaderSize - kChecksumSize);
     const std::optional<std::int64_t> step = kept.empty() ? last_step : step_of(event);
     require(step.has_value(), "{}: the record at byte {} is of another program", path.string(),
             record.data() - before.data());
     if (*step <= last_step) kept.insert(kept.end(), record.begin(), record.end());
   }
   if (kept.size() == before.size()) return;
-  const std::array parts = {Bytes(kept)};
+  const std::array parts = {ByteView(kept)};
   write_durably(path, parts, Keep::kNothing, file_system);
 }
 

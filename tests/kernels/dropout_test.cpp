@@ -10,12 +10,12 @@
 namespace gradamp::test {
 namespace {
 
-constexpr std::int64_t kCount = 100'003;
+constexpr std::int64_t kElements = 100'003;
 
 class DropoutTest : public DeviceTest {
  protected:
   /// Dropout of a tensor of ones.
-  std::vector<float> draw(const DropoutParams& params, const StepNumbers& numbers, std::int64_t count = kCount) {
+  std::vector<float> draw(const DropoutParams& params, const StepNumbers& numbers, std::int64_t count = kElements) {
     const Variable x(tensor_of(backend(), {count}, std::vector<float>(static_cast<std::size_t>(count), 1.0f)));
     return dropout(x, params, make_step_state(backend(), numbers)).value().to_host<float>();
   }
@@ -38,7 +38,7 @@ TEST_P(DropoutTest, DropsTheShareAskedForAndScalesTheRest) {
         ASSERT_FLOAT_EQ(value, 1 / (1 - probability));
       }
     }
-    const double p = static_cast<double>(probability), n = static_cast<double>(kCount);
+    const double p = static_cast<double>(probability), n = static_cast<double>(kElements);
     EXPECT_NEAR(static_cast<double>(dropped), p * n, 5 * std::sqrt(p * (1 - p) * n));
   }
 }
@@ -55,9 +55,9 @@ TEST_P(DropoutTest, TheMaskFollowsFromSeedStepAndSubstreamAlone) {
 }
 
 TEST_P(DropoutTest, BackwardDrawsTheMaskOfForward) {
-  const Variable x = parameter_of(backend(), {kCount}, std::vector<float>(kCount, 1.0f));
+  const Variable x = parameter_of(backend(), {kElements}, std::vector<float>(kElements, 1.0f));
   const Variable y = dropout(x, {0.3f, 3}, make_step_state(backend(), {.step = 6}));
-  y.backward(tensor_of(backend(), {kCount}, std::vector<float>(kCount, 1.0f)));
+  y.backward(tensor_of(backend(), {kElements}, std::vector<float>(kElements, 1.0f)));
   EXPECT_EQ(x.grad().to_host<float>(), y.value().to_host<float>());
 }
 

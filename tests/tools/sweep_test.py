@@ -19,7 +19,7 @@ import unittest
 
 FILE = """
 network = resnet8
-train-images = 100
+train-images = 40
 test-images = 20
 batch-size = 20
 strategy = '2:0.05, 4:0.05:2'
@@ -36,6 +36,9 @@ measure = [g, g-prime]
 threshold = [0.5, 1]
 """
 CELLS = 2 * (1 + 1 + 4)
+# Fewer runs, each of which takes a while.
+SLOW_FILE = FILE.replace("train-images = 40", "train-images = 160").replace("measure = [g, g-prime]\n", "")
+SLOW_CELLS = 2 * (1 + 1 + 2)
 
 
 class SweepCase(unittest.TestCase):
@@ -91,7 +94,7 @@ class Sweeps(SweepCase):
                  "amplified_seed-2_g_threshold-0.5": ["--measure", "g", "--threshold", "0.5", "--seed", "2"],
                  "amplified_seed-1_g-prime_threshold-1": ["--measure", "g-prime", "--threshold", "1"]}
         for name, settings in alone.items():
-            run = self.gradamp("train", "--network", "resnet8", "--train-images", "100", "--test-images", "20",
+            run = self.gradamp("train", "--network", "resnet8", "--train-images", "40", "--test-images", "20",
                                "--batch-size", "20", "--strategy", "2:0.05, 4:0.05:2", "--device", "cpu",
                                "--threads", "1", "--run-folder", name, *settings)
             self.assertEqual(run.returncode, 0, run.stderr)
@@ -116,7 +119,7 @@ class Sweeps(SweepCase):
         kills = 0
         while kills < 12:
             sweep = self.start("sweep", "s.toml", "--folder", "killed", "--jobs", "2")
-            time.sleep(moments.uniform(0.05, 0.9))
+            time.sleep(moments.uniform(0.02, 0.4))
             if sweep.poll() is not None:
                 break
             how = moments.choice([signal.SIGKILL, signal.SIGTERM])
@@ -133,7 +136,7 @@ class Sweeps(SweepCase):
         self.assertEqual(self.checkpoints("killed"), self.checkpoints("unbroken"))
 
     def test_runs_that_are_killed_are_begun_again(self):
-        self.file("s.toml", FILE.replace("train-images = 100", "train-images = 400"))  # so that they run for a while
+        self.file("s.toml", SLOW_FILE)
         self.sweep("--folder", "unbroken")
         sweep = self.start("sweep", "s.toml", "--folder", "killed")
         killed = set()
@@ -155,7 +158,7 @@ class Sweeps(SweepCase):
         self.assertEqual(self.checkpoints("killed"), self.checkpoints("unbroken"))
 
     def test_a_run_that_is_stopped_alone_is_told_and_gone_on_with(self):
-        self.file("s.toml", FILE.replace("train-images = 100", "train-images = 400"))
+        self.file("s.toml", SLOW_FILE)
         sweep = self.start("sweep", "s.toml")
         children = []
         while not children:
@@ -165,7 +168,7 @@ class Sweeps(SweepCase):
         os.kill(int(children[0]), signal.SIGTERM)
         self.assertEqual(sweep.wait(60), 1)
         self.sweep()
-        self.assertEqual(len(self.checkpoints("sweeps/s")), CELLS)
+        self.assertEqual(len(self.checkpoints("sweeps/s")), SLOW_CELLS)
 
     def test_a_branch_broken_off_before_its_first_checkpoint_branches_again(self):
         self.sweep()

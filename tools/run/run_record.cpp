@@ -11,8 +11,6 @@
 namespace gradamp {
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr const char* kReasons = "not_finite";
 
 const char* reason_of(double value) {
@@ -21,7 +19,7 @@ const char* reason_of(double value) {
 }
 
 /// The number for which a reason stands. Files of schema 1 can have "-nan".
-double number_of(const Json& reason, const char* field) {
+double number_of(const nlohmann::json& reason, const char* field) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   if (reason == "nan" || reason == "-nan") return std::numeric_limits<double>::quiet_NaN();
   if (reason == "inf") return kInfinity;
@@ -29,7 +27,7 @@ double number_of(const Json& reason, const char* field) {
   fail("'{}': expected \"nan\", \"inf\" or \"-inf\", got {}", field, value_text(reason));
 }
 
-bool is_of_schema_1(const Json& record) {
+bool is_of_schema_1(const nlohmann::json& record) {
   const auto schema = record.find("schema");
   return schema != record.end() && *schema == 1;
 }
@@ -47,7 +45,7 @@ std::string record_text(nlohmann::ordered_json record, int indent) {
   return record.dump(indent);
 }
 
-void check_schema(const Json& record, const std::filesystem::path& file) {
+void check_schema(const nlohmann::json& record, const std::filesystem::path& file) {
   const auto schema = record.find("schema");
   check(schema != record.end() && schema->is_number_integer(), "{} is damaged: it has no schema number", file.string());
   check(*schema >= 1 && *schema <= kRecordSchema,
@@ -55,14 +53,14 @@ void check_schema(const Json& record, const std::filesystem::path& file) {
         kRecordSchema);
 }
 
-double number_in(const Json& record, const char* field) {
+double number_in(const nlohmann::json& record, const char* field) {
   check(record.contains(field), "it has no '{}'", field);
   const std::optional<double> number = optional_number_in(record, field);
   check(number.has_value(), "'{}': expected a number, or null with a reason in '{}', got null", field, kReasons);
   return *number;
 }
 
-std::optional<double> optional_number_in(const Json& record, const char* field) {
+std::optional<double> optional_number_in(const nlohmann::json& record, const char* field) {
   const auto value = record.find(field);
   if (value == record.end()) return std::nullopt;
   if (value->is_number()) return value->get<double>();

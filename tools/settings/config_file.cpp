@@ -29,7 +29,7 @@ std::string_view trim(std::string_view text) {
 bool starts_comment(char c) { return c == '#' || c == ';'; }
 
 /// A piece of the file for a message.
-std::string quoted(std::string_view text) { return printable(shortened(text.substr(0, text.find('\n')))); }
+std::string excerpt(std::string_view text) { return printable(shortened(text.substr(0, text.find('\n')))); }
 
 std::string lower_case(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
@@ -129,7 +129,7 @@ class ConfigReader {
   void check_end_of_line(const char* what) {
     skip_blanks();
     const std::string_view rest = rest_of_line();
-    check(rest.empty() || starts_comment(rest.front()), "cannot read '{}' after the {}", quoted(rest), what);
+    check(rest.empty() || starts_comment(rest.front()), "cannot read '{}' after the {}", excerpt(rest), what);
   }
 
   void read_heading() {
@@ -138,7 +138,7 @@ class ConfigReader {
     const std::size_t end = line.find(']');
     check(end != line.npos, "a heading without its closing ]");
     check(!line.starts_with("[["), "[[{}]] is a list of tables; expected a heading [{}]",
-          quoted(trim(line.substr(2, end - 2))), quoted(trim(line.substr(2, end - 2))));
+          excerpt(trim(line.substr(2, end - 2))), excerpt(trim(line.substr(2, end - 2))));
     heading_ = known_heading(std::string(trim(line.substr(1, end - 1))));
     add_heading(heading_);
     advance(end + 1);
@@ -155,7 +155,7 @@ class ConfigReader {
       heading = name.substr(1, name.size() - 2);
     heading = lower_case(heading);
     check(std::find(headings_.begin(), headings_.end(), heading) != headings_.end(),
-          "unknown heading [{}]; expected one of {}", quoted(heading), fmt::join(headings_, ", "));
+          "unknown heading [{}]; expected one of {}", excerpt(heading), fmt::join(headings_, ", "));
     return heading;
   }
 
@@ -166,7 +166,7 @@ class ConfigReader {
     entry.key = take_key(line);
     skip_blanks();
     if (text_.starts_with('.')) {
-      check(!in_table && heading.empty(), "'{}': expected a key without a point below a heading", quoted(line));
+      check(!in_table && heading.empty(), "'{}': expected a key without a point below a heading", excerpt(line));
       heading = known_heading(entry.key);
       add_heading(heading);
       advance(1);
@@ -174,7 +174,7 @@ class ConfigReader {
       entry.key = take_key(line);
       skip_blanks();
     }
-    check(text_.starts_with('='), "expected key = value, got '{}'", quoted(line));
+    check(text_.starts_with('='), "expected key = value, got '{}'", excerpt(line));
     advance(1);
     skip_blanks();
     if (text_.starts_with('{') && !in_table) return read_table(entry.key);
@@ -196,7 +196,7 @@ class ConfigReader {
       read_entry(heading, true);
       check_closed(skip_to_content(), begin, "a table without its closing }");
       check(text_.starts_with(',') || text_.starts_with('}'), "expected , or }} in the table, got '{}'",
-            quoted(rest_of_line()));
+            excerpt(rest_of_line()));
       if (text_.starts_with(',')) advance(1);
     }
     advance(1);
@@ -213,20 +213,20 @@ class ConfigReader {
   void add(ConfigEntry entry) {
     const std::string scope = scope_ == KeyScope::kFile ? "" : entry.heading;
     const auto [earlier, is_new] = lines_.emplace(std::pair(scope, entry.key), entry.line);
-    check(is_new, "'{}' is already in line {}", quoted(entry.key), earlier->second);
+    check(is_new, "'{}' is already in line {}", excerpt(entry.key), earlier->second);
     config_.entries.push_back(std::move(entry));
   }
 
   std::string take_key(std::string_view line) {
     if (text_.starts_with('"') || text_.starts_with('\'')) {
       std::string key = take_quoted();
-      check(!key.empty(), "expected key = value, got '{}'", quoted(line));
+      check(!key.empty(), "expected key = value, got '{}'", excerpt(line));
       return key;
     }
     const std::size_t end = std::min(text_.find_first_of("=.\n \t\r\"'[]{}#,"), text_.size());
     const std::string key(text_.substr(0, end));
     const bool plain = !key.empty() && printable(key) == key;
-    check(plain, "expected key = value, got '{}'", quoted(line));
+    check(plain, "expected key = value, got '{}'", excerpt(line));
     advance(end);
     return key;
   }
@@ -243,7 +243,7 @@ class ConfigReader {
     }
     const std::string value(trim(text_.substr(0, end)));
     check(!value.empty(), "expected a value (an empty text is \"\")");
-    check(printable(value) == value, "expected a value without control characters, got '{}'", quoted(value));
+    check(printable(value) == value, "expected a value without control characters, got '{}'", excerpt(value));
     advance(end);
     return value;
   }
@@ -258,8 +258,8 @@ class ConfigReader {
       elements.push_back(take_value(",]"));
       check_closed(skip_to_content(), begin, "a list without its closing ]");
       check(text_.starts_with(',') || text_.starts_with(']'),
-            "expected , or ] after '{}' in the list that begins in line {}, got '{}'", quoted(elements.back()), begin,
-            quoted(rest_of_line()));
+            "expected , or ] after '{}' in the list that begins in line {}, got '{}'", excerpt(elements.back()), begin,
+            excerpt(rest_of_line()));
       if (text_.starts_with(',')) advance(1);
     }
     advance(1);
@@ -313,7 +313,7 @@ class ConfigReader {
                                            : name == 'U' ? 8u
                                                          : 2u);
       check(whole && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff), "expected a Unicode character, got \\{}{}",
-            name, quoted(digits));
+            name, excerpt(digits));
       append_utf8(value, code);
       return advance(2 + digits.size());
     }

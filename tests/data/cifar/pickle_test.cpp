@@ -12,6 +12,7 @@
 #include "gradamp/tests/core/error_of.h"
 #include "gradamp/tests/data/cifar/cifar_files.h"
 #include "gradamp/tests/data/cifar/recorded_pickles.h"
+#include "gradamp/tests/data/files/from_hex.h"
 
 namespace gradamp {
 namespace {
@@ -44,14 +45,6 @@ std::vector<std::int64_t> integers_at(const PickledDict& dict, const std::string
   const PickledArray& array = array_at(dict, key);
   for (std::size_t i = 0; i < array.count(); ++i) numbers.push_back(array.at(i));
   return numbers;
-}
-
-std::string from_hex(std::string_view digits) {
-  std::string bytes;
-  for (std::size_t i = 0; i + 1 < digits.size(); i += 2) {
-    bytes += static_cast<char>(std::stoi(std::string(digits.substr(i, 2)), nullptr, 16));
-  }
-  return bytes;
 }
 
 TEST(Pickle, ReadsAllProtocolsAndKindsOfLabels) {

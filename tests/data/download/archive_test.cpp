@@ -14,6 +14,7 @@
 
 #include "gradamp/tests/data/download/archive_files.h"
 #include "gradamp/tests/data/files/failing_file_system.h"
+#include "gradamp/tests/data/files/from_hex.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
 
 namespace gradamp {
@@ -118,14 +119,6 @@ TEST_F(ArchiveTest, ReadsSeveralGzipMembersAndZerosBehindThem) {
 }
 
 /// The bytes that hexadecimal digits stand for.
-std::string from_hex(std::string_view digits) {
-  std::string bytes;
-  for (std::size_t i = 0; i + 1 < digits.size(); i += 2) {
-    bytes += static_cast<char>(std::stoi(std::string(digits.substr(i, 2)), nullptr, 16));
-  }
-  return bytes;
-}
-
 // A file "plain" with the content "12", packed by the programs tar, bzip2, xz, zstd and zip.
 constexpr std::string_view kBzip2 =
     "425a683931415926535988c99b3600007cfb90c980004040007d0000086025de00040000082000543250d34d34f531a464f5049298469a680c"

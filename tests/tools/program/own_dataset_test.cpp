@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "gradamp/data/registry/datasets.h"
+#include "gradamp/tests/tools/program/finished.h"
 #include "gradamp/tests/tools/run/runs.h"
 #include "gradamp/tools/program/run_program.h"
 
@@ -79,11 +80,6 @@ void add_datasets() {
     dataset.f32_images[7] = NAN;
   });
 }
-
-struct Finished {
-  int exit_code = -1;
-  std::string out, err;
-};
 
 class OwnDataset : public testing::Test {
  protected:

@@ -15,6 +15,7 @@
 #include "gradamp/core/version.h"
 #include "gradamp/nets/networks.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
+#include "gradamp/tests/tools/program/finished.h"
 #include "gradamp/tools/run/console.h"
 #include "gradamp/tools/settings/settings_page.h"
 
@@ -23,11 +24,6 @@ namespace {
 
 using testing::HasSubstr;
 using testing::StartsWith;
-
-struct Finished {
-  int exit_code = -1;
-  std::string out, err;
-};
 
 class Program : public testing::Test {
  protected:

@@ -61,7 +61,7 @@ SelectionSummary some_selection(int layers, int selected) {
   return summary;
 }
 
-std::vector<std::string> lines_of(const std::string& text) {
+std::vector<std::string> split_lines(const std::string& text) {
   std::vector<std::string> lines;
   std::istringstream stream(text);
   for (std::string line; std::getline(stream, line);) lines.push_back(line);
@@ -134,17 +134,17 @@ TEST(Console, SelectionTableIsSortedAndMarked) {
             "  * layer2  conv     0.0400      -0.800   0.0200      -1.300\n"
             "    layer1  conv     0.0200      -0.900   0.0100      -1.400\n"
             "    layer0  conv     0.0000      -1.000   0.0000      -1.500\n");
-  for (const std::string& line : lines_of(text)) EXPECT_LE(line.size(), 80u);
+  for (const std::string& line : split_lines(text)) EXPECT_LE(line.size(), 80u);
 }
 
 TEST(Console, SelectionTableOfADeepNetworkIsShort) {
-  const std::vector<std::string> lines = lines_of(format_selection(some_selection(100, 5)));
+  const std::vector<std::string> lines = split_lines(format_selection(some_selection(100, 5)));
   ASSERT_EQ(lines.size(), 2u + 5 + 3 + 1);  // heading, columns, selected, lowest, the rest
   EXPECT_THAT(lines[2], StartsWith("  * layer99 "));
   EXPECT_THAT(lines[6], StartsWith("  * layer95 "));
   EXPECT_THAT(lines[7], StartsWith("    layer2 "));
   EXPECT_EQ(lines[10], "    92 more layers are in layers.jsonl");
-  EXPECT_LE(lines_of(format_selection(some_selection(300, 300))).size(), 20u);
+  EXPECT_LE(split_lines(format_selection(some_selection(300, 300))).size(), 20u);
 }
 
 TEST(Console, RandomSelectionHasNoTable) {
@@ -213,7 +213,7 @@ TEST(Console, PlainLinesElsewhere) {
   f.console->on_epoch(some_epoch());
   f.now += 20;
   f.console->on_step(some_progress());
-  EXPECT_EQ(lines_of(f.progress.str()).size(), 1u) << "an epoch's line was just printed";
+  EXPECT_EQ(split_lines(f.progress.str()).size(), 1u) << "an epoch's line was just printed";
   f.console->on_start({"device  cpu", "network resnet8"});
   EXPECT_EQ(f.results.str(), format_epoch(some_epoch(), 0) + "\ndevice  cpu\nnetwork resnet8\n");
   EXPECT_EQ((f.progress.str() + f.results.str()).find_first_of("\r\x1b"), std::string::npos);

@@ -13,7 +13,6 @@
 namespace gradamp {
 namespace {
 
-using nlohmann::json;
 using test::error_of;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
@@ -32,11 +31,13 @@ TEST(RunRecord, NumbersThatAreNotFiniteAreNullWithTheirReasons) {
 }
 
 TEST(RunRecord, NumbersOfBothSchemasAreRead) {
-  const json two = json::parse(R"({"schema": 2, "x": 0.1, "i": 3, "none": null, "n": null, "p": null, "m": null,
+  const nlohmann::json two =
+      nlohmann::json::parse(R"({"schema": 2, "x": 0.1, "i": 3, "none": null, "n": null, "p": null, "m": null,
                                    "not_finite": {"n": "nan", "p": "inf", "m": "-inf"}})");
-  const json one = json::parse(R"({"schema": 1, "x": 0.1, "i": 3, "none": null, "n": "nan", "p": "inf", "m": "-inf",
+  const nlohmann::json one =
+      nlohmann::json::parse(R"({"schema": 1, "x": 0.1, "i": 3, "none": null, "n": "nan", "p": "inf", "m": "-inf",
                                    "minus": "-nan"})");
-  for (const json& record : {one, two}) {
+  for (const nlohmann::json& record : {one, two}) {
     EXPECT_EQ(number_in(record, "x"), 0.1);
     EXPECT_EQ(number_in(record, "i"), 3.0);
     EXPECT_TRUE(std::isnan(number_in(record, "n")));
@@ -53,7 +54,9 @@ TEST(RunRecord, NumbersOfBothSchemasAreRead) {
 }
 
 TEST(RunRecord, WhatIsNoNumberIsRefused) {
-  const auto error = [](const char* text) { return error_of([&] { optional_number_in(json::parse(text), "x"); }); };
+  const auto error = [](const char* text) {
+    return error_of([&] { optional_number_in(nlohmann::json::parse(text), "x"); });
+  };
   EXPECT_EQ(error(R"({"schema": 2, "x": "nan"})"), "'x': expected a number or null, got \"nan\"");
   EXPECT_EQ(error(R"({"schema": 1, "x": "many"})"), "'x': expected \"nan\", \"inf\" or \"-inf\", got \"many\"");
   EXPECT_EQ(error(R"({"schema": 2, "x": true})"), "'x': expected a number or null, got true");
@@ -65,13 +68,16 @@ TEST(RunRecord, WhatIsNoNumberIsRefused) {
 }
 
 TEST(RunRecord, SchemasOneAndTwoAreRead) {
-  const auto error = [](const json& record) { return error_of([&] { check_schema(record, "run/metrics.jsonl"); }); };
+  const auto error = [](const nlohmann::json& record) {
+    return error_of([&] { check_schema(record, "run/metrics.jsonl"); });
+  };
   EXPECT_EQ(error({{"schema", 1}}), "");
   EXPECT_EQ(error({{"schema", 2}}), "");
   EXPECT_EQ(error({{"schema", 3}}),
             "run/metrics.jsonl has schema 3: this release reads only up to schema 2; use a later release");
   EXPECT_THAT(error({{"schema", 0}}), HasSubstr("has schema 0"));
-  for (const json& none : {json::object(), json({{"schema", "1"}}), json({{"schema", 1.5}}), json::array()})
+  for (const nlohmann::json& none : {nlohmann::json::object(), nlohmann::json({{"schema", "1"}}),
+                                     nlohmann::json({{"schema", 1.5}}), nlohmann::json::array()})
     EXPECT_EQ(error(none), "run/metrics.jsonl is damaged: it has no schema number") << none;
 }
 

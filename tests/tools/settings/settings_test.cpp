@@ -17,7 +17,7 @@
 namespace gradamp {
 namespace {
 
-std::string error_of(const RunSettings& settings) {
+std::string validation_error(const RunSettings& settings) {
   try {
     settings.validate();
   } catch (const Error& error) {
@@ -32,7 +32,7 @@ using test::other_value;
 std::string error_with(std::string_view name, std::string_view text) {
   RunSettings settings;
   assign_setting(settings, *find_setting(name), text);
-  return error_of(settings);
+  return validation_error(settings);
 }
 
 std::string json_error(const nlohmann::json& json) {
@@ -89,7 +89,7 @@ RunSettings unusual_settings() {
   return s;
 }
 
-TEST(Settings, DefaultsAreValid) { EXPECT_EQ(error_of({}), "(none)"); }
+TEST(Settings, DefaultsAreValid) { EXPECT_EQ(validation_error({}), "(none)"); }
 
 TEST(Settings, JsonRoundTripIsExact) {
   const RunSettings settings = unusual_settings();
@@ -261,28 +261,28 @@ TEST(Settings, CombinationsThatDoNotGoTogether) {
   RunSettings settings;
   settings.train_images = 100;
   settings.validation = 100;
-  EXPECT_EQ(error_of(settings), "--validation: expected fewer than the 100 of --train-images, got 100");
+  EXPECT_EQ(validation_error(settings), "--validation: expected fewer than the 100 of --train-images, got 100");
   settings = {};
   settings.nesterov = true;
   settings.momentum = 0;
-  EXPECT_EQ(error_of(settings), "--nesterov: expected a --momentum above 0 with it");
+  EXPECT_EQ(validation_error(settings), "--nesterov: expected a --momentum above 0 with it");
   settings = {};
   settings.reset_head = true;
-  EXPECT_EQ(error_of(settings), "--reset-head: expected --weights with it, the file that has all but the head");
+  EXPECT_EQ(validation_error(settings), "--reset-head: expected --weights with it, the file that has all but the head");
   settings.weights = "start.safetensors";
-  EXPECT_EQ(error_of(settings), "(none)");
+  EXPECT_EQ(validation_error(settings), "(none)");
   settings = {};
   settings.strategy = "params_1";
   settings.epochs = 3;
-  EXPECT_EQ(error_of(settings), "--epochs: the strategy's 4 phases need one epoch each at least, got 3");
+  EXPECT_EQ(validation_error(settings), "--epochs: the strategy's 4 phases need one epoch each at least, got 3");
   settings = {};
   settings.selection = SelectionMethod::kRandom;
   settings.random_types = {LayerType::kRelu};
-  EXPECT_NE(error_of(settings).find("--placement backprop"), std::string::npos);
+  EXPECT_NE(validation_error(settings).find("--placement backprop"), std::string::npos);
   settings.placement = Placement::kBackprop;
-  EXPECT_EQ(error_of(settings), "(none)");
+  EXPECT_EQ(validation_error(settings), "(none)");
   settings.reselect_every = 2;
-  EXPECT_EQ(error_of(settings).rfind("--reselect-every: ", 0), 0u);
+  EXPECT_EQ(validation_error(settings).rfind("--reselect-every: ", 0), 0u);
 }
 
 TEST(Settings, StepStrategyDividesTheRateForTheLastFifth) {

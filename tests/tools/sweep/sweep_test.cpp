@@ -29,7 +29,7 @@ std::vector<SweepCell> cells_of(const std::string& text, const std::vector<Sweep
   return read_sweep(stream, "s.toml", overrides);
 }
 
-std::string error_of(const std::string& text, const std::vector<SweepOverride>& overrides = {}) {
+std::string sweep_error(const std::string& text, const std::vector<SweepOverride>& overrides = {}) {
   try {
     cells_of(text, overrides);
   } catch (const Error& error) {
@@ -52,7 +52,7 @@ TEST(Sweep, TheSyntheticDatasetsEarlierNameIsKnown) {
   const std::vector<SweepCell> two = cells_of("dataset = [made, cifar10]\n[original]");
   EXPECT_THAT(names_of(two), ElementsAre("original_made", "original_cifar10"));
   EXPECT_EQ(two[0].settings.dataset, "synthetic");
-  EXPECT_EQ(error_of("dataset = [made, synthetic]\n[original]"), "s.toml:1: dataset: got synthetic twice");
+  EXPECT_EQ(sweep_error("dataset = [made, synthetic]\n[original]"), "s.toml:1: dataset: got synthetic twice");
 }
 
 TEST(Sweep, EveryCombinationIsACell) {
@@ -130,46 +130,48 @@ TEST(Sweep, TooManyCellsAreRefusedBeforeOneIsMade) {
     return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
   };
   const std::string refusal = "s.toml: more than 100000 cells";
-  EXPECT_EQ(error_of("strategy = params_1\nseed = 1:400\n[original]\n[amplified]\nthreshold = 1:400"), refusal);
-  EXPECT_EQ(error_of("seed = 1:9999\ndata-seed = 1:9999\nbatch-size = 1:9999\nthreads = 0:999\n[original]"), refusal);
+  EXPECT_EQ(sweep_error("strategy = params_1\nseed = 1:400\n[original]\n[amplified]\nthreshold = 1:400"), refusal);
+  EXPECT_EQ(sweep_error("seed = 1:9999\ndata-seed = 1:9999\nbatch-size = 1:9999\nthreads = 0:999\n[original]"),
+            refusal);
   const double refused = processor_seconds();
   EXPECT_EQ(cells_of("seed = 1:50000\nstrategy = params_1\n[original]\n[random]").size(), 100000u);
   EXPECT_LT(refused, (processor_seconds() - refused) / 4);
-  EXPECT_EQ(error_of("seed = 1:50001\nstrategy = params_1\n[original]\n[random]"), refusal);
+  EXPECT_EQ(sweep_error("seed = 1:50001\nstrategy = params_1\n[original]\n[random]"), refusal);
 }
 
 TEST(Sweep, BadFilesAreRefusedWithTheirLine) {
-  EXPECT_EQ(error_of("[original]\nepoch = 3"), "s.toml:2: unknown key 'epoch'; did you mean 'epochs'?");
-  EXPECT_EQ(error_of("[original]\nseed = []"), "s.toml:2: seed: expected a value at least, got an empty list");
-  EXPECT_EQ(error_of("[amplified]\nthreshold = [1, high]"), "s.toml:2: threshold: expected a number, got 'high'");
-  EXPECT_EQ(error_of("[amplified]\nthreshold = 1:x"), "s.toml:2: expected a range from:to:step of numbers, got '1:x'");
-  EXPECT_EQ(error_of("[amplified]\nthreshold = 2:1"), "s.toml:2: expected a range that rises, got '2:1'");
-  EXPECT_EQ(error_of("[amplified]\nthreshold = 1:2:0"), "s.toml:2: expected a step above 0, got the range '1:2:0'");
-  EXPECT_EQ(error_of("[amplified]\nthreshold = 1:2:3:4"), "s.toml:2: expected a range from:to:step, got '1:2:3:4'");
-  EXPECT_THAT(error_of("[amplified]\nthreshold = 0:1:1e-9"), HasSubstr("more than"));
-  EXPECT_THAT(error_of("[original]\nseed = 1:2:0.5"), HasSubstr("s.toml:2: seed: expected a whole number"));
-  EXPECT_EQ(error_of("[amplified]\nthreshold = 0.5:1.2"),
+  EXPECT_EQ(sweep_error("[original]\nepoch = 3"), "s.toml:2: unknown key 'epoch'; did you mean 'epochs'?");
+  EXPECT_EQ(sweep_error("[original]\nseed = []"), "s.toml:2: seed: expected a value at least, got an empty list");
+  EXPECT_EQ(sweep_error("[amplified]\nthreshold = [1, high]"), "s.toml:2: threshold: expected a number, got 'high'");
+  EXPECT_EQ(sweep_error("[amplified]\nthreshold = 1:x"),
+            "s.toml:2: expected a range from:to:step of numbers, got '1:x'");
+  EXPECT_EQ(sweep_error("[amplified]\nthreshold = 2:1"), "s.toml:2: expected a range that rises, got '2:1'");
+  EXPECT_EQ(sweep_error("[amplified]\nthreshold = 1:2:0"), "s.toml:2: expected a step above 0, got the range '1:2:0'");
+  EXPECT_EQ(sweep_error("[amplified]\nthreshold = 1:2:3:4"), "s.toml:2: expected a range from:to:step, got '1:2:3:4'");
+  EXPECT_THAT(sweep_error("[amplified]\nthreshold = 0:1:1e-9"), HasSubstr("more than"));
+  EXPECT_THAT(sweep_error("[original]\nseed = 1:2:0.5"), HasSubstr("s.toml:2: seed: expected a whole number"));
+  EXPECT_EQ(sweep_error("[amplified]\nthreshold = 0.5:1.2"),
             "s.toml:2: expected a range whose steps of 1 end at 1.2, got '0.5:1.2', which ends at 0.5");
-  EXPECT_EQ(error_of("[original]\nthreshold = 1"), "s.toml:2: threshold makes no difference to cells of [original]");
-  EXPECT_EQ(error_of("[amplified]\nrandom-fraction = 0.2"),
+  EXPECT_EQ(sweep_error("[original]\nthreshold = 1"), "s.toml:2: threshold makes no difference to cells of [original]");
+  EXPECT_EQ(sweep_error("[amplified]\nrandom-fraction = 0.2"),
             "s.toml:2: random-fraction makes no difference to cells of [amplified]");
-  EXPECT_EQ(error_of("[random]\nmeasure = g"), "s.toml:2: measure makes no difference to cells of [random]");
-  EXPECT_THAT(error_of("[amplified]\nthreshold = 1"),
+  EXPECT_EQ(sweep_error("[random]\nmeasure = g"), "s.toml:2: measure makes no difference to cells of [random]");
+  EXPECT_THAT(sweep_error("[amplified]\nthreshold = 1"),
               HasSubstr("in the cell amplified: --strategy: over 30 epochs 'step' "
                         "amplifies nothing"));
-  EXPECT_THAT(error_of("epochs = 4\nstrategy = params_1\n[amplified]"), HasSubstr("amplifies nothing"));
-  EXPECT_EQ(error_of("epochs = 4\nstrategy = params_1\n[random]"), "(none)");
-  EXPECT_THAT(error_of("strategy = params_1\nlearning-rate = [1, 2]\n[original]"),
+  EXPECT_THAT(sweep_error("epochs = 4\nstrategy = params_1\n[amplified]"), HasSubstr("amplifies nothing"));
+  EXPECT_EQ(sweep_error("epochs = 4\nstrategy = params_1\n[random]"), "(none)");
+  EXPECT_THAT(sweep_error("strategy = params_1\nlearning-rate = [1, 2]\n[original]"),
               HasSubstr("of the strategy step only"));
-  EXPECT_EQ(error_of("[amplified]\nthreshold = [1, 1.0]"), "s.toml:2: threshold: got 1 twice");
-  EXPECT_THAT(error_of("seed = 1:2\n[original]\nnetwork = [resnet8, resnet9]"),
+  EXPECT_EQ(sweep_error("[amplified]\nthreshold = [1, 1.0]"), "s.toml:2: threshold: got 1 twice");
+  EXPECT_THAT(sweep_error("seed = 1:2\n[original]\nnetwork = [resnet8, resnet9]"),
               StartsWith("s.toml:3: in the cell original_seed-1_resnet9: --network: expected one of"));
-  EXPECT_EQ(error_of("[original]\nrun-folder = x"), "s.toml:2: run-folder: a cell's folder lies in the sweep's");
-  EXPECT_THAT(error_of("[original]\nselection = none"), HasSubstr("the headings [original]"));
-  EXPECT_THAT(error_of("[originals]\nseed = 1"), HasSubstr("s.toml:1: unknown heading [originals]"));
-  EXPECT_THAT(error_of("seed = 1"), HasSubstr("expected cells under one of the headings"));
-  EXPECT_THAT(error_of("[original]\nseed = 1\nseed = 2"), HasSubstr("'seed' is already in line 2"));
-  EXPECT_THAT(error_of("[original]", {{"selection", "none", "--selection"}}), HasSubstr("the headings"));
+  EXPECT_EQ(sweep_error("[original]\nrun-folder = x"), "s.toml:2: run-folder: a cell's folder lies in the sweep's");
+  EXPECT_THAT(sweep_error("[original]\nselection = none"), HasSubstr("the headings [original]"));
+  EXPECT_THAT(sweep_error("[originals]\nseed = 1"), HasSubstr("s.toml:1: unknown heading [originals]"));
+  EXPECT_THAT(sweep_error("seed = 1"), HasSubstr("expected cells under one of the headings"));
+  EXPECT_THAT(sweep_error("[original]\nseed = 1\nseed = 2"), HasSubstr("'seed' is already in line 2"));
+  EXPECT_THAT(sweep_error("[original]", {{"selection", "none", "--selection"}}), HasSubstr("the headings"));
 }
 
 TEST(Sweep, RunsThatBeginAlikeShareTheirBeginning) {

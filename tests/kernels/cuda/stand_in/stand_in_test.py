@@ -329,9 +329,9 @@ class Failures(StandInTest):
 
     def setUp(self):
         super().setUp()
-        self.training = Training(self.folder, images=8, test_images=4, batch=4, options=("--epochs", "2"))
+        self.training = Training(self.folder, images=4, test_images=2, batch=2, options=("--epochs", "2"))
         # The self-check's success is cached, so that no other run makes its calls.
-        self.succeeded(Training(self.folder, images=4, test_images=4, batch=4, options=("--epochs", "1")).run("checked"))
+        self.succeeded(Training(self.folder, images=2, test_images=2, batch=2, options=("--epochs", "1")).run("checked"))
         log = self.folder / "log"
         self.succeeded(self.training.run("undisturbed", settings={"LOG": log}))
         self.calls = [fields[0] for fields in read_log(log)["call"]]
@@ -376,7 +376,7 @@ class Failures(StandInTest):
                 self.check_failure(f"allocation-{position}", {"FAIL_ALLOCATION": position})
 
     def test_a_device_that_is_too_small(self):
-        result = self.training.run("small", settings={"MEMORY": 4 << 20})
+        result = self.training.run("small", settings={"MEMORY": 2 << 20})
         self.failed_with(result, "memory")
 
     def test_kernels(self):

@@ -283,7 +283,8 @@ BatchNormForward forward_tensors(const std::vector<Tensor>& t, const Channels& c
           channels.running_var,
           t[1],
           channels.mean,
-          channels.inverse_std};
+          channels.inverse_std,
+          {}};
 }
 
 /// Verifies the first and the last channel against float64.

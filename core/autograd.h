@@ -47,6 +47,16 @@ class GradientTarget {
     compute(destination);
     receive_grad(destination);
   }
+  /// The same for an operation that can also add its contribution to what is there: `add(grad)`. Exactly one of the two
+  /// is called, which gives the same bits.
+  template <typename Compute, typename Add>
+  void receive_grad_from(Compute compute, Add add) const {
+    if (requires_grad() && state_->has_grad && (state_->is_leaf || state_->grad.is_unique())) {
+      add(state_->grad);
+    } else {
+      receive_grad_from(compute);
+    }
+  }
 
  protected:
   struct State {

@@ -170,6 +170,13 @@ class Backend {
   }
   virtual void conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
                                      const Tensor& grad_x) = 0;
+  /// grad_x += the input's gradient, which is rounded to the type of grad_x first.
+  virtual void conv2d_add_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
+                                         const Tensor& grad_x) {
+    const Tensor own = Tensor::empty(*this, grad_x.shape(), grad_x.dtype());
+    conv2d_backward_input(grad_y, weight, params, own);
+    add(grad_x, own, grad_x);
+  }
   virtual void conv2d_backward_filter(const NormalizedTensor& x, const Tensor& grad_y, const Conv2dParams& params,
                                       const Tensor& grad_weight) = 0;
 

@@ -149,9 +149,10 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
                     weight.receive_grad_from(
                         [&](const Tensor& out) { backend.conv2d_backward_filter(input, grad_y, params, out); });
                     bias.receive_grad_from([&](const Tensor& out) { backend.bias_backward(grad_y, out); });
-                    x.receive_grad_from([&](const Tensor& out) {
-                      backend.conv2d_backward_input(grad_y, weight.value_as(grad_y.dtype()), params, out);
-                    });
+                    const auto weights = [&] { return weight.value_as(grad_y.dtype()); };
+                    x.receive_grad_from(
+                        [&](const Tensor& out) { backend.conv2d_backward_input(grad_y, weights(), params, out); },
+                        [&](const Tensor& sum) { backend.conv2d_add_backward_input(grad_y, weights(), params, sum); });
                   });
   y.set_moments(forward.moments);
   return y;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Batch norm + residual + ReLU. Forward: the convolution's epilogue (or `moments` here) computes mean and squared
-// deviations of groups of rows; `statistics` combines the groups; `apply` is one pass. Backward: one reduction, whose
-// last block computes coefficients from the sums, and one apply.
+// deviations; `apply` is one pass. Backward: one reduction, whose last block computes coefficients from the sums, and
+// one apply.
 //
 // Every pass works on a slice of up to kSliceChannels channels: 128 bytes of a row in bf16, 256 in f32. A thread owns
 // N adjacent channels (16 bytes) and iterates over rows, so the values of a channel stay in registers.
 #include "gradamp/kernels/cuda/batch_norm.h"
 
 #include "gradamp/kernels/cuda/channel_slice.h"
+#include "gradamp/kernels/cuda/combine_moments.h"
 #include "gradamp/kernels/cuda/dispatch.h"
 #include "gradamp/kernels/cuda/reduce.h"
 #include "gradamp/kernels/cuda/vector.h"
@@ -23,9 +24,8 @@ __device__ __forceinline__ float affine(float x, float mean, float scale, float 
 
 // ---- Statistics ----
 
-constexpr int kLanes = 32;          // channels of a block, one per lane
-constexpr int kMomentWarps = 8;     // the rows, or the groups, are split among them
-constexpr int kGroupsOfBlock = 64;  // groups that one block of `statistics` combines
+constexpr int kLanes = 32;       // channels of a block, one per lane
+constexpr int kMomentWarps = 8;  // the rows are split among them
 
 /// Sums one value per thread over the warps, separately for each lane and in warp order. Every warp gets the sums.
 template <typename T>
@@ -41,139 +41,73 @@ __device__ __forceinline__ T sum_over_warps(T value, T (&shared)[kMomentWarps][k
 
 /// Block (group, slice of 32 channels). The group's values stay in registers between the two sums.
 template <typename T>
-__global__ void __launch_bounds__(kLanes* kMomentWarps) moments_kernel(Rows shape, const T* x, float* moments) {
-  SHARED(shared, double[kMomentWarps][kLanes]);
+__global__ void __launch_bounds__(kLanes* kMomentWarps) moments_kernel(const T* x, ChannelMomentSums out) {
+  using Combination = MomentCombination<kLanes * kMomentWarps, kLanes>;
+  SHARED(shared, double[Combination::kSharedDoubles]);
+  auto& sums = *reinterpret_cast<double(*)[kMomentWarps][kLanes]>(&shared);
   constexpr int kOwn = kMomentRows / kMomentWarps;
   const int channel = static_cast<int>(blockIdx.y) * kLanes + static_cast<int>(threadIdx.x) % kLanes;
   const int warp = static_cast<int>(threadIdx.x) / kLanes;
   const std::int64_t first = std::int64_t{blockIdx.x} * kMomentRows;
-  const int rows = static_cast<int>(min(std::int64_t{kMomentRows}, shape.rows - first));
-  const bool exists = channel < shape.channels;
+  const int rows = static_cast<int>(min(std::int64_t{kMomentRows}, out.rows - first));
+  const bool exists = channel < out.channels;
   float values[kOwn];
   double sum = 0;
 #pragma unroll
   for (int i = 0; i < kOwn; ++i) {
     const int row = i * kMomentWarps + warp;
-    values[i] = exists && row < rows ? to_float(x[(first + row) * shape.channels + channel]) : 0.0f;
+    values[i] = exists && row < rows ? to_float(x[(first + row) * out.channels + channel]) : 0.0f;
     sum += static_cast<double>(values[i]);
   }
-  const double mean = sum_over_warps(sum, shared) / rows;
+  const double mean = sum_over_warps(sum, sums) / rows;
   double deviations = 0;
 #pragma unroll
   for (int i = 0; i < kOwn; ++i) {
     const double d = i * kMomentWarps + warp < rows ? static_cast<double>(values[i]) - mean : 0.0;
     deviations += d * d;
   }
-  deviations = sum_over_warps(deviations, shared);
-  if (!exists || warp != 0) return;
-  float* group = moments + std::int64_t{blockIdx.x} * 2 * shape.channels;
-  group[channel] = static_cast<float>(mean);
-  group[shape.channels + channel] = static_cast<float>(deviations);
-}
-
-/// Sums over groups of n (m - shift) and M2 + n (m - shift)^2. The shift is near the mean, which avoids cancellation.
-struct ShiftedSums {
-  double first = 0, second = 0;
-};
-
-__device__ __forceinline__ void finish_statistics(const ShiftedSums& sums, double shift, std::int64_t rows, int channel,
-                                                  const BatchNormParams& params, const BatchStatistics& out) {
-  const auto count = static_cast<double>(rows);
-  const double offset = sums.first / count;
-  const double deviations = fmax(0.0, sums.second - sums.first * offset);
-  const auto mean = static_cast<float>(shift + offset);
-  out.mean[channel] = mean;
-  out.inverse_std[channel] = static_cast<float>(1.0 / sqrt(deviations / count + static_cast<double>(params.epsilon)));
-  out.running_mean[channel] += params.momentum * (mean - out.running_mean[channel]);
-  const auto unbiased = static_cast<float>(deviations / (count - 1));
-  out.running_var[channel] += params.momentum * (unbiased - out.running_var[channel]);
-}
-
-/// Block (range of kGroupsOfBlock groups, slice of 32 channels). The last block of a slice finishes the slice.
-/// workspace (ranges, 2, C). Few threads run, so each has all its loads in flight before it uses the first.
-__global__ void __launch_bounds__(kLanes* kMomentWarps)
-    statistics_kernel(Rows shape, const float* moments, BatchNormParams params, BatchStatistics out, double* workspace,
-                      unsigned* completion_counters) {
-  SHARED(shared, double[kMomentWarps][kLanes]);
-  constexpr int kAtOnce = kGroupsOfBlock / kMomentWarps;
-  const int warp = threadIdx.x / kLanes;
-  const int channel = blockIdx.y * kLanes + threadIdx.x % kLanes;
-  const bool exists = channel < shape.channels;
-  const auto groups = static_cast<int>((shape.rows + kMomentRows - 1) / kMomentRows);
-  const int first_group = blockIdx.x * kGroupsOfBlock + warp;
-  float means[kAtOnce] = {}, deviations[kAtOnce] = {};
-#pragma unroll
-  for (int i = 0; i < kAtOnce; ++i) {
-    const int group = first_group + i * kMomentWarps;
-    if (!exists || group >= groups) continue;
-    const float* values = moments + std::int64_t{group} * 2 * shape.channels;
-    means[i] = values[channel];
-    deviations[i] = values[shape.channels + channel];
-  }
-  const double shift = exists ? moments[channel] : 0.0f;
-  ShiftedSums sums;
-#pragma unroll
-  for (int i = 0; i < kAtOnce; ++i) {
-    const int group = first_group + i * kMomentWarps;
-    if (!exists || group >= groups) continue;
-    const auto rows =
-        static_cast<double>(min(std::int64_t{kMomentRows}, shape.rows - std::int64_t{group} * kMomentRows));
-    const double offset = means[i] - shift;
-    sums.first += rows * offset;
-    sums.second += deviations[i] + rows * offset * offset;
-  }
-  sums.first = sum_over_warps(sums.first, shared);
-  sums.second = sum_over_warps(sums.second, shared);
-  const int ranges = static_cast<int>(gridDim.x);
-  if (ranges > 1) {
-    double* own = workspace + std::int64_t{blockIdx.x} * 2 * shape.channels;
-    if (exists && warp == 0) {
-      own[channel] = sums.first;
-      own[shape.channels + channel] = sums.second;
-    }
-    if (!is_last_block(completion_counters + blockIdx.y, gridDim.x)) return;
-    sums = {};
-    constexpr int kRangesAtOnce = 4;
-    for (int first = warp; exists && first < ranges; first += kRangesAtOnce * kMomentWarps) {
-      double parts[kRangesAtOnce][2] = {};
-#pragma unroll
-      for (int i = 0; i < kRangesAtOnce; ++i) {
-        const int range = first + i * kMomentWarps;
-        if (range >= ranges) continue;
-        const double* part = workspace + std::int64_t{range} * 2 * shape.channels;
-        parts[i][0] = __ldcg(part + channel);
-        parts[i][1] = __ldcg(part + shape.channels + channel);
-      }
-#pragma unroll
-      for (const auto& part : parts) {
-        sums.first += part[0];
-        sums.second += part[1];
-      }
-    }
-    sums.first = sum_over_warps(sums.first, shared);
-    sums.second = sum_over_warps(sums.second, shared);
-  }
-  if (exists && warp == 0) finish_statistics(sums, shift, shape.rows, channel, params, out);
+  deviations = sum_over_warps(deviations, sums);
+  const int group = static_cast<int>(blockIdx.x);
+  if (exists && warp == 0) store_moments(out, group, channel, static_cast<float>(mean), static_cast<float>(deviations));
+  Combination::run(out, group, static_cast<int>(blockIdx.y), static_cast<int>(gridDim.y), shared);
 }
 
 // ---- Forward ----
 
-/// kTraining: uses the batch's statistics; otherwise the running ones.
+/// Stores the batch's statistics and updates the running ones, for N channels.
+template <int N>
+__device__ void store_statistics(const BatchNormApply& tensors, int channel, const float (&mean)[N],
+                                 const float (&deviations)[N], const float (&inverse_std)[N], std::int64_t rows,
+                                 float momentum) {
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    const int c = channel + i;
+    tensors.mean[c] = mean[i];
+    tensors.inverse_std[c] = inverse_std[i];
+    tensors.running_mean[c] += momentum * (mean[i] - tensors.running_mean[c]);
+    const float unbiased = deviations[i] / static_cast<float>(rows - 1);
+    tensors.running_var[c] += momentum * (unbiased - tensors.running_var[c]);
+  }
+}
+
+/// kTraining: uses the batch's statistics, which the first block of each slice stores; otherwise the running ones.
 template <int N, typename T, bool kTraining, bool kRelu, bool kResidual>
 __global__ void __launch_bounds__(kSliceThreads)
-    apply_kernel(ChannelSlices slices, BatchNormApply tensors, float epsilon) {
+    apply_kernel(ChannelSlices slices, BatchNormApply tensors, BatchNormParams params) {
   const ChannelSlices::Index index = slices.index<N>();
   if (!index.exists) return;
-  float mean[N], scale[N], beta[N], gamma[N];
-  load_floats(tensors.mean + index.channel, mean);
+  float mean[N], spread[N], scale[N], beta[N], gamma[N];
   load_floats(tensors.beta + index.channel, beta);
   load_floats(tensors.gamma + index.channel, gamma);
-  if constexpr (kTraining) {
-    load_floats(tensors.inverse_std + index.channel, scale);
-  } else {
-    load_floats(tensors.running_var + index.channel, scale);
+  load_floats((kTraining ? tensors.moments : tensors.running_mean) + index.channel, mean);
+  load_floats((kTraining ? tensors.moments + slices.channels : tensors.running_var) + index.channel, spread);
 #pragma unroll
-    for (float& value : scale) value = 1.0f / sqrtf(value + epsilon);
+  for (int i = 0; i < N; ++i) {
+    const float variance = kTraining ? spread[i] / static_cast<float>(slices.rows) : spread[i];
+    scale[i] = 1.0f / sqrtf(variance + params.epsilon);
+  }
+  if constexpr (kTraining) {
+    if (index.row == 0) store_statistics(tensors, index.channel, mean, spread, scale, slices.rows, params.momentum);
   }
 #pragma unroll
   for (int i = 0; i < N; ++i) scale[i] *= gamma[i];
@@ -348,32 +282,15 @@ void launch_backward(cudaStream_t stream, const ChannelSlices& slices, BatchNorm
   }
 }
 
-dim3 moment_grid(std::int64_t x, int channels) {
-  return {static_cast<unsigned>(x), static_cast<unsigned>((channels + kLanes - 1) / kLanes)};
-}
-
-std::int64_t moment_groups(const Rows& rows) { return (rows.rows + kMomentRows - 1) / kMomentRows; }
-
-std::int64_t statistics_ranges(const Rows& rows) { return (moment_groups(rows) + kGroupsOfBlock - 1) / kGroupsOfBlock; }
-
 }  // namespace
 
-void launch_moments(cudaStream_t stream, DType type, const Rows& rows, const void* x, float* moments) {
+void launch_moments(cudaStream_t stream, DType type, const void* x, const ChannelMomentSums& sums) {
+  const dim3 grid(static_cast<unsigned>(sums.group_count),
+                  static_cast<unsigned>((sums.channels + kLanes - 1) / kLanes));
   with_type(type, [&](auto zero) {
     using T = decltype(zero);
-    launch(moments_kernel<T>, {moment_grid(moment_groups(rows), rows.channels), kLanes * kMomentWarps, 0, stream}, rows,
-           static_cast<const T*>(x), moments);
+    launch(moments_kernel<T>, {grid, kLanes * kMomentWarps, 0, stream}, static_cast<const T*>(x), sums);
   });
-}
-
-std::size_t statistics_workspace(const Rows& rows) {
-  return static_cast<std::size_t>(statistics_ranges(rows)) * 2 * static_cast<std::size_t>(rows.channels);
-}
-
-void launch_statistics(cudaStream_t stream, const Rows& rows, const float* moments, const BatchNormParams& params,
-                       const BatchStatistics& statistics, double* workspace, unsigned* completion_counters) {
-  launch(statistics_kernel, {moment_grid(statistics_ranges(rows), rows.channels), kLanes * kMomentWarps, 0, stream},
-         rows, moments, params, statistics, workspace, completion_counters);
 }
 
 void launch_batch_norm_apply(cudaStream_t stream, DType type, const Rows& rows, const BatchNormParams& params,
@@ -382,14 +299,14 @@ void launch_batch_norm_apply(cudaStream_t stream, DType type, const Rows& rows, 
     using T = decltype(zero);
     constexpr int N = decltype(width)::value;
     const ChannelSlices slices(rows.rows, rows.channels);
-    using Kernel = void (*)(ChannelSlices, BatchNormApply, float);
+    using Kernel = void (*)(ChannelSlices, BatchNormApply, BatchNormParams);
     constexpr Kernel kVariants[2][2][2] = {
         {{apply_kernel<N, T, false, false, false>, apply_kernel<N, T, false, false, true>},
          {apply_kernel<N, T, false, true, false>, apply_kernel<N, T, false, true, true>}},
         {{apply_kernel<N, T, true, false, false>, apply_kernel<N, T, true, false, true>},
          {apply_kernel<N, T, true, true, false>, apply_kernel<N, T, true, true, true>}}};
-    const Kernel kernel = kVariants[tensors.inverse_std != nullptr][params.relu][tensors.residual != nullptr];
-    launch(kernel, slices.shape(stream), slices, tensors, params.epsilon);
+    const Kernel kernel = kVariants[tensors.moments != nullptr][params.relu][tensors.residual != nullptr];
+    launch(kernel, slices.shape(stream), slices, tensors, params);
   });
 }
 

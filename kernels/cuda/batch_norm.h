@@ -7,43 +7,24 @@
 
 #include "gradamp/core/dtype.h"
 #include "gradamp/core/operation_params.h"
+#include "gradamp/kernels/cuda/channel_moments.h"
 #include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {
 
-struct Rows {
-  std::int64_t rows = 0;
-  int channels = 0;
-};
+/// Computes the moments of x, if its convolution has not.
+void launch_moments(cudaStream_t stream, DType type, const void* x, const ChannelMomentSums& sums);
 
-/// Rows (pixels) per group of moments, here and in the convolution's epilogue.
-inline constexpr int kMomentRows = 128;
-
-/// Computes mean and sum of squared deviations of each group of kMomentRows rows: moments f32 (groups, 2, C).
-void launch_moments(cudaStream_t stream, DType type, const Rows& rows, const void* x, float* moments);
-
-/// What the forward in training computes from the moments; all f32 (C).
-struct BatchStatistics {
-  float* mean;
-  float* inverse_std;
-  float* running_mean;
-  float* running_var;
-};
-
-/// Workspace of launch_statistics, in doubles.
-std::size_t statistics_workspace(const Rows& rows);
-/// Combines the groups' moments. `completion_counters`: kMaxCompletionCounters zeros, and zeros again afterwards.
-void launch_statistics(cudaStream_t stream, const Rows& rows, const float* moments, const BatchNormParams& params,
-                       const BatchStatistics& statistics, double* workspace, unsigned* completion_counters);
-
-/// Tensors of the apply pass. x, residual (or null) and y have the activation type, the others are f32 (C).
+/// Tensors of the forward. x, residual (or null) and y have the activation type, the others are f32 (C).
 struct BatchNormApply {
   const void* x;
   const void* residual;
   void* y;
-  const float *gamma, *beta, *mean;
-  const float* inverse_std;  // in training; null in evaluation
-  const float* running_var;  // in evaluation
+  const float *gamma, *beta;
+  float *running_mean, *running_var;  // updated in training, read in evaluation
+  // Only in training:
+  const float* moments;       // of x, as in ChannelMomentSums; null in evaluation
+  float *mean, *inverse_std;  // out
 };
 /// y = [relu](gamma (x - mean) inverse_std + beta [+ residual]).
 void launch_batch_norm_apply(cudaStream_t stream, DType type, const Rows& rows, const BatchNormParams& params,
@@ -70,8 +51,5 @@ std::size_t column_sums_workspace(const Rows& rows);
 /// Computes sums, f32 (C), of x over the rows.
 void launch_column_sums(cudaStream_t stream, DType type, const Rows& rows, const void* x, float* sums,
                         double* workspace, unsigned* completion_counters);
-
-/// Maximum number of completion counters of a launch: one per slice of channels.
-inline constexpr int kMaxCompletionCounters = 1024;
 
 }  // namespace gradamp::GRADAMP_GPU

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "gradamp/core/dtype.h"
+#include "gradamp/kernels/cuda/channel_moments.h"
 #include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {
@@ -22,19 +23,23 @@ struct ConvolutionShape {
   int taps() const { return kernel_h * kernel_w; }
 };
 
-/// Images and filters are bf16 for Precision::kBF16, else f32. bias (or null) and moments (or null) are f32; moments
-/// are those of launch_moments (kernels/cuda/batch_norm.h).
+/// Images and filters are bf16 for Precision::kBF16, else f32. bias (or null) is f32.
 struct ConvolutionForward {
   const void *x, *filter;
   const float* bias;
   void* y;
-  float* moments;
+  ChannelMomentSums moments;  // of y
 };
 void launch_convolution(cudaStream_t stream, Precision precision, const ConvolutionShape& shape,
                         const ConvolutionForward& tensors);
 
+/// What a kernel does with its result.
+enum class Update {
+  kStore,
+  kAdd  // adds it, rounded to the type of the memory, to what is there
+};
 void launch_convolution_backward_input(cudaStream_t stream, Precision precision, const ConvolutionShape& shape,
-                                       const void* grad_y, const void* filter, void* grad_x);
+                                       const void* grad_y, const void* filter, Update update, void* grad_x);
 
 /// Workspace of launch_convolution_backward_filter, in floats.
 std::size_t backward_filter_workspace(Precision precision, const ConvolutionShape& shape);

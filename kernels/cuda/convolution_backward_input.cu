@@ -30,6 +30,7 @@ struct StrideResidues {
 template <typename T>
 struct InputGradient {
   T* grad_x;
+  Update update;
   int height, width, channels, stride;
 };
 
@@ -58,7 +59,7 @@ __global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, 
     return out.grad_x + ((std::int64_t{at.image} * out.height + h) * out.width + w) * out.channels + first_channel;
   };
   Product::template store_sums<T, kCopy>(shared, sums, out.channels - first_channel, out.channels % kVector<T> == 0,
-                                         row_begin);
+                                         row_begin, out.update);
 }
 
 /// One dimension (height or width) of a stride residue: its taps, and where it begins to read grad_y.
@@ -116,10 +117,11 @@ StrideResidue<T, kWholeStages> stride_residue(const ConvolutionShape& shape, con
 
 template <Precision kPrecision, typename Block, Copy kCopy, bool kWholeStages>
 void launch_backward_input(cudaStream_t stream, const ConvolutionShape& shape, const void* grad_y, const void* filter,
-                           void* grad_x) {
+                           Update update, void* grad_x) {
   using T = Element<kPrecision>;
   using Product = BlockProduct<kPrecision, Block, Major::kK, Major::kMN>;
-  const InputGradient<T> out{static_cast<T*>(grad_x), shape.height, shape.width, shape.in_channels, shape.stride};
+  const InputGradient<T> out{static_cast<T*>(grad_x), update,      shape.height, shape.width,
+                             shape.in_channels,       shape.stride};
   const int channel_tiles = (shape.in_channels + Block::kN - 1) / Block::kN;
   for (int first = 0; first < shape.stride * shape.stride; first += kMaxResidues) {
     const int count = std::min(kMaxResidues, shape.stride * shape.stride - first);
@@ -144,20 +146,20 @@ void launch_backward_input(cudaStream_t stream, const ConvolutionShape& shape, c
 
 template <Precision kPrecision>
 void launch_backward_input(cudaStream_t stream, const ConvolutionShape& shape, const void* grad_y, const void* filter,
-                           void* grad_x) {
+                           Update update, void* grad_x) {
   constexpr int V = kVector<Element<kPrecision>>;
   if (shape.in_channels % V != 0 || shape.out_channels % V != 0) {
     launch_backward_input<kPrecision, BlockTile<128, 64, 2>, Copy::kElement, false>(stream, shape, grad_y, filter,
-                                                                                    grad_x);
+                                                                                    update, grad_x);
     return;
   }
   const bool whole_stages = shape.out_channels % kStageDepth<Element<kPrecision>> == 0;
   with_tile_width<kPrecision>(shape.batch * shape.height * shape.width, shape.in_channels, [&](auto block) {
     using Block = decltype(block);
     if (whole_stages) {
-      launch_backward_input<kPrecision, Block, Copy::kVector, true>(stream, shape, grad_y, filter, grad_x);
+      launch_backward_input<kPrecision, Block, Copy::kVector, true>(stream, shape, grad_y, filter, update, grad_x);
     } else {
-      launch_backward_input<kPrecision, Block, Copy::kVector, false>(stream, shape, grad_y, filter, grad_x);
+      launch_backward_input<kPrecision, Block, Copy::kVector, false>(stream, shape, grad_y, filter, update, grad_x);
     }
   });
 }
@@ -165,11 +167,13 @@ void launch_backward_input(cudaStream_t stream, const ConvolutionShape& shape, c
 }  // namespace
 
 void launch_convolution_backward_input(cudaStream_t stream, Precision precision, const ConvolutionShape& shape,
-                                       const void* grad_y, const void* filter, void* grad_x) {
+                                       const void* grad_y, const void* filter, Update update, void* grad_x) {
   switch (precision) {
-    case Precision::kF32: return launch_backward_input<Precision::kF32>(stream, shape, grad_y, filter, grad_x);
-    case Precision::kTF32: return launch_backward_input<Precision::kTF32>(stream, shape, grad_y, filter, grad_x);
-    case Precision::kBF16: return launch_backward_input<Precision::kBF16>(stream, shape, grad_y, filter, grad_x);
+    case Precision::kF32: return launch_backward_input<Precision::kF32>(stream, shape, grad_y, filter, update, grad_x);
+    case Precision::kTF32:
+      return launch_backward_input<Precision::kTF32>(stream, shape, grad_y, filter, update, grad_x);
+    case Precision::kBF16:
+      return launch_backward_input<Precision::kBF16>(stream, shape, grad_y, filter, update, grad_x);
   }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Convolution forward: y (pixels, K) = im2col(x) (pixels, R S C) filter^T. The epilogue also computes the moments of y
 // that a following batch norm needs.
-#include "gradamp/kernels/cuda/batch_norm.h"
+#include "gradamp/kernels/cuda/combine_moments.h"
 #include "gradamp/kernels/cuda/convolution.h"
 #include "gradamp/kernels/cuda/convolution_tile.h"
 #include "gradamp/kernels/cuda/reduce.h"
@@ -14,7 +14,7 @@ template <typename T>
 struct Output {
   T* y;
   const float* bias;  // or null
-  float* moments;     // (groups, 2, K), or null
+  ChannelMomentSums moments;
   int pixels, channels;
 };
 
@@ -36,7 +36,7 @@ __device__ void add_bias(const float* bias, int first_channel, int channels, Sum
   }
 }
 
-/// Mean and squared deviations of the block's columns over its rows: one group of launch_moments.
+/// Mean and squared deviations of the block's columns over its rows: a group of ChannelMomentSums.
 template <typename Block>
 struct BlockMoments {
   static_assert(Block::kM == kMomentRows);
@@ -92,15 +92,13 @@ struct BlockMoments {
         },
         deviations);
     if (Block::warp_m() != 0 || lane >= 4) return;
-    float* const group = out.moments + std::int64_t{first_row / kMomentRows} * 2 * out.channels;
 #pragma unroll
     for (int j = 0; j < Block::kTilesN; ++j) {
 #pragma unroll
       for (int parity = 0; parity < 2; ++parity) {
         const int channel = first_channel + Block::warp_n() * Block::kWarpN + j * 8 + lane * 2 + parity;
-        if (channel >= out.channels) continue;
-        group[channel] = means[j][parity];
-        group[out.channels + channel] = deviations[j][parity];
+        if (channel < out.channels)
+          store_moments(out.moments, first_row / kMomentRows, channel, means[j][parity], deviations[j][parity]);
       }
     }
   }
@@ -127,8 +125,8 @@ __global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, 
     add_bias<decltype(sums), Block::kTilesM, Block::kTilesN>(out.bias, first_channel + Block::warp_n() * Block::kWarpN,
                                                              out.channels, sums);
   }
-  if (out.moments) {
-    SHARED(columns, float[Block::kWarpsM][Block::kN]);
+  if (out.moments.moments) {
+    auto& columns = *reinterpret_cast<float(*)[Block::kWarpsM][Block::kN]>(shared);
     BlockMoments<Block>{columns}.store(sums, first_pixel, first_channel, out);
   }
   const auto row_begin = [&](int row) -> T* {
@@ -137,6 +135,10 @@ __global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, 
   };
   Product::template store_sums<T, kCopy>(shared, sums, out.channels - first_channel, out.channels % kVector<T> == 0,
                                          row_begin);
+  if (out.moments.moments) {
+    MomentCombination<Block::kThreads, Block::kN>::run(out.moments, pixel_tile, channel_tile, by_channel_tiles.value(),
+                                                       reinterpret_cast<double*>(shared));
+  }
 }
 
 template <Precision kPrecision, typename Block, Copy kCopy>

@@ -149,15 +149,33 @@ struct BlockProduct {
 
   /// The epilogue: stores the accumulators as elements of Out, row by row in 16-byte accesses. row_begin(i) is the
   /// address of row i of the block's tile, or null if there is no such row; `columns` of it exist. `aligned` says
-  /// whether rows are whole vectors; for Copy::kVector they always are.
+  /// whether rows are whole vectors; for Copy::kVector they always are. With Update::kAdd they are added.
   template <typename Out, Copy kCopy, typename RowBegin>
   __device__ static void store_sums(void* shared, const Sums& sums, int columns, bool aligned,
-                                    const RowBegin& row_begin) {
+                                    const RowBegin& row_begin, Update update = Update::kStore) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     Out* const staging = static_cast<Out*>(shared) + static_cast<int>(threadIdx.x) / 32 * 16 * kStagingRow<Out>;
     const int warp_columns = columns - Block::warp_n() * Block::kWarpN;
 #pragma unroll
     for (int i = 0; i < Block::kTilesM; ++i) {
+      constexpr int kChunks = Block::kWarpN / kVector<Out>, kOwn = 16 * kChunks / 32;
+      static_assert(16 * kChunks % 32 == 0 && 32 % kChunks == 0);
+      const auto row_of = [&](int own) { return (own * 32 + lane) / kChunks; };
+      const int column = lane % kChunks * kVector<Out>;
+      // Where this lane's 16-byte chunks go; null: nowhere.
+      const auto target = [&](int own) {
+        Out* const begin = row_begin(Block::warp_m() * Block::kWarpM + i * 16 + row_of(own));
+        return begin && column < warp_columns ? begin + Block::warp_n() * Block::kWarpN + column : nullptr;
+      };
+      Out* to[kOwn];
+      uint4 there[kOwn];
+      if constexpr (kCopy == Copy::kVector) {
+#pragma unroll
+        for (int own = 0; own < kOwn; ++own) {
+          to[own] = target(own);
+          if (update == Update::kAdd && to[own]) there[own] = load_vector<uint4>(to[own]);
+        }
+      }
       __syncwarp();  // the previous rows have been read
 #pragma unroll
       for (int j = 0; j < Block::kTilesN; ++j) {
@@ -166,19 +184,15 @@ struct BlockProduct {
         store_pair(pair + 8 * kStagingRow<Out>, sums[i][j][2], sums[i][j][3]);
       }
       __syncwarp();
-      constexpr int kChunks = Block::kWarpN / kVector<Out>;
-      static_assert(16 * kChunks % 32 == 0);
 #pragma unroll
-      for (int chunk = lane; chunk < 16 * kChunks; chunk += 32) {
-        const int row = chunk / kChunks, column = chunk % kChunks * kVector<Out>;
-        Out* const begin = row_begin(Block::warp_m() * Block::kWarpM + i * 16 + row);
-        if (begin == nullptr) continue;
-        Out* const to = begin + Block::warp_n() * Block::kWarpN + column;
-        const Out* const from = staging + row * kStagingRow<Out> + column;
+      for (int own = 0; own < kOwn; ++own) {
+        const Out* const from = staging + row_of(own) * kStagingRow<Out> + column;
         if constexpr (kCopy == Copy::kVector) {
-          if (column < warp_columns) store_vector(to, load_vector<uint4>(from));
-        } else {
-          store_chunk(to, from, warp_columns - column, aligned);
+          if (to[own] == nullptr) continue;
+          const auto chunk = load_vector<uint4>(from);
+          store_vector(to[own], update == Update::kAdd ? sum_of_chunks<Out>(there[own], chunk) : chunk);
+        } else if (Out* const at = target(own)) {
+          store_chunk(at, from, warp_columns - column, aligned, update);
         }
       }
     }
@@ -214,14 +228,26 @@ struct BlockProduct {
     }
   }
 
-  /// Copies 16 bytes, or only their first `columns` elements.
   template <typename Out>
-  __device__ __forceinline__ static void store_chunk(Out* to, const Out* from, int columns, bool aligned) {
-    if (aligned && columns >= kVector<Out>) {
+  __device__ __forceinline__ static uint4 sum_of_chunks(const uint4& first, const uint4& second) {
+    float sum[kVector<Out>], other[kVector<Out>];
+    unpack<Out>(first, sum);
+    unpack<Out>(second, other);
+#pragma unroll
+    for (int e = 0; e < kVector<Out>; ++e) sum[e] += other[e];
+    return pack<Out>(sum);
+  }
+
+  /// Stores 16 bytes, or only their first `columns` elements.
+  template <typename Out>
+  __device__ __forceinline__ static void store_chunk(Out* to, const Out* from, int columns, bool aligned,
+                                                     Update update) {
+    if (aligned && columns >= kVector<Out> && update == Update::kStore) {
       store_vector(to, load_vector<uint4>(from));
     } else {
 #pragma unroll 1
-      for (int e = 0; e < min(columns, kVector<Out>); ++e) to[e] = from[e];
+      for (int e = 0; e < min(columns, kVector<Out>); ++e)
+        to[e] = update == Update::kStore ? from[e] : from_float<Out>(to_float(to[e]) + to_float(from[e]));
     }
   }
 

@@ -172,12 +172,19 @@ void CudaBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParam
                              tensors.y.raw_data());
     return;
   }
+  std::shared_ptr<double> memory;
+  ChannelMomentSums moments;
+  if (tensors.moments.values.defined()) {
+    const Rows rows = rows_of(tensors.y);
+    memory = workspace<double>(ChannelMomentSums::workspace(rows));
+    moments = {rows, tensors.moments.values.data<float>(), memory.get(), completion_counters()};
+  }
   launch_convolution(stream(), precision_of(x.dtype(), precision_), shape,
                      {.x = x.raw_data(),
                       .filter = tensors.weight.raw_data(),
                       .bias = static_cast<const float*>(data_or_null(tensors.bias)),
                       .y = tensors.y.raw_data(),
-                      .moments = tensors.moments.values.defined() ? tensors.moments.values.data<float>() : nullptr});
+                      .moments = moments});
 }
 
 ChannelMoments CudaBackend::make_moments(const Conv2dForward& tensors, const Conv2dParams& params) {
@@ -186,7 +193,7 @@ ChannelMoments CudaBackend::make_moments(const Conv2dForward& tensors, const Con
 
 ChannelMoments CudaBackend::memory_of_moments(const Tensor& y) {
   const Rows rows = rows_of(y);
-  return {Tensor::empty(*this, {(rows.rows + kMomentRows - 1) / kMomentRows, 2, rows.channels}), kMomentRows};
+  return {Tensor::empty(*this, {1, 2, rows.channels}), rows.rows};
 }
 
 void CudaBackend::conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
@@ -198,7 +205,15 @@ void CudaBackend::conv2d_backward_input(const Tensor& grad_y, const Tensor& weig
     return;
   }
   launch_convolution_backward_input(stream(), precision_of(grad_y.dtype(), precision_), shape, grad_y.raw_data(),
-                                    weight.raw_data(), grad_x.raw_data());
+                                    weight.raw_data(), Update::kStore, grad_x.raw_data());
+}
+
+void CudaBackend::conv2d_add_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
+                                            const Tensor& grad_x) {
+  if (uses_naive(params)) return Backend::conv2d_add_backward_input(grad_y, weight, params, grad_x);
+  launch_convolution_backward_input(stream(), precision_of(grad_y.dtype(), precision_),
+                                    convolution_shape(grad_x.shape(), weight.shape(), grad_y.shape(), params),
+                                    grad_y.raw_data(), weight.raw_data(), Update::kAdd, grad_x.raw_data());
 }
 
 void CudaBackend::conv2d_backward_filter(const NormalizedTensor& input, const Tensor& grad_y,
@@ -223,24 +238,21 @@ void CudaBackend::batch_norm_forward_training(const BatchNormForward& tensors, c
   ChannelMoments moments = tensors.moments;
   if (!moments.values.defined()) {
     moments = memory_of_moments(tensors.x);
-    launch_moments(stream(), tensors.x.dtype(), rows, tensors.x.raw_data(), moments.values.data<float>());
+    const auto memory = workspace<double>(ChannelMomentSums::workspace(rows));
+    launch_moments(stream(), tensors.x.dtype(), tensors.x.raw_data(),
+                   ChannelMomentSums(rows, moments.values.data<float>(), memory.get(), completion_counters()));
   }
-  const auto sums = workspace<double>(statistics_workspace(rows));
-  launch_statistics(stream(), rows, moments.values.data<float>(), params,
-                    {.mean = tensors.mean.data<float>(),
-                     .inverse_std = tensors.inverse_std.data<float>(),
-                     .running_mean = tensors.running_mean.data<float>(),
-                     .running_var = tensors.running_var.data<float>()},
-                    sums.get(), completion_counters());
   launch_batch_norm_apply(stream(), tensors.x.dtype(), rows, params,
                           {.x = tensors.x.raw_data(),
                            .residual = data_or_null(tensors.residual),
                            .y = tensors.y.raw_data(),
                            .gamma = tensors.gamma.data<float>(),
                            .beta = tensors.beta.data<float>(),
+                           .running_mean = tensors.running_mean.data<float>(),
+                           .running_var = tensors.running_var.data<float>(),
+                           .moments = moments.values.data<float>(),
                            .mean = tensors.mean.data<float>(),
-                           .inverse_std = tensors.inverse_std.data<float>(),
-                           .running_var = nullptr});
+                           .inverse_std = tensors.inverse_std.data<float>()});
 }
 
 void CudaBackend::batch_norm_forward_evaluation(const BatchNormForward& tensors, const BatchNormParams& params) {
@@ -250,9 +262,11 @@ void CudaBackend::batch_norm_forward_evaluation(const BatchNormForward& tensors,
                            .y = tensors.y.raw_data(),
                            .gamma = tensors.gamma.data<float>(),
                            .beta = tensors.beta.data<float>(),
-                           .mean = tensors.running_mean.data<float>(),
-                           .inverse_std = nullptr,
-                           .running_var = tensors.running_var.data<float>()});
+                           .running_mean = tensors.running_mean.data<float>(),
+                           .running_var = tensors.running_var.data<float>(),
+                           .moments = nullptr,
+                           .mean = nullptr,
+                           .inverse_std = nullptr});
 }
 
 void CudaBackend::batch_norm_backward(const BatchNormBackward& tensors, const BatchNormParams& params) {
@@ -335,7 +349,7 @@ void CudaBackend::linear_forward(const Tensor& x, const Tensor& weight, const Te
                           .filter = weight.data<float>(),
                           .bias = bias_or_null,
                           .y = y.data<float>(),
-                          .moments = nullptr});
+                          .moments = {}});
       return;
     case LinearMethod::kLibrary:
       matrix_product().multiply(Transposed::kNo, Transposed::kYes, shape.rows, shape.outputs, shape.inputs,
@@ -354,7 +368,7 @@ void CudaBackend::linear_backward_input(const Tensor& grad_y, const Tensor& weig
       return;
     case LinearMethod::kConvolution:
       launch_convolution_backward_input(stream(), Precision::kF32, as_convolution(shape), grad_y.data<float>(),
-                                        weight.data<float>(), grad_x.data<float>());
+                                        weight.data<float>(), Update::kStore, grad_x.data<float>());
       return;
     case LinearMethod::kLibrary:
       matrix_product().multiply(Transposed::kNo, Transposed::kNo, shape.rows, shape.inputs, shape.outputs,

@@ -19,6 +19,8 @@ class Divisor {
                                              static_cast<std::uint64_t>(divisor));
   }
 
+  __host__ __device__ int value() const { return divisor_; }
+
   struct Result {
     int quotient, remainder;
   };

@@ -42,11 +42,9 @@ __device__ __forceinline__ void block_sum(T (&values)[N]) {
 /// blocks wrote to global memory before their calls, with __ldcg. It reads in a fixed order, so the bits do not depend
 /// on which block is last. `counter`, the completion counter, is 0 before the launch and 0 again after it.
 __device__ __forceinline__ bool is_last_block(unsigned* counter, unsigned blocks) {
-  SHARED(is_last, bool);
   __threadfence();  // this thread's writes become visible before the counter changes
   __syncthreads();
-  if (threadIdx.x == 0) is_last = atomicInc(counter, blocks - 1) == blocks - 1;
-  __syncthreads();
+  const bool is_last = __syncthreads_or(threadIdx.x == 0 && atomicInc(counter, blocks - 1) == blocks - 1);
   if (is_last) __threadfence();
   return is_last;
 }

@@ -69,7 +69,6 @@ KERNELS = {
                                one_of("", "x by elements")),
     "sum_parts_kernel": ("convolution sum of parts", vector, SPLITS),
     "moments_kernel": ("batch norm moments", TYPE),
-    "statistics_kernel": ("batch norm statistics",),
     "apply_kernel": ("batch norm apply", vector, TYPE, one_of(None, ""), one_of("", "relu"), one_of("", "residual")),
     "backward_reduce_kernel": ("batch norm backward reduce", vector, TYPE, MASK),
     "backward_apply_kernel": ("batch norm backward apply", vector, TYPE, MASK),

@@ -201,8 +201,8 @@ class ReaderTest(unittest.TestCase):
                  "batch norm apply bf16 relu"),
                 ("void gradamp::cuda::(anonymous namespace)::apply_kernel<8, __nv_bfloat16, false, true, false>(int)",
                  None),  # evaluation
-                ("gradamp::cuda::(anonymous namespace)::statistics_kernel(gradamp::cuda::Rows)",
-                 "batch norm statistics"),
+                ("gradamp::cuda::(anonymous namespace)::find_bad_gradient_kernel(long)",
+                 "optimizer find bad gradient"),
                 ("gradamp::cuda::(anonymous namespace)::fill_kernel(long)", None)):
             self.assertEqual(budgets.readable_name(demangled)[1], name)
 

@@ -48,15 +48,18 @@ class CountingBackend final : public Backend {
   void conv2d_forward(const Conv2dForward& t, const Conv2dParams&) override {
     count({t.x.tensor, t.weight, t.bias, t.y, t.moments.values});
   }
-  /// In groups of 128 rows, like the GPU's kernels.
+  /// Of all rows, like the GPU's kernels. (Those of groups of 128 rows stay in the caches.)
   ChannelMoments make_moments(const Conv2dForward& t, const Conv2dParams&) override {
-    constexpr std::int64_t kRows = 128;
-    const std::int64_t channels = t.y.shape()[3], rows = t.y.count() / channels;
-    return {Tensor::empty(*this, {(rows + kRows - 1) / kRows, 2, channels}), kRows};
+    const std::int64_t channels = t.y.shape()[3];
+    return {Tensor::empty(*this, {1, 2, channels}), t.y.count() / channels};
   }
   void conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams&,
                              const Tensor& grad_x) override {
     count({grad_y, weight, grad_x});
+  }
+  void conv2d_add_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams&,
+                                 const Tensor& grad_x) override {
+    count({grad_y, weight, grad_x, grad_x});
   }
   void conv2d_backward_filter(const NormalizedTensor& x, const Tensor& grad_y, const Conv2dParams&,
                               const Tensor& grad_weight) override {

@@ -17,7 +17,12 @@ TEST(CountingBackend, ConvolutionAndBatchNormForwardInBf16) {
   conv2d(x, weight, Variable(), {.stride = 1, .padding = 1});
   // x: 2 x 64 pixels x 16, filter: 32 x 9 x 16, y: 2 x 64 pixels x 32; 2 bytes each.
   EXPECT_EQ(backend.bytes(), 2u * (2 * 64 * 16 + 32 * 9 * 16 + 2 * 64 * 32));
-  EXPECT_EQ(backend.operations(), 1u);
+  ASSERT_EQ(backend.operations().size(), 1u);
+  const CountingBackend::Operation& operation = backend.operations().front();
+  EXPECT_EQ(operation.name, "conv2d_forward");
+  EXPECT_EQ(operation.bytes, backend.bytes());
+  EXPECT_EQ(operation.shapes, (std::vector<std::optional<Shape>>{Shape{2, 8, 8, 16}, Shape{32, 3, 3, 16}, std::nullopt,
+                                                                 Shape{2, 8, 8, 32}, std::nullopt}));
 }
 
 TEST(CountingBackend, OptimizerStepWithStatistics) {
@@ -44,7 +49,7 @@ TEST(CountingBackend, ConcatenationReadsAndWritesItsParts) {
   const Variable a(Tensor::empty(backend, {6, 5}, DType::kBF16)), b(Tensor::empty(backend, {6, 3}, DType::kBF16));
   concat({a, b});
   EXPECT_EQ(backend.bytes(), 2u * 2 * 6 * (5 + 3));
-  EXPECT_EQ(backend.operations(), 2u);
+  EXPECT_EQ(backend.operations().size(), 2u);
 }
 
 TEST(CountingBackend, GatherReadsThePixelsOfTheBatch) {

@@ -9,8 +9,10 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "gradamp/core/backend.h"
 
@@ -18,21 +20,30 @@ namespace gradamp {
 
 class CountingBackend final : public Backend {
  public:
+  struct Operation {
+    std::string name;  // of the function of Backend
+    std::size_t bytes;
+    std::vector<std::optional<Shape>> shapes;  // of its tensors; none for an undefined one
+  };
+
   explicit CountingBackend(DType activations) : activations_(activations) {}
 
   /// Counts since the construction or the last clear().
-  std::size_t operations() const { return operations_; }
+  const std::vector<Operation>& operations() const { return operations_; }
   std::size_t bytes() const { return bytes_; }
-  void clear() { operations_ = bytes_ = 0; }
+  void clear() {
+    operations_.clear();
+    bytes_ = 0;
+  }
 
   Device device() const override { return {DeviceKind::kCpu}; }
   std::string description() const override { return "counts bytes"; }
 
-  /// Nothing reads or writes a tensor's memory, so all tensors share one byte.
-  std::shared_ptr<void> allocate(std::size_t) override { return memory_; }
+  /// Nothing reads or writes a tensor's memory, so one byte is enough.
+  std::shared_ptr<void> allocate(std::size_t) override { return std::make_shared<char>(); }
   void copy_to_device(void*, const void*, std::size_t) override {}
   void copy_to_host(void* destination, const void*, std::size_t bytes) override { std::memset(destination, 0, bytes); }
-  void fill_zero(void*, std::size_t bytes) override { count_bytes(bytes); }
+  void fill_zero(void*, std::size_t bytes) override { count_bytes(__func__, bytes, {}); }
   void synchronize() override {}
   MemoryUse memory_use() const override { return {}; }
   void release_unused_memory() override {}
@@ -42,11 +53,11 @@ class CountingBackend final : public Backend {
   }
   DType activation_dtype() const override { return activations_; }
 
-  void fill(const Tensor& tensor, float) override { count({tensor}); }
-  void cast(const Tensor& x, const Tensor& y) override { count({x, y}); }
+  void fill(const Tensor& tensor, float) override { count(__func__, {tensor}); }
+  void cast(const Tensor& x, const Tensor& y) override { count(__func__, {x, y}); }
 
   void conv2d_forward(const Conv2dForward& t, const Conv2dParams&) override {
-    count({t.x.tensor, t.weight, t.bias, t.y, t.moments.values});
+    count(__func__, {t.x.tensor, t.weight, t.bias, t.y, t.moments.values});
   }
   /// Of all rows, like the GPU's kernels. (Those of groups of 128 rows stay in the caches.)
   ChannelMoments make_moments(const Conv2dForward& t, const Conv2dParams&) override {
@@ -55,108 +66,113 @@ class CountingBackend final : public Backend {
   }
   void conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams&,
                              const Tensor& grad_x) override {
-    count({grad_y, weight, grad_x});
+    count(__func__, {grad_y, weight, grad_x});
   }
   void conv2d_add_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams&,
                                  const Tensor& grad_x) override {
-    count({grad_y, weight, grad_x, grad_x});
+    count(__func__, {grad_y, weight, grad_x, grad_x});
   }
   void conv2d_backward_filter(const NormalizedTensor& x, const Tensor& grad_y, const Conv2dParams&,
                               const Tensor& grad_weight) override {
-    count({x.tensor, grad_y, grad_weight});
+    count(__func__, {x.tensor, grad_y, grad_weight});
   }
 
   void batch_norm_forward_training(const BatchNormForward& t, const BatchNormParams&) override {
-    count({t.x, t.moments.values, t.residual, t.gamma, t.beta, t.running_mean, t.running_mean, t.running_var,
-           t.running_var, t.y, t.mean, t.inverse_std});
+    count(__func__, {t.x, t.moments.values, t.residual, t.gamma, t.beta, t.running_mean, t.running_mean, t.running_var,
+                     t.running_var, t.y, t.mean, t.inverse_std});
   }
   void batch_norm_forward_evaluation(const BatchNormForward& t, const BatchNormParams&) override {
-    count({t.x, t.residual, t.gamma, t.beta, t.running_mean, t.running_var, t.y});
+    count(__func__, {t.x, t.residual, t.gamma, t.beta, t.running_mean, t.running_var, t.y});
   }
   void batch_norm_backward(const BatchNormBackward& t, const BatchNormParams&) override {
-    count({t.grad_y, t.x, t.gamma, t.beta, t.mean, t.inverse_std, t.y, t.grad_x, t.grad_gamma, t.grad_beta,
-           t.grad_residual});
+    count(__func__, {t.grad_y, t.x, t.gamma, t.beta, t.mean, t.inverse_std, t.y, t.grad_x, t.grad_gamma, t.grad_beta,
+                     t.grad_residual});
   }
 
-  void relu_forward(const Tensor& x, const Tensor& y) override { count({x, y}); }
+  void relu_forward(const Tensor& x, const Tensor& y) override { count(__func__, {x, y}); }
   void relu_backward(const Tensor& grad_y, const Tensor& y, const Tensor& grad_x) override {
-    count({grad_y, y, grad_x});
+    count(__func__, {grad_y, y, grad_x});
   }
-  void add(const Tensor& a, const Tensor& b, const Tensor& sum) override { count({a, b, sum}); }
-  void mul(const Tensor& a, const Tensor& b, const Tensor& product) override { count({a, b, product}); }
-  void unary_forward(UnaryFunction, const Tensor& x, const Tensor& y) override { count({x, y}); }
+  void add(const Tensor& a, const Tensor& b, const Tensor& sum) override { count(__func__, {a, b, sum}); }
+  void mul(const Tensor& a, const Tensor& b, const Tensor& product) override { count(__func__, {a, b, product}); }
+  void unary_forward(UnaryFunction, const Tensor& x, const Tensor& y) override { count(__func__, {x, y}); }
   void unary_backward(UnaryFunction, const Tensor& grad_y, const Tensor& x, const Tensor& grad_x) override {
-    count({grad_y, x, grad_x});
+    count(__func__, {grad_y, x, grad_x});
   }
-  void scale(const Tensor& x, const Tensor&, std::int64_t, const Tensor& y) override { count({x, y}); }
+  void scale(const Tensor& x, const Tensor&, std::int64_t, const Tensor& y) override { count(__func__, {x, y}); }
 
-  void softmax_forward(const Tensor& x, const Tensor& y) override { count({x, y}); }
+  void softmax_forward(const Tensor& x, const Tensor& y) override { count(__func__, {x, y}); }
   void softmax_backward(const Tensor& grad_y, const Tensor& y, const Tensor& grad_x) override {
-    count({grad_y, y, grad_x});
+    count(__func__, {grad_y, y, grad_x});
   }
   void copy_channels(const Tensor& from, std::int64_t, const Tensor&, std::int64_t, std::int64_t channels) override {
     const std::int64_t rows = from.count() / from.shape()[from.shape().rank() - 1];
-    count_bytes(2 * static_cast<std::size_t>(rows * channels) * size_of(from.dtype()));
+    count_bytes(__func__, 2 * static_cast<std::size_t>(rows * channels) * size_of(from.dtype()), {});
   }
 
   void max_pool2d_forward(const Tensor& x, const Pool2dParams&, const Tensor& y, const Tensor& argmax) override {
-    count({x, y, argmax});
+    count(__func__, {x, y, argmax});
   }
   void max_pool2d_backward(const Tensor& grad_y, const Tensor& argmax, const Pool2dParams&,
                            const Tensor& grad_x) override {
-    count({grad_y, argmax, grad_x});
+    count(__func__, {grad_y, argmax, grad_x});
   }
-  void avg_pool2d_forward(const Tensor& x, const Pool2dParams&, const Tensor& y) override { count({x, y}); }
+  void avg_pool2d_forward(const Tensor& x, const Pool2dParams&, const Tensor& y) override { count(__func__, {x, y}); }
   void avg_pool2d_backward(const Tensor& grad_y, const Pool2dParams&, const Tensor& grad_x) override {
-    count({grad_y, grad_x});
+    count(__func__, {grad_y, grad_x});
   }
-  void global_avg_pool_forward(const Tensor& x, const Tensor& y) override { count({x, y}); }
-  void global_avg_pool_backward(const Tensor& grad_y, const Tensor& grad_x) override { count({grad_y, grad_x}); }
-  void shortcut_forward(const Tensor& x, const Tensor& y) override { count({x, y}); }
-  void shortcut_backward(const Tensor& grad_y, const Tensor& grad_x) override { count({grad_y, grad_x}); }
+  void global_avg_pool_forward(const Tensor& x, const Tensor& y) override { count(__func__, {x, y}); }
+  void global_avg_pool_backward(const Tensor& grad_y, const Tensor& grad_x) override {
+    count(__func__, {grad_y, grad_x});
+  }
+  void shortcut_forward(const Tensor& x, const Tensor& y) override { count(__func__, {x, y}); }
+  void shortcut_backward(const Tensor& grad_y, const Tensor& grad_x) override { count(__func__, {grad_y, grad_x}); }
 
   void linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y) override {
-    count({x, weight, bias, y});
+    count(__func__, {x, weight, bias, y});
   }
   void linear_backward_input(const Tensor& grad_y, const Tensor& weight, const Tensor& grad_x) override {
-    count({grad_y, weight, grad_x});
+    count(__func__, {grad_y, weight, grad_x});
   }
   void linear_backward_weight(const Tensor& x, const Tensor& grad_y, const Tensor& grad_weight) override {
-    count({x, grad_y, grad_weight});
+    count(__func__, {x, grad_y, grad_weight});
   }
-  void bias_backward(const Tensor& grad_y, const Tensor& grad_bias) override { count({grad_y, grad_bias}); }
+  void bias_backward(const Tensor& grad_y, const Tensor& grad_bias) override { count(__func__, {grad_y, grad_bias}); }
 
   void dropout_forward(const Tensor& x, const DropoutParams&, const StepState&, const Tensor& y) override {
-    count({x, y});
+    count(__func__, {x, y});
   }
   void dropout_backward(const Tensor& grad_y, const DropoutParams&, const StepState&, const Tensor& grad_x) override {
-    count({grad_y, grad_x});
+    count(__func__, {grad_y, grad_x});
   }
   void softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const StepState& state, const Tensor& loss,
                              const Tensor& grad_logits) override {
-    count({logits, labels, state.metrics, state.metrics, loss, grad_logits});
+    count(__func__, {logits, labels, state.metrics, state.metrics, loss, grad_logits});
   }
   /// Of the images, only those of the batch are read: as many elements as x has. Likewise of order and labels.
   void gather_batch(const Tensor& images, const Tensor&, const Tensor&, const StepState&, const GatherParams&,
                     const Tensor& x, const Tensor& batch_labels) override {
-    count({x, batch_labels, batch_labels, batch_labels});
+    count(__func__, {x, batch_labels, batch_labels, batch_labels});
     bytes_ += static_cast<std::size_t>(x.count()) * size_of(images.dtype());
   }
-  void advance_step(const StepState& state, std::int64_t) override { count({state.counters, state.counters}); }
+  void advance_step(const StepState& state, std::int64_t) override {
+    count(__func__, {state.counters, state.counters});
+  }
 
   void sgd_step(const Arena& arena, const Tensor& factors, const StepState&, const SgdParams& params) override {
-    count({arena.gradients, arena.weights, arena.weights, arena.momentum, arena.momentum, arena.weights_bf16, factors});
+    count(__func__,
+          {arena.gradients, arena.weights, arena.weights, arena.momentum, arena.momentum, arena.weights_bf16, factors});
     if (!params.accumulate) return;
     for (const Tensor& sums : {arena.signed_sums, arena.absolute_sums}) bytes_ += 2 * sums.bytes();
   }
   void measure_layers(const Arena& arena, Granularity, const Tensor& measures) override {
-    count({arena.signed_sums, arena.absolute_sums, measures});
+    count(__func__, {arena.signed_sums, arena.absolute_sums, measures});
   }
   void select_layers(const Tensor& measures, const SelectionParams&, const Tensor& factors) override {
-    count({measures, factors});
+    count(__func__, {measures, factors});
   }
   void select_random_layers(const Tensor& candidates, const RandomSelectionParams&, const Tensor& factors) override {
-    count({candidates, factors});
+    count(__func__, {candidates, factors});
   }
 
  private:
@@ -169,20 +185,22 @@ class CountingBackend final : public Backend {
     std::function<void()> work_;
   };
 
-  void count_bytes(std::size_t bytes) {
-    ++operations_;
+  void count_bytes(const char* name, std::size_t bytes, std::initializer_list<Tensor> tensors) {
     bytes_ += bytes;
+    Operation& operation = operations_.emplace_back(Operation{name, bytes, {}});
+    for (const Tensor& tensor : tensors)
+      operation.shapes.push_back(tensor.defined() ? tensor.shape() : std::optional<Shape>());
   }
   /// Counts one operation. A tensor that is read and written is in the list twice; undefined ones are not counted.
-  void count(std::initializer_list<Tensor> tensors) {
+  void count(const char* name, std::initializer_list<Tensor> tensors) {
     std::size_t bytes = 0;
     for (const Tensor& tensor : tensors) bytes += tensor.defined() ? tensor.bytes() : 0;
-    count_bytes(bytes);
+    count_bytes(name, bytes, tensors);
   }
 
   DType activations_;
-  std::shared_ptr<void> memory_ = std::make_shared<std::byte>();
-  std::size_t operations_ = 0, bytes_ = 0;
+  std::vector<Operation> operations_;
+  std::size_t bytes_ = 0;
 };
 
 }  // namespace gradamp

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Prints what a training step of 128 images must move, for budgets.py: "NETWORK TYPE KIND OPERATIONS BYTES" per line.
+// What a training step of 128 images must move.
+//   step_bytes            for budgets.py: "NETWORK TYPE KIND OPERATIONS BYTES" per line
+//   step_bytes NETWORK    for bench/step_model.py: "OPERATION BYTES SHAPE..." for each operation of a plain step in
+//   bf16.
+//                         A shape is its extents with x between them, or - for a tensor that is undefined.
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -24,8 +28,8 @@ OptimizerOptions options(bool analyzed) {
   return result;
 }
 
-void print_step(const char* network_name, DType activations, bool analyzed) {
-  CountingBackend backend(activations);
+/// Runs a step that does what most do.
+void run_step(CountingBackend& backend, const char* network_name, bool analyzed) {
   TrainingData data;
   data.train.count = kImages;
   data.train.classes = 10;
@@ -40,13 +44,36 @@ void print_step(const char* network_name, DType activations, bool analyzed) {
   steps.run(kImages);  // the first step can do more than the others
   backend.clear();
   steps.run(kImages);
-  std::printf("%s %s %s %zu %zu\n", network_name, name_of(activations), analyzed ? "analyzed" : "plain",
-              backend.operations(), backend.bytes());
+}
+
+void print_step(const char* network, DType activations, bool analyzed) {
+  CountingBackend backend(activations);
+  run_step(backend, network, analyzed);
+  std::printf("%s %s %s %zu %zu\n", network, name_of(activations), analyzed ? "analyzed" : "plain",
+              backend.operations().size(), backend.bytes());
+}
+
+void print_operations(const char* network) {
+  CountingBackend backend(DType::kBF16);
+  run_step(backend, network, false);
+  for (const CountingBackend::Operation& operation : backend.operations()) {
+    std::printf("%s %zu", operation.name.c_str(), operation.bytes);
+    for (const std::optional<Shape>& shape : operation.shapes) {
+      std::printf(" %s", shape ? "" : "-");
+      for (int i = 0; shape && i < shape->rank(); ++i)
+        std::printf("%s%lld", i == 0 ? "" : "x", static_cast<long long>((*shape)[i]));
+    }
+    std::printf("\n");
+  }
 }
 
 }  // namespace
 
-int main() {
+int main(int argument_count, char** arguments) {
+  if (argument_count > 1) {
+    print_operations(arguments[1]);
+    return 0;
+  }
   for (const char* network : {"resnet20", "resnet18", "resnet50", "vgg19"}) {
     for (const DType activations : {DType::kF32, DType::kBF16}) {
       print_step(network, activations, false);

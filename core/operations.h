@@ -16,7 +16,8 @@ namespace gradamp {
 /// P = (H + 2 padding - R) / stride + 1, rounded down, and Q likewise.
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dParams& params);
 
-/// The state of a batch norm: gamma and beta are trained, training updates the running statistics. All (C).
+/// The state of a batch norm: gamma and beta are trained, training updates the running statistics. All (C), each with
+/// memory of its own.
 struct BatchNormState {
   Variable gamma, beta;
   Tensor running_mean, running_var;

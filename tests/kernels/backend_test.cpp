@@ -250,8 +250,8 @@ TEST_P(BackendTest, ANaNComesThrough) {
     return false;
   };
   const Variable weight(normal_tensor(backend(), {8, 3, 3, 8}, 2));
-  const Tensor ones = tensor_of(backend(), {8}, std::vector<float>(8, 1.0f));
-  const BatchNormState state{Variable(ones), Variable(ones), Tensor::zeros(backend(), {8}), ones};
+  const auto ones = [&] { return tensor_of(backend(), {8}, std::vector<float>(8, 1.0f)); };
+  const BatchNormState state{Variable(ones()), Variable(ones()), Tensor::zeros(backend(), {8}), ones()};
   BatchNormParams with_relu;
   with_relu.relu = true;
   EXPECT_TRUE(has_nan(conv2d(x, weight, {}, {1, 1})));

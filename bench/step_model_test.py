@@ -7,7 +7,9 @@ That the launches are those of the program is tested against the lists that the 
 import collections
 import pathlib
 import re
+import subprocess
 import sys
+import tempfile
 import unittest
 
 import step_model
@@ -26,7 +28,7 @@ class MachineCodeTest(unittest.TestCase):
         control = 5 << 41 | 2 << 46 | 7 << 49 | 0b101 << 52
         text = ("\t\tFunction : name\n"
                 "        /*0a10*/                   HMMA.16816.F32.BF16 R4, R8, R10, R4 ;  /* 0x0000000a0804723c */\n"
-                f"                                                                       /* {control | 0x41804:#018x} */\n")
+                f"                                          /* {control | 0x41804:#018x} */\n")
         (found,) = step_model.read_instructions(text)["name"]
         self.assertEqual(found, Instruction(0xa10, "HMMA.16816.F32.BF16 R4, R8, R10, R4", 5, 2, 7, 0b101))
         self.assertEqual(found.kind, "HMMA")
@@ -39,7 +41,8 @@ class SimulationTest(unittest.TestCase):
         self.assertAlmostEqual(simulate(loop, 2, 8.0, 0, iterations=200), 128, delta=0.5)
 
     def test_a_warp_waits_for_its_operands_and_another_hides_it(self):
-        loop = [instruction("LDSM.16.M88.4 R4, [R2]", write_barrier=0), instruction("IADD3 R5, R4, R4, RZ", wait_mask=1)]
+        loop = [instruction("LDSM.16.M88.4 R4, [R2]", write_barrier=0),
+                instruction("IADD3 R5, R4, R4, RZ", wait_mask=1)]
         alone = simulate(loop, 1, 8.0, 0, iterations=200)
         self.assertAlmostEqual(alone, 34, delta=1)  # the latency of the load, and the next issue
         self.assertLess(simulate(loop, 2, 8.0, 0, iterations=200), 1.2 * alone)
@@ -76,6 +79,25 @@ class LaunchesTest(unittest.TestCase):
                 self.assertEqual(len(launches), count)
                 self.assertEqual(collections.Counter((launch.kernel, launch.grid) for launch in launches
                                                      if launch.kernel.startswith("convolution ")), expected)
+
+
+class ProgramTest(unittest.TestCase):
+    def run_program(self, *arguments):
+        return subprocess.run([sys.executable, step_model.__file__, *arguments], capture_output=True, text=True)
+
+    def test_a_step_is_printed(self):
+        done = self.run_program(build, "--network", "resnet20", "--gpu", "A100", "--layers")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        count, _ = LaunchesTest().golden("resnet20")
+        self.assertRegex(done.stdout, rf"(?m)^A100: {count} launches, \d\.\d+ ms a step of 128 images, .*an estimate")
+        self.assertRegex(done.stdout, r"(?m)^ *\d+\.\d us  convolution forward bf16 128x64 by elements +grid 1024,1,1$")
+
+    def test_a_folder_without_a_build_is_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            done = self.run_program(folder)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertEqual(done.stderr,
+                         f"step_model.py: there is no {folder}/tests/step_bytes: build the target step_bytes\n")
 
 
 class ModelTest(unittest.TestCase):

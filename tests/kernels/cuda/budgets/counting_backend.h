@@ -59,7 +59,7 @@ class CountingBackend final : public Backend {
   void conv2d_forward(const Conv2dForward& t, const Conv2dParams&) override {
     count(__func__, {t.x.tensor, t.weight, t.bias, t.y, t.moments.values});
   }
-  /// Of all rows, like the GPU's kernels. (Those of groups of 128 rows stay in the caches.)
+  /// One group of all rows, like the GPU's kernels. The moments of smaller groups, which they combine, are not counted.
   ChannelMoments make_moments(const Conv2dForward& t, const Conv2dParams&) override {
     const std::int64_t channels = t.y.shape()[3];
     return {Tensor::empty(*this, {1, 2, channels}), t.y.count() / channels};

@@ -81,20 +81,30 @@ float step_loss(const std::string& name, Backend& backend, const Shape& image) {
   return loss.value().to_host<float>()[0];
 }
 
-TEST(Networks, TrainOnImagesOfTheLeastSizeAndOfOtherShapes) {
-  const std::unique_ptr<Backend> backend = make_backend({});
-  for (const NetworkInfo& info : networks()) {
-    const std::int64_t least = make_network(info.name, *backend)->min_image_size();
-    EXPECT_TRUE(std::isfinite(step_loss(info.name, *backend, {1, least, least, 3}))) << info.name;
-    EXPECT_TRUE(std::isfinite(step_loss(info.name, *backend, {1, least + 3, 2 * least + 1, 1}))) << info.name;
-    EXPECT_THAT(
-        [&] {
-          step_loss(info.name, *backend, {1, least - 1, least - 1, 3});
-        },
-        testing::Throws<Error>())
-        << info.name << ": the least size is too large";
-  }
+std::vector<std::string> network_names() {
+  std::vector<std::string> names;
+  for (const NetworkInfo& info : networks()) names.push_back(info.name);
+  return names;
 }
+
+class EveryNetwork : public testing::TestWithParam<std::string> {};
+
+TEST_P(EveryNetwork, TrainsOnImagesOfTheLeastSizeAndOfOtherShapes) {
+  const std::unique_ptr<Backend> backend = make_backend({});
+  const std::string& name = GetParam();
+  const std::int64_t least = make_network(name, *backend)->min_image_size();
+  EXPECT_TRUE(std::isfinite(step_loss(name, *backend, {1, least, least, 3})));
+  EXPECT_TRUE(std::isfinite(step_loss(name, *backend, {1, least + 3, 2 * least + 1, 1})));
+  EXPECT_THAT(
+      [&] {
+        step_loss(name, *backend, {1, least - 1, least - 1, 3});
+      },
+      testing::Throws<Error>())
+      << "the least size is too large";
+}
+
+INSTANTIATE_TEST_SUITE_P(Networks, EveryNetwork, testing::ValuesIn(network_names()),
+                         [](const auto& network) { return network.param; });
 
 TEST(Networks, TheirFirstConvolutionHasTheImagesChannels) {
   const std::unique_ptr<Backend> backend = make_backend({});

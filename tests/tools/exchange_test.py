@@ -25,7 +25,7 @@ import networks  # noqa: E402
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("GRADAMP_")}
 NETWORKS = ["resnet8", "resnet20", "resnet18", "resnet50", "vgg19"]
 TEST_IMAGES = 10
-TRAIN_IMAGES = 40
+TRAIN_IMAGES = 20
 TOLERANCE = 1e-5  # relative to the largest output
 
 

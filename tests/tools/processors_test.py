@@ -15,7 +15,7 @@ import unittest
 
 GRADAMP = None
 QEMU = shutil.which("qemu-x86_64")
-TRAIN = ("train", "--network", "resnet8", "--train-images", "50", "--test-images", "20", "--batch-size", "25",
+TRAIN = ("train", "--network", "resnet8", "--train-images", "20", "--test-images", "10", "--batch-size", "10",
          "--strategy", "1:0.01", "--threads", "1", "--quiet")
 
 

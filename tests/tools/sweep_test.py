@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Tests of whole sweeps with the built program. Their runs are equal to runs trained alone. A sweep that is killed at
 any time and started again gives the same result. A failed cell does not affect the others. An invalid sweep writes
-nothing. Argument: the program gradamp."""
+nothing. Arguments: the program gradamp, and the test classes to run; the class LongTest takes long."""
 
 import json
 import os
@@ -135,55 +135,6 @@ class Sweeps(SweepCase):
         self.sweep("--folder", "killed", "--jobs", "2")
         self.assertEqual(self.checkpoints("killed"), self.checkpoints("unbroken"))
 
-    def test_runs_that_are_killed_are_begun_again(self):
-        self.file("s.toml", SLOW_FILE)
-        self.sweep("--folder", "unbroken")
-        sweep = self.start("sweep", "s.toml", "--folder", "killed")
-        killed = set()
-        while sweep.poll() is None and len(killed) < 4:
-            time.sleep(0.02)
-            children = pathlib.Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children").read_text().split()
-            for child in set(children) - killed:
-                time.sleep(0.1)  # until the child has begun to train
-                try:
-                    os.kill(int(child), signal.SIGKILL)
-                    killed.add(child)
-                except ProcessLookupError:
-                    pass
-        self.assertEqual(sweep.wait(60), 1)  # killed runs count as failed
-        self.assertGreaterEqual(len(killed), 2)  # the beginnings, so the cells that wait for them fail too
-        status = self.gradamp("sweep", "s.toml", "--folder", "killed", "--status")
-        self.assertIn("ended by signal 9 (Killed)", status.stdout)
-        self.sweep("--folder", "killed")  # the next call tries them again
-        self.assertEqual(self.checkpoints("killed"), self.checkpoints("unbroken"))
-
-    def test_a_run_that_is_stopped_alone_is_told_and_gone_on_with(self):
-        self.file("s.toml", SLOW_FILE)
-        sweep = self.start("sweep", "s.toml")
-        children = []
-        while not children:
-            time.sleep(0.02)
-            children = pathlib.Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children").read_text().split()
-        time.sleep(0.2)
-        os.kill(int(children[0]), signal.SIGTERM)
-        self.assertEqual(sweep.wait(60), 1)
-        self.sweep()
-        self.assertEqual(len(self.checkpoints("sweeps/s")), SLOW_CELLS)
-
-    def test_a_branch_broken_off_before_its_first_checkpoint_branches_again(self):
-        self.sweep()
-        before = self.checkpoints("sweeps/s")
-        cell = self.folder / "sweeps/s/cells/amplified_seed-1_g_threshold-1"
-        metrics = (cell / "metrics.jsonl").read_text().splitlines()
-        for name in os.listdir(cell):
-            if name != "config.json":
-                (cell / name).unlink()
-        self.sweep()
-        self.assertEqual(self.checkpoints("sweeps/s"), before)
-        again = (cell / "metrics.jsonl").read_text().splitlines()
-        seconds = [[json.loads(line)["seconds"] for line in lines[:2]] for lines in (metrics, again)]
-        self.assertEqual(*seconds)  # its first two epochs were not trained again
-
     def test_beginnings_that_nobody_needs_are_not_trained(self):
         self.sweep()
         shutil.rmtree(self.folder / "sweeps/s/beginnings")
@@ -302,6 +253,57 @@ class EarlierName(SweepCase):
         config.write_text(config.read_text().replace('"dataset": "synthetic"', '"dataset": "made"'))
         self.assertIn('"dataset": "made"', config.read_text())
         self.assertIn("1 of 1 cells are done", self.sweep().stdout)
+
+
+class LongTest(SweepCase):
+    def test_runs_that_are_killed_are_begun_again(self):
+        self.file("s.toml", SLOW_FILE)
+        self.sweep("--folder", "unbroken")
+        sweep = self.start("sweep", "s.toml", "--folder", "killed")
+        killed = set()
+        while sweep.poll() is None and len(killed) < 4:
+            time.sleep(0.02)
+            children = pathlib.Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children").read_text().split()
+            for child in set(children) - killed:
+                time.sleep(0.1)  # until the child has begun to train
+                try:
+                    os.kill(int(child), signal.SIGKILL)
+                    killed.add(child)
+                except ProcessLookupError:
+                    pass
+        self.assertEqual(sweep.wait(60), 1)  # killed runs count as failed
+        self.assertGreaterEqual(len(killed), 2)  # the beginnings, so the cells that wait for them fail too
+        status = self.gradamp("sweep", "s.toml", "--folder", "killed", "--status")
+        self.assertIn("ended by signal 9 (Killed)", status.stdout)
+        self.sweep("--folder", "killed")  # the next call tries them again
+        self.assertEqual(self.checkpoints("killed"), self.checkpoints("unbroken"))
+
+    def test_a_run_that_is_stopped_alone_is_told_and_gone_on_with(self):
+        self.file("s.toml", SLOW_FILE)
+        sweep = self.start("sweep", "s.toml")
+        children = []
+        while not children:
+            time.sleep(0.02)
+            children = pathlib.Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children").read_text().split()
+        time.sleep(0.2)
+        os.kill(int(children[0]), signal.SIGTERM)
+        self.assertEqual(sweep.wait(60), 1)
+        self.sweep()
+        self.assertEqual(len(self.checkpoints("sweeps/s")), SLOW_CELLS)
+
+    def test_a_branch_broken_off_before_its_first_checkpoint_branches_again(self):
+        self.sweep()
+        before = self.checkpoints("sweeps/s")
+        cell = self.folder / "sweeps/s/cells/amplified_seed-1_g_threshold-1"
+        metrics = (cell / "metrics.jsonl").read_text().splitlines()
+        for name in os.listdir(cell):
+            if name != "config.json":
+                (cell / name).unlink()
+        self.sweep()
+        self.assertEqual(self.checkpoints("sweeps/s"), before)
+        again = (cell / "metrics.jsonl").read_text().splitlines()
+        seconds = [[json.loads(line)["seconds"] for line in lines[:2]] for lines in (metrics, again)]
+        self.assertEqual(*seconds)  # its first two epochs were not trained again
 
 
 class Shown(SweepCase):

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Tests kernels/cuda/toolkit.cmake on simulated machines with other GPUs, by a fake nvidia-smi.
 
-Usage: toolkit_test.py ROOT CUDA_COMPILER GENERATOR. A small project configures with the file and compiles a kernel that
-needs compute capability 8.0, or gives the reason why not. ROOT is the source tree; the other two are CMake's.
+Usage: toolkit_test.py ROOT CUDA_COMPILER GENERATOR [CLASS...]. A small project configures with the file and compiles a
+kernel that needs compute capability 8.0, or gives the reason why not. ROOT is the source tree; the other two are
+CMake's.
 """
 import os
 import pathlib
@@ -44,7 +45,7 @@ add_subdirectory({root}/kernels/cuda cuda)
 """
 
 
-class ToolkitTest(unittest.TestCase):
+class ToolkitCase(unittest.TestCase):
     root = compiler = generator = None
 
     def setUp(self):
@@ -88,6 +89,20 @@ class ToolkitTest(unittest.TestCase):
         output = self.build("--target", "one", "--verbose")
         return sorted(set(word for word in output.replace('"', "").split() if word.startswith("--generate-code=")))
 
+    def compile_one_kernel_file(self, *options):
+        """The compiler's report beside the object of device_code.cu."""
+        self.pretend("8.0")
+        self.configure(*options, project=LAUNCHER_PROJECT)
+        objects = "cuda/CMakeFiles/gradamp_cuda.dir/device_code.cu.o"
+        if self.generator.startswith("Ninja"):
+            self.build("--target", objects)
+        else:
+            subprocess.run(["make", "-C", self.folder / "build" / "cuda", "device_code.cu.o"], env=self.environment,
+                           check=True, capture_output=True)
+        return (self.folder / "build" / (objects + ".resources")).read_text()
+
+
+class ToolkitTest(ToolkitCase):
     def test_an_old_gpu_alone_is_built_without_cuda(self):
         self.pretend("7.5")
         output = self.configure()
@@ -96,15 +111,6 @@ class ToolkitTest(unittest.TestCase):
         self.assertIn("chosen: [OFF] []", output)
         self.build()
 
-    def test_an_old_gpu_alone_with_cuda_on_is_built_for_others(self):
-        self.pretend("7.0", "7.5", "7.5")
-        output = self.configure("-DGRADAMP_CUDA=ON")
-        self.assertIn("-- This machine has GPUs of compute capability 7.0, 7.5, the kernels need 8.0 (Ampere) or newer: "
-                      "none of its GPUs can be used, building for others\n", output)
-        self.assertIn("chosen: [ON] [80-real;90]", output)
-        self.assertEqual(self.images(), ["--generate-code=arch=compute_80,code=[sm_80]",
-                                         "--generate-code=arch=compute_90,code=[compute_90,sm_90]"])
-
     def test_an_old_gpu_beside_a_new_one_is_left_out(self):
         self.pretend("7.5", "9.0")
         output = self.configure()
@@ -112,13 +118,6 @@ class ToolkitTest(unittest.TestCase):
                       "building for its other GPUs\n", output)
         self.assertIn("chosen: [ON] [90]", output)
         self.assertEqual(self.images(), ["--generate-code=arch=compute_90,code=[compute_90,sm_90]"])
-
-    def test_a_gpu_that_the_toolkit_knows_gets_its_own_code(self):
-        self.pretend("8.9")
-        output = self.configure()
-        self.assertNotIn("compute capability", output)
-        self.assertIn("chosen: [ON] [89]", output)
-        self.assertEqual(self.images(), ["--generate-code=arch=compute_89,code=[compute_89,sm_89]"])
 
     def test_a_gpu_newer_than_the_toolkit_gets_ptx(self):
         listed = subprocess.run([self.compiler, "--list-gpu-arch"], text=True, capture_output=True, check=True).stdout
@@ -134,6 +133,30 @@ class ToolkitTest(unittest.TestCase):
         self.write_script("nvidia-smi", "echo 'NVIDIA-SMI has failed, version 7.5'; exit 9\n")
         self.assertIn("chosen: [ON] [80-real;90]", self.configure())
 
+    def test_the_users_compiler_launcher_is_kept(self):
+        seen = self.folder / "seen"
+        launcher = self.write_script("launcher", f'echo "$@" >>{seen}\nexec "$@"\n')
+        self.assertIn("empty_kernel", self.compile_one_kernel_file(f"-DCMAKE_CUDA_COMPILER_LAUNCHER={launcher}"))
+        self.assertIn("device_code.cu", seen.read_text())
+
+
+class LongTest(ToolkitCase):
+    def test_an_old_gpu_alone_with_cuda_on_is_built_for_others(self):
+        self.pretend("7.0", "7.5", "7.5")
+        output = self.configure("-DGRADAMP_CUDA=ON")
+        self.assertIn("-- This machine has GPUs of compute capability 7.0, 7.5, the kernels need 8.0 (Ampere) or newer: "
+                      "none of its GPUs can be used, building for others\n", output)
+        self.assertIn("chosen: [ON] [80-real;90]", output)
+        self.assertEqual(self.images(), ["--generate-code=arch=compute_80,code=[sm_80]",
+                                         "--generate-code=arch=compute_90,code=[compute_90,sm_90]"])
+
+    def test_a_gpu_that_the_toolkit_knows_gets_its_own_code(self):
+        self.pretend("8.9")
+        output = self.configure()
+        self.assertNotIn("compute capability", output)
+        self.assertIn("chosen: [ON] [89]", output)
+        self.assertEqual(self.images(), ["--generate-code=arch=compute_89,code=[compute_89,sm_89]"])
+
     def test_the_users_architectures_are_kept(self):
         self.pretend("7.5", "13.5")
         self.assertIn("chosen: [ON] [86-real]", self.configure("-DCMAKE_CUDA_ARCHITECTURES=86-real"))
@@ -141,28 +164,10 @@ class ToolkitTest(unittest.TestCase):
         self.environment["CUDAARCHS"] = "87-real"
         self.assertIn("chosen: [ON] [87-real]", self.configure())
 
-    def compile_one_kernel_file(self, *options):
-        """The compiler's report beside the object of device_code.cu."""
-        self.pretend("8.0")
-        self.configure(*options, project=LAUNCHER_PROJECT)
-        objects = "cuda/CMakeFiles/gradamp_cuda.dir/device_code.cu.o"
-        if self.generator.startswith("Ninja"):
-            self.build("--target", objects)
-        else:
-            subprocess.run(["make", "-C", self.folder / "build" / "cuda", "device_code.cu.o"], env=self.environment,
-                           check=True, capture_output=True)
-        return (self.folder / "build" / (objects + ".resources")).read_text()
-
-    def test_the_users_compiler_launcher_is_kept(self):
-        seen = self.folder / "seen"
-        launcher = self.write_script("launcher", f'echo "$@" >>{seen}\nexec "$@"\n')
-        self.assertIn("empty_kernel", self.compile_one_kernel_file(f"-DCMAKE_CUDA_COMPILER_LAUNCHER={launcher}"))
-        self.assertIn("device_code.cu", seen.read_text())
-
     def test_no_compiler_launcher_is_needed(self):
         self.assertIn("empty_kernel", self.compile_one_kernel_file())
 
 
 if __name__ == "__main__":
-    ToolkitTest.root, ToolkitTest.compiler, ToolkitTest.generator = sys.argv[1:4]
+    ToolkitCase.root, ToolkitCase.compiler, ToolkitCase.generator = sys.argv[1:4]
     unittest.main(argv=[sys.argv[0], *sys.argv[4:]])

@@ -3,13 +3,16 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <span>
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
+#include "gradamp/core/processors.h"
 #include "gradamp/core/text.h"
+#include "gradamp/core/thread_pool.h"
 #include "gradamp/data/files/durable_file.h"
 #include "gradamp/data/files/file_lock.h"
 #include "gradamp/data/files/open_file.h"
@@ -168,8 +171,13 @@ bool SweepFolder::is_needed(std::size_t job) const {
 }
 
 std::vector<JobReport> SweepFolder::reports() const {
-  std::vector<JobReport> reports;
-  for (const SweepJob& job : jobs_) reports.push_back(report(job));
+  std::vector<JobReport> reports(jobs_.size());
+  std::atomic<std::size_t> next = 0;
+  const auto read = [&] {
+    for (std::size_t job = next++; job < jobs_.size(); job = next++) reports[job] = report(jobs_[job]);
+  };
+  const auto call = [](const void* context, int) { (*static_cast<const decltype(read)*>(context))(); };
+  run_on_threads(usable_processors(), {call, &read});
   return reports;
 }
 

@@ -60,6 +60,7 @@ class SweepFolder {
   const std::vector<SweepJob>& jobs() const { return jobs_; }
   /// Reads the job's current state from its files.
   JobReport report(const SweepJob& job) const;
+  /// The state of every job, read on all processors.
   std::vector<JobReport> reports() const;
   bool is_done(const SweepJob& job) const;
   /// Whether the job must branch from its beginning: it has one, and has no checkpoint of its own yet.

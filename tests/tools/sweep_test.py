@@ -39,6 +39,7 @@ CELLS = 2 * (1 + 1 + 4)
 # Fewer runs, each of which takes a while.
 SLOW_FILE = FILE.replace("train-images = 40", "train-images = 160").replace("measure = [g, g-prime]\n", "")
 SLOW_CELLS = 2 * (1 + 1 + 2)
+PATIENCE = 400  # seconds: for what takes a few of them, but with a sanitizer and other programs beside it
 
 
 class SweepCase(unittest.TestCase):
@@ -57,7 +58,7 @@ class SweepCase(unittest.TestCase):
 
     def gradamp(self, *arguments: str, **more) -> subprocess.CompletedProcess:
         return subprocess.run([PROGRAM, *arguments], cwd=self.folder, env=self.environment(), text=True,
-                              capture_output=True, timeout=120, **more)
+                              capture_output=True, timeout=PATIENCE, **more)
 
     def start(self, *arguments: str) -> subprocess.Popen:
         return subprocess.Popen([PROGRAM, *arguments], cwd=self.folder, env=self.environment(),
@@ -124,7 +125,7 @@ class Sweeps(SweepCase):
                 break
             how = moments.choice([signal.SIGKILL, signal.SIGTERM])
             sweep.send_signal(how)
-            code = sweep.wait(60)
+            code = sweep.wait(PATIENCE)
             # After SIGTERM, the sweep was stopped or had not yet installed its handler. Either signal can arrive when
             # it has just ended.
             self.assertIn(code, [-signal.SIGKILL, 0] if how == signal.SIGKILL else [143, -signal.SIGTERM, 0])
@@ -145,7 +146,7 @@ class Sweeps(SweepCase):
         command = [PROGRAM, "sweep", "s.toml", "--folder", "shared"]
         both = [subprocess.Popen(command, cwd=self.folder, env=self.environment(), stdout=subprocess.PIPE, text=True,
                                  stderr=subprocess.DEVNULL) for _ in range(2)]
-        printed = [sweep.communicate(timeout=120)[0] for sweep in both]
+        printed = [sweep.communicate(timeout=PATIENCE)[0] for sweep in both]
         self.assertEqual([sweep.returncode for sweep in both], [0, 0])
         done = [len(re.findall(r"^\S+  done", text, re.MULTILINE)) for text in printed]
         self.assertGreater(min(done), 0)
@@ -271,7 +272,7 @@ class LongTest(SweepCase):
                     killed.add(child)
                 except ProcessLookupError:
                     pass
-        self.assertEqual(sweep.wait(60), 1)  # killed runs count as failed
+        self.assertEqual(sweep.wait(PATIENCE), 1)  # killed runs count as failed
         self.assertGreaterEqual(len(killed), 2)  # the beginnings, so the cells that wait for them fail too
         status = self.gradamp("sweep", "s.toml", "--folder", "killed", "--status")
         self.assertIn("ended by signal 9 (Killed)", status.stdout)
@@ -287,7 +288,7 @@ class LongTest(SweepCase):
             children = pathlib.Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children").read_text().split()
         time.sleep(0.2)
         os.kill(int(children[0]), signal.SIGTERM)
-        self.assertEqual(sweep.wait(60), 1)
+        self.assertEqual(sweep.wait(PATIENCE), 1)
         self.sweep()
         self.assertEqual(len(self.checkpoints("sweeps/s")), SLOW_CELLS)
 

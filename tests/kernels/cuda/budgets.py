@@ -19,6 +19,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 from resources_test import read_report
 
@@ -184,21 +185,18 @@ def main_loop(instructions):
     return max(loops, key=work, default=instructions)
 
 
-INFO = re.compile(r"^\.nv\.info\.(\S+)$")
-VALUE = re.compile(r"^\s*Value:\s*(.*?)\s*$")
+BOUNDS = re.compile(r"^\.nv\.info\.(\S+)$|EIATTR_MAX_THREADS\n.*\n\s*Value:\s*(.*?)\s*$", re.MULTILINE)
 
 
 def read_launch_bounds(text):
     """{function: maximum threads per block} from the output of `cuobjdump -elf`: the attribute EIATTR_MAX_THREADS."""
-    bounds, function, wanted = {}, None, False
-    for line in text.splitlines():
-        if match := INFO.match(line):
+    bounds, function = {}, None
+    for match in BOUNDS.finditer(text):
+        if match[1]:
             function = match[1]
-        elif "EIATTR_" in line:
-            wanted = line.split()[-1] == "EIATTR_MAX_THREADS"
-        elif function and wanted and (match := VALUE.match(line)):
-            x, y, z = (int(number, 16) for number in match[1].split())
-            bounds[function], wanted = x * y * z, False
+        elif function:
+            x, y, z = (int(number, 16) for number in match[2].split())
+            bounds[function] = x * y * z
     return bounds
 
 
@@ -247,10 +245,17 @@ class Build:
         self.environment = {**os.environ, "PATH": path}
 
     def dump(self, what, architecture, file):
+        """The output of cuobjdump, which takes seconds. It is kept beside the object for the next test."""
+        kept = file.with_name(f"{file.name}.{architecture}{what}")
+        if kept.is_file() and kept.stat().st_mtime > file.stat().st_mtime:
+            return kept.read_text(encoding="utf-8")
         result = subprocess.run([self.cuobjdump, what, "-arch", architecture, file], capture_output=True, text=True,
                                 env=self.environment)
         if result.returncode != 0:
             raise RuntimeError(f"{self.cuobjdump} {what} {file}: {result.stderr.strip()}")
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as whole:
+            whole.write(result.stdout)
+        os.replace(whole.name, kept)  # tests run beside each other
         return result.stdout
 
     def facts(self, *arguments, text=""):

@@ -207,6 +207,23 @@ class ReaderTest(unittest.TestCase):
             self.assertEqual(budgets.readable_name(demangled)[1], name)
 
 
+class DumpTest(unittest.TestCase):
+    def test_an_object_is_dumped_once_and_again_when_it_has_changed(self):
+        folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        program, compiled, calls = folder / "cuobjdump", folder / "a.cu.o", folder / "calls"
+        program.write_text(f'#!/bin/sh\necho "$@" >>{calls}\ncat "$4"\n')
+        program.chmod(0o755)
+        build = budgets.Build.__new__(budgets.Build)
+        build.cuobjdump, build.environment = program, os.environ
+        for second, text in enumerate(("first", "first", "second")):
+            compiled.write_text(text)
+            os.utime(compiled, (second // 2 * 10**10,) * 2)  # changed after the dump, however fast that was
+            self.assertEqual(build.dump("-sass", "sm_90", compiled), text)
+        self.assertEqual(calls.read_text(), f"-sass -arch sm_90 {compiled}\n" * 2)
+        self.assertEqual(build.dump("-elf", "sm_90", compiled), "second")
+        self.assertEqual(build.dump("-sass", "sm_80", compiled), "second")
+
+
 class ComparisonTest(unittest.TestCase):
     def test_a_cost_beyond_three_percent_is_a_difference(self):
         budget = {"a": {"loop_total": 217, "spilled_bytes": 0, "resident_blocks": 3}}

@@ -80,7 +80,10 @@ class Maker:
 
     def start(self, arguments: list, prefix: list = (), **more) -> subprocess.Popen:
         """In a process group of its own; standard error is a pipe."""
-        return subprocess.Popen([*prefix, self.program, *arguments], cwd=self.folder, env=self.environment,
+        environment = dict(self.environment)
+        if prefix:  # LeakSanitizer cannot look at a process that strace traces
+            environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+        return subprocess.Popen([*prefix, self.program, *arguments], cwd=self.folder, env=environment,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                 errors="replace", start_new_session=True, **more)
 

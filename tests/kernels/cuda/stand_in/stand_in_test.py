@@ -163,7 +163,7 @@ class SameBits(StandInTest):
 class Shipped(StandInTest):
     def test_trains_at_once_and_deferred(self):
         """The same bits whether work runs at once or only at waits, and nothing that CUDA forbids."""
-        training = Training(self.folder, precision="bf16", options=PHASES)
+        training = Training(self.folder, precision="bf16", images=12, test_images=4, options=PHASES)
         for name, settings in {"at-once": {}, "deferred": {"DEFERRED": 1}}.items():
             log = self.folder / f"{name}.log"
             self.succeeded(training.run(name, settings=settings | {"LOG": log}))

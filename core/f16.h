@@ -3,7 +3,6 @@
 #pragma once
 
 #include <bit>
-#include <cmath>
 #include <cstdint>
 
 namespace gradamp {
@@ -16,12 +15,37 @@ constexpr std::uint16_t to_f16_exactly(float value) {
   return static_cast<std::uint16_t>(magnitude == 0 ? sign : sign | ((magnitude >> 13) - ((127u - 15u) << 10)));
 }
 
-inline float from_f16(std::uint16_t bits) {
-  const int exponent = bits >> 10 & 0x1f, fraction = bits & 0x3ff;
-  float magnitude = exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
-                                  : std::ldexp(static_cast<float>(fraction + 0x400), exponent - 25);
-  if (exponent == 0x1f) magnitude = fraction == 0 ? HUGE_VALF : NAN;
-  return bits & 0x8000u ? -magnitude : magnitude;
+/// Rounds to the nearest f16, ties to even; too large values become infinite, and a NaN stays a NaN.
+constexpr std::uint16_t to_f16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+  std::uint32_t rounded;
+  if (magnitude >= 0x477ff000u) {  // 65520: the middle of the largest f16 and 2^16
+    rounded = magnitude > 0x7f800000u ? 0x7e00u : 0x7c00u;
+  } else if (magnitude < 0x38800000u) {  // below 2^-14 f16 has steps of 2^-24, as f32 has from 0.5 on
+    rounded = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - std::bit_cast<std::uint32_t>(0.5f);
+  } else {
+    rounded = (magnitude + 0xfffu + (magnitude >> 13 & 1u) - ((127u - 15u) << 23)) >> 13;
+  }
+  return static_cast<std::uint16_t>(sign | rounded);
 }
+
+/// Exact. Without a branch, so that loops become vectors.
+constexpr float from_f16(std::uint16_t bits) {
+  const std::uint32_t magnitude = (bits & 0x7fffu) << 13, sign = (bits & 0x8000u) << 16;
+  const std::uint32_t finite = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) * 0x1p112f);
+  return std::bit_cast<float>(sign | ((bits & 0x7c00u) == 0x7c00u ? 0x7f800000u | magnitude : finite));
+}
+
+/// An element of an f16 tensor on the host. Arithmetic is done in float.
+struct F16 {
+  std::uint16_t bits;
+
+  constexpr F16& operator=(float value) {
+    bits = to_f16(value);
+    return *this;
+  }
+  constexpr operator float() const { return from_f16(bits); }
+};
 
 }  // namespace gradamp

@@ -42,11 +42,11 @@ FOLDERS = ["core", "kernels", "layers", "data", "optim", "nets", "tools", "tests
 # The only headers of kernels/ that the rest of the tree may include.
 DOORS = {"kernels/backends.h", "kernels/self_check.h"}
 # A backend: the other backends whose headers it may include. kernels/cuda includes CUDA or the emulator by one header.
-NEIGHBORS = {"cuda": {"emulation"}}
+NEIGHBORS = {"cuda": {"emulation"}, "statistics": {"cpu"}}
 # The tests of these backends may include the headers of both. Other tests may only set up the emulator.
 GPU = {"cuda", "emulation"}
 # The backends whose tests may include their headers.
-OWN = {"cpu"}
+OWN = {"cpu", "statistics"}
 # The benchmarks' references on a GPU may include the headers of kernels/cuda.
 GPU_BENCH = "bench/cuda/"
 EMULATOR_SETUP = "kernels/emulation/config.h"
@@ -60,6 +60,7 @@ LIBRARIES = {
     "kernels/cpu": ("fmt/", "nlohmann/", "sys/"),
     "kernels/cuda": ("fmt/", "cuda_runtime.h", "cuda_bf16.h", "cublas_v2.h", "dlfcn.h"),
     "kernels/emulation": ("fmt/", "math.h", "dlfcn.h", "signal.h", "ucontext.h", "unistd.h", "sys/", "sanitizer/"),
+    "kernels/statistics": ("stddef.h", "stdint.h"),
     "layers": ("fmt/", "nlohmann/"),
     "optim": ("fmt/", "nlohmann/"),
     "nets": ("fmt/", "nlohmann/"),

@@ -11,6 +11,7 @@
 
 #include "gradamp/core/random_selection.h"
 #include "gradamp/kernels/cpu/cpu_backend.h"
+#include "gradamp/kernels/cpu/layer_measures.h"
 #include "gradamp/kernels/cpu/parallel.h"
 
 namespace gradamp {
@@ -116,47 +117,6 @@ bool sum_neurons(const float* gradients, const std::vector<LayerRange>& layers, 
   return finite;
 }
 
-/// Σ|S|, ΣA and Σ|S|/A over a part of one layer's sums.
-struct LayerSums {
-  double signed_sum = 0, absolute_sum = 0, ratio_sum = 0;
-};
-
-LayerSums sum_layer(const float* signed_sums, const float* absolute_sums, std::int64_t count) {
-  LayerSums total;
-  for (std::int64_t begin = 0; begin < count; begin += kArenaChunk) {  // sums per chunk, for small rounding errors
-    const std::int64_t end = std::min(count, begin + kArenaChunk);
-    double signed_sum = 0, absolute_sum = 0, ratio_sum = 0;
-#pragma omp simd reduction(+ : signed_sum, absolute_sum, ratio_sum)
-    for (std::int64_t i = begin; i < end; ++i) {
-      const double s = std::fabs(static_cast<double>(signed_sums[i]));
-      const double a = static_cast<double>(absolute_sums[i]);
-      signed_sum += s;
-      absolute_sum += a;
-      ratio_sum += a > 0 ? s / a : 0.0;
-    }
-    total.signed_sum += signed_sum;
-    total.absolute_sum += absolute_sum;
-    total.ratio_sum += ratio_sum;
-  }
-  return total;
-}
-
-/// (value - mean) / population standard deviation, or 0 if all values are equal. Rounding alone can leave a std of
-/// about 1e-16 of the values, which must not become a score of 1. Real differences between float32 sums give a std
-/// above 1e-12.
-void normalize(const double* values, std::int64_t count, double* normalized) {
-  double sum = 0, square_sum = 0, largest = 0;
-  for (std::int64_t l = 0; l < count; ++l) {
-    sum += values[l];
-    largest = std::max(largest, std::fabs(values[l]));
-  }
-  const double mean = sum / static_cast<double>(count);
-  for (std::int64_t l = 0; l < count; ++l) square_sum += (values[l] - mean) * (values[l] - mean);
-  const double deviation = std::sqrt(square_sum / static_cast<double>(count));
-  const bool equal = deviation <= 1e-12 * largest;
-  for (std::int64_t l = 0; l < count; ++l) normalized[l] = equal ? 0.0 : (values[l] - mean) / deviation;
-}
-
 }  // namespace
 
 void CpuBackend::advance_step(const StepState& state, std::int64_t images) {
@@ -215,11 +175,11 @@ void CpuBackend::measure_layers(const Arena& arena, Granularity granularity, con
     const std::int64_t length = by_weight ? layer.end - layer.begin : layer.neurons;
     const std::int64_t n = by_weight ? layer.count : layer.neurons;
     const LayerSums sums = sum_layer(signed_sums + begin, absolute_sums + begin, length);
-    values[kG * layers + l] = sums.absolute_sum > 0 ? sums.signed_sum / sums.absolute_sum : 0.0;
-    values[kGPrime * layers + l] = sums.ratio_sum / static_cast<double>(n);
+    values[kG * layers + l] = sums.g();
+    values[kGPrime * layers + l] = sums.g_prime(n);
   });
-  normalize(values + kG * layers, layers, values + kNormalizedG * layers);
-  normalize(values + kGPrime * layers, layers, values + kNormalizedGPrime * layers);
+  normalize_over_layers(values + kG * layers, layers, values + kNormalizedG * layers);
+  normalize_over_layers(values + kGPrime * layers, layers, values + kNormalizedGPrime * layers);
 }
 
 void CpuBackend::select_layers(const Tensor& measures, const SelectionParams& params, const Tensor& factors) {
@@ -227,11 +187,8 @@ void CpuBackend::select_layers(const Tensor& measures, const SelectionParams& pa
   const LayerMeasure row = params.measure == kG ? kNormalizedG : kNormalizedGPrime;
   const double* const normalized = measures.data<double>() + row * layers;
   float* const out = factors.data<float>();
-  for (std::int64_t l = 0; l < layers; ++l) {
-    const bool two_sided = params.selection_case == SelectionCase::kTwoSided;
-    const double score = two_sided ? std::fabs(normalized[l]) : normalized[l];
-    out[l] = score > params.threshold ? params.factor : 1.0f;
-  }
+  for (std::int64_t l = 0; l < layers; ++l)
+    out[l] = is_selected(normalized[l], params.selection_case, params.threshold) ? params.factor : 1.0f;
 }
 
 void CpuBackend::select_random_layers(const Tensor& candidates, const RandomSelectionParams& params,

@@ -127,6 +127,18 @@ class PackageTest(Installed):
     def test_a_kernel(self):
         self.assertEqual(run(self.build_example("own_kernel") / "own_kernel"), "y = 7, gradient = 6\n")
 
+    def test_statistics_in_c(self):
+        folder = self.build_example("statistics_in_c", "-DCMAKE_C_FLAGS=-pedantic-errors -Werror")
+        self.assertEqual(run(folder / "statistics_in_c"), "layer 0: G 1.0000, G' 1.0000, factor 2\n"
+                                                          "layer 1: G 0.3333, G' 0.3333, factor 1\n")
+        # Nothing but its interface is seen, and it needs nothing but the C++ runtime.
+        library = next((self.prefix / "lib").rglob("libgradamp_statistics.so"))
+        names = [line.split()[-1] for line in run("nm", "-D", "--defined-only", library).splitlines()]
+        self.assertIn("gradamp_statistics_create", names)
+        self.assertEqual([name for name in names if not name.startswith("gradamp_")], [])
+        needed = re.findall(r"NEEDED.*\[(\w+)[^]]*\]", run("readelf", "-d", library))
+        self.assertLessEqual(set(needed), {"libstdc", "libgcc_s", "libm", "libc", "ld"}, needed)
+
     def test_the_headers_have_no_warnings(self):
         headers = sorted(path.relative_to(self.prefix / "include").as_posix()
                          for path in (self.prefix / "include" / "gradamp").rglob("*.h"))
@@ -171,7 +183,7 @@ class PackageTest(Installed):
 
     def test_an_unknown_component_is_named(self):
         source = self.project("unknown", "int main() {}\n", "find_package(gradamp REQUIRED COMPONENTS trainer)")
-        with self.assertRaisesRegex(AssertionError, r"gradamp has no component trainer: there are engine and\s+program"):
+        with self.assertRaisesRegex(AssertionError, r"gradamp has no component trainer: there are\s+statistics, engine and\s+program"):
             configure(source, source / "build", f"-DCMAKE_PREFIX_PATH={self.prefix}")
 
     def test_another_version_is_refused(self):

@@ -1,4 +1,4 @@
-# The interface for other projects: gradamp::engine and gradamp::program, their installation, the CMake package,
+# The interface for other projects: gradamp::engine, gradamp::program and gradamp::statistics, their installation, the CMake package,
 # pkg-config's file and CPack's packages.
 
 # gradamp_package_library(NAME FILE PARTS...): the library gradamp::NAME, made of the objects of our libraries PARTS.
@@ -29,6 +29,17 @@ if(GRADAMP_PROGRAM)
                         PRIVATE CURL::libcurl LibArchive::LibArchive ZLIB::ZLIB OpenSSL::Crypto)
 endif()
 
+# The Python package: `cmake --build build --target gradamp_wheel` writes python/gradamp-VERSION-py3-none-PLATFORM.whl.
+if(PROJECT_IS_TOP_LEVEL)
+  find_package(Python3 COMPONENTS Interpreter)
+  if(Python3_FOUND)
+    add_custom_target(gradamp_wheel VERBATIM
+                      COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tools/python/make_wheel.py
+                              $<TARGET_FILE:gradamp_statistics> ${PROJECT_BINARY_DIR}/python)
+    add_dependencies(gradamp_wheel gradamp_statistics)
+  endif()
+endif()
+
 if(NOT GRADAMP_INSTALL)
   return()
 endif()
@@ -37,6 +48,8 @@ include(CMakePackageConfigHelpers)
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/gradamp)
 install(TARGETS gradamp_headers gradamp_engine EXPORT gradampEngineTargets)
 install(EXPORT gradampEngineTargets NAMESPACE gradamp:: DESTINATION ${package})
+install(TARGETS gradamp_statistics EXPORT gradampStatisticsTargets)
+install(EXPORT gradampStatisticsTargets NAMESPACE gradamp:: DESTINATION ${package})
 if(GRADAMP_PROGRAM)
   install(TARGETS gradamp_program EXPORT gradampProgramTargets)
   install(EXPORT gradampProgramTargets NAMESPACE gradamp:: DESTINATION ${package})
@@ -52,6 +65,7 @@ endforeach()
 install(DIRECTORY kernels/cuda kernels/emulation DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/gradamp/kernels
         FILES_MATCHING PATTERN *.h)
 install(FILES kernels/backends.h kernels/self_check.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/gradamp/kernels)
+install(FILES kernels/statistics/gradamp_statistics.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES tools/program/run_program.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/gradamp/tools/program)
 
 configure_package_config_file(tools/package/gradampConfig.cmake.in gradampConfig.cmake INSTALL_DESTINATION ${package})

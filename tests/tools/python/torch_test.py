@@ -1,0 +1,370 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Tests of gradamp.torch against the definitions in float64. Skipped if Python has no torch. Arguments: the library
+libgradamp_statistics.so, and the tests to run."""
+
+import copy
+import gc
+import json
+import os
+import pathlib
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+if __name__ == "__main__":
+    os.environ["GRADAMP_STATISTICS_LIBRARY"] = str(pathlib.Path(sys.argv.pop(1)).resolve())
+sys.path[:0] = [str(ROOT / "tools" / "python"), str(ROOT / "tests" / "oracle")]
+try:
+    import numpy  # noqa: F401
+    import torch
+except ImportError as missing:
+    print(f"skipped: Python has no module {missing.name} (pip install torch numpy)")
+    sys.exit(77)
+
+import gradamp  # noqa: E402
+import gradamp.torch  # noqa: E402
+import networks  # noqa: E402
+from gradamp.strategy import Strategy  # noqa: E402
+
+
+class Transformer(torch.nn.Module):
+    """A small one, whose embedding and output share their weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(50, 32)
+        layer = torch.nn.TransformerEncoderLayer(32, 4, 64, dropout=0.0, batch_first=True)
+        self.encoder = torch.nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.output = torch.nn.Linear(32, 50)
+        self.output.weight = self.embedding.weight
+
+    def forward(self, words):
+        return self.output(self.encoder(self.embedding(words)))
+
+
+def image_model():
+    torch.manual_seed(1)
+    return networks.build("resnet18", 10), lambda: torch.randn(4, 3, 16, 16), lambda: torch.randint(10, (4,))
+
+
+def word_model():
+    torch.manual_seed(2)
+    return Transformer(), lambda: torch.randint(50, (4, 9)), lambda: torch.randint(50, (4, 9))
+
+
+def backward(model, inputs, labels):
+    model.zero_grad()
+    logits = model(inputs)
+    torch.nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)).backward()
+
+
+class Reference:
+    """[IGA] eq. 4 and 7, in float64, over the gradients that it was given. Layers as gradamp.torch has them."""
+
+    def __init__(self, model, by_neuron):
+        self.by_neuron, self.layers, seen = by_neuron, {}, set()
+        for name, module in model.named_modules():
+            own = [p for p in module.parameters(recurse=False) if p.requires_grad and id(p) not in seen]
+            seen |= set(map(id, own))
+            if own:
+                self.layers[name] = own
+        self.sums = {}
+
+    def add(self):
+        for name, parameters in self.layers.items():
+            gradients = [torch.zeros_like(p).double() if p.grad is None else p.grad.double() for p in parameters]
+            if self.by_neuron:
+                rows = {}  # tensors with equally many rows have the same neurons
+                for gradient in gradients:
+                    of_rows = gradient.reshape(gradient.shape[0], -1).sum(1)
+                    rows[len(of_rows)] = rows.get(len(of_rows), 0) + of_rows
+                gradients = list(rows.values())
+            flat = torch.cat([gradient.flatten() for gradient in gradients])
+            signed, absolute = self.sums.get(name, (0, 0))
+            self.sums[name] = signed + flat, absolute + flat.abs()
+
+    def measures(self):
+        g = [(s.abs().sum() / a.sum()).item() for s, a in self.sums.values()]
+        g_prime = [torch.where(a > 0, s.abs() / a, 0).mean().item() for s, a in self.sums.values()]
+        return g, g_prime
+
+
+def normalized(values):
+    values = torch.tensor(values, dtype=torch.float64)
+    return ((values - values.mean()) / values.std(correction=0)).tolist()
+
+
+class StatisticsTest(unittest.TestCase):
+    def test_measures_are_their_definitions(self):
+        for make in (image_model, word_model):
+            for by_neuron in (False, True):
+                with self.subTest(model=make.__name__, by_neuron=by_neuron):
+                    model, inputs, labels = make()
+                    statistics = gradamp.torch.GradientStatistics(model, by_neuron)
+                    reference = Reference(model, by_neuron)
+                    for _ in range(4):
+                        backward(model, inputs(), labels())
+                        statistics.accumulate()
+                        reference.add()
+                    measures = statistics.measure()
+                    self.assertEqual([row.layer for row in measures], list(reference.layers))
+                    g, g_prime = reference.measures()
+                    for row, *expected in zip(measures, g, g_prime, normalized(g), normalized(g_prime), strict=True):
+                        got = (row.g, row.g_prime, row.normalized_g, row.normalized_g_prime)
+                        for ours, theirs, delta in zip(got, expected, (1e-6, 1e-6, 1e-4, 1e-4)):
+                            self.assertAlmostEqual(ours, theirs, delta=delta, msg=row.layer)
+                    self.assertEqual((statistics.iterations, statistics.noise_floor), (4, 0.5))
+
+    def test_types_and_formats_of_memory(self):
+        torch.manual_seed(3)
+        model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Conv2d(8, 4, 3))
+        for by_neuron in (False, True):
+            for convert in (torch.Tensor.bfloat16, torch.Tensor.half, torch.Tensor.double,
+                            lambda g: g.contiguous(memory_format=torch.channels_last) if g.dim() == 4 else g,
+                            lambda g: g.transpose(-1, 0).contiguous().transpose(-1, 0)):
+                statistics = gradamp.torch.GradientStatistics(model, by_neuron)
+                reference = Reference(model, by_neuron)
+                for step in range(3):
+                    for parameter in model.parameters():
+                        gradient = torch.randn_like(parameter)
+                        # The format may change between steps, the type may not without a change of the parameter's.
+                        converted = convert(gradient) if step != 1 else convert(gradient).contiguous()
+                        object.__setattr__(parameter, "grad", None)
+                        parameter.grad = converted.float() if converted.dtype == torch.float64 else None
+                        if parameter.grad is None:
+                            parameter.data = parameter.data.to(converted.dtype)
+                            parameter.grad = converted
+                    statistics.accumulate()
+                    reference.add()
+                for row, g, g_prime in zip(statistics.measure(), *reference.measures(), strict=True):
+                    self.assertAlmostEqual(row.g, g, delta=1e-6)
+                    self.assertAlmostEqual(row.g_prime, g_prime, delta=1e-6)
+                model.float()
+
+    def test_what_is_frozen_or_received_no_gradient(self):
+        model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+        model[0].weight.requires_grad_(False)
+        model[1].requires_grad_(False)
+        statistics = gradamp.torch.GradientStatistics(model)
+        self.assertEqual(statistics.layers, ["0", "2"])
+        statistics.accumulate()  # no backward yet
+        self.assertEqual([(row.g, row.count) for row in statistics.measure()], [(0, 2), (0, 6)])
+        with self.assertRaisesRegex(ValueError, "a parameter that requires a gradient, got none"):
+            gradamp.torch.GradientStatistics(torch.nn.ReLU())
+
+    def test_sparse_gradients_are_refused(self):
+        model = torch.nn.Embedding(5, 3, sparse=True)
+        model(torch.tensor([1])).sum().backward()
+        with self.assertRaisesRegex(ValueError, "build the embedding without sparse=True"):
+            gradamp.torch.GradientStatistics(model).accumulate()
+
+    def test_the_table(self):
+        model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+        statistics = gradamp.torch.GradientStatistics(model)
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        statistics.accumulate()
+        self.assertRegex(str(statistics.measure()),
+                         r"layer +G'  normalized .*\n  0 +1\.0000 .*\n  1 .*\nnoise floor .* 1\.0")
+
+
+class AmplifierTest(unittest.TestCase):
+    STRATEGY = "1:0.1, 4:0.1:2, 5:0.05"
+
+    def train(self, make_optimizer, epochs, clip=None, **options):
+        """Trains a small model. Returns it and, for each step, the weights before and the gradients."""
+        torch.manual_seed(5)
+        model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+        optimizer = make_optimizer(model.parameters())
+        amplifier = gradamp.torch.Amplifier(model, optimizer, self.STRATEGY, threshold=0.5, **options)
+        random = torch.Generator().manual_seed(7)
+        steps, results = [], []
+        for epoch in range(1, epochs + 1):
+            amplifier.begin_epoch(epoch)
+            for _ in range(3):
+                backward(model, torch.randn(5, 6, generator=random), torch.randint(3, (5,), generator=random))
+                raw = [p.grad.clone() for p in model.parameters()]
+                if clip:
+                    amplifier.accumulate()
+                    torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+                steps.append((epoch, raw, [p.grad.clone() for p in model.parameters()]))
+                optimizer.step()
+            results.append(amplifier.end_epoch())
+        return model, amplifier, steps, results
+
+    def test_sgd_is_the_definition(self):
+        make = lambda parameters: torch.optim.SGD(parameters, 1.0, momentum=0.9, weight_decay=0.01)  # noqa: E731
+        model, amplifier, steps, results = self.train(make, 5)
+        self.assertEqual([result is not None for result in results], [False, True, False, False, False])
+        factors = [row.factor for row in results[1]]
+        self.assertEqual(sorted(factors), [1, 2])  # of two layers, one is above the mean by one deviation
+        torch.manual_seed(5)
+        expected = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3)).double()
+        velocities = [torch.zeros_like(p) for p in expected.parameters()]
+        with torch.no_grad():
+            for epoch, raw, _ in steps:
+                for i, (w, v, g) in enumerate(zip(expected.parameters(), velocities, raw)):
+                    factor = factors[i // 2] if epoch in (3, 4) else 1
+                    v.mul_(0.9).add_(factor * g.double() + 0.01 * w)
+                    w.sub_((0.1 if epoch < 5 else 0.05) * v)
+        for ours, theirs in zip(model.parameters(), expected.parameters()):
+            self.assertLess((ours - theirs).abs().max().item(), 1e-6)
+
+    def test_adamw_is_the_definition(self):
+        for kind, decay in ((torch.optim.AdamW, 0.1), (torch.optim.Adam, 0.0)):
+            make = lambda parameters: kind(parameters, 1.0, weight_decay=decay)  # noqa: B023, E731
+            model, amplifier, steps, results = self.train(make, 5)
+            factors = [row.factor for row in results[1]]
+            torch.manual_seed(5)
+            expected = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3)).double()
+            moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in expected.parameters()]
+            with torch.no_grad():
+                for t, (epoch, raw, _) in enumerate(steps, 1):
+                    for i, (w, (m, v), g) in enumerate(zip(expected.parameters(), moments, raw)):
+                        factor = factors[i // 2] if epoch in (3, 4) else 1
+                        rate = 0.1 if epoch < 5 else 0.05
+                        m.mul_(0.9).add_(0.1 * g.double())
+                        v.mul_(0.999).add_(0.001 * g.double() ** 2)
+                        update = (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+                        w.sub_(rate * (factor * update + decay * w))
+            for ours, theirs in zip(model.parameters(), expected.parameters()):
+                self.assertLess((ours - theirs).abs().max().item(), 2e-6, kind.__name__)
+
+    def test_clipping_is_after_the_statistics(self):
+        make = lambda parameters: torch.optim.SGD(parameters, 1.0)  # noqa: E731
+        _, _, steps, results = self.train(make, 2, clip=0.05)
+        sums = [sum(raw[i] for epoch, raw, _ in steps if epoch == 2) for i in range(4)]
+        absolute = [sum(raw[i].abs() for epoch, raw, _ in steps if epoch == 2) for i in range(4)]
+        for layer, row in enumerate(results[1]):
+            both = slice(2 * layer, 2 * layer + 2)
+            g = sum(s.abs().sum() for s in sums[both]) / sum(a.sum() for a in absolute[both])
+            self.assertAlmostEqual(row.g, g.item(), delta=1e-6)
+        self.assertNotEqual(steps[0][1][0].norm(), steps[0][2][0].norm())
+
+    def test_mixed_precision(self):
+        """The scaled gradients are unscaled first; a step whose gradients are not finite is not one."""
+        torch.manual_seed(1)
+        model = torch.nn.Linear(4, 2)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        amplifier = gradamp.torch.Amplifier(model, optimizer, "2:0.1:2")
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+        amplifier.begin_epoch(1)
+        for scale in (1.0, float("inf"), 1.0):
+            optimizer.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = (model(torch.ones(3, 4)) * scale).float().sum()
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        (row,) = amplifier.end_epoch()
+        self.assertEqual((amplifier.statistics.iterations, row.not_finite, row.maximum), (2, 0, 3.0))
+
+    def test_saved_and_restored_to_the_same_bits(self):
+        make = lambda parameters: torch.optim.SGD(parameters, 1.0, momentum=0.9)  # noqa: E731
+        for epoch in (1, 2, 3):
+            model, amplifier, _, _ = self.train(make, epoch)
+            state = copy.deepcopy((model.state_dict(), amplifier.optimizer.state_dict(), amplifier.state_dict()))
+            with tempfile.TemporaryFile() as file:
+                torch.save(state, file)
+                file.seek(0)
+                state = torch.load(file, weights_only=True)
+            other = copy.deepcopy(model)
+            optimizer = make(other.parameters())
+            restored = gradamp.torch.Amplifier(other, optimizer, self.STRATEGY, threshold=0.5)
+            other.load_state_dict(state[0])
+            optimizer.load_state_dict(state[1])
+            restored.load_state_dict(state[2])
+            for of, network in ((amplifier, model), (restored, other)):
+                torch.manual_seed(9)
+                of.begin_epoch(epoch + 1)
+                for _ in range(2):
+                    backward(network, torch.randn(5, 6), torch.randint(3, (5,)))
+                    of.optimizer.step()
+                of.end_epoch()
+            for ours, theirs in zip(other.parameters(), model.parameters()):
+                self.assertTrue(torch.equal(ours, theirs))
+            self.assertTrue(torch.equal(restored.state_dict()["statistics"]["sums"],
+                                        amplifier.state_dict()["statistics"]["sums"]))
+            self.assertEqual(restored.factors, amplifier.factors)
+
+    def test_a_random_selection(self):
+        make = lambda parameters: torch.optim.SGD(parameters, 1.0)  # noqa: E731
+        _, amplifier, _, results = self.train(make, 2, random_fraction=0.5, seed=4)
+        self.assertEqual(results, [None, None])
+        self.assertEqual((len(amplifier.selected), amplifier.statistics.iterations), (1, 0))
+
+    def test_torch_compile(self):
+        torch.manual_seed(1)
+        model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Linear(8, 3))
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        amplifier = gradamp.torch.Amplifier(torch.compile(model, backend="eager"), optimizer, "2:0.1:2")
+        amplifier.begin_epoch(1)
+        model(torch.ones(2, 6)).sum().backward()
+        optimizer.step()
+        self.assertEqual([row.layer for row in amplifier.end_epoch()], ["_orig_mod.0", "_orig_mod.1"])
+
+    def test_other_optimizers_are_refused(self):
+        model = torch.nn.Linear(2, 2)
+        with self.assertRaisesRegex(TypeError, "expected an optimizer of torch.optim.SGD, Adam or AdamW, got RMSprop"):
+            gradamp.torch.Amplifier(model, torch.optim.RMSprop(model.parameters()))
+
+    def test_wrong_use(self):
+        model = torch.nn.Linear(2, 2)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        for options, message in (({"measure": "h"}, "expected one of g, g-prime, got 'h'"),
+                                 ({"case": 3}, "expected 1 or 2"), ({"random_fraction": 2}, "expected 0 to 1"),
+                                 ({"epochs": 3}, "4 phases need 4 epochs"),
+                                 ({"strategy": "3"}, "cannot read the phase '3'")):
+            with self.assertRaisesRegex(ValueError, message):
+                gradamp.torch.Amplifier(model, optimizer, **options)
+        amplifier = gradamp.torch.Amplifier(model, optimizer)
+        with self.assertRaisesRegex(RuntimeError, "begin_epoch"):
+            optimizer.step()
+        with self.assertRaisesRegex(ValueError, "an epoch from 1 to 150, got 151"):
+            amplifier.begin_epoch(151)
+        del amplifier
+        gc.collect()
+        optimizer.step()  # its hooks are gone
+
+
+class StrategyTest(unittest.TestCase):
+    def test_scaled_as_the_engine_does(self):
+        # Printed by the engine (README.md), and by hand.
+        self.assertEqual(str(Strategy("params_1", 16)), "5:0.1, 11:0.1:2, 14:0.01:2, 16:0.01")
+        self.assertEqual(str(Strategy("params_1")), "50:0.1, 100:0.1:2, 130:0.01:2, 150:0.01")
+        self.assertEqual(str(Strategy("params_2", 4)), "1:0.1, 2:0.1:2, 3:0.01:2, 4:0.01")
+
+    def test_windows(self):
+        plans = [Strategy("8:0.1:3, 9:0.1", reselect_every=3).plan(epoch) for epoch in range(1, 10)]
+        # The first epoch, then windows of three: 2 to 4 and 5 to 7; the phase could not use that from 8 on.
+        self.assertEqual([epoch for epoch, plan in enumerate(plans, 1) if plan.analyzed], [1, 2, 3, 4, 5, 6, 7])
+        self.assertEqual([epoch for epoch, plan in enumerate(plans, 1) if plan.select], [1, 4, 7])
+        self.assertEqual([epoch for epoch, plan in enumerate(plans, 1) if plan.clear_sums], [1, 2, 5])
+        self.assertEqual([plan.amplified for plan in plans], [False] + [True] * 7 + [False])
+
+    def test_wrong_ones_are_refused(self):
+        for text, message in (("5:0.1, 5:0.1", "got 5 after 5"), ("5:-1", "learning rate above 0"),
+                              ("5:0.1:inf", "amplification factor above 0"), ("x", "cannot read the phase 'x'")):
+            with self.assertRaisesRegex(ValueError, message):
+                Strategy(text)
+
+
+class RunTest(unittest.TestCase):
+    def test_a_run_is_read(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder)
+            with self.assertRaisesRegex(FileNotFoundError, "has no config.json"):
+                gradamp.load_run(folder)
+            (path / "config.json").write_text('{"settings": {"network": "resnet8"}}')
+            lines = [{"epoch": 1, "train_loss": 2.5},
+                     {"epoch": 2, "train_loss": None, "not_finite": {"train_loss": "nan"}}]
+            (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"epoch": 3')
+            run = gradamp.load_run(folder)
+            self.assertEqual((run.settings["network"], run.layers, len(run.metrics)), ("resnet8", [], 2))
+            self.assertNotEqual(run.metrics[1]["train_loss"], run.metrics[1]["train_loss"])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: MIT
+"""Gradient statistics and amplification for PyTorch models on the CPU.
+
+    amplifier = gradamp.torch.Amplifier(model, optimizer, strategy="params_1", measure="g-prime", threshold=1.0)
+    for epoch in range(1, amplifier.strategy.epochs + 1):
+        amplifier.begin_epoch(epoch)
+        for images, labels in loader:
+            optimizer.zero_grad()
+            loss(model(images), labels).backward()
+            optimizer.step()
+        print(amplifier.end_epoch())
+
+A layer is a module with parameters of its own that require a gradient: a convolution, a batch norm, a linear layer. All
+its parameters are measured and amplified together. A parameter that several modules share belongs to the first.
+Statistics are of the gradients that optimizer.step() gets: after GradScaler's unscaling, and averaged over processes.
+With clip_grad_norm_, call amplifier.accumulate() between backward and clipping: statistics are of raw gradients.
+"""
+
+import dataclasses
+import weakref
+
+import torch
+
+from gradamp import _library
+from gradamp.strategy import Strategy
+
+_TYPES = {torch.float32: _library.F32, torch.bfloat16: _library.BF16, torch.float16: _library.F16}
+
+
+@dataclasses.dataclass
+class LayerRow:
+    """A layer's measures; gradamp_statistics.h says what each is. `factor`: not 1 if it is selected."""
+
+    layer: str
+    g: float
+    g_prime: float
+    normalized_g: float
+    normalized_g_prime: float
+    l1: float
+    l2: float
+    maximum: float
+    mean: float
+    zeros: float
+    sign_agreement: float
+    count: int
+    not_finite: int
+    factor: float = 1.0
+
+
+class Measures(list):
+    """A LayerRow for every layer, in the model's order. pandas.DataFrame takes it. str() is a table."""
+
+    def __init__(self, rows, iterations, noise_floor):
+        super().__init__(rows)
+        self.iterations, self.noise_floor = iterations, noise_floor
+
+    def __str__(self):
+        width = max(len(row.layer) for row in self)
+        lines = [f"  {'layer':{width}}      G'  normalized       G  normalized"]
+        lines += [f"{'*' if row.factor != 1 else ' '} {row.layer:{width}}  {row.g_prime:.4f}  "
+                  f"{row.normalized_g_prime:+10.3f}  {row.g:.4f}  {row.normalized_g:+10.3f}" for row in self]
+        return "\n".join([*lines, f"noise floor of G and G' {self.noise_floor:.4f}, {self.iterations} iterations"])
+
+
+class GradientStatistics:
+    """The sums of the gradients of a model's layers."""
+
+    def __init__(self, model, by_neuron=False, threads=0):
+        """`by_neuron`: of each output channel or unit instead of each weight. `threads`: 0 for all processors."""
+        self.layers, self._parameters, tensors, seen = [], [], [], set()
+        for name, module in model.named_modules():
+            own = [parameter for parameter in module.parameters(recurse=False)
+                   if parameter.requires_grad and id(parameter) not in seen]
+            for parameter in own:
+                if parameter.device.type != "cpu":
+                    raise ValueError(f"expected parameters on the CPU, got {name} on {parameter.device}")
+                seen.add(id(parameter))
+                self._parameters.append(parameter)
+                tensors.append((parameter.numel(), parameter.shape[0] if parameter.dim() else 1, len(self.layers)))
+            if own:
+                self.layers.append(name)
+        if not self.layers:
+            raise ValueError("expected a model with a parameter that requires a gradient, got none")
+        self._layer_of = [layer for _, _, layer in tensors]
+        self._formats = [None] * len(tensors)
+        self._sums = _library.Statistics(tensors, by_neuron, threads)
+
+    def parameters_of(self, layer):
+        """The parameters of a layer, by its index in `layers`."""
+        return [parameter for parameter, of in zip(self._parameters, self._layer_of) if of == layer]
+
+    def _in_memory(self, index, gradient):
+        """The gradient with elements beside each other, in the order in which it had them first."""
+        if gradient.layout != torch.strided:
+            raise ValueError(f"expected dense gradients, got one of layer {self.layers[self._layer_of[index]]} that is "
+                             f"{gradient.layout}: build the embedding without sparse=True")
+        if gradient.dtype not in _TYPES:
+            gradient = gradient.float()
+        if self._formats[index] is None:
+            last = gradient.dim() == 4 and not gradient.is_contiguous() and gradient.is_contiguous(
+                memory_format=torch.channels_last)
+            self._formats[index] = torch.channels_last if last else torch.contiguous_format
+        return gradient.contiguous(memory_format=self._formats[index])
+
+    @torch.no_grad()
+    def accumulate(self):
+        """Adds the gradients that the parameters have, as one iteration. A parameter without one counts as zeros."""
+        gradients = [None if parameter.grad is None else self._in_memory(index, parameter.grad)
+                     for index, parameter in enumerate(self._parameters)]
+        self._sums.accumulate([gradient is not None and gradient.data_ptr() or None for gradient in gradients],
+                              [_library.F32 if gradient is None else _TYPES[gradient.dtype] for gradient in gradients])
+
+    def measure(self):
+        """The Measures of all layers since the last reset."""
+        return self._rows(self._sums.measure())
+
+    def _rows(self, measures, factors=None):
+        fields = [name for name, _ in _library.LayerMeasures._fields_]
+        rows = [LayerRow(layer, *(getattr(of, name) for name in fields), factor)
+                for layer, of, factor in zip(self.layers, measures, factors or [1.0] * len(self.layers))]
+        return Measures(rows, self.iterations, self.noise_floor)
+
+    def reset(self):
+        self._sums.reset()
+
+    @property
+    def iterations(self):
+        return self._sums.iterations
+
+    @property
+    def noise_floor(self):
+        return self._sums.noise_floor
+
+    def state_dict(self):
+        return {"layers": list(self.layers), "sums": torch.frombuffer(bytearray(self._sums.save()), dtype=torch.uint8)}
+
+    def load_state_dict(self, state):
+        if state["layers"] != self.layers:
+            raise ValueError(f"expected the state of a model with the layers {', '.join(self.layers)[:200]}, got one "
+                             f"with {', '.join(state['layers'])[:200]}")
+        self._sums.restore(state["sums"].numpy().tobytes())
+
+
+def _scales_gradient(optimizer):
+    """True for SGD; False for optimizers whose update is amplified, Adam and AdamW."""
+    if isinstance(optimizer, torch.optim.SGD):
+        return True
+    if isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW)):
+        return False
+    raise TypeError(f"expected an optimizer of torch.optim.SGD, Adam or AdamW, got {type(optimizer).__name__}")
+
+
+class Amplifier:
+    """Measures the gradients of a model in the epochs that its strategy says, selects layers, and amplifies their
+    updates by the strategy's factor: SGD's gradient, or the update of Adam and AdamW without AdamW's decay. It acts
+    whenever optimizer.step() is called."""
+
+    def __init__(self, model, optimizer, strategy="params_1", measure="g-prime", threshold=1.0, *, case=1, epochs=None,
+                 reselect_every=0, by_neuron=False, random_fraction=None, seed=0, sets_learning_rate=True, threads=0):
+        """`measure`: "g" or "g-prime". `case`: 1: normalized > threshold; 2: |normalized| > threshold. `epochs`: the
+        strategy is scaled to them. `random_fraction`: layers are drawn at random instead of measured.
+        `sets_learning_rate`: begin_epoch sets the strategy's in all parameter groups."""
+        if measure not in _library.MEASURES:
+            raise ValueError(f"measure: expected one of {', '.join(_library.MEASURES)}, got {measure!r}")
+        if case not in (1, 2):
+            raise ValueError(f"case: expected 1 or 2, got {case!r}")
+        if random_fraction is not None and not 0 <= random_fraction <= 1:
+            raise ValueError(f"random_fraction: expected 0 to 1, got {random_fraction}")
+        self._scales_gradient = _scales_gradient(optimizer)
+        self.strategy = Strategy(strategy, epochs, reselect_every)
+        self.statistics = GradientStatistics(model, by_neuron, threads)
+        self.optimizer, self.measure, self.case, self.threshold = optimizer, measure, case, threshold
+        self.random_fraction, self.seed, self.sets_learning_rate = random_fraction, seed, sets_learning_rate
+        self.factors = [1.0] * len(self.statistics.layers)
+        self._plan, self._epoch, self._has_accumulated, self._before = None, 0, False, []
+        # The optimizer must not keep the amplifier alive, nor the other way round.
+        me = weakref.ref(self)
+        hooks = [optimizer.register_step_pre_hook(lambda *_: me() and me()._before_step()),
+                 optimizer.register_step_post_hook(lambda *_: me() and me()._after_step())]
+        for hook in hooks:
+            weakref.finalize(self, hook.remove)
+
+    def begin_epoch(self, epoch):
+        """Prepares for an epoch, counted from 1."""
+        plan = self.strategy.plan(epoch)
+        if self.random_fraction is not None:
+            plan = dataclasses.replace(plan, analyzed=False, clear_sums=False, select=False, amplified=plan.amplifies)
+        self._plan, self._epoch = plan, epoch
+        if plan.phase_start:
+            self.factors = [1.0] * len(self.factors)
+        if plan.clear_sums:
+            self.statistics.reset()
+        if self.random_fraction is not None and plan.phase_start and plan.amplifies:
+            count = len(self.factors)
+            drawn = min(count, max(1, int(self.random_fraction * count + 0.5)))
+            self.factors = _library.select_random(count, drawn, self.seed, epoch, plan.factor)
+        if self.sets_learning_rate:
+            for group in self.optimizer.param_groups:
+                group["lr"] = plan.learning_rate
+
+    def accumulate(self):
+        """Adds the gradients of this step to the sums, if the epoch is analyzed. Only needed before something that
+        changes them, as clip_grad_norm_; otherwise optimizer.step() does it."""
+        if self._plan is None:
+            raise RuntimeError("expected begin_epoch(1) before the first step")
+        if self._plan.analyzed and not self._has_accumulated:
+            self.statistics.accumulate()
+        self._has_accumulated = True
+
+    def end_epoch(self):
+        """Selects layers, if the epoch's plan says so. Returns the Measures then, else None."""
+        if self._plan is None:
+            raise RuntimeError("expected begin_epoch before end_epoch")
+        if not self._plan.select:
+            return None
+        measures = self.statistics._sums.measure()
+        self.factors = _library.select(measures, self.measure, self.case == 2, self.threshold, self._plan.factor)
+        return self.statistics._rows(measures, self.factors)
+
+    @property
+    def selected(self):
+        """The names of the selected layers."""
+        return [layer for layer, factor in zip(self.statistics.layers, self.factors) if factor != 1]
+
+    def _amplified(self):
+        """(parameter, factor) of the layers that are amplified in this step."""
+        if not self._plan.amplified:
+            return []
+        return [(parameter, factor) for layer, factor in enumerate(self.factors) if factor != 1
+                for parameter in self.statistics.parameters_of(layer) if parameter.grad is not None]
+
+    @torch.no_grad()
+    def _before_step(self):
+        self.accumulate()
+        self._has_accumulated = False
+        if self._scales_gradient:
+            for parameter, factor in self._amplified():
+                parameter.grad.mul_(factor)
+        else:
+            self._before = [(parameter, factor, parameter.detach().clone()) for parameter, factor in self._amplified()]
+
+    @torch.no_grad()
+    def _after_step(self):
+        """w = w0 (1 - rate decay) - f rate u, where the step has computed w1 = w0 (1 - rate decay) - rate u."""
+        kept = {id(parameter): (factor, before) for parameter, factor, before in self._before}
+        self._before = []
+        for group in self.optimizer.param_groups if kept else []:
+            decays = isinstance(self.optimizer, torch.optim.AdamW) or group.get("decoupled_weight_decay", False)
+            decay = float(group["lr"]) * group["weight_decay"] if decays else 0.0
+            for parameter in group["params"]:
+                if id(parameter) in kept:
+                    factor, before = kept[id(parameter)]
+                    decayed = before.mul_(1 - decay)
+                    parameter.copy_(decayed + factor * (parameter - decayed))
+
+    def state_dict(self):
+        return {"epoch": self._epoch, "factors": list(self.factors), "strategy": str(self.strategy),
+                "statistics": self.statistics.state_dict()}
+
+    def load_state_dict(self, state):
+        """Restores the state after an epoch: go on with begin_epoch(state["epoch"] + 1). Inside an epoch, the rest of
+        its steps can follow at once."""
+        if state["strategy"] != str(self.strategy):
+            raise ValueError(f"expected the state of the strategy {self.strategy}, got one of {state['strategy']}")
+        self.statistics.load_state_dict(state["statistics"])  # an error changes nothing
+        if state["epoch"] > 0:
+            sets, self.sets_learning_rate = self.sets_learning_rate, False
+            self.begin_epoch(state["epoch"])
+            self.sets_learning_rate = sets
+            self.statistics.load_state_dict(state["statistics"])  # begin_epoch may have reset it
+        self.factors = list(state["factors"])

@@ -261,6 +261,19 @@ class AmplifierTest(unittest.TestCase):
         (row,) = amplifier.end_epoch()
         self.assertEqual((amplifier.statistics.iterations, row.not_finite, row.maximum), (2, 0, 3.0))
 
+    def test_a_step_that_is_left_out_loses_no_other(self):
+        """accumulate() is called by hand, and the second step is skipped, as GradScaler does."""
+        model = torch.nn.Linear(4, 2)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        amplifier = gradamp.torch.Amplifier(model, optimizer, "2:0.1:2")
+        amplifier.begin_epoch(1)
+        for step in range(4):
+            model(torch.ones(3, 4)).sum().backward()
+            amplifier.accumulate()
+            if step != 1:
+                optimizer.step()
+        self.assertEqual(amplifier.statistics.iterations, 4)
+
     def test_saved_and_restored_to_the_same_bits(self):
         make = lambda parameters: torch.optim.SGD(parameters, 1.0, momentum=0.9)  # noqa: E731
         for epoch in (1, 2, 3):

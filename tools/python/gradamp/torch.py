@@ -200,10 +200,10 @@ class Amplifier:
 
     def accumulate(self):
         """Adds the gradients of this step to the sums, if the epoch is analyzed. Only needed before something that
-        changes them, as clip_grad_norm_; otherwise optimizer.step() does it."""
+        changes them, as clip_grad_norm_; otherwise optimizer.step() does it. Once per step."""
         if self._plan is None:
             raise RuntimeError("expected begin_epoch(1) before the first step")
-        if self._plan.analyzed and not self._has_accumulated:
+        if self._plan.analyzed:
             self.statistics.accumulate()
         self._has_accumulated = True
 
@@ -231,7 +231,8 @@ class Amplifier:
 
     @torch.no_grad()
     def _before_step(self):
-        self.accumulate()
+        if not self._has_accumulated:
+            self.accumulate()
         self._has_accumulated = False
         if self._scales_gradient:
             for parameter, factor in self._amplified():

@@ -8,6 +8,7 @@ import gc
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -377,6 +378,18 @@ class RunTest(unittest.TestCase):
             run = gradamp.load_run(folder)
             self.assertEqual((run.settings["network"], run.layers, len(run.metrics)), ("resnet8", [], 2))
             self.assertNotEqual(run.metrics[1]["train_loss"], run.metrics[1]["train_loss"])
+
+
+class BenchTest(unittest.TestCase):
+    def test_the_comparison_verifies_and_times(self):
+        command = [sys.executable, ROOT / "bench" / "compare_statistics.py"]
+        done = subprocess.run([*command, "--library", os.environ["GRADAMP_STATISTICS_LIBRARY"], "--quick"], text=True,
+                              capture_output=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"\n\| resnet8 \| 0\.1 \| [\d.]+ \|.*\n\| gpt2 \| 3\.3 \| [\d.]+ \|.*\) \| - \|")
+        done = subprocess.run([*command, "--library", "missing"], text=True, capture_output=True)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("there is no missing", done.stderr)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,11 @@ sys.path[:0] = [str(ROOT / "tools" / "python"), str(ROOT / "tests" / "oracle")]
 def gpt2(torch, width=768, blocks=12):
     """The modules of GPT-2 that have parameters; the output shares the embedding's weight."""
     nn = torch.nn
-    block = lambda: nn.ModuleList([nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width),  # noqa: E731
-                                   nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.Linear(4 * width, width)])
+
+    def block():
+        return nn.ModuleList([nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width),
+                              nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.Linear(4 * width, width)])
+
     return nn.ModuleList([nn.Embedding(50257, width), nn.Embedding(1024, width), *(block() for _ in range(blocks)),
                           nn.LayerNorm(width)])
 
@@ -127,7 +130,8 @@ def main():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--calls", type=int, default=10, help="per round, of which the fastest counts")
-    parser.add_argument("--quick", action="store_true", help="once, on small models and without compiling, to see that it works")
+    parser.add_argument("--quick", action="store_true",
+                        help="once, on small models and without compiling, to see that it works")
     args = parser.parse_args()
     if not args.library.is_file():
         parser.error(f"--library: there is no {args.library}; build the target gradamp_statistics")

@@ -155,11 +155,23 @@ class StatisticsTest(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "a parameter that requires a gradient, got none"):
             gradamp.torch.GradientStatistics(torch.nn.ReLU())
 
-    def test_sparse_gradients_are_refused(self):
+    def test_sparse_and_complex_gradients_are_refused(self):
         model = torch.nn.Embedding(5, 3, sparse=True)
         model(torch.tensor([1])).sum().backward()
-        with self.assertRaisesRegex(ValueError, "build the embedding without sparse=True"):
+        with self.assertRaisesRegex(ValueError, "torch.sparse_coo .an embedding has dense ones without sparse=True"):
             gradamp.torch.GradientStatistics(model).accumulate()
+        model = torch.nn.Linear(2, 2, dtype=torch.complex64)
+        model(torch.ones(2, dtype=torch.complex64)).abs().sum().backward()
+        with self.assertRaisesRegex(ValueError, "of real numbers, got one of layer Linear that is torch.complex64"):
+            gradamp.torch.GradientStatistics(model).accumulate()
+
+    def test_parameters_elsewhere_are_refused(self):
+        with self.assertRaisesRegex(ValueError, "expected parameters on the CPU, got 0 on meta"):
+            gradamp.torch.GradientStatistics(torch.nn.Sequential(torch.nn.Linear(2, 2, device="meta")))
+
+    def test_a_parameter_without_elements_is_left_out(self):
+        model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 0))
+        self.assertEqual(gradamp.torch.GradientStatistics(model).layers, ["0"])
 
     def test_the_table(self):
         model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))

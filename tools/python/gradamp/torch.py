@@ -70,15 +70,15 @@ class GradientStatistics:
         self.layers, self._parameters, tensors, seen = [], [], [], set()
         for name, module in model.named_modules():
             own = [parameter for parameter in module.parameters(recurse=False)
-                   if parameter.requires_grad and id(parameter) not in seen]
+                   if parameter.requires_grad and parameter.numel() > 0 and id(parameter) not in seen]
             for parameter in own:
                 if parameter.device.type != "cpu":
-                    raise ValueError(f"expected parameters on the CPU, got {name} on {parameter.device}")
+                    raise ValueError(f"expected parameters on the CPU, got {name or 'one'} on {parameter.device}")
                 seen.add(id(parameter))
                 self._parameters.append(parameter)
                 tensors.append((parameter.numel(), parameter.shape[0] if parameter.dim() else 1, len(self.layers)))
             if own:
-                self.layers.append(name)
+                self.layers.append(name or type(module).__name__)  # the model itself has no name
         if not self.layers:
             raise ValueError("expected a model with a parameter that requires a gradient, got none")
         self._layer_of = [layer for _, _, layer in tensors]
@@ -91,9 +91,10 @@ class GradientStatistics:
 
     def _in_memory(self, index, gradient):
         """The gradient with elements beside each other, in the order in which it had them first."""
-        if gradient.layout != torch.strided:
-            raise ValueError(f"expected dense gradients, got one of layer {self.layers[self._layer_of[index]]} that is "
-                             f"{gradient.layout}: build the embedding without sparse=True")
+        if gradient.layout != torch.strided or gradient.is_complex():
+            raise ValueError(f"expected dense gradients of real numbers, got one of layer "
+                             f"{self.layers[self._layer_of[index]]} that is {gradient.dtype}, {gradient.layout} (an "
+                             "embedding has dense ones without sparse=True)")
         if gradient.dtype not in _TYPES:
             gradient = gradient.float()
         if self._formats[index] is None:
@@ -107,7 +108,7 @@ class GradientStatistics:
         """Adds the gradients that the parameters have, as one iteration. A parameter without one counts as zeros."""
         gradients = [None if parameter.grad is None else self._in_memory(index, parameter.grad)
                      for index, parameter in enumerate(self._parameters)]
-        self._sums.accumulate([gradient is not None and gradient.data_ptr() or None for gradient in gradients],
+        self._sums.accumulate([None if gradient is None else gradient.data_ptr() for gradient in gradients],
                               [_library.F32 if gradient is None else _TYPES[gradient.dtype] for gradient in gradients])
 
     def measure(self):

@@ -15,7 +15,8 @@ struct GradientTotals {
   GradientTotals& operator+=(const GradientTotals& other);
 };
 
-/// signed_sums[i] += g and absolute_sums[i] += |g| for the `count` gradients g. T: float, Bf16 or F16.
+/// signed_sums[i] += g and absolute_sums[i] += |g| for the `count` gradients g. T: float, Bf16 or F16. The totals'
+/// `signed_sum` and `absolute_sum` stay 0, since these sums have them.
 template <typename T>
 GradientTotals add_weights(const T* gradients, std::int64_t count, float* signed_sums, float* absolute_sums);
 

@@ -304,6 +304,7 @@ struct gradamp_statistics {
 
   gradamp_layer_measures measure_layer(std::int32_t layer) const {
     LayerSums sums;
+    double signed_sum = 0;
     std::int64_t count = 0, positive = 0, agreeing = 0;
     for (const Group& group : groups_) {
       if (group.layer != layer) continue;
@@ -311,8 +312,9 @@ struct gradamp_statistics {
       const float* const a = absolute_sums_.data() + group.sums_begin;
       sums += sum_layer(s, a, group.sums_count);
       count += group.sums_count;
-#pragma omp simd reduction(+ : positive, agreeing)
+#pragma omp simd reduction(+ : signed_sum, positive, agreeing)
       for (std::int64_t i = 0; i < group.sums_count; ++i) {
+        signed_sum += static_cast<double>(s[i]);
         positive += a[i] > 0 ? 1 : 0;
         // Equal to the bit if all signs were: then both sums were rounded alike.
         agreeing += a[i] > 0 && std::fabs(s[i]) == a[i] ? 1 : 0;
@@ -324,10 +326,10 @@ struct gradamp_statistics {
     gradamp_layer_measures result = {};
     result.g = sums.g();
     result.g_prime = sums.g_prime(count);
-    result.l1 = totals.absolute_sum / m;
+    result.l1 = (by_neuron_ ? totals.absolute_sum : sums.absolute_sum) / m;
     result.l2 = std::sqrt(totals.square_sum / m);
     result.maximum = totals.maximum;
-    result.mean = totals.signed_sum / gradients;
+    result.mean = (by_neuron_ ? totals.signed_sum : signed_sum) / gradients;
     result.zeros = static_cast<double>(totals.zeros) / gradients;
     result.sign_agreement = positive > 0 ? static_cast<double>(agreeing) / static_cast<double>(positive) : 0.0;
     result.count = count;

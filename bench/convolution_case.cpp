@@ -137,7 +137,7 @@ Tensor ConvolutionCase::make_input(const Shape& shape, DType type, std::uint32_t
   if (!f16_) return random_tensor(backend_, shape, type, substream);
   std::vector<std::uint16_t> bits;
   for (const float value : random_values(shape.count(), substream))
-    bits.push_back(to_f16_exactly(std::trunc(value * 128) / 128));
+    bits.push_back(to_f16(std::trunc(value * 128) / 128));
   const Tensor tensor = Tensor::empty(backend_, shape, DType::kBF16);
   tensor.copy_bytes_from_host(std::as_bytes(std::span(bits)));
   return tensor;

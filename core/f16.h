@@ -7,14 +7,6 @@
 
 namespace gradamp {
 
-/// The bits of `value`, which must be 0 or have a magnitude from 2^-14 to 65504, with at most 11 significant bits.
-constexpr std::uint16_t to_f16_exactly(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  const std::uint32_t sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
-  // The exponent's bias is 127 in f32 and 15 in f16.
-  return static_cast<std::uint16_t>(magnitude == 0 ? sign : sign | ((magnitude >> 13) - ((127u - 15u) << 10)));
-}
-
 /// Rounds to the nearest f16, ties to even; too large values become infinite, and a NaN stays a NaN.
 constexpr std::uint16_t to_f16(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);

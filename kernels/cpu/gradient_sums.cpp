@@ -26,12 +26,11 @@ GradientTotals add_chunk(const T* gradients, std::int64_t count, float* signed_s
     const std::uint32_t magnitude_bits = std::bit_cast<std::uint32_t>(given) & 0x7fffffffu;
     const bool is_finite = magnitude_bits < 0x7f800000u;
     const float gradient = is_finite ? given : 0.0f, magnitude = std::fabs(gradient);
+    const double wide = gradient;
     if constexpr (kKeep) {
       signed_sums[i] += gradient;
       absolute_sums[i] += magnitude;
-    }
-    const double wide = gradient;
-    if constexpr (!kKeep) {
+    } else {
       signed_sum += wide;
       absolute_sum += std::fabs(wide);
     }

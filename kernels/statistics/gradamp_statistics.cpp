@@ -65,8 +65,6 @@ gradamp_status guarded(const Function& function) noexcept {
     return failed(GRADAMP_INVALID_ARGUMENT, error.what());
   } catch (const std::bad_alloc&) {
     return failed(GRADAMP_OUT_OF_MEMORY, "out of memory");
-  } catch (const std::length_error&) {  // more elements than a vector can have
-    return failed(GRADAMP_OUT_OF_MEMORY, "out of memory");
   } catch (const std::exception& error) {
     return failed(GRADAMP_FAILED, error.what());
   } catch (...) {

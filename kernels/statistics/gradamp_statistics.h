@@ -66,7 +66,7 @@ typedef struct gradamp_statistics_options {
   int32_t threads;  // 0: as many as there are processors
 } gradamp_statistics_options;
 
-/// Of one layer, over the m iterations since the last reset.
+/// The measures of one layer over the m iterations since the last reset; zeros before the first one.
 typedef struct gradamp_layer_measures {
   double g, g_prime, normalized_g, normalized_g_prime;
   double l1;              // mean over the iterations of sum |g|

@@ -315,6 +315,12 @@ class AmplifierTest(unittest.TestCase):
                                         amplifier.state_dict()["statistics"]["sums"]))
             self.assertEqual(restored.factors, amplifier.factors)
 
+    def test_every_window_begins_with_empty_sums(self):
+        make = lambda parameters: torch.optim.SGD(parameters, 1.0)  # noqa: E731
+        self.STRATEGY = "2:0.1:2, 5:0.05:2"  # analyzed: epochs 1 and 3, and from there 4 alone
+        _, _, _, results = self.train(make, 4, reselect_every=1)
+        self.assertEqual([result and result.iterations for result in results], [3, None, 3, 3])
+
     def test_a_random_selection(self):
         make = lambda parameters: torch.optim.SGD(parameters, 1.0)  # noqa: E731
         _, amplifier, _, results = self.train(make, 2, random_fraction=0.5, seed=4)

@@ -40,7 +40,6 @@ FUNCTIONS = {
     "gradamp_statistics_reset": (c_int32, [c_void_p]),
     "gradamp_select": (c_int32, [POINTER(LayerMeasures), c_int32, POINTER(Selection), POINTER(c_float)]),
     "gradamp_select_random": (c_int32, [c_int32, c_int32, c_uint64, c_int32, c_float, POINTER(c_float)]),
-    "gradamp_statistics_scale": (c_int32, [c_void_p, POINTER(c_void_p), POINTER(c_int32), POINTER(c_float)]),
     "gradamp_statistics_state_size": (c_size_t, [c_void_p]),
     "gradamp_statistics_save": (c_int32, [c_void_p, c_void_p, c_size_t]),
     "gradamp_statistics_restore": (c_int32, [c_void_p, c_void_p, c_size_t]),
@@ -89,15 +88,9 @@ class Statistics:
         if getattr(self, "_handle", None):
             LIBRARY.gradamp_statistics_destroy(self._handle)
 
-    def _arrays(self, addresses, types):
-        return (c_void_p * self._tensors)(*addresses), (c_int32 * self._tensors)(*types)
-
     def accumulate(self, addresses, types):
-        call("gradamp_statistics_accumulate", self._handle, *self._arrays(addresses, types))
-
-    def scale(self, addresses, types, factors):
-        call("gradamp_statistics_scale", self._handle, *self._arrays(addresses, types),
-             (c_float * self.layers)(*factors))
+        call("gradamp_statistics_accumulate", self._handle, (c_void_p * self._tensors)(*addresses),
+             (c_int32 * self._tensors)(*types))
 
     def measure(self):
         measures = (LayerMeasures * self.layers)()

@@ -63,11 +63,11 @@ class Measures(list):
 
 
 class GradientStatistics:
-    """The sums of the gradients of a model's layers."""
+    """The sums of the gradients of a model's layers: `layers`, their names, and `parameters`, those of each layer."""
 
     def __init__(self, model, by_neuron=False, threads=0):
         """`by_neuron`: of each output channel or unit instead of each weight. `threads`: 0 for all processors."""
-        self.layers, self._parameters, tensors, seen = [], [], [], set()
+        self.layers, self.parameters, self._parameters, tensors, seen = [], [], [], [], set()
         for name, module in model.named_modules():
             own = [parameter for parameter in module.parameters(recurse=False)
                    if parameter.requires_grad and parameter.numel() > 0 and id(parameter) not in seen]
@@ -79,15 +79,12 @@ class GradientStatistics:
                 tensors.append((parameter.numel(), parameter.shape[0] if parameter.dim() else 1, len(self.layers)))
             if own:
                 self.layers.append(name or type(module).__name__)  # the model itself has no name
+                self.parameters.append(own)
         if not self.layers:
             raise ValueError("expected a model with a parameter that requires a gradient, got none")
         self._layer_of = [layer for _, _, layer in tensors]
         self._formats = [None] * len(tensors)
         self._sums = _library.Statistics(tensors, by_neuron, threads)
-
-    def parameters_of(self, layer):
-        """The parameters of a layer, by its index in `layers`."""
-        return [parameter for parameter, of in zip(self._parameters, self._layer_of) if of == layer]
 
     def _in_memory(self, index, gradient):
         """The gradient with elements beside each other, in the order in which it had them first."""
@@ -227,8 +224,8 @@ class Amplifier:
         """(parameter, factor) of the layers that are amplified in this step."""
         if not self._plan.amplified:
             return []
-        return [(parameter, factor) for layer, factor in enumerate(self.factors) if factor != 1
-                for parameter in self.statistics.parameters_of(layer) if parameter.grad is not None]
+        return [(parameter, factor) for parameters, factor in zip(self.statistics.parameters, self.factors)
+                if factor != 1 for parameter in parameters if parameter.grad is not None]
 
     @torch.no_grad()
     def _before_step(self):

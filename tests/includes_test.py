@@ -61,6 +61,7 @@ LIBRARIES = {
     "kernels/cuda": ("fmt/", "cuda_runtime.h", "cuda_bf16.h", "cublas_v2.h", "dlfcn.h"),
     "kernels/emulation": ("fmt/", "math.h", "dlfcn.h", "signal.h", "ucontext.h", "unistd.h", "sys/", "sanitizer/"),
     "kernels/statistics": ("stddef.h", "stdint.h"),
+    "kernels/statistics/simd_gradient_sums.cpp": ("immintrin.h",),
     "layers": ("fmt/", "nlohmann/"),
     "optim": ("fmt/", "nlohmann/"),
     "nets": ("fmt/", "nlohmann/"),

@@ -7,21 +7,21 @@
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <vector>
 
-#include "gradamp/core/bf16.h"
-#include "gradamp/core/f16.h"
 #include "gradamp/core/processors.h"
 #include "gradamp/core/random_selection.h"
 #include "gradamp/core/version.h"
-#include "gradamp/kernels/cpu/gradient_sums.h"
 #include "gradamp/kernels/cpu/layer_measures.h"
 #include "gradamp/kernels/cpu/parallel.h"
+#include "gradamp/kernels/statistics/gradient_sums.h"
 
 namespace gradamp {
 namespace {
@@ -81,6 +81,18 @@ auto with_type(Pointer* gradient, std::int32_t type, const Function& function) {
   return function(static_cast<std::conditional_t<kConst, const float, float>*>(gradient));
 }
 
+/// The kernels of the best instruction set of this processor, or of the one that GRADAMP_ISA names.
+const GradientKernels& choose_kernels() {
+  const std::vector<InstructionSet> usable = usable_instruction_sets();
+  check(!usable.empty(), "expected a processor of the level x86-64-v2, since about 2009; this one is older");
+  const char* const wanted = std::getenv("GRADAMP_ISA");
+  if (wanted == nullptr || *wanted == '\0') return gradient_kernels(usable.back());
+  const auto found =
+      std::find_if(usable.begin(), usable.end(), [&](auto set) { return std::strcmp(name_of(set), wanted) == 0; });
+  check(found != usable.end(), "GRADAMP_ISA: expected an instruction set of this processor, got '%s'", wanted);
+  return gradient_kernels(*found);
+}
+
 /// Elements of a task: 64 KiB of floats.
 constexpr std::int64_t kTaskElements = kElementwiseGrain;
 
@@ -125,7 +137,10 @@ using namespace gradamp;
 
 struct gradamp_statistics {
   gradamp_statistics(std::vector<gradamp_tensor> given, const gradamp_statistics_options& options)
-      : tensors_(std::move(given)), by_neuron_(options.by_neuron != 0), threads_(options.threads) {
+      : kernels_(choose_kernels()),
+        tensors_(std::move(given)),
+        by_neuron_(options.by_neuron != 0),
+        threads_(options.threads) {
     for (const gradamp_tensor& tensor : tensors_) layers_ = std::max(layers_, tensor.layer + 1);
     elements_.resize(static_cast<std::size_t>(layers_));
     totals_.resize(static_cast<std::size_t>(layers_));
@@ -266,7 +281,9 @@ struct gradamp_statistics {
     if (gradients[i] == nullptr) return zeros(count);
     const std::int64_t at = group.sums_begin + task.begin;
     return with_type(gradients[i], types == nullptr ? GRADAMP_F32 : types[i], [&](const auto* gradient) {
-      return add_weights(gradient + task.begin, count, signed_sums_.data() + at, absolute_sums_.data() + at);
+      using T = std::remove_cvref_t<decltype(*gradient)>;
+      return kernels_.of<T>().add_weights(gradient + task.begin, count, signed_sums_.data() + at,
+                                          absolute_sums_.data() + at);
     });
   }
 
@@ -281,8 +298,10 @@ struct gradamp_statistics {
         const GradientTotals of_row =
             gradients[i] == nullptr
                 ? zeros(length)
-                : with_type(gradients[i], types == nullptr ? GRADAMP_F32 : types[i],
-                            [&](const auto* gradient) { return sum_gradients(gradient + row * length, length); });
+                : with_type(gradients[i], types == nullptr ? GRADAMP_F32 : types[i], [&](const auto* gradient) {
+                    using T = std::remove_cvref_t<decltype(*gradient)>;
+                    return kernels_.of<T>().sum_neuron(gradient + row * length, length);
+                  });
         sum += of_row.signed_sum;
         totals += of_row;
       }
@@ -335,6 +354,7 @@ struct gradamp_statistics {
     return result;
   }
 
+  const GradientKernels& kernels_;
   std::vector<gradamp_tensor> tensors_;
   bool by_neuron_;
   int threads_;

@@ -16,7 +16,8 @@
 //     for each batch: gradamp_statistics_accumulate(statistics, gradients, NULL);
 //     gradamp_statistics_measure(statistics, measures);
 //
-// Results have the same bits on every run, with any number of threads.
+// Results have the same bits on every run, with any number of threads and any instruction set. GRADAMP_ISA in the
+// environment (sse4, avx2, avx512, neon) names one when an object is made; otherwise it uses the best.
 //
 // Threads: one thread at a time may use an object; different objects can be used at the same time. Calls use several
 // threads and return when the work is done. After a fork the child may use them.

@@ -16,6 +16,7 @@
 #include <type_traits>
 
 #include "gradamp/core/bf16.h"
+#include "gradamp/core/f16.h"
 
 #if !defined(GRADAMP_SIMD)
 #define GRADAMP_SIMD simd_native
@@ -66,6 +67,18 @@ template <int kWidth>
   Simd<kWidth> vector;
   std::memcpy(&vector, &words, sizeof(vector));
   return vector;
+}
+
+/// As from_f16.
+template <int kWidth>
+[[gnu::always_inline]] inline Simd<kWidth> load(const F16* from) {
+  using Words = typename SimdType<kWidth>::Words;
+  typename SimdType<kWidth>::Halves halves;
+  std::memcpy(&halves, from, sizeof(halves));
+  const auto bits = __builtin_convertvector(halves, Words);
+  const Words magnitude = (bits & 0x7fffu) << 13, is_finite = (Words)((bits & 0x7c00u) != 0x7c00u);
+  const auto finite = (Words)((Simd<kWidth>)magnitude * 0x1p112f);
+  return (Simd<kWidth>)((bits & 0x8000u) << 16 | (finite & is_finite) | ((0x7f800000u | magnitude) & ~is_finite));
 }
 
 template <int kWidth>

@@ -17,8 +17,12 @@ SETS = re.compile(r"simd_(sse4|avx2|avx512|neon)")
 
 def objects(folder):
     """The instruction set and path of every object."""
-    for path in sorted(folder.glob("kernels/cpu/CMakeFiles/gradamp_cpu.dir/simd_*/*.o")):
-        yield SETS.match(path.parent.name).group(0), path
+    for library in ["cpu", "statistics"]:
+        paths = sorted(folder.glob(f"kernels/{library}/CMakeFiles/gradamp_{library}.dir/simd_*/*.o"))
+        if not paths:
+            raise AssertionError(f"{folder} has no objects of gradamp_{library}")
+        for path in paths:
+            yield SETS.match(path.parent.name).group(0), path
 
 
 def shared_symbols(name, listing):

@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <string>
@@ -246,6 +247,74 @@ TEST_P(Granularities, TypesOf16BitsAreTheirValues) {
   const std::vector<std::int32_t> types = {GRADAMP_BF16, GRADAMP_F16, GRADAMP_F32, GRADAMP_F32, GRADAMP_F32};
   ASSERT_EQ(gradamp_statistics_accumulate(mixed.get(), addresses.data(), types.data()), GRADAMP_OK);
   EXPECT_TRUE(state_of(mixed) == state_of(f32));
+}
+
+/// Sets GRADAMP_ISA while it exists.
+class ChosenSet {
+ public:
+  explicit ChosenSet(const char* name) { setenv("GRADAMP_ISA", name, 1); }
+  ~ChosenSet() { unsetenv("GRADAMP_ISA"); }
+};
+
+TEST_P(Granularities, EveryInstructionSetHasTheSameBits) {
+  std::vector<std::vector<char>> states;
+  for (const char* const set : {"sse4", "avx2", "avx512", "neon"}) {
+    const ChosenSet chosen(set);
+    const gradamp_statistics_options options = {GetParam(), 1};
+    gradamp_statistics* made = nullptr;
+    if (gradamp_statistics_create(kTensors.data(), static_cast<int>(kTensors.size()), &options, &made) != GRADAMP_OK) {
+      EXPECT_THAT(gradamp_statistics_last_error(), HasSubstr("of this processor"));
+      continue;
+    }
+    const Statistics statistics(made);
+    for (int iteration = 0; iteration < 3; ++iteration) accumulate(statistics, draw(iteration));
+    states.push_back(state_of(statistics));
+  }
+  ASSERT_FALSE(states.empty());
+  for (const auto& state : states) EXPECT_TRUE(state == states.front());
+}
+
+TEST(Statistics, AnUnknownInstructionSetIsRefused) {
+  const ChosenSet chosen("mmx");
+  gradamp_statistics* none = nullptr;
+  EXPECT_EQ(gradamp_statistics_create(kTensors.data(), static_cast<int>(kTensors.size()), nullptr, &none),
+            GRADAMP_INVALID_ARGUMENT);
+  EXPECT_STREQ(gradamp_statistics_last_error(),
+               "GRADAMP_ISA: expected an instruction set of this processor, got 'mmx'");
+}
+
+TEST(Statistics, EveryF16IsItsValue) {
+  std::vector<F16> gradients;
+  double absolute_sum = 0, square_sum = 0, maximum = 0;
+  std::int64_t not_finite = 0;
+  for (int bits = 0; bits < 0x10000; ++bits) {
+    gradients.push_back({static_cast<std::uint16_t>(bits)});
+    // sign, 5 bits of exponent, 10 of mantissa (IEEE 754)
+    const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+    if (exponent == 31) {
+      ++not_finite;
+      continue;
+    }
+    const double value = exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25);
+    absolute_sum += value;
+    square_sum += value * value;
+    maximum = std::max(maximum, value);
+  }
+  const gradamp_tensor tensor = {static_cast<std::int64_t>(gradients.size()), 1, 0, 0};
+  for (const std::int32_t by_neuron : {0, 1}) {
+    const Statistics statistics = make({tensor}, {by_neuron, 1});
+    const void* const address = gradients.data();
+    const std::int32_t type = GRADAMP_F16;
+    ASSERT_EQ(gradamp_statistics_accumulate(statistics.get(), &address, &type), GRADAMP_OK);
+    gradamp_layer_measures measures;
+    ASSERT_EQ(gradamp_statistics_measure(statistics.get(), &measures), GRADAMP_OK);
+    EXPECT_NEAR(measures.l1, absolute_sum, 1e-12 * absolute_sum);  // 65536 additions in double
+    EXPECT_NEAR(measures.l2, std::sqrt(square_sum), 1e-12 * std::sqrt(square_sum));
+    EXPECT_EQ(measures.maximum, maximum);
+    EXPECT_NEAR(measures.mean, 0, 1e-9);
+    EXPECT_EQ(measures.not_finite, not_finite);
+    EXPECT_DOUBLE_EQ(measures.zeros, 2.0 / 0x10000);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(By, Granularities, testing::Values(0, 1),

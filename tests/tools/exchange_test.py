@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Tests the exchange of weights between gradamp and PyTorch for all kinds of networks: PyTorch loads a trained
 checkpoint by name with load_state_dict, gradamp loads PyTorch's weights, and the outputs for the same images agree.
-Skipped if Python has no torch or safetensors. Argument: the program gradamp."""
+Skipped if Python has no torch or safetensors. Arguments: the program gradamp, names of test classes."""
 
 import os
 import pathlib
@@ -23,7 +23,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "oracle"))
 import networks  # noqa: E402
 
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("GRADAMP_")}
-NETWORKS = ["resnet8", "resnet20", "resnet18", "resnet50", "vgg19"]
 TEST_IMAGES = 10
 TRAIN_IMAGES = 20
 TOLERANCE = 1e-5  # relative to the largest output
@@ -35,7 +34,9 @@ def read_batch(path: pathlib.Path) -> numpy.ndarray:
     return records[:, 1:].reshape(-1, 3, 32, 32)
 
 
-class Exchange(unittest.TestCase):
+class ShallowNetworks(unittest.TestCase):
+    NETWORKS = ["resnet8", "resnet18"]
+
     @classmethod
     def setUpClass(cls):
         cls.scratch = tempfile.TemporaryDirectory()
@@ -69,7 +70,7 @@ class Exchange(unittest.TestCase):
         self.assertLess(error, TOLERANCE)
 
     def test_pytorch_loads_ours(self):
-        for network in NETWORKS:
+        for network in self.NETWORKS:
             with self.subTest(network):
                 run = f"run-{network}"
                 self.gradamp("train", *self.settings(network), "--batch-size", "10", "--strategy", "1:0.01",
@@ -84,7 +85,7 @@ class Exchange(unittest.TestCase):
                 self.expect_same_outputs(network, checkpoint, model)
 
     def test_we_load_pytorchs(self):
-        for network in NETWORKS:
+        for network in self.NETWORKS:
             with self.subTest(network):
                 torch.manual_seed(3)
                 model = networks.build(network, 10)
@@ -95,6 +96,10 @@ class Exchange(unittest.TestCase):
                 save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()},
                           self.folder / "theirs.safetensors")
                 self.expect_same_outputs(network, "theirs.safetensors", model)
+
+
+class DeepNetworks(ShallowNetworks):
+    NETWORKS = ["resnet20", "resnet50", "vgg19"]
 
 
 if __name__ == "__main__":

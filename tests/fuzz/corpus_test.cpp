@@ -14,6 +14,11 @@
 
 #include "gradamp/core/philox.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+/// Freed memory is kept, up to 256 MiB by default, which is as much as an input may take.
+extern "C" const char* __asan_default_options() { return "quarantine_size_mb=8"; }
+#endif
+
 namespace gradamp::test {
 namespace {
 

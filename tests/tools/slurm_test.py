@@ -109,7 +109,7 @@ class SlurmSweep(unittest.TestCase):
 
     def test_time_slices(self):
         self.file.write_text(LONG + AMPLIFIED)
-        beginnings, cells = self.submit("--sbatch", "--time=5")
+        beginnings, cells = self.submit("--sbatch", "--time=120")  # longer than the runs take in any build
         warned = [("beginnings/beginning", beginnings, 0), ("cells/amplified_threshold-1", cells, 2)]
         for run, number, task in warned:
             self.wait_until_it_trains(run)

@@ -17,6 +17,8 @@
 #include "gradamp/core/f16.h"
 #include "gradamp/core/philox.h"
 #include "gradamp/kernels/backends.h"
+#include "gradamp/optim/optimizer.h"
+#include "gradamp/tests/optim/optim_support.h"
 
 namespace gradamp {
 namespace {
@@ -346,6 +348,58 @@ TEST(Statistics, ARandomSelectionIsTheEngines) {
     ASSERT_EQ(gradamp_select_random(7, 3, 42, epoch, 2.0f, ours.data()), GRADAMP_OK);
     EXPECT_EQ(ours, theirs.to_host<float>());
     EXPECT_EQ(std::count(ours.begin(), ours.end(), 2.0f), 3);
+  }
+}
+
+TEST(Statistics, TheSelectionIsTheEngines) {
+  const std::unique_ptr<Backend> backend = make_backend({});
+  for (const auto granularity : {Granularity::kWeight, Granularity::kNeuron}) {
+    for (const auto measured : {kG, kGPrime}) {
+      for (const auto selection_case : {SelectionCase::kOneSided, SelectionCase::kTwoSided}) {
+        OptimizerOptions options;
+        options.strategy = parse_strategy("2:0.1:3");
+        options.sgd.granularity = granularity;
+        options.selection.measure = measured;
+        options.selection.selection_case = selection_case;
+        options.selection.threshold = 0.5;
+        test::SmallNet network(*backend);
+        Optimizer optimizer(network, make_step_state(*backend, 1), options);
+        std::vector<gradamp_tensor> tensors;
+        std::vector<const void*> gradients;
+        for (const ArenaLayer& layer : optimizer.arena().layers()) {
+          for (const ArenaParameter& parameter : layer.parameters) {
+            const Tensor& gradient = parameter.variable.grad();
+            const auto index = static_cast<std::int32_t>(&layer - optimizer.arena().layers().data());
+            tensors.push_back({gradient.count(), gradient.shape()[0], index, 0});
+            gradients.push_back(gradient.data<float>());
+          }
+        }
+        const Statistics statistics = make(tensors, {granularity == Granularity::kNeuron ? 1 : 0, 0});
+        optimizer.begin_epoch(1);
+        for (std::uint32_t step = 0; step < 5; ++step) {
+          optimizer.begin_step();
+          const Variable x(test::normal_tensor(*backend, {2, 5, 5, 3}, 2 * step));
+          network.forward(x, Mode::kTraining).backward(test::normal_tensor(*backend, {2, 301}, 2 * step + 1));
+          ASSERT_EQ(gradamp_statistics_accumulate(statistics.get(), gradients.data(), nullptr), GRADAMP_OK);
+          optimizer.step();
+        }
+        const std::vector<LayerReport> theirs = optimizer.end_epoch().value().read();
+        const std::vector<gradamp_layer_measures> ours = measure(statistics);
+        const gradamp_selection selection = {measured == kG ? GRADAMP_G : GRADAMP_G_PRIME,
+                                             selection_case == SelectionCase::kTwoSided ? 1 : 0, 0.5, 3.0f};
+        std::vector<float> factors(theirs.size());
+        ASSERT_EQ(gradamp_select(ours.data(), static_cast<std::int32_t>(ours.size()), &selection, factors.data()),
+                  GRADAMP_OK);
+        int selected = 0;
+        for (std::size_t l = 0; l < theirs.size(); ++l) {
+          EXPECT_EQ(factors[l], theirs[l].factor) << theirs[l].name;
+          EXPECT_NEAR(ours[l].g, theirs[l].g.value(), 1e-7);
+          EXPECT_NEAR(ours[l].g_prime, theirs[l].g_prime.value(), 1e-7);
+          selected += theirs[l].selected ? 1 : 0;
+        }
+        EXPECT_GT(selected, 0);
+      }
+    }
   }
 }
 

@@ -4,6 +4,7 @@
 libgradamp_statistics.so, and the tests to run."""
 
 import copy
+import dataclasses
 import gc
 import json
 import os
@@ -182,12 +183,66 @@ class StatisticsTest(unittest.TestCase):
         self.assertRegex(str(statistics.measure()),
                          r"layer +G'  normalized .*\n  0 +1\.0000 .*\n  1 .*\nnoise floor .* 1\.0")
 
+    def test_tensorboard_in_one_line(self):
+        class Writer:  # as torch.utils.tensorboard.SummaryWriter
+            points = {}
+
+            def add_scalar(self, tag, value, step):
+                self.points[tag] = value, step
+
+        model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 2))
+        statistics = gradamp.torch.GradientStatistics(model)
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        statistics.accumulate()
+        measures = statistics.measure()
+        measures[1].factor = 2.0
+        measures.add_to(Writer(), 7)
+        self.assertEqual(Writer.points, {"G/0": (1, 7), "G_prime/0": (1, 7), "selected/0": (0, 7),
+                                         "G/1": (1, 7), "G_prime/1": (1, 7), "selected/1": (1, 7)})
+
+
+def images_of(step, rank):
+    """(images, labels) of one process in a step, in float64."""
+    random = torch.Generator().manual_seed(10 * step + rank)
+    return torch.randn(5, 6, generator=random, dtype=torch.float64), torch.randint(3, (5,), generator=random)
+
+
+def train_in_parallel(rank, folder):
+    """One of two processes: trains with DistributedDataParallel and writes its statistics to folder/RANK."""
+    torch.distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
+    torch.manual_seed(3)
+    model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+    parallel = torch.nn.parallel.DistributedDataParallel(model)
+    optimizer = torch.optim.SGD(parallel.parameters(), 1.0)
+    amplifier = gradamp.torch.Amplifier(parallel, optimizer, "2:1e-12:2", threshold=0.5)
+    amplifier.begin_epoch(1)
+    for step in range(4):
+        images, labels = images_of(step, rank)
+        backward(parallel, images.float(), labels)
+        optimizer.step()
+    measures = amplifier.end_epoch()
+    torch.save({"sums": amplifier.state_dict()["statistics"]["sums"], "factors": amplifier.factors,
+                "g": [row.g for row in measures]}, pathlib.Path(folder) / str(rank))
+    torch.distributed.destroy_process_group()
+
+
+@dataclasses.dataclass
+class Step:
+    """Of each parameter, in order: its gradient after the backward and as step() got it; its values before and after."""
+
+    epoch: int
+    raw: list
+    clipped: list
+    before: list
+    after: list
+
 
 class AmplifierTest(unittest.TestCase):
     STRATEGY = "1:0.1, 4:0.1:2, 5:0.05"
 
     def train(self, make_optimizer, epochs, clip=None, **options):
-        """Trains a small model. Returns it and, for each step, the weights before and the gradients."""
+        """Trains a small model. Returns it, the amplifier, each Step, and what end_epoch returned."""
         torch.manual_seed(5)
         model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
         optimizer = make_optimizer(model.parameters())
@@ -202,8 +257,10 @@ class AmplifierTest(unittest.TestCase):
                 if clip:
                     amplifier.accumulate()
                     torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
-                steps.append((epoch, raw, [p.grad.clone() for p in model.parameters()]))
+                clipped = [p.grad.clone() for p in model.parameters()]
+                before = [p.detach().clone() for p in model.parameters()]
                 optimizer.step()
+                steps.append(Step(epoch, raw, clipped, before, [p.detach().clone() for p in model.parameters()]))
             results.append(amplifier.end_epoch())
         return model, amplifier, steps, results
 
@@ -217,44 +274,42 @@ class AmplifierTest(unittest.TestCase):
         expected = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3)).double()
         velocities = [torch.zeros_like(p) for p in expected.parameters()]
         with torch.no_grad():
-            for epoch, raw, _ in steps:
-                for i, (w, v, g) in enumerate(zip(expected.parameters(), velocities, raw)):
-                    factor = factors[i // 2] if epoch in (3, 4) else 1
+            for step in steps:
+                for i, (w, v, g) in enumerate(zip(expected.parameters(), velocities, step.raw)):
+                    factor = factors[i // 2] if step.epoch in (3, 4) else 1
                     v.mul_(0.9).add_(factor * g.double() + 0.01 * w)
-                    w.sub_((0.1 if epoch < 5 else 0.05) * v)
+                    w.sub_((0.1 if step.epoch < 5 else 0.05) * v)
         for ours, theirs in zip(model.parameters(), expected.parameters()):
             self.assertLess((ours - theirs).abs().max().item(), 1e-6)
 
     def test_adamw_is_the_definition(self):
+        """METHOD: w <- w - rate (factor m / (sqrt(v) + epsilon) + decay w), in float64 from the weights of each step."""
         for kind, decay in ((torch.optim.AdamW, 0.1), (torch.optim.Adam, 0.0)):
             make = lambda parameters: kind(parameters, 1.0, weight_decay=decay)  # noqa: B023, E731
-            model, amplifier, steps, results = self.train(make, 5)
+            _, _, steps, results = self.train(make, 5)
             factors = [row.factor for row in results[1]]
-            torch.manual_seed(5)
-            expected = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3)).double()
-            moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in expected.parameters()]
-            with torch.no_grad():
-                for t, (epoch, raw, _) in enumerate(steps, 1):
-                    for i, (w, (m, v), g) in enumerate(zip(expected.parameters(), moments, raw)):
-                        factor = factors[i // 2] if epoch in (3, 4) else 1
-                        rate = 0.1 if epoch < 5 else 0.05
-                        m.mul_(0.9).add_(0.1 * g.double())
-                        v.mul_(0.999).add_(0.001 * g.double() ** 2)
-                        update = (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
-                        w.sub_(rate * (factor * update + decay * w))
-            for ours, theirs in zip(model.parameters(), expected.parameters()):
-                self.assertLess((ours - theirs).abs().max().item(), 2e-6, kind.__name__)
+            moments = [(torch.zeros_like(w).double(), torch.zeros_like(w).double()) for w in steps[0].before]
+            for t, step in enumerate(steps, 1):
+                for i, ((m, v), g) in enumerate(zip(moments, step.raw)):
+                    factor = factors[i // 2] if step.epoch in (3, 4) else 1
+                    rate = 0.1 if step.epoch < 5 else 0.05
+                    m.mul_(0.9).add_(0.1 * g.double())
+                    v.mul_(0.999).add_(0.001 * g.double() ** 2)
+                    update = (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+                    w = step.before[i].double()
+                    expected = w - rate * (factor * update + decay * w)
+                    self.assertLess((step.after[i] - expected).abs().max().item(), 1e-6, (kind.__name__, t))
 
     def test_clipping_is_after_the_statistics(self):
         make = lambda parameters: torch.optim.SGD(parameters, 1.0)  # noqa: E731
         _, _, steps, results = self.train(make, 2, clip=0.05)
-        sums = [sum(raw[i] for epoch, raw, _ in steps if epoch == 2) for i in range(4)]
-        absolute = [sum(raw[i].abs() for epoch, raw, _ in steps if epoch == 2) for i in range(4)]
+        sums = [sum(step.raw[i] for step in steps if step.epoch == 2) for i in range(4)]
+        absolute = [sum(step.raw[i].abs() for step in steps if step.epoch == 2) for i in range(4)]
         for layer, row in enumerate(results[1]):
             both = slice(2 * layer, 2 * layer + 2)
             g = sum(s.abs().sum() for s in sums[both]) / sum(a.sum() for a in absolute[both])
             self.assertAlmostEqual(row.g, g.item(), delta=1e-6)
-        self.assertNotEqual(steps[0][1][0].norm(), steps[0][2][0].norm())
+        self.assertNotEqual(steps[0].raw[0].norm(), steps[0].clipped[0].norm())
 
     def test_mixed_precision(self):
         """The scaled gradients are unscaled first; a step whose gradients are not finite is not one."""
@@ -336,6 +391,27 @@ class AmplifierTest(unittest.TestCase):
         model(torch.ones(2, 6)).sum().backward()
         optimizer.step()
         self.assertEqual([row.layer for row in amplifier.end_epoch()], ["_orig_mod.0", "_orig_mod.1"])
+
+    def test_of_several_processes_the_averaged_gradient(self):
+        """Two processes with unlike images: both have the statistics, and the selection, of the averaged gradients."""
+        with tempfile.TemporaryDirectory() as folder:
+            torch.multiprocessing.spawn(train_in_parallel, (folder,), nprocs=2)
+            first, second = (torch.load(pathlib.Path(folder) / str(rank)) for rank in range(2))
+        self.assertTrue(torch.equal(first["sums"], second["sums"]))
+        self.assertEqual(first["factors"], second["factors"])
+        torch.manual_seed(3)
+        model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3)).double()
+        signed = [torch.zeros_like(p) for p in model.parameters()]
+        absolute = [torch.zeros_like(p) for p in model.parameters()]
+        for step in range(4):  # the rate is so small that the weights stay
+            backward(model, *map(torch.cat, zip(*(images_of(step, rank) for rank in range(2)))))
+            for p, s, a in zip(model.parameters(), signed, absolute):
+                s += p.grad
+                a += p.grad.abs()
+        for layer, g in enumerate(first["g"]):
+            both = slice(2 * layer, 2 * layer + 2)
+            expected = sum(s.abs().sum() for s in signed[both]) / sum(a.sum() for a in absolute[both])
+            self.assertAlmostEqual(g, expected.item(), delta=1e-6)
 
     def test_other_optimizers_are_refused(self):
         model = torch.nn.Linear(2, 2)

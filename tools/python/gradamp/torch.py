@@ -54,6 +54,13 @@ class Measures(list):
         super().__init__(rows)
         self.iterations, self.noise_floor = iterations, noise_floor
 
+    def add_to(self, writer, step):
+        """Adds G, G' and whether it is selected of every layer to TensorBoard, by a SummaryWriter, with the tags of the
+        program gradamp."""
+        for row in self:
+            for tag, value in (("G", row.g), ("G_prime", row.g_prime), ("selected", float(row.factor != 1))):
+                writer.add_scalar(f"{tag}/{row.layer}", value, step)
+
     def __str__(self):
         width = max(len(row.layer) for row in self)
         lines = [f"  {'layer':{width}}      G'  normalized       G  normalized"]

@@ -13,7 +13,7 @@ void begin_async_copy(void* target, const void* source, std::size_t bytes, bool 
   check_aligned(target, bytes, location);
   if (valid) check_aligned(source, bytes, location);
   if (!running_block->shared().contains(target))
-    fail_thread("cp.async at " + to_string(location) + ": the target is not in shared memory");
+    fail_thread([&] { return "cp.async at " + to_string(location) + ": the target is not in shared memory"; });
   if (access_observer) {
     const void* code = __builtin_return_address(0);
     if (valid) access_observer->read(*running_thread, source, bytes, code);

@@ -31,61 +31,79 @@ bool same_location(const Thread& a, const Thread& b) {
 
 }  // namespace
 
-void BlockRunner::fail(const std::string& what) {
+void BlockRunner::note_failure(const std::string& what) {
   failure_ = fmt::format("{}: {}", name_of(*running_thread), what);
+}
+
+void BlockRunner::end_failed_thread() {
   running_thread->fiber->switch_to(root_);
   std::abort();  // nothing resumes a thread that failed
 }
 
 void BlockRunner::report_not_in_mask(const Thread& thread, std::uint32_t mask) {
-  fail(fmt::format("{} at {}: lane {} is not in its own mask {:#010x}", thread.operation->name,
-                   to_string(thread.location), thread.lane, mask));
+  fail([&] {
+    return fmt::format("{} at {}: lane {} is not in its own mask {:#010x}", thread.operation->name,
+                       to_string(thread.location), thread.lane, mask);
+  });
 }
 
 void BlockRunner::report_returned_lane(const Thread& thread, std::uint32_t mask, unsigned lane) {
-  fail(fmt::format("{} at {}: the mask {:#010x} names lane {}, which has returned", thread.operation->name,
-                   to_string(thread.location), mask, lane));
+  fail([&] {
+    return fmt::format("{} at {}: the mask {:#010x} names lane {}, which has returned", thread.operation->name,
+                       to_string(thread.location), mask, lane);
+  });
 }
 
 void BlockRunner::report_different_operations(unsigned warp_index, unsigned lane, unsigned other) {
   const Warp& warp = warps_[warp_index];
   const Thread& self = threads_[warp_index * kWarpSize + lane];
   const Thread& peer = threads_[warp_index * kWarpSize + other];
-  fail(fmt::format(
-      "lane {} came to {} at {} with the mask {:#010x}, but lane {} of its warp waits in {} at {} with {:#010x}", lane,
-      self.operation->name, to_string(self.location), warp.mask[lane], other, peer.operation->name,
-      to_string(peer.location), warp.mask[other]));
+  fail([&] {
+    return fmt::format(
+        "lane {} came to {} at {} with the mask {:#010x}, but lane {} of its warp waits in {} at {} with {:#010x}",
+        lane, self.operation->name, to_string(self.location), warp.mask[lane], other, peer.operation->name,
+        to_string(peer.location), warp.mask[other]);
+  });
 }
 
 void BlockRunner::report_different_barriers(const SourceLocation& location) {
-  fail(fmt::format("came to __syncthreads at {}, but {} waits in the one at {}", to_string(location),
-                   name_of(threads_[barrier_.first]), to_string(barrier_.location)));
+  fail([&] {
+    return fmt::format("came to __syncthreads at {}, but {} waits in the one at {}", to_string(location),
+                       name_of(threads_[barrier_.first]), to_string(barrier_.location));
+  });
 }
 
 void BlockRunner::report_returned_before_barrier(const SourceLocation& location) {
-  fail(fmt::format("waits in __syncthreads at {}, but {} of the block's {} threads have returned", to_string(location),
-                   threads_.size() - live_, threads_.size()));
+  fail([&] {
+    return fmt::format("waits in __syncthreads at {}, but {} of the block's {} threads have returned",
+                       to_string(location), threads_.size() - live_, threads_.size());
+  });
 }
 
-void BlockRunner::report_awaited_return(const std::string& where, const Thread& waiting) {
-  fail(fmt::format("returned, but {} waits for it in {} at {}", name_of(waiting), where, to_string(waiting.location)));
+void BlockRunner::report_awaited_return(const char* where, const Thread& waiting) {
+  fail([&] {
+    return fmt::format("returned, but {} waits for it in {} at {}", name_of(waiting), where,
+                       to_string(waiting.location));
+  });
 }
 
 // No thread is runnable, and not all have returned. The message groups neighboring threads at the same location.
 void BlockRunner::report_deadlock() {
-  constexpr std::size_t kLongEnough = 1000;
-  std::string message = "no thread can go on";
-  for (auto first = threads_.begin(); first != threads_.end();) {
-    const auto end =
-        std::find_if(first, threads_.end(), [&](const Thread& next) { return !same_location(*first, next); });
-    if (message.size() > kLongEnough) {
-      message += "; and so on";
-      break;
+  fail([&] {
+    constexpr std::size_t kLongEnough = 1000;
+    std::string message = "no thread can go on";
+    for (auto first = threads_.begin(); first != threads_.end();) {
+      const auto end =
+          std::find_if(first, threads_.end(), [&](const Thread& next) { return !same_location(*first, next); });
+      if (message.size() > kLongEnough) {
+        message += "; and so on";
+        break;
+      }
+      message += fmt::format("; threads {} to {} {}", first->rank, std::prev(end)->rank, place_of(*first));
+      first = end;
     }
-    message += fmt::format("; threads {} to {} {}", first->rank, std::prev(end)->rank, place_of(*first));
-    first = end;
-  }
-  fail(message);
+    return message;
+  });
 }
 
 }  // namespace gradamp::emulation

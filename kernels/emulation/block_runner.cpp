@@ -117,11 +117,14 @@ void BlockRunner::run_threads() {
     Thread& thread = *starting_;
     Fiber& fiber = *thread.fiber;
     set_running(thread);
+    bool threw = false;
     try {
       kernel_.run(kernel_.arguments);
     } catch (const std::exception& error) {
-      fail(error.what());
+      note_failure(error.what());
+      threw = true;
     }
+    if (threw) end_failed_thread();  // when the exception has been destroyed
     thread_returned(thread);
     Thread* next = pick_next();
     if (next && !next->fiber) {
@@ -341,10 +344,12 @@ int join_block_barrier(bool predicate, const SourceLocation& location) {
 
 unsigned lane() { return running_thread->lane; }
 
-void fail_thread(const std::string& what) {
-  if (running_block) running_block->fail(what);
-  throw Error(what);
+void note_failure(const std::string& what) {
+  if (!running_block) throw Error(what);
+  running_block->note_failure(what);
 }
+
+void end_failed_thread() { running_block->end_failed_thread(); }
 
 void place_shared_array(SharedSlot& slot, const char* name, std::size_t bytes, std::size_t alignment,
                         const SourceLocation& location) {

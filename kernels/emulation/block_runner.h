@@ -61,7 +61,15 @@ class BlockRunner {
   void join_warp_operation(const WarpOperation& operation, std::uint32_t mask, void* payload,
                            const SourceLocation& location);
   int join_block_barrier(bool predicate, const SourceLocation& location);
-  [[noreturn]] void fail(const std::string& what);
+  /// Nothing destroys what a thread that failed has on its stack: so describe() returns the message, and what it needed
+  /// for that is gone when the thread ends.
+  template <typename Describe>
+  [[noreturn]] void fail(const Describe& describe) {
+    note_failure(describe());
+    end_failed_thread();
+  }
+  void note_failure(const std::string& what);
+  [[noreturn]] void end_failed_thread();
 
   SharedMemory& shared() { return shared_; }
   AsyncCopies& copies_of(const Thread& thread) { return copies_[thread.rank]; }
@@ -118,7 +126,7 @@ class BlockRunner {
   [[noreturn]] void report_different_operations(unsigned warp, unsigned lane, unsigned other);
   [[noreturn]] void report_different_barriers(const SourceLocation& location);
   [[noreturn]] void report_returned_before_barrier(const SourceLocation& location);
-  [[noreturn]] void report_awaited_return(const std::string& where, const Thread& waiting);
+  [[noreturn]] void report_awaited_return(const char* where, const Thread& waiting);
   [[noreturn]] void report_deadlock();
 
   Fiber root_;  // the OS thread's own stack

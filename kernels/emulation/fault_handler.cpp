@@ -85,7 +85,7 @@ std::string describe_fault() {
 
 // The CUDA thread continues here after a fault, on the signal stack.
 [[noreturn]] void fail_faulted_thread() {
-  running_block->fail(fmt::format("access to {}, at {}", describe_fault(), describe_code(fault_code)));
+  running_block->fail([] { return fmt::format("access to {}, at {}", describe_fault(), describe_code(fault_code)); });
 }
 
 // An exception cannot leave the faulting instruction, so the program ends.

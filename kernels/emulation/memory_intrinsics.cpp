@@ -9,8 +9,10 @@
 namespace gradamp::emulation {
 
 void fail_misaligned(const void* address, std::size_t bytes, const SourceLocation& location) {
-  fail_thread(fmt::format("access of {} bytes at {}: the address {} is not a multiple of that", bytes,
-                          to_string(location), address));
+  fail_thread([&] {
+    return fmt::format("access of {} bytes at {}: the address {} is not a multiple of that", bytes, to_string(location),
+                       address);
+  });
 }
 
 void thread_fence() {

@@ -43,7 +43,15 @@ int join_block_barrier(bool predicate, const SourceLocation& location);
 /// The running thread's index in its warp.
 unsigned lane();
 
-/// Ends the launch, which throws Error with `what` and its location. If called from the host, throws at once.
-[[noreturn]] void fail_thread(const std::string& what);
+/// The two halves of fail_thread.
+void note_failure(const std::string& what);
+[[noreturn]] void end_failed_thread();
+
+/// Ends the launch, which throws Error with the text that describe() returns. If called from the host, throws at once.
+template <typename Describe>
+[[noreturn]] void fail_thread(const Describe& describe) {
+  note_failure(describe());  // whose temporary objects are destroyed before the thread ends: see BlockRunner::fail
+  end_failed_thread();
+}
 
 }  // namespace gradamp::emulation

@@ -54,9 +54,11 @@ void SharedMemory::begin_block() {
 void* SharedMemory::add_array(const char* name, std::size_t bytes, std::size_t alignment,
                               const SourceLocation& location) {
   kernel_.static_shared = round_up(kernel_.static_shared, alignment) + bytes;
-  if (const auto refused = shared_memory_refusal(config().limits, kernel_, dynamic_bytes_))
-    fail_thread(fmt::format("SHARED({}) at {}: {}", name, to_string(location), refused->reason));
-  if (arrays_.size() == kMaxArrays) fail_thread(fmt::format("more than {} SHARED arrays in a kernel", kMaxArrays));
+  const auto refusal = [&] { return shared_memory_refusal(config().limits, kernel_, dynamic_bytes_); };
+  if (refusal())
+    fail_thread([&] { return fmt::format("SHARED({}) at {}: {}", name, to_string(location), refusal()->reason); });
+  if (arrays_.size() == kMaxArrays)
+    fail_thread([] { return fmt::format("more than {} SHARED arrays in a kernel", kMaxArrays); });
   const std::size_t offset = round_up(static_used_, alignment);
   arrays_.push_back({name, offset, bytes, location});
   static_used_ = offset + bytes + kRedzone;

@@ -97,7 +97,7 @@ struct Mma {
   MmaFragments fragments;
 
   static void run(Mma* const* lanes, std::uint32_t mask) {
-    if (mask != kWholeWarp) fail_thread("mma needs all 32 lanes of the warp");
+    if (mask != kWholeWarp) fail_thread([] { return "mma needs all 32 lanes of the warp"; });
     const int row_tiles = lanes[0]->fragments.row_tiles, column_tiles = lanes[0]->fragments.column_tiles;
     Operands<kType> operands;
     for (int lane = 0; lane < 32; ++lane) operands.gather(lanes[lane]->fragments, lane / 4, lane % 4);
@@ -156,7 +156,7 @@ struct Ldmatrix {
   const void* code;  // for the race checker
 
   static void run(Ldmatrix* const* lanes, std::uint32_t mask) {
-    if (mask != kWholeWarp) fail_thread("ldmatrix needs all 32 lanes of the warp");
+    if (mask != kWholeWarp) fail_thread([] { return "ldmatrix needs all 32 lanes of the warp"; });
     for (int matrix = 0; matrix < lanes[0]->matrices; ++matrix) {
       std::uint16_t values[8][8];
       for (int row = 0; row < 8; ++row) std::memcpy(values[row], lanes[8 * matrix + row]->row, sizeof values[row]);
@@ -194,7 +194,7 @@ void join_ldmatrix(const Ldmatrix<kTransposed>& lane, const SourceLocation& loca
 
 void mma(MmaType type, const MmaFragments& fragments, const SourceLocation& location) {
   if (fragments.row_tiles > kMaxTiles || fragments.column_tiles > kMaxTiles)
-    fail_thread("mma: more tiles than the emulator has room for");
+    fail_thread([] { return "mma: more tiles than the emulator has room for"; });
   if (type == MmaType::kBF16)
     join_mma<MmaType::kBF16>(fragments, location);
   else

@@ -110,10 +110,21 @@ class GradientStatistics:
     @torch.no_grad()
     def accumulate(self):
         """Adds the gradients that the parameters have, as one iteration. A parameter without one counts as zeros."""
-        gradients = [None if parameter.grad is None else self._in_memory(index, parameter.grad)
-                     for index, parameter in enumerate(self._parameters)]
-        self._sums.accumulate([None if gradient is None else gradient.data_ptr() for gradient in gradients],
-                              [_library.F32 if gradient is None else _TYPES[gradient.dtype] for gradient in gradients])
+        gradients, addresses, types = [], [], []
+        for index, parameter in enumerate(self._parameters):
+            gradient, address, kind = parameter.grad, None, _library.F32
+            if gradient is not None:
+                kind = _TYPES.get(gradient.dtype)
+                # Nearly all are as they are wanted, which costs less to find out here.
+                if (kind is None or self._formats[index] is not torch.contiguous_format
+                        or gradient.layout is not torch.strided or not gradient.is_contiguous()):
+                    gradient = self._in_memory(index, gradient)
+                    kind = _TYPES[gradient.dtype]
+                address = gradient.data_ptr()
+            gradients.append(gradient)  # a copy must live until it has been read
+            addresses.append(address)
+            types.append(kind)
+        self._sums.accumulate(addresses, types)
 
     def measure(self):
         """The Measures of all layers since the last reset."""

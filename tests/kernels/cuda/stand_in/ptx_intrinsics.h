@@ -142,7 +142,8 @@ inline std::uint32_t shuffle(ShuffleMode mode, std::uint32_t mask, std::uint32_t
 
 /// cp.async of `bytes`, of which `present` are read and the others are zeros; the engine uses only all or none.
 inline void copy_async(char* target, const char* source, unsigned bytes, unsigned present, SourceLocation location) {
-  if (present != 0 && present != bytes) emulation::fail_thread("cp.async of a part of its bytes is not translated");
+  if (present != 0 && present != bytes)
+    emulation::fail_thread([] { return "cp.async of a part of its bytes is not translated"; });
   emulation::begin_async_copy(target, source, bytes, present != 0, location);
 }
 

@@ -144,9 +144,11 @@ TEST(DeviceTraining, OutOfMemorySaysWhatWouldFit) {
   const std::int64_t fits = named_batch_size(message);
   ASSERT_GT(fits, 0) << message;
   ASSERT_LT(fits, 128) << message;
+#if !defined(__SANITIZE_ADDRESS__)  // with which no memory is used again inside a step: it is found after it was freed
   EXPECT_EQ(in_child([&] { train_with("fitting", fits); }), 0) << message;
   EXPECT_EQ(in_child([&] { train_with("twice", std::min<std::int64_t>(2 * fits, 127)); }), 1)
       << "so little was not needed: " << message;
+#endif
 }
 
 TEST(DeviceTraining, TheCpuHasNoTF32) {

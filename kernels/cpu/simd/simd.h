@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Vectors of floats, by the compiler's vector extensions (GCC and Clang), as wide as the instruction set they are
-// compiled for. In memory their elements are float or Bf16, the type T of the functions below.
+// compiled for. In memory their elements are float or Bf16, the type T of the functions below; F16 can be loaded.
 //
 // The sources in this folder are compiled once for each instruction set (kernels/cpu/CMakeLists.txt), and
 // kernels/cpu/simd_kernels.h chooses among them when the program runs. All of their code is in the namespace

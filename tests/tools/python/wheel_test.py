@@ -13,7 +13,8 @@ import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-EXAMPLE = ROOT / "tools" / "examples" / "amplify_pytorch" / "train.py"
+EXAMPLES = ROOT / "tools" / "examples"
+EXAMPLE = EXAMPLES / "amplify_pytorch" / "train.py"
 
 
 def run(*command, expect=0, **environment):
@@ -70,6 +71,17 @@ class WheelTest(unittest.TestCase):
         self.assertGreater(accuracies[-1], 90)  # 17% is chance
         self.assertEqual(printed.count("noise floor of G and G'"), 2)  # two phases amplify
         self.assertRegex(printed, r"\n[ *] 5  +0\.\d+")
+
+    def test_the_transformer_learns_a_text(self):
+        words = "the gradient of a layer is what its weights receive from the loss ".split()
+        text = self.folder / "text"
+        text.write_text(" ".join(words[(i * i + i // 7) % len(words)] for i in range(6000)))
+        printed = run(sys.executable, EXAMPLES / "amplify_transformer" / "train.py", text, 5, PYTHONPATH=str(self.site))
+        losses = [float(value) for value in re.findall(r"test loss ([\d.]+)", printed)]
+        self.assertEqual(len(losses), 5)
+        self.assertLess(losses[-1], 1.6)  # of letters by their frequencies alone it would be 2.61
+        self.assertRegex(printed, r"\n[ *] blocks\.layers\.0\.self_attn +0\.\d+ +[+-]")
+        self.assertIn("noise floor of G and G'", printed)
 
     def test_it_lives_beside_pytorchs_threads(self):
         """Both compute in turn, in the process and in a fork of it; and no name of theirs is taken."""

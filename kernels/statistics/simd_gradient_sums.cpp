@@ -19,8 +19,9 @@ constexpr int kWidth = kNativeWidth < kLanes ? kNativeWidth : kLanes;
 constexpr int kStep = 2 * kLanes;  // elements: the sums of a cache line
 /// How far the sums are fetched ahead of the addition, in elements: the processor's own prefetching ends at every page.
 constexpr int kAhead = 256;
-/// Elements whose counts fit 32 bits in a lane.
-constexpr std::int64_t kChunk = std::int64_t{1} << 30;
+/// Elements that are added at once, a multiple of kLanes: so the counts of a lane fit 32 bits for a neuron of any
+/// length.
+constexpr std::int64_t kChunk = 1 << 15;
 
 using Floats = Simd<kWidth>;
 using Words = SimdType<kWidth>::Words;

@@ -32,11 +32,14 @@ ENGINE.add("optim/training")
 ROOMS["tools/settings"] = ENGINE
 ROOMS["tools/run"] = ROOMS["tools/settings"] | {"data/download", "tools/settings"}
 ROOMS["tools/sweep"] = ROOMS["tools/run"] | {"tools/run"}
-ROOMS["tools/program"] = ROOMS["tools/sweep"] | {"tools/sweep"}
+ROOMS["tools/emulate"] = {"core"}
+ROOMS["tools/program"] = ROOMS["tools/sweep"] | {"tools/sweep", "tools/emulate"}
 ROOMS["tests"] = set(ROOMS)
 ROOMS["bench"] = set(ROOMS) - {"tests"}
 # Separate projects, which include <gradamp/...> as a user does.
 EXAMPLES = "tools/examples/"
+# Programs of plain CUDA, as a user writes them.
+PLAIN_CUDA = ("tests/tools/emulate/programs/", "tests/tools/emulate/faults/")
 # The folders with sources: a new room must be listed above.
 FOLDERS = ["core", "kernels", "layers", "data", "optim", "nets", "tools", "tests", "bench"]
 # The only headers of kernels/ that the rest of the tree may include.
@@ -136,7 +139,7 @@ def violations(path, text, exists):
         return
     if lines[0] != "// SPDX-License-Identifier: MIT":
         yield "does not begin with '// SPDX-License-Identifier: MIT'"
-    if path.startswith(EXAMPLES):
+    if path.startswith((EXAMPLES, *PLAIN_CUDA)):
         return
     if room_of(path) is None:
         yield "is in no room (ROOMS in tests/includes_test.py)"

@@ -21,14 +21,6 @@
 
 #define GRADAMP_GPU emulated
 
-/// Static shared memory: `SHARED(tile, float[32][33]);`. Aligned to at least 16 bytes, never initialized.
-#define SHARED(name, ...)                                                                \
-  static constinit thread_local ::gradamp::emulation::SharedSlot name##_slot_in_block{}; \
-  auto& name = ::gradamp::emulation::shared_array<std::type_identity_t<__VA_ARGS__>>(name##_slot_in_block, #name)
-
-/// The launch's dynamic shared memory as a `T*`, aligned to 128 bytes: `DYNAMIC_SHARED(float, stages);`.
-#define DYNAMIC_SHARED(T, name) T* const name = static_cast<T*>(::gradamp::emulation::dynamic_shared())
-
 #else
 
 #include <cuda_bf16.h>
@@ -36,8 +28,10 @@
 
 #define GRADAMP_GPU cuda
 
+/// Static shared memory: `SHARED(tile, float[32][33]);`. Aligned to at least 16 bytes, never initialized.
 #define SHARED(name, ...) __shared__ __align__(16) std::type_identity_t<__VA_ARGS__> name
 
+/// The launch's dynamic shared memory as a `T*`, aligned to 128 bytes: `DYNAMIC_SHARED(float, stages);`.
 #define DYNAMIC_SHARED(T, name)                                            \
   extern __shared__ __align__(128) unsigned char gradamp_dynamic_shared[]; \
   T* const name = reinterpret_cast<T*>(gradamp_dynamic_shared)

@@ -32,8 +32,11 @@ class AccessObserver {
   virtual void copy_begins(const Thread& thread, void* address, std::size_t bytes, const void* code) = 0;
   virtual void copy_lands(const Thread& thread, void* address, std::size_t bytes, const void* code) = 0;
 
-  virtual void allocated(const void* memory, std::size_t bytes) = 0;
+  /// `of_device`: the host cannot write it by itself.
+  virtual void allocated(const void* memory, std::size_t bytes, bool of_device) = 0;
   virtual void freed(const void* memory) = 0;
+  /// A copy or a memset of the host wrote this memory.
+  virtual void host_wrote(const void* memory, std::size_t bytes) = 0;
 };
 
 inline constinit AccessObserver* access_observer = nullptr;

@@ -98,7 +98,7 @@ void BlockRunner::abandon_threads() {
   }
   for (Thread& thread : threads_) thread.fiber = nullptr;
   for (AsyncCopies& copies : copies_) copies = {};
-  for (Warp& warp : warps_) warp.ready = warp.waiting = 0;
+  for (Warp& warp : warps_) warp.ready = warp.waiting = warp.gathering = 0;
   ready_warps_ = 0;
   barrier_ = {};
 }
@@ -207,6 +207,8 @@ inline void BlockRunner::wake(unsigned warp, std::uint32_t lanes) {
 
 // Null if no thread is runnable.
 inline Thread* BlockRunner::pick_next() {
+  if (warps_[warp_].gathering != 0 && warps_[warp_].ready == 0) [[unlikely]]
+    release_gathered(warp_);
   if (ready_warps_ == 0) return nullptr;
   const bool switch_early = order_ == ThreadOrder::kShuffled && (random() >> 40) % 64 == 0;
   if (switch_early || !(ready_warps_ & lane_bit(warp_))) warp_ = choose(ready_warps_);
@@ -278,6 +280,32 @@ void BlockRunner::release_barrier() {
   for (unsigned warp = 0; warp < warps_.size(); ++warp) wake(warp, std::exchange(barrier_.waiting[warp], 0));
 }
 
+// ---- __activemask ----
+
+std::uint32_t BlockRunner::join_active_mask(const SourceLocation& location) {
+  static const WarpOperation kActiveMask{"__activemask", false, nullptr};
+  Thread& self = *running_thread;
+  self.location = location;
+  self.operation = &kActiveMask;
+  self.state = ThreadState::kInCollective;
+  warps_[self.warp].gathering |= lane_bit(self.lane);
+  suspend(self);
+  return warps_[self.warp].active_mask[self.lane];
+}
+
+// No lane of the warp can run: those that wait at one line continue together.
+void BlockRunner::release_gathered(unsigned warp_index) {
+  Warp& warp = warps_[warp_index];
+  const Thread* threads = &threads_[warp_index * kWarpSize];
+  const SourceLocation& location = threads[choose(warp.gathering)].location;
+  std::uint32_t lanes = 0;
+  for (std::uint32_t left = warp.gathering; left != 0; left &= left - 1)
+    if (same_location(threads[lowest(left)].location, location)) lanes |= left & -left;
+  for (std::uint32_t left = lanes; left != 0; left &= left - 1) warp.active_mask[lowest(left)] = lanes;
+  warp.gathering &= ~lanes;
+  wake(warp_index, lanes);
+}
+
 // ---- warp collectives ----
 
 void BlockRunner::join_warp_operation(const WarpOperation& operation, std::uint32_t mask, void* payload,
@@ -341,6 +369,8 @@ void join_warp_operation(const WarpOperation& operation, std::uint32_t mask, voi
 int join_block_barrier(bool predicate, const SourceLocation& location) {
   return running_block->join_block_barrier(predicate, location);
 }
+
+std::uint32_t join_active_mask(const SourceLocation& location) { return running_block->join_active_mask(location); }
 
 unsigned lane() { return running_thread->lane; }
 

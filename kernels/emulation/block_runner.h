@@ -61,6 +61,7 @@ class BlockRunner {
   void join_warp_operation(const WarpOperation& operation, std::uint32_t mask, void* payload,
                            const SourceLocation& location);
   int join_block_barrier(bool predicate, const SourceLocation& location);
+  std::uint32_t join_active_mask(const SourceLocation& location);
   /// Nothing destroys what a thread that failed has on its stack: so describe() returns the message, and what it needed
   /// for that is gone when the thread ends.
   template <typename Describe>
@@ -79,10 +80,12 @@ class BlockRunner {
 
  private:
   struct Warp {
-    std::uint32_t present = 0;  // lanes that exist in this block
-    std::uint32_t live = 0;     // lanes that have not returned
-    std::uint32_t ready = 0;    // lanes that are runnable
-    std::uint32_t waiting = 0;  // lanes that wait at a collective; the arrays below have their entries
+    std::uint32_t present = 0;             // lanes that exist in this block
+    std::uint32_t live = 0;                // lanes that have not returned
+    std::uint32_t ready = 0;               // lanes that are runnable
+    std::uint32_t waiting = 0;             // lanes that wait at a collective; the arrays below have their entries
+    std::uint32_t gathering = 0;           // lanes that wait in __activemask
+    std::uint32_t active_mask[kWarpSize];  // the results of their last __activemask
     std::uint32_t mask[kWarpSize];
     const WarpOperation* operation[kWarpSize];
     void* payload[kWarpSize];
@@ -116,6 +119,7 @@ class BlockRunner {
   void set_running(Thread& thread);
   Fiber& idle_fiber();
 
+  void release_gathered(unsigned warp);
   std::uint32_t try_operation(unsigned warp, unsigned lane);
   void require_same(unsigned warp, unsigned lane, unsigned other);
   void release_barrier();

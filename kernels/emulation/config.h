@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "gradamp/kernels/emulation/launch_rules.h"
 #include "gradamp/kernels/emulation/poison.h"
@@ -29,6 +30,14 @@ struct Config {
   std::size_t stack_bytes = kAddressSanitizer ? 256 << 10 : 64 << 10;
   /// The device's memory in bytes: cudaMalloc fails beyond it.
   std::size_t memory_limit = std::size_t{4} << 30;
+  /// Host code that accesses the device's memory is also detected on a processor without protection keys: the memory is
+  /// protected whenever no work of the device runs. This takes two system calls per allocation for each piece of work.
+  bool protect_without_keys = false;
+  /// The race checker also reports kernels that read device memory which nothing has written.
+  bool check_initialized = false;
+  /// Called if cudaFree gets an address that is not an allocation's, with a description; null: it only returns an
+  /// error.
+  void (*report_wrong_free)(const std::string& what) = nullptr;
   /// The device's limits for a launch.
   DeviceLimits limits;
 };

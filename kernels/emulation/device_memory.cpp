@@ -21,6 +21,18 @@ constexpr std::size_t kAlignment = 256;    // CUDA's
 constexpr std::size_t kWidestAccess = 16;  // alignment of an allocation of an odd size
 constexpr std::ptrdiff_t kRedzone = 64;    // checked in front of an allocation
 
+using Range = std::pair<const void* const, std::size_t>;  // begin, bytes
+
+bool ends_after(const Range& range, const void* address) {
+  return static_cast<const char*>(range.first) + range.second > static_cast<const char*>(address);
+}
+
+// The range that contains the address; the ranges do not overlap.
+const Range* range_at(const std::map<const void*, std::size_t>& ranges, const void* address) {
+  const auto after = ranges.upper_bound(address);
+  return after != ranges.begin() && ends_after(*std::prev(after), address) ? &*std::prev(after) : nullptr;
+}
+
 }  // namespace
 
 DeviceMemory& DeviceMemory::instance() {
@@ -54,8 +66,12 @@ void* DeviceMemory::allocate(std::size_t bytes, MemoryKind kind) try {
   }
   if (kind == MemoryKind::kDevice) used_ += bytes;
   char* const begin = allocation.begin;
+  // Freed memory whose addresses are used again.
+  auto reused = freed_.lower_bound(begin);
+  if (reused != freed_.begin() && ends_after(*std::prev(reused), begin)) --reused;
+  while (reused != freed_.end() && reused->first < begin + bytes) reused = freed_.erase(reused);
   allocations_.emplace(begin, std::move(allocation));
-  if (access_observer) access_observer->allocated(begin, bytes);
+  if (access_observer) access_observer->allocated(begin, bytes, kind == MemoryKind::kDevice);
   return begin;
 } catch (const std::bad_alloc&) {
   return nullptr;
@@ -66,7 +82,11 @@ bool DeviceMemory::release(void* memory, MemoryKind kind) {
   const auto found = allocations_.find(memory);
   if (found == allocations_.end() || found->second.kind != kind) return false;
   if (access_observer) access_observer->freed(memory);
-  if (kind == MemoryKind::kDevice) used_ -= found->second.bytes;
+  if (kind == MemoryKind::kDevice) {
+    used_ -= found->second.bytes;
+    if (found->second.pages) forget_protected(found->second.pages.begin());
+  }
+  freed_[memory] = found->second.bytes;
   allocations_.erase(found);
   return true;
 }
@@ -80,9 +100,31 @@ const DeviceMemory::Allocation* DeviceMemory::find(const void* memory) const {
 bool DeviceMemory::contains(const void* memory, std::size_t bytes, MemoryKind kind) const {
   const std::lock_guard lock(mutex_);
   const Allocation* found = find(memory);
-  if (!found || found->kind != kind) return false;
+  if (!found || found->kind != kind) return kind == MemoryKind::kDevice && is_in_variable(memory, bytes);
   const auto offset = static_cast<std::size_t>(static_cast<const char*>(memory) - found->begin);
-  return offset <= found->bytes && bytes <= found->bytes - offset;
+  if (offset <= found->bytes && bytes <= found->bytes - offset) return true;
+  return kind == MemoryKind::kDevice && is_in_variable(memory, bytes);
+}
+
+void DeviceMemory::add_variable(const void* memory, std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  variables_[memory] = bytes;
+}
+
+bool DeviceMemory::is_in_variable(const void* memory, std::size_t bytes) const {
+  const Range* variable = range_at(variables_, memory);
+  if (variable == nullptr) return false;
+  const auto offset =
+      static_cast<std::size_t>(static_cast<const char*>(memory) - static_cast<const char*>(variable->first));
+  return bytes <= variable->second - offset;
+}
+
+std::string DeviceMemory::describe_freed(const void* address) const {
+  const std::lock_guard lock(mutex_);
+  const Range* freed = range_at(freed_, address);
+  if (freed == nullptr) return "";
+  return fmt::format("{} bytes into an allocation of {} that was freed",
+                     static_cast<const char*>(address) - static_cast<const char*>(freed->first), freed->second);
 }
 
 const void* DeviceMemory::allocation_of(const void* byte) const {

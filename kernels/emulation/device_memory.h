@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The device's memory and pinned host memory: the results of cudaMalloc and cudaMallocHost. A protected page follows
-// each allocation (under AddressSanitizer, a redzone), so that a kernel that runs over the end is detected at once.
+// The device's memory, pinned host memory and managed memory, which both may access: the results of cudaMalloc,
+// cudaMallocHost and cudaMallocManaged. A protected page follows each allocation (under AddressSanitizer, a redzone),
+// so that a kernel that runs over the end is detected at once.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +14,7 @@
 
 namespace gradamp::emulation {
 
-enum class MemoryKind { kDevice, kPinned };
+enum class MemoryKind { kDevice, kPinned, kManaged };
 
 class DeviceMemory {
  public:
@@ -29,6 +30,10 @@ class DeviceMemory {
   /// The beginning of the allocation that contains this byte; null if none does.
   const void* allocation_of(const void* byte) const;
   std::size_t free_bytes() const;
+  /// A variable of the program that counts as device memory, because a pointer to it is given to kernels and copies.
+  void add_variable(const void* memory, std::size_t bytes);
+  /// "64 bytes into an allocation of 4096 that was freed" if nothing was allocated there since; else "".
+  std::string describe_freed(const void* address) const;
 
   /// Error if the bytes just before or just after an allocation have been overwritten since the last call.
   void check_surroundings();
@@ -48,9 +53,12 @@ class DeviceMemory {
   };
 
   const Allocation* find(const void* memory) const;
+  bool is_in_variable(const void* memory, std::size_t bytes) const;
 
   mutable std::mutex mutex_;
   std::map<const void*, Allocation> allocations_;  // by their first address
+  std::map<const void*, std::size_t> variables_;   // bytes of each, by their first address
+  std::map<const void*, std::size_t> freed_;       // bytes of allocations that were freed, by their first address
   std::size_t used_ = 0;                           // bytes, on the device
 };
 

@@ -20,9 +20,9 @@
 #include "gradamp/kernels/emulation/runtime.h"
 #include "gradamp/kernels/emulation/scheduler.h"
 #include "gradamp/kernels/emulation/shared_intrinsics.h"
-#include "gradamp/kernels/emulation/stream.h"
 #include "gradamp/kernels/emulation/tensor_core.h"
 #include "gradamp/kernels/emulation/vector_types.h"
+#include "gradamp/kernels/emulation/work.h"
 
 // CUDA's keywords except __launch_bounds__. __noinline__ is left out, since the standard library uses it as the name of
 // an attribute.

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "gradamp/kernels/emulation/block_runner.h"
+#include "gradamp/kernels/emulation/device_access.h"
 #include "gradamp/kernels/emulation/device_memory.h"
 #include "gradamp/kernels/emulation/poison.h"
 #include "gradamp/kernels/emulation/symbolizer.h"
@@ -80,6 +81,8 @@ std::string describe_fault() {
                        config().stack_bytes);
   if (const std::string what = running_block->shared().describe_overrun(fault_address); !what.empty()) return what;
   if (const std::string what = DeviceMemory::instance().describe_overrun(fault_address); !what.empty()) return what;
+  if (const std::string what = DeviceMemory::instance().describe_freed(fault_address); !what.empty())
+    return fmt::format("address {}, {}", fault_address, what);
   return fmt::format("address {}, which is not the device's memory", fault_address);
 }
 
@@ -92,11 +95,15 @@ std::string describe_fault() {
 [[noreturn]] void end_host_code(const void* code) {
   std::fprintf(stderr, "host code touched the device's memory at %p, in %s: copy it with cudaMemcpy\n", fault_address,
                describe_code(code).c_str());
+  if (config().protect_without_keys) {  // in a program of `gradamp emulate`, whose exit code says what was found
+    std::fflush(stdout);
+    std::_Exit(1);
+  }
   std::abort();
 }
 
 void handle_fault(int signal, siginfo_t* info, void* context) {
-  if (!running_thread && info->si_code == SEGV_PKUERR) {
+  if (!running_thread && (info->si_code == SEGV_PKUERR || is_protected_from_host(info->si_addr))) {
     fault_address = info->si_addr;
     end_host_code(instruction_in(*static_cast<ucontext_t*>(context)));
   }

@@ -8,7 +8,7 @@
 
 #include "gradamp/kernels/emulation/grid.h"
 #include "gradamp/kernels/emulation/kernel_table.h"
-#include "gradamp/kernels/emulation/stream.h"
+#include "gradamp/kernels/emulation/work.h"
 
 namespace gradamp::emulation {
 

@@ -46,9 +46,9 @@ RaceChecker::History RaceChecker::make_history(std::size_t bytes) {
   return History(static_cast<Byte*>(memory), Unmap{size});
 }
 
-void RaceChecker::add_region(const void* begin, std::size_t bytes, bool shared) {
+void RaceChecker::add_region(const void* begin, std::size_t bytes, bool shared, bool check_initialized) {
   const auto* first = static_cast<const char*>(begin);
-  regions_.insert_or_assign(first, Region{first, bytes, shared, make_history(bytes)});
+  regions_.insert_or_assign(first, Region{first, bytes, shared, check_initialized, make_history(bytes)});
   pages_.assign(kCachedPages, {});
 }
 
@@ -76,8 +76,19 @@ RaceChecker::Region* RaceChecker::find_region(const void* address) {
   return region.begin + region.bytes > reinterpret_cast<const char*>(page) ? &region : nullptr;
 }
 
-void RaceChecker::allocated(const void* memory, std::size_t bytes) { add_region(memory, bytes, false); }
+void RaceChecker::allocated(const void* memory, std::size_t bytes, bool of_device) {
+  add_region(memory, bytes, false, of_device && config().check_initialized);
+}
 void RaceChecker::freed(const void* memory) { remove_region(memory); }
+
+// As a write before the first launch, with which nothing can race.
+void RaceChecker::host_wrote(const void* memory, std::size_t bytes) {
+  Region* region = region_of(memory);
+  if (!region || !region->check_initialized) return;
+  const auto offset = static_cast<std::size_t>(static_cast<const char*>(memory) - region->begin);
+  for (std::size_t i = offset; i < std::min(offset + bytes, region->bytes); ++i)
+    if (region->history[i].write.tick == 0) region->history[i].write.tick = 1;
+}
 
 // ---- time ----
 
@@ -237,8 +248,9 @@ void RaceChecker::access(const Thread& thread, const void* address, std::size_t 
 void RaceChecker::check_byte(Byte& byte, const Access& access, AccessKind kind, const Region& region) {
   const char* does = writes(kind) ? "writes" : "reads";
   if (!in_order(byte.write, access, region)) report_race(access, does, byte.write, "wrote", region);
-  const bool unwritten = region.shared && (byte.write.tick < block_tick_ || byte.write.landing);
-  if (unwritten && reads(kind)) report_unwritten(access, byte.write);
+  const bool unwritten = region.shared ? byte.write.tick < block_tick_ || byte.write.landing
+                                       : region.check_initialized && byte.write.tick == 0;
+  if (unwritten && reads(kind)) report_unwritten(access, byte.write, region);
   if (!writes(kind)) {
     remember_read(byte, access, block_tick_);
     return;
@@ -294,8 +306,8 @@ void RaceChecker::report_race(const Access& access, const char* does, const Acce
                        earlier.code, ", and nothing orders the two"});
 }
 
-void RaceChecker::report_unwritten(const Access& access, const Access& write) {
-  const bool landing = write.tick >= block_tick_;
+void RaceChecker::report_unwritten(const Access& access, const Access& write, const Region& region) {
+  const bool landing = region.shared && write.tick >= block_tick_;
   if (!is_news(access.code, landing ? write.code : 0)) return;
   const std::string who = name_of(access.thread);
   if (landing)
@@ -303,7 +315,10 @@ void RaceChecker::report_unwritten(const Access& access, const Access& write) {
                          fmt::format("reads where an asynchronous copy, begun by {}", name_of(write.thread)),
                          write.code, ", may not have arrived: there was no cp_async_wait for it"});
   else
-    findings_.push_back({who, access.code, "reads shared memory that its block has not written", 0, ""});
+    findings_.push_back({who, access.code,
+                         region.shared ? "reads shared memory that its block has not written"
+                                       : "reads device memory that nothing has written",
+                         0, ""});
 }
 
 std::string RaceChecker::name_of(std::uint64_t rank) const {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Detects two unordered accesses to the same memory of which one is a write, and reads of shared memory that nothing
-// has written. It decides by the order that synchronization implies, not by chance: it finds a race in every thread
-// order, even if the result was right.
+// has written; with config().check_initialized, also such reads of device memory. It decides by the order that
+// synchronization implies, not by chance: it finds a race in every thread order, even if the result was right.
 //
 // Kernels are compiled with -fsanitize=thread, which reports every load and store, but linked to tsan_callbacks.cpp
 // instead of ThreadSanitizer's runtime. The emulator reports barriers, fences and its own accesses.
@@ -52,8 +52,9 @@ class RaceChecker final : public AccessObserver {
   void read(const Thread& thread, const void* address, std::size_t bytes, const void* code) override;
   void copy_begins(const Thread& thread, void* address, std::size_t bytes, const void* code) override;
   void copy_lands(const Thread& thread, void* address, std::size_t bytes, const void* code) override;
-  void allocated(const void* memory, std::size_t bytes) override;
+  void allocated(const void* memory, std::size_t bytes, bool of_device) override;
   void freed(const void* memory) override;
+  void host_wrote(const void* memory, std::size_t bytes) override;
 
  private:
   // The checker's time. `tick` increases at every block's beginning and every __syncthreads, across all blocks, which
@@ -85,6 +86,7 @@ class RaceChecker final : public AccessObserver {
     const char* begin;
     std::size_t bytes;
     bool shared;
+    bool check_initialized;  // in device memory: reads of bytes that nothing has written are reported
     History history;
   };
 
@@ -125,7 +127,7 @@ class RaceChecker final : public AccessObserver {
   };
 
   static History make_history(std::size_t bytes);
-  void add_region(const void* begin, std::size_t bytes, bool shared);
+  void add_region(const void* begin, std::size_t bytes, bool shared, bool check_initialized = false);
   void remove_region(const void* begin);
   Region* region_of(const void* address);
   Region* find_region(const void* address);
@@ -141,7 +143,7 @@ class RaceChecker final : public AccessObserver {
 
   void report_race(const Access& access, const char* does, const Access& earlier, const char* did,
                    const Region& region);
-  void report_unwritten(const Access& access, const Access& write);
+  void report_unwritten(const Access& access, const Access& write, const Region& region);
   bool is_news(std::uint64_t code, std::uint64_t other_code);
   std::string name_of(std::uint64_t rank) const;
 

@@ -7,11 +7,15 @@
 #include <optional>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include "gradamp/kernels/emulation/access_observer.h"
 #include "gradamp/kernels/emulation/block_runner.h"
 #include "gradamp/kernels/emulation/config.h"
 #include "gradamp/kernels/emulation/device_memory.h"
 #include "gradamp/kernels/emulation/kernel_table.h"
 #include "gradamp/kernels/emulation/runtime_state.h"
+#include "gradamp/kernels/emulation/symbolizer.h"
 
 namespace gradamp::emulation {
 namespace {
@@ -215,7 +219,22 @@ cudaError_t allocate(void** memory, std::size_t bytes, MemoryKind kind) {
   return returned(*memory ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 
-cudaError_t free(void* memory, MemoryKind kind) {
+/// `code`: in the caller.
+void report_wrong_free(const char* function, const void* memory, const void* code) {
+  const auto report = emulation::config().report_wrong_free;
+  if (report == nullptr) return;
+  const DeviceMemory& device = DeviceMemory::instance();
+  std::string what = device.describe_freed(memory);
+  if (what.starts_with("0 bytes into")) what = "which was freed before";
+  if (what.empty())
+    what = device.allocation_of(memory) ? "which is not the beginning of its allocation, or not of this "
+                                          "kind of memory"
+                                        : "which was never allocated";
+  report(fmt::format("{} at {} got {}, {}", function, emulation::describe_code(static_cast<const char*>(code) - 1),
+                     memory, what));
+}
+
+cudaError_t free(void* memory, MemoryKind kind, const void* code, std::optional<MemoryKind> or_kind = {}) {
   if (!memory) return cudaSuccess;
   RuntimeState& state = RuntimeState::instance();
   const cudaError_t unusable = state.unusable();
@@ -224,7 +243,10 @@ cudaError_t free(void* memory, MemoryKind kind) {
   if (!state.device_can_be_waited_for()) return returned(cudaErrorStreamCaptureUnsupported);
   state.run_all();
   if (unusable == cudaSuccess) state.check_unnamed(memory);
-  const bool released = DeviceMemory::instance().release(memory, kind);
+  const bool released =
+      DeviceMemory::instance().release(memory, kind) || (or_kind && DeviceMemory::instance().release(memory, *or_kind));
+  if (!released && unusable == cudaSuccess)
+    report_wrong_free(kind == MemoryKind::kPinned ? "cudaFreeHost" : "cudaFree", memory, code);
   return returned(unusable != cudaSuccess ? unusable : released ? cudaSuccess : cudaErrorInvalidValue);
 }
 
@@ -232,21 +254,31 @@ bool on_device(const void* memory, std::size_t bytes) {
   return DeviceMemory::instance().contains(memory, bytes, MemoryKind::kDevice);
 }
 
+bool managed(const void* memory, std::size_t bytes) {
+  return DeviceMemory::instance().contains(memory, bytes, MemoryKind::kManaged);
+}
+
 bool pinned(const void* memory, std::size_t bytes) {
   return DeviceMemory::instance().contains(memory, bytes, MemoryKind::kPinned);
 }
 
-cudaMemcpyKind kind_of(bool to_device, bool from_device) {
-  if (to_device) return from_device ? cudaMemcpyDeviceToDevice : cudaMemcpyHostToDevice;
-  return from_device ? cudaMemcpyDeviceToHost : cudaMemcpyHostToHost;
+/// Whether a copy of this kind may have this end: managed memory is the host's and the device's.
+bool may_be(bool device, const void* memory, std::size_t bytes) {
+  return managed(memory, bytes) || on_device(memory, bytes) == device;
 }
 
 }  // namespace
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) { return allocate(memory, bytes, MemoryKind::kDevice); }
-cudaError_t cudaFree(void* memory) { return free(memory, MemoryKind::kDevice); }
+cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned) {
+  return allocate(memory, bytes, MemoryKind::kManaged);
+}
+cudaError_t cudaFree(void* memory) {
+  return free(memory, MemoryKind::kDevice, __builtin_return_address(0), MemoryKind::kManaged);
+}
+cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned) { return cudaMallocHost(memory, bytes); }
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes) { return allocate(memory, bytes, MemoryKind::kPinned); }
-cudaError_t cudaFreeHost(void* memory) { return free(memory, MemoryKind::kPinned); }
+cudaError_t cudaFreeHost(void* memory) { return free(memory, MemoryKind::kPinned, __builtin_return_address(0)); }
 
 cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
   if (const cudaError_t error = RuntimeState::instance().unusable(); error != cudaSuccess) return returned(error);
@@ -261,10 +293,14 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t bytes,
   RuntimeState& state = RuntimeState::instance();
   if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
-  const bool to_device = on_device(target, bytes), from_device = on_device(source, bytes);
-  if (kind != cudaMemcpyDefault && kind != kind_of(to_device, from_device)) return returned(cudaErrorInvalidValue);
-  const bool from_pageable = !from_device && !pinned(source, bytes);
-  const bool to_pageable = !to_device && !pinned(target, bytes);
+  const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+  if (kind != cudaMemcpyDefault && !(may_be(to_device, target, bytes) && may_be(from_device, source, bytes)))
+    return returned(cudaErrorInvalidValue);
+  const auto pageable = [&](const void* memory) {
+    return !on_device(memory, bytes) && !pinned(memory, bytes) && !managed(memory, bytes);
+  };
+  const bool from_pageable = pageable(source), to_pageable = pageable(target);
   emulation::Stream& stream = state.stream(handle);
   if (stream.capture && (from_pageable || to_pageable)) {
     stream.capture->invalidated = true;
@@ -283,8 +319,32 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t bytes,
   } else {
     emulation::enqueue(handle, [target, source, bytes] { std::memcpy(target, source, bytes); });
   }
+  if (emulation::access_observer) emulation::access_observer->host_wrote(target, bytes);
   if (to_pageable) stream.run_all();
   return cudaSuccess;
+}
+
+cudaError_t cudaMemcpy2D(void* target, std::size_t target_pitch, const void* source, std::size_t source_pitch,
+                         std::size_t width, std::size_t height, cudaMemcpyKind kind) {
+  if (width > target_pitch || width > source_pitch) return returned(cudaErrorInvalidValue);
+  for (std::size_t row = 0; row < height; ++row) {
+    const cudaError_t error = cudaMemcpy(static_cast<char*>(target) + row * target_pitch,
+                                         static_cast<const char*>(source) + row * source_pitch, width, kind);
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}
+
+cudaError_t cudaMallocPitch(void** memory, std::size_t* pitch, std::size_t width, std::size_t height) {
+  *pitch = (width + 511) / 512 * 512;
+  return cudaMalloc(memory, *pitch * height);
+}
+
+// In stream order: the memory is there at once, and is freed when the stream's work has run.
+cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t) { return cudaMalloc(memory, bytes); }
+cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
+  const cudaError_t error = cudaStreamSynchronize(stream);
+  return error == cudaSuccess ? cudaFree(memory) : error;
 }
 
 cudaError_t cudaMemcpy(void* target, const void* source, std::size_t bytes, cudaMemcpyKind kind) {
@@ -297,11 +357,12 @@ cudaError_t cudaMemsetAsync(void* target, int byte, std::size_t bytes, cudaStrea
   RuntimeState& state = RuntimeState::instance();
   if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
-  if (!on_device(target, bytes)) return returned(cudaErrorInvalidValue);
+  if (!on_device(target, bytes) && !managed(target, bytes)) return returned(cudaErrorInvalidValue);
   const emulation::Stream& stream = state.stream(handle);
   if (const cudaError_t error = state.accepts_work(stream); error != cudaSuccess) return returned(error);
   if (stream.capture) emulation::name_memory(*stream.capture->graph, &target, sizeof target, "the target of a memset");
   emulation::enqueue(handle, [target, byte, bytes] { std::memset(target, byte, bytes); });
+  if (emulation::access_observer) emulation::access_observer->host_wrote(target, bytes);
   return cudaSuccess;
 }
 

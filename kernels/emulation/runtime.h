@@ -7,7 +7,7 @@
 
 #include <cstddef>
 
-#include "gradamp/kernels/emulation/stream.h"
+#include "gradamp/kernels/emulation/work.h"
 
 namespace gradamp::emulated {
 
@@ -121,12 +121,36 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes);
 /// it, not even a relaxed one. Throws Error if a graph that can be launched contains the memory. So does cudaFreeHost.
 cudaError_t cudaFree(void* memory);
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes);
+enum : unsigned { cudaMemAttachGlobal = 1, cudaMemAttachHost = 2 };
+enum : unsigned { cudaHostAllocDefault = 0, cudaHostAllocPortable = 1, cudaHostAllocMapped = 2 };
+/// Memory that the host and the device may access; cudaFree frees it.
+cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned flags = cudaMemAttachGlobal);
+cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned flags);
+cudaError_t cudaMallocPitch(void** memory, std::size_t* pitch, std::size_t width, std::size_t height);
+cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t stream);
+cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream);
 cudaError_t cudaFreeHost(void* memory);
 cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes);
 
 template <typename T>
 cudaError_t cudaMalloc(T** memory, std::size_t bytes) {
   return cudaMalloc(reinterpret_cast<void**>(memory), bytes);
+}
+template <typename T>
+cudaError_t cudaMallocManaged(T** memory, std::size_t bytes, unsigned flags = cudaMemAttachGlobal) {
+  return cudaMallocManaged(reinterpret_cast<void**>(memory), bytes, flags);
+}
+template <typename T>
+cudaError_t cudaHostAlloc(T** memory, std::size_t bytes, unsigned flags) {
+  return cudaHostAlloc(reinterpret_cast<void**>(memory), bytes, flags);
+}
+template <typename T>
+cudaError_t cudaMallocPitch(T** memory, std::size_t* pitch, std::size_t width, std::size_t height) {
+  return cudaMallocPitch(reinterpret_cast<void**>(memory), pitch, width, height);
+}
+template <typename T>
+cudaError_t cudaMallocAsync(T** memory, std::size_t bytes, cudaStream_t stream) {
+  return cudaMallocAsync(reinterpret_cast<void**>(memory), bytes, stream);
 }
 template <typename T>
 cudaError_t cudaMallocHost(T** memory, std::size_t bytes) {
@@ -138,6 +162,9 @@ cudaError_t cudaMallocHost(T** memory, std::size_t bytes) {
 cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream = nullptr);
 cudaError_t cudaMemcpy(void* target, const void* source, std::size_t bytes, cudaMemcpyKind kind);
+/// Rows of `width` bytes, which begin a pitch apart.
+cudaError_t cudaMemcpy2D(void* target, std::size_t target_pitch, const void* source, std::size_t source_pitch,
+                         std::size_t width, std::size_t height, cudaMemcpyKind kind);
 cudaError_t cudaMemsetAsync(void* target, int byte, std::size_t bytes, cudaStream_t stream = nullptr);
 cudaError_t cudaMemset(void* target, int byte, std::size_t bytes);
 

@@ -40,6 +40,9 @@ void join_warp_operation(std::uint32_t mask, P& payload, const SourceLocation& l
 /// Waits until every thread of the block has arrived; returns the number of threads whose `predicate` holds.
 int join_block_barrier(bool predicate, const SourceLocation& location);
 
+/// Waits until no other lane of the warp can run. Returns the lanes that then wait here, at this source location.
+std::uint32_t join_active_mask(const SourceLocation& location);
+
 /// The running thread's index in its warp.
 unsigned lane();
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The implementation of SHARED and DYNAMIC_SHARED of kernels/cuda/cuda.h.
+// Shared memory in kernels.
 #pragma once
 
 #include <cstddef>
@@ -36,3 +36,11 @@ T& shared_array(SharedSlot& slot, const char* name, SourceLocation location = So
 }
 
 }  // namespace gradamp::emulation
+
+/// Static shared memory: `SHARED(tile, float[32][33]);`. Aligned to at least 16 bytes, never initialized.
+#define SHARED(name, ...)                                                                \
+  static constinit thread_local ::gradamp::emulation::SharedSlot name##_slot_in_block{}; \
+  auto& name = ::gradamp::emulation::shared_array<std::type_identity_t<__VA_ARGS__>>(name##_slot_in_block, #name)
+
+/// The launch's dynamic shared memory as a `T*`, aligned to 128 bytes: `DYNAMIC_SHARED(float, stages);`.
+#define DYNAMIC_SHARED(T, name) T* const name = static_cast<T*>(::gradamp::emulation::dynamic_shared())

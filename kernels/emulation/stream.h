@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,9 +16,9 @@
 #include <utility>
 #include <vector>
 
-namespace gradamp::emulation {
+#include "gradamp/kernels/emulation/work.h"
 
-using Work = std::function<void()>;
+namespace gradamp::emulation {
 
 /// An address that captured work received, and its origin: "argument 2 of the kernel launched at gather.cu:70".
 struct NamedMemory {
@@ -87,15 +86,5 @@ struct Event {
   /// The time when the work before the event had run.
   std::shared_ptr<std::chrono::steady_clock::time_point> time;
 };
-
-/// Queues work other than kernels and copies on a stream (null: the default stream), for example to replace a library
-/// call. While the stream captures, the work becomes part of the graph. Error if the stream accepts no work.
-void enqueue(Stream* stream, Work work);
-
-/// The graph that `stream` captures into; null if it does not capture.
-std::shared_ptr<Graph> graph_of_capture(Stream* stream);
-
-/// Records in the graph every aligned word of these bytes, an argument, that is an address in allocated memory.
-void name_memory(Graph& graph, const void* bytes, std::size_t size, const std::string& by);
 
 }  // namespace gradamp::emulation

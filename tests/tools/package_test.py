@@ -127,6 +127,24 @@ class PackageTest(Installed):
     def test_a_kernel(self):
         self.assertEqual(run(self.build_example("own_kernel") / "own_kernel"), "y = 7, gradient = 6\n")
 
+    def test_cuda_tests(self):
+        """A project whose CUDA programs run as tests without a GPU, with the installed emulator alone."""
+        moved = self.folder / "moved emulator"
+        shutil.copytree(self.prefix, moved)
+        source = self.folder / "cuda_tests sources"
+        shutil.copytree(EXAMPLES / "cuda_tests", source)
+        folder = self.folder / "cuda_tests build"
+        configure(source, folder, f"-DCMAKE_PREFIX_PATH={moved}", "-DCMAKE_DISABLE_FIND_PACKAGE_fmt=ON")
+        run("cmake", "--build", folder)
+        self.assertIn("100% tests passed, 0 tests failed out of 4", run("ctest", cwd=folder))
+        self.assertIn("no work to do", run("cmake", "--build", folder))
+        # A changed file is compiled again; its mistake fails the tests.
+        kernel = source / "reverse.cu"
+        kernel.write_text(kernel.read_text().replace("  __syncthreads();\n", ""))
+        run("cmake", "--build", folder)
+        out = run("ctest", "--output-on-failure", cwd=folder, expect=8)
+        self.assertRegex(out, r"race in shared memory: .* at reverse\.cu:\d+ reads what thread .* wrote at reverse\.cu:\d+")
+
     def test_statistics_in_c(self):
         folder = self.build_example("statistics_in_c", "-DCMAKE_C_FLAGS=-pedantic-errors -Werror")
         self.assertEqual(run(folder / "statistics_in_c"), "layer 0: G 1.0000, G' 1.0000, factor 2\n"
@@ -183,7 +201,7 @@ class PackageTest(Installed):
 
     def test_an_unknown_component_is_named(self):
         source = self.project("unknown", "int main() {}\n", "find_package(gradamp REQUIRED COMPONENTS trainer)")
-        with self.assertRaisesRegex(AssertionError, r"gradamp has no component trainer: there are\s+statistics, engine and\s+program"):
+        with self.assertRaisesRegex(AssertionError, r"gradamp has no component trainer: there are\s+statistics,\s+engine,\s+program\s+and\s+emulate"):
             configure(source, source / "build", f"-DCMAKE_PREFIX_PATH={self.prefix}")
 
     def test_another_version_is_refused(self):

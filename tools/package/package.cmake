@@ -40,6 +40,8 @@ if(PROJECT_IS_TOP_LEVEL)
   endif()
 endif()
 
+include(tools/package/gradampEmulate.cmake)
+
 if(NOT GRADAMP_INSTALL)
   return()
 endif()
@@ -53,7 +55,7 @@ install(EXPORT gradampStatisticsTargets NAMESPACE gradamp:: DESTINATION ${packag
 if(GRADAMP_PROGRAM)
   install(TARGETS gradamp_program EXPORT gradampProgramTargets)
   install(EXPORT gradampProgramTargets NAMESPACE gradamp:: DESTINATION ${package})
-  install(TARGETS gradamp)
+  install(TARGETS gradamp gradamp_emulator)
   install(DIRECTORY tools/examples DESTINATION ${CMAKE_INSTALL_DATADIR}/gradamp)
   install(DIRECTORY tools/report DESTINATION ${CMAKE_INSTALL_DATADIR}/gradamp FILES_MATCHING PATTERN *.py)
 endif()
@@ -71,7 +73,7 @@ install(FILES tools/program/run_program.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR
 configure_package_config_file(tools/package/gradampConfig.cmake.in gradampConfig.cmake INSTALL_DESTINATION ${package})
 write_basic_package_version_file(gradampConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/gradampConfig.cmake ${PROJECT_BINARY_DIR}/gradampConfigVersion.cmake
-              tools/package/gradampKernels.cmake DESTINATION ${package})
+              tools/package/gradampKernels.cmake tools/package/gradampEmulate.cmake DESTINATION ${package})
 # Libraries that a program must also link if the engine is a static library.
 set(static_libraries)
 if(NOT BUILD_SHARED_LIBS)

@@ -172,7 +172,8 @@ struct Program {
   CLI::App app{
       "Trains CIFAR networks with intelligent gradient amplification: layers whose gradients point "
       "steadily one way are updated by more."};
-  CLI::App *train = nullptr, *evaluate = nullptr, *sweep = nullptr, *report = nullptr, *data = nullptr, *info = nullptr;
+  CLI::App *train = nullptr, *evaluate = nullptr, *sweep = nullptr, *report = nullptr, *data = nullptr, *info = nullptr,
+           *emulate = nullptr;
   CLI::App *fetch = nullptr, *make = nullptr, *verify = nullptr;
   std::unique_ptr<SettingOptions> train_settings, evaluate_settings, sweep_settings;
   std::string config;
@@ -187,6 +188,9 @@ struct Program {
   MakeCommand make_command;
   VerifyCommand verify_command;
   InfoCommand info_command;
+  EmulateOptions emulate_options;
+  std::vector<std::string> emulated_files;
+  std::string emulated_output, emulated_dependencies;
 };
 
 CLI::Option* add_text(CLI::App& command, const char* name, std::string& value, const char* unit, const char* help,
@@ -330,6 +334,40 @@ void add_info(Program& program) {
       "build.");
 }
 
+void add_emulate(Program& program) {
+  CLI::App& emulate = *program.emulate;
+  EmulateOptions& options = program.emulate_options;
+  emulate.add_option("file", program.emulated_files, "the program's .cu and .cpp files")->default_str("");
+  emulate.add_flag("--race", options.race, "also find races and reads of uninitialized memory; much slower")
+      ->group("Options");
+  emulate.add_flag("--debug", options.debug, "compile without optimization, for gdb")->group("Options");
+  add_text(emulate, "--order", options.order, "ORDER", "in which threads and blocks run: forward, reverse or shuffled",
+           "Options");
+  add_number(emulate, "--seed", options.seed, "NUMBER", "of the shuffled order; the same seed gives the same order")
+      ->group("Options");
+  emulate.add_option("-I,--include", options.include_folders, "add a folder of headers")
+      ->default_str("")
+      ->option_text("FOLDER")
+      ->type_size(1)
+      ->allow_extra_args(false)
+      ->group("Options");
+  emulate.add_option("-D,--define", options.definitions, "define a macro")
+      ->default_str("")
+      ->option_text("NAME[=VALUE]")
+      ->type_size(1)
+      ->allow_extra_args(false)
+      ->group("Options");
+  add_text(emulate, "-o,--output", program.emulated_output, "FILE", "keep the program here, and do not run it",
+           "Options");
+  add_text(emulate, "--dependencies", program.emulated_dependencies, "FILE",
+           "with -o: write the program's sources here, as a rule for make or ninja", "Options");
+  emulate.footer(
+      "Compiles plain CUDA files with the C++ compiler (CXX, else c++, g++ or clang++) and runs them on the CPU. What "
+      "follows `--` are the program's arguments. A mistake in a kernel is reported with its file and line; the exit "
+      "code is then 1, else the program's own. A program that was kept reads GRADAMP_EMULATION_ORDER, "
+      "GRADAMP_EMULATION_SEED and GRADAMP_EMULATION_THREADS.");
+}
+
 void build(Program& program, int columns) {
   CLI::App& app = program.app;
   app.name(command_name());
@@ -347,14 +385,16 @@ void build(Program& program, int columns) {
   program.report = app.add_subcommand("report", "Tables and figures of runs, on one page.");
   program.data = app.add_subcommand("data", "Fetch, make and verify datasets.");
   program.info = app.add_subcommand("info", "Version, devices, networks and datasets of this build.");
+  program.emulate = app.add_subcommand("emulate", "Compile a CUDA program for the CPU, run it and find its mistakes.");
   add_train(program);
   add_evaluate(program);
   add_sweep(program);
   add_report(program);
   add_data(program);
   add_info(program);
+  add_emulate(program);
   for (CLI::App* command : {program.train, program.evaluate, program.sweep, program.report, program.data, program.info,
-                            program.fetch, program.make, program.verify})
+                            program.emulate, program.fetch, program.make, program.verify})
     command->group("Commands");
 }
 
@@ -522,6 +562,32 @@ InfoCommand finish_info(Program& program) {
   return command;
 }
 
+EmulateOptions finish_emulate(Program& program, const std::vector<std::string>& arguments_of_program) {
+  EmulateOptions& options = program.emulate_options;
+  if (program.emulated_files.empty()) fail_usage("expected a .cu file; see `{} emulate --help`", command_name());
+  if (options.order != "forward" && options.order != "reverse" && options.order != "shuffled")
+    fail_usage("--order: expected forward, reverse or shuffled, got '{}'", shortened(options.order));
+  if (!program.emulated_dependencies.empty() && program.emulated_output.empty())
+    fail_usage("--dependencies: expected -o FILE with it");
+  if (!program.emulated_output.empty() && !arguments_of_program.empty())
+    fail_usage("-o: expected no arguments of the program, which is kept and not run");
+  options.files.assign(program.emulated_files.begin(), program.emulated_files.end());
+  options.output = program.emulated_output;
+  options.dependencies = program.emulated_dependencies;
+  options.arguments = arguments_of_program;
+  return options;
+}
+
+/// Removes "--" and the words that follow it, the arguments of an emulated program, and returns these words.
+std::vector<std::string> take_arguments_of_program(std::vector<std::string>& arguments) {
+  if (arguments.empty() || arguments[0] != "emulate") return {};
+  const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
+  if (dashes == arguments.end()) return {};
+  std::vector<std::string> taken(dashes + 1, arguments.end());
+  arguments.erase(dashes, arguments.end());
+  return taken;
+}
+
 }  // namespace
 
 RunSettings SettingChanges::apply_to(RunSettings stored) const {
@@ -532,8 +598,10 @@ RunSettings SettingChanges::apply_to(RunSettings stored) const {
 Command parse_command_line(const std::vector<std::string>& arguments, const Environment& environment, int columns) {
   Program program;
   build(program, columns);
+  std::vector<std::string> own = arguments;
+  const std::vector<std::string> arguments_of_program = take_arguments_of_program(own);
   try {
-    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // the order that CLI11 expects
+    std::vector<std::string> reversed(own.rbegin(), own.rend());  // the order that CLI11 expects
     program.app.parse(reversed);
   } catch (const CLI::CallForHelp&) {
     return ShowText{program.app.help() + "\n"};
@@ -549,6 +617,7 @@ Command parse_command_line(const std::vector<std::string>& arguments, const Envi
   if (program.fetch->parsed()) return finish_fetch(program);
   if (program.make->parsed()) return finish_make(program);
   if (program.verify->parsed()) return finish_verify(program);
+  if (program.emulate->parsed()) return finish_emulate(program, arguments_of_program);
   return finish_info(program);
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "gradamp/core/error.h"
+#include "gradamp/tools/emulate/emulate.h"
 #include "gradamp/tools/settings/settings.h"
 #include "gradamp/tools/sweep/sweep.h"
 
@@ -94,7 +95,7 @@ struct InfoCommand {
 };
 
 using Command = std::variant<ShowText, TrainCommand, EvaluateCommand, SweepCommand, ReportCommand, FetchCommand,
-                             MakeCommand, VerifyCommand, InfoCommand>;
+                             MakeCommand, VerifyCommand, InfoCommand, EmulateOptions>;
 
 /// The value of an environment variable, or null.
 using Environment = std::function<const char*(const char* name)>;

@@ -44,6 +44,7 @@ int run_command(const Command& command) {
     if constexpr (std::is_same_v<Chosen, MakeCommand>) return run_make(chosen);
     if constexpr (std::is_same_v<Chosen, VerifyCommand>) return run_verify(chosen);
     if constexpr (std::is_same_v<Chosen, InfoCommand>) return run_info(chosen);
+    if constexpr (std::is_same_v<Chosen, EmulateOptions>) return emulate(chosen, find_emulator());
     if constexpr (std::is_same_v<Chosen, ShowText>) std::cout << chosen.text;
     return 0;
   };

@@ -543,6 +543,27 @@ TEST_F(RuntimeTest, HostCodeCannotTouchTheDevicesMemory) {
   EXPECT_EQ(*pinned, 1);
 }
 
+// On a processor with protection keys, with these.
+TEST_F(RuntimeTest, HostAccessIsFoundWithoutProtectionKeys) {
+  if (emulation::kAddressSanitizer) return;  // nothing is checked
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  config().protect_without_keys = true;
+  float *first = nullptr, *second = nullptr;
+  ASSERT_EQ(cudaMalloc(&first, 64 * 32 * sizeof(float)), cudaSuccess);
+  ASSERT_EQ(cudaMalloc(&second, sizeof(float)), cudaSuccess);
+  const char* message = "host code touched the device's memory at 0x.*: copy it with cudaMemcpy";
+  EXPECT_DEATH(*static_cast<volatile float*>(second) = 1, message);
+  ASSERT_EQ(cudaMemset(first, 0, 64 * 32 * sizeof(float)), cudaSuccess);
+  launch(add_kernel, {64, 32, 0, stream}, first, 2.0f);
+  EXPECT_DEATH(*static_cast<volatile float*>(first) = 1, message);
+  float host = 0;
+  ASSERT_EQ(cudaMemcpy(&host, first + 5, sizeof host, cudaMemcpyDeviceToHost), cudaSuccess);
+  EXPECT_EQ(host, 128);  // of 64 blocks
+  ASSERT_EQ(cudaFree(first), cudaSuccess);
+  EXPECT_DEATH(*static_cast<volatile float*>(second) = 1, message);
+  ASSERT_EQ(cudaFree(second), cudaSuccess);
+}
+
 TEST_F(RuntimeTest, DeferredCopies) {
   config().deferred = true;
   float pageable = 3;

@@ -116,7 +116,8 @@ TEST(Options, HelpFitsItsWidth) {
 
 TEST(Options, HelpListsTheCommands) {
   const std::string text = help({"--help"});
-  for (const char* name : {"\n  train ", "\n  evaluate ", "\n  data ", "\n  info "}) EXPECT_THAT(text, HasSubstr(name));
+  for (const char* name : {"\n  train ", "\n  evaluate ", "\n  data ", "\n  info ", "\n  emulate "})
+    EXPECT_THAT(text, HasSubstr(name));
   EXPECT_THAT(help({"data", "--help"}), HasSubstr("\n  fetch "));
   EXPECT_THAT(help({"--version"}), StartsWith("gradamp "));
 }
@@ -348,7 +349,8 @@ TEST(ConfigReader, RefusesWhatItCannotRead) {
 }
 
 TEST(Options, WrongUsageSaysWhatToDo) {
-  EXPECT_EQ(usage_error({}), "expected a command (train, evaluate, sweep, report, data, info); see `gradamp --help`");
+  EXPECT_EQ(usage_error({}),
+            "expected a command (train, evaluate, sweep, report, data, info, emulate); see `gradamp --help`");
   EXPECT_EQ(usage_error({"data"}), "expected a command (fetch, make, verify); see `gradamp data --help`");
   EXPECT_EQ(usage_error({"trian"}), "unknown command 'trian'; did you mean 'train'?");
   EXPECT_EQ(usage_error({"train", "evaluate"}), "expected one command, got train and evaluate");
@@ -438,6 +440,26 @@ TEST(Options, DataCommands) {
   EXPECT_EQ(usage_error({"info", "--device", "emulated"}), "--device: expected --check with it");
   EXPECT_TRUE(parse_as<InfoCommand>({"info", "--settings"}).settings);
   EXPECT_EQ(usage_error({"info", "--settings", "--check"}), "expected one of --check and --settings, got both");
+}
+
+TEST(Options, Emulate) {
+  const auto options = parse_as<EmulateOptions>({"emulate", "a.cu", "-I", "x", "-Iy", "b.cu", "-D", "N=1", "--race",
+                                                 "--order", "shuffled", "--seed", "7", "--", "--help", "c.cu"});
+  EXPECT_THAT(options.files, ElementsAre("a.cu", "b.cu"));
+  EXPECT_THAT(options.include_folders, ElementsAre("x", "y"));
+  EXPECT_THAT(options.definitions, ElementsAre("N=1"));
+  EXPECT_THAT(options.arguments, ElementsAre("--help", "c.cu"));
+  EXPECT_TRUE(options.race);
+  EXPECT_FALSE(options.debug);
+  EXPECT_EQ(options.order, "shuffled");
+  EXPECT_EQ(options.seed, 7u);
+  EXPECT_EQ(parse_as<EmulateOptions>({"emulate", "-o", "p", "a.cu"}).output, "p");
+  EXPECT_EQ(usage_error({"emulate"}), "expected a .cu file; see `gradamp emulate --help`");
+  EXPECT_EQ(usage_error({"emulate", "a.cu", "--order", "any"}),
+            "--order: expected forward, reverse or shuffled, got 'any'");
+  EXPECT_EQ(usage_error({"emulate", "a.cu", "--dependencies", "d"}), "--dependencies: expected -o FILE with it");
+  EXPECT_EQ(usage_error({"emulate", "a.cu", "-o", "p", "--", "1"}),
+            "-o: expected no arguments of the program, which is kept and not run");
 }
 
 TEST(Options, NearestWord) {

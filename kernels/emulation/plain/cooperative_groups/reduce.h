@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include "gradamp/kernels/emulation/plain/cooperative_groups.h"

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/kernels/emulation/plain/plain.h"
+
+#include <string>
+
+#include <fmt/format.h>
+
+#include "gradamp/kernels/emulation/block_runner.h"
+#include "gradamp/kernels/emulation/device_memory.h"
+#include "gradamp/kernels/emulation/runtime_state.h"
+
+namespace gradamp::emulation {
+namespace {
+
+constexpr std::size_t kSharedPerMultiprocessor = 228 << 10;
+constexpr std::size_t kSharedOfSystem = 1 << 10;  // per block
+constexpr int kThreadsPerMultiprocessor = 2048, kBlocksPerMultiprocessor = 32;
+
+[[noreturn]] void end_program() {
+  std::fflush(nullptr);
+  std::_Exit(1);
+}
+
+/// An exception that nothing catches, as of a graph's kernel.
+[[noreturn]] void end_after_exception() {
+  try {
+    if (const std::exception_ptr exception = std::current_exception()) std::rethrow_exception(exception);
+  } catch (const std::exception& error) {
+    report_plain_failure(error.what());
+    end_program();
+  } catch (...) {
+  }
+  std::abort();
+}
+
+[[noreturn]] void refuse_environment(const char* name, const char* expected, const char* got) {
+  std::fprintf(stderr, "gradamp emulate: %s: expected %s, got '%s'\n", name, expected, got);
+  std::_Exit(1);
+}
+
+std::uint64_t number_of(const char* name, std::uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  if (text == nullptr || *text == '\0') return otherwise;
+  char* end = nullptr;
+  const std::uint64_t number = std::strtoull(text, &end, 10);
+  if (*end != '\0' || *text == '-') refuse_environment(name, "a whole number", text);
+  return number;
+}
+
+/// Runs before main.
+bool configure() {
+  Config& own = config();
+  own.protect_without_keys = true;
+  own.check_initialized = true;
+  own.report_wrong_free = [](const std::string& what) { report_plain_failure(what.c_str()); };
+  const char* order = std::getenv("GRADAMP_EMULATION_ORDER");
+  const std::string name = order != nullptr && *order != '\0' ? order : "forward";
+  if (name == "reverse")
+    own.thread_order = ThreadOrder::kReverse;
+  else if (name == "shuffled")
+    own.thread_order = ThreadOrder::kShuffled;
+  else if (name != "forward")
+    refuse_environment("GRADAMP_EMULATION_ORDER", "forward, reverse or shuffled", order);
+  own.seed = number_of("GRADAMP_EMULATION_SEED", own.seed);
+  own.os_threads = static_cast<int>(number_of("GRADAMP_EMULATION_THREADS", 0));
+  std::set_terminate(&end_after_exception);
+  return true;
+}
+
+const bool configured = configure();
+
+}  // namespace
+
+void report_plain_failure(const char* what) noexcept {
+  std::fflush(stdout);
+  std::fprintf(stderr, "gradamp emulate: %s\n", what);
+  static const bool registered = std::atexit([] { end_program(); }) == 0;
+  if (!registered) end_program();
+}
+
+bool refuse_plain_launch(const void* kernel, const GridShape& shape) {
+  const LaunchShape launch{shape.grid, shape.block, shape.dynamic_shared_bytes};
+  const auto refused = refusal(config().limits, facts_of(kernel), launch);
+  if (!refused) return false;
+  report_plain_failure(fmt::format("kernel launched at {}: {}", to_string(shape.location), refused->reason).c_str());
+  returned(refused->error);
+  return true;
+}
+
+int resident_blocks(const void* kernel, int threads, std::size_t dynamic_shared) {
+  if (threads < 1 || threads > static_cast<int>(config().limits.max_threads)) return 0;
+  const std::size_t shared = facts_of(kernel).static_shared + dynamic_shared;
+  const int warps = (threads + static_cast<int>(kWarpSize) - 1) / static_cast<int>(kWarpSize);
+  const int by_threads = kThreadsPerMultiprocessor / (warps * static_cast<int>(kWarpSize));
+  const int by_memory = static_cast<int>(kSharedPerMultiprocessor / (shared + kSharedOfSystem));
+  return std::min({by_threads, by_memory, kBlocksPerMultiprocessor});
+}
+
+void add_device_variable(const void* variable, std::size_t bytes) {
+  DeviceMemory::instance().add_variable(variable, bytes);
+}
+
+}  // namespace gradamp::emulation
+
+/// What assert calls, instead of the C library's function: a failed assertion of a kernel is the thread's failure.
+extern "C" [[noreturn]] void __assert_fail(const char* expression, const char* file, unsigned line,
+                                           const char* function) noexcept {
+  using gradamp::emulation::running_thread;
+  if (running_thread != nullptr)
+    gradamp::emulation::fail_thread([&] {
+      const gradamp::emulation::SourceLocation location{file, static_cast<int>(line)};
+      return fmt::format("assert({}) failed at {}", expression, gradamp::emulation::to_string(location));
+    });
+  std::fflush(stdout);
+  std::fprintf(stderr, "%s:%u: %s: Assertion `%s' failed.\n", file, line, function, expression);
+  std::abort();
+}

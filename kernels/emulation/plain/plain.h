@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+// What a plain CUDA file sees, as `gradamp emulate` compiles it: CUDA's names without a namespace, shared memory and
+// launches. A kernel that fails is reported on stderr, at once; then CUDA's functions return cudaErrorLaunchFailure,
+// and the program ends with the exit code 1, whatever it returns.
+#pragma once
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "gradamp/kernels/emulation/emulation.h"
+#include "gradamp/kernels/emulation/plain/plain_intrinsics.h"
+#include "gradamp/kernels/emulation/plain/plain_runtime.h"
+
+// Variables of the device are the program's own.
+#define __constant__
+#define __managed__
+#define __CUDACC__ 1
+
+namespace gradamp::emulation {
+
+/// Reports a mistake of the program on stderr. Its exit code is then 1.
+void report_plain_failure(const char* what) noexcept;
+
+/// Links plain.cpp, which configures the emulator, also into programs without a launch.
+[[gnu::used]] inline void (*const report_of_plain_programs)(const char*) noexcept = &report_plain_failure;
+
+/// Reports a launch that CUDA refuses, whose error cudaGetLastError then returns. Returns whether it was refused.
+bool refuse_plain_launch(const void* kernel, const GridShape& shape);
+
+/// One launch: `plain(grid, block, shared_bytes, stream).launch(kernel)(arguments...)`.
+class PlainLaunch {
+ public:
+  PlainLaunch(emulated::dim3 grid, emulated::dim3 block, std::size_t shared_bytes, Stream* stream,
+              SourceLocation location)
+      : shape_{grid, block, shared_bytes, location}, stream_(stream) {}
+
+  template <typename... P>
+  auto launch(void (*kernel)(P...)) const {
+    return [shape = shape_, stream = stream_, kernel](auto&&... arguments) {
+      static_assert(sizeof...(arguments) == sizeof...(P), "the kernel has another number of arguments");
+      try {
+        if (!refuse_plain_launch(reinterpret_cast<const void*>(kernel), shape))
+          launch_kernel(kernel, shape, stream, std::tuple<P...>(static_cast<P>(arguments)...));
+      } catch (const std::exception& error) {
+        report_plain_failure(error.what());
+      }
+    };
+  }
+
+  /// A function without state that calls a template of kernels, whose arguments it deduces.
+  template <typename Function>
+  requires std::is_empty_v<Function>
+  auto launch(Function) const {
+    return [*this]<typename... A>(A... arguments) {
+      launch(+[](A... of_thread) { Function{}(of_thread...); })(arguments...);
+    };
+  }
+
+  /// Calls choose(*this), a template whose body may ask which form of launch() a kernel allows.
+  template <typename Choose>
+  auto launch_either(Choose choose) const {
+    return choose(*this);
+  }
+
+ private:
+  GridShape shape_;
+  Stream* stream_;
+};
+
+inline PlainLaunch plain(emulated::dim3 grid, emulated::dim3 block, std::size_t shared_bytes = 0,
+                         Stream* stream = nullptr, SourceLocation location = SourceLocation::here()) {
+  return {grid, block, shared_bytes, stream, location};
+}
+
+/// Dynamic shared memory that is declared outside of kernels: the running block's, as a pointer.
+template <typename T>
+struct DynamicSharedOfFile {
+  operator T*() const { return static_cast<T*>(dynamic_shared()); }  // NOLINT: as an array
+};
+
+}  // namespace gradamp::emulation
+
+namespace gradamp::emulated {
+
+template <typename... P>
+cudaError_t cudaLaunchKernel(void (*kernel)(P...), dim3 grid, dim3 block, void** arguments,
+                             std::size_t shared_bytes = 0, cudaStream_t stream = nullptr,
+                             emulation::SourceLocation location = emulation::SourceLocation::here()) {
+  [&]<std::size_t... kIndex>(std::index_sequence<kIndex...>) {
+    emulation::plain(grid, block, shared_bytes, stream, location)
+        .launch(kernel)(*static_cast<std::remove_reference_t<P>*>(arguments[kIndex])...);
+  }
+  (std::index_sequence_for<P...>());
+  return cudaPeekAtLastError();
+}
+
+}  // namespace gradamp::emulated
+
+using namespace gradamp::emulated;  // NOLINT: as in CUDA, whose names are global

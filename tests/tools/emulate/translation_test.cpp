@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#include "gradamp/tools/emulate/translation.h"
+
+#include <algorithm>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "gradamp/tests/core/error_of.h"
+#include "gradamp/tools/emulate/tokens.h"
+
+namespace gradamp {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::string translated(const std::string& text) { return translate_cuda({"a.cu", text}, kernel_templates(text)); }
+
+/// The translation of a statement in a function.
+std::string in_function(const std::string& statement) {
+  const std::string begin = "void f() { ", all = translated(begin + statement + " }");
+  return all.substr(begin.size(), all.size() - begin.size() - 2);
+}
+
+std::string error_in(const std::string& text) {
+  return test::error_of([&] { translated(text); });
+}
+
+TEST(Tokens, OfEveryKind) {
+  std::vector<std::string> texts;
+  for (const Token& token :
+       tokens_of("#define A \\\n  1\nint a_1 = 0x1p+4 + 1'000; // <<<\n/* ; */ s = \"a\\\"b;\" R\"(c\")\" x<<<y"))
+    texts.emplace_back(token.text);
+  EXPECT_THAT(texts, ElementsAre("#define A \\\n  1", "int", "a_1", "=", "0x1p+4", "+", "1'000", ";", "s", "=",
+                                 "\"a\\\"b;\"", "R\"(c\")\"", "x", "<<<", "y"));
+  EXPECT_EQ(line_of("a\nb\nc", 4), 3);
+  EXPECT_TRUE(tokens_of("\"not closed").size() == 1);  // and no access past the end
+  EXPECT_TRUE(tokens_of("/* not closed").empty());
+}
+
+TEST(Translation, SharedMemory) {
+  EXPECT_EQ(in_function("__shared__ float a[32];"), "SHARED(a, float[32]);");
+  EXPECT_EQ(in_function("static __shared__ int a[2][N + 1], b;"), "SHARED(a, int[2][N + 1]); SHARED(b, int);");
+  EXPECT_EQ(in_function("__shared__ typename X<A, B>::T a[4];"), "SHARED(a, typename X < A , B > :: T[4]);");
+  EXPECT_EQ(in_function("__shared__ __align__(16) unsigned char a[8];"), "SHARED(a, unsigned char[8]);");
+  EXPECT_EQ(in_function("volatile __shared__ int a;"), "SHARED(a, volatile int);");
+  EXPECT_EQ(in_function("extern __shared__ float a[];"), "DYNAMIC_SHARED(float, a);");
+  EXPECT_THAT(in_function("__shared__ struct { int x; } a;"),
+              HasSubstr("struct gradamp_shared_type_1 { int x ; }; SHARED(a, gradamp_shared_type_1);"));
+  EXPECT_EQ(translated("namespace n { extern __shared__ int a[]; }"),
+            "namespace n { static const ::gradamp::emulation::DynamicSharedOfFile<int> a{}; }");
+}
+
+TEST(Translation, Launches) {
+  const std::string plain = "::gradamp::emulation::plain";
+  EXPECT_EQ(in_function("k<<<1, 2>>>(x);"), plain + "(1, 2).launch(k)(x);");
+  EXPECT_EQ(in_function("n::k<float, 3><<<g(1, 2), dim3(4)>>>(x, y);"),
+            plain + "(g(1, 2), dim3(4)).launch(n::k<float, 3>)(x, y);");
+  EXPECT_EQ(in_function("k<<<a >> 1, b>>>();"), plain + "(a >> 1, b).launch(k)();");
+  EXPECT_EQ(in_function("k<<<1, 2, 0, s>>>(f<<<3, 4>>>(y));").find("<<<"), std::string::npos);
+  EXPECT_EQ(in_function("x = y << 3;"), "x = y << 3;");
+  EXPECT_EQ(in_function("A<B<C<int>>> a(1);"), "A<B<C<int>>> a(1);");
+}
+
+TEST(Translation, LaunchesOfTemplates) {
+  const std::string kernel = "template <typename T, int kN> __global__ __launch_bounds__(64) void k(T* x) {}\n";
+  EXPECT_THAT(kernel_templates(kernel), ElementsAre("k"));
+  EXPECT_THAT(kernel_templates("template <class T> T f(T); __global__ void g(int) {}"), ElementsAre());
+  EXPECT_THAT(translated(kernel + "void f() { k<<<1, 2>>>(x); }"), HasSubstr("{ k(gradamp_argument...); }"));
+  EXPECT_THAT(translated(kernel + "void f() { k<int, 4><<<1, 2>>>(x); }"),
+              HasSubstr("gradamp_launch.launch(k<int, 4>)"));
+}
+
+TEST(Translation, InMacros) {
+  EXPECT_EQ(translated("#define RUN(k, ...) \\\n  k<<<1, 2>>>(__VA_ARGS__)\n"),
+            "#define RUN(k, ...) \\\n  ::gradamp::emulation::plain(1, 2).launch(k)(__VA_ARGS__)\n");
+  EXPECT_EQ(translated("#if A <<< B\n"), "#if A <<< B\n");
+}
+
+TEST(Translation, LinesStay) {
+  const std::string text = "void f() {\n  __shared__ float\n    a[2],\n    b;\n  k<<<1,\n      2>>>(x);\n  last;\n}\n";
+  const std::string all = translated(text);
+  EXPECT_EQ(std::count(all.begin(), all.end(), '\n'), std::count(text.begin(), text.end(), '\n')) << all;
+  EXPECT_EQ(line_of(all, all.find("last")), 7);
+}
+
+TEST(Translation, LeavesTheRestAlone) {
+  for (const char* text : {"// __shared__ int a;\n", "const char* s = \"k<<<1, 2>>>(x)\";", "/* <<< */ int x;",
+                           "__device__ int f() { return 1; }", "__attribute__((__noinline__)) void f();"})
+    EXPECT_EQ(translated(text), text);
+  EXPECT_EQ(translated("__noinline__ void f();"), "__attribute__((noinline)) void f();");
+}
+
+TEST(Translation, Errors) {
+  EXPECT_EQ(error_in("\nvoid f() { __shared__ int a = 3; }"),
+            "a.cu:2: shared memory cannot be initialized where it is declared");
+  EXPECT_EQ(error_in("__shared__ int a[3];"),
+            "a.cu:1: shared memory outside of a kernel: declare it inside the kernel");
+  EXPECT_EQ(error_in("void f() {\n\n k<<<1, 2; }"), "a.cu:3: '<<<' is not closed by '>>>('");
+  EXPECT_EQ(error_in("void f() { k<<<>>>(); }"),
+            "a.cu:1: expected the numbers of blocks and threads between '<<<' and '>>>'");
+  EXPECT_EQ(error_in("void f() { 3 <<<1, 2>>>(); }"), "a.cu:1: expected the name of a kernel before '<<<'");
+  EXPECT_EQ(error_in("void f() { __shared__ int a }"), "a.cu:1: the declaration of shared memory has no end");
+  EXPECT_EQ(error_in("void f() {\n  asm volatile(\"mov.u32 %0, %%laneid;\" : \"=r\"(x)); }"),
+            "a.cu:2: inline PTX, which the emulator does not have: use CUDA's intrinsics or plain C++");
+  EXPECT_EQ(error_in("\n#define RUN \\\n  k<<<>>>()\n"),
+            "a.cu:3: expected the numbers of blocks and threads between '<<<' and '>>>'");
+}
+
+TEST(Translation, QuotedIncludes) {
+  EXPECT_THAT(quoted_includes("#include \"a.h\"\n# include \"b/c.cuh\" // d\n#include <e.h>\n// #include \"f.h\"\n"),
+              ElementsAre("a.h", "b/c.cuh"));
+}
+
+}  // namespace
+}  // namespace gradamp

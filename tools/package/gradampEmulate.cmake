@@ -37,7 +37,8 @@ function(gradamp_add_emulated target)
   if(CMAKE_CXX_COMPILER)
     set(compiler ${CMAKE_COMMAND} -E env "CXX=${CMAKE_CXX_COMPILER}")
   endif()
-  set(output ${CMAKE_CURRENT_BINARY_DIR}/${target})
+  # Not the name of the target: CMake would take the file for it, and find a circle.
+  set(output ${CMAKE_CURRENT_BINARY_DIR}/${target}.emulated)
   add_custom_command(OUTPUT ${output}
                      COMMAND ${compiler} ${program} emulate ${files} ${options} -o ${output} --dependencies ${output}.d
                      DEPENDS ${files} ${program} DEPFILE ${output}.d COMMENT "Compiling ${target} for the CPU" VERBATIM)

@@ -161,6 +161,20 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->maxThreadsPerBlock = static_cast<int>(emulation::config().limits.max_threads);
   properties->maxThreadsPerMultiProcessor = kThreadsPerMultiprocessor;
   properties->l2CacheSize = kL2CacheBytes;
+  const emulation::DeviceLimits& limits = emulation::config().limits;
+  properties->maxThreadsDim[0] = properties->maxThreadsDim[1] = static_cast<int>(limits.max_threads);
+  properties->maxThreadsDim[2] = static_cast<int>(limits.max_block_z);
+  properties->maxGridSize[0] = static_cast<int>(limits.max_grid_x);
+  properties->maxGridSize[1] = properties->maxGridSize[2] = static_cast<int>(limits.max_grid_yz);
+  properties->maxBlocksPerMultiProcessor = 32;
+  properties->regsPerBlock = properties->regsPerMultiprocessor = limits.registers_per_block;
+  properties->totalConstMem = 64 << 10;
+  properties->memPitch = 0x7FFFFFFF;
+  properties->textureAlignment = 512;
+  properties->clockRate = properties->memoryClockRate = 1000000;  // clock64 counts nanoseconds
+  properties->memoryBusWidth = 64;
+  properties->concurrentKernels = properties->asyncEngineCount = properties->unifiedAddressing = 1;
+  properties->managedMemory = properties->canMapHostMemory = 1;
   return cudaSuccess;
 }
 

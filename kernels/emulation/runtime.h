@@ -64,6 +64,13 @@ struct cudaDeviceProp {
   int maxThreadsPerBlock;
   int maxThreadsPerMultiProcessor;
   int l2CacheSize;
+  int maxThreadsDim[3], maxGridSize[3];
+  int maxBlocksPerMultiProcessor;
+  int regsPerBlock, regsPerMultiprocessor;
+  std::size_t totalConstMem, memPitch, textureAlignment;
+  int clockRate, memoryClockRate, memoryBusWidth;  // kHz, kHz, bits: of no meaning, because there is no timing
+  int concurrentKernels, asyncEngineCount, unifiedAddressing, managedMemory, canMapHostMemory;  // 1
+  int integrated, ECCEnabled, cooperativeLaunch, computeMode;                                   // 0
 };
 
 enum cudaDeviceAttr {

@@ -4,10 +4,6 @@
 
 namespace gradamp::emulated {
 
-struct uint3 {
-  unsigned x, y, z;
-};
-
 struct dim3 {
   unsigned x, y, z;
   constexpr dim3(unsigned columns = 1, unsigned rows = 1, unsigned layers = 1) : x(columns), y(rows), z(layers) {}
@@ -35,14 +31,26 @@ GRADAMP_VECTORS(float, float, 8, 16)
 GRADAMP_VECTORS(double, double, 16, 16)
 #undef GRADAMP_VECTORS
 
-struct float3 {
-  float x, y, z;
-};
-struct int3 {
-  int x, y, z;
-};
-constexpr float3 make_float3(float x, float y, float z) { return {x, y, z}; }
-constexpr int3 make_int3(int x, int y, int z) { return {x, y, z}; }
-constexpr uint3 make_uint3(unsigned x, unsigned y, unsigned z) { return {x, y, z}; }
+#define GRADAMP_SMALL_VECTORS(name, Element)                  \
+  struct name##1 {                                            \
+    Element x;                                                \
+  };                                                          \
+  struct name##3 {                                            \
+    Element x, y, z;                                          \
+  };                                                          \
+  constexpr name##1 make_##name##1(Element x) { return {x}; } \
+  constexpr name##3 make_##name##3(Element x, Element y, Element z) { return {x, y, z}; }
+
+GRADAMP_SMALL_VECTORS(char, signed char)
+GRADAMP_SMALL_VECTORS(uchar, unsigned char)
+GRADAMP_SMALL_VECTORS(short, short)
+GRADAMP_SMALL_VECTORS(ushort, unsigned short)
+GRADAMP_SMALL_VECTORS(int, int)
+GRADAMP_SMALL_VECTORS(uint, unsigned)
+GRADAMP_SMALL_VECTORS(longlong, long long)
+GRADAMP_SMALL_VECTORS(ulonglong, unsigned long long)
+GRADAMP_SMALL_VECTORS(float, float)
+GRADAMP_SMALL_VECTORS(double, double)
+#undef GRADAMP_SMALL_VECTORS
 
 }  // namespace gradamp::emulated

@@ -99,7 +99,11 @@ EmulatorInstallation find_emulator() {
                            "-fstack-clash-protection",
                            "-ffp-contract=off",
                            "-pthread"};
-  if (clang) found.compile_options.insert(found.compile_options.end(), {"-gdwarf-4", "-Wno-unknown-attributes"});
+  if (clang)
+    found.compile_options.insert(found.compile_options.end(),
+                                 {"-gdwarf-4", "-Wno-unknown-attributes", "-Wno-deprecated-volatile"});
+  else
+    found.compile_options.emplace_back("-Wno-volatile");
   found.race_options = {"-fsanitize=thread"};
   if (clang)
     found.race_options.insert(found.race_options.end(), {"-mllvm", "-tsan-distinguish-volatile=1", "-mllvm",

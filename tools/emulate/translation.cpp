@@ -69,6 +69,8 @@ class Translator {
         result_.replace(tokens_[i].begin, tokens_[i].end, "__attribute__((noinline))");
       } else if (tokens_[i].kind == TokenKind::kName && (text == "asm" || text == "__asm__")) {
         refuse_ptx(i);
+      } else if (tokens_[i].kind == TokenKind::kName && text == "cudaLaunchKernel") {
+        remove_cast(i + 2);
       } else if (text == "<<<") {
         rewrite_launch(i);
       }
@@ -97,6 +99,13 @@ class Translator {
     translator.is_file_scope_ = {false};
     translator.first_line_ = line(directive.begin) - 1;
     result_.replace(directive.begin + define + 6, directive.end, translator.translate());
+  }
+
+  /// Removes `(void*)` or `(const void*)` at this token: the kernel's type tells the types of its arguments.
+  void remove_cast(std::size_t open) {
+    const std::size_t type = is(open + 1, "const") ? open + 2 : open + 1;
+    if (is(open, "(") && is(type, "void") && is(type + 1, "*") && is(type + 2, ")"))
+      result_.replace(tokens_[open].begin, tokens_[type + 2].end, "");
   }
 
   /// An error for inline PTX. Other assembly is the processor's.
@@ -176,15 +185,17 @@ class Translator {
     if (of_type.size() < 2) fail_at(keyword, "expected __shared__ TYPE NAME");
     std::size_t name = of_type.back();
     of_type.pop_back();
+    std::string stars;  // of the declarator: the next one may have others
+    for (; !of_type.empty() && is(of_type.back(), "*"); of_type.pop_back()) stars += '*';
     for (const std::size_t token : of_type) type += (type.empty() ? "" : " ") + std::string(tokens_[token].text);
     std::string with;
     if (is_extern) {
       if (is(name + 1, ",") || (is(name + 1, "[") && is(closing(name + 1) + 1, ",")))
         fail_at(name, "expected one array in a declaration of dynamic shared memory");
       const bool of_file = at_file_scope();
-      with = of_file ? fmt::format("static const ::gradamp::emulation::DynamicSharedOfFile<{}> {}{{}};", type,
+      with = of_file ? fmt::format("static const ::gradamp::emulation::DynamicSharedOfFile<{}> {}{{}};", type + stars,
                                    tokens_[name].text)
-                     : fmt::format("DYNAMIC_SHARED({}, {});", type, tokens_[name].text);
+                     : fmt::format("DYNAMIC_SHARED({}, {});", type + stars, tokens_[name].text);
     } else {
       if (at_file_scope()) fail_at(keyword, "shared memory outside of a kernel: declare it inside the kernel");
       if (type.find('{') != std::string::npos) {  // a type may not be defined among the arguments of a template
@@ -196,10 +207,11 @@ class Translator {
       for (i = name + 1;; ++i) {
         const std::size_t first = i;
         while (is(i, "[")) i = closing(i) + 1;
-        with += fmt::format("SHARED({}, {}{});", tokens_[name].text, type, text_between(first, i));
+        with += fmt::format("SHARED({}, {}{}{});", tokens_[name].text, type, stars, text_between(first, i));
         if (is(i, "=")) fail_at(i, "shared memory cannot be initialized where it is declared");
         if (!is(i, ",")) break;
-        name = ++i;
+        for (stars.clear(), ++i; is(i, "*"); ++i) stars += '*';
+        name = i;
         with += ' ';
       }
       if (i != end)

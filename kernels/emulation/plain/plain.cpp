@@ -79,6 +79,7 @@ void report_plain_failure(const char* what) noexcept {
 }
 
 bool refuse_plain_launch(const void* kernel, const GridShape& shape) {
+  if (RuntimeState::instance().unusable() == emulated::cudaErrorLaunchFailure) return true;  // and it was reported why
   const LaunchShape launch{shape.grid, shape.block, shape.dynamic_shared_bytes};
   const auto refused = refusal(config().limits, facts_of(kernel), launch);
   if (!refused) return false;
@@ -101,6 +102,23 @@ void add_device_variable(const void* variable, std::size_t bytes) {
 }
 
 }  // namespace gradamp::emulation
+
+namespace gradamp::emulated {
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* memory) {
+  const emulation::DeviceMemory& device = emulation::DeviceMemory::instance();
+  auto* const address = const_cast<void*>(memory);
+  *attributes = {cudaMemoryTypeUnregistered, 0, nullptr, address};
+  if (device.contains(memory, 0, emulation::MemoryKind::kDevice))
+    *attributes = {cudaMemoryTypeDevice, 0, address, nullptr};
+  else if (device.contains(memory, 0, emulation::MemoryKind::kManaged))
+    *attributes = {cudaMemoryTypeManaged, 0, address, address};
+  else if (device.contains(memory, 0, emulation::MemoryKind::kPinned))
+    *attributes = {cudaMemoryTypeHost, 0, address, address};
+  return cudaSuccess;
+}
+
+}  // namespace gradamp::emulated
 
 /// What assert calls, instead of the C library's function: a failed assertion of a kernel is the thread's failure.
 extern "C" [[noreturn]] void __assert_fail(const char* expression, const char* file, unsigned line,

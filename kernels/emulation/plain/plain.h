@@ -30,7 +30,8 @@ void report_plain_failure(const char* what) noexcept;
 /// Links plain.cpp, which configures the emulator, also into programs without a launch.
 [[gnu::used]] inline void (*const report_of_plain_programs)(const char*) noexcept = &report_plain_failure;
 
-/// Reports a launch that CUDA refuses, whose error cudaGetLastError then returns. Returns whether it was refused.
+/// Returns whether a launch is refused, by CUDA's rules or because an earlier kernel failed. Reports the rule;
+/// cudaGetLastError then returns the error.
 bool refuse_plain_launch(const void* kernel, const GridShape& shape);
 
 /// One launch: `plain(grid, block, shared_bytes, stream).launch(kernel)(arguments...)`.
@@ -42,11 +43,12 @@ class PlainLaunch {
 
   template <typename... P>
   auto launch(void (*kernel)(P...)) const {
-    return [shape = shape_, stream = stream_, kernel](auto&&... arguments) {
-      static_assert(sizeof...(arguments) == sizeof...(P), "the kernel has another number of arguments");
+    // Before std::tuple is instantiated: after it, GCC 12 finds that a lambda is not trivially copyable.
+    static_assert((std::is_trivially_copyable_v<P> && ...), "a kernel's arguments are copied to the device as bytes");
+    return [shape = shape_, stream = stream_, kernel](P... arguments) {
       try {
         if (!refuse_plain_launch(reinterpret_cast<const void*>(kernel), shape))
-          launch_kernel(kernel, shape, stream, std::tuple<P...>(static_cast<P>(arguments)...));
+          launch_kernel(kernel, shape, stream, std::tuple<P...>(arguments...));
       } catch (const std::exception& error) {
         report_plain_failure(error.what());
       }
@@ -103,3 +105,14 @@ cudaError_t cudaLaunchKernel(void (*kernel)(P...), dim3 grid, dim3 block, void**
 }  // namespace gradamp::emulated
 
 using namespace gradamp::emulated;  // NOLINT: as in CUDA, whose names are global
+
+// The C library has functions of these names, too.
+#define __expf(value) ::gradamp::emulated::__expf(value)
+#define __exp10f(value) ::gradamp::emulated::__exp10f(value)
+#define __logf(value) ::gradamp::emulated::__logf(value)
+#define __log2f(value) ::gradamp::emulated::__log2f(value)
+#define __log10f(value) ::gradamp::emulated::__log10f(value)
+#define __sinf(value) ::gradamp::emulated::__sinf(value)
+#define __cosf(value) ::gradamp::emulated::__cosf(value)
+#define __tanf(value) ::gradamp::emulated::__tanf(value)
+#define __powf(base, exponent) ::gradamp::emulated::__powf(base, exponent)

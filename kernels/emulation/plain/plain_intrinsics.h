@@ -150,6 +150,35 @@ inline float __powf(float base, float exponent) { return std::pow(base, exponent
 inline float __log2f(float value) { return std::log2(value); }
 inline float __log10f(float value) { return std::log10(value); }
 inline float __exp10f(float value) { return std::pow(10.0f, value); }
+inline float sinpif(float value) { return static_cast<float>(std::sin(M_PI * std::fmod(double{value}, 2.0))); }
+inline float cospif(float value) { return static_cast<float>(std::cos(M_PI * std::fmod(double{value}, 2.0))); }
+inline double sinpi(double value) { return std::sin(M_PI * std::fmod(value, 2.0)); }
+inline double cospi(double value) { return std::cos(M_PI * std::fmod(value, 2.0)); }
+inline float rhypotf(float a, float b) { return 1.0f / std::hypot(a, b); }
+inline float norm3df(float a, float b, float c) { return std::sqrt(a * a + b * b + c * c); }
+inline float norm4df(float a, float b, float c, float d) { return std::sqrt(a * a + b * b + c * c + d * d); }
+inline float rcbrtf(float value) { return 1.0f / std::cbrt(value); }
+inline float normcdff(float value) { return 0.5f * std::erfc(-value * static_cast<float>(M_SQRT1_2)); }
+inline float fdividef(float a, float b) { return a / b; }
+inline unsigned __funnelshift_l(unsigned low, unsigned high, unsigned shift) {
+  return static_cast<unsigned>(((std::uint64_t{high} << 32 | low) << (shift & 31)) >> 32);
+}
+inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned shift) {
+  return static_cast<unsigned>((std::uint64_t{high} << 32 | low) >> (shift & 31));
+}
+/// Each digit of `selector` (4 bits) selects a byte of a (0 to 3) or b (4 to 7).
+inline unsigned __byte_perm(unsigned a, unsigned b, unsigned selector) {
+  const std::uint64_t bytes = std::uint64_t{b} << 32 | a;
+  unsigned result = 0;
+  for (int i = 0; i < 4; ++i) result |= static_cast<unsigned>(bytes >> 8 * (selector >> 4 * i & 7) & 0xFF) << 8 * i;
+  return result;
+}
+/// The sum of the products of four signed bytes, and c.
+inline int __dp4a(int a, int b, int c) {
+  for (int i = 0; i < 4; ++i) c += static_cast<std::int8_t>(a >> 8 * i) * static_cast<std::int8_t>(b >> 8 * i);
+  return c;
+}
+
 inline int __float2int_rd(float value) { return static_cast<int>(std::floor(value)); }
 inline int __float2int_ru(float value) { return static_cast<int>(std::ceil(value)); }
 inline unsigned __float2uint_rn(float value) { return static_cast<unsigned>(std::nearbyint(value)); }

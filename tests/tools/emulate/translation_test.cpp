@@ -35,7 +35,8 @@ TEST(Tokens, OfEveryKind) {
   EXPECT_THAT(texts, ElementsAre("#define A \\\n  1", "int", "a_1", "=", "0x1p+4", "+", "1'000", ";", "s", "=",
                                  "\"a\\\"b;\"", "R\"(c\")\"", "x", "<<<", "y"));
   EXPECT_EQ(line_of("a\nb\nc", 4), 3);
-  EXPECT_TRUE(tokens_of("\"not closed").size() == 1);  // and no access past the end
+  ASSERT_EQ(tokens_of("\"not closed").size(), 1u);
+  EXPECT_EQ(tokens_of("\"not closed")[0].end, 11u);
   EXPECT_TRUE(tokens_of("/* not closed").empty());
 }
 
@@ -44,6 +45,8 @@ TEST(Translation, SharedMemory) {
   EXPECT_EQ(in_function("static __shared__ int a[2][N + 1], b;"), "SHARED(a, int[2][N + 1]); SHARED(b, int);");
   EXPECT_EQ(in_function("__shared__ typename X<A, B>::T a[4];"), "SHARED(a, typename X < A , B > :: T[4]);");
   EXPECT_EQ(in_function("__shared__ __align__(16) unsigned char a[8];"), "SHARED(a, unsigned char[8]);");
+  EXPECT_EQ(in_function("__shared__ int *a, b[2], **c[3];"),
+            "SHARED(a, int*); SHARED(b, int[2]); SHARED(c, int**[3]);");
   EXPECT_EQ(in_function("volatile __shared__ int a;"), "SHARED(a, volatile int);");
   EXPECT_EQ(in_function("extern __shared__ float a[];"), "DYNAMIC_SHARED(float, a);");
   EXPECT_THAT(in_function("__shared__ struct { int x; } a;"),
@@ -59,6 +62,9 @@ TEST(Translation, Launches) {
             plain + "(g(1, 2), dim3(4)).launch(n::k<float, 3>)(x, y);");
   EXPECT_EQ(in_function("k<<<a >> 1, b>>>();"), plain + "(a >> 1, b).launch(k)();");
   EXPECT_EQ(in_function("k<<<1, 2, 0, s>>>(f<<<3, 4>>>(y));").find("<<<"), std::string::npos);
+  EXPECT_EQ(in_function("cudaLaunchKernel((const void*)k<3>, 1, 2, a, 0, 0);"),
+            "cudaLaunchKernel(k<3>, 1, 2, a, 0, 0);");
+  EXPECT_EQ(in_function("k<<<f<g<h<1> > >(2), 3>>>(x);"), plain + "(f<g<h<1> > >(2), 3).launch(k)(x);");
   EXPECT_EQ(in_function("x = y << 3;"), "x = y << 3;");
   EXPECT_EQ(in_function("A<B<C<int>>> a(1);"), "A<B<C<int>>> a(1);");
 }

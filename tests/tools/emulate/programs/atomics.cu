@@ -7,7 +7,7 @@ __device__ unsigned finished;
 
 __device__ float atomic_max(float* address, float value) {
   int* bits = (int*)address;
-  int old = *bits, assumed;
+  int old = *(volatile int*)bits, assumed;  // volatile: others change it at the same time
   do {
     assumed = old;
     old = atomicCAS(bits, assumed, __float_as_int(fmaxf(value, __int_as_float(assumed))));

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include "gradamp/kernels/emulation/plain/plain.h"

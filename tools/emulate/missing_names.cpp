@@ -7,6 +7,7 @@
 #include <iterator>
 #include <regex>
 #include <set>
+#include <utility>
 
 #include <fmt/ranges.h>
 
@@ -31,6 +32,29 @@ NameKind kind_of(std::string_view name) {
   const bool reserved = name.size() > 3 && name.starts_with("__") && std::islower(static_cast<unsigned char>(name[2]));
   if (reserved || begins_with_upper(name, "atomic")) return NameKind::kIntrinsic;
   return NameKind::kOther;
+}
+
+/// What a name belongs to that the emulator leaves out as a whole; "" for other names.
+std::string_view left_out(std::string_view name) {
+  static constexpr std::pair<std::string_view, std::string_view> kLeftOut[] = {
+      {"cublas", "NVIDIA's library cuBLAS"},
+      {"curand", "NVIDIA's library cuRAND"},
+      {"cufft", "NVIDIA's library cuFFT"},
+      {"cusparse", "NVIDIA's library cuSPARSE"},
+      {"cudnn", "NVIDIA's library cuDNN"},
+      {"cusolver", "NVIDIA's library cuSOLVER"},
+      {"thrust", "NVIDIA's library Thrust"},
+      {"cub", "NVIDIA's library CUB"},
+      {"nccl", "NVIDIA's library NCCL"},
+      {"tex", "textures"},
+      {"surf", "surfaces"},
+      {"grid_group", "groups of more than one block"},
+      {"this_grid", "groups of more than one block"},
+      {"cluster_group", "groups of more than one block"},
+      {"this_cluster", "groups of more than one block"}};
+  for (const auto& [beginning, what] : kLeftOut)
+    if (name.starts_with(beginning)) return what;
+  return "";
 }
 
 /// Other headers are the program's own.
@@ -110,7 +134,8 @@ std::vector<std::string> missing_names(std::string_view errors) {
     for (std::size_t group = 1; group < match->size(); ++group)
       if ((*match)[group].matched) name = (*match)[group].str();
     const NameKind kind = kind_of(name);
-    const bool ours = kind == NameKind::kHeader ? is_cudas_header(name) : kind != NameKind::kOther;
+    const bool ours =
+        kind == NameKind::kHeader ? is_cudas_header(name) : kind != NameKind::kOther || !left_out(name).empty();
     if (ours && std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
   }
   return names;
@@ -121,6 +146,10 @@ std::string explain_missing_names(std::string_view errors, const fs::path& heade
   std::set<NameKind> listed;
   for (const std::string& name : missing_names(errors)) {
     const NameKind kind = kind_of(name);
+    if (kind == NameKind::kOther) {
+      text += fmt::format("gradamp emulate: the emulator does not have {}: it leaves out {}\n", name, left_out(name));
+      continue;
+    }
     const std::set<std::string> all = names_of(kind, name, header_folder);
     std::vector<std::string> names(all.begin(), all.end());
     std::stable_sort(names.begin(), names.end(), [&](const std::string& a, const std::string& b) {

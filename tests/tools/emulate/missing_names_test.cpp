@@ -51,6 +51,13 @@ TEST(MissingNames, AreExplainedByWhatExists) {
               HasSubstr("cudaErrorUnknown"));
   EXPECT_THAT(explain_missing_names("fatal error: cub/cub.cuh: No such file or directory", folder.path()),
               HasSubstr("it has these headers of CUDA, the nearest first:\n    cuda_fp16.h\n"));
+  EXPECT_EQ(explain_missing_names("error: ‘curandState’ was not declared in this scope\n"
+                                  "error: ‘grid_group’ is not a member of ‘cg’\n"
+                                  "error: no member named 'this_grid' in namespace 'cooperative_groups'\n",
+                                  folder.path()),
+            "gradamp emulate: the emulator does not have curandState: it leaves out NVIDIA's library cuRAND\n"
+            "gradamp emulate: the emulator does not have grid_group: it leaves out groups of more than one block\n"
+            "gradamp emulate: the emulator does not have this_grid: it leaves out groups of more than one block\n");
   EXPECT_EQ(explain_missing_names("error: ‘mine’ was not declared in this scope", folder.path()), "");
 }
 

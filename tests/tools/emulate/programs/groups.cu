@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Cooperative groups: tiles of 8 threads, groups of the threads that take a branch, and the block's group.
 #include <cooperative_groups.h>
+#include <cooperative_groups/reduce.h>
 
 #include "check.h"
 
@@ -35,6 +36,26 @@ __global__ void sums_of_8(const int* in, int* out) {
   if (block.thread_rank() == 0) out[block.size() / 8] = total;
 }
 
+struct Lane {
+  int down, up, xored, from_3, any, all, sum;
+  unsigned ballot;
+};
+
+__global__ void functions_of_tiles(Lane* out) {
+  const auto tile = cg::tiled_partition<8>(cg::this_thread_block());
+  const int rank = threadIdx.x;
+  Lane own;
+  own.down = tile.shfl_down(rank, 2);
+  own.up = tile.shfl_up(rank, 3);
+  own.xored = tile.shfl_xor(rank, 5);
+  own.from_3 = tile.shfl(rank, 3);
+  own.any = tile.any(rank == 9);
+  own.all = tile.all(rank >= 8);
+  own.ballot = tile.ballot(rank % 3 == 0);
+  own.sum = cg::reduce(tile, rank, cg::plus<int>());
+  out[rank] = own;
+}
+
 int main() {
   const int n = 500;
   int in[n], out[n], *d_in, *d_out, *d_count, count, odd = 0;
@@ -63,4 +84,22 @@ int main() {
     total += sum;
   }
   expect_near(out[8], total, 0, "total", 0);
+
+  Lane lanes[48], *d_lanes;
+  CHECK(cudaMalloc(&d_lanes, sizeof lanes));
+  functions_of_tiles<<<1, 48>>>(d_lanes);
+  CHECK(cudaMemcpy(lanes, d_lanes, sizeof lanes, cudaMemcpyDeviceToHost));
+  for (int i = 0; i < 48; ++i) {
+    const int first = i / 8 * 8, in_tile = i % 8;
+    unsigned ballot = 0;
+    for (int j = 0; j < 8; ++j) ballot |= ((first + j) % 3 == 0 ? 1u : 0u) << j;
+    expect_near(lanes[i].down, in_tile + 2 < 8 ? i + 2 : i, 0, "down", i);
+    expect_near(lanes[i].up, in_tile >= 3 ? i - 3 : i, 0, "up", i);
+    expect_near(lanes[i].xored, first + (in_tile ^ 5), 0, "xor", i);
+    expect_near(lanes[i].from_3, first + 3, 0, "from 3", i);
+    expect_near(lanes[i].any, first == 8, 0, "any", i);
+    expect_near(lanes[i].all, first >= 8, 0, "all", i);
+    expect_near(lanes[i].ballot, ballot, 0, "ballot", i);
+    expect_near(lanes[i].sum, 8 * first + 28, 0, "sum", i);
+  }
 }

@@ -91,6 +91,16 @@ int main(int argc, char** argv) {
         done = emulate(first, second, "-I", self.folder / "headers", "-D", "FACTOR=3", "--debug", "--", "4", "a b")
         self.assertEqual((done.stdout, done.returncode), ("3 a b\n", 12), done.stderr)
 
+    def test_a_file_of_windows(self):
+        """A byte order mark and carriage returns; an error has the right line."""
+        source = self.folder / "windows.cu"
+        source.write_bytes("\ufeff#define ONE \\\n  1\n__global__ void k(int* x) { *x = ONE; }\nint main() {\n  k<<<1, ONE>>>(nullptr);\n}\n"
+                           .replace("\n", "\r\n").encode())
+        done = emulate(source, "--debug")
+        self.assertRegex(done.stderr, r"^gradamp emulate: kernel launched at windows\.cu:5: .* access to address \S+ which is "
+                                      r"not the device's memory, at windows\.cu:3\n$")
+        self.assertEqual(done.returncode, 1)
+
     def test_a_program_is_kept(self):
         source = self.write("order.cu", """#include "own.h"
 __device__ int last;

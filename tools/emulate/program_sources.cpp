@@ -5,6 +5,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <string_view>
 
 #include "gradamp/core/error.h"
 #include "gradamp/tools/emulate/translation.h"
@@ -19,7 +20,10 @@ std::string read_source(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   check(static_cast<bool>(file) && !fs::is_directory(path), "{}: cannot be read: {}", path.string(),
         std::strerror(errno != 0 ? errno : EISDIR));
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  if (text.starts_with(kByteOrderMark)) text.erase(0, kByteOrderMark.size());
+  return text;
 }
 
 /// Whether the position is in an #include.

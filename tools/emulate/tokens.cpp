@@ -56,10 +56,12 @@ class Scanner {
     const std::size_t end = source_.find('\n', from);
     return end == std::string_view::npos ? source_.size() : end;
   }
+  /// Whether a line ends with a backslash. Windows has a carriage return behind it.
+  static bool continues(std::string_view line) { return line.ends_with('\\') || line.ends_with("\\\r"); }
   /// With the lines that follow a backslash.
   std::size_t end_of_directive() const {
     std::size_t end = end_of_line(at_);
-    while (end < source_.size() && end > at_ && source_[end - 1] == '\\') end = end_of_line(end + 1);
+    while (end < source_.size() && continues(source_.substr(at_, end - at_))) end = end_of_line(end + 1);
     return end;
   }
   bool is_raw_text() const {

@@ -2,6 +2,9 @@
 // CUDA's half and half2: values are rounded to f16 after every operation, as on a GPU.
 #pragma once
 
+#include <bit>
+#include <cmath>
+
 #include "gradamp/core/f16.h"
 #include "gradamp/kernels/emulation/plain/plain.h"
 
@@ -53,8 +56,22 @@ inline __half __hfma(__half a, __half b, __half c) {
 }
 inline __half __hmax(__half a, __half b) { return __half(std::fmax(float{a}, float{b})); }
 inline __half __hmin(__half a, __half b) { return __half(std::fmin(float{a}, float{b})); }
+inline __half __hneg(__half value) { return -value; }
+inline __half __habs(__half value) { return __half(std::fabs(float{value})); }
 inline bool __hgt(__half a, __half b) { return a > b; }
+inline bool __hge(__half a, __half b) { return a >= b; }
 inline bool __hlt(__half a, __half b) { return a < b; }
+inline bool __hle(__half a, __half b) { return a <= b; }
+inline bool __heq(__half a, __half b) { return a == b; }
+inline bool __hne(__half a, __half b) { return !(a == b); }
+inline bool __hisnan(__half value) { return std::isnan(float{value}); }
+inline int __half2int_rn(__half value) { return static_cast<int>(std::nearbyint(float{value})); }
+inline __half __int2half_rn(int value) { return __half(value); }
+inline __half __ushort_as_half(unsigned short bits) { return std::bit_cast<__half>(bits); }
+inline unsigned short __half_as_ushort(__half value) { return value.bits; }
+inline __half hlog(__half value) { return __half(std::log(float{value})); }
+inline __half hrsqrt(__half value) { return __half(1.0f / std::sqrt(float{value})); }
+inline __half htanh(__half value) { return __half(std::tanh(float{value})); }
 inline __half hexp(__half value) { return __half(std::exp(float{value})); }
 inline __half hsqrt(__half value) { return __half(std::sqrt(float{value})); }
 
@@ -71,7 +88,13 @@ inline __half2 __hadd2(__half2 a, __half2 b) { return {a.x + b.x, a.y + b.y}; }
 inline __half2 __hsub2(__half2 a, __half2 b) { return {a.x - b.x, a.y - b.y}; }
 inline __half2 __hmul2(__half2 a, __half2 b) { return {a.x * b.x, a.y * b.y}; }
 inline __half2 __hfma2(__half2 a, __half2 b, __half2 c) { return {__hfma(a.x, b.x, c.x), __hfma(a.y, b.y, c.y)}; }
+inline __half2 __half2half2(__half value) { return {value, value}; }
+inline __half2 __float22half2_rn(float2 value) { return __floats2half2_rn(value.x, value.y); }
+inline __half2 __hmax2(__half2 a, __half2 b) { return {__hmax(a.x, b.x), __hmax(a.y, b.y)}; }
+inline __half2 __hmin2(__half2 a, __half2 b) { return {__hmin(a.x, b.x), __hmin(a.y, b.y)}; }
+inline __half2 h2exp(__half2 value) { return {hexp(value.x), hexp(value.y)}; }
 inline __half2 operator+(__half2 a, __half2 b) { return __hadd2(a, b); }
+inline __half2 operator-(__half2 a, __half2 b) { return __hsub2(a, b); }
 inline __half2 operator*(__half2 a, __half2 b) { return __hmul2(a, b); }
 
 }  // namespace gradamp::emulated

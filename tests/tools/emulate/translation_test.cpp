@@ -81,6 +81,8 @@ TEST(Translation, LaunchesOfTemplates) {
 TEST(Translation, InMacros) {
   EXPECT_EQ(translated("#define RUN(k, ...) \\\n  k<<<1, 2>>>(__VA_ARGS__)\n"),
             "#define RUN(k, ...) \\\n  ::gradamp::emulation::plain(1, 2).launch(k)(__VA_ARGS__)\n");
+  EXPECT_EQ(translated("#define RUN \\\r\n  k<<<1, 2>>>()\r\n"),
+            "#define RUN \\\r\n  ::gradamp::emulation::plain(1, 2).launch(k)()\r\n");
   EXPECT_EQ(translated("#if A <<< B\n"), "#if A <<< B\n");
 }
 

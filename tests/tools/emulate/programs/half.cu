@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// half and half2: a*x + y, and a dot product that is accumulated in float.
+// half, half2 and bfloat16: a*x + y, and a dot product that is accumulated in float.
+#include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 #include "check.h"
@@ -22,6 +23,14 @@ __global__ void dot(const half2* x, const half2* y, float* result, int n) {
   }
   for (int offset = 16; offset > 0; offset /= 2) sum += __shfl_down_sync(0xffffffff, sum, offset);
   if (threadIdx.x == 0) *result = sum;
+}
+
+// 2 * x + 1, its maximum with 3, and whether x is above 1: in bfloat16 and in half.
+template <typename T, typename Pair>
+__global__ void functions(const T* x, Pair* out) {
+  const T one = x[1], two = one + one, value = x[threadIdx.x];
+  const T sum = __hfma(two, value, one);
+  out[threadIdx.x] = Pair{__hmax(sum, two + one), value > one ? one : value - value};
 }
 
 int main() {
@@ -47,4 +56,25 @@ int main() {
   dot<<<1, 32>>>((const half2*)d_x, (const half2*)d_y, d_sum, n / 2);
   CHECK(cudaMemcpy(&sum, d_sum, sizeof sum, cudaMemcpyDeviceToHost));
   expect_near(sum, expected_sum, 1e-3 * expected_sum, "dot", 0);  // products are rounded to 11 bits
+
+  __half2 pairs[32], *d_pairs;
+  __nv_bfloat16 b[32], *d_b;
+  __nv_bfloat162 b_pairs[32], *d_b_pairs;
+  CHECK(cudaMalloc(&d_pairs, sizeof pairs));
+  CHECK(cudaMalloc(&d_b, sizeof b));
+  CHECK(cudaMalloc(&d_b_pairs, sizeof b_pairs));
+  for (int i = 0; i < 32; ++i) x[i] = __int2half_rn(i), b[i] = __float2bfloat16((float)i);
+  CHECK(cudaMemcpy(d_x, x, sizeof x, cudaMemcpyHostToDevice));
+  CHECK(cudaMemcpy(d_b, b, sizeof b, cudaMemcpyHostToDevice));
+  functions<<<1, 32>>>(d_x, d_pairs);
+  functions<<<1, 32>>>(d_b, d_b_pairs);
+  CHECK(cudaMemcpy(pairs, d_pairs, sizeof pairs, cudaMemcpyDeviceToHost));
+  CHECK(cudaMemcpy(b_pairs, d_b_pairs, sizeof b_pairs, cudaMemcpyDeviceToHost));
+  for (int i = 0; i < 32; ++i) {
+    const int expected = i < 1 ? 3 : 2 * i + 1;
+    expect_near(__low2float(pairs[i]), expected, 0, "half", i);
+    expect_near(__high2float(pairs[i]), i > 1, 0, "half, above 1", i);
+    expect_near(__low2float(b_pairs[i]), expected, 0, "bf16", i);
+    expect_near(__high2float(b_pairs[i]), i > 1, 0, "bf16, above 1", i);
+  }
 }

@@ -139,7 +139,8 @@ template <typename V>
 
 /// The unsigned type of the same size, whose loads and stores exist with every cache hint.
 template <typename V>
-using WordsOf = std::conditional_t<sizeof(V) == 16, uint4, std::conditional_t<sizeof(V) == 8, uint2, unsigned>>;
+using WordsOf =
+    std::conditional_t<sizeof(V) == 16, uint4, typename std::conditional<sizeof(V) == 8, uint2, unsigned>::type>;
 
 template <typename V>
 __device__ __forceinline__ V load_vector(const void* address) {

@@ -94,8 +94,9 @@ int main(int argc, char** argv) {
     def test_a_file_of_windows(self):
         """A byte order mark and carriage returns; an error has the right line."""
         source = self.folder / "windows.cu"
-        source.write_bytes("\ufeff#define ONE \\\n  1\n__global__ void k(int* x) { *x = ONE; }\nint main() {\n  k<<<1, ONE>>>(nullptr);\n}\n"
-                           .replace("\n", "\r\n").encode())
+        text = ("#define ONE \\\n  1\n__global__ void k(int* x) { *x = ONE; }\n"
+                "int main() {\n  k<<<1, ONE>>>(nullptr);\n}\n")
+        source.write_bytes(("\ufeff" + text.replace("\n", "\r\n")).encode())
         done = emulate(source, "--debug")
         self.assertRegex(done.stderr, r"^gradamp emulate: kernel launched at windows\.cu:5: .* access to address \S+ which is "
                                       r"not the device's memory, at windows\.cu:3\n$")

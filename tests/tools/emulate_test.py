@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -101,6 +102,19 @@ int main(int argc, char** argv) {
         self.assertRegex(done.stderr, r"^gradamp emulate: kernel launched at windows\.cu:5: .* access to address \S+ which is "
                                       r"not the device's memory, at windows\.cu:3\n$")
         self.assertEqual(done.returncode, 1)
+
+    def test_an_interrupted_program_leaves_no_folder(self):
+        source = self.write("long.cu", '#include <cstdio>\n#include <unistd.h>\n'
+                                       'int main() { puts("begins"); fflush(stdout); sleep(100); }\n')
+        scratch = self.folder / "scratch"
+        scratch.mkdir()
+        with subprocess.Popen([gradamp, "emulate", "--debug", source], env={**os.environ, "TMPDIR": str(scratch)},
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as running:
+            self.assertEqual(running.stdout.readline(), b"begins\n")
+            self.assertNotEqual(list(scratch.iterdir()), [])
+            os.killpg(running.pid, signal.SIGINT)  # as the terminal does
+            self.assertEqual(running.wait(timeout=60), 128 + signal.SIGINT)
+        self.assertEqual(list(scratch.iterdir()), [])
 
     def test_a_program_is_kept(self):
         source = self.write("order.cu", """#include "own.h"

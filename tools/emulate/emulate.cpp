@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -43,6 +44,23 @@ class WorkFolder {
   fs::path path_;
 };
 
+/// SIGINT and SIGQUIT of the terminal are for the program that runs: this one lives on to remove its folder.
+class IgnoredSignals {
+ public:
+  IgnoredSignals() : interrupt_(std::signal(SIGINT, SIG_IGN)), quit_(std::signal(SIGQUIT, SIG_IGN)) {}
+  ~IgnoredSignals() { restore(); }
+  IgnoredSignals(const IgnoredSignals&) = delete;
+  IgnoredSignals& operator=(const IgnoredSignals&) = delete;
+  void restore() const {
+    std::signal(SIGINT, interrupt_);
+    std::signal(SIGQUIT, quit_);
+  }
+
+ private:
+  void (*interrupt_)(int);
+  void (*quit_)(int);
+};
+
 /// Runs a program and returns its exit code, or 128 and the number of the signal that ended it. `errors`: a file for
 /// its standard error, or empty.
 int run(const std::vector<std::string>& words, const fs::path& errors = {}) {
@@ -50,9 +68,11 @@ int run(const std::vector<std::string>& words, const fs::path& errors = {}) {
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
   std::cout.flush();
+  const IgnoredSignals ignored;
   const pid_t child = fork();
   check(child >= 0, "{}: cannot be started: {}", words[0], std::strerror(errno));
   if (child == 0) {
+    ignored.restore();
     if (!errors.empty()) dup2(open(errors.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
     execvp(arguments[0], arguments.data());
     std::fprintf(stderr, "gradamp emulate: %s: cannot be started: %s\n", arguments[0], std::strerror(errno));

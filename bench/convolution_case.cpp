@@ -170,7 +170,7 @@ void ConvolutionCase::call(int number) const {
       backend_.conv2d_forward({set.x, set.weight, Tensor(), set.y, set.moments}, shape_.params);
       break;
     case ConvolutionPass::kBackwardInput:
-      backend_.conv2d_backward_input(set.y, set.weight, shape_.params, set.x);
+      backend_.conv2d_backward_input({set.y, set.weight, set.x}, shape_.params);
       break;
     case ConvolutionPass::kBackwardFilter:
       backend_.conv2d_backward_filter(set.x, set.y, shape_.params, set.weight);

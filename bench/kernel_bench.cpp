@@ -347,7 +347,8 @@ BatchNormBackward backward_tensors(const std::vector<Tensor>& t, const Channels&
           t[3],
           channels.grad_gamma,
           channels.grad_beta,
-          kind.residual ? t[4] : Tensor()};
+          kind.residual ? t[4] : Tensor(),
+          {}};
 }
 
 void verify_batch_norm_backward(const std::vector<Tensor>& t, const Channels& channels, const BatchNormKind& kind,

@@ -260,10 +260,13 @@ def filter_launches(x, grad_y, weight, moved):
 
 
 def batch_norm_backward_launches(operation):
-    """A reduction and an apply; with a residual, the first stores its gradient, which the second reads."""
+    """A reduction, unless a convolution has computed its sums, and an apply; with a residual, the first stores its
+    gradient, which the second reads."""
     element = 2
     size = operation.elements(1) * element
-    masked, residual = bool(operation.shapes[6]), bool(operation.shapes[10])
+    masked, residual, summed = (bool(operation.shapes[i]) for i in (6, 10, 11))
+    if summed:
+        return [Launch("batch norm backward apply", (), 3 * size)]
     first = (2 + masked + residual) * size
     second = (3 + (masked and not residual)) * size
     return [Launch("batch norm backward reduce", (), first), Launch("batch norm backward apply", (), second)]

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <queue>
+#include <utility>
 
 namespace gradamp {
 namespace {
@@ -19,17 +20,26 @@ std::uint64_t next_sequence() {
 
 Node::Node(std::uint64_t number, std::vector<GradientTarget> of,
            std::function<void(const Tensor& grad_output)> function)
-    : sequence(number), inputs(std::move(of)), backward(std::move(function)) {}
+    : sequence(number), inputs(std::move(of)), backward(std::move(function)) {
+  for (const GradientTarget& input : inputs)
+    if (input.state_) ++input.state_->readers;
+}
+
+std::vector<GradientTarget> Node::release_inputs() {
+  for (const GradientTarget& input : inputs)
+    if (input.state_) --input.state_->readers;
+  return std::exchange(inputs, {});
+}
 
 Node::~Node() {
   // Destroying an input can destroy its node. Nested destructors only queue their inputs; the outermost one releases
   // them in a loop.
   thread_local std::vector<GradientTarget>* queue_of_outermost = nullptr;
   if (queue_of_outermost) {
-    for (GradientTarget& input : inputs) queue_of_outermost->push_back(std::move(input));
+    for (GradientTarget& input : release_inputs()) queue_of_outermost->push_back(std::move(input));
     return;
   }
-  std::vector<GradientTarget> queue = std::move(inputs);
+  std::vector<GradientTarget> queue = release_inputs();
   queue_of_outermost = &queue;
   backward = nullptr;  // holds variables as well
   while (!queue.empty()) {
@@ -166,10 +176,9 @@ void Variable::backward(const Tensor& seed) const {
       target.clear_grad();
     }
     node->backward = nullptr;
-    for (const GradientTarget& input : node->inputs) {
+    for (const GradientTarget& input : node->release_inputs()) {
       if (input.requires_grad() && input.state_->node) pending.push(input);
     }
-    node->inputs.clear();
   }
 }
 

@@ -33,6 +33,13 @@ class GradientTarget {
   /// Marks the gradient as not received; a leaf keeps its gradient's memory.
   void clear_grad() const;
 
+  /// The batch norm whose result this is, if all nodes that read it have passed their gradients to it but the one whose
+  /// backward runs now; else null.
+  PendingBatchNorm* pending_batch_norm() const { return state_->readers == 1 ? state_->batch_norm.get() : nullptr; }
+  void set_pending_batch_norm(std::shared_ptr<PendingBatchNorm> batch_norm) const {
+    state_->batch_norm = std::move(batch_norm);
+  }
+
   /// The memory into which a backward writes its contribution before it calls receive_grad: a leaf's own gradient for
   /// the first contribution, else new memory.
   Tensor grad_destination() const;
@@ -67,7 +74,9 @@ class GradientTarget {
     bool requires_grad = false;
     bool is_leaf = true;
     bool has_grad = false;
+    int readers = 0;  // nodes that read it and have not released it
     std::shared_ptr<Node> node;
+    std::shared_ptr<PendingBatchNorm> batch_norm;
   };
   explicit GradientTarget(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
@@ -75,6 +84,7 @@ class GradientTarget {
 
  private:
   friend class Variable;
+  friend struct Node;
 };
 
 /// A Tensor with its history. A handle: copies are the same variable. Threads: a variable and its graph belong to one
@@ -130,6 +140,8 @@ struct Node {
   std::function<void(const Tensor& grad_output)> backward;
 
   Node(std::uint64_t number, std::vector<GradientTarget> of, std::function<void(const Tensor& grad_output)> function);
+  /// The inputs, which it does not read any more.
+  std::vector<GradientTarget> release_inputs();
   /// Releases its part of the graph without recursion, since graphs may have millions of nodes.
   ~Node();
 };

@@ -79,6 +79,25 @@ struct BatchNormBackward {
   Tensor grad_gamma;     // out
   Tensor grad_beta;      // out
   Tensor grad_residual;  // out, or undefined if not needed
+  /// f32 (2, C): the sums over the rows of g and of g (x - mean), where g is grad_y where the ReLU passed it, else 0.
+  /// Undefined: not computed yet. If they were, by the operation that computed grad_y, then grad_y is g already.
+  Tensor sums;
+};
+
+/// A batch norm whose backward is still to come. Its outputs are undefined.
+struct PendingBatchNorm {
+  BatchNormBackward tensors;
+  BatchNormParams params;
+};
+
+/// The tensors of a convolution's backward to its input.
+struct Conv2dBackwardInput {
+  Tensor grad_y, weight;
+  Tensor grad_x;     // out
+  bool add = false;  // grad_x += the input's gradient, which is rounded to the type of grad_x first
+  /// The batch norm whose result is the input, if grad_x becomes the whole gradient of that result; else null. A
+  /// backend may also do a part of its backward: write g into grad_x, and set tensors.sums (see BatchNormBackward).
+  PendingBatchNorm* batch_norm = nullptr;
 };
 
 /// The flat arena: f32 tensors of equal length.
@@ -168,15 +187,7 @@ class Backend {
     (void)tensors, (void)params;
     return {};
   }
-  virtual void conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
-                                     const Tensor& grad_x) = 0;
-  /// grad_x += the input's gradient, which is rounded to the type of grad_x first.
-  virtual void conv2d_add_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
-                                         const Tensor& grad_x) {
-    const Tensor own = Tensor::empty(*this, grad_x.shape(), grad_x.dtype());
-    conv2d_backward_input(grad_y, weight, params, own);
-    add(grad_x, own, grad_x);
-  }
+  virtual void conv2d_backward_input(const Conv2dBackwardInput& tensors, const Conv2dParams& params) = 0;
   virtual void conv2d_backward_filter(const NormalizedTensor& x, const Tensor& grad_y, const Conv2dParams& params,
                                       const Tensor& grad_weight) = 0;
 
@@ -264,6 +275,14 @@ class Backend {
   /// of the other candidates to 1 ([GA]).
   virtual void select_random_layers(const Tensor& candidates, const RandomSelectionParams& params,
                                     const Tensor& factors) = 0;
+
+ protected:
+  /// conv2d_backward_input with `add`, by one without and an addition.
+  void add_backward_input(const Conv2dBackwardInput& tensors, const Conv2dParams& params) {
+    const Tensor own = Tensor::empty(*this, tensors.grad_x.shape(), tensors.grad_x.dtype());
+    conv2d_backward_input({tensors.grad_y, tensors.weight, own}, params);
+    add(tensors.grad_x, own, tensors.grad_x);
+  }
 };
 
 }  // namespace gradamp

@@ -12,8 +12,8 @@ namespace gradamp {
 constexpr int numerics_version(DeviceKind kind) {
   switch (kind) {
     case DeviceKind::kCpu: return 2;
-    case DeviceKind::kCuda: return 4;
-    case DeviceKind::kEmulated: return 4;
+    case DeviceKind::kCuda: return 5;
+    case DeviceKind::kEmulated: return 5;
   }
   return 0;
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "gradamp/core/operations.h"
 
+#include <memory>
+#include <utility>
+
 namespace gradamp {
 namespace {
 
@@ -142,18 +145,21 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
   // Only a batch norm in training uses the moments of y.
   if (records({x, weight, bias})) forward.moments = x.backend().make_moments(forward, params);
   x.backend().conv2d_forward(forward, params);
-  Variable y =
-      make_result(forward.y, {x, weight, bias},
-                  [x = x.target(), input = forward.x, weight, bias = bias.target(), params](const Tensor& grad_y) {
-                    Backend& backend = grad_y.backend();
-                    weight.receive_grad_from(
-                        [&](const Tensor& out) { backend.conv2d_backward_filter(input, grad_y, params, out); });
-                    bias.receive_grad_from([&](const Tensor& out) { backend.bias_backward(grad_y, out); });
-                    const auto weights = [&] { return weight.value_as(grad_y.dtype()); };
-                    x.receive_grad_from(
-                        [&](const Tensor& out) { backend.conv2d_backward_input(grad_y, weights(), params, out); },
-                        [&](const Tensor& sum) { backend.conv2d_add_backward_input(grad_y, weights(), params, sum); });
-                  });
+  Variable y = make_result(
+      forward.y, {x, weight, bias},
+      [x = x.target(), input = forward.x, weight, bias = bias.target(), params](const Tensor& grad_y) {
+        Backend& backend = grad_y.backend();
+        weight.receive_grad_from(
+            [&](const Tensor& out) { backend.conv2d_backward_filter(input, grad_y, params, out); });
+        bias.receive_grad_from([&](const Tensor& out) { backend.bias_backward(grad_y, out); });
+        const auto compute_grad_x = [&](const Tensor& out, bool add) {
+          const bool is_whole = add || !x.has_grad();
+          backend.conv2d_backward_input(
+              {grad_y, weight.value_as(grad_y.dtype()), out, add, is_whole ? x.pending_batch_norm() : nullptr}, params);
+        };
+        x.receive_grad_from([&](const Tensor& out) { compute_grad_x(out, false); },
+                            [&](const Tensor& sum) { compute_grad_x(sum, true); });
+      });
   y.set_moments(forward.moments);
   return y;
 }
@@ -210,25 +216,38 @@ Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchN
   forward.mean = Tensor::empty(backend, channels);
   forward.inverse_std = Tensor::empty(backend, channels);
   backend.batch_norm_forward_training(forward, params);
+  const auto pending = std::make_shared<PendingBatchNorm>();
+  pending->params = params;
+  BatchNormBackward& kept = pending->tensors;
+  kept.x = forward.x;
+  kept.gamma = forward.gamma;
+  kept.beta = forward.beta;
+  kept.mean = forward.mean;
+  kept.inverse_std = forward.inverse_std;
   // With a residual the ReLU's mask can only be computed from y; without one it follows from x.
-  const Tensor y = params.relu && residual.defined() ? forward.y : Tensor();
-  return make_result(result(), {x, state.gamma, state.beta, residual},
-                     [x, residual = residual.target(), gamma = state.gamma, beta = state.beta, mean = forward.mean,
-                      inverse_std = forward.inverse_std, y, params](const Tensor& grad_y) {
-                       BatchNormBackward tensors{
-                           grad_y, x.value(), gamma.value(), beta.value(), mean, inverse_std, y, {}, {}, {}, {}};
-                       tensors.grad_x = empty_like(x, x.shape());
-                       tensors.grad_gamma = gamma.grad_destination();
-                       tensors.grad_beta = beta.grad_destination();
-                       // Without a ReLU the residual's gradient is grad_y itself.
-                       const bool masked_residual = residual.requires_grad() && params.relu;
-                       if (masked_residual) tensors.grad_residual = empty_like(x, x.shape());
-                       grad_y.backend().batch_norm_backward(tensors, params);
-                       x.receive_grad(tensors.grad_x);
-                       gamma.receive_grad(tensors.grad_gamma);
-                       beta.receive_grad(tensors.grad_beta);
-                       residual.receive_grad(masked_residual ? tensors.grad_residual : grad_y);
-                     });
+  if (params.relu && residual.defined()) kept.y = forward.y;
+  Variable y = make_result(result(), {x, state.gamma, state.beta, residual},
+                           [x = x.target(), residual = residual.target(), gamma = state.gamma.target(),
+                            beta = state.beta.target(), pending](const Tensor& grad_y) {
+                             // Its memory is free when this ends, whoever keeps the result.
+                             PendingBatchNorm norm = std::exchange(*pending, {});
+                             BatchNormBackward& tensors = norm.tensors;
+                             tensors.grad_y = grad_y;
+                             tensors.grad_x = Tensor::empty(x.backend(), x.shape(), x.dtype());
+                             tensors.grad_gamma = gamma.grad_destination();
+                             tensors.grad_beta = beta.grad_destination();
+                             // The residual's gradient is g: grad_y itself, unless a ReLU is still to be applied to it.
+                             if (residual.requires_grad() && norm.params.relu && !tensors.sums.defined()) {
+                               tensors.grad_residual = Tensor::empty(x.backend(), x.shape(), x.dtype());
+                             }
+                             grad_y.backend().batch_norm_backward(tensors, norm.params);
+                             x.receive_grad(tensors.grad_x);
+                             gamma.receive_grad(tensors.grad_gamma);
+                             beta.receive_grad(tensors.grad_beta);
+                             residual.receive_grad(tensors.grad_residual.defined() ? tensors.grad_residual : grad_y);
+                           });
+  if (y.requires_grad()) y.set_pending_batch_norm(pending);
+  return y;
 }
 
 Variable relu(const Variable& x) {

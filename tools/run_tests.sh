@@ -53,12 +53,16 @@ done
 install_packages $packages
 if [ -z "${GRADAMP_PYTHON:-}" ]; then
   install_packages $test_packages || echo "Could not install: $test_packages" >&2
-  if python3 "$root/tools/test_environment.py" "$root/build-python" $(has_nvcc && echo --cuda); then
+  if python3 "$root/tools/test_environment.py" "$root/build-python" --empty; then
     GRADAMP_PYTHON=$root/build-python/bin/python
+    # Its packages are installed while the build runs, which does not need them.
+    python3 "$root/tools/test_environment.py" "$root/build-python" $(has_nvcc && echo --cuda) &
+    packages_job=$!
   fi
 fi
 [ -z "${GRADAMP_PYTHON:-}" ] || options+=("-DGRADAMP_PYTHON=$GRADAMP_PYTHON")
 build_gradamp "$folder" "${targets[*]}" "${options[@]}"
+[ -z "${packages_job:-}" ] || wait "$packages_job" || true  # without packages, tests are skipped
 rm -f "$folder/test-results.xml"
 export CTEST_PARALLEL_LEVEL=${CTEST_PARALLEL_LEVEL:-2}
 ctest --test-dir "$folder" --output-on-failure --no-tests=error --output-junit "$folder/test-results.xml" \

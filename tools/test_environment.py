@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Creates or updates the Python environment of the tests: tests/requirements.txt in a separate folder.
 
-Usage: test_environment.py FOLDER [--cuda] [--requirements FILE]
+Usage: test_environment.py FOLDER [--cuda] [--requirements FILE] [--empty]
 
-FOLDER/bin/python is the environment's Python. --cuda adds the groups of requirements whose name begins with "CUDA".
+FOLDER/bin/python is the environment's Python. --empty makes the environment without packages: another call installs
+them, for example while something is built for the environment's Python. --cuda adds the groups of requirements whose name begins with "CUDA".
 If a group cannot be installed, one line says so, its tests are skipped, and the next call tries again. If everything is
 installed already, a call takes no time. Exits with 1 if there is no environment.
 """
@@ -75,6 +76,7 @@ def main() -> int:
     parser.add_argument("folder", type=lambda name: pathlib.Path(name).absolute())
     parser.add_argument("--cuda", action="store_true")
     parser.add_argument("--requirements", type=pathlib.Path, default=ROOT / "tests" / "requirements.txt")
+    parser.add_argument("--empty", action="store_true")
     arguments = parser.parse_args()
 
     python = arguments.folder / "bin" / "python"
@@ -83,13 +85,15 @@ def main() -> int:
               if arguments.cuda or not name.startswith("CUDA")}
     content = hashlib.sha256("\n".join([repr(groups), TORCH_WITHOUT_CUDA.read_text()]).encode()).hexdigest()
     works = not run(str(python), "-c", "")
-    if works and stamp.exists() and stamp.read_text() == content:
+    if works and (arguments.empty or stamp.exists() and stamp.read_text() == content):
         return 0
 
-    print(f"Making the tests' Python environment, {arguments.folder} (once; 600 MB to download)", flush=True)
     if not works and (reason := make_environment(arguments.folder)):
         print(f"The tests have no Python environment; those that need one are skipped: {reason}")
         return 1
+    if arguments.empty:
+        return 0
+    print(f"Installing the tests' Python packages in {arguments.folder} (once; 600 MB to download)", flush=True)
     stamp.unlink(missing_ok=True)
     failed = False
     for name, requirements in groups.items():

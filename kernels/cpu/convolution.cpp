@@ -64,8 +64,9 @@ void CpuBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParams
   });
 }
 
-void CpuBackend::conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
-                                       const Tensor& grad_x) {
+void CpuBackend::conv2d_backward_input(const Conv2dBackwardInput& tensors, const Conv2dParams& params) {
+  if (tensors.add) return add_backward_input(tensors, params);
+  const Tensor &grad_y = tensors.grad_y, &weight = tensors.weight, &grad_x = tensors.grad_x;
   const ConvolutionShape shape = shape_of(grad_x.shape(), weight.shape(), grad_y.shape(), params);
   with_element_type(grad_y.dtype(), [&]<typename T>(T) {
     kernels_for<T>(kernels_, convolution_, ConvolutionPass::kBackwardInput, shape)

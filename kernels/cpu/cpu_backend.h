@@ -41,8 +41,7 @@ class CpuBackend final : public Backend {
   void apply_batch_norm(const NormalizedTensor& x, const Tensor& y) override;
   ChannelMoments make_moments(const Conv2dForward& tensors, const Conv2dParams& params) override;
   void conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) override;
-  void conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
-                             const Tensor& grad_x) override;
+  void conv2d_backward_input(const Conv2dBackwardInput& tensors, const Conv2dParams& params) override;
   void conv2d_backward_filter(const NormalizedTensor& x, const Tensor& grad_y, const Conv2dParams& params,
                               const Tensor& grad_weight) override;
 

@@ -1,26 +1,21 @@
 // SPDX-License-Identifier: MIT
 // Batch norm + residual + ReLU. Forward: the convolution's epilogue (or `moments` here) computes mean and squared
-// deviations; `apply` is one pass. Backward: one reduction, whose last block computes coefficients from the sums, and
-// one apply.
+// deviations; `apply` is one pass. Backward: the epilogue of the convolution that computes grad_y (or `backward_reduce`
+// here) computes two sums, and one apply.
 //
 // Every pass works on a slice of up to kSliceChannels channels: 128 bytes of a row in bf16, 256 in f32. A thread owns
 // N adjacent channels (16 bytes) and iterates over rows, so the values of a channel stay in registers.
 #include "gradamp/kernels/cuda/batch_norm.h"
 
+#include "gradamp/kernels/cuda/batch_norm_affine.h"
 #include "gradamp/kernels/cuda/channel_slice.h"
-#include "gradamp/kernels/cuda/combine_moments.h"
+#include "gradamp/kernels/cuda/combine_pairs.h"
 #include "gradamp/kernels/cuda/dispatch.h"
 #include "gradamp/kernels/cuda/reduce.h"
 #include "gradamp/kernels/cuda/vector.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {
-
-/// The normalized, scaled and shifted value before the residual. Forward and backward share this expression, so that
-/// the ReLU's mask is bitwise identical in both.
-__device__ __forceinline__ float affine(float x, float mean, float scale, float beta) {
-  return __fmaf_rn(x - mean, scale, beta);
-}
 
 // ---- Statistics ----
 
@@ -41,15 +36,15 @@ __device__ __forceinline__ T sum_over_warps(T value, T (&shared)[kMomentWarps][k
 
 /// Block (group, slice of 32 channels). The group's values stay in registers between the two sums.
 template <typename T>
-__global__ void __launch_bounds__(kLanes* kMomentWarps) moments_kernel(const T* x, ChannelMomentSums out) {
-  using Combination = MomentCombination<kLanes * kMomentWarps, kLanes>;
+__global__ void __launch_bounds__(kLanes* kMomentWarps) moments_kernel(const T* x, ChannelPairs out) {
+  using Combination = PairCombination<Pair::kMoments, kLanes * kMomentWarps, kLanes>;
   SHARED(shared, double[Combination::kSharedDoubles]);
   auto& sums = *reinterpret_cast<double(*)[kMomentWarps][kLanes]>(&shared);
-  constexpr int kOwn = kMomentRows / kMomentWarps;
+  constexpr int kOwn = kGroupRows / kMomentWarps;
   const int channel = static_cast<int>(blockIdx.y) * kLanes + static_cast<int>(threadIdx.x) % kLanes;
   const int warp = static_cast<int>(threadIdx.x) / kLanes;
-  const std::int64_t first = std::int64_t{blockIdx.x} * kMomentRows;
-  const int rows = static_cast<int>(min(std::int64_t{kMomentRows}, out.rows - first));
+  const std::int64_t first = std::int64_t{blockIdx.x} * kGroupRows;
+  const int rows = static_cast<int>(min(std::int64_t{kGroupRows}, out.rows - first));
   const bool exists = channel < out.channels;
   float values[kOwn];
   double sum = 0;
@@ -68,7 +63,8 @@ __global__ void __launch_bounds__(kLanes* kMomentWarps) moments_kernel(const T* 
   }
   deviations = sum_over_warps(deviations, sums);
   const int group = static_cast<int>(blockIdx.x);
-  if (exists && warp == 0) store_moments(out, group, channel, static_cast<float>(mean), static_cast<float>(deviations));
+  if (exists && warp == 0)
+    store_pair_of_group(out, group, channel, static_cast<float>(mean), static_cast<float>(deviations));
   Combination::run(out, group, static_cast<int>(blockIdx.y), static_cast<int>(gridDim.y), shared);
 }
 
@@ -125,7 +121,7 @@ __global__ void __launch_bounds__(kSliceThreads)
     if constexpr (kResidual) unpack<T>(packed.residual, residual);
 #pragma unroll
     for (int i = 0; i < N; ++i) {
-      y[i] = affine(y[i], mean[i], scale[i], beta[i]);
+      y[i] = batch_norm_affine(y[i], mean[i], scale[i], beta[i]);
       if constexpr (kResidual) y[i] += residual[i];
       if constexpr (kRelu) y[i] = y[i] < 0.0f ? 0.0f : y[i];  // a NaN stays a NaN
     }
@@ -174,19 +170,18 @@ struct BackwardRow {
 #pragma unroll
     for (int i = 0; i < N; ++i) {
       if constexpr (kMask == Mask::kFromX) {
-        output[i] = affine(value[i], channels.mean[i], channels.scale[i], channels.beta[i]);
+        output[i] = batch_norm_affine(value[i], channels.mean[i], channels.scale[i], channels.beta[i]);
       }
       if constexpr (kMask != Mask::kNone) grad[i] = output[i] > 0.0f ? grad[i] : 0.0f;
     }
   }
 };
 
-/// Sums the masked gradient g and g (x - mean) into partial (row ranges, 2, C). The last block of a slice writes the
-/// parameters' gradients and, to coefficients (2, C), slope and offset of grad_x = scale g + slope (x - mean) + offset.
-/// With a residual, g is the residual's gradient: it is stored, and the apply pass reads it instead of grad_y and y.
+/// Sums the masked gradient g and g (x - mean), through partial (row ranges, 2, C), into result (2, C). With a
+/// residual, g is the residual's gradient: it is stored, and the apply pass reads it instead of grad_y and y.
 template <int N, typename T, Mask kMask>
 __global__ void __launch_bounds__(kSliceThreads)
-    backward_reduce_kernel(ChannelSlices slices, BatchNormGradients tensors, double* partial, float* coefficients,
+    backward_reduce_kernel(ChannelSlices slices, BatchNormGradients tensors, double* partial, float* result,
                            unsigned* completion_counters) {
   const ChannelSlices::Index index = slices.index<N>();
   float sums[2][N] = {};
@@ -212,24 +207,32 @@ __global__ void __launch_bounds__(kSliceThreads)
   double totals[2];
   const int channel = slices.sum_rows<N, 2>(index, sums, partial, completion_counters, totals);
   if (channel < 0) return;
-  const double inverse_std = tensors.inverse_std[channel];
-  const double scale = tensors.gamma[channel] * tensors.inverse_std[channel];
-  const auto rows = static_cast<double>(slices.rows);
-  tensors.grad_beta[channel] = static_cast<float>(totals[0]);
-  tensors.grad_gamma[channel] = static_cast<float>(totals[1] * inverse_std);
-  coefficients[channel] = static_cast<float>(-scale * inverse_std * inverse_std * totals[1] / rows);
-  coefficients[slices.channels + channel] = static_cast<float>(-scale * totals[0] / rows);
+  result[channel] = static_cast<float>(totals[0]);
+  result[slices.channels + channel] = static_cast<float>(totals[1]);
 }
 
+/// grad_x = scale g + slope (x - mean) + offset, with slope and offset from the sums. The first block of each slice
+/// stores the parameters' gradients.
 template <int N, typename T, Mask kMask>
 __global__ void __launch_bounds__(kSliceThreads)
-    backward_apply_kernel(ChannelSlices slices, BatchNormGradients tensors, const float* coefficients) {
+    backward_apply_kernel(ChannelSlices slices, BatchNormGradients tensors, const float* sums) {
   const ChannelSlices::Index index = slices.index<N>();
   if (!index.exists) return;
   const ChannelValues<N> channels(tensors, index.channel);
-  float slope[N], offset[N];
-  load_floats(coefficients + index.channel, slope);
-  load_floats(coefficients + slices.channels + index.channel, offset);
+  float offset[N], slope[N], inverse_std[N];
+  load_floats(sums + index.channel, offset);
+  load_floats(sums + slices.channels + index.channel, slope);
+  load_floats(tensors.inverse_std + index.channel, inverse_std);
+  const float rows = static_cast<float>(slices.rows);
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    if (index.row == 0) {
+      tensors.grad_beta[index.channel + i] = offset[i];
+      tensors.grad_gamma[index.channel + i] = slope[i] * inverse_std[i];
+    }
+    slope[i] *= -channels.scale[i] * (inverse_std[i] * inverse_std[i]) / rows;
+    offset[i] *= -channels.scale[i] / rows;
+  }
   using Row = BackwardRow<N, T, kMask>;
   const auto load_row = [&](std::int64_t row, Row& packed) {
     packed.load_from(tensors, row * slices.channels + index.channel);
@@ -271,20 +274,24 @@ __global__ void __launch_bounds__(kSliceThreads)
 template <int N, typename T, Mask kMask>
 void launch_backward(cudaStream_t stream, const ChannelSlices& slices, BatchNormGradients tensors, double* workspace,
                      unsigned* completion_counters) {
-  float* coefficients = reinterpret_cast<float*>(workspace + slices.partial_count(2));
-  launch(backward_reduce_kernel<N, T, kMask>, slices.shape(stream), slices, tensors, workspace, coefficients,
-         completion_counters);
-  if (tensors.grad_residual) {  // it holds the masked gradient now
-    tensors.grad_y = tensors.grad_residual;
-    launch(backward_apply_kernel<N, T, Mask::kNone>, slices.shape(stream), slices, tensors, coefficients);
+  const float* sums = tensors.sums;
+  if (!sums) {
+    float* const result = reinterpret_cast<float*>(workspace + slices.partial_count(2));
+    launch(backward_reduce_kernel<N, T, kMask>, slices.shape(stream), slices, tensors, workspace, result,
+           completion_counters);
+    sums = result;
+  }
+  if (tensors.grad_residual) tensors.grad_y = tensors.grad_residual;  // it holds the masked gradient now
+  if (tensors.sums || tensors.grad_residual) {
+    launch(backward_apply_kernel<N, T, Mask::kNone>, slices.shape(stream), slices, tensors, sums);
   } else {
-    launch(backward_apply_kernel<N, T, kMask>, slices.shape(stream), slices, tensors, coefficients);
+    launch(backward_apply_kernel<N, T, kMask>, slices.shape(stream), slices, tensors, sums);
   }
 }
 
 }  // namespace
 
-void launch_moments(cudaStream_t stream, DType type, const void* x, const ChannelMomentSums& sums) {
+void launch_moments(cudaStream_t stream, DType type, const void* x, const ChannelPairs& sums) {
   const dim3 grid(static_cast<unsigned>(sums.group_count),
                   static_cast<unsigned>((sums.channels + kLanes - 1) / kLanes));
   with_type(type, [&](auto zero) {

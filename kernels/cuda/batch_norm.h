@@ -7,13 +7,13 @@
 
 #include "gradamp/core/dtype.h"
 #include "gradamp/core/operation_params.h"
-#include "gradamp/kernels/cuda/channel_moments.h"
+#include "gradamp/kernels/cuda/channel_pairs.h"
 #include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {
 
 /// Computes the moments of x, if its convolution has not.
-void launch_moments(cudaStream_t stream, DType type, const void* x, const ChannelMomentSums& sums);
+void launch_moments(cudaStream_t stream, DType type, const void* x, const ChannelPairs& sums);
 
 /// Tensors of the forward. x, residual (or null) and y have the activation type, the others are f32 (C).
 struct BatchNormApply {
@@ -23,7 +23,7 @@ struct BatchNormApply {
   const float *gamma, *beta;
   float *running_mean, *running_var;  // updated in training, read in evaluation
   // Only in training:
-  const float* moments;       // of x, as in ChannelMomentSums; null in evaluation
+  const float* moments;       // of x, (2, C), mean and sum of squared deviations; null in evaluation
   float *mean, *inverse_std;  // out
 };
 /// y = [relu](gamma (x - mean) inverse_std + beta [+ residual]).
@@ -39,10 +39,11 @@ struct BatchNormGradients {
   void* grad_x;
   float *grad_gamma, *grad_beta;
   void* grad_residual;  // out, or null
+  const float* sums;    // as in BatchNormBackward, or null
 };
 /// Workspace of launch_batch_norm_backward, in doubles.
 std::size_t batch_norm_backward_workspace(const Rows& rows);
-/// Launches one reduction and one apply.
+/// Launches one reduction, unless there are sums already, and one apply.
 void launch_batch_norm_backward(cudaStream_t stream, DType type, const Rows& rows, const BatchNormParams& params,
                                 const BatchNormGradients& tensors, double* workspace, unsigned* completion_counters);
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "gradamp/core/dtype.h"
-#include "gradamp/kernels/cuda/channel_moments.h"
+#include "gradamp/kernels/cuda/channel_pairs.h"
 #include "gradamp/kernels/cuda/cuda.h"
 
 namespace gradamp::GRADAMP_GPU {
@@ -28,7 +28,7 @@ struct ConvolutionForward {
   const void *x, *filter;
   const float* bias;
   void* y;
-  ChannelMomentSums moments;  // of y
+  ChannelPairs moments;  // of y
 };
 void launch_convolution(cudaStream_t stream, Precision precision, const ConvolutionShape& shape,
                         const ConvolutionForward& tensors);
@@ -38,8 +38,29 @@ enum class Update {
   kStore,
   kAdd  // adds it, rounded to the type of the memory, to what is there
 };
+
+/// The batch norm whose result a convolution reads: with the gradient of that result, the convolution computes g, which
+/// is the gradient where the ReLU passed it, else 0, and its sums. All but x and y are f32 (C).
+struct NormOfInput {
+  const void* x;  // of the batch norm, in the activation type
+  const void* y;  // the result, if x does not determine the ReLU's mask, else null
+  const float *gamma, *beta, *mean, *inverse_std;
+  bool relu;
+  ChannelPairs sums;  // of g and of g (x - mean)
+};
+
+/// grad_x holds g if there is a norm. It must not be there unless backward_input_can_sum().
+struct ConvolutionBackwardInput {
+  const void *grad_y, *filter;
+  void* grad_x;
+  Update update = Update::kStore;
+  NormOfInput norm = {};  // no sums.result: none
+};
 void launch_convolution_backward_input(cudaStream_t stream, Precision precision, const ConvolutionShape& shape,
-                                       const void* grad_y, const void* filter, Update update, void* grad_x);
+                                       const ConvolutionBackwardInput& tensors);
+/// Whether it can compute the sums of a NormOfInput: in one launch, with 16-byte accesses and as many tiles of pixels
+/// as ChannelPairs has groups.
+bool backward_input_can_sum(Precision precision, const ConvolutionShape& shape);
 
 /// Workspace of launch_convolution_backward_filter, in floats.
 std::size_t backward_filter_workspace(Precision precision, const ConvolutionShape& shape);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Convolution forward: y (pixels, K) = im2col(x) (pixels, R S C) filter^T. The epilogue also computes the moments of y
 // that a following batch norm needs.
-#include "gradamp/kernels/cuda/combine_moments.h"
+#include "gradamp/kernels/cuda/combine_pairs.h"
 #include "gradamp/kernels/cuda/convolution.h"
 #include "gradamp/kernels/cuda/convolution_tile.h"
 #include "gradamp/kernels/cuda/reduce.h"
@@ -14,7 +14,7 @@ template <typename T>
 struct Output {
   T* y;
   const float* bias;  // or null
-  ChannelMomentSums moments;
+  ChannelPairs moments;
   int pixels, channels;
 };
 
@@ -36,10 +36,10 @@ __device__ void add_bias(const float* bias, int first_channel, int channels, Sum
   }
 }
 
-/// Mean and squared deviations of the block's columns over its rows: a group of ChannelMomentSums.
+/// Mean and squared deviations of the block's columns over its rows: a group of ChannelPairs.
 template <typename Block>
 struct BlockMoments {
-  static_assert(Block::kM == kMomentRows);
+  static_assert(Block::kM == kGroupRows);
   float (&columns)[Block::kWarpsM][Block::kN];  // shared
 
   /// Sums value(i, j, e) over all rows of the block, for each of a lane's columns: totals[j][parity].
@@ -98,7 +98,7 @@ struct BlockMoments {
       for (int parity = 0; parity < 2; ++parity) {
         const int channel = first_channel + Block::warp_n() * Block::kWarpN + j * 8 + lane * 2 + parity;
         if (channel < out.channels)
-          store_moments(out.moments, first_row / kMomentRows, channel, means[j][parity], deviations[j][parity]);
+          store_pair_of_group(out.moments, first_row / kGroupRows, channel, means[j][parity], deviations[j][parity]);
       }
     }
   }
@@ -125,7 +125,7 @@ __global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, 
     add_bias<decltype(sums), Block::kTilesM, Block::kTilesN>(out.bias, first_channel + Block::warp_n() * Block::kWarpN,
                                                              out.channels, sums);
   }
-  if (out.moments.moments) {
+  if (out.moments.result) {
     auto& columns = *reinterpret_cast<float(*)[Block::kWarpsM][Block::kN]>(shared);
     BlockMoments<Block>{columns}.store(sums, first_pixel, first_channel, out);
   }
@@ -135,9 +135,9 @@ __global__ void __launch_bounds__(Block::kThreads, (resident_blocks<kPrecision, 
   };
   Product::template store_sums<T, kCopy>(shared, sums, out.channels - first_channel, out.channels % kVector<T> == 0,
                                          row_begin);
-  if (out.moments.moments) {
-    MomentCombination<Block::kThreads, Block::kN>::run(out.moments, pixel_tile, channel_tile, by_channel_tiles.value(),
-                                                       reinterpret_cast<double*>(shared));
+  if (out.moments.result) {
+    PairCombination<Pair::kMoments, Block::kThreads, Block::kN>::run(
+        out.moments, pixel_tile, channel_tile, by_channel_tiles.value(), reinterpret_cast<double*>(shared));
   }
 }
 

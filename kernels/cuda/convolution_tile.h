@@ -79,6 +79,17 @@ Im2colSource<T> im2col_of_input(const ConvolutionShape& shape, const void* x) {
           .tap_step = 1};
 }
 
+/// first + second, rounded to elements of Out.
+template <typename Out>
+__device__ __forceinline__ uint4 sum_of_chunks(const uint4& first, const uint4& second) {
+  float sum[kVector<Out>], other[kVector<Out>];
+  unpack<Out>(first, sum);
+  unpack<Out>(second, other);
+#pragma unroll
+  for (int e = 0; e < kVector<Out>; ++e) sum[e] += other[e];
+  return pack<Out>(sum);
+}
+
 /// The product of two operands by a block: types, main loop and epilogue.
 template <Precision kPrecision, typename Block, Major kMajorA, Major kMajorB>
 struct BlockProduct {
@@ -101,6 +112,12 @@ struct BlockProduct {
   static constexpr std::size_t kSharedBytes = std::max(sizeof(T) * kStages * kStageElements,
                                                        sizeof(Out) * (Block::kThreads / 32) * 16 *
                                                            static_cast<std::size_t>(kStagingRow<Out>));
+
+  /// The same for an epilogue that stages all sums at once (stage_sums).
+  template <typename Out>
+  static constexpr std::size_t kSharedBytesForAll = std::max(kSharedBytes<T>,
+                                                             sizeof(Out) * Block::kThreads / 32 * Block::kWarpM *
+                                                                 static_cast<std::size_t>(kStagingRow<Out>));
 
   /// The main loop: sums += a b over `stages` stages of depth, beginning at k. The stages are a ring of kStages slots:
   /// while one stage is multiplied, the copies of the next kStages - 1 are in flight. A column is a step of the loop:
@@ -147,6 +164,17 @@ struct BlockProduct {
     __syncthreads();  // the epilogue may overwrite the shared memory
   }
 
+  /// For epilogues of their own: the warp's sums as elements of Out in its part of `shared`, in rows of kStagingRow.
+  /// `thread`: the index of the calling one. Returns the first row.
+  template <typename Out>
+  __device__ __forceinline__ static const Out* stage_sums(void* shared, const Sums& sums, int thread) {
+    Out* const staging = static_cast<Out*>(shared) + thread / 32 * Block::kWarpM * kStagingRow<Out>;
+#pragma unroll
+    for (int i = 0; i < Block::kTilesM; ++i) store_tiles(staging + i * 16 * kStagingRow<Out>, sums[i], thread % 32);
+    __syncwarp();
+    return staging;
+  }
+
   /// The epilogue: stores the accumulators as elements of Out, row by row in 16-byte accesses. row_begin(i) is the
   /// address of row i of the block's tile, or null if there is no such row; `columns` of it exist. `aligned` says
   /// whether rows are whole vectors; for Copy::kVector they always are. With Update::kAdd they are added.
@@ -177,12 +205,7 @@ struct BlockProduct {
         }
       }
       __syncwarp();  // the previous rows have been read
-#pragma unroll
-      for (int j = 0; j < Block::kTilesN; ++j) {
-        Out* const pair = staging + lane / 4 * kStagingRow<Out> + j * 8 + lane % 4 * 2;
-        store_pair(pair, sums[i][j][0], sums[i][j][1]);
-        store_pair(pair + 8 * kStagingRow<Out>, sums[i][j][2], sums[i][j][3]);
-      }
+      store_tiles(staging, sums[i], lane);
       __syncwarp();
 #pragma unroll
       for (int own = 0; own < kOwn; ++own) {
@@ -228,14 +251,15 @@ struct BlockProduct {
     }
   }
 
+  /// Stores 16 rows of the warp's sums.
   template <typename Out>
-  __device__ __forceinline__ static uint4 sum_of_chunks(const uint4& first, const uint4& second) {
-    float sum[kVector<Out>], other[kVector<Out>];
-    unpack<Out>(first, sum);
-    unpack<Out>(second, other);
+  __device__ __forceinline__ static void store_tiles(Out* staging, const float (&sums)[Block::kTilesN][4], int lane) {
 #pragma unroll
-    for (int e = 0; e < kVector<Out>; ++e) sum[e] += other[e];
-    return pack<Out>(sum);
+    for (int j = 0; j < Block::kTilesN; ++j) {
+      Out* const pair = staging + lane / 4 * kStagingRow<Out> + j * 8 + lane % 4 * 2;
+      store_pair(pair, sums[j][0], sums[j][1]);
+      store_pair(pair + 8 * kStagingRow<Out>, sums[j][2], sums[j][3]);
+    }
   }
 
   /// Stores 16 bytes, or only their first `columns` elements.

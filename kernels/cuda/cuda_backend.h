@@ -45,10 +45,7 @@ class CudaBackend final : public Backend {
 
   void conv2d_forward(const Conv2dForward& tensors, const Conv2dParams& params) override;
   ChannelMoments make_moments(const Conv2dForward& tensors, const Conv2dParams& params) override;
-  void conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
-                             const Tensor& grad_x) override;
-  void conv2d_add_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
-                                 const Tensor& grad_x) override;
+  void conv2d_backward_input(const Conv2dBackwardInput& tensors, const Conv2dParams& params) override;
   void conv2d_backward_filter(const NormalizedTensor& input, const Tensor& grad_y, const Conv2dParams& params,
                               const Tensor& grad_weight) override;
 

@@ -173,10 +173,10 @@ void CudaBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParam
     return;
   }
   std::shared_ptr<double> memory;
-  ChannelMomentSums moments;
+  ChannelPairs moments;
   if (tensors.moments.values.defined()) {
     const Rows rows = rows_of(tensors.y);
-    memory = workspace<double>(ChannelMomentSums::workspace(rows));
+    memory = workspace<double>(ChannelPairs::workspace(rows));
     moments = {rows, tensors.moments.values.data<float>(), memory.get(), completion_counters()};
   }
   launch_convolution(stream(), precision_of(x.dtype(), precision_), shape,
@@ -196,24 +196,36 @@ ChannelMoments CudaBackend::memory_of_moments(const Tensor& y) {
   return {Tensor::empty(*this, {1, 2, rows.channels}), rows.rows};
 }
 
-void CudaBackend::conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
-                                        const Tensor& grad_x) {
+void CudaBackend::conv2d_backward_input(const Conv2dBackwardInput& tensors, const Conv2dParams& params) {
+  const Tensor &grad_y = tensors.grad_y, &weight = tensors.weight, &grad_x = tensors.grad_x;
   const ConvolutionShape shape = convolution_shape(grad_x.shape(), weight.shape(), grad_y.shape(), params);
   if (uses_naive(params)) {
+    if (tensors.add) return add_backward_input(tensors, params);
     launch_naive_convolution_backward_input(stream(), grad_y.dtype(), {shape, params.dilation, params.groups},
                                             grad_y.raw_data(), weight.raw_data(), grad_x.raw_data());
     return;
   }
-  launch_convolution_backward_input(stream(), precision_of(grad_y.dtype(), precision_), shape, grad_y.raw_data(),
-                                    weight.raw_data(), Update::kStore, grad_x.raw_data());
-}
-
-void CudaBackend::conv2d_add_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams& params,
-                                            const Tensor& grad_x) {
-  if (uses_naive(params)) return Backend::conv2d_add_backward_input(grad_y, weight, params, grad_x);
-  launch_convolution_backward_input(stream(), precision_of(grad_y.dtype(), precision_),
-                                    convolution_shape(grad_x.shape(), weight.shape(), grad_y.shape(), params),
-                                    grad_y.raw_data(), weight.raw_data(), Update::kAdd, grad_x.raw_data());
+  const Precision precision = precision_of(grad_y.dtype(), precision_);
+  ConvolutionBackwardInput pointers{.grad_y = grad_y.raw_data(),
+                                    .filter = weight.raw_data(),
+                                    .grad_x = grad_x.raw_data(),
+                                    .update = tensors.add ? Update::kAdd : Update::kStore};
+  std::shared_ptr<double> memory;
+  if (tensors.batch_norm && backward_input_can_sum(precision, shape)) {
+    BatchNormBackward& norm = tensors.batch_norm->tensors;
+    const Rows rows = rows_of(grad_x);
+    norm.sums = Tensor::empty(*this, {2, rows.channels});
+    memory = workspace<double>(ChannelPairs::workspace(rows));
+    pointers.norm = {.x = norm.x.raw_data(),
+                     .y = data_or_null(norm.y),
+                     .gamma = norm.gamma.data<float>(),
+                     .beta = norm.beta.data<float>(),
+                     .mean = norm.mean.data<float>(),
+                     .inverse_std = norm.inverse_std.data<float>(),
+                     .relu = tensors.batch_norm->params.relu,
+                     .sums = {rows, norm.sums.data<float>(), memory.get(), completion_counters()}};
+  }
+  launch_convolution_backward_input(stream(), precision, shape, pointers);
 }
 
 void CudaBackend::conv2d_backward_filter(const NormalizedTensor& input, const Tensor& grad_y,
@@ -238,9 +250,9 @@ void CudaBackend::batch_norm_forward_training(const BatchNormForward& tensors, c
   ChannelMoments moments = tensors.moments;
   if (!moments.values.defined()) {
     moments = memory_of_moments(tensors.x);
-    const auto memory = workspace<double>(ChannelMomentSums::workspace(rows));
+    const auto memory = workspace<double>(ChannelPairs::workspace(rows));
     launch_moments(stream(), tensors.x.dtype(), tensors.x.raw_data(),
-                   ChannelMomentSums(rows, moments.values.data<float>(), memory.get(), completion_counters()));
+                   ChannelPairs(rows, moments.values.data<float>(), memory.get(), completion_counters()));
   }
   launch_batch_norm_apply(stream(), tensors.x.dtype(), rows, params,
                           {.x = tensors.x.raw_data(),
@@ -284,7 +296,8 @@ void CudaBackend::batch_norm_backward(const BatchNormBackward& tensors, const Ba
        .grad_x = tensors.grad_x.raw_data(),
        .grad_gamma = tensors.grad_gamma.data<float>(),
        .grad_beta = tensors.grad_beta.data<float>(),
-       .grad_residual = tensors.grad_residual.defined() ? tensors.grad_residual.raw_data() : nullptr},
+       .grad_residual = tensors.grad_residual.defined() ? tensors.grad_residual.raw_data() : nullptr,
+       .sums = tensors.sums.defined() ? tensors.sums.data<float>() : nullptr},
       sums.get(), completion_counters());
 }
 
@@ -367,8 +380,9 @@ void CudaBackend::linear_backward_input(const Tensor& grad_y, const Tensor& weig
                                          grad_x.data<float>());
       return;
     case LinearMethod::kConvolution:
-      launch_convolution_backward_input(stream(), Precision::kF32, as_convolution(shape), grad_y.data<float>(),
-                                        weight.data<float>(), Update::kStore, grad_x.data<float>());
+      launch_convolution_backward_input(
+          stream(), Precision::kF32, as_convolution(shape),
+          {.grad_y = grad_y.data<float>(), .filter = weight.data<float>(), .grad_x = grad_x.data<float>()});
       return;
     case LinearMethod::kLibrary:
       matrix_product().multiply(Transposed::kNo, Transposed::kNo, shape.rows, shape.inputs, shape.outputs,

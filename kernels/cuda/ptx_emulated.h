@@ -47,6 +47,11 @@ __device__ __forceinline__ void cp_async_16(void* shared, const void* global, bo
   emulation::begin_async_copy(shared, global, 16, valid, location);
 }
 
+__device__ __forceinline__ void prefetch_to_l2(const void* global) { (void)global; }
+
+__device__ __forceinline__ int thread_index_anew() { return static_cast<int>(threadIdx.x); }
+__device__ __forceinline__ int block_index_anew() { return static_cast<int>(blockIdx.x); }
+
 __device__ __forceinline__ void cp_async_commit() { emulation::commit_async_copies(); }
 
 template <int N>

@@ -84,7 +84,7 @@ std::string check_convolution(CudaBackend& backend, Precision precision, Directi
       name = {"grad_x", {"n", "h", "w", "c"}};
       tiled = result(problem.x(), type);
       naive = result(problem.x(), type);
-      backend.conv2d_backward_input(grad_y, filter, problem.params, tiled);
+      backend.conv2d_backward_input({grad_y, filter, tiled}, problem.params);
       launch_naive_convolution_backward_input(stream.get(), type, {shape}, grad_y.raw_data(), filter.raw_data(),
                                               naive.raw_data());
       check_cuda(cudaStreamSynchronize(stream.get()), "cudaStreamSynchronize");

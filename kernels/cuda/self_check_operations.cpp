@@ -134,7 +134,8 @@ std::string check_batch_norm(CudaBackend& backend, DType type) {
                                  .grad_x = grad_x,
                                  .grad_gamma = grad_gamma,
                                  .grad_beta = grad_beta,
-                                 .grad_residual = {}},
+                                 .grad_residual = {},
+                                 .sums = {}},
                                 kBatchNorm);
     backend.bias_backward(input, sums);
     compare({"mean", {"c"}}, mean, expected.mean);

@@ -180,6 +180,33 @@ TEST_P(AutogradTest, GradientsOfIntermediateResultsAreGoneAfterwards) {
   EXPECT_FALSE(z.grad().defined());
 }
 
+TEST_P(AutogradTest, ABatchNormIsPendingForTheLastNodeThatReadsIt) {
+  BatchNormState state{parameter({1, 2}), parameter({0, 1}), tensor({0, 0}), tensor({1, 1})};
+  const Variable x = parameter_of(backend(), {3, 2}, {1, 2, 3, 4, 5, 7});
+  std::vector<bool> pending;
+  const auto reader_of = [&](const Variable& y) {
+    return make_result(y.value(), {y}, [y, &pending](const Tensor& grad) {
+      pending.push_back(y.pending_batch_norm() != nullptr);
+      y.receive_grad(grad);
+    });
+  };
+  const Tensor seed = tensor_of(backend(), {3, 2}, {1, 2, 3, 4, 5, 6});
+  const Variable y = batch_norm(x, state, {}, true, {});
+  EXPECT_EQ(y.pending_batch_norm(), nullptr);  // nobody reads it
+  { const Variable gone = reader_of(y); }      // its node does not count
+  add(reader_of(y), reader_of(y)).backward(seed);
+  EXPECT_EQ(pending, (std::vector<bool>{false, true}));
+  EXPECT_EQ(y.pending_batch_norm(), nullptr);  // its backward has run
+
+  pending.clear();
+  const Variable without = relu(x);
+  const Variable z = batch_norm(x, state, {}, true, {});
+  const Variable also_reads = relu(z);  // does not lead to the result
+  reader_of(z).backward(seed);
+  reader_of(without).backward(seed);
+  EXPECT_EQ(pending, (std::vector<bool>{false, false}));
+}
+
 TEST_P(AutogradTest, BackwardReleasesWhatTheGraphHeld) {
   const Variable x = parameter({1});
   auto held = std::make_shared<int>(1);

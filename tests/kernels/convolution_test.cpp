@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
-// What a convolution does besides its results: the moments for the batch norm behind it, and the addition of an input's
-// gradient to an earlier one.
+// What a convolution does besides its results: the moments for the batch norm behind it, the sums for the one before
+// it, and the addition of an input's gradient to an earlier one.
 #include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
 
 #include "gradamp/core/operations.h"
 #include "gradamp/tests/core/test_support.h"
@@ -46,9 +49,12 @@ const Problem kProblems[] = {
     {{1, 64, 64, 8}, 24, 1, {}},                            // 4096 pixels: one
     {{2, 9, 7, 16}, 40, 3, {.padding = 1}},                 //
     {{3, 11, 9, 24}, 136, 3, {.stride = 2, .padding = 1}},  //
+    {{8, 16, 8, 16}, 24, 3, {.stride = 2, .padding = 1}},   // whole tiles for every place in the stride
+    {{8, 8, 16, 8}, 32, 1, {.stride = 2}},                  // where most places have no tap
     {{2, 70, 64, 5}, 7, 1, {}},                             //
     {{3, 6, 5, 3}, 6, 3, {.padding = 1}},                   //
-    {{128, 12, 12, 8}, 128, 1, {}},                         // wide tiles
+    {{128, 12, 12, 8}, 128, 1, {}},                         // wide tiles forward
+    {{1, 120, 119, 128}, 8, 1, {}},                         // and backward
 };
 
 TEST_P(ConvolutionTest, ComputesTheMomentsOfItsResult) {
@@ -117,10 +123,132 @@ TEST_P(ConvolutionTest, AddsTheInputsGradientToAnEarlierOne) {
       const Shape result = conv2d(Variable(x), Variable(weight), {}, problem.params).shape();
       const Tensor grad_y = activations(backend, result, 3), sum = activations(backend, problem.x, 4);
       const Tensor expected = Tensor::empty(backend, problem.x, x.dtype());
-      backend.conv2d_backward_input(grad_y, weight, problem.params, expected);
+      backend.conv2d_backward_input({grad_y, weight, expected}, problem.params);
       backend.add(expected, sum, expected);
-      backend.conv2d_add_backward_input(grad_y, weight, problem.params, sum);
+      backend.conv2d_backward_input({grad_y, weight, sum, true}, problem.params);
       EXPECT_EQ(host_values(sum), host_values(expected));
+    }
+  });
+}
+
+/// How a batch norm's ReLU lets gradients pass.
+enum class Passes { kAll, kWherePositive, kWhereResultIsPositive };
+
+/// A batch norm of `x` whose backward is still to come. Its statistics are any numbers: the sums are of what they are
+/// given.
+PendingBatchNorm pending_batch_norm(Backend& backend, const Tensor& x, Passes passes) {
+  const Shape channels = {x.shape()[3]};
+  PendingBatchNorm norm;
+  norm.tensors.x = x;
+  norm.tensors.gamma = normal_tensor(backend, channels, 11);
+  norm.tensors.beta = normal_tensor(backend, channels, 12);
+  norm.tensors.mean = normal_tensor(backend, channels, 13);
+  norm.tensors.inverse_std = Tensor::empty(backend, channels);
+  backend.fill(norm.tensors.inverse_std, 0.75f);
+  if (passes == Passes::kWhereResultIsPositive) norm.tensors.y = activations(backend, x.shape(), 14);
+  norm.params.relu = passes != Passes::kAll;
+  return norm;
+}
+
+/// g of BatchNormBackward: `gradient` where the ReLU passed it.
+std::vector<double> passed(const std::vector<float>& gradient, const PendingBatchNorm& norm) {
+  const std::vector<float> x = host_values(norm.tensors.x), mean = norm.tensors.mean.to_host<float>();
+  const std::vector<float> gamma = norm.tensors.gamma.to_host<float>(), beta = norm.tensors.beta.to_host<float>();
+  const std::vector<float> y = norm.tensors.y.defined() ? host_values(norm.tensors.y) : std::vector<float>();
+  std::vector<double> result;
+  for (std::size_t i = 0; i < gradient.size(); ++i) {
+    const std::size_t c = i % mean.size();
+    const float value = y.empty() ? std::fma(x[i] - mean[c], gamma[c] * 0.75f, beta[c]) : y[i];
+    result.push_back(norm.params.relu && !(value > 0.0f) ? 0.0 : static_cast<double>(gradient[i]));
+  }
+  return result;
+}
+
+/// The sums over the rows of g and of g (x - mean).
+std::vector<double> sums_of(const std::vector<double>& g, const PendingBatchNorm& norm) {
+  const std::vector<float> x = host_values(norm.tensors.x), mean = norm.tensors.mean.to_host<float>();
+  std::vector<double> sums(2 * mean.size());
+  for (std::size_t i = 0; i < g.size(); ++i) {
+    const std::size_t c = i % mean.size();
+    sums[c] += g[i];
+    sums[mean.size() + c] += g[i] * (static_cast<double>(x[i]) - static_cast<double>(mean[c]));
+  }
+  return sums;
+}
+
+TEST_P(ConvolutionTest, SumsTheGradientsOfTheBatchNormBeforeIt) {
+  in_every_precision([](Backend& backend) {
+    int summed = 0;
+    for (const Problem& problem : kProblems) {
+      const Tensor weight =
+          activations(backend, {problem.out_channels, problem.kernel, problem.kernel, problem.x[3]}, 2);
+      const Tensor x = activations(backend, problem.x, 1);
+      const Shape result = conv2d(Variable(x), Variable(weight), {}, problem.params).shape();
+      const Tensor grad_y = activations(backend, result, 3);
+      for (const Passes passes : {Passes::kAll, Passes::kWherePositive, Passes::kWhereResultIsPositive}) {
+        for (const bool add : {false, true}) {
+          SCOPED_TRACE(testing::Message() << problem.x.to_string() << " to " << problem.out_channels << ", passes "
+                                          << static_cast<int>(passes) << (add ? ", added" : ""));
+          const Tensor gradient = activations(backend, problem.x, 4), actual = activations(backend, problem.x, 4);
+          backend.conv2d_backward_input({grad_y, weight, gradient, add}, problem.params);
+          PendingBatchNorm norm = pending_batch_norm(backend, x, passes);
+          backend.conv2d_backward_input({grad_y, weight, actual, add, &norm}, problem.params);
+          if (!norm.tensors.sums.defined()) {
+            EXPECT_EQ(host_values(actual), host_values(gradient));
+            continue;
+          }
+          ++summed;
+          const std::vector<double> g = passed(host_values(gradient), norm);
+          const std::vector<float> stored = host_values(actual);
+          EXPECT_EQ(std::vector<double>(stored.begin(), stored.end()), g);
+          EXPECT_TRUE(agrees(norm.tensors.sums.to_host<float>(), sums_of(g, norm), 1e-5));
+        }
+      }
+    }
+    // Seven of the problems have whole vectors of channels, and a stride of 1 or whole tiles.
+    const bool is_gpu = GetParam().device.kind != DeviceKind::kCpu;
+    EXPECT_EQ(summed, is_gpu ? 6 * 7 : 0);
+  });
+}
+
+/// A batch norm's gradients are the same whether the convolution behind it computes its sums or not. It does not if
+/// another node still reads the batch norm's result, here one that does not reach the loss.
+TEST_P(ConvolutionTest, ABatchNormMayLeaveItsSumsToTheConvolutionBehindIt) {
+  in_every_precision([](Backend& backend) {
+    const Shape shape = {4, 8, 8, 16};
+    const std::int64_t channels = 16;
+    const Tensor weight = activations(backend, {channels, 3, 3, channels}, 2), seed = activations(backend, shape, 3);
+    const auto gradients = [&](bool with_residual, bool is_read_elsewhere) {
+      const Variable x = Variable::parameter(normal_tensor(backend, shape, 1), Tensor::zeros(backend, shape));
+      const Variable residual = Variable::parameter(normal_tensor(backend, shape, 4), Tensor::zeros(backend, shape));
+      BatchNormState state;
+      state.gamma = parameter_of(backend, {channels}, normal_values(channels, 5));
+      state.beta = parameter_of(backend, {channels}, normal_values(channels, 6));
+      state.running_mean = Tensor::zeros(backend, {channels});
+      state.running_var = Tensor::zeros(backend, {channels});
+      const DType type = backend.activation_dtype();
+      const Variable z =
+          batch_norm(cast(x, type), state, {.relu = true}, true, with_residual ? cast(residual, type) : Variable());
+      Variable elsewhere;
+      if (is_read_elsewhere) elsewhere = relu(z);
+      // The sum of two gradients: of a convolution's, and of a shortcut's.
+      add(conv2d(z, Variable(weight), {}, {.padding = 1}), z).backward(seed);
+      std::vector<std::vector<float>> result;
+      for (const Variable& each : {x, residual, state.gamma, state.beta}) {
+        if (each.has_grad()) result.push_back(each.grad().to_host<float>());
+      }
+      return result;
+    };
+    for (const bool with_residual : {false, true}) {
+      SCOPED_TRACE(with_residual ? "with a residual" : "alone");
+      const auto together = gradients(with_residual, false), apart = gradients(with_residual, true);
+      ASSERT_EQ(together.size(), with_residual ? 4u : 3u);
+      ASSERT_EQ(together.size(), apart.size());
+      for (std::size_t i = 0; i < together.size(); ++i) {
+        EXPECT_TRUE(agrees(together[i], std::vector<double>(apart[i].begin(), apart[i].end()),
+                           backend.activation_dtype() == DType::kBF16 ? 1e-2 : 1e-5))
+            << i;
+      }
     }
   });
 }

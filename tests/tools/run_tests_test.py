@@ -32,7 +32,10 @@ PRETENDERS = {
         case $1 in
           */skipped_tests.py) exec "$REAL_PYTHON" "$@" ;;
         esac
-        exit "${ENVIRONMENT_CODE:-0}"
+        case $* in *--empty) exit "${ENVIRONMENT_CODE:-0}" ;; esac
+        sleep "${PACKAGES_TAKE:-0}"
+        echo installed >>"$CALLS"
+        exit "${PACKAGES_CODE:-0}"
     """,
     "clang-format": "exit 0",
     "git": "exit 0",
@@ -41,7 +44,7 @@ PRETENDERS = {
     "sudo": '"$@"',
 }
 # The real programs that the scripts call. PATH contains nothing else, so the machine's nvcc is not found.
-TOOLS = ["bash", "cat", "dirname", "env", "grep", "id", "mkdir", "rm", "sed", "touch", "tr", "xargs"]
+TOOLS = ["bash", "cat", "dirname", "env", "grep", "id", "mkdir", "rm", "sed", "sleep", "touch", "tr", "xargs"]
 
 
 def skipped(name: str, reason: str) -> str:
@@ -95,14 +98,21 @@ class RunTests(unittest.TestCase):
 
     def test_environment_is_used(self):
         self.run_script("tools/run_tests.sh")
-        self.assertEqual(self.calls_of("python3"),
-                         [f"python3 {self.root}/tools/test_environment.py {self.root}/build-python"])
+        environment = f"python3 {self.root}/tools/test_environment.py {self.root}/build-python"
+        self.assertEqual(self.calls_of("python3"), [f"{environment} --empty", environment])
         self.assertIn(f"-DGRADAMP_PYTHON={self.root}/build-python/bin/python", self.configured()[0])
 
     def test_disassembler_where_nvcc_is(self):
         self.install_nvcc()
         self.run_script("tools/run_tests.sh")
-        self.assertTrue(self.calls_of("python3")[0].endswith("/build-python --cuda"))
+        self.assertTrue(self.calls_of("python3")[1].endswith("/build-python --cuda"))
+
+    def test_the_tests_begin_when_the_packages_are_there(self):
+        self.run_script("tools/run_tests.sh", PACKAGES_TAKE="0.5")
+        names = [line.split()[0] for line in self.calls.read_text().splitlines()]
+        self.assertLess(names.index("installed"), names.index("ctest"))
+        self.run_script("tools/run_tests.sh", PACKAGES_CODE="1")  # tests are skipped
+        self.assertEqual(len(self.calls_of("ctest")), 2)
 
     def test_no_environment_is_no_failure(self):
         self.run_script("tools/run_tests.sh", ENVIRONMENT_CODE="1")

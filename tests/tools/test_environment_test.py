@@ -62,8 +62,10 @@ class EnvironmentCase(unittest.TestCase):
 
 class Environment(EnvironmentCase):
     def test_life_of_an_environment(self):
+        self.assertEqual(self.make("--empty"), [])
+        self.assertEqual(self.version("gradamp_plots"), "")
         making, = self.make()
-        self.assertIn("Making the tests' Python environment", making)
+        self.assertIn("Installing the tests' Python packages", making)
         self.assertEqual((self.version("gradamp_plots"), self.version("gradamp_disassembler")), ("1.0", ""))
         self.assertEqual(self.make(), [], "a second call has nothing to do")
         self.assertEqual(len(self.make("--cuda")), 1)
@@ -72,7 +74,7 @@ class Environment(EnvironmentCase):
         self.assertEqual(self.version("gradamp_plots"), "2.0")
 
     def test_no_environment_at_all(self):
-        _, line = self.make(folder=pathlib.Path("/dev/null/environment"), expect=1)
+        line, = self.make(folder=pathlib.Path("/dev/null/environment"), expect=1)
         self.assertRegex(line, "^The tests have no Python environment; .* skipped: .*/dev/null")
 
     def test_requirements_are_complete(self):

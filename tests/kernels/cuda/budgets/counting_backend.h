@@ -64,13 +64,17 @@ class CountingBackend final : public Backend {
     const std::int64_t channels = t.y.shape()[3];
     return {Tensor::empty(*this, {1, 2, channels}), t.y.count() / channels};
   }
-  void conv2d_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams&,
-                             const Tensor& grad_x) override {
-    count(__func__, {grad_y, weight, grad_x});
-  }
-  void conv2d_add_backward_input(const Tensor& grad_y, const Tensor& weight, const Conv2dParams&,
-                                 const Tensor& grad_x) override {
-    count(__func__, {grad_y, weight, grad_x, grad_x});
+  /// With sums where the GPU's kernels compute them for batches of 128: the channels of all of these networks' batch
+  /// norms are whole vectors.
+  void conv2d_backward_input(const Conv2dBackwardInput& t, const Conv2dParams&) override {
+    std::vector<Tensor> tensors = {t.grad_y, t.weight, t.grad_x};
+    if (t.add) tensors.push_back(t.grad_x);
+    if (t.batch_norm) {
+      BatchNormBackward& norm = t.batch_norm->tensors;
+      norm.sums = Tensor::empty(*this, {2, norm.mean.count()});
+      tensors.insert(tensors.end(), {norm.x, norm.gamma, norm.beta, norm.mean, norm.inverse_std, norm.y, norm.sums});
+    }
+    count(t.add ? "conv2d_add_backward_input" : __func__, tensors);
   }
   void conv2d_backward_filter(const NormalizedTensor& x, const Tensor& grad_y, const Conv2dParams&,
                               const Tensor& grad_weight) override {
@@ -85,8 +89,9 @@ class CountingBackend final : public Backend {
     count(__func__, {t.x, t.residual, t.gamma, t.beta, t.running_mean, t.running_var, t.y});
   }
   void batch_norm_backward(const BatchNormBackward& t, const BatchNormParams&) override {
-    count(__func__, {t.grad_y, t.x, t.gamma, t.beta, t.mean, t.inverse_std, t.y, t.grad_x, t.grad_gamma, t.grad_beta,
-                     t.grad_residual});
+    const Tensor y = t.sums.defined() ? Tensor() : t.y;  // grad_y is masked already
+    count(__func__, {t.grad_y, t.x, t.gamma, t.beta, t.mean, t.inverse_std, y, t.grad_x, t.grad_gamma, t.grad_beta,
+                     t.grad_residual, t.sums});
   }
 
   void relu_forward(const Tensor& x, const Tensor& y) override { count(__func__, {x, y}); }
@@ -185,14 +190,14 @@ class CountingBackend final : public Backend {
     std::function<void()> work_;
   };
 
-  void count_bytes(const char* name, std::size_t bytes, std::initializer_list<Tensor> tensors) {
+  void count_bytes(const char* name, std::size_t bytes, const std::vector<Tensor>& tensors) {
     bytes_ += bytes;
     Operation& operation = operations_.emplace_back(Operation{name, bytes, {}});
     for (const Tensor& tensor : tensors)
       operation.shapes.push_back(tensor.defined() ? tensor.shape() : std::optional<Shape>());
   }
   /// Counts one operation. A tensor that is read and written is in the list twice; undefined ones are not counted.
-  void count(const char* name, std::initializer_list<Tensor> tensors) {
+  void count(const char* name, const std::vector<Tensor>& tensors) {
     std::size_t bytes = 0;
     for (const Tensor& tensor : tensors) bytes += tensor.defined() ? tensor.bytes() : 0;
     count_bytes(name, bytes, tensors);

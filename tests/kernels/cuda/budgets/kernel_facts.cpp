@@ -17,18 +17,19 @@ namespace {
 using namespace gradamp;
 using namespace gradamp::emulated;
 
-template <Precision kPrecision, typename Block, Major kMajorA, Major kMajorB, typename Out>
+/// kAll: its epilogue stages all sums at once.
+template <Precision kPrecision, typename Block, Major kMajorA, Major kMajorB, typename Out, bool kAll = false>
 void print_shared_memory(const char* direction, const char* precision) {
   using Product = BlockProduct<kPrecision, Block, kMajorA, kMajorB>;
   std::printf("convolution %s %s %dx%d %zu\n", direction, precision, Block::kM, Block::kN,
-              Product::template kSharedBytes<Out>);
+              kAll ? Product::template kSharedBytesForAll<Out> : Product::template kSharedBytes<Out>);
 }
 
 template <Precision kPrecision, typename Block>
 void print_over_pixels(const char* precision) {
   using T = Element<kPrecision>;
   print_shared_memory<kPrecision, Block, Major::kK, Major::kK, T>("forward", precision);
-  print_shared_memory<kPrecision, Block, Major::kK, Major::kMN, T>("backward input", precision);
+  print_shared_memory<kPrecision, Block, Major::kK, Major::kMN, T, true>("backward input", precision);
 }
 
 template <Precision kPrecision>

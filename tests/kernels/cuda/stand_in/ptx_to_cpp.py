@@ -503,6 +503,11 @@ def copy_async(kernel, parts, operands):
     return f"copy_async({target}, {source}, {operands[2]}, {present}, {kernel.site});"
 
 
+@instruction("prefetch.global.L2")
+def prefetch(kernel, parts, operands):
+    return "/* nothing to do for a prefetch */"
+
+
 @instruction("cp.async.commit_group")
 def commit_copies(kernel, parts, operands):
     return "gradamp::emulation::commit_async_copies();"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Mean and squared deviations of channels over all rows of a matrix, for batch norm. Blocks compute them for groups of
-// rows, and the last of them combine the groups: T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a
-// pairwise algorithm for computing sample variances", 1979.
+// Two values of every channel over all rows of a matrix, for batch norm: in the forward the mean and the sum of squared
+// deviations from it, in the backward two sums. Blocks compute them for groups of rows, and the last of them combine
+// the groups.
 #pragma once
 
 #include <algorithm>
@@ -18,27 +18,27 @@ struct Rows {
   int channels = 0;
 };
 
-/// Rows (pixels) per group of moments.
-inline constexpr int kMomentRows = 128;
+/// Rows (pixels) per group.
+inline constexpr int kGroupRows = 128;
 
 /// Maximum number of completion counters of a launch.
 inline constexpr int kMaxCompletionCounters = 1 << 14;
 
-/// Where a launch computes the moments of its result. Its blocks are (groups of kMomentRows rows) x (slices of
-/// channels). The last block of a range of groups combines the range, and the last of these blocks combines the ranges:
-/// one block for all groups would work alone, and longer than the blocks before it. Ranges depend on the shape alone.
-struct ChannelMomentSums {
-  float* moments = nullptr;       // out (2, C): mean and sum of squared deviations; null: none are computed
-  float* groups;                  // (groups, 2, C), as moments
+/// Where a launch computes such pairs of its result. Its blocks are (groups of kGroupRows rows) x (slices of channels).
+/// The last block of a range of groups combines the range, and the last of these blocks combines the ranges: one block
+/// for all groups would work alone, and longer than the blocks before it. Ranges depend on the shape alone.
+struct ChannelPairs {
+  float* result = nullptr;        // out (2, C); null: none are computed
+  float* groups;                  // (groups, 2, C)
   double* ranges;                 // (ranges, 2, C), unused if there is one
   unsigned* completion_counters;  // kMaxCompletionCounters zeros, and zeros again afterwards
   std::int64_t rows;
   int channels, group_count, groups_of_range;
 
-  ChannelMomentSums() = default;
+  ChannelPairs() = default;
   /// `memory`: workspace(rows) doubles.
-  ChannelMomentSums(const Rows& shape, float* out, double* memory, unsigned* counters)
-      : moments(out),
+  ChannelPairs(const Rows& shape, float* out, double* memory, unsigned* counters)
+      : result(out),
         groups(reinterpret_cast<float*>(memory + range_values(shape))),
         ranges(memory),
         completion_counters(counters),
@@ -56,7 +56,7 @@ struct ChannelMomentSums {
   __host__ __device__ static int count_ranges(int groups, int groups_of_range) {
     return (groups + groups_of_range - 1) / groups_of_range;
   }
-  static int count_groups(const Rows& shape) { return static_cast<int>((shape.rows + kMomentRows - 1) / kMomentRows); }
+  static int count_groups(const Rows& shape) { return static_cast<int>((shape.rows + kGroupRows - 1) / kGroupRows); }
 
  private:
   static constexpr int kMaxGroupsAtOnce = 32;

@@ -169,7 +169,8 @@ inline cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback
   emulation::enqueue(stream, [stream, function, data] { function(stream, cudaSuccess, data); });
   return cudaSuccess;
 }
-using cudaHostFn_t = void (*)(void*);
+#define CUDART_CB  // a calling convention of Windows
+using cudaHostFn_t = void(CUDART_CB*)(void*);
 inline cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* data) {
   emulation::enqueue(stream, [function, data] { function(data); });
   return cudaSuccess;

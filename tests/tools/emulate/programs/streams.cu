@@ -7,6 +7,8 @@ __global__ void add(float* x, float value, int n) {
   if (i < n) x[i] += value;
 }
 
+void CUDART_CB count_call(void* calls) { ++*static_cast<int*>(calls); }
+
 int main() {
   const int n = 1000;
   float *host[2], *device[2], *temporary;
@@ -29,7 +31,10 @@ int main() {
   CHECK(cudaMemcpyAsync(host[0], temporary, n * sizeof(float), cudaMemcpyDeviceToHost, streams[1]));
   CHECK(cudaMemcpyAsync(host[1], device[1], n * sizeof(float), cudaMemcpyDeviceToHost, streams[1]));
   CHECK(cudaFreeAsync(temporary, streams[1]));
+  int calls = 0;
+  CHECK(cudaLaunchHostFunc(streams[1], count_call, &calls));
   for (cudaStream_t stream : streams) CHECK(cudaStreamSynchronize(stream));
+  expect_near(calls, 1, 0, "calls", 0);
   for (int i = 0; i < n; ++i) {
     expect_near(host[0][i], i + 1.5, 0, "first", i);
     expect_near(host[1][i], n + i + 0.5, 0, "second", i);

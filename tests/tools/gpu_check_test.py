@@ -652,6 +652,7 @@ class PackTest(unittest.TestCase):
             "tools/gpu_check/gpu_report_markdown.py",
             "bench/compare_pytorch.py",
             "tests/oracle/networks.py",
+            "tools/python/gradamp/networks.py",
             "tests/nets/recorded/resnet8_10.json",
         ):
             self.assertIn(f"gradamp-pack/{name}", entries)

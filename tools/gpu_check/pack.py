@@ -36,6 +36,7 @@ SCRIPTS = (
     "bench/compare_pytorch.py",
     "tests/oracle/networks.py",
     "tests/oracle/philox.py",
+    "tools/python/gradamp/networks.py",
     "LICENSE",
 )
 TEST_DATA = ("tests/nets/recorded/*.json", "tests/optim/recorded/*.json")

@@ -20,9 +20,10 @@ if __name__ == "__main__":
 sys.path[:0] = [str(ROOT / "tools" / "python"), str(ROOT / "tests" / "oracle")]
 try:
     import numpy  # noqa: F401
+    import safetensors  # noqa: F401
     import torch
 except ImportError as missing:
-    print(f"skipped: Python has no module {missing.name} (pip install torch numpy)")
+    print(f"skipped: Python has no module {missing.name} (pip install torch numpy safetensors)")
     sys.exit(77)
 
 import gradamp  # noqa: E402
@@ -472,6 +473,60 @@ class RunTest(unittest.TestCase):
             run = gradamp.load_run(folder)
             self.assertEqual((run.settings["network"], run.layers, len(run.metrics)), ("resnet8", [], 2))
             self.assertNotEqual(run.metrics[1]["train_loss"], run.metrics[1]["train_loss"])
+
+
+class NetworkTest(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+
+    def test_networks_have_the_classes_that_are_asked_for(self):
+        self.assertEqual(gradamp.torch.network("resnet8", classes=7)(torch.zeros(2, 3, 16, 16)).shape, (2, 7))
+        self.assertEqual(networks.parameter_count(gradamp.torch.network("resnet20")), 269_722)  # He et al.: 0.27M
+        with self.assertRaisesRegex(ValueError, "expected a network of vgg19, .*, got 'resnet9'"):
+            gradamp.torch.network("resnet9")
+
+    def test_weights_come_back(self):
+        first, second = gradamp.torch.network("resnet8"), gradamp.torch.network("resnet8")
+        first(torch.randn(4, 3, 8, 8))  # moves the running statistics
+        file = self.folder / "weights.safetensors"
+        gradamp.torch.save_weights(first, file)
+        gradamp.torch.load_weights(second, file)
+        images = torch.randn(4, 3, 8, 8)
+        self.assertTrue(torch.equal(first.eval()(images), second.eval()(images)))
+        file.rename(self.folder / "checkpoint.safetensors")  # as in a run's folder
+        third = gradamp.torch.network("resnet8")
+        gradamp.torch.load_weights(third, self.folder)
+        self.assertTrue(torch.equal(first(images), third.eval()(images)))
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["checkpoint.safetensors"])
+
+    def test_weights_of_another_network_are_refused(self):
+        file = self.folder / "weights.safetensors"
+        gradamp.torch.save_weights(gradamp.torch.network("resnet8"), file)
+        before = file.read_bytes()
+        for name, classes, message in [("resnet20", 10, "the file lacks layer1.1.bn1.bias and 59 more"),
+                                       ("resnet8", 100, r"expected linear.weight of shape \(100, 64\), got \(10, 64\)")]:
+            model = gradamp.torch.network(name, classes)
+            old = copy.deepcopy(model.state_dict())
+            with self.assertRaisesRegex(ValueError, message):
+                gradamp.torch.load_weights(model, file)
+            self.assertTrue(all(torch.equal(old[key], value) for key, value in model.state_dict().items()))
+        gradamp.torch.save_weights(gradamp.torch.network("resnet20"), file)
+        with self.assertRaisesRegex(ValueError, "the file has, and the model lacks, layer1.1.bn1.bias and 59 more"):
+            gradamp.torch.load_weights(gradamp.torch.network("resnet8"), file)
+        after = file.read_bytes()
+        self.assertNotEqual(before, after)
+        with self.assertRaises(Exception):
+            gradamp.torch.save_weights(Tied(), file)  # safetensors refuses it
+        self.assertEqual(file.read_bytes(), after)
+
+
+class Tied(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+        self.b.weight = self.a.weight
 
 
 class BenchTest(unittest.TestCase):

@@ -14,15 +14,23 @@ A layer is a module with parameters of its own that require a gradient: a convol
 its parameters are measured and amplified together. A parameter that several modules share belongs to the first.
 Statistics are of the gradients that optimizer.step() gets: after GradScaler's unscaling, and averaged over processes.
 With clip_grad_norm_, call amplifier.accumulate() between backward and clipping: statistics are of raw gradients.
+
+network(name) is a network of the program gradamp; load_weights and save_weights exchange weights with it.
 """
 
 import dataclasses
+import os
+import pathlib
+import tempfile
 import weakref
 
 import torch
 
 from gradamp import _library
+from gradamp.networks import build as network
 from gradamp.strategy import Strategy
+
+__all__ = ["Amplifier", "GradientStatistics", "LayerRow", "Measures", "load_weights", "network", "save_weights"]
 
 _TYPES = {torch.float32: _library.F32, torch.bfloat16: _library.BF16, torch.float16: _library.F16}
 
@@ -286,3 +294,43 @@ class Amplifier:
             self.sets_learning_rate = sets
             self.statistics.load_state_dict(state["statistics"])  # begin_epoch may have reset it
         self.factors = list(state["factors"])
+
+
+def _safetensors():
+    try:
+        import safetensors.torch
+    except ImportError as error:
+        raise ImportError("weights are files of safetensors: pip install safetensors") from error
+    return safetensors.torch
+
+
+def load_weights(model, path):
+    """Loads weights into the model: from a run's folder, or from a file of the program or of save_weights.
+
+    Errors: ValueError if the model has other parameters, or of other shapes, than the file.
+    """
+    path = pathlib.Path(path)
+    file = path / "checkpoint.safetensors" if path.is_dir() else path
+    weights = {name: tensor for name, tensor in _safetensors().load_file(file).items()
+               if not name.startswith("gradamp.")}
+    own = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith("num_batches_tracked")}
+    given = {name for name in weights if not name.endswith("num_batches_tracked")}
+    for names, reason in ((own.keys() - given, "lacks"), (given - own.keys(), "has, and the model lacks,")):
+        if names:
+            raise ValueError(f"{file}: expected the model's weights, but the file {reason} {sorted(names)[0]}"
+                             f"{f' and {len(names) - 1} more' if len(names) > 1 else ''}")
+    for name, tensor in own.items():
+        if weights[name].shape != tensor.shape:
+            raise ValueError(f"{file}: expected {name} of shape {tuple(tensor.shape)}, got "
+                             f"{tuple(weights[name].shape)}")
+    model.load_state_dict(weights, strict=False)
+
+
+def save_weights(model, path):
+    """Writes the model's weights for `gradamp train --weights FILE` and `evaluate --weights FILE`. A file that is there
+    is replaced when the new one is complete."""
+    path = pathlib.Path(path)
+    with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".gradamp-") as folder:
+        written = pathlib.Path(folder) / path.name
+        _safetensors().save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, written)
+        os.replace(written, path)

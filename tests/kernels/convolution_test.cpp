@@ -187,6 +187,8 @@ TEST_P(ConvolutionTest, SumsTheGradientsOfTheBatchNormBeforeIt) {
       const Tensor grad_y = activations(backend, result, 3);
       for (const Passes passes : {Passes::kAll, Passes::kWherePositive, Passes::kWhereResultIsPositive}) {
         for (const bool add : {false, true}) {
+          // Of the large problems only the case in which most is read.
+          if (problem.x.count() > 100'000 && !(passes == Passes::kWhereResultIsPositive && add)) continue;
           SCOPED_TRACE(testing::Message() << problem.x.to_string() << " to " << problem.out_channels << ", passes "
                                           << static_cast<int>(passes) << (add ? ", added" : ""));
           const Tensor gradient = activations(backend, problem.x, 4), actual = activations(backend, problem.x, 4);
@@ -205,9 +207,9 @@ TEST_P(ConvolutionTest, SumsTheGradientsOfTheBatchNormBeforeIt) {
         }
       }
     }
-    // Seven of the problems have whole vectors of channels, and a stride of 1 or whole tiles.
+    // Seven of the problems, three of them large, have whole vectors of channels, and a stride of 1 or whole tiles.
     const bool is_gpu = GetParam().device.kind != DeviceKind::kCpu;
-    EXPECT_EQ(summed, is_gpu ? 6 * 7 : 0);
+    EXPECT_EQ(summed, is_gpu ? 6 * 4 + 3 : 0);
   });
 }
 

@@ -35,7 +35,7 @@ def read_batch(path: pathlib.Path) -> numpy.ndarray:
 
 
 class ShallowNetworks(unittest.TestCase):
-    NETWORKS = ["resnet8", "resnet18"]
+    NETWORKS = ["resnet8"]
 
     @classmethod
     def setUpClass(cls):
@@ -99,7 +99,7 @@ class ShallowNetworks(unittest.TestCase):
 
 
 class DeepNetworks(ShallowNetworks):
-    NETWORKS = ["resnet20", "resnet50", "vgg19"]
+    NETWORKS = ["resnet18", "resnet20", "resnet50", "vgg19"]
 
 
 if __name__ == "__main__":

@@ -202,6 +202,49 @@ class GpuCheckCase(unittest.TestCase):
 
 
 class LongTest(GpuCheckCase):
+    def test_a_part_has_its_time(self):
+        self.pretence.script(self.pretence.build / "bench" / "training_step", "sleep 60")
+        code, printed = self.pretence.run("--limit", "1", "step")
+        self.assertEqual(code, 1)
+        self.assertIn("took longer than 1 s", printed)
+
+    def test_quick_is_small_on_the_device_cuda(self):
+        code, printed = self.pretence.run("--quick", *MEASURED)
+        self.assertEqual(code, 0, printed)
+        self.assertIn("A quick run", self.pretence.markdown())
+        calls = [line for line in self.pretence.calls().splitlines() if "--device emulated" not in line]
+        self.assertTrue(calls)
+        for call in calls:
+            self.assertIn("--device cuda", call)
+            self.assertNotRegex(call, "resnet18|resnet50|vgg19|1e8")
+            if "_bench" in call:
+                self.assertIn("--quick", call)
+
+    def test_a_run_whose_loss_does_not_fall_is_a_failure(self):
+        self.pretence.script(self.pretence.build / "gradamp", TRAIN.replace("$((4 - epoch)).0", "$((4 + epoch)).0"))
+        code, printed = self.pretence.run("training")
+        self.assertEqual(code, 1)
+        self.assertIn("did not fall", printed)
+
+    def test_runs_that_differ_are_a_failure(self):
+        code, printed = self.pretence.run("training", NOISE="yes")
+        self.assertEqual(code, 1)
+        self.assertRegex(printed, r"failed +same-twice")
+
+    def test_no_more_processes_than_fit_the_memory(self):
+        for free, shards in [("1000", 1), ("80000", 2)]:
+            self.pretence.run("tests", jobs=None, FREE_MIB=free)
+            logs = list((self.pretence.report / "logs").glob("tests-core_tests-*.log"))
+            self.assertEqual(len(logs), min(shards, os.cpu_count()))
+
+    def test_a_dry_run_is_quick_and_says_so(self):
+        for name in TEST_PROGRAMS:
+            self.pretence.script(self.pretence.build / "tests" / name, TESTS.replace("cuda", "emulated"))
+        code, printed = self.pretence.run("--device", "emulated", *MEASURED)
+        self.assertEqual(code, 0, printed)
+        self.assertIn("dry run", self.pretence.markdown())
+        self.assertIn("--quick", self.pretence.calls())
+
     def test_parts_are_in_the_order_that_tells_most_first(self):
         _, printed = self.pretence.run(CUDA_PATH="/no/where")
         parts = [line[3:] for line in printed.splitlines() if line.startswith("== ")]
@@ -245,12 +288,6 @@ class GpuCheckTest(GpuCheckCase):
         code, printed = self.pretence.run("tests", INFO="NVIDIA Loner (compute capability 9.0, 132 multiprocessors)")
         self.assertEqual(code, 0, printed)
         self.assertIn("NVIDIA Loner compute capability 9.0", self.pretence.markdown())
-
-    def test_no_more_processes_than_fit_the_memory(self):
-        for free, shards in [("1000", 1), ("80000", 2)]:
-            self.pretence.run("tests", jobs=None, FREE_MIB=free)
-            logs = list((self.pretence.report / "logs").glob("tests-core_tests-*.log"))
-            self.assertEqual(len(logs), min(shards, os.cpu_count()))
 
     def test_instructions(self):
         for environment, said in [
@@ -351,23 +388,6 @@ class GpuCheckTest(GpuCheckCase):
         self.assertEqual(code, 1)
         self.assertIn("exit code 1: relative error 1", printed)
 
-    def test_a_part_has_its_time(self):
-        self.pretence.script(self.pretence.build / "bench" / "training_step", "sleep 60")
-        code, printed = self.pretence.run("--limit", "1", "step")
-        self.assertEqual(code, 1)
-        self.assertIn("took longer than 1 s", printed)
-
-    def test_a_run_whose_loss_does_not_fall_is_a_failure(self):
-        self.pretence.script(self.pretence.build / "gradamp", TRAIN.replace("$((4 - epoch)).0", "$((4 + epoch)).0"))
-        code, printed = self.pretence.run("training")
-        self.assertEqual(code, 1)
-        self.assertIn("did not fall", printed)
-
-    def test_runs_that_differ_are_a_failure(self):
-        code, printed = self.pretence.run("training", NOISE="yes")
-        self.assertEqual(code, 1)
-        self.assertRegex(printed, r"failed +same-twice")
-
     def test_parts_are_added_to_a_report(self):
         self.assertEqual(self.pretence.run("step")[0], 0)
         self.assertEqual(self.pretence.run("tests")[0], 0)
@@ -379,26 +399,6 @@ class GpuCheckTest(GpuCheckCase):
         self.assertEqual(self.pretence.run("step")[0], 0)
         self.assertEqual(self.pretence.run("--device", "emulated", "kernels")[0], 0)
         self.assertNotIn("| step |", self.pretence.markdown())
-
-    def test_a_dry_run_is_quick_and_says_so(self):
-        for name in TEST_PROGRAMS:
-            self.pretence.script(self.pretence.build / "tests" / name, TESTS.replace("cuda", "emulated"))
-        code, printed = self.pretence.run("--device", "emulated", *MEASURED)
-        self.assertEqual(code, 0, printed)
-        self.assertIn("dry run", self.pretence.markdown())
-        self.assertIn("--quick", self.pretence.calls())
-
-    def test_quick_is_small_on_the_device_cuda(self):
-        code, printed = self.pretence.run("--quick", *MEASURED)
-        self.assertEqual(code, 0, printed)
-        self.assertIn("A quick run", self.pretence.markdown())
-        calls = [line for line in self.pretence.calls().splitlines() if "--device emulated" not in line]
-        self.assertTrue(calls)
-        for call in calls:
-            self.assertIn("--device cuda", call)
-            self.assertNotRegex(call, "resnet18|resnet50|vgg19|1e8")
-            if "_bench" in call:
-                self.assertIn("--quick", call)
 
     def test_a_quick_run_and_a_whole_one_are_not_mixed(self):
         self.assertEqual(self.pretence.run("step")[0], 0)

@@ -220,7 +220,7 @@ TEST_P(ConvolutionTest, ABatchNormMayLeaveItsSumsToTheConvolutionBehindIt) {
     const Shape shape = {4, 8, 8, 16};
     const std::int64_t channels = 16;
     const Tensor weight = activations(backend, {channels, 3, 3, channels}, 2), seed = activations(backend, shape, 3);
-    const auto gradients = [&](bool with_residual, bool is_read_elsewhere) {
+    const auto gradients = [&](bool with_residual, bool with_shortcut, bool is_read_elsewhere) {
       const Variable x = Variable::parameter(normal_tensor(backend, shape, 1), Tensor::zeros(backend, shape));
       const Variable residual = Variable::parameter(normal_tensor(backend, shape, 4), Tensor::zeros(backend, shape));
       BatchNormState state;
@@ -233,17 +233,21 @@ TEST_P(ConvolutionTest, ABatchNormMayLeaveItsSumsToTheConvolutionBehindIt) {
           batch_norm(cast(x, type), state, {.relu = true}, true, with_residual ? cast(residual, type) : Variable());
       Variable elsewhere;
       if (is_read_elsewhere) elsewhere = relu(z);
-      // The sum of two gradients: of a convolution's, and of a shortcut's.
-      add(conv2d(z, Variable(weight), {}, {.padding = 1}), z).backward(seed);
+      // The gradient of z is the convolution's, or the sum of a shortcut's and the convolution's.
+      const Variable y = conv2d(z, Variable(weight), {}, {.padding = 1});
+      (with_shortcut ? add(y, relu(z)) : y).backward(seed);
       std::vector<std::vector<float>> result;
       for (const Variable& each : {x, residual, state.gamma, state.beta}) {
         if (each.has_grad()) result.push_back(each.grad().to_host<float>());
       }
       return result;
     };
-    for (const bool with_residual : {false, true}) {
-      SCOPED_TRACE(with_residual ? "with a residual" : "alone");
-      const auto together = gradients(with_residual, false), apart = gradients(with_residual, true);
+    for (const int kind : {0, 1, 2, 3}) {
+      const bool with_residual = kind % 2 == 1, with_shortcut = kind / 2 == 1;
+      SCOPED_TRACE(testing::Message() << (with_residual ? "with" : "without") << " a residual, "
+                                      << (with_shortcut ? "with" : "without") << " a shortcut");
+      const auto together = gradients(with_residual, with_shortcut, false);
+      const auto apart = gradients(with_residual, with_shortcut, true);
       ASSERT_EQ(together.size(), with_residual ? 4u : 3u);
       ASSERT_EQ(together.size(), apart.size());
       for (std::size_t i = 0; i < together.size(); ++i) {

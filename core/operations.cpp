@@ -229,7 +229,7 @@ Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchN
   Variable y = make_result(result(), {x, state.gamma, state.beta, residual},
                            [x = x.target(), residual = residual.target(), gamma = state.gamma.target(),
                             beta = state.beta.target(), pending](const Tensor& grad_y) {
-                             // Its memory is free when this ends, whoever keeps the result.
+                             // Moved, so that its tensors are released here even if somebody keeps the result.
                              PendingBatchNorm norm = std::exchange(*pending, {});
                              BatchNormBackward& tensors = norm.tensors;
                              tensors.grad_y = grad_y;

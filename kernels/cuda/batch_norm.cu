@@ -134,22 +134,6 @@ __global__ void __launch_bounds__(kSliceThreads)
 /// The source of the ReLU's mask.
 enum class Mask { kNone, kFromX, kFromY };
 
-/// The parameters of a thread's channels.
-template <int N>
-struct ChannelValues {
-  float mean[N], scale[N], beta[N];
-
-  __device__ ChannelValues(const BatchNormGradients& tensors, int channel) {
-    float gamma[N];
-    load_floats(tensors.mean + channel, mean);
-    load_floats(tensors.inverse_std + channel, scale);
-    load_floats(tensors.beta + channel, beta);
-    load_floats(tensors.gamma + channel, gamma);
-#pragma unroll
-    for (int i = 0; i < N; ++i) scale[i] *= gamma[i];
-  }
-};
-
 /// N elements of a row of each tensor that the backward reads.
 template <int N, typename T, Mask kMask>
 struct BackwardRow {

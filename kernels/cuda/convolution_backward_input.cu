@@ -70,14 +70,7 @@ class NormEpilogue {
         channel_tiles_(by_channel_tiles.value()),
         column_(thread_ / 32 / Block::kWarpsM * Block::kWarpN + thread_ % 32 % kChunks * N),
         channel_(tile_.remainder * Block::kN + column_) {
-    if (channel_ >= out.channels) return;
-    float gamma[N];
-    load_floats(norm_.mean + channel_, mean_);
-    load_floats(norm_.inverse_std + channel_, scale_);
-    load_floats(norm_.gamma + channel_, gamma);
-    load_floats(norm_.beta + channel_, beta_);
-#pragma unroll
-    for (int e = 0; e < N; ++e) scale_[e] *= gamma[e];
+    if (channel_ < out.channels) channels_ = {norm_, channel_};
   }
 
   /// What run() reads of a row begins its way into the second-level cache. Each thread has one of the block's rows.
@@ -155,10 +148,10 @@ class NormEpilogue {
     if constexpr (kFromY) unpack<T>(packed_y, y);
 #pragma unroll
     for (int e = 0; e < N; ++e) {
-      if constexpr (!kFromY) y[e] = batch_norm_affine(x[e], mean_[e], scale_[e], beta_[e]);
+      if constexpr (!kFromY) y[e] = batch_norm_affine(x[e], channels_.mean[e], channels_.scale[e], channels_.beta[e]);
       grad[e] = y[e] > 0.0f || !norm_.relu ? grad[e] : 0.0f;
       sums_[0][e] += grad[e];
-      sums_[1][e] = __fmaf_rn(grad[e], x[e] - mean_[e], sums_[1][e]);
+      sums_[1][e] = __fmaf_rn(grad[e], x[e] - channels_.mean[e], sums_[1][e]);
     }
     chunk = pack<T>(grad);
   }
@@ -197,7 +190,8 @@ class NormEpilogue {
   Divisor::Result tile_;  // of pixels, and of channels
   int channel_tiles_;
   int column_, channel_;  // the lane's first one, in the block and in all
-  float mean_[N] = {}, scale_[N] = {}, beta_[N] = {}, sums_[2][N] = {};
+  ChannelValues<N> channels_;
+  float sums_[2][N] = {};
 };
 
 /// Block: a tile of pixels x input channels of one stride residue, blockIdx.y.

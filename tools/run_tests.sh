@@ -64,6 +64,7 @@ fi
 build_gradamp "$folder" "${targets[*]}" "${options[@]}"
 [ -z "${packages_job:-}" ] || wait "$packages_job" || true  # without packages, tests are skipped
 rm -f "$folder/test-results.xml"
-export CTEST_PARALLEL_LEVEL=${CTEST_PARALLEL_LEVEL:-2}
+# Some tests wait for other processes: one more at a time than the two cores that the tests are made for.
+export CTEST_PARALLEL_LEVEL=${CTEST_PARALLEL_LEVEL:-3}
 ctest --test-dir "$folder" --output-on-failure --no-tests=error --output-junit "$folder/test-results.xml" \
   --test-output-size-passed 100000 "${selection[@]}" "$@"

@@ -250,6 +250,54 @@ class LongTest(GpuCheckCase):
         parts = [line[3:] for line in printed.splitlines() if line.startswith("== ")]
         self.assertEqual(parts, ["build", *MEASURED])
 
+    def test_a_program_that_ends_too_early_is_a_failure(self):
+        code, printed = self.pretence.run("tests", ENDING_TEST="1")
+        self.assertEqual(code, 1)
+        self.assertIn("1 of 2 tests passed; the others did not end", printed)
+
+    def test_tests_that_skip_themselves_are_a_failure(self):
+        self.pretence.script(self.pretence.build / "tests" / "nets_tests", TESTS.replace("      OK", " SKIPPED"))
+        code, printed = self.pretence.run("tests")
+        self.assertEqual(code, 1)
+        self.assertRegex(printed, r"failed +nets_tests .*none ran")
+
+    def test_no_sanitizer_is_said_and_is_no_failure(self):
+        code, printed = self.pretence.run("sanitize", GRADAMP_COMPUTE_SANITIZER="no-such-tool")
+        self.assertEqual(code, 0)
+        self.assertIn("compute-sanitizer: left out: not on PATH", printed)
+
+    def test_a_program_that_was_not_built_is_a_failure(self):
+        (self.pretence.build / "bench" / "kernel_bench").unlink()
+        code, printed = self.pretence.run("kernels")
+        self.assertEqual(code, 1)
+        self.assertIn("kernel_bench: not in", printed)
+        self.assertRegex(printed, r"passed +optimizer")
+
+    def test_a_quick_run_and_a_whole_one_are_not_mixed(self):
+        self.assertEqual(self.pretence.run("step")[0], 0)
+        self.assertEqual(self.pretence.run("--quick", "kernels")[0], 0)
+        self.assertNotIn("| step |", self.pretence.markdown())
+
+    def test_programs_of_another_folder_come_first(self):
+        self.pretence.script(self.pretence.path / "others" / "kernels_tests", "echo the other one; exit 3")
+        code, printed = self.pretence.run("--programs", str(self.pretence.path / "others"), "tests")
+        self.assertEqual(code, 1)
+        self.assertRegex(printed, r"failed +kernels_tests .*exit code 3: the other one")
+        self.assertRegex(printed, r"passed +core_tests")
+
+    def test_a_gpu_without_nvidia_smi(self):
+        self.pretence.script(self.pretence.tools / "nvidia-smi", "exit 127")
+        code, printed = self.pretence.run("tests", INFO="NVIDIA Loner (compute capability 9.0, 132 multiprocessors)")
+        self.assertEqual(code, 0, printed)
+        self.assertIn("NVIDIA Loner compute capability 9.0", self.pretence.markdown())
+
+    def test_what_one_sanitizer_finds_is_a_failure(self):
+        code, printed = self.pretence.run("sanitize", BAD_TOOL="racecheck")
+        self.assertEqual(code, 1)
+        self.assertIn("Race reported", printed)
+        self.assertRegex(printed, r"failed +racecheck")
+        self.assertRegex(printed, r"passed +memcheck")
+
 
 class GpuCheckTest(GpuCheckCase):
     def test_all_is_well(self):
@@ -282,12 +330,6 @@ class GpuCheckTest(GpuCheckCase):
         code, printed = self.pretence.run("tests")
         self.assertEqual((code, len(printed.splitlines())), (1, 1), printed)
         self.assertIn("there is no GPU: nvidia-smi", printed)
-
-    def test_a_gpu_without_nvidia_smi(self):
-        self.pretence.script(self.pretence.tools / "nvidia-smi", "exit 127")
-        code, printed = self.pretence.run("tests", INFO="NVIDIA Loner (compute capability 9.0, 132 multiprocessors)")
-        self.assertEqual(code, 0, printed)
-        self.assertIn("NVIDIA Loner compute capability 9.0", self.pretence.markdown())
 
     def test_instructions(self):
         for environment, said in [
@@ -346,41 +388,11 @@ class GpuCheckTest(GpuCheckCase):
         self.assertRegex(printed, r"step +passed")
         self.assertIn("shard 1: exit code 1", self.pretence.markdown())
 
-    def test_a_program_that_ends_too_early_is_a_failure(self):
-        code, printed = self.pretence.run("tests", ENDING_TEST="1")
-        self.assertEqual(code, 1)
-        self.assertIn("1 of 2 tests passed; the others did not end", printed)
-
     def test_no_test_on_the_device_is_a_failure(self):
         self.pretence.script(self.pretence.build / "tests" / "kernels_tests", "exit 0")
         code, printed = self.pretence.run("tests")
         self.assertEqual(code, 1)
         self.assertRegex(printed, r"failed +kernels_tests .*the filter \*cuda\* leaves no test")
-
-    def test_tests_that_skip_themselves_are_a_failure(self):
-        self.pretence.script(self.pretence.build / "tests" / "nets_tests", TESTS.replace("      OK", " SKIPPED"))
-        code, printed = self.pretence.run("tests")
-        self.assertEqual(code, 1)
-        self.assertRegex(printed, r"failed +nets_tests .*none ran")
-
-    def test_what_one_sanitizer_finds_is_a_failure(self):
-        code, printed = self.pretence.run("sanitize", BAD_TOOL="racecheck")
-        self.assertEqual(code, 1)
-        self.assertIn("Race reported", printed)
-        self.assertRegex(printed, r"failed +racecheck")
-        self.assertRegex(printed, r"passed +memcheck")
-
-    def test_no_sanitizer_is_said_and_is_no_failure(self):
-        code, printed = self.pretence.run("sanitize", GRADAMP_COMPUTE_SANITIZER="no-such-tool")
-        self.assertEqual(code, 0)
-        self.assertIn("compute-sanitizer: left out: not on PATH", printed)
-
-    def test_a_program_that_was_not_built_is_a_failure(self):
-        (self.pretence.build / "bench" / "kernel_bench").unlink()
-        code, printed = self.pretence.run("kernels")
-        self.assertEqual(code, 1)
-        self.assertIn("kernel_bench: not in", printed)
-        self.assertRegex(printed, r"passed +optimizer")
 
     def test_a_failing_benchmark_is_a_failure(self):
         self.pretence.script(self.pretence.build / "bench" / "kernel_bench", "echo relative error 1; exit 1")
@@ -399,18 +411,6 @@ class GpuCheckTest(GpuCheckCase):
         self.assertEqual(self.pretence.run("step")[0], 0)
         self.assertEqual(self.pretence.run("--device", "emulated", "kernels")[0], 0)
         self.assertNotIn("| step |", self.pretence.markdown())
-
-    def test_a_quick_run_and_a_whole_one_are_not_mixed(self):
-        self.assertEqual(self.pretence.run("step")[0], 0)
-        self.assertEqual(self.pretence.run("--quick", "kernels")[0], 0)
-        self.assertNotIn("| step |", self.pretence.markdown())
-
-    def test_programs_of_another_folder_come_first(self):
-        self.pretence.script(self.pretence.path / "others" / "kernels_tests", "echo the other one; exit 3")
-        code, printed = self.pretence.run("--programs", str(self.pretence.path / "others"), "tests")
-        self.assertEqual(code, 1)
-        self.assertRegex(printed, r"failed +kernels_tests .*exit code 3: the other one")
-        self.assertRegex(printed, r"passed +core_tests")
 
     def test_the_other_folder_may_have_the_places_of_a_build(self):
         self.pretence.script(self.pretence.path / "others" / "tests" / "kernels_tests", "echo the other one; exit 3")

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -97,14 +98,24 @@ inline std::vector<nlohmann::json> lines_of(const fs::path& path) {
   return lines;
 }
 
-inline void stop_after(const RunSettings& settings, int step) {
+/// Runs `body` in a child process with SIGTERM after step number `step` of the steps that it does.
+inline void stopped_after(int step, const std::function<void(const std::atomic<bool>*, TrainingObserver*)>& body) {
   ASSERT_EQ(in_child([&] {
               const StopSignals signals;
               ActAtStep observer(step, [] { std::raise(SIGTERM); });
-              train(settings, {&signals.stop(), &observer, nullptr});
+              body(&signals.stop(), &observer);
               check(signals.received() == SIGTERM, "expected SIGTERM to be noticed");
             }),
             0);
+}
+
+inline void stop_after(const RunSettings& settings, int step) {
+  stopped_after(step, [&](auto* stop, auto* observer) { train(settings, {stop, observer, nullptr}); });
+}
+
+/// Continues the run and stops it again.
+inline void stop_resumed_after(const fs::path& folder, int step) {
+  stopped_after(step, [&](auto* stop, auto* observer) { resume(folder, {stop, observer, nullptr}); });
 }
 
 /// The message of the Error that `body` throws in a child process.

@@ -62,6 +62,7 @@ LIBRARIES = {
     "kernels": ("fmt/", "nlohmann/"),
     "kernels/cpu": ("fmt/", "nlohmann/", "sys/"),
     "kernels/cuda": ("fmt/", "cuda_runtime.h", "cuda_bf16.h", "cublas_v2.h", "dlfcn.h"),
+    "kernels/cuda/ptx_hopper.h": ("cuda.h",),
     "kernels/emulation": ("fmt/", "math.h", "dlfcn.h", "signal.h", "ucontext.h", "unistd.h", "sys/", "sanitizer/"),
     "kernels/statistics": ("stddef.h", "stdint.h"),
     "kernels/statistics/simd_gradient_sums.cpp": ("immintrin.h",),

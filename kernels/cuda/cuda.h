@@ -36,6 +36,11 @@
   extern __shared__ __align__(128) unsigned char gradamp_dynamic_shared[]; \
   T* const name = reinterpret_cast<T*>(gradamp_dynamic_shared)
 
+/// The same aligned to 1024 bytes, after which a swizzle of 128 bytes repeats.
+#define DYNAMIC_SHARED_1024(T, name)                                             \
+  extern __shared__ __align__(1024) unsigned char gradamp_dynamic_shared_1024[]; \
+  T* const name = reinterpret_cast<T*>(gradamp_dynamic_shared_1024)
+
 #endif
 
 namespace gradamp::GRADAMP_GPU {

@@ -21,6 +21,8 @@ class AccessObserver {
 
   /// Every thread of the block has arrived at __syncthreads.
   virtual void block_barrier() = 0;
+  /// An mbarrier's phase or a named barrier is complete: some of the block's threads have waited for others.
+  virtual void some_threads_met() = 0;
   /// The `lanes` of a warp have arrived at __syncwarp.
   virtual void warp_barrier(unsigned warp, std::uint32_t lanes) = 0;
   /// The thread has executed __threadfence.

@@ -21,6 +21,7 @@ std::string place_of(const Thread& thread) {
     case ThreadState::kAtBarrier: return "wait in __syncthreads at " + to_string(thread.location);
     case ThreadState::kInCollective:
       return fmt::format("wait in {} at {}", thread.operation->name, to_string(thread.location));
+    case ThreadState::kParked: return fmt::format("wait in {} at {}", thread.parked_in, to_string(thread.location));
   }
   return "?";
 }
@@ -73,6 +74,24 @@ void BlockRunner::report_different_barriers(const SourceLocation& location) {
   });
 }
 
+void BlockRunner::report_wrong_named_barrier(int id, int threads, const SourceLocation& location) {
+  fail([&] {
+    return fmt::format(
+        "barrier.cta at {}: barrier {} for {} threads; expected a barrier from 1 to {} and whole warps of "
+        "the block's {} threads",
+        to_string(location), id, threads, kMaxNamedBarriers - 1, threads_.size());
+  });
+}
+
+void BlockRunner::report_different_named_barriers(int id, int threads, const SourceLocation& location) {
+  const NamedBarrier& barrier = named_barriers_[id];
+  fail([&] {
+    return fmt::format("came to barrier.cta {} for {} threads at {}, but {} waits in the one for {} at {}", id, threads,
+                       to_string(location), name_of(threads_[barrier.waiters[0]]), barrier.threads,
+                       to_string(barrier.location));
+  });
+}
+
 void BlockRunner::report_returned_before_barrier(const SourceLocation& location) {
   fail([&] {
     return fmt::format("waits in __syncthreads at {}, but {} of the block's {} threads have returned",
@@ -102,7 +121,7 @@ void BlockRunner::report_deadlock() {
       message += fmt::format("; threads {} to {} {}", first->rank, std::prev(end)->rank, place_of(*first));
       first = end;
     }
-    return message;
+    return message + async_proxy_.mbarriers().describe_awaited();
   });
 }
 

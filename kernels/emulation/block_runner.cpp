@@ -64,11 +64,13 @@ void BlockRunner::run(const emulated::uint3& block, const KernelCall& kernel) {
   ++current_block_serial;
   kernel_ = kernel;
   shared_.begin_block();
+  async_proxy_.begin_block(shared_.dynamic(), shared_.dynamic_bytes(), warps_.size());
   begin_threads();
   if (access_observer) access_observer->block_begins(*this);
   resume(*pick_next(), root_);
   running_thread = nullptr;
   running_block = nullptr;
+  if (failure_.empty()) failure_ = async_proxy_.leftover();
   if (failure_.empty()) failure_ = shared_.damage();
   if (failure_.empty()) return;
   abandon_threads();
@@ -101,6 +103,7 @@ void BlockRunner::abandon_threads() {
   for (Warp& warp : warps_) warp.ready = warp.waiting = warp.gathering = 0;
   ready_warps_ = 0;
   barrier_ = {};
+  for (NamedBarrier& barrier : named_barriers_) barrier.waiters.clear();
 }
 
 // ---- a thread ----
@@ -209,7 +212,8 @@ inline void BlockRunner::wake(unsigned warp, std::uint32_t lanes) {
 inline Thread* BlockRunner::pick_next() {
   if (warps_[warp_].gathering != 0 && warps_[warp_].ready == 0) [[unlikely]]
     release_gathered(warp_);
-  if (ready_warps_ == 0) return nullptr;
+  while (ready_warps_ == 0)
+    if (!async_proxy_.make_progress()) return nullptr;
   const bool switch_early = order_ == ThreadOrder::kShuffled && (random() >> 40) % 64 == 0;
   if (switch_early || !(ready_warps_ & lane_bit(warp_))) warp_ = choose(ready_warps_);
   Warp& warp = warps_[warp_];
@@ -248,6 +252,23 @@ inline void BlockRunner::let_others_run(Thread& self) {
   suspend(self);
 }
 
+void BlockRunner::park(const char* instruction, const SourceLocation& location) {
+  Thread& self = *running_thread;
+  self.location = location;
+  self.parked_in = instruction;
+  self.state = ThreadState::kParked;
+  suspend(self);
+}
+
+void BlockRunner::unpark(unsigned rank) { wake(threads_[rank].warp, lane_bit(threads_[rank].lane)); }
+
+void BlockRunner::yield_to(unsigned rank) {
+  Thread& self = *running_thread;
+  wake(self.warp, lane_bit(self.lane));
+  warp_ = threads_[rank].warp;
+  suspend(self);
+}
+
 // ---- __syncthreads ----
 
 int BlockRunner::join_block_barrier(bool predicate, const SourceLocation& location) {
@@ -278,6 +299,28 @@ void BlockRunner::release_barrier() {
   barrier_.result[barrier_.serial++ % 2] = std::exchange(barrier_.votes, 0);
   barrier_.arrived = 0;
   for (unsigned warp = 0; warp < warps_.size(); ++warp) wake(warp, std::exchange(barrier_.waiting[warp], 0));
+}
+
+// ---- named barriers ----
+
+void BlockRunner::join_named_barrier(int id, int threads, const SourceLocation& location) {
+  if (id < 1 || id >= kMaxNamedBarriers || threads < 1 || threads % static_cast<int>(kWarpSize) != 0 ||
+      static_cast<std::size_t>(threads) > threads_.size())
+    report_wrong_named_barrier(id, threads, location);
+  NamedBarrier& barrier = named_barriers_[id];
+  if (!barrier.waiters.empty() && (barrier.threads != threads || !same_location(barrier.location, location)))
+    report_different_named_barriers(id, threads, location);
+  barrier.threads = threads;
+  barrier.location = location;
+  if (barrier.waiters.size() + 1 < static_cast<std::size_t>(threads)) {
+    barrier.waiters.push_back(running_thread->rank);
+    park("barrier.cta", location);
+    return;
+  }
+  if (access_observer) access_observer->some_threads_met();
+  for (const unsigned rank : barrier.waiters) unpark(rank);
+  barrier.waiters.clear();
+  let_others_run(*running_thread);
 }
 
 // ---- __activemask ----
@@ -368,6 +411,10 @@ void join_warp_operation(const WarpOperation& operation, std::uint32_t mask, voi
 
 int join_block_barrier(bool predicate, const SourceLocation& location) {
   return running_block->join_block_barrier(predicate, location);
+}
+
+void join_named_barrier(int id, int threads, const SourceLocation& location) {
+  running_block->join_named_barrier(id, threads, location);
 }
 
 std::uint32_t join_active_mask(const SourceLocation& location) { return running_block->join_active_mask(location); }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "gradamp/kernels/emulation/async_copy.h"
+#include "gradamp/kernels/emulation/async_proxy.h"
 #include "gradamp/kernels/emulation/config.h"
 #include "gradamp/kernels/emulation/fiber.h"
 #include "gradamp/kernels/emulation/grid.h"
@@ -27,8 +28,9 @@ namespace gradamp::emulation {
 inline constexpr unsigned kWarpSize = 32;
 inline constexpr unsigned kMaxThreads = 1024;
 inline constexpr unsigned kMaxWarps = kMaxThreads / kWarpSize;
+inline constexpr int kMaxNamedBarriers = 16;  // the first is __syncthreads
 
-enum class ThreadState : std::uint8_t { kRunnable, kAtBarrier, kInCollective, kReturned };
+enum class ThreadState : std::uint8_t { kRunnable, kAtBarrier, kInCollective, kParked, kReturned };
 
 /// A CUDA thread, in one cache line.
 struct alignas(64) Thread {
@@ -40,7 +42,9 @@ struct alignas(64) Thread {
   // The source location and the collective at which it waits.
   SourceLocation location;
   const WarpOperation* operation = nullptr;
+  const char* parked_in = nullptr;
 };
+static_assert(sizeof(Thread) == 64);
 
 class BlockRunner {
  public:
@@ -61,7 +65,13 @@ class BlockRunner {
   void join_warp_operation(const WarpOperation& operation, std::uint32_t mask, void* payload,
                            const SourceLocation& location);
   int join_block_barrier(bool predicate, const SourceLocation& location);
+  void join_named_barrier(int id, int threads, const SourceLocation& location);
   std::uint32_t join_active_mask(const SourceLocation& location);
+  /// Waits in `instruction` until unpark is called for this thread.
+  void park(const char* instruction, const SourceLocation& location);
+  void unpark(unsigned rank);
+  /// The warp of `rank`, a thread that can run, continues before the running thread does.
+  void yield_to(unsigned rank);
   /// Nothing destroys what a thread that failed has on its stack: so describe() returns the message, and what it needed
   /// for that is gone when the thread ends.
   template <typename Describe>
@@ -73,6 +83,7 @@ class BlockRunner {
   [[noreturn]] void end_failed_thread();
 
   SharedMemory& shared() { return shared_; }
+  AsyncProxy& async_proxy() { return async_proxy_; }
   AsyncCopies& copies_of(const Thread& thread) { return copies_[thread.rank]; }
   const std::vector<Thread>& threads() const { return threads_; }
   /// Whether `address` is in the guard below one of the fibers' stacks.
@@ -102,6 +113,12 @@ class BlockRunner {
     std::uint32_t waiting[kMaxWarps] = {};
   };
 
+  struct NamedBarrier {
+    SourceLocation location;
+    int threads = 0;
+    std::vector<unsigned> waiters;  // ranks
+  };
+
   static void enter_fiber(void* runner);
   void run_threads();
   void begin_threads();
@@ -129,6 +146,8 @@ class BlockRunner {
   [[noreturn]] void report_returned_lane(const Thread& thread, std::uint32_t mask, unsigned lane);
   [[noreturn]] void report_different_operations(unsigned warp, unsigned lane, unsigned other);
   [[noreturn]] void report_different_barriers(const SourceLocation& location);
+  [[noreturn]] void report_wrong_named_barrier(int id, int threads, const SourceLocation& location);
+  [[noreturn]] void report_different_named_barriers(int id, int threads, const SourceLocation& location);
   [[noreturn]] void report_returned_before_barrier(const SourceLocation& location);
   [[noreturn]] void report_awaited_return(const char* where, const Thread& waiting);
   [[noreturn]] void report_deadlock();
@@ -147,7 +166,9 @@ class BlockRunner {
   std::uint32_t ready_warps_ = 0;
   unsigned warp_ = 0;  // the warp that runs now
   Barrier barrier_;
+  NamedBarrier named_barriers_[kMaxNamedBarriers];
   SharedMemory shared_;
+  AsyncProxy async_proxy_;
   ThreadOrder order_ = ThreadOrder::kForward;
   bool allow_early_exit_ = false;
   std::uint64_t random_ = 1;

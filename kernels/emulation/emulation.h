@@ -16,12 +16,17 @@
 #include "gradamp/kernels/emulation/launch.h"
 #include "gradamp/kernels/emulation/launch_bounds.h"
 #include "gradamp/kernels/emulation/math_intrinsics.h"
+#include "gradamp/kernels/emulation/mbarrier.h"
 #include "gradamp/kernels/emulation/memory_intrinsics.h"
 #include "gradamp/kernels/emulation/runtime.h"
 #include "gradamp/kernels/emulation/scheduler.h"
 #include "gradamp/kernels/emulation/shared_intrinsics.h"
+#include "gradamp/kernels/emulation/shared_view.h"
 #include "gradamp/kernels/emulation/tensor_core.h"
+#include "gradamp/kernels/emulation/tensor_load.h"
+#include "gradamp/kernels/emulation/tensor_map.h"
 #include "gradamp/kernels/emulation/vector_types.h"
+#include "gradamp/kernels/emulation/wgmma.h"
 #include "gradamp/kernels/emulation/work.h"
 
 // CUDA's keywords except __launch_bounds__. __noinline__ is left out, since the standard library uses it as the name of

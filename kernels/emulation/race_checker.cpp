@@ -128,6 +128,9 @@ void RaceChecker::block_barrier() {
   fenced_since_barrier_ = false;
 }
 
+// The checker does not know which threads: it takes all earlier accesses of the block as ordered before all later ones.
+void RaceChecker::some_threads_met() { block_barrier(); }
+
 // After it each lane knows what any of them knew, and what each of them did.
 void RaceChecker::warp_barrier(unsigned warp, std::uint32_t lanes) {
   ThreadClock* clocks = &clocks_[warp * kWarpSize];
@@ -313,7 +316,7 @@ void RaceChecker::report_unwritten(const Access& access, const Access& write, co
   if (landing)
     findings_.push_back({who, access.code,
                          fmt::format("reads where an asynchronous copy, begun by {}", name_of(write.thread)),
-                         write.code, ", may not have arrived: there was no cp_async_wait for it"});
+                         write.code, ", may not have arrived: nothing waited for it"});
   else
     findings_.push_back({who, access.code,
                          region.shared ? "reads shared memory that its block has not written"

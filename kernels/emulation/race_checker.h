@@ -47,6 +47,7 @@ class RaceChecker final : public AccessObserver {
   void launch_ends() override;
   void block_begins(BlockRunner& runner) override;
   void block_barrier() override;
+  void some_threads_met() override;
   void warp_barrier(unsigned warp, std::uint32_t lanes) override;
   void fence(const Thread& thread) override;
   void read(const Thread& thread, const void* address, std::size_t bytes, const void* code) override;

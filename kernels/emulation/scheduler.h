@@ -40,6 +40,12 @@ void join_warp_operation(std::uint32_t mask, P& payload, const SourceLocation& l
 /// Waits until every thread of the block has arrived; returns the number of threads whose `predicate` holds.
 int join_block_barrier(bool predicate, const SourceLocation& location);
 
+/// barrier.cta: waits until `threads` threads of the block, whole warps, have arrived at the barrier `id` (1 to 15).
+void join_named_barrier(int id, int threads, const SourceLocation& location);
+
+/// elect.sync with all 32 lanes: true in one of them.
+bool elect_lane(const SourceLocation& location);
+
 /// Waits until no other lane of the warp can run. Returns the lanes that then wait here, at this source location.
 std::uint32_t join_active_mask(const SourceLocation& location);
 

@@ -25,6 +25,9 @@ inline constinit thread_local std::uint32_t current_block_serial = 0;
 void place_shared_array(SharedSlot& slot, const char* name, std::size_t bytes, std::size_t alignment,
                         const SourceLocation& location);
 void* dynamic_shared();
+void* dynamic_shared_1024();
+/// The 32-bit address that TMA and wgmma take, of a byte in the dynamic shared memory.
+std::uint32_t shared_window_address(const void* pointer);
 
 template <typename T>
 T& shared_array(SharedSlot& slot, const char* name, SourceLocation location = SourceLocation::here()) {
@@ -44,3 +47,6 @@ T& shared_array(SharedSlot& slot, const char* name, SourceLocation location = So
 
 /// The launch's dynamic shared memory as a `T*`, aligned to 128 bytes: `DYNAMIC_SHARED(float, stages);`.
 #define DYNAMIC_SHARED(T, name) T* const name = static_cast<T*>(::gradamp::emulation::dynamic_shared())
+
+/// The same aligned to 1024 bytes, after which a swizzle of 128 bytes repeats.
+#define DYNAMIC_SHARED_1024(T, name) T* const name = static_cast<T*>(::gradamp::emulation::dynamic_shared_1024())

@@ -39,8 +39,8 @@ struct Frame {
   bool in_kernel_file() const {
     const auto is_in = [&](const char* part) { return place.find(part) != std::string::npos; };
     const bool emulator = is_in("/kernels/emulation/") && is_in(".h:");
-    return known() && !emulator && !is_in("/kernels/cuda/cuda.h:") && !is_in("/kernels/cuda/ptx_emulated.h:") &&
-           !is_in("/include/c++/");
+    const bool wrapper = is_in("/kernels/cuda/ptx_emulated.h:") || is_in("/kernels/cuda/ptx_hopper_emulated.h:");
+    return known() && !emulator && !wrapper && !is_in("/kernels/cuda/cuda.h:") && !is_in("/include/c++/");
   }
   // The file and line without folders, and without what addr2line may append to the line.
   std::string name() const {

@@ -140,6 +140,8 @@ class Pretence:
         words = self.build / "tests" / "kernels" / "emulation"
         self.script(words / "gpu" / "cuda_intrinsics_gpu_tests", INSTRUCTIONS)
         self.script(words / "cuda_intrinsics_tests", INSTRUCTIONS)
+        self.script(words / "gpu" / "hopper_gpu_tests", INSTRUCTIONS)
+        self.script(words / "hopper_tests", INSTRUCTIONS)
         self.script(self.build / "bench" / "convolution_bench", BENCHMARK)
         self.script(self.build / "bench" / "kernel_bench", KERNELS)
         self.script(self.build / "bench" / "optimizer_bench", OPTIMIZER)
@@ -341,6 +343,7 @@ class GpuCheckTest(GpuCheckCase):
             self.assertIn(said, printed)
         code, printed = self.pretence.run("instructions")
         self.assertEqual(code, 0)
+        self.assertRegex(printed, r"passed +hopper_gpu_tests .*: 1 test")
         self.assertRegex(printed, r"passed +device .*: NVIDIA Pretender, compute capability 9.0")
         code, printed = self.pretence.run("instructions", INFO="this build has code for 8.0, the GPU has 12.0")
         self.assertEqual(code, 1)
@@ -351,6 +354,13 @@ class GpuCheckTest(GpuCheckCase):
         code, printed = self.pretence.run("instructions")
         self.assertEqual(code, 1)
         self.assertIn("leaves no test", printed)
+
+    def test_instructions_of_another_gpu(self):
+        self.pretence.script(self.pretence.build / "tests/kernels/emulation/gpu/hopper_gpu_tests", "exit 1")
+        self.assertRegex(self.pretence.run("instructions")[1], r"failed +hopper_gpu_tests")
+        self.pretence.script(self.pretence.tools / "nvidia-smi", NVIDIA_SMI.replace("9.0", "8.0"))
+        for device, said in [("cuda", "skipped +hopper_gpu_tests .*GPU has 8.0"), ("emulated", "passed +hopper_tests")]:
+            self.assertRegex(self.pretence.run("instructions", "--device", device)[1], said)
 
     def test_a_step_that_differs_from_the_emulators_is_a_failure(self):
         self.assertEqual(self.pretence.run("emulator")[0], 0)
@@ -741,7 +751,7 @@ class PackTest(unittest.TestCase):
             calls = self.pretence.calls().splitlines()
             self.assertIn("-DGRADAMP_NATIVE=OFF", calls)
             self.assertIn(f"-DCMAKE_CUDA_ARCHITECTURES={expected}", calls)
-            for name in ("gradamp", "cuda_intrinsics_gpu_tests", "cuda_intrinsics_tests", *TEST_PROGRAMS):
+            for name in ("gradamp", "cuda_intrinsics_gpu_tests", "hopper_gpu_tests", "hopper_tests", *TEST_PROGRAMS):
                 self.assertIn(name, calls)  # a target
             (self.pretence.path / "calls").unlink()
             shutil.rmtree(root / "build-pack")

@@ -6,7 +6,7 @@
 #   tools/gpu_check.sh --pack FILE.tar.xz       packs programs and scripts for a machine that cannot build them
 # Parts, in this order, each within 8 minutes on 16 cores:
 #   build         for the GPUs of this machine (not in a pack)
-#   instructions  each instruction wrapper (mma, ldmatrix, cp.async, ...) against exact values
+#   instructions  each instruction wrapper (mma, ldmatrix, cp.async, TMA, wgmma, ...) against exact values
 #   tests         every test on the device cuda
 #   emulator      one training step in each precision, compared with the same step of the emulator
 #   convolutions  ours beside cuDNN at every layer shape of ResNet-18, ResNet-50 and VGG-19

@@ -49,16 +49,30 @@ part_build() {
   step compile "$GPU_CHECK_LIMIT" cmake --build "$GPU_CHECK_BUILD" -j "$(nproc)"
 }
 
+# The GPU's compute capability, "9.0"; nothing if it is not known.
+compute_capability() {
+  local key value
+  while IFS=$'\t' read -r key value; do
+    [ "$key" != "compute capability" ] || echo "$value"
+  done <"$GPU_CHECK_REPORT/facts.tsv"
+}
+
 part_instructions() {
-  local program=cuda_intrinsics_gpu_tests
+  local program=cuda_intrinsics_gpu_tests hopper=hopper_gpu_tests capability
   if is_emulated; then
-    program=cuda_intrinsics_tests
+    program=cuda_intrinsics_tests hopper=hopper_tests
   elif find_command gradamp; then
     step_note=yes
     step device 60 "$python" "$root/tools/gpu_check/machine.py" usable "${command[@]}" || true # explains later failures
     step_note=
   fi
   sharded "$program" "$GPU_CHECK_LIMIT" 1 "$program" '*'
+  capability=$(compute_capability)
+  if ! is_emulated && [ "$capability" != 9.0 ]; then
+    record "$hopper" skipped 0 "left out: it is for compute capability 9.0, the GPU has ${capability:-an unknown one}"
+    return 0
+  fi
+  sharded "$hopper" "$GPU_CHECK_LIMIT" 1 "$hopper" '*'
 }
 
 part_tests() {

@@ -3,10 +3,11 @@
 # Sourced by tools/gpu_check.sh and by the programs of a pack, with `root` set: finds the programs and the words that
 # start them. A pack has its own loader and C library, so that the machine's may be older or missing.
 
-# The test programs of gpu_check.sh. cuda_intrinsics_tests is the emulator's counterpart of cuda_intrinsics_gpu_tests.
+# The test programs of gpu_check.sh. cuda_intrinsics_tests and hopper_tests are the emulator's counterparts of
+# cuda_intrinsics_gpu_tests and hopper_gpu_tests.
 test_programs="core_tests kernels_tests layers_tests nets_tests optim_tests"
 all_programs="gradamp training_step convolution_bench kernel_bench optimizer_bench cuda_intrinsics_gpu_tests cuda_intrinsics_tests
-              $test_programs"
+              hopper_gpu_tests hopper_tests $test_programs"
 
 is_pack() { [ -f "$root/pack.tsv" ]; }
 

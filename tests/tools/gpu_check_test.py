@@ -138,10 +138,8 @@ class Pretence:
         for name in TEST_PROGRAMS:
             self.script(self.build / "tests" / name, TESTS)
         words = self.build / "tests" / "kernels" / "emulation"
-        self.script(words / "gpu" / "cuda_intrinsics_gpu_tests", INSTRUCTIONS)
-        self.script(words / "cuda_intrinsics_tests", INSTRUCTIONS)
-        self.script(words / "gpu" / "hopper_gpu_tests", INSTRUCTIONS)
-        self.script(words / "hopper_tests", INSTRUCTIONS)
+        for name in ("gpu/cuda_intrinsics_gpu_tests", "cuda_intrinsics_tests", "gpu/hopper_gpu_tests", "hopper_tests"):
+            self.script(words / name, INSTRUCTIONS)
         self.script(self.build / "bench" / "convolution_bench", BENCHMARK)
         self.script(self.build / "bench" / "kernel_bench", KERNELS)
         self.script(self.build / "bench" / "optimizer_bench", OPTIMIZER)

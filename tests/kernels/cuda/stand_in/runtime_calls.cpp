@@ -147,6 +147,19 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
   return begin_call_without_device("cudaRuntimeGetVersion");
 }
 
+// There is no driver behind the stand-in.
+#if CUDART_VERSION >= 12050
+cudaError_t cudaGetDriverEntryPointByVersion(const char*, void** function, unsigned, unsigned long long,
+                                             cudaDriverEntryPointQueryResult* found) {
+#else
+cudaError_t cudaGetDriverEntryPoint(const char*, void** function, unsigned long long,
+                                    cudaDriverEntryPointQueryResult* found) {
+#endif
+  *function = nullptr;
+  if (found) *found = cudaDriverEntryPointSymbolNotFound;
+  return begin_call_without_device("cudaGetDriverEntryPoint");
+}
+
 // ---- Memory ----
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {

@@ -7,10 +7,13 @@
 
 #include <cstdio>
 #include <exception>
+#include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "gradamp/core/error.h"
+#include "gradamp/kernels/cuda/tensor_map.h"
 #include "gradamp/tests/kernels/cuda/stand_in/rules/rule_kernels.h"
 
 namespace gradamp::stand_in_rules {
@@ -109,6 +112,19 @@ TEST_F(GpuCaptures, MayNotCopyFromPageableMemory) {
   std::vector<float> values(4);
   EXPECT_NE(cudaMemcpyAsync(out_, values.data(), 16, cudaMemcpyHostToDevice, stream_), cudaSuccess);
   expect_spoiled();
+}
+
+/// The driver's functions, which only some kernels need, are missing.
+TEST(StandInDriver, HasNoTensorMaps) {
+  const int dims[] = {64, 64};
+  try {
+    cuda::tiled_map(nullptr, 2, dims, dims);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(std::string(error.what()).find("the NVIDIA driver does not have cuTensorMapEncodeTiled"), 0u)
+        << error.what();
+  }
+  EXPECT_THROW(cuda::im2col_map(nullptr, {}), Error);
 }
 
 /// No manual documents a GPU's behavior here: the stand-in is strict.

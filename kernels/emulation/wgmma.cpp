@@ -2,7 +2,6 @@
 #include "gradamp/kernels/emulation/wgmma.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -30,10 +29,36 @@ template <typename Describe>
   fail_thread([&] { return fmt::format("wgmma at {}: {}", to_string(location), describe()); });
 }
 
-float bf16_value(const char* at) {
-  std::uint16_t bits;
-  std::memcpy(&bits, at, sizeof bits);
-  return std::bit_cast<float>(std::uint32_t{bits} << 16);
+// The 8 values of bf16 in a chunk.
+void decode(const char* chunk, float* values) {
+  std::uint16_t halves[8];
+  std::uint32_t words[8];
+  std::memcpy(halves, chunk, sizeof halves);
+  for (int i = 0; i < 8; ++i) words[i] = std::uint32_t{halves[i]} << 16;
+  std::memcpy(values, words, sizeof words);
+}
+
+using Floats4 = float __attribute__((vector_size(16)));
+
+// sums (4 x 8, in rows of n) += a (4 x 16) b (16 x 8), where a has columns of 16 and b rows of n. The sums stay in
+// registers.
+void multiply_tile(const float* a, const float* b, int n, float* sums) {
+  Floats4 tile[4][2];
+#pragma GCC unroll 4
+  for (int row = 0; row < 4; ++row) std::memcpy(tile[row], sums + row * n, sizeof tile[row]);
+#pragma GCC unroll 1
+  for (int k = 0; k < kDepth; ++k) {
+    Floats4 left, right;
+    std::memcpy(&left, b + k * n, sizeof left);
+    std::memcpy(&right, b + k * n + 4, sizeof right);
+#pragma GCC unroll 4
+    for (int row = 0; row < 4; ++row) {
+      tile[row][0] += a[k * kWarpRows + row] * left;
+      tile[row][1] += a[k * kWarpRows + row] * right;
+    }
+  }
+#pragma GCC unroll 4
+  for (int row = 0; row < 4; ++row) std::memcpy(sums + row * n, tile[row], sizeof tile[row]);
 }
 
 // Calls visit(row, column, element) for the elements of a lane's d: its index there, and its place in the warp's 16
@@ -113,8 +138,9 @@ void WgmmaProducts::check_operand(const WgmmaOperand& operand, char name, const 
       });
 }
 
-// The four warps issue one instruction.
-void WgmmaProducts::check_same_in_warpgroup(unsigned warp, const Wgmma& lane, const SourceLocation& location) const {
+// The four warps issue one instruction: what another warp has issued for it, null if this warp is the first.
+const WgmmaProducts::Product* WgmmaProducts::same_of_warpgroup(unsigned warp, const Wgmma& lane,
+                                                               const SourceLocation& location) const {
   const std::size_t number = warps_[warp].issued;
   for (unsigned i = warpgroup_of(warp); i < warpgroup_of(warp) + kWarpgroupWarps && i < warps_.size(); ++i) {
     if (i == warp || warps_[i].issued <= number) continue;
@@ -126,7 +152,9 @@ void WgmmaProducts::check_same_in_warpgroup(unsigned warp, const Wgmma& lane, co
         return fmt::format("another warp of the warpgroup issued one with other operands at {}",
                            to_string(product.location));
       });
+    return &product;
   }
+  return nullptr;
 }
 
 // The lanes' d become part of a pending product: the index of the warp's Accumulators.
@@ -169,13 +197,13 @@ void WgmmaProducts::issue(unsigned warp_index, const Wgmma* const* lanes, const 
   for (const std::uint64_t descriptor : {first.a, first.b})
     if (const char* problem = WgmmaOperand::problem(descriptor))
       fail_wgmma(location, [&] { return fmt::format("the descriptor {:#x}: {}", descriptor, problem); });
-  check_same_in_warpgroup(warp_index, first, location);
+  const Product* same = same_of_warpgroup(warp_index, first, location);
   Product product{.d = {},
                   .lane = first,
                   .group = warp.group,
                   .accumulators = 0,
-                  .a = {first.a, first.a_mn_major, kRows},
-                  .b = {first.b, first.b_mn_major, first.n},
+                  .a = same ? same->a : WgmmaOperand(first.a, first.a_mn_major, kRows),
+                  .b = same ? same->b : WgmmaOperand(first.b, first.b_mn_major, first.n),
                   .location = location,
                   .code = code};
   check_operand(product.a, 'a', location);
@@ -244,10 +272,11 @@ void WgmmaProducts::read(unsigned warp, const Product& product, const WgmmaOpera
       });
     if (access_observer)
       access_observer->read(running_block->threads()[warp * kWarpSize], shared.memory(address), kChunk, product.code);
-    const char* chunk = shared.seen(address);
     float* to = values + k * rows + (mn - first);
-    const int step = operand.is_mn_major() ? 1 : rows;
-    for (int e = 0; e < 8; ++e) to[e * step] = bf16_value(chunk + 2 * e);
+    if (operand.is_mn_major()) return decode(shared.seen(address), to);
+    float depths[8];
+    decode(shared.seen(address), depths);
+    for (int e = 0; e < 8; ++e) to[e * rows] = depths[e];
   });
 }
 
@@ -256,12 +285,9 @@ void WgmmaProducts::multiply(unsigned warp, const Product& product, float* rows)
   float a[kDepth * kWarpRows], b[kDepth * kMaxN];
   read(warp, product, product.a, static_cast<int>(warp % kWarpgroupWarps) * kWarpRows, kWarpRows, a);
   read(warp, product, product.b, 0, n, b);
-  for (int row = 0; row < kWarpRows; ++row) {
-    float* sums = rows + row * n;
-    if (!product.lane.accumulate) std::fill_n(sums, n, 0.0f);
-    for (int k = 0; k < kDepth; ++k)
-      for (int column = 0; column < n; ++column) sums[column] += a[k * kWarpRows + row] * b[k * n + column];
-  }
+  if (!product.lane.accumulate) std::fill_n(rows, kWarpRows * n, 0.0f);
+  for (int column = 0; column < n; column += 8)
+    for (int row = 0; row < kWarpRows; row += 4) multiply_tile(a + row, b + column, n, rows + row * n + column);
 }
 
 const SourceLocation* WgmmaProducts::reader_of(std::uint32_t begin, std::uint32_t end) const {

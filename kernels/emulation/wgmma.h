@@ -113,7 +113,7 @@ class WgmmaProducts {
 
   std::size_t take_accumulators(Warp& warp, const Wgmma* const* lanes, const SourceLocation& location);
   void check_operand(const WgmmaOperand& operand, char name, const SourceLocation& location) const;
-  void check_same_in_warpgroup(unsigned warp, const Wgmma& lane, const SourceLocation& location) const;
+  const Product* same_of_warpgroup(unsigned warp, const Wgmma& lane, const SourceLocation& location) const;
   void multiply(unsigned warp, const Product& product, float* rows);
   void read(unsigned warp, const Product& product, const WgmmaOperand& operand, int first, int rows,
             float* values) const;

@@ -168,6 +168,8 @@ nlohmann::json run(const Options& options) {
                            {"network", options.network},
                            {"precision", options.precision},
                            {"granularity", options.granularity},
+                           {"convolutions", options.convolution == "auto" ? name_of(backend->convolution_method())
+                                                                          : options.convolution.c_str()},
                            {"batch_size", options.batch_size}};
   std::vector<NamedRun> runs;
   const auto begin = [&](const char* name, bool analyze) {

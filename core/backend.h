@@ -16,6 +16,7 @@
 
 #include "gradamp/core/amplification.h"
 #include "gradamp/core/caching_allocator.h"
+#include "gradamp/core/convolution_method.h"
 #include "gradamp/core/device.h"
 #include "gradamp/core/layer_table.h"
 #include "gradamp/core/operation_params.h"
@@ -141,6 +142,9 @@ class Backend {
   virtual Device device() const = 0;
   /// One line for the user: the device, its libraries and threads.
   virtual std::string description() const = 0;
+  /// The algorithm for convolutions that a run stores, so that it is resumed with the same bits: kAuto if the device
+  /// and the shapes determine it.
+  virtual ConvolutionMethod convolution_method() const { return ConvolutionMethod::kAuto; }
 
   /// For your own kernels: the stream of all work of this backend, a cudaStream_t of the device cuda or emulated. Work
   /// that you put into it runs in order with the backend's operations and is recorded with them. Null on the CPU.

@@ -9,19 +9,21 @@
 namespace gradamp {
 
 enum class ConvolutionMethod {
-  kAuto,      // cpu: kWinograd or kDirect, by the rule in kernels/cpu/convolution_shape.h; cuda and emulated: kMma, but
-              // kNaive with dilation or groups
+  kAuto,      // cpu: kWinograd or kDirect, by the rule in kernels/cpu/convolution_shape.h; cuda: kHopper where it can
+              // be used, else kMma; emulated: kMma; but kNaive with dilation or groups
   kNaive,     // by the definition, one thread per element of the result (kernels/cuda/convolution_naive.h); slow
   kDirect,    // as a product of matrices (kernels/cpu/simd/direct.h)
   kWinograd,  // by Winograd's algorithm wherever it is possible (kernels/cpu/simd/winograd.h), otherwise kDirect
   kMma,       // tiles in shared memory, multiplied by tensor cores or, in f32, by FMA (kernels/cuda/convolution.h)
+  kHopper,    // in bf16 on compute capability 9.0, by TMA and wgmma (kernels/cuda/convolution_hopper.h); by kMma in
+              // other precisions and for the shapes that it does not serve
 };
 
-inline constexpr ConvolutionMethod kConvolutionMethods[] = {ConvolutionMethod::kAuto, ConvolutionMethod::kNaive,
+inline constexpr ConvolutionMethod kConvolutionMethods[] = {ConvolutionMethod::kAuto,   ConvolutionMethod::kNaive,
                                                             ConvolutionMethod::kDirect, ConvolutionMethod::kWinograd,
-                                                            ConvolutionMethod::kMma};
+                                                            ConvolutionMethod::kMma,    ConvolutionMethod::kHopper};
 
-/// "auto", "naive", "direct", "winograd", "mma".
+/// "auto", "naive", "direct", "winograd", "mma", "hopper".
 constexpr const char* name_of(ConvolutionMethod method) {
   switch (method) {
     case ConvolutionMethod::kAuto: return "auto";
@@ -29,6 +31,7 @@ constexpr const char* name_of(ConvolutionMethod method) {
     case ConvolutionMethod::kDirect: return "direct";
     case ConvolutionMethod::kWinograd: return "winograd";
     case ConvolutionMethod::kMma: return "mma";
+    case ConvolutionMethod::kHopper: return "hopper";
   }
   return "?";
 }
@@ -40,7 +43,8 @@ constexpr bool has_method(DeviceKind kind, ConvolutionMethod method) {
     case ConvolutionMethod::kDirect:
     case ConvolutionMethod::kWinograd: return kind == DeviceKind::kCpu;
     case ConvolutionMethod::kNaive:
-    case ConvolutionMethod::kMma: return kind != DeviceKind::kCpu;
+    case ConvolutionMethod::kMma:
+    case ConvolutionMethod::kHopper: return kind != DeviceKind::kCpu;
   }
   return false;
 }

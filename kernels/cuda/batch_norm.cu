@@ -36,8 +36,9 @@ __device__ __forceinline__ T sum_over_warps(T value, T (&shared)[kMomentWarps][k
 
 /// Block (group, slice of 32 channels). The group's values stay in registers between the two sums.
 template <typename T>
-__global__ void __launch_bounds__(kLanes* kMomentWarps) moments_kernel(const T* x, ChannelPairs out) {
-  using Combination = PairCombination<Pair::kMoments, kLanes * kMomentWarps, kLanes>;
+__global__ void __launch_bounds__(kLanes* kMomentWarps)
+    moments_kernel(const T* x, const __grid_constant__ ChannelPairs out) {
+  using Combination = PairCombination<Pair::kMoments, WholeBlock<kLanes * kMomentWarps>, kLanes>;
   SHARED(shared, double[Combination::kSharedDoubles]);
   auto& sums = *reinterpret_cast<double(*)[kMomentWarps][kLanes]>(&shared);
   constexpr int kOwn = kGroupRows / kMomentWarps;
@@ -65,7 +66,9 @@ __global__ void __launch_bounds__(kLanes* kMomentWarps) moments_kernel(const T* 
   const int group = static_cast<int>(blockIdx.x);
   if (exists && warp == 0)
     store_pair_of_group(out, group, channel, static_cast<float>(mean), static_cast<float>(deviations));
-  Combination::run(out, group, static_cast<int>(blockIdx.y), static_cast<int>(gridDim.y), shared);
+  Combination combination(out, group, static_cast<int>(blockIdx.y), static_cast<int>(gridDim.y));
+  combination.begin();
+  combination.finish(shared);
 }
 
 // ---- Forward ----

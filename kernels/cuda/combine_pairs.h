@@ -25,8 +25,9 @@ __device__ __forceinline__ void store_pair_of_group(const ChannelPairs& pairs, i
   to[pairs.channels] = second;
 }
 
-/// Combines the pairs of groups, or of ranges of groups, in a block of kThreads with a slice of kColumns channels.
-template <Pair kPair, int kThreads, int kColumns>
+/// Combines the pairs of groups, or of ranges of groups, by the threads of Block, which has a slice of kColumns
+/// channels.
+template <Pair kPair, typename Block, int kColumns>
 class PairCombination {
   /// Every channel has this many partial sums, with any number of threads: the same bits for every tile.
   static constexpr int kSums = 8;
@@ -34,18 +35,28 @@ class PairCombination {
  public:
   static constexpr int kSharedDoubles = 2 * kSums * kColumns;
 
-  /// All threads of the block call it, after the block's last store of a pair and its last use of `shared`
-  /// (kSharedDoubles). `slices`: of the launch. The launch's last block of the slice stores its result.
-  __device__ static void run(const ChannelPairs& pairs, int group, int slice, int slices, double* shared) {
-    const int channels = pairs.channels, channel = slice * kColumns + static_cast<int>(threadIdx.x) % kColumns;
+  /// The block's group of rows and its slice of the channels. `slices`: of the launch.
+  __device__ PairCombination(const ChannelPairs& pairs, int group, int slice, int slices)
+      : pairs_(pairs), slice_(slice), slices_(slices), group_(group) {}
+
+  /// All threads of Block call both: begin() after the block's last store of a pair, finish() after its last use of
+  /// `shared` (kSharedDoubles). Work between them hides the time that the counter takes. The launch's last block of the
+  /// slice stores its result.
+  __device__ void begin() {
+    range_ = group_ / pairs_.groups_of_range;
+    const bool is_single = range_count() == 1;
+    unsigned* const counter =
+        is_single ? slice_counter() : pairs_.completion_counters + slices_ + slice_ * range_count() + range_;
+    ticket_ = take_ticket<Block>(counter, static_cast<unsigned>(count_of_range()));
+  }
+
+  __device__ void finish(double* shared) const {
+    int* const flag = reinterpret_cast<int*>(shared);
+    if (!learn_ticket<Block>(ticket_, flag)) return;
+    const ChannelPairs& pairs = pairs_;
+    const int channels = pairs.channels, channel = slice_ * kColumns + static_cast<int>(threadIdx.x) % kColumns;
     const bool exists = channel < channels, is_first = exists && static_cast<int>(threadIdx.x) < kColumns;
-    const int range_count = ChannelPairs::count_ranges(pairs.group_count, pairs.groups_of_range);
-    const int range = group / pairs.groups_of_range, first = range * pairs.groups_of_range;
-    const int count = min(pairs.groups_of_range, pairs.group_count - first);
-    unsigned* const slice_counter = pairs.completion_counters + slice;
-    const bool is_single = range_count == 1;
-    unsigned* const range_counter = pairs.completion_counters + slices + slice * range_count + range;
-    if (!is_last_block(is_single ? slice_counter : range_counter, static_cast<unsigned>(count))) return;
+    const int range = range_, first = range * pairs.groups_of_range, count = count_of_range();
     const std::int64_t full_range = std::int64_t{pairs.groups_of_range} * kGroupRows;
     const std::int64_t range_rows = min(full_range, pairs.rows - range * full_range);
     Part total = combine(exists ? count : 0, range_rows, shared, [&](int i) {
@@ -53,14 +64,14 @@ class PairCombination {
       const std::int64_t rows = min(std::int64_t{kGroupRows}, range_rows - std::int64_t{i} * kGroupRows);
       return Part{__ldcg(from), __ldcg(from + channels), static_cast<double>(rows)};
     });
-    if (!is_single) {
+    if (range_count() > 1) {
       if (is_first) {
         double* const to = pairs.ranges + std::int64_t{range} * 2 * channels + channel;
         to[0] = total.first;
         to[channels] = total.second;
       }
-      if (!is_last_block(slice_counter, static_cast<unsigned>(range_count))) return;
-      total = combine(exists ? range_count : 0, pairs.rows, shared, [&](int i) {
+      if (!is_last_block<Block>(slice_counter(), static_cast<unsigned>(range_count()), flag)) return;
+      total = combine(exists ? range_count() : 0, pairs.rows, shared, [&](int i) {
         const double* const from = pairs.ranges + std::int64_t{i} * 2 * channels + channel;
         const std::int64_t rows = min(full_range, pairs.rows - i * full_range);
         return Part{__ldcg(from), __ldcg(from + channels), static_cast<double>(rows)};
@@ -72,6 +83,12 @@ class PairCombination {
   }
 
  private:
+  __device__ int range_count() const { return ChannelPairs::count_ranges(pairs_.group_count, pairs_.groups_of_range); }
+  __device__ int count_of_range() const {
+    return min(pairs_.groups_of_range, pairs_.group_count - range_ * pairs_.groups_of_range);
+  }
+  __device__ unsigned* slice_counter() const { return pairs_.completion_counters + slice_; }
+
   /// The pair of a part of the rows.
   struct Part {
     double first, second, rows;
@@ -81,8 +98,9 @@ class PairCombination {
   /// The block works alone and waits for memory, so it has several loads in flight.
   template <typename ReadPart>
   __device__ static Part combine(int count, std::int64_t total_rows, double* shared, const ReadPart& part) {
-    constexpr int kThreadsOfColumn = kThreads / kColumns, kOwn = kSums / kThreadsOfColumn, kAtOnce = 8;
-    static_assert(kThreads % kColumns == 0 && kSums % kThreadsOfColumn == 0 && kAtOnce % kOwn == 0);
+    constexpr int kThreadsOfColumn = Block::kThreads / kColumns, kOwn = kSums / kThreadsOfColumn;
+    constexpr int kAtOnce = Block::kThreads > 128 ? 4 : 8;
+    static_assert(Block::kThreads % kColumns == 0 && kSums % kThreadsOfColumn == 0 && kAtOnce % kOwn == 0);
     const int column = static_cast<int>(threadIdx.x) % kColumns, own = static_cast<int>(threadIdx.x) / kColumns;
     // For moments, near the mean, which avoids cancellation.
     const double shift = kPair == Pair::kMoments && count > 0 ? part(0).first : 0.0;
@@ -103,7 +121,7 @@ class PairCombination {
       for (int kind = 0; kind < 2; ++kind)
         shared[(kind * kSums + i * kThreadsOfColumn + own) * kColumns + column] = sums[i][kind];
     }
-    __syncthreads();
+    Block::sync();
     double totals[2] = {};
 #pragma unroll
     for (int kind = 0; kind < 2; ++kind) {
@@ -126,6 +144,10 @@ class PairCombination {
       sums[1] += part.second + part.rows * offset * offset;
     }
   }
+
+  const ChannelPairs& pairs_;
+  int slice_, slices_, group_, range_ = 0;
+  bool ticket_ = false;
 };
 
 }  // namespace gradamp::GRADAMP_GPU

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The gradient of a convolution's filter: grad_filter (K, R S C) = grad_y (pixels, K)^T im2col(x) (pixels, R S C).
-// The product runs over a hundred thousand pixels and its result is small. So the pixels are split among many blocks
-// (split-K), in a way that depends on the shape alone, and a second kernel sums the parts in a fixed order.
-#include <algorithm>
-
+// The gradient of a convolution's filter by mma.sync: grad_filter (K, R S C) = grad_y (pixels, K)^T im2col(x) (pixels,
+// R S C). filter_gradient.h: how the pixels are split among blocks.
 #include "gradamp/kernels/cuda/convolution.h"
 #include "gradamp/kernels/cuda/convolution_tile.h"
+#include "gradamp/kernels/cuda/filter_gradient.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {
@@ -26,20 +24,11 @@ int rows_of_block(Precision precision, const ConvolutionShape& shape) {
   return large && shape.out_channels > 64 ? 128 : 64;
 }
 
-/// How the pixels are split among blocks.
-struct Split {
-  int parts, pixels_of_part;
-};
-
-Split split_pixels(Precision precision, const ConvolutionShape& shape) {
+PixelSplit split_pixels(Precision precision, const ConvolutionShape& shape) {
   constexpr int kTargetBlocks = 264;  // two per multiprocessor of a large device
-  constexpr int kMinUnits = 8;        // per part: enough to fill the pipeline
   const int rows = rows_of_block(precision, shape), columns = shape.taps() * shape.in_channels;
   const int tiles = (shape.out_channels + rows - 1) / rows * ((columns + kColumnsOfBlock - 1) / kColumnsOfBlock);
-  const int units = (shape.pixels_out() + kPixelUnit - 1) / kPixelUnit;
-  const int target_parts = std::clamp(kTargetBlocks / tiles, 1, std::max(1, units / kMinUnits));
-  const int units_of_part = (units + target_parts - 1) / target_parts;
-  return {(units + units_of_part - 1) / units_of_part, units_of_part * kPixelUnit};
+  return split_pixels(shape, kPixelUnit, 8, tiles, kTargetBlocks);
 }
 
 /// Block: a tile of output channels x (tap, input channel) for one part of the pixels. partial (parts, K, R S C).
@@ -115,18 +104,6 @@ __global__ void __launch_bounds__(kSumThreads)
   if (i < count) store<N>(out + i, sums);
 }
 
-void launch_sum_parts(cudaStream_t stream, int parts, int count, const float* partial, float* out) {
-  constexpr int kSplits = 8, kMinSplitParts = 16;
-  const bool vector = count % 4 == 0 && is_vector_aligned(out) && is_vector_aligned(partial);
-  const bool split = parts >= kMinSplitParts;
-  const auto kernel = split    ? vector ? sum_parts_kernel<4, kSplits> : sum_parts_kernel<1, kSplits>
-                         : vector ? sum_parts_kernel<4, 1>
-                               : sum_parts_kernel<1, 1>;
-  const int elements = (vector ? 4 : 1) * kSumThreads / (split ? kSplits : 1);  // per block
-  launch(kernel, {static_cast<unsigned>((count + elements - 1) / elements), kSumThreads, 0, stream}, parts, count,
-         partial, out);
-}
-
 /// The tensors of a launch.
 struct FilterGradient {
   const void *x, *grad_y;
@@ -140,7 +117,7 @@ void launch_backward_filter(cudaStream_t stream, const ConvolutionShape& shape, 
   using Product = BlockProduct<kPrecision, Block, Major::kMN, Major::kMN>;
   const MatrixSource<T> grad_y{static_cast<const T*>(tensors.grad_y), shape.pixels_out(), shape.out_channels};
   const Im2colSource<T> im2col = im2col_of_input<T>(shape, tensors.x);
-  const Split split = split_pixels(kPrecision, shape);
+  const PixelSplit split = split_pixels(kPrecision, shape);
   float* const partial = split.parts > 1 ? tensors.workspace : tensors.grad_filter;
   const dim3 grid(static_cast<unsigned>((im2col.columns + Block::kN - 1) / Block::kN),
                   static_cast<unsigned>((shape.out_channels + Block::kM - 1) / Block::kM),
@@ -172,11 +149,20 @@ void launch_backward_filter(cudaStream_t stream, const ConvolutionShape& shape, 
 
 }  // namespace
 
+void launch_sum_parts(cudaStream_t stream, int parts, int count, const float* partial, float* out) {
+  constexpr int kSplits = 8, kMinSplitParts = 16;
+  const bool vector = count % 4 == 0 && is_vector_aligned(out) && is_vector_aligned(partial);
+  const bool split = parts >= kMinSplitParts;
+  const auto kernel = split    ? vector ? sum_parts_kernel<4, kSplits> : sum_parts_kernel<1, kSplits>
+                         : vector ? sum_parts_kernel<4, 1>
+                               : sum_parts_kernel<1, 1>;
+  const int elements = (vector ? 4 : 1) * kSumThreads / (split ? kSplits : 1);  // per block
+  launch(kernel, {static_cast<unsigned>((count + elements - 1) / elements), kSumThreads, 0, stream}, parts, count,
+         partial, out);
+}
+
 std::size_t backward_filter_workspace(Precision precision, const ConvolutionShape& shape) {
-  const Split split = split_pixels(precision, shape);
-  const auto count = static_cast<std::size_t>(shape.out_channels) * static_cast<std::size_t>(shape.taps()) *
-                     static_cast<std::size_t>(shape.in_channels);
-  return split.parts > 1 ? static_cast<std::size_t>(split.parts) * count : 0;
+  return parts_workspace(split_pixels(precision, shape), shape);
 }
 
 void launch_convolution_backward_filter(cudaStream_t stream, Precision precision, const ConvolutionShape& shape,

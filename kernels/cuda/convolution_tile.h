@@ -9,16 +9,16 @@
 #include "gradamp/kernels/cuda/convolution.h"
 #include "gradamp/kernels/cuda/convolution_source.h"
 #include "gradamp/kernels/cuda/cuda.h"
+#include "gradamp/kernels/cuda/reduce.h"
 #include "gradamp/kernels/cuda/tile.h"
 
 namespace gradamp::GRADAMP_GPU {
 
 /// The CTA tile: a block of four warps computes kM x kN sums. Its warps are a grid of kWarpsM x kWarpsN.
 template <int kM_, int kN_, int kWarpsM_>
-struct BlockTile {
+struct BlockTile : WholeBlock<128> {
   static constexpr int kM = kM_, kN = kN_;
-  static constexpr int kThreads = 128;
-  static constexpr int kWarpsM = kWarpsM_, kWarpsN = kThreads / 32 / kWarpsM;
+  static constexpr int kWarpsM = kWarpsM_, kWarpsN = BlockTile::kThreads / 32 / kWarpsM;
   static constexpr int kWarpM = kM / kWarpsM, kWarpN = kN / kWarpsN;
   static constexpr int kTilesM = kWarpM / 16, kTilesN = kWarpN / 8;
 

@@ -10,6 +10,7 @@
 #include "gradamp/kernels/cuda/batch_norm.h"
 #include "gradamp/kernels/cuda/device_code.h"
 #include "gradamp/kernels/cuda/gpu_backends.h"
+#include "gradamp/kernels/cuda/hopper_check.h"
 #include "gradamp/kernels/cuda/messages.h"
 
 #if defined(GRADAMP_EMULATION)
@@ -120,13 +121,24 @@ Precision prepared(const BackendOptions& options) {
   return options.precision;
 }
 
+/// kNaive, kMma or kHopper. Error if that is asked for and cannot be used.
+ConvolutionMethod resolved_method(const BackendOptions& options) {
+  if (options.convolution == ConvolutionMethod::kHopper) {
+    const std::string reason = hopper_refusal().reason;
+    check(reason.empty(), "the convolutions hopper cannot be used: {}; use the convolutions mma", reason);
+  }
+  if (options.convolution != ConvolutionMethod::kAuto) return options.convolution;
+  const bool may = kKind == DeviceKind::kCuda && options.precision == Precision::kBF16;
+  return may && hopper_refusal().reason.empty() ? ConvolutionMethod::kHopper : ConvolutionMethod::kMma;
+}
+
 }  // namespace
 
 // ---- The backend ----
 
 CudaBackend::CudaBackend(const BackendOptions& options)
     : precision_(prepared(options)),
-      naive_(options.convolution == ConvolutionMethod::kNaive),
+      method_(resolved_method(options)),
       stream_(make_stream()),
       allocator_(std::make_unique<DeviceMemorySource>(), kCached),
       host_allocator_(std::make_unique<PinnedMemorySource>()),
@@ -139,7 +151,19 @@ CudaBackend::~CudaBackend() { cudaStreamSynchronize(stream()); }
 
 Device CudaBackend::device() const { return {kKind}; }
 
-std::string CudaBackend::description() const { return fmt::format("{}, {}", device_text(), name_of(precision_)); }
+std::string CudaBackend::description() const {
+  std::string text = fmt::format("{}, {}", device_text(), name_of(precision_));
+  if (method_ == ConvolutionMethod::kHopper) return text + ", convolutions by wgmma";
+  if (kKind == DeviceKind::kCuda && precision_ == Precision::kBF16 && method_ == ConvolutionMethod::kMma) {
+    const HopperRefusal refusal = hopper_refusal();
+    if (refusal.disagrees) text += fmt::format(", convolutions by mma.sync, since those by wgmma {}", refusal.reason);
+  }
+  return text;
+}
+
+ConvolutionMethod CudaBackend::convolution_method() const {
+  return kKind == DeviceKind::kCuda ? method_ : ConvolutionMethod::kAuto;
+}
 
 bool CudaBackend::is_capturing() const {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;

@@ -25,6 +25,7 @@ class CudaBackend final : public Backend {
   void* native_stream() const override { return stream(); }
   Device device() const override;
   std::string description() const override;
+  ConvolutionMethod convolution_method() const override;
 
   std::shared_ptr<void> allocate(std::size_t bytes) override { return allocator_.allocate(bytes); }
   void copy_to_device(void* destination, const void* source, std::size_t bytes) override;
@@ -105,7 +106,12 @@ class CudaBackend final : public Backend {
   cudaStream_t stream() const { return stream_.get(); }
   bool is_capturing() const;
   /// Whether a convolution is computed by plain loops: the tiled kernels have neither dilation nor groups.
-  bool uses_naive(const Conv2dParams& params) const { return naive_ || params.dilation != 1 || params.groups != 1; }
+  bool uses_naive(const Conv2dParams& params) const {
+    return method_ == ConvolutionMethod::kNaive || params.dilation != 1 || params.groups != 1;
+  }
+  bool uses_hopper(Precision precision) const {
+    return method_ == ConvolutionMethod::kHopper && precision == Precision::kBF16;
+  }
   ChannelMoments memory_of_moments(const Tensor& y);
   /// Workspace of an operation. It may be reused as soon as the operation is in the stream.
   template <typename T>
@@ -117,7 +123,7 @@ class CudaBackend final : public Backend {
   unsigned* completion_counters() const { return static_cast<unsigned*>(completion_counters_.get()); }
 
   Precision precision_;
-  bool naive_;  // convolutions
+  ConvolutionMethod method_;  // kNaive, kMma or kHopper
   Stream stream_;
   CachingAllocator allocator_, host_allocator_;
   /// Memory of all recordings. They run one after another, and no recording reads another's memory.

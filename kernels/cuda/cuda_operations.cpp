@@ -5,6 +5,7 @@
 #include "gradamp/kernels/cuda/arena_pointers.h"
 #include "gradamp/kernels/cuda/batch_norm.h"
 #include "gradamp/kernels/cuda/channel_copy.h"
+#include "gradamp/kernels/cuda/convolution_hopper.h"
 #include "gradamp/kernels/cuda/convolution_naive.h"
 #include "gradamp/kernels/cuda/cuda_backend.h"
 #include "gradamp/kernels/cuda/elementwise.h"
@@ -179,12 +180,17 @@ void CudaBackend::conv2d_forward(const Conv2dForward& tensors, const Conv2dParam
     memory = workspace<double>(ChannelPairs::workspace(rows));
     moments = {rows, tensors.moments.values.data<float>(), memory.get(), completion_counters()};
   }
-  launch_convolution(stream(), precision_of(x.dtype(), precision_), shape,
-                     {.x = x.raw_data(),
-                      .filter = tensors.weight.raw_data(),
-                      .bias = static_cast<const float*>(data_or_null(tensors.bias)),
-                      .y = tensors.y.raw_data(),
-                      .moments = moments});
+  const Precision precision = precision_of(x.dtype(), precision_);
+  const ConvolutionForward pointers{.x = x.raw_data(),
+                                    .filter = tensors.weight.raw_data(),
+                                    .bias = static_cast<const float*>(data_or_null(tensors.bias)),
+                                    .y = tensors.y.raw_data(),
+                                    .moments = moments};
+  if (uses_hopper(precision) && hopper_suits(shape)) {
+    launch_hopper_convolution(stream(), shape, pointers);
+  } else {
+    launch_convolution(stream(), precision, shape, pointers);
+  }
 }
 
 ChannelMoments CudaBackend::make_moments(const Conv2dForward& tensors, const Conv2dParams& params) {
@@ -225,7 +231,11 @@ void CudaBackend::conv2d_backward_input(const Conv2dBackwardInput& tensors, cons
                      .relu = tensors.batch_norm->params.relu,
                      .sums = {rows, norm.sums.data<float>(), memory.get(), completion_counters()}};
   }
-  launch_convolution_backward_input(stream(), precision, shape, pointers);
+  if (uses_hopper(precision) && hopper_suits(shape)) {
+    launch_hopper_backward_input(stream(), shape, pointers);
+  } else {
+    launch_convolution_backward_input(stream(), precision, shape, pointers);
+  }
 }
 
 void CudaBackend::conv2d_backward_filter(const NormalizedTensor& input, const Tensor& grad_y,
@@ -238,6 +248,12 @@ void CudaBackend::conv2d_backward_filter(const NormalizedTensor& input, const Te
     return;
   }
   const Precision precision = precision_of(x.dtype(), precision_);
+  if (uses_hopper(precision) && hopper_suits_backward_filter(shape)) {
+    const auto parts = workspace<float>(hopper_backward_filter_workspace(shape));
+    launch_hopper_backward_filter(stream(), shape, x.raw_data(), grad_y.raw_data(), grad_weight.data<float>(),
+                                  parts.get());
+    return;
+  }
   const auto parts = workspace<float>(backward_filter_workspace(precision, shape));
   launch_convolution_backward_filter(stream(), precision, shape, x.raw_data(), grad_y.raw_data(),
                                      grad_weight.data<float>(), parts.get());

@@ -51,6 +51,8 @@ constexpr Problem kProblems[] = {
     // A stride: the gradient of the input is four products. 96 output channels are whole stages there, and the filter's
     // gradient uses the tile of 128 x 128.
     {6, 9, 11, 24, 96, 3, {2, 1}},
+    // 64 input channels: the gradient of the filter by wgmma, on the devices that use it.
+    {3, 9, 11, 64, 72, 3, {1, 1}},
     // Channels that are not a multiple of 16 bytes, like an image's three: copies of single elements.
     {7, 9, 11, 19, 45, 3, {2, 1}},
 };

@@ -121,8 +121,15 @@ bool WgmmaOperand::overlaps(std::uint32_t begin, std::uint32_t end) const {
 // ---- issue ----
 
 void WgmmaProducts::begin_block(std::size_t warps) {
+  if (!used_ && warps_.size() == warps) return;  // most kernels have no wgmma
   warps_.clear();
   warps_.resize(warps);
+  used_ = false;
+}
+
+void WgmmaProducts::fence(unsigned warp) {
+  used_ = true;
+  warps_[warp].fenced = true;
 }
 
 void WgmmaProducts::check_operand(const WgmmaOperand& operand, char name, const SourceLocation& location) const {
@@ -209,6 +216,7 @@ void WgmmaProducts::issue(unsigned warp_index, const Wgmma* const* lanes, const 
   check_operand(product.a, 'a', location);
   check_operand(product.b, 'b', location);
   view().use();
+  used_ = true;
   product.accumulators = take_accumulators(warp, lanes, location);
   for (int lane = 0; lane < 32; ++lane) product.d[lane] = lanes[lane]->d;
   warp.pending.push_back(product);
@@ -223,6 +231,7 @@ void WgmmaProducts::issue(unsigned warp_index, const Wgmma* const* lanes, const 
 // ---- completion ----
 
 void WgmmaProducts::commit(unsigned warp) {
+  used_ = true;
   warps_[warp].issued_before.push_back(warps_[warp].issued);
   ++warps_[warp].group;
 }

@@ -71,7 +71,7 @@ class WgmmaProducts {
  public:
   void begin_block(std::size_t warps);
 
-  void fence(unsigned warp) { warps_[warp].fenced = true; }
+  void fence(unsigned warp);
   void issue(unsigned warp, const Wgmma* const* lanes, const SourceLocation& location, const void* code);
   void commit(unsigned warp);
   /// Whether all warps of the warpgroup have issued what this warp waits for: the tensor cores begin only then.
@@ -118,6 +118,7 @@ class WgmmaProducts {
   void read(unsigned warp, const Product& product, const WgmmaOperand& operand, int first, int rows,
             float* values) const;
 
+  bool used_ = false;  // in this block
   std::vector<Warp> warps_;
   std::vector<float> gathered_;
 };

@@ -284,9 +284,9 @@ TEST(MakeBackendTest, EveryDeviceHasItsOwnConvolutions) {
   EXPECT_EQ(error_with(DeviceKind::kCpu, ConvolutionMethod::kMma),
             "the device cpu has the convolutions auto, direct, winograd; got mma");
   EXPECT_EQ(error_with(DeviceKind::kEmulated, ConvolutionMethod::kWinograd),
-            "the device emulated has the convolutions auto, naive, mma; got winograd");
+            "the device emulated has the convolutions auto, naive, mma, hopper; got winograd");
   EXPECT_EQ(error_with(DeviceKind::kCuda, ConvolutionMethod::kDirect),
-            "the device cuda has the convolutions auto, naive, mma; got direct");
+            "the device cuda has the convolutions auto, naive, mma, hopper; got direct");
 }
 
 TEST(MakeBackendTest, KnowsEveryDevice) {

@@ -319,6 +319,7 @@ std::vector<TestDevice> convolution_methods(const std::vector<Precision>& precis
       if (method == ConvolutionMethod::kAuto || method == ConvolutionMethod::kMma || !has_method(kind, method))
         continue;
       for (const Precision precision : precisions) {
+        if (method == ConvolutionMethod::kHopper && precision != Precision::kBF16) continue;  // kMma
         const std::string suffix = precision == Precision::kF32 ? "" : std::string("_") + name_of(precision);
         all.push_back({std::string(name_of(kind)) + "_" + name_of(method) + suffix, Device{kind},
                        BackendOptions{.threads = 3, .precision = precision, .convolution = method}});

@@ -21,6 +21,7 @@ class ConvolutionTest : public DeviceTest {
     for (const Precision precision : {Precision::kF32, Precision::kBF16}) {
       SCOPED_TRACE(name_of(precision));
       BackendOptions options = GetParam().options;
+      if (options.convolution == ConvolutionMethod::kHopper && precision != Precision::kBF16) continue;  // kMma
       options.precision = precision;
       body(*make_backend(GetParam().device, options));
     }
@@ -292,6 +293,11 @@ TEST_P(ConvolutionTest, GradientsOfAVariableThatIsReadTwiceAreAdded) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, ConvolutionTest, ::testing::ValuesIn(devices()), device_name);
+INSTANTIATE_TEST_SUITE_P(Hopper, ConvolutionTest,
+                         ::testing::Values(TestDevice{"emulated_hopper",
+                                                      Device{DeviceKind::kEmulated},
+                                                      {.convolution = ConvolutionMethod::kHopper}}),
+                         device_name);
 
 }  // namespace
 }  // namespace gradamp::test

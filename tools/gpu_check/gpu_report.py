@@ -272,6 +272,7 @@ def step_row(document):
         "network": document["network"],
         "precision": document["precision"],
         "granularity": document["granularity"],
+        "convolutions": document.get("convolutions", "auto"),
         "batch": batch,
         "step_ms": 1e3 * seconds,
         "images_per_second": batch / seconds,

@@ -135,14 +135,15 @@ part_kernels() {
   benchmark optimizer "$GPU_CHECK_LIMIT" optimizer_bench --precision bf16 --sizes "$sizes"
 }
 
-# whole_step NETWORK PRECISION [GRANULARITY]
+# whole_step NETWORK PRECISION [GRANULARITY [CONVOLUTIONS]]
 whole_step() {
-  local granularity=${3:-weight}
+  local granularity=${3:-weight} convolutions=${4:-auto}
   local name=step-$1-$2-$granularity options=(--steps 200 --block 50 --warmup 50 --epoch-steps 391)
+  [ "$convolutions" = auto ] || name+=-$convolutions
   if is_quick; then options=(--steps 2 --warmup 1 --epoch-steps 4 --batch-size 4); fi
   step_output=$data/$name.json
   step "$name" 200 "${command[@]}" --device "$GPU_CHECK_DEVICE" --network "$1" --precision "$2" \
-    --granularity "$granularity" --compare "${options[@]}" || rm -f "$data/$name.json"
+    --granularity "$granularity" --conv "$convolutions" --compare "${options[@]}" || rm -f "$data/$name.json"
   step_output=
 }
 
@@ -157,6 +158,7 @@ part_step() {
   for network in resnet18 resnet50 vgg19 resnet20; do whole_step "$network" bf16; done
   for precision in tf32 f32; do whole_step resnet18 "$precision"; done
   whole_step resnet18 bf16 neuron
+  whole_step resnet18 bf16 weight mma # beside the device's own choice
 }
 
 part_pytorch() {

@@ -187,7 +187,7 @@ const std::array kTable{
     Setting{"precision", "Run", SettingKind::kModel, "",
             "precision of convolutions and, for bf16, of activations; the device cpu has f32 and bf16", &RunSettings::precision},
     Setting{"conv", "Run", SettingKind::kDevice, "",
-            "algorithm of convolutions; the devices cuda and emulated have naive and mma, the device cpu direct and winograd", &RunSettings::convolution, {}, "0.2.0"},
+            "algorithm of convolutions; the devices cuda and emulated have naive, mma and, for bf16, hopper (compute capability 9.0 only), the device cpu direct and winograd", &RunSettings::convolution, {}, "0.2.0"},
     Setting{"threads", "Run", SettingKind::kSpeed, "THREADS", "CPU threads; 0: OMP_NUM_THREADS, else the processors that affinity and CPU quota allow", &RunSettings::threads, {0, kMaxThreads}},
     Setting{"run-folder", "Run", SettingKind::kOutput, "FOLDER", "folder for the run's files; without it, runs/NETWORK-DATASET-DATE-TIME",
             &RunSettings::run_folder},

@@ -25,9 +25,10 @@ from resources_test import read_report
 
 BUDGETS = pathlib.Path(__file__).with_name("budgets.json")
 OBJECTS = "kernels/cuda/CMakeFiles/gradamp_cuda.dir"  # below a build folder
+HOPPER_OBJECTS = "kernels/cuda/CMakeFiles/gradamp_hopper.dir"
 FACTS = "tests/kernel_facts"                          # below a build folder
 STEPS = "tests/step_bytes"                            # below a build folder
-ARCHITECTURES = ("sm_80", "sm_90")
+ARCHITECTURES = ("sm_80", "sm_90", "sm_90a")
 
 
 class Unavailable(Exception):
@@ -49,6 +50,11 @@ def tile(text):
     return f"{rows}x{columns}"
 
 
+def number_in(text):
+    """For a template argument that is a number, with or without its type: "(int)64"."""
+    return re.search(r"\d+$", text)[0]
+
+
 def vector(text):
     return None if text == "1" else ""  # only odd channel counts need kernels that copy single elements
 
@@ -68,6 +74,9 @@ KERNELS = {
     "backward_input_kernel": ("convolution backward input", PRECISION, tile, COPY, one_of("partial stages", "")),
     "backward_filter_kernel": ("convolution backward filter", PRECISION, tile, one_of("", "grad_y"),
                                one_of("", "x by elements")),
+    "hopper_forward_kernel": ("convolution forward hopper", lambda columns: f"128x{number_in(columns)}"),
+    "hopper_backward_input_kernel": ("convolution backward input hopper", lambda columns: f"128x{number_in(columns)}"),
+    "hopper_backward_filter_kernel": ("convolution backward filter hopper", lambda rows: f"{number_in(rows)}x128"),
     "sum_parts_kernel": ("convolution sum of parts", vector, SPLITS),
     "moments_kernel": ("batch norm moments", TYPE),
     "apply_kernel": ("batch norm apply", vector, TYPE, one_of(None, ""), one_of("", "relu"), one_of("", "residual")),
@@ -84,7 +93,8 @@ KERNELS = {
 # Kernels whose work is not in a loop: for these the whole kernel counts as the main loop.
 WITHOUT_LOOP = {"find_bad_gradient_kernel", "sgd_kernel", "moments_kernel"}
 # Kernels with dynamic shared memory. `kernel_facts` names it by the words of the name up to the tile.
-WITH_DYNAMIC_SHARED = {"forward_kernel", "backward_input_kernel", "backward_filter_kernel"}
+WITH_DYNAMIC_SHARED = {"forward_kernel", "backward_input_kernel", "backward_filter_kernel", "hopper_forward_kernel",
+                       "hopper_backward_input_kernel", "hopper_backward_filter_kernel"}
 
 
 def split_arguments(text):
@@ -169,6 +179,12 @@ def without_padding(instructions):
     return instructions[:end]
 
 
+def has_loads_and_products(instructions):
+    """Of Hopper: TMA and wgmma, which are the work of different warps."""
+    kinds = {operation(text) for _, text in instructions}
+    return {"UTMALDG", "HGMMA"} <= kinds
+
+
 def main_loop(instructions):
     """The loop that does the work: the one with most matrix instructions, then most multiplications, then most accesses
     to global memory, then fewest instructions. All instructions if there is no loop."""
@@ -177,7 +193,9 @@ def main_loop(instructions):
     for i, (address, text) in enumerate(instructions):
         match = BRANCH.search(text)
         begin = index.get(int(match[1], 16)) if match else None
-        if begin is not None and begin < i:
+        # Waits for mbarriers are repeated at the end of the code: seen as loops, they span all that lies between. Only
+        # those have both tensor loads and products.
+        if begin is not None and begin < i and not has_loads_and_products(instructions[begin:i + 1]):
             loops.append(instructions[begin:i + 1])
     def work(loop):
         counts = count(loop)
@@ -227,10 +245,11 @@ class Build:
         if not compilers or not (self.folder / OBJECTS).is_dir():
             raise Unavailable(f"{folder} has no CUDA objects: it was configured without CUDA, or not built")
         self.reports = {file: list(read_report(file.read_text(encoding="utf-8")))
-                        for file in sorted((self.folder / OBJECTS).rglob("*.resources"))}
+                        for objects in (OBJECTS, HOPPER_OBJECTS)
+                        for file in sorted((self.folder / objects).rglob("*.resources"))}
         self.architectures = {row.architecture for rows in self.reports.values() for row in rows} & set(ARCHITECTURES)
         if not self.architectures:
-            raise Unavailable(f"{folder} has code for neither of {', '.join(ARCHITECTURES)}")
+            raise Unavailable(f"{folder} has code for none of {', '.join(ARCHITECTURES)}")
         text = compilers[-1].read_text(encoding="utf-8")
         self.nvcc = re.search(r'CMAKE_CUDA_COMPILER_VERSION "([^"]+)"', text)[1]
         path = nvidia_tools(re.search(r'CMAKE_CUDA_COMPILER "([^"]+)"', text)[1])
@@ -296,7 +315,7 @@ class Build:
                 shape = re.match(r".*? \d+x\d+", name)[0] if dynamic else None
                 numbers["dynamic_shared"] = int(shared_memory[shape]) if dynamic else 0
                 rows.append((architecture, numbers))
-        text = "".join(f"{architecture.removeprefix('sm_')} {numbers['threads']} {numbers['registers']} "
+        text = "".join(f"{architecture.removeprefix('sm_').rstrip('a')} {numbers['threads']} {numbers['registers']} "
                        f"{numbers['static_shared']} {numbers['dynamic_shared']}\n" for architecture, numbers in rows)
         for (_, numbers), blocks in zip(rows, self.facts("resident_blocks", text=text), strict=True):
             numbers["resident_blocks"] = int(blocks)
@@ -380,7 +399,8 @@ def update(build):
 
 def table(build):
     for architecture, rows in sorted(build.measure().items()):
-        print(f"{architecture}: main loop of one warp, per stage of 64 bytes; blocks of 128 threads")
+        print(f"{architecture}: main loop of one warp, per stage of 64 bytes; blocks of 128 threads. hopper: four wgmma "
+              "are a stage of 128 bytes")
         print("| kernel and tile | instructions | matrix | fma | shared loads | copies | barriers | registers | "
               "shared memory | blocks per multiprocessor |\n|---|" + "---|" * 9)
         for name, numbers in sorted(rows.items()):

@@ -116,7 +116,7 @@ class SkipTest(unittest.TestCase):
 
     def test_other_architectures(self):
         self.write_build("sm_120")
-        with self.assertRaisesRegex(budgets.Unavailable, "code for neither of sm_80, sm_90"):
+        with self.assertRaisesRegex(budgets.Unavailable, "code for none of sm_80, sm_90, sm_90a"):
             self.build()
 
     def test_no_cuobjdump(self):
@@ -271,6 +271,15 @@ class KernelTest(unittest.TestCase):
             for line in budgets.differences(self.budgets[architecture], now):
                 with self.subTest(architecture=architecture):
                     self.fail(f"{architecture}: {line}. If that is wanted: budgets.py update BUILD")
+
+    def test_a_stage_of_a_hopper_kernel_has_at_most_65_instructions(self):
+        """A stage is 64 deep: four wgmma. ptxas unrolls the loop over the stages."""
+        kernels = {name: numbers["loop"] for name, numbers in self.measured.get("sm_90a", {}).items()}
+        self.assertEqual(len(kernels), 6)
+        for name, loop in kernels.items():
+            with self.subTest(kernel=name):
+                self.assertGreaterEqual(loop["matrix"], 4)
+                self.assertLessEqual(loop["total"] * 4 / loop["matrix"], 65)
 
     def test_resident_blocks_follow_from_registers_threads_and_shared_memory(self):
         # By hand. 65536 registers hold 2 blocks of 4 warps x 256 x ceil(240 x 32 / 256); 164 KB hold 2 of 66 KB (1 KB

@@ -16,7 +16,8 @@ HOT = ["forward_kernel", "backward_input_kernel", "backward_filter_kernel", "sum
        "apply_kernel", "backward_reduce_kernel", "backward_apply_kernel", "find_bad_gradient_kernel", "sgd_kernel",
        "neuron_gradients_kernel", "gather_kernel", "max_pool_kernel", "max_pool_backward_kernel"]
 # Those for Hopper's instructions, which are compiled for sm_90a alone.
-HOPPER = ["product_kernel", "boxes_kernel", "im2col_kernel"]
+HOPPER = ["hopper_forward_kernel", "hopper_backward_input_kernel", "hopper_backward_filter_kernel", "product_kernel",
+          "boxes_kernel", "im2col_kernel"]
 # Bytes of stack that are no mistake. Elsewhere a stack is an array that the compiler could not keep in registers.
 STACKS = {"softmax_cross_entropy_kernel": 16}
 # Two blocks of 128 threads must fit a multiprocessor with 65536 registers.

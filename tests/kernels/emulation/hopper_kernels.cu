@@ -19,7 +19,11 @@ __global__ void product_kernel(const bf16* a, const bf16* b, float* d) {
   for (int i = thread; i < 64 * kN; i += 128) tile_b[index_of_operand(kB, i % kN, i / kN)] = b[i];
   fence_proxy_async();
   __syncthreads();
-  float sums[kN / 8][4] = {};
+  float sums[kN / 8][4];
+#pragma unroll
+  for (auto& tile : sums)
+#pragma unroll
+    for (float& sum : tile) sum = 7;  // which the first product does not add
   const std::uint64_t at_a = operand_descriptor(tile_a, kTileBytes), at_b = operand_descriptor(tile_b, kTileBytes);
   wgmma_fence();
 #pragma unroll
@@ -95,13 +99,13 @@ __global__ void im2col_kernel(const __grid_constant__ TensorMap map, int pixels,
 #endif
 }
 
-__global__ void reversal_kernel(const int* in, int* out) {
+__global__ void exchange_kernel(const int* in, int* out) {
 #if defined(GRADAMP_SM90A)
   SHARED(values, int[128]);
-  const int thread = static_cast<int>(threadIdx.x), first = thread / 64 * 64;
+  const int thread = static_cast<int>(threadIdx.x);
   values[thread] = in[thread];
-  named_barrier(1 + thread / 64, 64);
-  out[thread] = values[first + 63 - thread % 64];
+  named_barrier(1 + thread / 32 % 2, 64);
+  out[thread] = values[(thread + 64) % 128];
 #endif
 }
 
@@ -137,6 +141,6 @@ void launch_im2col(const TensorMap& map, int pixels, int c, int w, int h, int n,
          offset_h, out);
 }
 
-void launch_reversal(const int* in, int* out) { launch(reversal_kernel, {1, 128}, in, out); }
+void launch_exchange(const int* in, int* out) { launch(exchange_kernel, {1, 128}, in, out); }
 
 }  // namespace gradamp::GRADAMP_GPU

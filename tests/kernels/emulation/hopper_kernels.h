@@ -18,7 +18,7 @@ void launch_boxes(const TensorMap& map, int rank, int rounds, bf16* out);
 /// out (pixels x 64) = one im2col load.
 void launch_im2col(const TensorMap& map, int pixels, int c, int w, int h, int n, int offset_w, int offset_h, bf16* out);
 
-/// Each half of a block of 128 threads reverses its 64 values, with a named barrier of its own.
-void launch_reversal(const int* in, int* out);
+/// Warps 0 and 2 exchange 32 values each, and warps 1 and 3, each pair with a named barrier of its own.
+void launch_exchange(const int* in, int* out);
 
 }  // namespace gradamp::GRADAMP_GPU

@@ -363,6 +363,7 @@ struct Product {
   char* shared;
   float sums[8][4] = {};
   std::uint64_t a = 0, b = 0;
+  bool accumulate = true;
 
   /// The operands (all ones) of a product with n = 64, ready for it.
   explicit Product(char* memory, bool proxy_fence = true) : shared(memory) {
@@ -373,7 +374,7 @@ struct Product {
     a = operand_descriptor(shared, kTileBytes);
     b = operand_descriptor(shared + kTileBytes, kTileBytes);
   }
-  void issue() { wgmma_bf16<64, false, false>(sums, a, b, true); }
+  void issue() { wgmma_bf16<64, false, false>(sums, a, b, accumulate); }
   void finish() {
     wgmma_commit();
     wgmma_wait<0>();
@@ -460,10 +461,14 @@ TEST(HopperMistakes, WgmmaIsOneInstructionOfAWarpgroup) {
     });
   };
   EXPECT_THAT(error([](Product&) {}), IsEmpty());
-  EXPECT_THAT(error([](Product& product) { product.b += threadIdx.x == 5 ? 2 : 0; }),
-              HasSubstr("lanes 0 and 5 have different operands"));
-  EXPECT_THAT(error([](Product& product) { product.b += threadIdx.x / 32 * 2; }),
-              ContainsRegex("another warp of the warpgroup issued one with other operands at"));
+  const auto lanes = HasSubstr("lanes 0 and 5 have different operands");
+  EXPECT_THAT(error([](Product& product) { product.a += threadIdx.x == 5 ? 2 : 0; }), lanes);
+  EXPECT_THAT(error([](Product& product) { product.b += threadIdx.x == 5 ? 2 : 0; }), lanes);
+  EXPECT_THAT(error([](Product& product) { product.accumulate = threadIdx.x != 5; }), lanes);
+  const auto warps = ContainsRegex("another warp of the warpgroup issued one with other operands at");
+  EXPECT_THAT(error([](Product& product) { product.a += threadIdx.x / 32 * 2; }), warps);
+  EXPECT_THAT(error([](Product& product) { product.b += threadIdx.x / 32 * 2; }), warps);
+  EXPECT_THAT(error([](Product& product) { product.accumulate = threadIdx.x < 96; }), warps);
   EXPECT_THAT(error_in(32,
                        [](char* shared) {
                          Product product(shared);

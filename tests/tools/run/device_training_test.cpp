@@ -164,7 +164,7 @@ TEST(DeviceTraining, EveryDeviceHasItsOwnConvolutions) {
   RunSettings settings = device_run(folder / "run");
   settings.convolution = ConvolutionMethod::kWinograd;
   EXPECT_EQ(error_in_child(folder.path(), [&] { train(settings, {}); }),
-            "--conv: the device emulated has the convolutions auto, naive, mma; got winograd");
+            "--conv: the device emulated has the convolutions auto, naive, mma, hopper; got winograd");
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "gradamp/kernels/cuda/convolution_tile.h"
+#include "gradamp/kernels/cuda/hopper_tile.h"
 
 namespace {
 
@@ -42,6 +43,12 @@ void print_shared_memory_of_all(const char* precision) {
     print_shared_memory<kPrecision, BlockTile<128, 128, 2>, Major::kMN, Major::kMN, float>("backward filter",
                                                                                            precision);
   }
+}
+
+template <typename Block, Major kMajorA, Major kMajorB>
+void print_shared_memory_of_hopper(const char* direction) {
+  std::printf("convolution %s hopper %dx%d %zu\n", direction, Block::kM, Block::kN,
+              HopperProduct<Block, kMajorA, kMajorB>::kSharedBytes);
 }
 
 /// CUDA C++ Programming Guide, "Technical Specifications per Compute Capability": 2048 threads and 65536 registers per
@@ -86,6 +93,12 @@ int resident_blocks_of(int architecture, const KernelAttributes& kernel) {
 int main(int argc, char** argv) {
   const std::string command = argc == 2 ? argv[1] : "";
   if (command == "shared_memory") {
+    print_shared_memory_of_hopper<HopperTile<128, 64>, Major::kK, Major::kK>("forward");
+    print_shared_memory_of_hopper<HopperTile<128, 128>, Major::kK, Major::kK>("forward");
+    print_shared_memory_of_hopper<HopperTile<128, 64>, Major::kK, Major::kMN>("backward input");
+    print_shared_memory_of_hopper<HopperTile<128, 128>, Major::kK, Major::kMN>("backward input");
+    print_shared_memory_of_hopper<HopperTile<64, 128>, Major::kMN, Major::kMN>("backward filter");
+    print_shared_memory_of_hopper<HopperTile<128, 128>, Major::kMN, Major::kMN>("backward filter");
     print_shared_memory_of_all<Precision::kF32>("f32");
     print_shared_memory_of_all<Precision::kTF32>("tf32");
     print_shared_memory_of_all<Precision::kBF16>("bf16");

@@ -69,9 +69,9 @@ class Training:
         self.options = ["--dataset", "synthetic", "--train-images", images, "--test-images", test_images, "--batch-size",
                         batch, "--network", network, "--precision", precision, *options]
 
-    def run(self, name, device="cuda", settings=None, limit=300, cache=None):
+    def run(self, name, device="cuda", settings=None, limit=300, cache=None, more=()):
         """Trains into folder/name."""
-        return run("gradamp", "train", "--device", device, "--run-folder", self.folder / name, *self.options,
+        return run("gradamp", "train", "--device", device, "--run-folder", self.folder / name, *self.options, *more,
                    settings=settings, limit=limit, cache=cache)
 
     def checkpoint(self, name):
@@ -169,6 +169,13 @@ class Shipped(StandInTest):
             self.succeeded(training.run(name, settings=settings | {"LOG": log}))
             self.assertEqual(read_log(log)["violation"], [])
         self.assertEqual(self.differences(training.checkpoint("at-once"), training.checkpoint("deferred")), [])
+        # An H100 would take the convolutions hopper; here there is no driver that encodes tensor maps.
+        config = json.loads((self.folder / "deferred" / "config.json").read_text())
+        self.assertEqual(config["settings"]["conv"], "mma")
+        refused = training.run("hopper", settings={"DEVICE": "H100"}, more=["--conv", "hopper"])
+        self.failed_with(refused, "the convolutions hopper cannot be used: the NVIDIA driver does not have cuTensorMapEncode")
+        refused = training.run("hopper", settings={"DEVICE": "A100"}, more=["--conv", "hopper"])
+        self.failed_with(refused, "they need compute capability 9.0, ", " has 8.0; use the convolutions mma")
 
 
 # ---- The self-check ----

@@ -23,6 +23,9 @@ def conv(inputs, outputs):
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
 
 
+if len(sys.argv) not in (2, 3):
+    print("usage: train.py FOLDER [EPOCHS]", file=sys.stderr)
+    sys.exit(2)
 folder, epochs = pathlib.Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 15
 images, labels = read(folder / "data_batch_1.bin")
 test_images, test_labels = read(folder / "test_batch.bin")

@@ -36,6 +36,9 @@ def loss_of(model, pieces):
     return nn.functional.cross_entropy(logits.flatten(0, 1), pieces[:, 1:].flatten())
 
 
+if len(sys.argv) not in (2, 3):
+    print("usage: train.py TEXT [EPOCHS]", file=sys.stderr)
+    sys.exit(2)
 path, epochs = pathlib.Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 10
 pieces = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8).long().unfold(0, LENGTH + 1, LENGTH)
 torch.manual_seed(1)

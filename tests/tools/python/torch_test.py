@@ -9,10 +9,12 @@ import gc
 import json
 import os
 import pathlib
+import pickle
 import subprocess
 import sys
 import tempfile
 import unittest
+import warnings
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 if __name__ == "__main__":
@@ -391,7 +393,7 @@ class AmplifierTest(unittest.TestCase):
         amplifier.begin_epoch(1)
         model(torch.ones(2, 6)).sum().backward()
         optimizer.step()
-        self.assertEqual([row.layer for row in amplifier.end_epoch()], ["_orig_mod.0", "_orig_mod.1"])
+        self.assertEqual([row.layer for row in amplifier.end_epoch()], ["0", "1"])
 
     def test_of_several_processes_the_averaged_gradient(self):
         """Two processes with unlike images: both have the statistics, and the selection, of the averaged gradients."""
@@ -423,7 +425,7 @@ class AmplifierTest(unittest.TestCase):
         model = torch.nn.Linear(2, 2)
         optimizer = torch.optim.SGD(model.parameters(), 0.1)
         for options, message in (({"measure": "h"}, "expected one of g, g-prime, got 'h'"),
-                                 ({"case": 3}, "expected 1 or 2"), ({"random_fraction": 2}, "expected 0 to 1"),
+                                 ({"case": 3}, "expected 1 or 2"), ({"random_fraction": 2}, "above 0 and at most 1"),
                                  ({"epochs": 3}, "4 phases need 4 epochs"),
                                  ({"strategy": "3"}, "cannot read the phase '3'")):
             with self.assertRaisesRegex(ValueError, message):
@@ -436,6 +438,187 @@ class AmplifierTest(unittest.TestCase):
         del amplifier
         gc.collect()
         optimizer.step()  # its hooks are gone
+
+
+class UseTest(unittest.TestCase):
+    """What a user can get wrong is said."""
+
+    def setUp(self):
+        torch.manual_seed(1)
+        self.model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 2))
+        self.optimizer = torch.optim.SGD(self.model.parameters(), 0.1)
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+
+    def amplifier(self, strategy="2:0.1:2, 3:0.1", **options):
+        return gradamp.torch.Amplifier(self.model, self.optimizer, strategy, **options)
+
+    def step(self):
+        self.optimizer.zero_grad()
+        self.model(torch.randn(4, 3)).square().sum().backward()
+        self.optimizer.step()
+
+    def warnings_of(self, call):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            self.result = call()
+        return [str(warning.message) for warning in caught]
+
+    def test_the_learning_rate_is_not_overwritten_silently(self):
+        self.optimizer = torch.optim.Adam(self.model.parameters(), 1e-3)
+        (warning,) = self.warnings_of(self.amplifier)
+        self.assertRegex(warning, "begin_epoch sets .* 0.1, .* optimizer's is 0.001.*sets_learning_rate=False")
+        self.assertEqual(self.warnings_of(lambda: self.amplifier(sets_learning_rate=False)), [])
+        self.optimizer = torch.optim.SGD([{"params": self.model[0].parameters(), "lr": 0.1},
+                                          {"params": self.model[1].parameters(), "lr": 0.05}])
+        (warning,) = self.warnings_of(self.amplifier)
+        self.assertRegex(warning, "0.1, 0.05.*makes them equal.*sets_learning_rate=False")
+
+    def test_a_rate_that_a_scheduler_changed(self):
+        amplifier = self.amplifier("5:0.1")
+        self.assertEqual(self.warnings_of(lambda: amplifier.begin_epoch(1)), [])
+        self.optimizer.param_groups[0]["lr"] = 0.07
+        (warning,) = self.warnings_of(lambda: amplifier.begin_epoch(2))
+        self.assertRegex(warning, "changed .* from 0.1 to 0.07 .*overwritten.*sets_learning_rate=False")
+        self.optimizer.param_groups[0]["lr"] = 0.07
+        self.assertEqual(self.warnings_of(lambda: amplifier.begin_epoch(3)), [])  # once
+
+    def test_connected_to_nothing(self):
+        other = torch.optim.SGD(torch.nn.Linear(3, 2).parameters(), 0.1)
+        with self.assertRaisesRegex(ValueError, "expected an optimizer of the model's parameters, got one .* none"):
+            gradamp.torch.Amplifier(self.model, other)
+        amplifier = self.amplifier()
+        amplifier.begin_epoch(1)
+        with self.assertRaisesRegex(RuntimeError, r"no optimizer.step\(\) was seen since begin_epoch: expected the "
+                                                  "optimizer that was given to Amplifier"):
+            amplifier.end_epoch()
+        (warning,) = self.warnings_of(lambda: amplifier.begin_epoch(2))
+        self.assertIn("epoch 1 had no end_epoch", warning)
+        amplifier = self.amplifier()
+        (warning,) = self.warnings_of(lambda: amplifier.begin_epoch(3))
+        self.assertIn("epochs 1 to 2 were skipped", warning)
+
+    def test_a_second_amplifier_of_an_optimizer(self):
+        first = self.amplifier()
+        second = self.amplifier()
+        for amplifier in (first, second):
+            with self.assertRaisesRegex(ValueError, r"another Amplifier .*close\(\)"):
+                amplifier.begin_epoch(1)
+        del amplifier
+        first.close()
+        second.begin_epoch(1)
+        self.step()
+        self.assertEqual((first.statistics.iterations, second.statistics.iterations), (0, 1))
+        with self.assertRaisesRegex(RuntimeError, "closed"):
+            first.begin_epoch(1)
+        second = self.amplifier()  # a name that is bound again
+        second.begin_epoch(1)
+        with second:
+            self.step()
+        self.step()
+        self.assertEqual(second.statistics.iterations, 1)
+
+    def test_a_phase_that_is_too_short(self):
+        make = lambda **options: self.amplifier("1:0.1, 2:0.1:2, 4:0.01", **options)  # noqa: E731
+        expected = "the phase of epoch 2 amplifies nothing: its first epoch is analyzed, and it has no other"
+        self.assertEqual(self.warnings_of(make), [expected])
+        self.assertEqual(self.warnings_of(lambda: make(random_fraction=0.5)), [])
+
+    def test_gradients_that_are_not_finite_are_counted_below_the_table(self):
+        statistics = gradamp.torch.GradientStatistics(self.model)
+        for parameter in self.model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        statistics.accumulate()
+        self.assertNotIn("not finite", str(statistics.measure()))
+        self.model[0].weight.grad[0, 0] = float("nan")
+        self.model[1].bias.grad[:] = float("inf")
+        statistics.accumulate()
+        self.assertEqual(str(statistics.measure()).splitlines()[-1],
+                         "not finite: 1 gradient of layer 0, 2 gradients of layer 1 (left out)")
+
+    def test_arguments_are_checked(self):
+        for options, error, message in (
+                ({"threshold": "1"}, TypeError, "threshold: expected a finite number, got '1'"),
+                ({"threshold": float("nan")}, ValueError, "threshold: expected a finite number, got nan"),
+                ({"epochs": 4.5}, TypeError, "epochs: expected a whole number, got 4.5"),
+                ({"random_fraction": 0}, ValueError, "above 0 and at most 1, got 0"),
+                ({"random_fraction": "0.5"}, TypeError, "above 0 and at most 1, got '0.5'"),
+                ({"strategy": "5:0.1:0"}, ValueError, "finite amplification factor above 0 .* got 0"),
+                ({"strategy": None}, TypeError, "strategy: expected a string, .* got None"),
+                ({"strategy": "step"}, ValueError, "'step' is a strategy of the program gradamp.*write .*phases")):
+            with self.assertRaisesRegex(error, message):
+                self.amplifier(**options)
+
+    def test_messages(self):
+        with self.assertRaisesRegex(TypeError, "expected a torch.nn.Module, got list"):
+            gradamp.torch.GradientStatistics([])
+        statistics, amplifier = gradamp.torch.GradientStatistics(self.model), self.amplifier()
+        for of, missing in ((statistics, "layers, sums"), (amplifier, "epoch, factors, strategy, statistics")):
+            with self.assertRaisesRegex(ValueError, f"a state of state_dict.*, got one without {missing}"):
+                of.load_state_dict({})
+            for copied in (copy.deepcopy, pickle.dumps):
+                with self.assertRaisesRegex(TypeError, r"use state_dict\(\)"):
+                    copied(of)
+        with self.assertRaisesRegex(ValueError, "by_neuron"):
+            gradamp.torch.GradientStatistics(self.model, by_neuron=True).load_state_dict(statistics.state_dict())
+        with self.assertRaisesRegex(TypeError, "expected a whole number, got '1'"):
+            amplifier.begin_epoch("1")
+
+    def test_files_that_are_not_weights(self):
+        file = self.folder / "words.txt"
+        file.write_text("no weights")
+        with self.assertRaisesRegex(ValueError, "words.txt: expected a file of safetensors"):
+            gradamp.torch.load_weights(self.model, file)
+        for path in (self.folder, self.folder / "missing" / "weights"):
+            with self.assertRaises(OSError) as caught:
+                gradamp.torch.save_weights(self.model, path)
+            self.assertEqual(caught.exception.filename, str(path))
+            self.assertNotIn(".gradamp-", str(caught.exception))
+
+    def test_a_state_of_other_settings_is_refused(self):
+        amplifier = self.amplifier()
+        state = amplifier.state_dict()
+        amplifier.close()
+        for options in ({"measure": "g"}, {"threshold": 0.5}, {"case": 2}, {"reselect_every": 1}, {"by_neuron": True}):
+            (name,) = options
+            with self.assertRaisesRegex(ValueError, f"expected a state with {name} .*, got one with"):
+                self.amplifier(**options).load_state_dict(state)
+        for name in ("measure", "threshold", "case", "reselect_every"):  # as the earlier form
+            del state[name]
+        del state["statistics"]["by_neuron"]
+        self.amplifier().load_state_dict(state)
+
+    def test_names_of_the_root(self):
+        class Net(torch.nn.Module):
+            def __init__(self, child):
+                super().__init__()
+                self.scale = torch.nn.Parameter(torch.ones(1))
+                setattr(self, child, torch.nn.Linear(2, 2))
+
+        self.assertEqual(gradamp.torch.GradientStatistics(Net("head")).layers, ["Net", "head"])
+        self.assertEqual(gradamp.torch.GradientStatistics(Net("Net")).layers, ["(root)", "Net"])
+
+    def test_torch_is_imported_when_it_is_used(self):
+        program = ("import sys, gradamp; assert 'torch' not in sys.modules; gradamp.torch.Amplifier; "
+                   "assert 'torch' in sys.modules; assert not hasattr(gradamp, 'other')")
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                              env=os.environ | {"PYTHONPATH": str(ROOT / "tools" / "python")})
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_examples_say_how_they_are_used(self):
+        for name in ("amplify_pytorch", "amplify_transformer"):
+            done = subprocess.run([sys.executable, ROOT / "tools" / "examples" / name / "train.py"], text=True,
+                                  capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT / "tools" / "python")})
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertRegex(done.stderr, r"^usage: train.py [A-Z]+ \[EPOCHS\]\n$")
+
+    def test_shown_in_one_line(self):
+        amplifier = self.amplifier()
+        self.assertEqual(repr(amplifier.strategy), "Strategy('2:0.1:2, 3:0.1')")
+        self.assertEqual(repr(amplifier.statistics), "GradientStatistics(2 layers, 0 iterations)")
+        self.assertEqual(repr(amplifier), "Amplifier(SGD, '2:0.1:2, 3:0.1', g-prime > 1.0, epoch 0, 0 of 2 layers "
+                                          "selected)")
 
 
 class StrategyTest(unittest.TestCase):

@@ -5,6 +5,7 @@ from __future__ import annotations  # for Python 3.9
 
 import dataclasses
 import math
+import operator
 
 NAMED = {"params_1": "50:0.1, 100:0.1:2, 130:0.01:2, 150:0.01", "params_2": "10:0.1, 100:0.1:2, 145:0.01:2, 150:0.01"}
 GRAMMAR = ("expected phases end_epoch:learning_rate[:factor] such as '50:0.1, 100:0.1:2, 150:0.01', or " +
@@ -34,10 +35,26 @@ class Plan:
     amplified: bool = False
 
 
+def whole_number(what, value):
+    """The value as an int. TypeError if it is none."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what}: expected a whole number, got {value!r}") from None
+
+
 class Strategy:
     def __init__(self, text, epochs=None, reselect_every=0):
         """`text`: "params_1", "params_2" or phases. `epochs`: its ends are scaled to them. `reselect_every` k > 0: from
         a phase's second epoch on, layers are selected anew after every k epochs."""
+        if not isinstance(text, str):
+            raise TypeError(f"strategy: expected a string, {GRAMMAR.removeprefix('expected ')}; got {text!r}")
+        if text.strip() == "step":
+            raise ValueError("strategy: 'step' is a strategy of the program gradamp alone; write its phases instead, "
+                             "such as '24:0.1, 30:0.01'")
+        if epochs is not None:
+            epochs = whole_number("epochs", epochs)
+        reselect_every = whole_number("reselect_every", reselect_every)
         if reselect_every < 0:
             raise ValueError(f"strategy: expected to reselect every k epochs with k at least 0, got {reselect_every}")
         self.reselect_every = reselect_every
@@ -47,7 +64,8 @@ class Strategy:
             if phase.end_epoch <= previous:
                 raise ValueError(f"strategy: expected end epochs that rise from 1 on, got {phase.end_epoch} after "
                                  f"{previous}")
-            for what, value in (("learning rate", phase.learning_rate), ("amplification factor", phase.factor or 1.0)):
+            factor = 1.0 if phase.factor is None else phase.factor
+            for what, value in (("learning rate", phase.learning_rate), ("amplification factor", factor)):
                 if not (math.isfinite(value) and value > 0):
                     raise ValueError(f"strategy: expected a finite {what} above 0 up to epoch {phase.end_epoch}, got "
                                      f"{value}")
@@ -58,6 +76,12 @@ class Strategy:
     @property
     def epochs(self):
         return self.phases[-1].end_epoch
+
+    def phases_too_short(self):
+        """The only epochs of phases that would amplify and have no other: the first epoch of a phase is analyzed."""
+        firsts = [1, *(phase.end_epoch + 1 for phase in self.phases)]
+        return [first for first, phase in zip(firsts, self.phases)
+                if phase.factor is not None and phase.end_epoch == first]
 
     def _scale_to(self, epochs):
         count, old = len(self.phases), self.epochs
@@ -79,6 +103,7 @@ class Strategy:
 
     def plan(self, epoch):
         """The plan of an epoch, counted from 1."""
+        epoch = whole_number("epoch", epoch)
         if not 1 <= epoch <= self.epochs:
             raise ValueError(f"strategy: expected an epoch from 1 to {self.epochs}, got {epoch}")
         number = next(i for i, phase in enumerate(self.phases) if epoch <= phase.end_epoch)
@@ -95,6 +120,9 @@ class Strategy:
         analyzed = left < phase.end_epoch - epoch
         return dataclasses.replace(plan, amplified=True, analyzed=analyzed, clear_sums=analyzed and place == 0,
                                    select=analyzed and left == 0)
+
+    def __repr__(self):
+        return f"Strategy({str(self)!r})"
 
     def __str__(self):
         return ", ".join(f"{phase.end_epoch}:{phase.learning_rate:g}" + (f":{phase.factor:g}" if phase.factor else "")

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Gradient statistics and amplification for PyTorch models on the CPU.
 
-    amplifier = gradamp.torch.Amplifier(model, optimizer, strategy="params_1", measure="g-prime", threshold=1.0)
+    amplifier = gradamp.torch.Amplifier(model, optimizer, strategy="params_1", epochs=20)
     for epoch in range(1, amplifier.strategy.epochs + 1):
         amplifier.begin_epoch(epoch)
         for images, labels in loader:
             optimizer.zero_grad()
             loss(model(images), labels).backward()
             optimizer.step()
-        print(amplifier.end_epoch())
+        if (measures := amplifier.end_epoch()) is not None:
+            print(measures)
 
 A layer is a module with parameters of its own that require a gradient: a convolution, a batch norm, a linear layer. All
 its parameters are measured and amplified together. A parameter that several modules share belongs to the first.
@@ -19,20 +20,46 @@ network(name) is a network of the program gradamp; load_weights and save_weights
 """
 
 import dataclasses
+import errno
+import gc
+import math
+import numbers
 import os
 import pathlib
 import tempfile
+import warnings
 import weakref
 
 import torch
 
 from gradamp import _library
 from gradamp.networks import build as network
-from gradamp.strategy import Strategy
+from gradamp.strategy import Strategy, whole_number
 
 __all__ = ["Amplifier", "GradientStatistics", "LayerRow", "Measures", "load_weights", "network", "save_weights"]
 
 _TYPES = {torch.float32: _library.F32, torch.bfloat16: _library.BF16, torch.float16: _library.F16}
+_AMPLIFIERS = weakref.WeakKeyDictionary()  # of every optimizer, those that are alive and not closed
+
+
+def _warn(message):
+    warnings.warn(message, stacklevel=3)
+
+
+def _check_keys(state, keys):
+    missing = [key for key in keys if key not in state]
+    if missing:
+        raise ValueError(f"expected a state of state_dict(), got one without {', '.join(missing)}")
+
+
+def _without_compile(name):
+    """The name that the module had before torch.compile."""
+    return ".".join(part for part in name.split(".") if part != "_orig_mod")
+
+
+class _NotCopied:
+    def __reduce_ex__(self, _protocol):
+        raise TypeError(f"{type(self).__name__} cannot be copied or pickled: use state_dict() and load_state_dict()")
 
 
 @dataclasses.dataclass
@@ -74,16 +101,25 @@ class Measures(list):
         lines = [f"  {'layer':{width}}      G'  normalized       G  normalized"]
         lines += [f"{'*' if row.factor != 1 else ' '} {row.layer:{width}}  {row.g_prime:.4f}  "
                   f"{row.normalized_g_prime:+10.3f}  {row.g:.4f}  {row.normalized_g:+10.3f}" for row in self]
-        return "\n".join([*lines, f"noise floor of G and G' {self.noise_floor:.4f}, {self.iterations} iterations"])
+        lines.append(f"noise floor of G and G' {self.noise_floor:.4f}, {self.iterations} iterations")
+        left_out = [f"{row.not_finite} gradient{'s' if row.not_finite != 1 else ''} of layer {row.layer}"
+                    for row in self if row.not_finite]
+        if left_out:
+            lines.append(f"not finite: {', '.join(left_out)} (left out)")
+        return "\n".join(lines)
 
 
-class GradientStatistics:
+class GradientStatistics(_NotCopied):
     """The sums of the gradients of a model's layers: `layers`, their names, and `parameters`, those of each layer."""
 
     def __init__(self, model, by_neuron=False, threads=0):
         """`by_neuron`: of each output channel or unit instead of each weight. `threads`: 0 for all processors."""
+        if not isinstance(model, torch.nn.Module):
+            raise TypeError(f"expected a torch.nn.Module, got {type(model).__name__}")
         self.layers, self.parameters, self._parameters, tensors, seen = [], [], [], [], set()
-        for name, module in model.named_modules():
+        modules = [(_without_compile(name), module) for name, module in model.named_modules()]
+        names = {name for name, _ in modules}
+        for name, module in modules:
             own = [parameter for parameter in module.parameters(recurse=False)
                    if parameter.requires_grad and parameter.numel() > 0 and id(parameter) not in seen]
             for parameter in own:
@@ -93,13 +129,18 @@ class GradientStatistics:
                 self._parameters.append(parameter)
                 tensors.append((parameter.numel(), parameter.shape[0] if parameter.dim() else 1, len(self.layers)))
             if own:
-                self.layers.append(name or type(module).__name__)  # the model itself has no name
+                kind = type(module).__name__  # the model itself has no name
+                self.layers.append(name or ("(root)" if kind in names else kind))
                 self.parameters.append(own)
         if not self.layers:
             raise ValueError("expected a model with a parameter that requires a gradient, got none")
         self._layer_of = [layer for _, _, layer in tensors]
         self._formats = [None] * len(tensors)
+        self.by_neuron = bool(by_neuron)
         self._sums = _library.Statistics(tensors, by_neuron, threads)
+
+    def __repr__(self):
+        return f"GradientStatistics({len(self.layers)} layers, {self.iterations} iterations)"
 
     def _in_memory(self, index, gradient):
         """The gradient with elements beside each other, in the order in which it had them first."""
@@ -156,10 +197,14 @@ class GradientStatistics:
         return self._sums.noise_floor
 
     def state_dict(self):
-        return {"layers": list(self.layers), "sums": torch.frombuffer(bytearray(self._sums.save()), dtype=torch.uint8)}
+        return {"layers": list(self.layers), "by_neuron": self.by_neuron,
+                "sums": torch.frombuffer(bytearray(self._sums.save()), dtype=torch.uint8)}
 
     def load_state_dict(self, state):
-        if state["layers"] != self.layers:
+        _check_keys(state, ("layers", "sums"))
+        if state.get("by_neuron", self.by_neuron) != self.by_neuron:
+            raise ValueError(f"expected a state with by_neuron {self.by_neuron}, got one with {state['by_neuron']}")
+        if [_without_compile(layer) for layer in state["layers"]] != self.layers:
             raise ValueError(f"expected the state of a model with the layers {', '.join(self.layers)[:200]}, got one "
                              f"with {', '.join(state['layers'])[:200]}")
         self._sums.restore(state["sums"].numpy().tobytes())
@@ -174,10 +219,10 @@ def _scales_gradient(optimizer):
     raise TypeError(f"expected an optimizer of torch.optim.SGD, Adam or AdamW, got {type(optimizer).__name__}")
 
 
-class Amplifier:
+class Amplifier(_NotCopied):
     """Measures the gradients of a model in the epochs that its strategy says, selects layers, and amplifies their
     updates by the strategy's factor: SGD's gradient, or the update of Adam and AdamW without AdamW's decay. It acts
-    whenever optimizer.step() is called."""
+    whenever optimizer.step() is called. With SGD, p.grad of an amplified layer stays multiplied after the step."""
 
     def __init__(self, model, optimizer, strategy="params_1", measure="g-prime", threshold=1.0, *, case=1, epochs=None,
                  reselect_every=0, by_neuron=False, random_fraction=None, seed=0, sets_learning_rate=True, threads=0):
@@ -188,24 +233,96 @@ class Amplifier:
             raise ValueError(f"measure: expected one of {', '.join(_library.MEASURES)}, got {measure!r}")
         if case not in (1, 2):
             raise ValueError(f"case: expected 1 or 2, got {case!r}")
-        if random_fraction is not None and not 0 <= random_fraction <= 1:
-            raise ValueError(f"random_fraction: expected 0 to 1, got {random_fraction}")
+        for name, value, holds, expected in (
+                ("threshold", threshold, math.isfinite, "a finite number"),
+                ("random_fraction", 1 if random_fraction is None else random_fraction, lambda value: 0 < value <= 1,
+                 "a number above 0 and at most 1")):
+            is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+            if not (is_number and holds(value)):
+                raise (ValueError if is_number else TypeError)(f"{name}: expected {expected}, got {value!r}")
         self._scales_gradient = _scales_gradient(optimizer)
         self.strategy = Strategy(strategy, epochs, reselect_every)
         self.statistics = GradientStatistics(model, by_neuron, threads)
+        own = {id(parameter) for parameter in self.statistics._parameters}
+        if not any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):
+            raise ValueError("expected an optimizer of the model's parameters, got one that has none of them")
         self.optimizer, self.measure, self.case, self.threshold = optimizer, measure, case, threshold
         self.random_fraction, self.seed, self.sets_learning_rate = random_fraction, seed, sets_learning_rate
         self.factors = [1.0] * len(self.statistics.layers)
         self._plan, self._epoch, self._has_accumulated, self._before = None, 0, False, []
+        self._set_rate, self._has_warned_of_rate, self._open, self._ended = None, False, True, True
+        self._iterations_before = 0
+        for first in self.strategy.phases_too_short() if random_fraction is None else []:
+            _warn(f"the phase of epoch {first} amplifies nothing: its first epoch is analyzed, and it has no other")
+        if sets_learning_rate and (problem := self._rate_problem()):
+            _warn(problem)
         # The optimizer must not keep the amplifier alive, nor the other way round.
         me = weakref.ref(self)
         hooks = [optimizer.register_step_pre_hook(lambda *_: me() and me()._before_step()),
                  optimizer.register_step_post_hook(lambda *_: me() and me()._after_step())]
-        for hook in hooks:
-            weakref.finalize(self, hook.remove)
+        self._finalizers = [weakref.finalize(self, hook.remove) for hook in hooks]
+        _AMPLIFIERS.setdefault(optimizer, weakref.WeakSet()).add(self)
+
+    def __repr__(self):
+        sign = f"{self.measure} > {self.threshold}" if self.case == 1 else f"|{self.measure}| > {self.threshold}"
+        return (f"Amplifier({type(self.optimizer).__name__}, {str(self.strategy)!r}, {sign}, epoch {self._epoch}, "
+                f"{len(self.selected)} of {len(self.factors)} layers selected)")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Disconnects from the optimizer, which another Amplifier can use then."""
+        for finalizer in self._finalizers:
+            finalizer()
+        self._open = False
+        _AMPLIFIERS.get(self.optimizer, weakref.WeakSet()).discard(self)
+
+    def _rate_problem(self):
+        """Why begin_epoch would change the optimizer's rates by much, or None."""
+        rates = list(dict.fromkeys(float(group["lr"]) for group in self.optimizer.param_groups))
+        if len(rates) > 1:
+            return (f"the parameter groups have different learning rates ({', '.join(f'{r:g}' for r in rates)}), and "
+                    "begin_epoch makes them equal; sets_learning_rate=False keeps them")
+        rate = self.strategy.phases[0].learning_rate
+        if max(rate, rates[0]) > 10.0001 * min(rate, rates[0]):
+            return (f"begin_epoch sets the strategy's learning rate {rate:g}, and the optimizer's is {rates[0]:g}, "
+                    "more than 10 times away; sets_learning_rate=False keeps the optimizer's")
+        return None
 
     def begin_epoch(self, epoch):
-        """Prepares for an epoch, counted from 1."""
+        """Prepares for an epoch, counted from 1. Sets the strategy's learning rate unless sets_learning_rate=False.
+
+        Errors: ValueError if the optimizer has another Amplifier that is not closed."""
+        epoch = whole_number("epoch", epoch)
+        self.strategy.plan(epoch)  # an error changes nothing
+        if not self._open:
+            raise RuntimeError("expected an Amplifier that is open, got one that was closed")
+        if len(_AMPLIFIERS[self.optimizer]) > 1:
+            gc.collect()  # those that nothing refers to any more
+        if len(_AMPLIFIERS[self.optimizer]) > 1:
+            raise ValueError("expected one Amplifier per optimizer, but another Amplifier of this one is alive: call "
+                             "its close() first")
+        if epoch > self._epoch + 1:
+            _warn(f"epochs {self._epoch + 1} to {epoch - 1} were skipped: layers that they would have selected are not")
+        if not self._ended:
+            _warn(f"epoch {self._epoch} had no end_epoch, so it selected no layers")
+        if self._set_rate is not None and not self._has_warned_of_rate:
+            for rate in (float(group["lr"]) for group in self.optimizer.param_groups):
+                if rate != self._set_rate and not self._has_warned_of_rate:
+                    self._has_warned_of_rate = True
+                    _warn(f"the learning rate was changed since begin_epoch, from {self._set_rate:g} to {rate:g} (by a "
+                          "scheduler?), and is overwritten; sets_learning_rate=False keeps it")
+        self._begin(epoch)
+        if self.sets_learning_rate:
+            self._set_rate = self._plan.learning_rate
+            for group in self.optimizer.param_groups:
+                group["lr"] = self._set_rate
+
+    def _begin(self, epoch):
         plan = self.strategy.plan(epoch)
         if self.random_fraction is not None:
             plan = dataclasses.replace(plan, analyzed=False, clear_sums=False, select=False, amplified=plan.amplifies)
@@ -218,13 +335,12 @@ class Amplifier:
             count = len(self.factors)
             drawn = min(count, max(1, int(self.random_fraction * count + 0.5)))
             self.factors = _library.select_random(count, drawn, self.seed, epoch, plan.factor)
-        if self.sets_learning_rate:
-            for group in self.optimizer.param_groups:
-                group["lr"] = plan.learning_rate
+        self._ended, self._iterations_before = not plan.select, self.statistics.iterations
 
     def accumulate(self):
         """Adds the gradients of this step to the sums, if the epoch is analyzed. Only needed before something that
-        changes them, as clip_grad_norm_; otherwise optimizer.step() does it. Once per step."""
+        changes them, as clip_grad_norm_; otherwise optimizer.step() does it. Call it once per
+        step, after the last backward; with a GradScaler after scaler.unscale_(optimizer)."""
         if self._plan is None:
             raise RuntimeError("expected begin_epoch(1) before the first step")
         if self._plan.analyzed:
@@ -235,8 +351,12 @@ class Amplifier:
         """Selects layers, if the epoch's plan says so. Returns the Measures then, else None."""
         if self._plan is None:
             raise RuntimeError("expected begin_epoch before end_epoch")
+        if self._plan.analyzed and self.statistics.iterations == self._iterations_before:
+            raise RuntimeError("no optimizer.step() was seen since begin_epoch: expected the optimizer that was given "
+                               "to Amplifier to take a step in every epoch")
         if not self._plan.select:
             return None
+        self._ended = True
         measures = self.statistics._sums.measure()
         self.factors = _library.select(measures, self.measure, self.case == 2, self.threshold, self._plan.factor)
         return self.statistics._rows(measures, self.factors)
@@ -280,20 +400,27 @@ class Amplifier:
 
     def state_dict(self):
         return {"epoch": self._epoch, "factors": list(self.factors), "strategy": str(self.strategy),
-                "statistics": self.statistics.state_dict()}
+                **self._settings(), "statistics": self.statistics.state_dict()}
+
+    def _settings(self):
+        return {"measure": self.measure, "threshold": float(self.threshold), "case": self.case,
+                "reselect_every": self.strategy.reselect_every}
 
     def load_state_dict(self, state):
         """Restores the state after an epoch: go on with begin_epoch(state["epoch"] + 1). Inside an epoch, the rest of
         its steps can follow at once."""
+        _check_keys(state, ("epoch", "factors", "strategy", "statistics"))
+        for name, value in self._settings().items():
+            if state.get(name, value) != value:  # earlier states lack them
+                raise ValueError(f"expected a state with {name} {value}, got one with {state[name]}")
         if state["strategy"] != str(self.strategy):
             raise ValueError(f"expected the state of the strategy {self.strategy}, got one of {state['strategy']}")
         self.statistics.load_state_dict(state["statistics"])  # an error changes nothing
         if state["epoch"] > 0:
-            sets, self.sets_learning_rate = self.sets_learning_rate, False
-            self.begin_epoch(state["epoch"])
-            self.sets_learning_rate = sets
+            self._begin(state["epoch"])
             self.statistics.load_state_dict(state["statistics"])  # begin_epoch may have reset it
         self.factors = list(state["factors"])
+        self._set_rate, self._ended, self._iterations_before = None, True, 0
 
 
 def _safetensors():
@@ -311,8 +438,12 @@ def load_weights(model, path):
     """
     path = pathlib.Path(path)
     file = path / "checkpoint.safetensors" if path.is_dir() else path
-    weights = {name: tensor for name, tensor in _safetensors().load_file(file).items()
-               if not name.startswith("gradamp.")}
+    load_file = _safetensors().load_file
+    from safetensors import SafetensorError
+    try:
+        weights = {name: tensor for name, tensor in load_file(file).items() if not name.startswith("gradamp.")}
+    except SafetensorError as error:
+        raise ValueError(f"{file}: expected a file of safetensors, got one that cannot be read: {error}") from None
     own = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith("num_batches_tracked")}
     given = {name for name in weights if not name.endswith("num_batches_tracked")}
     for names, reason in ((own.keys() - given, "lacks"), (given - own.keys(), "has, and the model lacks,")):
@@ -330,6 +461,9 @@ def save_weights(model, path):
     """Writes the model's weights for `gradamp train --weights FILE` and `evaluate --weights FILE`. A file that is there
     is replaced when the new one is complete."""
     path = pathlib.Path(path)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        number = errno.EISDIR if path.is_dir() else errno.ENOENT
+        raise OSError(number, os.strerror(number), str(path))
     with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".gradamp-") as folder:
         written = pathlib.Path(folder) / path.name
         _safetensors().save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, written)

@@ -18,7 +18,7 @@ endfunction()
 
 set(parts core cpu emulation emulated kernels layers data optim training nets)
 if(GRADAMP_CUDA)
-  list(APPEND parts cuda)
+  list(APPEND parts cuda hopper)
 endif()
 gradamp_package_library(engine gradamp ${parts})
 target_link_libraries(gradamp_engine PUBLIC gradamp_headers

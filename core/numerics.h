@@ -12,7 +12,7 @@ namespace gradamp {
 constexpr int numerics_version(DeviceKind kind) {
   switch (kind) {
     case DeviceKind::kCpu: return 2;
-    case DeviceKind::kCuda: return 5;
+    case DeviceKind::kCuda: return 6;
     case DeviceKind::kEmulated: return 5;
   }
   return 0;

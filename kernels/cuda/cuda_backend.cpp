@@ -121,15 +121,11 @@ Precision prepared(const BackendOptions& options) {
   return options.precision;
 }
 
-/// kNaive, kMma or kHopper. Error if that is asked for and cannot be used.
-ConvolutionMethod resolved_method(const BackendOptions& options) {
-  if (options.convolution == ConvolutionMethod::kHopper) {
-    const std::string reason = hopper_refusal().reason;
-    check(reason.empty(), "the convolutions hopper cannot be used: {}; use the convolutions mma", reason);
-  }
+/// kNaive, kMma or kHopper.
+ConvolutionMethod intended_method(const BackendOptions& options) {
   if (options.convolution != ConvolutionMethod::kAuto) return options.convolution;
-  const bool may = kKind == DeviceKind::kCuda && options.precision == Precision::kBF16;
-  return may && hopper_refusal().reason.empty() ? ConvolutionMethod::kHopper : ConvolutionMethod::kMma;
+  const bool may_be_hopper = kKind == DeviceKind::kCuda && options.precision == Precision::kBF16;
+  return may_be_hopper ? ConvolutionMethod::kHopper : ConvolutionMethod::kMma;
 }
 
 }  // namespace
@@ -138,13 +134,20 @@ ConvolutionMethod resolved_method(const BackendOptions& options) {
 
 CudaBackend::CudaBackend(const BackendOptions& options)
     : precision_(prepared(options)),
-      method_(resolved_method(options)),
+      method_(intended_method(options)),
       stream_(make_stream()),
       allocator_(std::make_unique<DeviceMemorySource>(), kCached),
       host_allocator_(std::make_unique<PinnedMemorySource>()),
       recorded_memory_(allocator_),
       completion_counters_(allocator_.allocate(kMaxCompletionCounters * sizeof(unsigned))) {
   fill_zero(completion_counters_.get(), kMaxCompletionCounters * sizeof(unsigned));
+  if (method_ != ConvolutionMethod::kHopper) return;
+  const HopperRefusal refusal = hopper_refusal(*this);
+  if (refusal.reason.empty()) return;
+  check(options.convolution == ConvolutionMethod::kAuto,
+        "the convolutions hopper cannot be used: {}; use the convolutions mma", refusal.reason);
+  method_ = ConvolutionMethod::kMma;
+  if (refusal.disagrees) warning_ = fmt::format(", convolutions by mma.sync, since by wgmma: {}", refusal.reason);
 }
 
 CudaBackend::~CudaBackend() { cudaStreamSynchronize(stream()); }
@@ -152,13 +155,8 @@ CudaBackend::~CudaBackend() { cudaStreamSynchronize(stream()); }
 Device CudaBackend::device() const { return {kKind}; }
 
 std::string CudaBackend::description() const {
-  std::string text = fmt::format("{}, {}", device_text(), name_of(precision_));
-  if (method_ == ConvolutionMethod::kHopper) return text + ", convolutions by wgmma";
-  if (kKind == DeviceKind::kCuda && precision_ == Precision::kBF16 && method_ == ConvolutionMethod::kMma) {
-    const HopperRefusal refusal = hopper_refusal();
-    if (refusal.disagrees) text += fmt::format(", convolutions by mma.sync, since those by wgmma {}", refusal.reason);
-  }
-  return text;
+  const char* const by_wgmma = method_ == ConvolutionMethod::kHopper ? ", convolutions by wgmma" : "";
+  return fmt::format("{}, {}{}{}", device_text(), name_of(precision_), by_wgmma, warning_);
 }
 
 ConvolutionMethod CudaBackend::convolution_method() const {

@@ -124,6 +124,7 @@ class CudaBackend final : public Backend {
 
   Precision precision_;
   ConvolutionMethod method_;  // kNaive, kMma or kHopper
+  std::string warning_;       // of description(); empty if there is none
   Stream stream_;
   CachingAllocator allocator_, host_allocator_;
   /// Memory of all recordings. They run one after another, and no recording reads another's memory.

@@ -8,15 +8,16 @@
 
 namespace gradamp::GRADAMP_GPU {
 
-/// Why the current device cannot use them; empty if it can.
+class CudaBackend;
+
+/// Why the current device cannot use them; no reason if it can.
 struct HopperRefusal {
   std::string reason;
-  bool disagrees =
-      false;  // it computes something else than by mma.sync: a fault of the device, the driver or this build
+  bool disagrees = false;  // their results are wrong: a fault of the device, the driver or this build
 };
 
-/// A device can use them if it has compute capability 9.0, its driver encodes tensor maps, and small convolutions agree
-/// with those by mma.sync. Looked at once per process and device. On the device emulated, they always can be used.
-HopperRefusal hopper_refusal();
+/// A device can use them if it has compute capability 9.0, its driver encodes tensor maps, and those of `hopper`, a
+/// backend that has them, pass the self-check. Looked at once per process and device. The device emulated can use them.
+HopperRefusal hopper_refusal(CudaBackend& hopper);
 
 }  // namespace gradamp::GRADAMP_GPU

@@ -15,8 +15,8 @@
 
 namespace gradamp::GRADAMP_GPU {
 
-/// The CTA tile: kM / 64 warpgroups of four warps multiply, and one more warp loads. The warps that multiply are the
-/// Block of WholeBlock's kind for what comes after the product.
+/// The CTA tile: kM / 64 warpgroups of four warps multiply, and one more warp loads. After the product only those that
+/// multiplied go on, so barriers and tickets (see WholeBlock) are among them.
 template <int kM_, int kN_>
 struct HopperTile {
   static constexpr int kM = kM_, kN = kN_;

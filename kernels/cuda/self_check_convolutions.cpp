@@ -115,12 +115,21 @@ std::string check_convolutions(CudaBackend& backend, Precision precision, Direct
   return {};
 }
 
+constexpr std::pair<Direction, const char*> kDirections[] = {{Direction::kForward, "forward"},
+                                                             {Direction::kBackwardInput, "backward input"},
+                                                             {Direction::kBackwardFilter, "backward filter"}};
+
 }  // namespace
 
+std::string disagreement_of_convolutions(CudaBackend& backend, Precision precision) {
+  for (const auto& [direction, name] : kDirections) {
+    const std::string found = check_convolutions(backend, precision, direction);
+    if (!found.empty()) return fmt::format("convolution {}: {}", name, found);
+  }
+  return {};
+}
+
 std::vector<CheckedPart> convolution_parts(CheckedBackends& backends) {
-  constexpr std::pair<Direction, const char*> kDirections[] = {{Direction::kForward, "forward"},
-                                                               {Direction::kBackwardInput, "backward input"},
-                                                               {Direction::kBackwardFilter, "backward filter"}};
   std::vector<CheckedPart> parts;
   for (const Precision precision : {Precision::kF32, Precision::kTF32, Precision::kBF16}) {
     CudaBackend* const backend = &backends.of(precision);

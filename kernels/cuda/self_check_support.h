@@ -64,6 +64,8 @@ struct CheckedBackends {
 
 /// Every wrapper of kernels/cuda/ptx.h.
 std::vector<CheckedPart> instruction_parts(CheckedBackends& backends);
+/// How the convolutions of `backend` disagree with the plain ones; empty if they agree.
+std::string disagreement_of_convolutions(CudaBackend& backend, Precision precision);
 /// The convolution kernels of each precision.
 std::vector<CheckedPart> convolution_parts(CheckedBackends& backends);
 /// Sums over the grid, the optimizer's step, and recordings.

@@ -13,7 +13,7 @@
 
 namespace gradamp::emulation {
 
-/// Of the block that a BlockRunner runs.
+/// What works beside the threads of the block that a BlockRunner runs.
 class AsyncProxy {
  public:
   void begin_block(char* dynamic_shared, std::size_t bytes, std::size_t warps) {

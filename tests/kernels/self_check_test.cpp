@@ -31,6 +31,11 @@ TEST(SelfCheck, PassesInEveryOrderOfThreads) {
   }
 }
 
+// By the same check a GPU is judged before it takes these convolutions.
+TEST(SelfCheck, PassesWithTheConvolutionsHopper) {
+  expect_all_agree(self_check(Device{DeviceKind::kEmulated}, {.convolution = ConvolutionMethod::kHopper}));
+}
+
 TEST(SelfCheck, Passes_cuda) {
   for (const DeviceStatus& status : device_statuses()) {
     if (status.device.kind != DeviceKind::kCuda) continue;

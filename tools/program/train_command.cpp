@@ -102,7 +102,8 @@ std::string check_resumed_settings(const TrainCommand& command) {
   RunSettings given = command.apply_to(stored);
   if (given.device == "auto") given.device = stored.device;  // a run stores resolved values of these
   if (given.epochs == 0) given.epochs = stored.epochs;
-  if (given.convolution == ConvolutionMethod::kAuto) given.convolution = stored.convolution;
+  const bool is_cuda = parse_device(stored.device).kind == DeviceKind::kCuda;
+  if (given.convolution == ConvolutionMethod::kAuto && is_cuda) given.convolution = stored.convolution;
   make_absolute(given);
   const std::string differences = describe_differences(stored, given, {SettingKind::kSource});
   if (differences.empty()) return given.data;

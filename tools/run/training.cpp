@@ -34,13 +34,11 @@ Device resolve_device(const std::string& name) {
 }
 
 /// Creates the backend. Adds the messages of the device's self-check to `notes`. Error if the self-check fails.
-/// `convolution`: instead of kAuto.
-std::unique_ptr<Backend> make_run_backend(const RunSettings& settings, ConvolutionMethod convolution,
-                                          std::vector<std::string>& notes) {
+std::unique_ptr<Backend> make_run_backend(const RunSettings& settings, std::vector<std::string>& notes) {
   BackendOptions options;
   options.threads = settings.threads;
   options.precision = settings.precision;
-  options.convolution = settings.convolution == ConvolutionMethod::kAuto ? convolution : settings.convolution;
+  options.convolution = settings.convolution;
   const Device device = resolve_device(settings.device);
   for (std::string& note : require_self_check(device, settings.precision)) notes.push_back(std::move(note));
   return make_backend(device, options);
@@ -71,15 +69,13 @@ void load_initial_weights(const RunSettings& settings, Module& network, FileSyst
 /// A run in memory: the device, the data, the network and its trainer. It writes the logs of the run's folder.
 class Run {
  public:
-  /// If `fresh`, reads settings.weights. Otherwise a checkpoint replaces the weights later. `convolution` replaces
-  /// kAuto in `settings`; if it is kAuto, too, the run's settings have what the device takes.
-  Run(const RunSettings& settings, const TrainingControl& control, bool fresh, ConvolutionMethod convolution)
+  /// If `fresh`, reads settings.weights. Otherwise a checkpoint replaces the weights later.
+  Run(const RunSettings& settings, const TrainingControl& control, bool fresh)
       : settings_(settings),
         control_(control),
-        backend_(make_run_backend(settings, convolution, notes_)),
+        backend_(make_run_backend(settings, notes_)),
         strategy_(settings.resolved_strategy()) {
-    if (settings.convolution == ConvolutionMethod::kAuto && convolution == ConvolutionMethod::kAuto)
-      settings_.convolution = backend_->convolution_method();
+    if (settings.convolution == ConvolutionMethod::kAuto) settings_.convolution = backend_->convolution_method();
     auto [data, fingerprint] = load_training_data(*backend_, settings);
     fingerprint_ = std::move(fingerprint);
     const StepState state = make_step_state(*backend_, settings.seed);
@@ -90,6 +86,7 @@ class Run {
   }
 
   std::string backend_description() const { return backend_->description(); }
+  /// Those that it was given, but for kAuto what the device takes.
   const RunSettings& settings() const { return settings_; }
   /// What the images and labels are.
   const std::string& fingerprint() const { return fingerprint_; }
@@ -260,7 +257,7 @@ RunSettings resolved(const RunSettings& given) {
 }  // namespace
 
 TrainingOutcome train(const RunSettings& given, const TrainingControl& control) {
-  Run run(resolved(given), control, true, ConvolutionMethod::kAuto);
+  Run run(resolved(given), control, true);
   const RunFolder folder = RunFolder::create(run.settings().run_folder, run.settings(), run.backend_description(),
                                              file_system_of(control), 0, run.fingerprint());
   if (control.observer) {
@@ -276,7 +273,7 @@ TrainingOutcome branch(const RunSettings& given, const std::filesystem::path& tr
   const RunFolder beginning = RunFolder::open(trunk, file_system_of(control));
   const std::optional<std::filesystem::path> checkpoint = beginning.saved_checkpoint();
   check(checkpoint.has_value(), "{} has no checkpoint to branch from yet", trunk.string());
-  Run run(settings, control, false, ConvolutionMethod::kAuto);
+  Run run(settings, control, false);
   check(run.backend_description() == beginning.backend_description(),
         "{} began on '{}' and this run is on '{}': expected the same, so that it is the same to the bit",
         trunk.string(), beginning.backend_description(), run.backend_description());
@@ -302,9 +299,7 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
   if (!checkpoint) folder.check_unstarted();
   RunSettings settings = folder.settings();
   if (!control.data.empty()) settings.data = control.data;
-  // For a GPU, only versions without the convolutions hopper stored kAuto.
-  const bool is_cuda = parse_device(settings.device).kind == DeviceKind::kCuda;
-  Run run(settings, control, !checkpoint, is_cuda ? ConvolutionMethod::kMma : ConvolutionMethod::kAuto);
+  Run run(settings, control, !checkpoint);
   run.check_images(folder);
   if (settings.data != folder.settings().data) folder.move_data(settings.data);
   std::vector<std::string> description = run.description();
@@ -338,7 +333,7 @@ Evaluations evaluate(const RunSettings& settings, const std::filesystem::path& w
                      const std::filesystem::path& outputs) {
   check_outputs(outputs, weights);
   std::vector<std::string> notes;
-  const std::unique_ptr<Backend> backend = make_run_backend(settings, ConvolutionMethod::kAuto, notes);
+  const std::unique_ptr<Backend> backend = make_run_backend(settings, notes);
   const TrainingData data = load_training_data(*backend, settings).data;
   const std::shared_ptr<Module> network =
       make_run_network(*backend, settings, data.train, make_step_state(*backend, 0));

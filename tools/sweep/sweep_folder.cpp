@@ -56,22 +56,14 @@ bool has_checkpoint(const SweepJob& job) {
 
 RunFolder open_run(const SweepJob& job) { return RunFolder::open(job.settings.run_folder, real_file_system()); }
 
-/// A run stores what kAuto was on its device.
-ConvolutionMethod convolution_to_compare(const SweepJob& job, const RunSettings& stored) {
-  const bool is_auto = job.settings.convolution == ConvolutionMethod::kAuto;
-  return is_auto ? ConvolutionMethod::kAuto : stored.convolution;
-}
-
 /// Whether the stored run of a beginning can still serve as `job`, although the sweep's file may have changed since.
 bool is_same_beginning(const SweepJob& job, RunSettings stored) {
-  stored.convolution = convolution_to_compare(job, stored);
   copy_settings(job.settings, stored, kOfMachine);
   return shared_epochs(stored, job.settings) >= job.epochs;
 }
 
 /// How the settings of the job's stored run differ from the job's; empty if the job can continue it.
-std::string difference_of(const SweepJob& job, RunSettings stored) {
-  stored.convolution = convolution_to_compare(job, stored);
+std::string difference_of(const SweepJob& job, const RunSettings& stored) {
   if (!job.is_cell && is_same_beginning(job, stored)) return "";
   return describe_differences(stored, job.settings, kOfMachine);
 }

@@ -450,25 +450,28 @@ TEST(HopperMistakes, WgmmaNeedsTheAsyncProxysView) {
               HasSubstr("or before the wgmma.wait_group"));
 }
 
+/// The error of a warpgroup's product that `change` changed.
+template <typename Change>
+std::string error_of_product(const Change& change) {
+  return error_in(128, [=](char* shared) {
+    Product product(shared);
+    wgmma_fence();
+    change(product);
+    product.issue();
+    product.finish();
+  });
+}
+
 TEST(HopperMistakes, WgmmaIsOneInstructionOfAWarpgroup) {
-  const auto error = [](auto change) {
-    return error_in(128, [=](char* shared) {
-      Product product(shared);
-      wgmma_fence();
-      change(product);
-      product.issue();
-      product.finish();
-    });
-  };
-  EXPECT_THAT(error([](Product&) {}), IsEmpty());
+  EXPECT_THAT(error_of_product([](Product&) {}), IsEmpty());
   const auto lanes = HasSubstr("lanes 0 and 5 have different operands");
-  EXPECT_THAT(error([](Product& product) { product.a += threadIdx.x == 5 ? 2 : 0; }), lanes);
-  EXPECT_THAT(error([](Product& product) { product.b += threadIdx.x == 5 ? 2 : 0; }), lanes);
-  EXPECT_THAT(error([](Product& product) { product.accumulate = threadIdx.x != 5; }), lanes);
+  EXPECT_THAT(error_of_product([](Product& product) { product.a += threadIdx.x == 5 ? 2 : 0; }), lanes);
+  EXPECT_THAT(error_of_product([](Product& product) { product.b += threadIdx.x == 5 ? 2 : 0; }), lanes);
+  EXPECT_THAT(error_of_product([](Product& product) { product.accumulate = threadIdx.x != 5; }), lanes);
   const auto warps = ContainsRegex("another warp of the warpgroup issued one with other operands at");
-  EXPECT_THAT(error([](Product& product) { product.a += threadIdx.x / 32 * 2; }), warps);
-  EXPECT_THAT(error([](Product& product) { product.b += threadIdx.x / 32 * 2; }), warps);
-  EXPECT_THAT(error([](Product& product) { product.accumulate = threadIdx.x < 96; }), warps);
+  EXPECT_THAT(error_of_product([](Product& product) { product.a += threadIdx.x / 32 * 2; }), warps);
+  EXPECT_THAT(error_of_product([](Product& product) { product.b += threadIdx.x / 32 * 2; }), warps);
+  EXPECT_THAT(error_of_product([](Product& product) { product.accumulate = threadIdx.x < 96; }), warps);
   EXPECT_THAT(error_in(32,
                        [](char* shared) {
                          Product product(shared);
@@ -489,22 +492,14 @@ TEST(HopperMistakes, WgmmaIsOneInstructionOfAWarpgroup) {
 }
 
 TEST(HopperMistakes, WgmmaOperands) {
-  const auto error = [](auto change) {
-    return error_in(128, [=](char* shared) {
-      Product product(shared);
-      wgmma_fence();
-      change(product);
-      product.issue();
-      product.finish();
-    });
-  };
-  EXPECT_THAT(error([](Product& product) { product.a &= ~(std::uint64_t{3} << 62); }),
+  EXPECT_THAT(error_of_product([](Product& product) { product.a &= ~(std::uint64_t{3} << 62); }),
               ContainsRegex("the descriptor 0x[0-9a-f]+: its swizzle is not one of 128 bytes"));
-  EXPECT_THAT(error([](Product& product) { product.a |= std::uint64_t{1} << 49; }), HasSubstr("it has a base offset"));
+  EXPECT_THAT(error_of_product([](Product& product) { product.a |= std::uint64_t{1} << 49; }),
+              HasSubstr("it has a base offset"));
   EXPECT_THAT(
-      error([](Product& product) { product.b += (2 * kTileBytes + 1024) / 16; }),
+      error_of_product([](Product& product) { product.b += (2 * kTileBytes + 1024) / 16; }),
       ContainsRegex("operand b is at 0x[0-9a-f]+ to 0x[0-9a-f]+ of shared memory; the dynamic part is 0x400 to"));
-  EXPECT_THAT(error([](Product& product) { product.a &= ~std::uint64_t{0x3FFF}; }),
+  EXPECT_THAT(error_of_product([](Product& product) { product.a &= ~std::uint64_t{0x3FFF}; }),
               HasSubstr("operand a is at 0x0 to"));
   EXPECT_THAT(error_in(128,
                        [](char* shared) {

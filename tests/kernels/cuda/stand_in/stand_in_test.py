@@ -172,6 +172,9 @@ class Shipped(StandInTest):
         # An H100 would take the convolutions hopper; here there is no driver that encodes tensor maps.
         config = json.loads((self.folder / "deferred" / "config.json").read_text())
         self.assertEqual(config["settings"]["conv"], "mma")
+        resume = ["train", "--resume", self.folder / "deferred", "--conv"]
+        self.succeeded(run("gradamp", *resume, "auto"))
+        self.assertEqual(run("gradamp", *resume, "naive").returncode, 2)
         refused = training.run("hopper", settings={"DEVICE": "H100"}, more=["--conv", "hopper"])
         self.failed_with(refused, "the convolutions hopper cannot be used: the NVIDIA driver does not have cuTensorMapEncode")
         refused = training.run("hopper", settings={"DEVICE": "A100"}, more=["--conv", "hopper"])

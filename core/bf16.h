@@ -2,18 +2,19 @@
 // bf16 on the host: the upper half of a float's bits.
 #pragma once
 
-#include <bit>
 #include <cstdint>
+
+#include "gradamp/core/host_device.h"
 
 namespace gradamp {
 
 /// Rounds to the nearest bf16, ties to even; a NaN stays a NaN. Without a branch, so that loops become vectors.
-constexpr std::uint16_t to_bf16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
+GRADAMP_HOST_DEVICE constexpr std::uint16_t to_bf16(float value) {
+  const auto bits = bits_as<std::uint32_t>(value);
   return static_cast<std::uint16_t>((value != value ? bits | 0x400000u : bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
-constexpr float from_bf16(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
+GRADAMP_HOST_DEVICE constexpr float from_bf16(std::uint16_t bits) { return bits_as<float>(std::uint32_t{bits} << 16); }
 
 /// An element of a bf16 tensor on the host. Arithmetic is done in float.
 struct Bf16 {

@@ -8,3 +8,14 @@
 #else
 #define GRADAMP_HOST_DEVICE
 #endif
+
+namespace gradamp {
+
+/// std::bit_cast, which nvcc does not let device code call.
+template <typename To, typename From>
+GRADAMP_HOST_DEVICE constexpr To bits_as(const From& value) {
+  static_assert(sizeof(To) == sizeof(From));
+  return __builtin_bit_cast(To, value);
+}
+
+}  // namespace gradamp

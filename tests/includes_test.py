@@ -45,13 +45,13 @@ FOLDERS = ["core", "kernels", "layers", "data", "optim", "nets", "tools", "tests
 # The only headers of kernels/ that the rest of the tree may include.
 DOORS = {"kernels/backends.h", "kernels/self_check.h"}
 # A backend: the other backends whose headers it may include. kernels/cuda includes CUDA or the emulator by one header.
-NEIGHBORS = {"cuda": {"emulation"}, "statistics": {"cpu"}}
+NEIGHBORS = {"cuda": {"emulation"}, "statistics": {"cpu", "cuda"}}
 # The tests of these backends may include the headers of both. Other tests may only set up the emulator.
 GPU = {"cuda", "emulation"}
 # The backends whose tests may include their headers.
 OWN = {"cpu", "statistics"}
-# The benchmarks' references on a GPU may include the headers of kernels/cuda.
-GPU_BENCH = "bench/cuda/"
+# The benchmarks' references on a GPU may include the headers of kernels/cuda, and so may the tests of the statistics there.
+GPU_USERS = ("bench/cuda/", "tests/kernels/statistics/gpu/")
 EMULATOR_SETUP = "kernels/emulation/config.h"
 # Folder or file: the allowed beginnings of its <includes> of libraries, by the longest matching name; folders that are
 # not here may include any library.
@@ -96,7 +96,7 @@ def may_enter(path, name):
     """Whether the file at `path`, outside kernels/, may include the header `name` of kernels/."""
     if name in DOORS or (path.startswith("tests/") and name == EMULATOR_SETUP):
         return True
-    if path.startswith(GPU_BENCH) and backend_of(name) == "cuda":
+    if path.startswith(GPU_USERS) and backend_of(name) == "cuda":
         return True
     tested = backend_of(path.removeprefix("tests/"))
     return (tested in GPU and backend_of(name) in GPU) or (tested in OWN and backend_of(name) == tested)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The C interface over the kernels of kernels/cpu. It includes no fmt and throws nothing through the interface, so the
+// The C interface over a StatisticsDevice. It includes no fmt and throws nothing through the interface, so the
 // library needs the C++ runtime alone.
 #include "gradamp/kernels/statistics/gradamp_statistics.h"
 
@@ -7,29 +7,31 @@
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <new>
 #include <stdexcept>
 #include <string>
-#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "gradamp/core/processors.h"
 #include "gradamp/core/random_selection.h"
+#include "gradamp/core/thread_pool.h"
 #include "gradamp/core/version.h"
 #include "gradamp/kernels/cpu/layer_measures.h"
-#include "gradamp/kernels/cpu/parallel.h"
-#include "gradamp/kernels/statistics/gradient_sums.h"
+#include "gradamp/kernels/statistics/statistics_device.h"
+#include "gradamp/kernels/statistics/statistics_plan.h"
+#if defined(GRADAMP_STATISTICS_GPU)
+#include "gradamp/kernels/statistics/gpu_statistics.h"
+#endif
 
 namespace gradamp {
 namespace {
 
 /// A wrong argument. The message is last_error's.
-struct InvalidArgument : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
+using InvalidArgument = std::invalid_argument;
 
 /// InvalidArgument unless `condition`; printf's format.
 __attribute__((format(printf, 2, 3))) void check(bool condition, const char* format, ...) {
@@ -61,7 +63,7 @@ gradamp_status guarded(const Function& function) noexcept {
   try {
     function();
     return GRADAMP_OK;
-  } catch (const InvalidArgument& error) {
+  } catch (const std::invalid_argument& error) {
     return failed(GRADAMP_INVALID_ARGUMENT, error.what());
   } catch (const std::bad_alloc&) {
     return failed(GRADAMP_OUT_OF_MEMORY, "out of memory");
@@ -72,47 +74,10 @@ gradamp_status guarded(const Function& function) noexcept {
   }
 }
 
-/// Calls function(typed pointer) for a gradient of this type.
-template <typename Pointer, typename Function>
-auto with_type(Pointer* gradient, std::int32_t type, const Function& function) {
-  constexpr bool kConst = std::is_const_v<Pointer>;
-  if (type == GRADAMP_BF16) return function(static_cast<std::conditional_t<kConst, const Bf16, Bf16>*>(gradient));
-  if (type == GRADAMP_F16) return function(static_cast<std::conditional_t<kConst, const F16, F16>*>(gradient));
-  return function(static_cast<std::conditional_t<kConst, const float, float>*>(gradient));
-}
-
-/// The kernels of the best instruction set of this processor, or of the one that GRADAMP_ISA names.
-const GradientKernels& choose_kernels() {
-  const std::vector<InstructionSet> usable = usable_instruction_sets();
-  check(!usable.empty(), "expected a processor of the level x86-64-v2, since about 2009; this one is older");
-  const char* const wanted = std::getenv("GRADAMP_ISA");
-  if (wanted == nullptr || *wanted == '\0') return gradient_kernels(usable.back());
-  const auto found =
-      std::find_if(usable.begin(), usable.end(), [&](auto set) { return std::strcmp(name_of(set), wanted) == 0; });
-  check(found != usable.end(), "GRADAMP_ISA: expected an instruction set of this processor, got '%s'", wanted);
-  return gradient_kernels(*found);
-}
-
-/// Elements of a task: 64 KiB of floats.
-constexpr std::int64_t kTaskElements = kElementwiseGrain;
-
-/// By weight: a tensor. By neuron: the tensors of a layer with equally many rows, whose neurons they share.
-struct Group {
-  std::int32_t layer = 0;
-  std::int64_t sums_begin = 0, sums_count = 0;  // in the sums: elements, or neurons
-  std::vector<std::int32_t> tensors;
-};
-
-/// A range of a group's elements or neurons, which a thread adds as one.
-struct Task {
-  std::size_t group;
-  std::int64_t begin, end;
-};
-
 /// What identifies a state: it can be restored only into statistics with the same.
 struct StateHeader {
   char magic[8] = {'G', 'R', 'A', 'D', 'S', 'T', 'A', 'T'};
-  std::uint32_t version = 1, by_neuron = 0;
+  std::uint32_t version = 2, by_neuron = 0;
   std::uint64_t layout = 0;  // a hash of the tensors
   std::int64_t iterations = 0;
 
@@ -130,6 +95,17 @@ std::uint64_t hash_of(const std::vector<gradamp_tensor>& tensors) {
   return hash;
 }
 
+std::unique_ptr<StatisticsDevice> make_device(const StatisticsPlan& plan, const gradamp_statistics_options& options) {
+  if (options.device == GRADAMP_CPU)
+    return make_cpu_statistics(plan, options.threads == 0 ? usable_processors() : options.threads);
+#if defined(GRADAMP_STATISTICS_GPU)
+  return GRADAMP_GPU::make_gpu_statistics(plan, options.ordinal);
+#else
+  throw InvalidArgument(
+      "options.device: this library was built without CUDA; build it where the CUDA toolkit is, or use GRADAMP_CPU");
+#endif
+}
+
 }  // namespace
 }  // namespace gradamp
 
@@ -137,73 +113,63 @@ using namespace gradamp;
 
 struct gradamp_statistics {
   gradamp_statistics(std::vector<gradamp_tensor> given, const gradamp_statistics_options& options)
-      : kernels_(choose_kernels()),
-        tensors_(std::move(given)),
-        by_neuron_(options.by_neuron != 0),
-        threads_(options.threads) {
-    for (const gradamp_tensor& tensor : tensors_) layers_ = std::max(layers_, tensor.layer + 1);
-    elements_.resize(static_cast<std::size_t>(layers_));
-    totals_.resize(static_cast<std::size_t>(layers_));
-    make_groups();
-    const Group& last = groups_.back();
-    signed_sums_.resize(static_cast<std::size_t>(last.sums_begin + last.sums_count));
-    absolute_sums_.resize(signed_sums_.size());
-    make_tasks();
-    header_.by_neuron = by_neuron_ ? 1 : 0;
-    header_.layout = hash_of(tensors_);
+      : plan_(std::move(given), options.by_neuron != 0), device_(make_device(plan_, options)) {
+    header_.by_neuron = plan_.by_neuron ? 1 : 0;
+    header_.layout = hash_of(plan_.tensors);
   }
 
-  std::int32_t layers() const { return layers_; }
+  std::int32_t layers() const { return plan_.layers; }
   std::int64_t iterations() const { return header_.iterations; }
-  std::size_t tensor_count() const { return tensors_.size(); }
 
   void accumulate(const void* const* gradients, const std::int32_t* types) {
     check_types(types);
-    parallel_for(threads_, static_cast<std::int64_t>(tasks_.size()), [&](std::int64_t t) {
-      const Task& task = tasks_[static_cast<std::size_t>(t)];
-      task_totals_[static_cast<std::size_t>(t)] =
-          by_neuron_ ? add_neurons(task, gradients, types) : add_elements(task, gradients, types);
-    });
-    for (std::size_t t = 0; t < tasks_.size(); ++t)
-      totals_[static_cast<std::size_t>(groups_[tasks_[t].group].layer)] += task_totals_[t];
+    device_->accumulate(gradients, types);
     ++header_.iterations;
   }
 
   void measure(gradamp_layer_measures* layers) const {
-    std::vector<double> g(static_cast<std::size_t>(layers_)), g_prime(g.size()), normalized(g.size());
-    parallel_tasks(threads_, layers_, [&](std::int64_t l, int) {
-      const auto layer = static_cast<std::size_t>(l);
-      layers[layer] = measure_layer(static_cast<std::int32_t>(l));
-      g[layer] = layers[layer].g;
-      g_prime[layer] = layers[layer].g_prime;
-    });
-    normalize_over_layers(g.data(), layers_, normalized.data());
-    for (std::size_t l = 0; l < g.size(); ++l) layers[l].normalized_g = normalized[l];
-    normalize_over_layers(g_prime.data(), layers_, normalized.data());
-    for (std::size_t l = 0; l < g.size(); ++l) layers[l].normalized_g_prime = normalized[l];
+    const auto count = static_cast<std::size_t>(plan_.layers);
+    std::vector<GroupSums> sums(count);
+    std::vector<std::int64_t> sum_counts(count);
+    const std::vector<GroupSums> of_groups = device_->group_sums();
+    for (std::size_t g = 0; g < of_groups.size(); ++g) {
+      const auto layer = static_cast<std::size_t>(plan_.groups[g].layer);
+      sums[layer].layer += of_groups[g].layer;
+      sums[layer].signed_sum += of_groups[g].signed_sum;
+      sums[layer].positive += of_groups[g].positive;
+      sums[layer].agreeing += of_groups[g].agreeing;
+      sum_counts[layer] += plan_.groups[g].sums_count;
+    }
+    std::vector<GradientTotals> totals(count);
+    const std::vector<GradientTotals> of_tasks = device_->totals();
+    for (std::size_t t = 0; t < of_tasks.size(); ++t) totals[layer_of(plan_.tasks[t])] += of_tasks[t];
+    std::vector<double> g(count), g_prime(count), normalized(count);
+    for (std::size_t l = 0; l < count; ++l) {
+      layers[l] = measures_of(sums[l], totals[l], plan_.elements[l], sum_counts[l]);
+      g[l] = layers[l].g;
+      g_prime[l] = layers[l].g_prime;
+    }
+    normalize_over_layers(g.data(), plan_.layers, normalized.data());
+    for (std::size_t l = 0; l < count; ++l) layers[l].normalized_g = normalized[l];
+    normalize_over_layers(g_prime.data(), plan_.layers, normalized.data());
+    for (std::size_t l = 0; l < count; ++l) layers[l].normalized_g_prime = normalized[l];
   }
 
   void reset() {
-    std::fill(signed_sums_.begin(), signed_sums_.end(), 0.0f);
-    std::fill(absolute_sums_.begin(), absolute_sums_.end(), 0.0f);
-    std::fill(totals_.begin(), totals_.end(), GradientTotals());
+    device_->reset();
     header_.iterations = 0;
   }
 
-  void scale(void* const* gradients, const std::int32_t* types, const float* factors) const {
+  void scale(void* const* gradients, const std::int32_t* types, const float* factors) {
     check_types(types);
-    const auto count = static_cast<std::int64_t>(tensors_.size());
-    parallel_tasks(threads_, count, [&](std::int64_t i, int) {
-      const gradamp_tensor& tensor = tensors_[static_cast<std::size_t>(i)];
-      const float factor = factors[tensor.layer];
-      if (gradients[i] == nullptr || factor == 1.0f) return;
-      with_type(gradients[i], types == nullptr ? GRADAMP_F32 : types[i],
-                [&](auto* gradient) { scale_gradients(gradient, tensor.count, factor); });
-    });
+    device_->scale(gradients, types, factors);
   }
 
+  void set_stream(void* stream) { device_->set_stream(stream); }
+
   std::size_t state_size() const {
-    return sizeof header_ + totals_.size() * sizeof totals_[0] + 2 * signed_sums_.size() * sizeof(float);
+    return sizeof header_ + plan_.tasks.size() * sizeof(GradientTotals) +
+           2 * static_cast<std::size_t>(plan_.sums) * sizeof(float);
   }
 
   void save(void* state) const {
@@ -212,158 +178,66 @@ struct gradamp_statistics {
       std::memcpy(to, data, size);
       to += size;
     };
+    const StatisticsState now = device_->read();
     put(&header_, sizeof header_);
-    put(totals_.data(), totals_.size() * sizeof totals_[0]);
-    put(signed_sums_.data(), signed_sums_.size() * sizeof(float));
-    put(absolute_sums_.data(), absolute_sums_.size() * sizeof(float));
+    put(now.totals.data(), now.totals.size() * sizeof(GradientTotals));
+    put(now.signed_sums.data(), now.signed_sums.size() * sizeof(float));
+    put(now.absolute_sums.data(), now.absolute_sums.size() * sizeof(float));
   }
 
   void restore(const void* state) {
     const auto* from = static_cast<const char*>(state);
-    StateHeader header;
-    std::memcpy(&header, from, sizeof header);
-    check(header == header_ && header.iterations >= 0,
-          "state: expected one of these tensors and this granularity, got another or none of this library");
     const auto get = [&](void* data, std::size_t size) {
       std::memcpy(data, from, size);
       from += size;
     };
-    get(&header_, sizeof header_);
-    get(totals_.data(), totals_.size() * sizeof totals_[0]);
-    get(signed_sums_.data(), signed_sums_.size() * sizeof(float));
-    get(absolute_sums_.data(), absolute_sums_.size() * sizeof(float));
+    StateHeader header;
+    get(&header, sizeof header);
+    check(header == header_ && header.iterations >= 0,
+          "state: expected one of these tensors and this granularity, got another or none of this library");
+    StatisticsState restored;
+    restored.totals.resize(plan_.tasks.size());
+    restored.signed_sums.resize(static_cast<std::size_t>(plan_.sums));
+    restored.absolute_sums.resize(restored.signed_sums.size());
+    get(restored.totals.data(), restored.totals.size() * sizeof(GradientTotals));
+    get(restored.signed_sums.data(), restored.signed_sums.size() * sizeof(float));
+    get(restored.absolute_sums.data(), restored.absolute_sums.size() * sizeof(float));
+    device_->write(restored);
+    header_ = header;
   }
 
  private:
-  std::int64_t row_length(std::int32_t tensor) const {
-    const gradamp_tensor& of = tensors_[static_cast<std::size_t>(tensor)];
-    return of.count / of.rows;
+  std::size_t layer_of(const SumTask& task) const {
+    return static_cast<std::size_t>(plan_.groups[static_cast<std::size_t>(task.group)].layer);
   }
 
   void check_types(const std::int32_t* types) const {
-    for (std::size_t i = 0; types != nullptr && i < tensors_.size(); ++i)
+    for (std::size_t i = 0; types != nullptr && i < plan_.tensors.size(); ++i)
       check(types[i] >= GRADAMP_F32 && types[i] <= GRADAMP_F16,
             "types[%zu]: expected GRADAMP_F32, GRADAMP_BF16 or GRADAMP_F16, got %d", i, static_cast<int>(types[i]));
   }
 
-  void make_groups() {
-    for (std::size_t i = 0; i < tensors_.size(); ++i) {
-      const gradamp_tensor& tensor = tensors_[i];
-      elements_[static_cast<std::size_t>(tensor.layer)] += tensor.count;
-      const std::int64_t count = by_neuron_ ? tensor.rows : tensor.count;
-      const auto shared = std::find_if(groups_.begin(), groups_.end(), [&](const Group& group) {
-        return by_neuron_ && group.layer == tensor.layer && group.sums_count == count;
-      });
-      if (shared != groups_.end()) {
-        shared->tensors.push_back(static_cast<std::int32_t>(i));
-        continue;
-      }
-      const std::int64_t begin = groups_.empty() ? 0 : groups_.back().sums_begin + groups_.back().sums_count;
-      groups_.push_back({tensor.layer, begin, count, {static_cast<std::int32_t>(i)}});
-    }
-  }
-
-  void make_tasks() {
-    for (std::size_t g = 0; g < groups_.size(); ++g) {
-      std::int64_t length = 0;  // elements per sum
-      for (const std::int32_t tensor : groups_[g].tensors) length += by_neuron_ ? row_length(tensor) : 1;
-      const std::int64_t step = std::max<std::int64_t>(1, kTaskElements / length);
-      for (std::int64_t begin = 0; begin < groups_[g].sums_count; begin += step)
-        tasks_.push_back({g, begin, std::min(groups_[g].sums_count, begin + step)});
-    }
-    task_totals_.resize(tasks_.size());
-  }
-
-  GradientTotals add_elements(const Task& task, const void* const* gradients, const std::int32_t* types) {
-    const Group& group = groups_[task.group];
-    const auto i = static_cast<std::size_t>(group.tensors[0]);
-    const std::int64_t count = task.end - task.begin;
-    if (gradients[i] == nullptr) return zeros(count);
-    const std::int64_t at = group.sums_begin + task.begin;
-    return with_type(gradients[i], types == nullptr ? GRADAMP_F32 : types[i], [&](const auto* gradient) {
-      using T = std::remove_cvref_t<decltype(*gradient)>;
-      return kernels_.of<T>().add_weights(gradient + task.begin, count, signed_sums_.data() + at,
-                                          absolute_sums_.data() + at);
-    });
-  }
-
-  GradientTotals add_neurons(const Task& task, const void* const* gradients, const std::int32_t* types) {
-    const Group& group = groups_[task.group];
-    GradientTotals totals;
-    for (std::int64_t row = task.begin; row < task.end; ++row) {
-      double sum = 0;
-      for (const std::int32_t tensor : group.tensors) {
-        const auto i = static_cast<std::size_t>(tensor);
-        const std::int64_t length = row_length(tensor);
-        const GradientTotals of_row =
-            gradients[i] == nullptr
-                ? zeros(length)
-                : with_type(gradients[i], types == nullptr ? GRADAMP_F32 : types[i], [&](const auto* gradient) {
-                    using T = std::remove_cvref_t<decltype(*gradient)>;
-                    return kernels_.of<T>().sum_neuron(gradient + row * length, length);
-                  });
-        sum += of_row.signed_sum;
-        totals += of_row;
-      }
-      const auto neuron = static_cast<std::size_t>(group.sums_begin + row);
-      const auto gradient = static_cast<float>(sum);
-      signed_sums_[neuron] += gradient;
-      absolute_sums_[neuron] += std::fabs(gradient);
-    }
-    return totals;
-  }
-
-  static GradientTotals zeros(std::int64_t count) {
-    GradientTotals totals;
-    totals.zeros = count;
-    return totals;
-  }
-
-  gradamp_layer_measures measure_layer(std::int32_t layer) const {
-    LayerSums sums;
-    double signed_sum = 0;
-    std::int64_t count = 0, positive = 0, agreeing = 0;
-    for (const Group& group : groups_) {
-      if (group.layer != layer) continue;
-      const float* const s = signed_sums_.data() + group.sums_begin;
-      const float* const a = absolute_sums_.data() + group.sums_begin;
-      sums += sum_layer(s, a, group.sums_count);
-      count += group.sums_count;
-#pragma omp simd reduction(+ : signed_sum, positive, agreeing)
-      for (std::int64_t i = 0; i < group.sums_count; ++i) {
-        signed_sum += static_cast<double>(s[i]);
-        positive += a[i] > 0 ? 1 : 0;
-        // Equal to the bit if all signs were: then both sums were rounded alike.
-        agreeing += a[i] > 0 && std::fabs(s[i]) == a[i] ? 1 : 0;
-      }
-    }
-    const GradientTotals& totals = totals_[static_cast<std::size_t>(layer)];
+  gradamp_layer_measures measures_of(const GroupSums& sums, const GradientTotals& totals, std::int64_t elements,
+                                     std::int64_t count) const {
     const double m = std::max(1.0, static_cast<double>(header_.iterations));  // without any, all totals are 0
-    const double gradients = m * static_cast<double>(elements_[static_cast<std::size_t>(layer)]);
+    const double gradients = m * static_cast<double>(elements);
     gradamp_layer_measures result = {};
-    result.g = sums.g();
-    result.g_prime = sums.g_prime(count);
-    result.l1 = (by_neuron_ ? totals.absolute_sum : sums.absolute_sum) / m;
+    result.g = sums.layer.g();
+    result.g_prime = sums.layer.g_prime(count);
+    result.l1 = (plan_.by_neuron ? totals.absolute_sum : sums.layer.absolute_sum) / m;
     result.l2 = std::sqrt(totals.square_sum / m);
     result.maximum = totals.maximum;
-    result.mean = (by_neuron_ ? totals.signed_sum : signed_sum) / gradients;
+    result.mean = (plan_.by_neuron ? totals.signed_sum : sums.signed_sum) / gradients;
     result.zeros = static_cast<double>(totals.zeros) / gradients;
-    result.sign_agreement = positive > 0 ? static_cast<double>(agreeing) / static_cast<double>(positive) : 0.0;
+    result.sign_agreement =
+        sums.positive > 0 ? static_cast<double>(sums.agreeing) / static_cast<double>(sums.positive) : 0.0;
     result.count = count;
     result.not_finite = totals.not_finite;
     return result;
   }
 
-  const GradientKernels& kernels_;
-  std::vector<gradamp_tensor> tensors_;
-  bool by_neuron_;
-  int threads_;
-  std::int32_t layers_ = 0;
-  std::vector<std::int64_t> elements_;  // of each layer
-  std::vector<Group> groups_;           // of a layer not always beside each other
-  std::vector<Task> tasks_;
-  std::vector<GradientTotals> task_totals_, totals_;  // of each task in this iteration; of each layer
-  std::vector<float> signed_sums_, absolute_sums_;
+  StatisticsPlan plan_;
+  std::unique_ptr<StatisticsDevice> device_;
   StateHeader header_;
 };
 
@@ -399,12 +273,15 @@ gradamp_status gradamp_statistics_create(const gradamp_tensor* tensors, int32_t 
     for (int layer = 0; layer < last; ++layer)
       check(has_tensor[static_cast<std::size_t>(layer)],
             "tensors: expected layers without gaps, got none of layer %d and one of layer %d", layer, last);
-    gradamp_statistics_options chosen = options != nullptr ? *options : gradamp_statistics_options{};
+    const gradamp_statistics_options chosen = options != nullptr ? *options : gradamp_statistics_options{};
     check(chosen.by_neuron == 0 || chosen.by_neuron == 1, "options.by_neuron: expected 0 or 1, got %d",
           static_cast<int>(chosen.by_neuron));
     check(chosen.threads >= 0 && chosen.threads <= kMaxPoolThreads, "options.threads: expected 0 to %d, got %d",
           kMaxPoolThreads, static_cast<int>(chosen.threads));
-    if (chosen.threads == 0) chosen.threads = usable_processors();
+    check(chosen.device == GRADAMP_CPU || chosen.device == GRADAMP_CUDA,
+          "options.device: expected GRADAMP_CPU or GRADAMP_CUDA, got %d", static_cast<int>(chosen.device));
+    check(chosen.ordinal >= 0 && (chosen.ordinal == 0 || chosen.device == GRADAMP_CUDA),
+          "options.ordinal: expected 0, or the number of a CUDA device, got %d", static_cast<int>(chosen.ordinal));
     *statistics = new gradamp_statistics(std::move(all), chosen);
   });
 }
@@ -414,6 +291,21 @@ void gradamp_statistics_destroy(gradamp_statistics* statistics) { delete statist
 int32_t gradamp_statistics_layers(const gradamp_statistics* statistics) { return statistics->layers(); }
 
 int64_t gradamp_statistics_iterations(const gradamp_statistics* statistics) { return statistics->iterations(); }
+
+int32_t gradamp_statistics_has_cuda(void) {
+#if defined(GRADAMP_STATISTICS_GPU)
+  return 1;
+#else
+  return 0;
+#endif
+}
+
+gradamp_status gradamp_statistics_set_stream(gradamp_statistics* statistics, void* stream) {
+  return guarded([&] {
+    check(statistics != nullptr, "expected statistics, got NULL");
+    statistics->set_stream(stream);
+  });
+}
 
 gradamp_status gradamp_statistics_accumulate(gradamp_statistics* statistics, const void* const* gradients,
                                              const int32_t* types) {
@@ -478,8 +370,8 @@ gradamp_status gradamp_select_random(int32_t layer_count, int32_t drawn, uint64_
   });
 }
 
-gradamp_status gradamp_statistics_scale(const gradamp_statistics* statistics, void* const* gradients,
-                                        const int32_t* types, const float* factors) {
+gradamp_status gradamp_statistics_scale(gradamp_statistics* statistics, void* const* gradients, const int32_t* types,
+                                        const float* factors) {
   return guarded([&] {
     check(statistics != nullptr && gradients != nullptr && factors != nullptr,
           "expected statistics, gradients and factors, got NULL");

@@ -17,10 +17,12 @@
 //     gradamp_statistics_measure(statistics, measures);
 //
 // Results have the same bits on every run, with any number of threads and any instruction set. GRADAMP_ISA in the
-// environment (sse4, avx2, avx512, neon) names one when an object is made; otherwise it uses the best.
+// environment (sse4, avx2, avx512, neon) names one when an object is made; otherwise it uses the best. On a GPU the
+// order of the sums over a layer, or a neuron, is another: the sums per weight are the same bits.
 //
 // Threads: one thread at a time may use an object; different objects can be used at the same time. Calls use several
-// threads and return when the work is done. After a fork the child may use them.
+// threads and return when the work is done. After a fork the child may use them. With CUDA calls go to the object's
+// stream: accumulate, scale and reset return before they are done, the others wait for the stream.
 // Ownership: the library copies what it needs; it keeps no pointer of the caller's beyond a call.
 // Errors: functions return a gradamp_status, and change nothing if it is not GRADAMP_OK; gradamp_statistics_last_error
 // says why. No exception leaves the library.
@@ -48,6 +50,8 @@ typedef enum gradamp_status {
 
 /// Types of gradients.
 enum { GRADAMP_F32 = 0, GRADAMP_BF16 = 1, GRADAMP_F16 = 2 };
+/// Devices: where the gradients and the sums are.
+enum { GRADAMP_CPU = 0, GRADAMP_CUDA = 1 };
 /// Measures that layers can be selected by.
 enum { GRADAMP_G = 0, GRADAMP_G_PRIME = 1 };
 
@@ -64,7 +68,9 @@ typedef struct gradamp_statistics_options {
   /// 0: sums per weight. 1: per neuron, whose gradient is the sum of those of the weights that lead into it. Tensors of
   /// one layer with equally many rows have the same neurons, as a weight and its bias.
   int32_t by_neuron;
-  int32_t threads;  // 0: as many as there are processors
+  int32_t threads;  // of the CPU; 0: as many as there are processors
+  int32_t device;   // GRADAMP_CPU or GRADAMP_CUDA
+  int32_t ordinal;  // of the CUDA device, as cudaSetDevice counts them; on the CPU 0
 } gradamp_statistics_options;
 
 /// The measures of one layer over the m iterations since the last reset; zeros before the first one.
@@ -100,8 +106,16 @@ GRADAMP_PUBLIC void gradamp_statistics_destroy(gradamp_statistics* statistics);
 GRADAMP_PUBLIC int32_t gradamp_statistics_layers(const gradamp_statistics* statistics);
 GRADAMP_PUBLIC int64_t gradamp_statistics_iterations(const gradamp_statistics* statistics);
 
+/// Whether the library was built with CUDA: 0 or 1. There may be no GPU all the same.
+GRADAMP_PUBLIC int32_t gradamp_statistics_has_cuda(void);
+/// The CUDA stream (cudaStream_t) of all later calls; NULL, which it is at first: the default stream. It waits for the
+/// stream before it, which must still exist. INVALID_ARGUMENT on the CPU, but for NULL.
+GRADAMP_PUBLIC gradamp_status gradamp_statistics_set_stream(gradamp_statistics* statistics, void* stream);
+
 /// Adds an iteration: gradients[i] is that of tensor i, or NULL if it received none in this iteration, which counts as
-/// zeros. types[i]: its type; NULL: all are GRADAMP_F32. In one pass over the gradients.
+/// zeros. types[i]: its type; NULL: all are GRADAMP_F32. In one pass over the gradients. With CUDA the addresses are
+/// those of the device's memory, and it returns before it is done: one launch, and before it a copy of the addresses
+/// unless they are the last call's.
 GRADAMP_PUBLIC gradamp_status gradamp_statistics_accumulate(gradamp_statistics* statistics,
                                                             const void* const* gradients, const int32_t* types);
 /// Writes the measures of every layer.
@@ -121,7 +135,7 @@ GRADAMP_PUBLIC gradamp_status gradamp_select(const gradamp_layer_measures* layer
 GRADAMP_PUBLIC gradamp_status gradamp_select_random(int32_t layer_count, int32_t drawn, uint64_t seed, int32_t epoch,
                                                     float factor, float* factors);
 /// Multiplies every gradient by the factor of its layer, in place. Gradients of factor 1, and NULL, are not touched.
-GRADAMP_PUBLIC gradamp_status gradamp_statistics_scale(const gradamp_statistics* statistics, void* const* gradients,
+GRADAMP_PUBLIC gradamp_status gradamp_statistics_scale(gradamp_statistics* statistics, void* const* gradients,
                                                        const int32_t* types, const float* factors);
 
 /// The whole state as bytes, of one machine's byte order: its size, a copy of it, and its restoration into statistics

@@ -140,7 +140,7 @@ class Granularities : public testing::TestWithParam<int> {};
 
 TEST_P(Granularities, MeasuresAreTheirDefinitions) {
   const bool by_neuron = GetParam() == 1;
-  const Statistics statistics = make(kTensors, {GetParam(), 3});
+  const Statistics statistics = make(kTensors, {GetParam(), 3, GRADAMP_CPU, 0});
   for (int iteration = 0; iteration < kIterations; ++iteration) accumulate(statistics, draw(iteration));
   EXPECT_EQ(gradamp_statistics_iterations(statistics.get()), kIterations);
   EXPECT_EQ(gradamp_statistics_noise_floor(statistics.get()), 1 / std::sqrt(6.0));
@@ -178,7 +178,7 @@ TEST_P(Granularities, MeasuresAreTheirDefinitions) {
 TEST_P(Granularities, TheirNumberOfThreadsChangesNoBit) {
   std::vector<char> first;
   for (const int threads : {1, 2, 5}) {
-    const Statistics statistics = make(kTensors, {GetParam(), threads});
+    const Statistics statistics = make(kTensors, {GetParam(), threads, GRADAMP_CPU, 0});
     for (int iteration = 0; iteration < kIterations; ++iteration) accumulate(statistics, draw(iteration));
     const std::vector<char> state = state_of(statistics);
     if (first.empty()) first = state;
@@ -187,7 +187,8 @@ TEST_P(Granularities, TheirNumberOfThreadsChangesNoBit) {
 }
 
 TEST_P(Granularities, ARestoredStateGoesOnToTheSameBits) {
-  const Statistics unbroken = make(kTensors, {GetParam(), 0}), restored = make(kTensors, {GetParam(), 0});
+  const Statistics unbroken = make(kTensors, {GetParam(), 0, GRADAMP_CPU, 0}),
+                   restored = make(kTensors, {GetParam(), 0, GRADAMP_CPU, 0});
   for (int iteration = 0; iteration < 3; ++iteration) accumulate(unbroken, draw(iteration));
   const std::vector<char> state = state_of(unbroken);
   accumulate(restored, draw(5));  // replaced
@@ -197,11 +198,12 @@ TEST_P(Granularities, ARestoredStateGoesOnToTheSameBits) {
   EXPECT_TRUE(state_of(restored) == state_of(unbroken));
 
   ASSERT_EQ(gradamp_statistics_reset(restored.get()), GRADAMP_OK);
-  EXPECT_TRUE(state_of(restored) == state_of(make(kTensors, {GetParam(), 0})));
+  EXPECT_TRUE(state_of(restored) == state_of(make(kTensors, {GetParam(), 0, GRADAMP_CPU, 0})));
 }
 
 TEST_P(Granularities, WhatIsNotFiniteIsCountedAndInNoNumber) {
-  const Statistics zeroed = make(kTensors, {GetParam(), 0}), bad = make(kTensors, {GetParam(), 0});
+  const Statistics zeroed = make(kTensors, {GetParam(), 0, GRADAMP_CPU, 0}),
+                   bad = make(kTensors, {GetParam(), 0, GRADAMP_CPU, 0});
   Gradients gradients = draw(0);
   for (const std::size_t i : {std::size_t{0}, std::size_t{899}, gradients[0].size() - 1}) gradients[0][i] = 0;
   accumulate(zeroed, gradients);
@@ -219,7 +221,8 @@ TEST_P(Granularities, WhatIsNotFiniteIsCountedAndInNoNumber) {
 }
 
 TEST_P(Granularities, ATensorWithoutAGradientHasZeros) {
-  const Statistics given = make(kTensors, {GetParam(), 0}), missing = make(kTensors, {GetParam(), 0});
+  const Statistics given = make(kTensors, {GetParam(), 0, GRADAMP_CPU, 0}),
+                   missing = make(kTensors, {GetParam(), 0, GRADAMP_CPU, 0});
   Gradients gradients = draw(0);
   gradients[1].assign(gradients[1].size(), 0.0f);
   accumulate(given, gradients);
@@ -230,7 +233,8 @@ TEST_P(Granularities, ATensorWithoutAGradientHasZeros) {
 }
 
 TEST_P(Granularities, TypesOf16BitsAreTheirValues) {
-  const Statistics f32 = make(kTensors, {GetParam(), 0}), mixed = make(kTensors, {GetParam(), 0});
+  const Statistics f32 = make(kTensors, {GetParam(), 0, GRADAMP_CPU, 0}),
+                   mixed = make(kTensors, {GetParam(), 0, GRADAMP_CPU, 0});
   Gradients gradients = draw(0);
   std::vector<Bf16> bf16;
   for (float& value : gradients[0]) {
@@ -262,7 +266,7 @@ TEST_P(Granularities, EveryInstructionSetHasTheSameBits) {
   std::vector<std::vector<char>> states;
   for (const char* const set : {"sse4", "avx2", "avx512", "neon"}) {
     const ChosenSet chosen(set);
-    const gradamp_statistics_options options = {GetParam(), 1};
+    const gradamp_statistics_options options = {GetParam(), 1, GRADAMP_CPU, 0};
     gradamp_statistics* made = nullptr;
     if (gradamp_statistics_create(kTensors.data(), static_cast<int>(kTensors.size()), &options, &made) != GRADAMP_OK) {
       EXPECT_THAT(gradamp_statistics_last_error(), HasSubstr("of this processor"));
@@ -304,7 +308,7 @@ TEST(Statistics, EveryF16IsItsValue) {
   }
   const gradamp_tensor tensor = {static_cast<std::int64_t>(gradients.size()), 1, 0, 0};
   for (const std::int32_t by_neuron : {0, 1}) {
-    const Statistics statistics = make({tensor}, {by_neuron, 1});
+    const Statistics statistics = make({tensor}, {by_neuron, 1, GRADAMP_CPU, 0});
     const void* const address = gradients.data();
     const std::int32_t type = GRADAMP_F16;
     ASSERT_EQ(gradamp_statistics_accumulate(statistics.get(), &address, &type), GRADAMP_OK);
@@ -374,7 +378,7 @@ TEST(Statistics, TheSelectionIsTheEngines) {
             gradients.push_back(gradient.data<float>());
           }
         }
-        const Statistics statistics = make(tensors, {granularity == Granularity::kNeuron ? 1 : 0, 0});
+        const Statistics statistics = make(tensors, {granularity == Granularity::kNeuron ? 1 : 0, 0, GRADAMP_CPU, 0});
         optimizer.begin_epoch(1);
         for (std::uint32_t step = 0; step < 5; ++step) {
           optimizer.begin_step();
@@ -450,9 +454,19 @@ TEST(Statistics, WrongTensorsAreRefused) {
   expect_refusal(gradamp_statistics_create(kTensors.data(), 0, nullptr, &made),
                  "tensor_count: expected at least 1, got 0");
   expect_refusal(gradamp_statistics_create(kTensors.data(), 5, nullptr, nullptr), "statistics: expected an address");
-  gradamp_statistics_options options = {2, 0};
+  gradamp_statistics_options options = {2, 0, GRADAMP_CPU, 0};
   expect_refusal(gradamp_statistics_create(kTensors.data(), 5, &options, &made), "options.by_neuron: expected 0 or 1");
-  options = {0, -1};
+  options = {0, 0, 2, 0};
+  expect_refusal(gradamp_statistics_create(kTensors.data(), 5, &options, &made),
+                 "options.device: expected GRADAMP_CPU or GRADAMP_CUDA, got 2");
+  options = {0, 0, GRADAMP_CPU, 1};
+  expect_refusal(gradamp_statistics_create(kTensors.data(), 5, &options, &made), "options.ordinal: expected 0");
+  if (gradamp_statistics_has_cuda() == 0) {
+    options = {0, 0, GRADAMP_CUDA, 0};
+    expect_refusal(gradamp_statistics_create(kTensors.data(), 5, &options, &made),
+                   "options.device: this library was built without CUDA");
+  }
+  options = {0, -1, GRADAMP_CPU, 0};
   expect_refusal(gradamp_statistics_create(kTensors.data(), 5, &options, &made), "options.threads: expected 0 to 1024");
 #ifndef __SANITIZE_ADDRESS__  // which ends the program if there is no memory
   const gradamp_tensor huge = {std::int64_t{1} << 58, 1, 0, 0};

@@ -13,8 +13,10 @@ import pickle
 import subprocess
 import sys
 import tempfile
+import types
 import unittest
 import warnings
+from unittest import mock
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 if __name__ == "__main__":
@@ -170,8 +172,28 @@ class StatisticsTest(unittest.TestCase):
             gradamp.torch.GradientStatistics(model).accumulate()
 
     def test_parameters_elsewhere_are_refused(self):
-        with self.assertRaisesRegex(ValueError, "expected parameters on the CPU, got 0 on meta"):
-            gradamp.torch.GradientStatistics(torch.nn.Sequential(torch.nn.Linear(2, 2, device="meta")))
+        with self.assertRaisesRegex(ValueError, "expected parameters on the CPU or a CUDA device, got meta"):
+            gradamp.torch.GradientStatistics(torch.nn.Linear(2, 2, device="meta"))
+        with self.assertRaisesRegex(ValueError, "expected parameters on one device, got some on cpu and meta"):
+            gradamp.torch.GradientStatistics(torch.nn.Sequential(torch.nn.Linear(2, 2),
+                                                                 torch.nn.Linear(2, 2, device="meta")))
+        on_gpu = [types.SimpleNamespace(device=torch.device("cuda:1"))]
+        with mock.patch.object(gradamp._library, "has_cuda", return_value=False):
+            with self.assertRaisesRegex(ValueError, "built without CUDA, got cuda:1"):
+                gradamp.torch._device_of(on_gpu)
+        with mock.patch.object(gradamp._library, "has_cuda", return_value=True):
+            self.assertEqual(gradamp.torch._device_of(on_gpu), torch.device("cuda:1"))
+
+    def test_on_a_gpu_it_follows_torchs_stream(self):
+        # There is no GPU here: what the library is asked for. Its work on a GPU has tests of its own.
+        with mock.patch.object(gradamp.torch, "_device_of", return_value=torch.device("cuda:1")), \
+                mock.patch.object(gradamp._library, "Statistics") as made, \
+                mock.patch.object(torch.cuda, "current_stream", return_value=mock.Mock(cuda_stream=77)) as stream:
+            gradamp.torch.GradientStatistics(torch.nn.Linear(2, 3)).accumulate()
+        made.assert_called_once_with([(6, 3, 0), (3, 3, 0)], False, 0, gradamp._library.CUDA, 1)
+        stream.assert_called_once_with(torch.device("cuda:1"))
+        self.assertEqual([call[0] for call in made.return_value.method_calls], ["set_stream", "accumulate"])
+        made.return_value.set_stream.assert_called_once_with(77)
 
     def test_a_parameter_without_elements_is_left_out(self):
         model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 0))

@@ -7,6 +7,7 @@ import pathlib
 from ctypes import POINTER, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint64, c_void_p
 
 F32, BF16, F16 = range(3)
+CPU, CUDA = range(2)
 MEASURES = {"g": 0, "g-prime": 1}
 OUT_OF_MEMORY = 2
 
@@ -16,7 +17,7 @@ class Tensor(ctypes.Structure):
 
 
 class Options(ctypes.Structure):
-    _fields_ = [("by_neuron", c_int32), ("threads", c_int32)]
+    _fields_ = [(name, c_int32) for name in ("by_neuron", "threads", "device", "ordinal")]
 
 
 class LayerMeasures(ctypes.Structure):
@@ -29,11 +30,13 @@ class Selection(ctypes.Structure):
     _fields_ = [("measure", c_int32), ("two_sided", c_int32), ("threshold", c_double), ("factor", c_float)]
 
 
-# Function: (result, arguments). A result of c_int32 is a gradamp_status.
+# Function: (result, arguments). A result of c_int32 is a gradamp_status, but for has_cuda.
 FUNCTIONS = {
     "gradamp_statistics_create": (c_int32, [POINTER(Tensor), c_int32, POINTER(Options), POINTER(c_void_p)]),
     "gradamp_statistics_destroy": (None, [c_void_p]),
     "gradamp_statistics_iterations": (c_int64, [c_void_p]),
+    "gradamp_statistics_has_cuda": (c_int32, []),
+    "gradamp_statistics_set_stream": (c_int32, [c_void_p, c_void_p]),
     "gradamp_statistics_accumulate": (c_int32, [c_void_p, POINTER(c_void_p), POINTER(c_int32)]),
     "gradamp_statistics_measure": (c_int32, [c_void_p, POINTER(LayerMeasures)]),
     "gradamp_statistics_noise_floor": (c_double, [c_void_p]),
@@ -73,20 +76,27 @@ def version():
     return LIBRARY.gradamp_statistics_version().decode()
 
 
+def has_cuda():
+    return bool(LIBRARY.gradamp_statistics_has_cuda())
+
+
 class Statistics:
     """The sums of tensors, a list of (count, rows, layer)."""
 
-    def __init__(self, tensors, by_neuron=False, threads=0):
+    def __init__(self, tensors, by_neuron=False, threads=0, device=CPU, ordinal=0):
         self._handle = c_void_p()
         self.layers = 1 + max((layer for _, _, layer in tensors), default=-1)
         self._tensors = len(tensors)
         described = (Tensor * max(1, len(tensors)))(*(Tensor(count, rows, layer, 0) for count, rows, layer in tensors))
-        call("gradamp_statistics_create", described, len(tensors), Options(int(by_neuron), threads),
+        call("gradamp_statistics_create", described, len(tensors), Options(int(by_neuron), threads, device, ordinal),
              ctypes.byref(self._handle))
 
     def __del__(self):
         if getattr(self, "_handle", None):
             LIBRARY.gradamp_statistics_destroy(self._handle)
+
+    def set_stream(self, stream):
+        call("gradamp_statistics_set_stream", self._handle, stream)
 
     def accumulate(self, addresses, types):
         call("gradamp_statistics_accumulate", self._handle, (c_void_p * self._tensors)(*addresses),

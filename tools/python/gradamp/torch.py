@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Gradient statistics and amplification for PyTorch models on the CPU.
+"""Gradient statistics and amplification for PyTorch models, on the CPU and, if the library was built with CUDA, on a GPU.
 
     amplifier = gradamp.torch.Amplifier(model, optimizer, strategy="params_1", epochs=20)
     for epoch in range(1, amplifier.strategy.epochs + 1):
@@ -109,6 +109,19 @@ class Measures(list):
         return "\n".join(lines)
 
 
+def _device_of(parameters):
+    """The device of all parameters. ValueError unless there is one, and it is one that the library has."""
+    devices = list(dict.fromkeys(parameter.device for parameter in parameters))
+    if len(devices) != 1:
+        raise ValueError(f"expected parameters on one device, got some on {' and '.join(map(str, devices[:2]))}")
+    if devices[0].type not in ("cpu", "cuda"):
+        raise ValueError(f"expected parameters on the CPU or a CUDA device, got {devices[0]}")
+    if devices[0].type == "cuda" and not _library.has_cuda():
+        raise ValueError("expected parameters on the CPU, since this library was built without CUDA, got "
+                         f"{devices[0]}; build gradamp with the CUDA toolkit for others")
+    return devices[0]
+
+
 class GradientStatistics(_NotCopied):
     """The sums of the gradients of a model's layers: `layers`, their names, and `parameters`, those of each layer."""
 
@@ -123,8 +136,6 @@ class GradientStatistics(_NotCopied):
             own = [parameter for parameter in module.parameters(recurse=False)
                    if parameter.requires_grad and parameter.numel() > 0 and id(parameter) not in seen]
             for parameter in own:
-                if parameter.device.type != "cpu":
-                    raise ValueError(f"expected parameters on the CPU, got {name or 'one'} on {parameter.device}")
                 seen.add(id(parameter))
                 self._parameters.append(parameter)
                 tensors.append((parameter.numel(), parameter.shape[0] if parameter.dim() else 1, len(self.layers)))
@@ -137,7 +148,10 @@ class GradientStatistics(_NotCopied):
         self._layer_of = [layer for _, _, layer in tensors]
         self._formats = [None] * len(tensors)
         self.by_neuron = bool(by_neuron)
-        self._sums = _library.Statistics(tensors, by_neuron, threads)
+        self._device = _device_of(self._parameters)
+        on_gpu = self._device.type == "cuda"
+        self._sums = _library.Statistics(tensors, by_neuron, threads, _library.CUDA if on_gpu else _library.CPU,
+                                         (self._device.index or 0) if on_gpu else 0)
 
     def __repr__(self):
         return f"GradientStatistics({len(self.layers)} layers, {self.iterations} iterations)"
@@ -173,6 +187,8 @@ class GradientStatistics(_NotCopied):
             gradients.append(gradient)  # a copy must live until it has been read
             addresses.append(address)
             types.append(kind)
+        if self._device.type == "cuda":  # in the order of what computed the gradients
+            self._sums.set_stream(torch.cuda.current_stream(self._device).cuda_stream)
         self._sums.accumulate(addresses, types)
 
     def measure(self):

@@ -288,8 +288,8 @@ void add_report(Program& program) {
            "to write to; without it, `report` in the first folder", "Options");
   report.footer(
       "Writes report.html, a page with everything that needs no network, its tables as Markdown and CSV, and its "
-      "figures "
-      "as PNG and SVG. Needs Python 3 with matplotlib; GRADAMP_PYTHON can name one.");
+      "figures as SVG. It begins with the answer: whether a column differs from the original by more than chance. Two "
+      "folders of runs are compared with each other. Needs Python 3.10 or later; GRADAMP_PYTHON can name one.");
 }
 
 void add_data(Program& program) {

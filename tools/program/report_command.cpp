@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// `gradamp report`: runs tools/report/report.py with a Python that has matplotlib.
+// `gradamp report`: runs tools/report/report.py with Python.
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -16,18 +16,10 @@
 namespace gradamp {
 namespace {
 
-bool has_matplotlib(const std::string& python) {
-  const std::string command = shell_word(python) + " -c 'import matplotlib' >/dev/null 2>&1";
-  return std::system(command.c_str()) == 0;
-}
-
-/// GRADAMP_PYTHON if it is set. Otherwise the python3 on PATH or Debian's, whichever first has matplotlib. If neither
-/// has it, the python3 on PATH, so that the script reports what is missing.
+/// GRADAMP_PYTHON if it is set, otherwise the python3 on PATH.
 std::string choose_python() {
-  if (const char* given = std::getenv("GRADAMP_PYTHON"); given != nullptr && *given != '\0') return given;
-  for (const char* python : {"python3", "/usr/bin/python3"})
-    if (has_matplotlib(python)) return python;
-  return "python3";
+  const char* given = std::getenv("GRADAMP_PYTHON");
+  return given != nullptr && *given != '\0' ? given : "python3";
 }
 
 /// The path of the report's script: in the folder GRADAMP_SCRIPTS if that variable is set, else in PREFIX/share/gradamp
@@ -63,7 +55,7 @@ int run_report(const ReportCommand& command) {
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
   ::execvp(pointers[0], pointers.data());
-  fail("{} cannot be run: {}; reports need Python 3 with matplotlib (GRADAMP_PYTHON can name it)", words[0],
+  fail("{} cannot be run: {}; reports need Python 3.10 or later (GRADAMP_PYTHON can name it)", words[0],
        std::strerror(errno));
 }
 

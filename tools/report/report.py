@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Tables and figures from runs.
+"""The answer, figures and tables from runs.
 
     report.py FOLDER... [--out DIR]
 
@@ -10,12 +10,14 @@ the first FOLDER:
     report.html        the whole report on one page, which needs no network
     tables.md          its tables
     tables.csv         the same numbers and those of every threshold, unrounded
-    figures/           its figures as .png and .svg
+    figures/           its figures as .svg
+
+Two folders of runs, FOLDER FOLDER, are compared with each other: their curves, and the settings that differ.
 
 A run is included if its summary.json says that it is completed; the page lists the others. The exit code is 1 if a file
 is damaged (the report then contains the other runs), if no run is completed, or if something cannot be written.
 
-Needs matplotlib (Debian, Ubuntu: apt-get install python3-matplotlib).
+Needs only Python's standard library.
 """
 
 import argparse
@@ -23,31 +25,35 @@ import os
 import pathlib
 import sys
 
+import report_answer
+import report_compare
 import report_csv
+import report_figures
+import report_forest
 import report_html
+import report_layer_figures
 import report_runs
 import report_tables
 import report_text
 
 
 def draw(rows_of):
-    """Returns {dataset: its figures}."""
-    import report_drawing
-    import report_figures
-    import report_layer_figures
-
-    figures_of = {}
-    with report_drawing.plt.rc_context(report_drawing.STYLE):
-        for dataset, rows in rows_of.items():
-            figures = [
-                report_figures.draw_schedule(dataset, run, labels, place)
-                for place, (run, labels) in enumerate(report_figures.schedules(rows), 1)
-            ]
-            for row in rows:
-                figures += [report_figures.draw_thresholds(row), report_figures.draw_courses(row)]
-                figures += [report_layer_figures.draw_measures(row), *report_layer_figures.draw_selections(row)]
-            figures_of[dataset] = [figure for figure in figures if figure]
-    return figures_of
+    """({dataset: its forest plot or None}, {dataset: its other figures})."""
+    forests, figures_of = {}, {}
+    for dataset, rows in rows_of.items():
+        forests[dataset] = report_forest.draw(dataset, report_answer.compare(rows))
+        figures = []
+        for row in rows:
+            figures += [report_figures.draw_thresholds(row)]
+            figures += [report_figures.draw_courses(row, kind) for kind in ("accuracy", "loss")]
+            figures += report_layer_figures.draw_heats(row)
+            figures += [report_layer_figures.draw_measures(row), *report_layer_figures.draw_selections(row)]
+        figures += [
+            report_figures.draw_schedule(dataset, run, labels, place)
+            for place, (run, labels) in enumerate(report_figures.schedules(rows), 1)
+        ]
+        figures_of[dataset] = [figure for figure in figures if figure]
+    return forests, figures_of
 
 
 def write_whole(path, data):
@@ -57,20 +63,41 @@ def write_whole(path, data):
     os.replace(partial, path)
 
 
-def write_report(collection, out):
-    """Writes all files of the report to the folder `out`. `collection` must contain at least one completed run."""
-    rows_of = report_tables.make_rows(collection.completed)
-    figures_of = draw(rows_of)
+def write_files(out, figures, markdown, table, page):
+    """Writes all files of a report to the folder `out`."""
     (out / "figures").mkdir(parents=True, exist_ok=True)
-    for figure in (figure for figures in figures_of.values() for figure in figures):
+    for figure in figures:
         write_whole(out / "figures" / f"{figure.name}.svg", figure.svg)
-        write_whole(out / "figures" / f"{figure.name}.png", figure.png)
-    write_whole(out / "tables.md", report_text.markdown(rows_of))
-    write_whole(out / "tables.csv", report_csv.comma_separated(rows_of))
-    write_whole(out / "report.html", report_html.page(collection, rows_of, figures_of))
+    write_whole(out / "tables.md", markdown)
+    write_whole(out / "tables.csv", table)
+    write_whole(out / "report.html", page)
 
 
-def summary_line(collection, out):
+def write_report(collection, out):
+    """Writes the report of runs. `collection` must contain at least one completed run. Returns the sentences of the
+    datasets."""
+    rows_of = report_tables.make_rows(collection.completed)
+    forests, figures_of = draw(rows_of)
+    sentences = [f"{dataset}: {report_answer.sentence(rows)}" for dataset, rows in rows_of.items()]
+    table = report_csv.comma_separated(rows_of)
+    figures = [figure for figure in forests.values() if figure] + sum(figures_of.values(), [])
+    page = report_html.page(collection, rows_of, forests, figures_of, table, out)
+    write_files(out, figures, report_text.markdown(report_text.tables(rows_of), sentences), table, page)
+    return sentences
+
+
+def write_comparison(folders, out):
+    """Writes the comparison of two runs. Returns its sentence in a list."""
+    runs = [report_runs.read_run(folder, may_be_incomplete=True) for folder in folders]
+    comparison = report_compare.Comparison(*runs)
+    figures = comparison.figures()
+    page = report_compare.page(comparison, figures, out)
+    tables = [comparison.results_table(), comparison.settings_table()]
+    write_files(out, figures, report_text.markdown(tables, [comparison.sentence()]), comparison.comma_separated(), page)
+    return [comparison.sentence()]
+
+
+def summary_line(collection):
     parts = [f"{len(collection.completed)} completed"]
     for entries, name in (
         (collection.incomplete, "incomplete"),
@@ -79,7 +106,14 @@ def summary_line(collection, out):
     ):
         if entries:
             parts.append(f"{len(entries)} {name}, not counted")
-    return f"runs: {'; '.join(parts)}\nThe report is {report_text.printable(str(out / 'report.html'))}"
+    parts += [f"{len(collection.failed)} failed"] if collection.failed else []
+    parts += [f"{len(collection.removed)} removed"] if collection.removed else []
+    return f"runs: {'; '.join(parts)}"
+
+
+def print_result(lines, out):
+    for line in [*lines, f"The report is {out / 'report.html'}"]:
+        print(report_text.printable(line))
 
 
 def fail(message):
@@ -96,26 +130,36 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     out = options.out or options.folders[0] / "report"
     try:
-        collection = report_runs.collect(options.folders)
-    except report_runs.DamagedError as error:
+        return compare(options.folders, out) if is_pair(options.folders) else report(options.folders, out)
+    except (report_runs.DamagedError, report_runs.IncompleteError) as error:
         return fail(error)
+    except OSError as error:
+        return fail(f"{error.filename or out}: cannot be written: {error.strerror}")
+
+
+def is_pair(folders):
+    """Whether the folders are those of two different runs."""
+    return (
+        len(folders) == 2
+        and all(map(report_runs.is_run_folder, folders))
+        and os.path.realpath(folders[0]) != os.path.realpath(folders[1])
+    )
+
+
+def compare(folders, out):
+    print_result(write_comparison(folders, out), out)
+    return 0
+
+
+def report(folders, out):
+    collection = report_runs.collect(folders)
     for message in collection.damaged:
         fail(message)
     if not collection.completed:
         found = f"{len(collection.incomplete)} incomplete, {len(collection.damaged)} damaged"
-        return fail(f"no completed run in {', '.join(map(str, options.folders))} ({found}): nothing to report")
-    try:
-        write_report(collection, out)
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        return fail(
-            f"{sys.executable} has no matplotlib, which draws the figures: apt-get install python3-matplotlib (for "
-            f"/usr/bin/python3), or {sys.executable} -m pip install matplotlib"
-        )
-    except OSError as error:
-        return fail(f"{error.filename or out}: cannot be written: {error.strerror}")
-    print(summary_line(collection, out))
+        return fail(f"no completed run in {', '.join(map(str, folders))} ({found}): nothing to report")
+    sentences = write_report(collection, out)
+    print_result([summary_line(collection), *sentences], out)
     return 1 if collection.damaged else 0
 
 

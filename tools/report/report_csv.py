@@ -11,7 +11,7 @@ import report_tables
 
 FIELDS = (
     "table dataset network row column rule threshold_or_choice choices n mean deviation low95 high95 validation_mean "
-    "difference difference_low95 difference_high95 paired ratio paper not_finite"
+    "difference difference_low95 difference_high95 paired p ratio paper not_finite"
 ).split()
 
 
@@ -34,7 +34,8 @@ def accuracy_record(row, column, rule, cell):
         "validation_mean": cell.validation,
     }
     if d:
-        record |= {"difference": d.mean, "difference_low95": d.low, "difference_high95": d.high, "paired": d.paired}
+        record |= {"difference": d.mean, "difference_low95": d.low, "difference_high95": d.high}
+        record |= {"paired": d.paired, "p": d.p}
     if rule == "best on test":
         record["paper"] = report_paper.figure(report_paper.ACCURACY, row.dataset, row.network, column)
     return record

@@ -1,28 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""The report's figures over epochs and thresholds. Needs matplotlib."""
+"""The report's figures over epochs and thresholds."""
 
 import math
 
 import report_statistics
+import report_svg
 import report_tables
-from matplotlib.ticker import MaxNLocator
-from report_drawing import (
-    AMPLIFIED,
-    AMPLIFIED_BAND,
-    AMPLIFIED_TRAIN,
-    ANALYSED_BAND,
-    ORIGINAL,
-    ORIGINAL_TRAIN,
-    RANDOM,
-    drawable,
-    file_name,
-    finish,
-    legend_below,
-    measured_panels,
-    plt,
-    thinned,
-)
+from report_svg import Entry, Figure, Panel, file_name
 from report_tables import COLUMNS, MEASURED
+
+WIDTH, HEIGHT = 440, 290  # of a panel
+PHASES = (Entry("band", "", "", "amplified epochs"), Entry("hatch", "", "", "analyzed epochs"))
 
 # ---- Learning rate and phases ----
 
@@ -38,23 +26,13 @@ def blocks(flags):
     return result
 
 
-def shade_phases(panel, epochs, labels=True):
-    """Draws bands behind the epochs in which gradients were amplified or analyzed."""
-    for key, style in (
-        ("amplified", {"facecolor": AMPLIFIED_BAND, "label": "amplified epochs" if labels else None}),
-        (
-            "analyzed",
-            {
-                "facecolor": "none",
-                "edgecolor": ANALYSED_BAND,
-                "hatch": "////",
-                "linewidth": 0,
-                "label": "analyzed epochs" if labels else None,
-            },
-        ),
-    ):
-        for first, last in blocks([epoch[key] for epoch in epochs]):
-            panel.axvspan(first - 0.5, last + 0.5, zorder=0, **style)
+def shade_phases(panel, epochs):
+    """Draws bands behind the epochs in which gradients were amplified or analyzed. Returns their legend."""
+    kinds = [[epoch[key] for epoch in epochs] for key in ("amplified", "analyzed")]
+    for flags, draw in zip(kinds, (panel.band, panel.hatch)):
+        for first, last in blocks(flags):
+            draw(first - 0.5, last + 0.5)
+    return [entry for entry, flags in zip(PHASES, kinds) if any(flags)]
 
 
 def schedules(rows):
@@ -69,119 +47,110 @@ def schedules(rows):
     return [(run, list(labels)) for run, labels in found.values()]
 
 
+def spans_text(flags):
+    return ", ".join(f"{a} to {b}" if b > a else str(a) for a, b in blocks(flags)) or "none"
+
+
+def rate_panel(runs, styles, width=700, height=220):
+    """The learning rate of each run over epochs. A logarithmic axis, unless a rate is 0."""
+    rates = [run.learning_rates for run in runs]
+    positive = [rate for line in rates for rate in line if rate > 0]
+    log = bool(positive) and all(rate > 0 for line in rates for rate in line)
+    low, high = (min(positive) / 1.6, max(positive) * 1.6) if log else report_svg.finite_range(sum(rates, ()))
+    count = max(map(len, rates))
+    panel = Panel(width, height, (0.5, count + 0.5), (low, high), left=62, log=log)
+    different = sorted({rate for line in rates for rate in line})
+    if len(different) > 6:
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1) if log else ()
+        different = [10.0**power for power in decades if low <= 10.0**power <= high]
+        different = different or report_svg.nice_ticks(low, high, 5)
+    if len(runs) == 1:
+        shade_phases(panel, runs[0].epochs)
+    panel.axes("Learning rate", "epoch", "", report_svg.epoch_ticks(count, 10), different)
+    for line, (color, dash) in zip(rates, styles):
+        xs = [epoch + side for epoch in range(1, len(line) + 1) for side in (-0.5, 0.5)]
+        panel.line(xs, [rate for rate in line for _ in range(2)], color, dash)
+    return panel
+
+
 def draw_schedule(dataset, run, labels, place):
-    figure, panel = plt.subplots(figsize=(8.5, 2.9), layout="constrained")
     rates = run.learning_rates
-    edges = [epoch + 0.5 for epoch in range(len(rates) + 1)]
-    shade_phases(panel, run.epochs)
-    panel.stairs(rates, edges, baseline=None, color="black", linewidth=2, label="learning rate")
-    panel.set_yscale("log")
-    different = sorted(set(rates))
-    if len(different) <= 6:
-        panel.set_yticks(different, [f"{rate:g}" for rate in different])
-        panel.set_yticks([], minor=True)
-    panel.set_ylim(min(rates) / 1.6, max(rates) * 1.6)
-    panel.set_xlim(0.5, len(rates) + 0.5)
-    panel.xaxis.set_major_locator(MaxNLocator(10, integer=True))
-    panel.set_xlabel("epoch")
-    panel.set_ylabel("learning rate")
-    legend_below(figure, [panel])
-    spans = blocks([epoch["amplified"] for epoch in run.epochs])
-    phases = ", ".join(f"{first} to {last}" if last > first else str(first) for first, last in spans) or "none"
-    analyzed = ", ".join(str(e["epoch"]) for e in run.epochs if e["analyzed"]) or "none"
+    panel = rate_panel([run], [("ink", "solid")])
+    phases, analyzed = (spans_text([epoch[key] for epoch in run.epochs]) for key in ("amplified", "analyzed"))
     caption = f"Of {', '.join(labels)} on {dataset}. Amplified epochs: {phases}. Analyzed epochs: {analyzed}."
     alt = (
         f"Learning rate over {len(rates)} epochs, from {rates[0]:g} to {rates[-1]:g}. Amplified epochs: {phases}; "
         f"analyzed epochs: {analyzed}."
     )
-    return finish(figure, file_name(dataset, "schedule", place), "Learning rate and phases", caption, alt)
+    name = file_name(dataset, "schedule", place)
+    used = [entry for entry, key in zip(PHASES, ("amplified", "analyzed")) if any(e[key] for e in run.epochs)]
+    return Figure(name, "Learning rate and phases", caption, alt, [panel], used)
 
 
 # ---- Accuracy over thresholds ----
 
 
-def draw_reference(panel, row):
-    """Draws horizontal lines: the mean and sample standard deviation of the original, and the mean of random
-    selection."""
-    if row.original:
-        base = report_statistics.estimate([run.test_accuracy for run in row.original])
-        if base.deviation is not None:
-            low, high = base.mean - base.deviation, base.mean + base.deviation
-            panel.axhspan(low, high, color=ORIGINAL, alpha=0.15, linewidth=0, label="original: ± sample deviation")
-        panel.axhline(base.mean, color=ORIGINAL, linewidth=2, label=f"original: mean (n = {base.n})")
-    if "random" in row.columns:
-        cell = report_tables.best_on_test(row, "random")
-        panel.axhline(
-            cell.estimate.mean,
-            color=RANDOM,
-            linewidth=1.2,
-            linestyle="--",
-            label=f"random selection: mean (n = {cell.estimate.n})",
-        )
+def threshold_panel(row, column, limits):
+    cells = report_tables.every_choice(row, column)
+    thresholds, means = [cell.choice for cell in cells], [cell.estimate.mean for cell in cells]
+    panel = Panel(WIDTH, HEIGHT, report_svg.finite_range(thresholds), limits)
+    ticks = report_svg.thinned(thresholds, 8)[1]
+    heights = report_svg.nice_ticks(*limits)
+    panel.axes(COLUMNS[column], "threshold (standard deviations)", "test accuracy (%)", ticks, heights)
+    for member, color, dash in (("original", "original", "dashed"), ("random", "random", "dotted")):
+        if member in row.columns:
+            mean = report_tables.best_on_test(row, member).estimate.mean
+            panel.line(panel.x, (mean, mean), color, dash)
+    for run in row.runs(column):
+        panel.mark(run.choice, run.test_accuracy, "circle", "amplified", hollow=True, size=2.6)
+    panel.line(thresholds, means, "amplified")
+    best, chosen = report_tables.best_on_test(row, column), report_tables.best_by_validation(row, column)
+    panel.mark(best.choice, best.estimate.mean, "ring", "ink")
+    if chosen:
+        panel.mark(chosen.choice, chosen.estimate.mean, "diamond", "ink", hollow=True, size=5)
+    return panel
 
 
 def draw_thresholds(row):
-    """Test accuracy over threshold, with one panel per measure and case. None if none was run."""
-    figure, panels = measured_panels(row)
-    words = []
-    for column, panel in panels.items():
-        draw_reference(panel, row)
-        cells = report_tables.every_choice(row, column)
-        thresholds, means = [cell.choice for cell in cells], [cell.estimate.mean for cell in cells]
-        points = [(run.choice, run.test_accuracy) for run in row.runs(column)]
-        panel.plot(
-            *zip(*points), "o", color=AMPLIFIED, markersize=4, alpha=0.45, markeredgewidth=0, label="amplified: a seed"
-        )
-        panel.plot(thresholds, means, color=AMPLIFIED, linewidth=2, label="amplified: mean over seeds")
-        best, by_validation = report_tables.best_on_test(row, column), report_tables.best_by_validation(row, column)
-        panel.plot(
-            [best.choice],
-            [best.estimate.mean],
-            "o",
-            markersize=11,
-            markerfacecolor="none",
-            markeredgecolor="black",
-            label="best on test (biased)",
-        )
-        if by_validation:
-            panel.plot(
-                [by_validation.choice],
-                [by_validation.estimate.mean],
-                "D",
-                markersize=7,
-                color="black",
-                markerfacecolor="none",
-                label="chosen by validation",
-            )
-        panel.set_title(COLUMNS[column])
-        shown = thinned(thresholds, 10)[1]
-        panel.set_xticks(shown, [f"{threshold:g}" for threshold in shown])
-        panel.set_xlabel("threshold (deviations)")
-        panel.set_ylabel("test accuracy (%)")
-        panel.margins(x=0.06, y=0.1)
-        words.append(f"{COLUMNS[column]}: means from {min(means):.2f}% to {max(means):.2f}%, best {best.choice:g}")
-    if not figure:
+    """Test accuracy over threshold, with one panel per measure and case that was run at several thresholds. None if
+    there is none."""
+    columns = [column for column in MEASURED if len(row.columns.get(column, ())) > 1]
+    if not columns:
         return None
-    legend_below(figure, panels.values())
+    shown = [run for column in (*columns, "original", "random") for run in row.runs(column)]
+    limits = report_svg.finite_range([run.test_accuracy for run in shown])
+    panels = [threshold_panel(row, column, limits) for column in columns]
+    legend = [
+        Entry("marker", "amplified", "circle", "amplified: one seed", hollow=True),
+        Entry("line", "amplified", "solid", "amplified: mean"),
+        *([Entry("line", "original", "dashed", "original: mean")] if row.original else []),
+        *([Entry("line", "random", "dotted", "random selection: mean")] if "random" in row.columns else []),
+        Entry("marker", "ink", "ring", "best on test (biased)"),
+        *([Entry("marker", "ink", "diamond", "chosen on held-out images", True)] if row.has_validation else []),
+    ]
+    words = []
+    for column in columns:
+        means = [cell.estimate.mean for cell in report_tables.every_choice(row, column)]
+        best = report_tables.best_on_test(row, column)
+        words.append(f"{COLUMNS[column]}: means from {min(means):.2f}% to {max(means):.2f}%, best {best.choice:g}")
     base = ""
     if row.original:
         base = f" The original's mean: {report_statistics.mean([run.test_accuracy for run in row.original]):.2f}%."
-    caption = (
-        "Test accuracy after the last epoch over the threshold on the normalized measure. Red: amplified, a point a "
-        "seed, the line their mean. Blue: the original's mean and sample deviation."
-    )
+    caption = "Test accuracy after the last epoch over the threshold on the normalized measure."
     alt = f"Test accuracy of {row.label} over threshold. " + "; ".join(words) + "." + base
     title = f"{row.label}: test accuracy over threshold"
-    return finish(figure, file_name(row.dataset, row.label, "thresholds"), title, caption, alt)
+    return Figure(file_name(row.dataset, row.label, "thresholds"), title, caption, alt, panels, legend)
 
 
-# ---- Accuracy over epochs ----
+# ---- Accuracy and loss over epochs ----
 
 
 def mean_course(runs, key):
-    """The accuracy of each epoch, in %, as the mean over the runs. NaN if it is not finite in one of them."""
-    courses = [[100 * epoch[key] for epoch in run.epochs] for run in runs]
-    return drawable([report_statistics.mean(values) for values in zip(*courses)])
+    """The mean over the runs at each epoch: of an accuracy in %, of a loss as it is. NaN if it is missing or not finite
+    in one of them."""
+    scale = 100 if key.endswith("accuracy") else 1
+    courses = [[math.nan if epoch.get(key) is None else scale * epoch[key] for epoch in run.epochs] for run in runs]
+    return [report_statistics.mean(values) for values in zip(*courses)]
 
 
 def lowest_worth_showing(runs):
@@ -192,48 +161,75 @@ def lowest_worth_showing(runs):
     return 100 * min(filter(math.isfinite, accuracies))  # the last test accuracy of a run is finite
 
 
-def draw_courses(row):
-    """Train and test accuracy over epochs, with one panel per measure and case. None if none was run."""
-    figure, panels = measured_panels(row)
-    shown = list(row.original)
-    for column, panel in panels.items():
-        choice = report_tables.shown_choice(row, column)
-        shown += row.columns[column][choice]
-        runs = row.columns[column][choice]
-        epochs = range(1, len(runs[0].epochs) + 1)
-        shade_phases(panel, runs[0].epochs)
-        for run in row.original:
-            panel.plot(epochs, mean_course([run], "test_accuracy"), color=ORIGINAL, alpha=0.25, linewidth=0.8)
-        for members, name, train, test in (
-            (row.original, "original", ORIGINAL_TRAIN, ORIGINAL),
-            (runs, "amplified", AMPLIFIED_TRAIN, AMPLIFIED),
-        ):
-            if members:
-                style = {"linewidth": 1.6 if len(epochs) <= 60 else 1.1}
-                panel.plot(
-                    epochs, mean_course(members, "train_accuracy"), "--", color=train, label=f"{name}: train", **style
-                )
-                panel.plot(epochs, mean_course(members, "test_accuracy"), color=test, label=f"{name}: test", **style)
-        panel.set_title(f"{COLUMNS[column]}, threshold {choice:g}")
-        panel.set_xlim(0.5, len(epochs) + 0.5)
-        panel.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-        panel.set_xlabel("epoch")
-        panel.set_ylabel("accuracy (%)")
-    if not figure:
-        return None
-    lowest = lowest_worth_showing(shown)
-    next(iter(panels.values())).set_ylim(max(lowest - 3, 0), None)
-    legend_below(figure, panels.values())
-    how = "chosen by validation" if row.has_validation else "best on test"
-    caption = (
-        f"Means over seeds; pale blue: test accuracy of each original. Amplified at the threshold {how}. Train "
-        "accuracy is of the images as they were trained on. The first tenth of the epochs may lie below the "
-        "axis."
-    )
-    last = [
-        f"{COLUMNS[c]} {mean_course(row.columns[c][report_tables.shown_choice(row, c)], 'test_accuracy')[-1]:.2f}%"
-        for c in panels
+def course_limits(kind, runs):
+    """The range of the axis for "accuracy" or "loss"."""
+    if kind == "accuracy":
+        shown = [100 * epoch[f"{part}_accuracy"] for run in runs for epoch in run.epochs for part in ("train", "test")]
+        return max(lowest_worth_showing(runs) - 3, 0), min(report_svg.finite_range(shown)[1], 101)
+    late = [epoch for run in runs for epoch in run.epochs[len(run.epochs) // 10 :]]
+    return report_svg.finite_range([epoch[key] for epoch in late for key in ("train_loss", "test_loss")])
+
+
+# (name, style of the test curve, style of the training curve)
+GROUPS = (
+    ("original", ("original", "dashed"), ("random", "dotted")),
+    ("amplified", ("amplified", "solid"), ("train", "dashdot")),
+)
+
+
+def course_panel(row, column, kind, limits):
+    """Train and test accuracy, or loss, of a column's shown runs and of the originals with common seeds."""
+    runs, originals = (row.original, []) if column == "original" else report_tables.common_seeds(row, column)
+    count = max(len(run.epochs) for run in [*runs, *originals])
+    panel = Panel(WIDTH, HEIGHT, (0.5, count + 0.5), limits)
+    shade_phases(panel, runs[0].epochs)
+    choice = report_tables.choice_name(report_tables.shown_choice(row, column))
+    title = COLUMNS[column] + (f", {'threshold ' if column in MEASURED else ''}{choice}" if choice else "")
+    label = "accuracy (%)" if kind == "accuracy" else "loss"
+    panel.axes(title, "epoch", label, report_svg.epoch_ticks(count), report_svg.nice_ticks(*limits))
+    members = [originals, runs] if column != "original" else [runs, []]
+    for (_, test, train), group in zip(GROUPS, members):
+        if not group:
+            continue
+        epochs = range(1, len(group[0].epochs) + 1)
+        panel.line(epochs, mean_course(group, f"train_{kind}"), *train, 1.6)
+        panel.line(epochs, mean_course(group, f"test_{kind}"), *test)
+    return panel
+
+
+def course_legend(row, columns):
+    shown = (row.original, any(column != "original" for column in columns))
+    entries = [
+        Entry("line", *style, f"{name}: {part}")
+        for (name, *styles), is_shown in zip(GROUPS, shown)
+        for style, part in zip(styles, ("test", "train"))
+        if is_shown
     ]
-    alt = f"Train and test accuracy of {row.label} over epochs, amplified and original. Test accuracy at the end: "
-    title = f"{row.label}: accuracy over epochs"
-    return finish(figure, file_name(row.dataset, row.label, "epochs"), title, caption, alt + ", ".join(last) + ".")
+    epochs = [epoch for column in columns for run in row.runs(column) for epoch in run.epochs]
+    return entries + [e for e, key in zip(PHASES, ("amplified", "analyzed")) if any(epoch[key] for epoch in epochs)]
+
+
+def draw_courses(row, kind):
+    """Train and test accuracy, or loss, over epochs, with one panel per column beside the original. None if no run has
+    the loss."""
+    columns = [column for column in row.columns if column != "original"] or ["original"]
+    shown = list(row.original)
+    for column in columns:
+        shown += row.columns[column][report_tables.shown_choice(row, column)]
+    if kind == "loss" and not any(epoch["test_loss"] is not None for run in shown for epoch in run.epochs):
+        return None
+    limits = course_limits(kind, shown)
+    panels = [course_panel(row, column, kind, limits) for column in columns]
+    how = "chosen on held-out images" if row.has_validation else "best on test"
+    caption = (
+        f"Means over the seeds that both have; amplified at the threshold {how}. Training {kind} is of the images as "
+        "they were trained on. The first tenth of the epochs may lie outside the axis."
+    )
+    last = []
+    for column in columns:
+        value = mean_course(row.columns[column][report_tables.shown_choice(row, column)], f"test_{kind}")[-1]
+        last.append(f"{COLUMNS[column]} {value:.2f}%" if kind == "accuracy" else f"{COLUMNS[column]} {value:.3f}")
+    alt = f"Train and test {kind} of {row.label} over epochs, amplified and original. Test {kind} at the end: "
+    title = f"{row.label}: {kind} over epochs"
+    name = file_name(row.dataset, row.label, "epochs" if kind == "accuracy" else "losses")
+    return Figure(name, title, caption, alt + ", ".join(last) + ".", panels, course_legend(row, columns))

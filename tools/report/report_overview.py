@@ -71,17 +71,15 @@ def what_was_run(collection):
             f"{listed(kinds)}; {listed(epochs)} epochs, seed{'s' * (len(seeds) > 1)} {seed_text}; "
             f"{'; or '.join(images)}."
         )
-    if not all(run.validation_accuracy is not None for run in runs):
-        sentences.append(
-            "Runs without a validation part cannot tell how good the best threshold is: its figure below is chosen on "
-            "the test set, and so biased upwards."
-        )
-    for count, text in (
-        (len(collection.incomplete), "did not complete or cannot be compared"),
-        (len(collection.damaged), "could not be read"),
+    for count, what, text in (
+        (len(collection.incomplete), "run", "did not complete or cannot be compared"),
+        (len(collection.damaged), "run", "could not be read"),
+        (len(collection.failed), "cell", "failed"),
+        (len(collection.removed), "cell", "was removed" if len(collection.removed) == 1 else "were removed"),
     ):
         if count:
-            sentences.append(f"{counted(count)} {text} and {'are' if count > 1 else 'is'} not counted.")
+            verb = "are" if count > 1 else "is"
+            sentences.append(f"{count} {what}{'s' * (count > 1)} {text} and {verb} not counted.")
     return sentences
 
 

@@ -3,6 +3,7 @@
 
 import dataclasses
 import errno
+import fractions
 import functools
 import json
 import math
@@ -39,8 +40,11 @@ FIRST_KINDS = {
     for setting in settings.split()
 }
 NEEDED = ("network", "dataset", "seed", *AXES)
+TEST_IMAGES = {"cifar10": 10_000, "cifar100": 10_000, "synthetic": 2_000}  # of the whole test set
+MOST_IMAGES = 1_000_000  # of a test set whose size is not stored
 SCHEMA = 2  # the last schema of a run's files that this release reads
 REASONS = ("nan", "-nan", "inf", "-inf")  # for a number that is not finite; only schema 1 can have "-nan"
+LOSSES = ("train_loss", "test_loss", "validation_loss")
 TEXTS = ("network", "dataset", "selection", "measure", "case", "random_types")
 MOST_BYTES = 1 << 24  # of a file with one JSON document
 DECODER = json.JSONDecoder()
@@ -66,6 +70,8 @@ class Run:
     epochs: list
     layers: list
     kinds: dict = dataclasses.field(default_factory=lambda: FIRST_KINDS)
+    about: dict = dataclasses.field(default_factory=dict)  # texts and numbers of config.json other than settings
+    completed: bool = True
 
     def without(self, *kinds):
         """The run's settings except those of these kinds."""
@@ -95,6 +101,10 @@ class Run:
         return f"{self.settings['measure']}-{self.settings['case']}"
 
     @property
+    def selects_by_measure(self):
+        return self.column not in ("original", "random")
+
+    @property
     def choice(self):
         """The value among which the tables choose the best: the threshold, (fraction, types) for random selection, or
         None for the original."""
@@ -103,6 +113,21 @@ class Run:
         if self.column == "random":
             return (self.settings["random_fraction"], self.settings["random_types"])
         return self.settings["threshold"]
+
+    @functools.cached_property
+    def test_images(self):
+        """The number of test images. For a dataset of the user's own that is used as a whole, the smallest number that
+        all test accuracies of the run are multiples of 1 / it, which divides the number of images. None if there is
+        none."""
+        if count := self.settings.get("test_images"):
+            return count if isinstance(count, int) and count > 0 else None
+        if self.dataset in TEST_IMAGES:
+            return TEST_IMAGES[self.dataset]
+        accuracies = [epoch["test_accuracy"] for epoch in self.epochs if math.isfinite(epoch["test_accuracy"])]
+        parts = [fractions.Fraction(accuracy).limit_denominator(MOST_IMAGES) for accuracy in accuracies]
+        exact = all(abs(part - accuracy) < 1e-12 for part, accuracy in zip(parts, accuracies))
+        count = math.lcm(*(part.denominator for part in parts))
+        return count if exact and count <= MOST_IMAGES else None
 
     @functools.cached_property
     def learning_rates(self):
@@ -143,12 +168,15 @@ class Run:
 
 @dataclasses.dataclass
 class Collection:
-    """The result of a search. `incomplete` and `repeated` contain (path, reason); `damaged` contains messages."""
+    """The result of a search. `incomplete` and `repeated` contain (path, reason); `damaged` contains
+    messages."""
 
     completed: list = dataclasses.field(default_factory=list)
     incomplete: list = dataclasses.field(default_factory=list)
     repeated: list = dataclasses.field(default_factory=list)
     damaged: list = dataclasses.field(default_factory=list)
+    failed: list = dataclasses.field(default_factory=list)  # (name of a sweep's cell, reason)
+    removed: list = dataclasses.field(default_factory=list)  # (name, reason): cells that have a log, but no folder
     beginnings: int = 0  # number of runs that other runs branched from; they have no results of their own
 
 
@@ -307,8 +335,11 @@ def read_epoch(line):
         "train_accuracy": number_in(line, "train_accuracy"),
         "test_accuracy": number_in(line, "test_accuracy"),
         # Older runs lack it.
-        "validation_accuracy": optional_number_in(line, "validation_accuracy") if "validation_accuracy" in line else None,
+        "validation_accuracy": (
+            optional_number_in(line, "validation_accuracy") if "validation_accuracy" in line else None
+        ),
         "seconds": number_in(line, "seconds"),
+        **{key: optional_number_in(line, key) if key in line else None for key in LOSSES},
         "analyzed": bool(line["analyzed"]),
         "amplified": bool(line["amplified"]),
     }
@@ -321,8 +352,8 @@ def read_layer(line):
         "type": text_of(line["type"]),
         "g": optional_number_in(line, "g"),
         "g_prime": optional_number_in(line, "g_prime"),
-        "noise_floor": number_in(line, "noise_floor"),
-        "selected": bool(line["selected"]),
+        "noise_floor": number_in(line, "noise_floor") if "noise_floor" in line else 0.0,
+        "selected": bool(line.get("selected")),  # a measured window that is not a selection may lack it
     }
 
 
@@ -348,18 +379,20 @@ def check_settings(path, settings):
             raise DamagedError(f"{path}: {key}: {error}") from error
 
 
-def read_run(path):
-    """The completed run in a folder. IncompleteError if the run is not completed, DamagedError if a file is damaged."""
-    config_path, summary_path, metrics = (path / name for name in ("config.json", "summary.json", "metrics.jsonl"))
-    config = needed(config_path, read_json(config_path))
+def read_settings(path, config):
+    """The settings of a run's config.json."""
     settings = config.get("settings")
     missing = [key for key in NEEDED if key not in settings] if isinstance(settings, dict) else ["settings"]
     if missing:
-        raise DamagedError(f"{config_path}: has no {missing[0]!r}; is it a run's?")
-    check_settings(config_path, settings)
-    epochs = read_lines(metrics, read_epoch) or []
+        raise DamagedError(f"{path}: has no {missing[0]!r}; is it a run's?")
+    check_settings(path, settings)
+    return settings
+
+
+def check_completed(path, settings, epochs, summary):
+    """IncompleteError if the run in folder `path` is not completed, DamagedError if its files contradict each other."""
+    summary_path, metrics = path / "summary.json", path / "metrics.jsonl"
     done = f"{len(epochs)} of {settings.get('epochs') or '?'} epochs"
-    summary = read_json(summary_path)
     if summary is None:
         raise IncompleteError(f"{done}, and no summary.json: it runs, or ended early")
     if summary.get("completed") is not True:
@@ -372,46 +405,91 @@ def read_run(path):
         raise DamagedError(f"{summary_path}: its test_accuracy is not that of the last line of metrics.jsonl")
     if settings.get("validation") and epochs[-1]["validation_accuracy"] is None:
         raise IncompleteError("from an older version, which evaluated the validation images instead of the test images")
+
+
+def read_run(path, may_be_incomplete=False):
+    """The run in a folder. DamagedError if a file is damaged. IncompleteError if the run is not completed; if it may be
+    incomplete, only if it has no epoch."""
+    config_path = path / "config.json"
+    config = needed(config_path, read_json(config_path))
+    settings = read_settings(config_path, config)
+    epochs = read_lines(path / "metrics.jsonl", read_epoch) or []
+    completed = True
+    try:
+        check_completed(path, settings, epochs, read_json(path / "summary.json"))
+    except IncompleteError:
+        completed = False
+        if not may_be_incomplete or not epochs:
+            raise
     kinds = config.get("kinds", FIRST_KINDS)
     if not isinstance(kinds, dict) or not all(isinstance(kind, str) for kind in kinds.values()):
         raise DamagedError(f"{config_path}: expected an object with the kinds of settings")
-    run = Run(path, settings, str(config.get("version")), str(config.get("backend")), epochs, [], kinds)
-    if run.column not in ("original", "random"):
-        layers = path / "layers.jsonl"
-        run.layers = needed(layers, read_lines(layers, read_layer))
+    about = {key: value for key, value in config.items() if isinstance(value, (str, int, float))}
+    run = Run(
+        path, settings, str(config.get("version")), str(config.get("backend")), epochs, [], kinds, about, completed
+    )
+    layers = path / "layers.jsonl"
+    lines = read_lines(layers, read_layer)
+    run.layers = needed(layers, lines) if completed and run.selects_by_measure else lines or []
     return run
 
 
 def find_run_folders(folders):
-    """(the runs' folders in or below `folders`, each once and in order; the number of beginnings that were left out). A
-    folder is a run's if it has a config.json or a metrics.jsonl. DamagedError if one of `folders` is not a folder, or
-    if a folder below cannot be read."""
+    """(the runs' folders in or below `folders`, each once and in order; the number of beginnings that were left out;
+    the sweeps' folders, also those of which one of `folders` is the folder of cells). A folder is a run's if it has a
+    config.json or a metrics.jsonl, and a sweep's if it has a sweep.toml. DamagedError if one of `folders` is not a
+    folder, or if a folder below cannot be read."""
 
     def unreadable(error):
         raise DamagedError(f"{error.filename}: cannot be read: {error.strerror}")
 
-    found, beginnings = {}, 0
+    found, sweeps, beginnings = {}, {}, 0
     for folder in map(pathlib.Path, folders):
         if not folder.is_dir():
             raise DamagedError(f"{folder}: no such folder; expected that of a run or a sweep, or one above them")
         top = str(folder)
-        resolved = os.path.realpath(top)  # os.walk follows no links, so this resolves the folders below, too
+        resolved = os.path.realpath(top)
+        above = os.path.dirname(resolved)
+        if os.path.basename(resolved) == "cells" and os.path.isfile(os.path.join(above, "sweep.toml")):
+            sweeps.setdefault(above, pathlib.Path(above))
+        # os.walk follows no links, so `resolved` resolves the folders below, too.
         for name, below, files in os.walk(top, onerror=unreadable):
             below.sort()
+            if "sweep.toml" in files:
+                sweeps.setdefault(resolved + name[len(top) :], pathlib.Path(name))
             if "config.json" not in files and "metrics.jsonl" not in files:
                 continue
             if "beginnings" in name.split(os.sep):
                 beginnings += 1
             else:
                 found.setdefault(resolved + name[len(top) :], pathlib.Path(name))
-    return list(found.values()), beginnings
+    return list(found.values()), beginnings, list(sweeps.values())
+
+
+def is_run_folder(path):
+    return (path / "config.json").is_file() or (path / "metrics.jsonl").is_file()
+
+
+def failed_and_removed(sweep):
+    """([(name, reason)] of a sweep's failed runs, [(name, reason)] of its cells that were started and have no folder
+    any more). A failed run's reason is in failures/NAME.txt; each started run has logs/NAME.log."""
+    failed = []
+    for path in sorted((sweep / "failures").glob("*.txt")):
+        reason = needed(path, read_bytes(path)).decode(errors="backslashreplace")
+        failed.append((path.stem, " ".join(reason.split()) or "no reason is recorded"))
+    names = {name for name, _ in failed}
+    removed = []
+    for path in sorted((sweep / "logs").glob("*.log")):
+        if path.stem not in names and not any((sweep / kind / path.stem).exists() for kind in ("cells", "beginnings")):
+            removed.append((path.stem, f"was started ({path.name}), but its folder is not there any more"))
+    return failed, removed
 
 
 def collect(folders):
     """A Collection of all runs in or below `folders`, with the completed runs in the order of their paths. Runs with
     equal settings count once. The seed determines every bit, so a repetition contains no new information."""
     collection, first = Collection(), {}
-    paths, collection.beginnings = find_run_folders(folders)
+    paths, collection.beginnings, sweeps = find_run_folders(folders)
     for path in paths:
         try:
             run = read_run(path)
@@ -425,4 +503,12 @@ def collect(folders):
                 collection.completed.append(run)
             else:
                 collection.repeated.append((path, f"the same settings and seed as {twin.path}"))
+    for sweep in sweeps:
+        try:
+            failed, removed = failed_and_removed(sweep)
+        except DamagedError as error:
+            collection.damaged.append(" ".join(str(error).split()))
+        else:
+            collection.failed += failed
+            collection.removed += removed
     return collection

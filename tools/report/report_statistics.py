@@ -25,8 +25,9 @@ class Estimate:
 @dataclasses.dataclass(frozen=True)
 class Difference:
     """The difference of two means. If paired, it is over the `n` seeds that both have, else between all `n` and all
-    `base_n` values. `low` and `high` are the ends of its 95% confidence interval, or None if there are too few
-    values."""
+    `base_n` values. `low` and `high` are the ends of its 95% confidence interval and `p` is its two-sided p-value.
+    `variance` is the sample variance of the difference of two runs; the interval and p use at least `floor`, the test
+    set's binomial variance. All but the mean are None if there are too few values."""
 
     mean: float
     low: float | None
@@ -34,6 +35,9 @@ class Difference:
     paired: bool
     n: int
     base_n: int
+    variance: float | None = None
+    floor: float | None = None
+    p: float | None = None
 
 
 def total(values):
@@ -96,36 +100,151 @@ def t_quantile(probability, freedom):
     return middle
 
 
+def p_value(t, freedom):
+    """The two-sided p-value P(|T| >= |t|) of Student's t distribution. NaN if t is not a number."""
+    if math.isnan(t):
+        return math.nan
+    return 0.0 if math.isinf(t) else incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
+
+
 def half_width(error, freedom):
     """Half of the confidence interval of a mean whose standard error is `error`."""
     return 0.0 if error == 0 else t_quantile((1 + CONFIDENCE) / 2, freedom) * error
 
 
-def estimate(values):
-    """The Estimate of at least one value."""
+def binomial_variance(accuracy, images):
+    """The variance, in points^2, of an accuracy in % that is measured on this number of images: 100^2 p (1 - p) / n. So
+    that it is not 0 if all images are classified correctly or none, p is (correct + 1) / (images + 2). 0 if the number
+    of images is unknown (None)."""
+    if not images or not math.isfinite(accuracy):
+        return 0.0
+    p = (min(max(accuracy / 100, 0), 1) * images + 1) / (images + 2)
+    return 100**2 * p * (1 - p) / images
+
+
+def inside(low, high, bounds):
+    """The interval without the part outside the bounds. NaN stays."""
+    return max(low, bounds[0]) if low == low else low, min(high, bounds[1]) if high == high else high
+
+
+def estimate(values, images=None, bounds=(-math.inf, math.inf)):
+    """The Estimate of at least one value. If `images` is given, the values are accuracies in % on this number of
+    images, and the variance of one is at least the binomial variance. The interval is cut to `bounds`."""
     n, middle = len(values), mean(values)
     if n == 1:
         return Estimate(1, middle, None, None, None)
     deviation = statistics.stdev(values) if math.isfinite(middle) else math.nan
-    half = half_width(deviation / math.sqrt(n), n - 1)
-    return Estimate(n, middle, deviation, middle - half, middle + half)
+    variance = max(deviation**2, binomial_variance(middle, images)) if deviation == deviation else math.nan
+    half = half_width(math.sqrt(variance / n), n - 1)
+    return Estimate(n, middle, deviation, *inside(middle - half, middle + half, bounds))
 
 
-def difference(ours, base):
-    """The Difference `ours` - `base`. Each is {seed: value} with at least one value. The difference is paired if both
-    have at least two seeds in common. Otherwise it is between the means, with Welch's interval if both have at least
-    two values."""
-    common = sorted(ours.keys() & base.keys())
-    if len(common) >= 2:
-        pairs = estimate([ours[seed] - base[seed] for seed in common])
-        return Difference(pairs.mean, pairs.low, pairs.high, True, pairs.n, pairs.n)
+def paired_difference(ours, base, seeds, images):
+    """The paired Difference over `seeds`. The variance of one seed's difference is at least the binomial variance."""
+    differences = [ours[seed] - base[seed] for seed in seeds]
+    between, n = mean(differences), len(seeds)
+    middle = mean([base[seed] for seed in seeds])
+    if n == 1:
+        return Difference(between, None, None, True, 1, 1)
+    variance = statistics.variance(differences) if math.isfinite(between) else math.nan
+    floor = binomial_variance(middle + between / 2, images)
+    error = math.sqrt(max(variance, floor) / n) if variance == variance else math.nan
+    return judged(between, error, n - 1, middle, Difference(between, None, None, True, n, n, variance, floor))
+
+
+def unpaired_difference(ours, base, images):
+    """Welch's Difference. Each run contributes at least half of the binomial variance, so that the difference of two
+    runs has at least the variance that it has in a pair."""
     a, b = estimate(list(ours.values())), estimate(list(base.values()))
     between = a.mean - b.mean
     if a.n == 1 or b.n == 1:
         return Difference(between, None, None, False, a.n, b.n)
-    first, second = a.deviation**2 / a.n, b.deviation**2 / b.n
-    half = 0.0
+    floor = binomial_variance((a.mean + b.mean) / 2, images) / 2
+    first, second = (max(e.deviation**2, floor) / e.n for e in (a, b))
+    freedom = a.n + b.n - 2
     if first + second > 0:
         freedom = (first + second) ** 2 / (first**2 / (a.n - 1) + second**2 / (b.n - 1))
-        half = half_width(math.sqrt(first + second), freedom)
-    return Difference(between, between - half, between + half, False, a.n, b.n)
+    variance = a.deviation**2 + b.deviation**2
+    result = Difference(between, None, None, False, a.n, b.n, variance, 2 * floor)
+    return judged(between, math.sqrt(first + second), freedom, b.mean, result)
+
+
+def judged(between, error, freedom, base, result):
+    """`result` with its interval, which is cut to what accuracies from 0 to 100% allow, and its p-value."""
+    half = half_width(error, freedom)
+    low, high = inside(between - half, between + half, (-base, 100 - base))
+    t = between / error if error else math.copysign(math.inf, between) if between else 0.0
+    return dataclasses.replace(result, low=low, high=high, p=p_value(t, freedom))
+
+
+def difference(ours, base, images=None):
+    """The Difference `ours` - `base` of accuracies in % on this number of test images. Each is {seed: value} with at
+    least one value. The difference is over the common seeds only if there are at least two; otherwise it is Welch's, if
+    both have at least two values; otherwise it is that of the common seed, or of the means, without an interval."""
+    common = sorted(ours.keys() & base.keys())
+    if len(common) >= 2 or common and min(len(ours), len(base)) == 1:
+        return paired_difference(ours, base, common, images)
+    return unpaired_difference(ours, base, images)
+
+
+# ---- Several comparisons, and power ----
+
+
+def holm(p_values):
+    """Holm's adjusted p-values, in the order of the given ones. A hypothesis is rejected at level a if its adjusted
+    p-value is below a; the probability of any false rejection is then at most a (Holm 1979)."""
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def normal_cdf(x):
+    return math.erfc(-x / math.sqrt(2)) / 2
+
+
+@functools.cache
+def power(effect, variance, floor, seeds, level):
+    """The probability that a paired difference over this number of seeds is significant at `level`, two-sided. `effect`
+    is the true difference and `variance` the true variance of one seed's difference; the test takes its sample
+    variance, but at least `floor`. Without a floor, this is the power of the t-test (noncentral t distribution)."""
+    freedom = seeds - 1
+    critical = t_quantile(1 - level / 2, freedom)
+    center, least = effect * math.sqrt(seeds / variance), math.sqrt(floor / variance)
+    constant = math.log(2) + freedom / 2 * math.log(freedom / 2) - math.lgamma(freedom / 2)
+
+    def density(s):  # of the sample deviation / the true one
+        if s <= 0:
+            return math.exp(constant) if freedom == 1 else 0.0
+        return math.exp(constant + (freedom - 1) * math.log(s) - freedom * s * s / 2)
+
+    def rejected(s):
+        border = critical * max(s, least)
+        return density(s) * (normal_cdf(center - border) + normal_cdf(-center - border))
+
+    width = 9 / math.sqrt(2 * freedom)
+    low, high = max(0.0, 1 - width), 1 + width
+    cuts = [low, least, high] if low < least < high else [low, high]  # the integrand has a kink at `least`
+    return math.fsum(simpson(rejected, a, b) for a, b in zip(cuts, cuts[1:]))
+
+
+def simpson(function, low, high, steps=400):
+    """The integral of a smooth function, by Simpson's rule with an even number of steps."""
+    width = (high - low) / steps
+    values = [function(low + width * step) for step in range(steps + 1)]
+    return width / 3 * (values[0] + values[-1] + 4 * math.fsum(values[1:-1:2]) + 2 * math.fsum(values[2:-1:2]))
+
+
+def seeds_for(effect, variance, floor, level, wanted=0.8, most=10_000):
+    """The smallest number of seeds, at least 2, whose power() is at least `wanted`. None if it is above `most`."""
+    low, high = 1, 2
+    while power(effect, variance, floor, high, level) < wanted:
+        low, high = high, 2 * high
+        if low >= most:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(effect, variance, floor, middle, level) >= wanted else (middle, high)
+    return high

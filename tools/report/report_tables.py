@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 import math
+import statistics
 
 import report_runs
 import report_statistics
@@ -36,8 +37,8 @@ NETWORKS = (
 @dataclasses.dataclass
 class Row:
     """Runs of one network that differ only in seed and selection. `columns` is {column: {choice: runs in the order of
-    seeds}}, with choices as in Run.choice, and does not change. `label` is the network and the settings that distinguish
-    this row from other rows of the dataset."""
+    seeds}}, with choices as in Run.choice, and does not change. `label` is the network and the settings that
+    distinguish this row from other rows of the dataset."""
 
     dataset: str
     network: str
@@ -64,14 +65,16 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """The results of one choice in a column. `choices` is the number of choices in the column. `difference` is the
-    difference to the original. It is None in the original's column, or if the original was not run."""
+    """The results of one choice in a column, from `runs`. `choices` is the number of choices in the column that the
+    best is chosen among. `difference` is the difference to the original. It is None in the original's column, or if the
+    original was not run."""
 
     choice: object
     choices: int
     estimate: report_statistics.Estimate
     validation: float | None
     difference: report_statistics.Difference | None
+    runs: tuple = ()
 
 
 def choice_name(choice):
@@ -166,15 +169,23 @@ def by_seed(runs):
     return {run.seed: run.test_accuracy for run in runs}
 
 
+def images_of(runs):
+    """The number of test images of runs that are compared: the smallest, or None if one is unknown."""
+    counts = [run.test_images for run in runs]
+    return None if None in counts else min(counts)
+
+
 def make_cell(row, column, choice):
     runs = row.columns[column][choice]
     base = row.original if column != "original" else []
+    images = images_of([*runs, *base])
     return Cell(
         choice,
-        len(row.columns[column]),
-        report_statistics.estimate([run.test_accuracy for run in runs]),
+        len(complete_choices(row.columns[column])),
+        report_statistics.estimate([run.test_accuracy for run in runs], images, (0, 100)),
         report_statistics.mean([run.validation_accuracy for run in runs]) if row.has_validation else None,
-        report_statistics.difference(by_seed(runs), by_seed(base)) if base else None,
+        report_statistics.difference(by_seed(runs), by_seed(base), images) if base else None,
+        tuple(runs),
     )
 
 
@@ -183,15 +194,32 @@ def every_choice(row, column):
     return row.cells.get(column, [])
 
 
+def complete_choices(choices):
+    """The choices of a column that have runs of all its seeds, or if there is none, those with the most seeds. A choice
+    with fewer seeds can have the highest mean just because a bad seed is missing."""
+    count = len({run.seed for runs in choices.values() for run in runs})
+    if not any(len(runs) == count for runs in choices.values()):
+        count = max(len(runs) for runs in choices.values())
+    return [choice for choice, runs in choices.items() if len(runs) == count]
+
+
+def candidates(row, column):
+    """The cells that the best is chosen among."""
+    if column not in row.columns:
+        return []
+    complete = complete_choices(row.columns[column])
+    return [cell for cell in every_choice(row, column) if cell.choice in complete]
+
+
 def best_on_test(row, column):
-    """The cell with the highest mean test accuracy. Among equal ones it is the first (the lowest threshold). None if
-    the column was not run. The accuracy of this cell is biased upwards, because it was also used for the choice."""
-    return max(every_choice(row, column), key=lambda cell: cell.estimate.mean, default=None)
+    """The candidate with the highest mean test accuracy. Among equal ones it is the first (the lowest threshold). None
+    if the column was not run. The accuracy of this cell is biased upwards, because it was also used for the choice."""
+    return max(candidates(row, column), key=lambda cell: cell.estimate.mean, default=None)
 
 
 def best_by_validation(row, column):
-    """The cell with the highest mean validation accuracy. Among equal ones it is the first; one without a number comes
-    last. Its test accuracy does not affect the choice. None if the column was not run or a run of the row has no
+    """The candidate with the highest mean validation accuracy. Among equal ones it is the first; one without a number
+    comes last. Its test accuracy does not affect the choice. None if the column was not run or a run of the row has no
     validation images."""
     if not row.has_validation:
         return None
@@ -199,24 +227,90 @@ def best_by_validation(row, column):
     def rank(cell):
         return -math.inf if math.isnan(cell.validation) else cell.validation
 
-    return max(every_choice(row, column), key=rank, default=None)
+    return max(candidates(row, column), key=rank, default=None)
+
+
+def shown_cell(row, column):
+    """The cell that the answer and the figures show: chosen by validation if there are validation images, else the best
+    on the test set. None if the column was not run."""
+    return best_by_validation(row, column) or best_on_test(row, column)
 
 
 def shown_choice(row, column):
-    """The choice that figures show: by validation if there are validation images, else the best on the test set."""
-    return (best_by_validation(row, column) or best_on_test(row, column)).choice
+    """The choice of shown_cell()."""
+    return shown_cell(row, column).choice
+
+
+def common_seeds(row, column):
+    """(the runs of the column's shown cell, the original's runs): only those of common seeds, if there are any."""
+    runs = row.columns[column][shown_choice(row, column)]
+    common = {run.seed for run in runs} & {run.seed for run in row.original}
+    if not common:
+        return runs, row.original
+    return [run for run in runs if run.seed in common], [run for run in row.original if run.seed in common]
 
 
 def uneven(row):
-    """One line per column whose choices do not all have the same number of runs. The compared means are then not
-    equally reliable."""
+    """One line per column with choices that were not candidates for the best, because they lack seeds."""
     lines = []
     for column, choices in row.columns.items():
-        most = max(len(runs) for runs in choices.values())
-        fewer = [f"{choice_name(c)} ({len(runs)})" for c, runs in choices.items() if len(runs) < most]
+        complete = complete_choices(choices)
+        fewer = [f"{choice_name(c)} ({len(runs)})" for c, runs in choices.items() if c not in complete]
+        most = len(choices[complete[0]])
         if fewer:
-            lines.append(f"{row.label}, {COLUMNS[column]}: fewer than {most} runs at {', '.join(fewer)}.")
+            lines.append(
+                f"{row.label}, {COLUMNS[column]}: fewer than {most} runs at {', '.join(fewer)}, so not chosen from."
+            )
     return lines
+
+
+# ---- Times ----
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochCost:
+    """Seconds of an epoch, as means over runs of each run's median, or None if there are no such epochs: of epochs that
+    are neither analyzed nor amplified, only amplified, and analyzed. `ratio` is the mean over runs of analyzed / plain,
+    where a run without plain epochs is compared with its amplified ones."""
+
+    plain: float | None
+    amplified: float | None
+    analyzed: float | None
+    ratio: float | None
+    runs: int
+
+
+def median_seconds(run):
+    """{"plain", "amplified" or "analyzed": the median seconds of the run's epochs of this kind}. The first epoch is
+    left out if there are others, because it includes one-time work."""
+    found = {}
+    for epoch in run.epochs:
+        kind = "analyzed" if epoch["analyzed"] else "amplified" if epoch["amplified"] else "plain"
+        found.setdefault(kind, []).append(epoch)
+    result = {}
+    for kind, epochs in found.items():
+        seconds = [epoch["seconds"] for epoch in epochs if epoch["epoch"] > 1] or [epoch["seconds"] for epoch in epochs]
+        result[kind] = statistics.median(seconds)
+    return result
+
+
+def epoch_cost(row, column):
+    """The EpochCost of a column's runs. None if no epoch of them was analyzed."""
+    medians = [median_seconds(run) for run in row.runs(column)]
+    if not any("analyzed" in found for found in medians):
+        return None
+
+    def mean_of(kind):
+        values = [found[kind] for found in medians if kind in found]
+        return report_statistics.mean(values) if values else None
+
+    ratios = []
+    for found in medians:
+        base = found.get("plain", found.get("amplified"))
+        if base and "analyzed" in found:
+            ratios.append(found["analyzed"] / base)
+    ratio = report_statistics.mean(ratios) if ratios else None
+    return EpochCost(mean_of("plain"), mean_of("amplified"), mean_of("analyzed"), ratio, len(medians))
 
 
 @dataclasses.dataclass(frozen=True)

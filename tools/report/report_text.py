@@ -11,15 +11,36 @@ import report_tables
 from report_tables import COLUMNS
 
 BIASED = "best on test (biased)"
-UNBIASED = "by validation (unbiased)"
-NO_VALIDATION = "no validation part: only the biased figure"
+CHOSEN = "chosen on held-out images"
+NO_VALIDATION = "no held-out images, so only the best on test, which is biased upwards"
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A cell of a table: lines of text, of which the first is its number, and the runs that it was computed from. The
+    page links each run's seed."""
+
+    lines: tuple
+    runs: tuple = ()
+
+    def texts(self):
+        seeds = (
+            [f"seed{'s' * (len(self.runs) > 1)} {', '.join(str(run.seed) for run in self.runs)}"] if self.runs else []
+        )
+        return [*self.lines, *seeds]
+
+
+NOTHING = Entry(("–",))
+
+
+def entry(*lines, runs=()):
+    return Entry(lines, tuple(runs))
 
 
 @dataclasses.dataclass
 class Table:
-    """A table. `caption` is a list of paragraphs. `rows` are (heading, sub-heading, cells); rows with the same heading
-    are adjacent. A cell is a list of lines, of which the first is its number. A row with one cell is a remark that
-    spans the table."""
+    """A table. `caption` is a list of paragraphs on how it was computed. `rows` are (heading, sub-heading, cells); rows
+    with the same heading are adjacent. A cell is an Entry."""
 
     title: str
     caption: list
@@ -52,25 +73,25 @@ def span(low, high):
     return minus(f"{low:.2f} to {high:.2f}")
 
 
-def difference_lines(difference):
-    how = f"paired, n = {difference.n}" if difference.paired else f"unpaired, n = {difference.n}, {difference.base_n}"
-    interval = difference.low is not None
-    ends = f"{signed(difference.low)} to {signed(difference.high)}" if interval else ""
-    return [f"{signed(difference.mean)} ({how})", f"95%: {ends}" if interval else "no interval"]
+def difference_text(difference):
+    """ "+2.00 (−0.50 to +4.50)"."""
+    if difference.low is None:
+        return f"{signed(difference.mean)} (no interval)"
+    return f"{signed(difference.mean)} ({signed(difference.low)} to {signed(difference.high)})"
 
 
-def accuracy_lines(cell):
+def accuracy_entry(cell):
     if cell is None:
-        return ["–"]
+        return NOTHING
     e = cell.estimate
-    lines = [f"{e.mean:.2f}%"]
-    lines += ["n = 1, no interval"] if e.n == 1 else [f"± {e.deviation:.2f}, n = {e.n}", f"95%: {span(e.low, e.high)}"]
+    lines = [f"{e.mean:.2f}%" if e.n == 1 else f"{e.mean:.2f}% ± {e.deviation:.2f}"]
     if cell.difference:
-        lines += difference_lines(cell.difference)
+        lines.append(difference_text(cell.difference))
     if cell.choice is not None:
         kind = "" if isinstance(cell.choice, tuple) else "threshold "
-        lines.append(f"{kind}{report_tables.choice_name(cell.choice)} (of {cell.choices})")
-    return lines
+        among = f" (of {cell.choices})" if cell.choices > 1 else ""
+        lines.append(f"{kind}{report_tables.choice_name(cell.choice)}{among}")
+    return Entry(tuple(lines), cell.runs)
 
 
 def paper_rows(row, table):
@@ -78,69 +99,107 @@ def paper_rows(row, table):
     values = [report_paper.figure(table, row.dataset, row.network, column) for column in COLUMNS]
     if values[0] is None:
         return []
-    cells = [["–"] if value is None else [f"{value:.2f}"] for value in values]
-    for cell, value in zip(cells[1:], values[1:]):
-        if value is not None and table is report_paper.ACCURACY:
-            cell.append(signed(value - values[0]))
-        elif value is not None:
-            cell.append(f"{value / values[0]:.3f} of the original")
+    cells = []
+    for column, value in zip(COLUMNS, values):
+        if value is None:
+            cells.append(NOTHING)
+        elif column == "original":
+            cells.append(entry(f"{value:.2f}"))
+        else:
+            gain = (
+                signed(value - values[0])
+                if table is report_paper.ACCURACY
+                else f"{value / values[0]:.3f} of the original"
+            )
+            cells.append(entry(f"{value:.2f}", gain))
     return [(row.label, "paper", cells)]
 
 
-def accuracy_table(dataset, rows):
+def accuracy_caption(dataset):
     paper = report_paper.ACCURACY_TABLE.get(dataset)
     caption = [
-        "Test accuracy after the last epoch, in %: mean over seeds, ± the sample deviation, n runs, the mean's 95% "
-        "confidence interval (Student t), and the difference to the original with its 95% interval: paired over the "
-        "seeds that both have, where there are two at least, else unpaired (Welch).",
-        f"“{BIASED}”: at the threshold with the highest mean test accuracy (of equal ones the lowest); “(of n)” says "
-        "how many there were to choose from. A threshold "
-        "chosen on the test set by which it is then judged flatters itself, the more the more thresholds there are, "
-        "and neither interval knows of the choice.",
-        f"“{UNBIASED}”: at the threshold with the highest mean validation accuracy after the last epoch; the test set "
-        "had no part in the choice.",
+        "A cell has the test accuracy after the last epoch in %, as mean over seeds ± sample standard deviation; the "
+        "difference from the original in points with its 95% interval, over the seeds that both have if there are at "
+        "least two, else by Welch’s method; the threshold and the number of thresholds that it was chosen among; and "
+        "the seeds.",
+        f"“{CHOSEN}”: at the threshold with the highest mean validation accuracy after the last epoch; the test set "
+        f"had no part in the choice. “{BIASED}”: at the threshold with the highest mean test accuracy. A threshold "
+        "that is chosen on the test set by which it is judged looks too good, the more the more thresholds there are. "
+        "Only thresholds that have runs of all seeds are chosen from; of equal ones the lowest is taken. The intervals "
+        "do not account for the choice.",
     ]
     if paper:
         caption.append(
-            f"“paper”: {paper} of {report_paper.TITLE}; a best on test as well. It does not say of how many runs at a "
-            "threshold."
+            f"“paper”: {paper} of {report_paper.TITLE}, also a best on test. The paper does not say how many runs each "
+            "threshold has."
         )
-    result = []
+    return caption
+
+
+def accuracy_table(dataset, rows):
+    result, notes = [], []
     for row in rows:
-        result.append((row.label, BIASED, [accuracy_lines(report_tables.best_on_test(row, c)) for c in COLUMNS]))
         if row.has_validation:
-            cells = [accuracy_lines(report_tables.best_by_validation(row, column)) for column in COLUMNS]
-            cells[0] = ["as above"] if row.original else ["–"]
-            result.append((row.label, UNBIASED, cells))
+            cells = [accuracy_entry(report_tables.best_by_validation(row, column)) for column in COLUMNS]
+            result.append((row.label, CHOSEN, cells))
         else:
-            result.append((row.label, UNBIASED, [[NO_VALIDATION]]))
+            notes.append(f"{row.label}: {NO_VALIDATION}.")
+        cells = [accuracy_entry(report_tables.best_on_test(row, column)) for column in COLUMNS]
+        if row.has_validation and row.original:
+            cells[0] = entry("as above")
+        result.append((row.label, BIASED, cells))
         result += paper_rows(row, report_paper.ACCURACY)
-    notes = [line for row in rows for line in report_tables.uneven(row)]
-    return Table(f"Accuracy on {dataset}", caption, ["network", "figure", *COLUMNS.values()], result, notes)
+    notes += [line for row in rows for line in report_tables.uneven(row)]
+    head = ["network", "figure", *COLUMNS.values()]
+    return Table(f"Accuracy on {dataset}", accuracy_caption(dataset), head, result, notes)
 
 
-def minutes_lines(timed):
+def minutes_entry(timed):
     if timed is None:
-        return ["–"]
+        return NOTHING
     e, digits = timed.estimate, 2 if timed.estimate.mean >= 1 else 4
-    lines = [f"{e.mean:.{digits}f} min"]
-    lines.append("n = 1" if e.n == 1 else f"± {e.deviation:.{digits}f}, n = {e.n}")
-    return lines + ([f"{timed.ratio:.3f} of the original"] if timed.ratio is not None else [])
+    spread = "" if e.n == 1 else f" ± {e.deviation:.{digits}f}"
+    lines = [f"{e.mean:.{digits}f}{spread} min"]
+    lines += [f"{timed.ratio:.3f} of the original"] if timed.ratio is not None else []
+    return entry(*lines, f"{e.n} run{'s' * (e.n > 1)}")
 
 
 def minutes_table(dataset, rows):
     caption = [
-        "Minutes of a run, all its epochs together: mean over all thresholds and seeds, ± the sample deviation, and "
-        "the mean over the original's. Runs that share a beginning each carry its seconds, as if they had trained it "
-        "themselves. Minutes compare only where the machine did nothing else."
+        "Minutes of a run, all its epochs together: mean over all thresholds and seeds, ± sample standard deviation, "
+        "and the mean over the original's. Runs that share a beginning each include its seconds, as if they had "
+        "trained it themselves. Minutes can be compared only if the machine did nothing else."
     ]
     if dataset in report_paper.MINUTES_TABLE:
         caption.append(f"“paper”: {report_paper.MINUTES_TABLE[dataset]}, 150 epochs on one V100.")
     result = []
     for row in rows:
-        result.append((row.label, "measured", [minutes_lines(report_tables.minutes(row, c)) for c in COLUMNS]))
+        result.append((row.label, "measured", [minutes_entry(report_tables.minutes(row, c)) for c in COLUMNS]))
         result += paper_rows(row, report_paper.MINUTES)
     return Table(f"Minutes on {dataset}", caption, ["network", "figure", *COLUMNS.values()], result, [])
+
+
+def seconds_text(value):
+    return "–" if value is None else f"{value:.3g} s"
+
+
+def cost_table(dataset, rows):
+    """The seconds of analyzed epochs beside the others. No rows if nothing was analyzed."""
+    result = []
+    for row in rows:
+        for column in row.columns:
+            cost = report_tables.epoch_cost(row, column)
+            if cost:
+                cells = [seconds_text(value) for value in (cost.plain, cost.amplified, cost.analyzed)]
+                cells += ["–" if cost.ratio is None else f"{cost.ratio:.3f}", str(cost.runs)]
+                result.append((row.label, COLUMNS[column], [entry(text) for text in cells]))
+    caption = [
+        "Seconds of an epoch with its evaluation: the mean over runs of each run's median. The first epoch is left "
+        "out, because it includes one-time work. The ratio is analyzed to plain, and analyzed to amplified for runs "
+        "without plain epochs. Seconds can be compared only if the machine did nothing else."
+    ]
+    head = ["network", "column", "plain epoch", "amplified epoch", "analyzed epoch", "ratio", "runs"]
+    return Table(f"Cost of an analyzed epoch on {dataset}", caption, head, result, [])
 
 
 def choices_table(dataset, rows):
@@ -152,35 +211,40 @@ def choices_table(dataset, rows):
                 e, d = cell.estimate, cell.difference
                 cells = [
                     report_tables.choice_name(cell.choice) or "–",
-                    str(e.n),
                     f"{e.mean:.2f}",
                     "–" if e.n == 1 else f"{e.deviation:.2f}",
                     "–" if e.n == 1 else span(e.low, e.high),
                     "–" if cell.validation is None else f"{cell.validation:.2f}",
-                    "; ".join(difference_lines(d)) if d else "–",
+                    difference_text(d) if d else "–",
+                    "–" if d is None or d.p is None else f"{d.p:.3f}",
                 ]
-                result.append((row.label, COLUMNS[column], [[text] for text in cells]))
-    head = ["network", "column", "threshold", "n", "test %", "±", "95%", "validation %", "to the original"]
-    caption = ["Test and validation accuracy after the last epoch at every threshold: what the best is chosen from."]
+                result.append((row.label, COLUMNS[column], [*map(entry, cells), entry(runs=cell.runs)]))
+    head = ["network", "column", "threshold", "test %", "±", "95%", "validation %", "from the original", "p", "runs"]
+    caption = [
+        "Test and validation accuracy after the last epoch at every threshold: what the best is chosen from. p is of "
+        "this difference alone, without any correction."
+    ]
     return Table(f"Every threshold on {dataset}", caption, head, result, [])
 
 
 def tables(rows_of):
     """The tables of every dataset, in order. `rows_of` is the result of report_tables.make_rows."""
-    makers = (accuracy_table, minutes_table, choices_table)
-    return [make(dataset, rows) for dataset, rows in rows_of.items() for make in makers]
+    makers = (accuracy_table, minutes_table, cost_table, choices_table)
+    made = [make(dataset, rows) for dataset, rows in rows_of.items() for make in makers]
+    return [table for table in made if table.rows]
 
 
-def markdown(rows_of):
-    """The text of tables.md."""
+def markdown(tables, paragraphs=()):
+    """The text of tables.md: the paragraphs, and the tables."""
     lines = ["# gradamp: tables", ""]
-    for table in tables(rows_of):
+    for paragraph in paragraphs:
+        lines += [markdown_text(paragraph), ""]
+    for table in tables:
         lines += [f"## {markdown_text(table.title)}", ""]
         lines += [line for paragraph in table.caption for line in (markdown_text(paragraph), "")]
         lines += ["| " + " | ".join(map(markdown_text, table.head)) + " |", "|" + "---|" * len(table.head)]
         for heading, sub_heading, cells in table.rows:
-            cells = cells + [[""]] * (len(table.head) - 2 - len(cells))
-            texts = [[heading], [sub_heading], *cells]
+            texts = [[heading], [sub_heading], *(cell.texts() for cell in cells)]
             lines.append("| " + " | ".join("<br>".join(map(markdown_text, text)) for text in texts) + " |")
         lines += ["", *(f"- {markdown_text(note)}" for note in table.notes), *([""] if table.notes else [])]
     return "\n".join(lines)

@@ -17,7 +17,16 @@ import unittest
 import urllib.parse
 import xml.etree.ElementTree
 
-from handwritten_runs import ReportCase, edit_lines, make_not_finite, make_run
+from handwritten_runs import (
+    LAYERS,
+    SETTINGS,
+    ReportCase,
+    edit_lines,
+    layer_lines,
+    make_not_finite,
+    make_run,
+    write_lines,
+)
 
 import report_answer
 import report_figures
@@ -248,17 +257,30 @@ class FigureTest(ReportCase):
             report_layer_figures.heat_panel = original
         return found[0]
 
-    def test_windows_that_are_no_selections_are_shown(self):
-        """Of a run that is measured and not amplified."""
-        measured = self.amplified(0.9, 1, 1.0)
-        run = self.original(0.9, 1)
-        shutil.copy(measured / "layers.jsonl", run)
-        edit_lines(run / "layers.jsonl", lambda line: line.pop("selected"))
-        shutil.rmtree(measured)
+    def measure(self, run, epochs=(1, 2, 3)):
+        """Writes measuring windows to a run, each with G = 0.5, as --measure-every does."""
+        lines = layer_lines(SETTINGS, epochs, LAYERS)
+        lines = [line | {"first_epoch": line["epoch"], "g": 0.5} for line in lines if line["g"] is not None]
+        write_lines(run / "measures.jsonl", lines)
+        edit_lines(run / "measures.jsonl", lambda line: line.pop("selected"))
+
+    def test_measuring_windows_of_a_run_that_is_not_amplified_are_shown(self):
+        self.measure(self.original(0.9, 1))
         (row,) = self.rows()
         (figure,) = report_layer_figures.draw_heats(row)
         self.assertEqual((figure.title, figure.legend), ("resnet18: G and G' per layer and epoch, original", []))
+        self.assertIn("3 measured epochs 1, 2, 3", figure.alt)
         self.assertEqual(report_layer_figures.draw_selections(row), [])
+
+    def test_measuring_windows_stand_beside_selections(self):
+        self.measure(self.amplified(0.9, 1, 1.0, analyzed=(2, 4)))
+        (row,) = self.rows()
+        epochs = report_layer_figures.by_epoch(row.runs("g-1"))
+        self.assertEqual(list(epochs), [1, 2, 3, 4])
+        values = [[line["g"] for line in layers["conv1"]] for layers in epochs.values()]
+        self.assertEqual([value == [0.5] for value in values], [True, False, True, False])  # a selection's own measure
+        self.assertEqual(list(report_layer_figures.by_epoch(row.runs("g-1"), windows=False)), [2, 4])
+        self.assertIsNotNone(report_layer_figures.draw_measures(row))
 
     def test_the_measures_of_every_epoch_are_within_the_axes(self):
         def lines(value):

@@ -24,12 +24,13 @@ SELECTED = Entry("marker", "amplified", "circle", "selected in more than half of
 SELECTED_ONE = Entry("marker", "amplified", "circle", "selected")
 
 
-def by_epoch(runs):
+def by_epoch(runs, windows=True):
     """{measured epoch: {layer: its lines in the runs}} with epochs and layers in order. Contains only layers that were
-    measured (layers without weights may have no measure)."""
+    measured (layers without weights may have no measure). Without `windows`, only at the epochs of selections."""
     result = {}
     for run in runs:
-        for line in (line for line in run.layers if None not in (line["g"], line["g_prime"])):
+        selections = {line["epoch"] for line in run.layers}
+        for line in (line for line in run.measured if windows or line["epoch"] in selections):
             result.setdefault(line["epoch"], {}).setdefault(line["layer"], []).append(line)
     return dict(sorted(result.items()))
 
@@ -113,7 +114,7 @@ def draw_measures(row):
     if column is None:
         return None
     runs, what = shown_runs(row, column)
-    epochs = by_epoch(runs)
+    epochs = by_epoch(runs, windows=False)
     if not 1 <= len(epochs) <= MOST_PANELS:
         return None
     panels = measures_over_layers(epochs, column)

@@ -14,7 +14,7 @@ import stat
 import report_statistics
 
 # config.json contains the kind of every setting (tools/settings/README.md). The report ignores settings of these kinds:
-NEUTRAL = ("source", "speed", "output")
+NEUTRAL = ("source", "speed", "output", "logging")
 # Settings of these kinds matter only if layers are selected. Runs without amplification do not depend on them.
 AMPLIFICATION = ("amplification", "measured", "random")
 # Settings of this kind are compared by the learning rates of the epochs that result from them.
@@ -60,7 +60,8 @@ class IncompleteError(Exception):
 
 @dataclasses.dataclass
 class Run:
-    """A completed run. `epochs` and `layers` are the lines of its metrics.jsonl and layers.jsonl. Accuracies are in
+    """A completed run. `epochs` and `layers` are the lines of its metrics.jsonl and layers.jsonl (one per layer and
+    selection). Accuracies are in
     [0, 1]. If the run has no validation images, `validation_accuracy` is None in all epochs."""
 
     path: pathlib.Path
@@ -70,6 +71,7 @@ class Run:
     epochs: list
     layers: list
     kinds: dict = dataclasses.field(default_factory=lambda: FIRST_KINDS)
+    measures: list = dataclasses.field(default_factory=list)  # the lines of its measures.jsonl
     about: dict = dataclasses.field(default_factory=dict)  # texts and numbers of config.json other than settings
     completed: bool = True
 
@@ -99,6 +101,15 @@ class Run:
         if self.settings["selection"] == "random":
             return "random"
         return f"{self.settings['measure']}-{self.settings['case']}"
+
+    @functools.cached_property
+    def measured(self):
+        """The lines of all measured windows: of the selections by a measure, and of the measuring windows that do not
+        end with one of them."""
+        lines = [line for line in self.layers if None not in (line["g"], line["g_prime"])]
+        selected = {line["epoch"] for line in lines}
+        windows = [line for line in self.measures if None not in (line["g"], line["g_prime"])]
+        return lines + [line for line in windows if line["epoch"] not in selected]
 
     @property
     def selects_by_measure(self):
@@ -425,9 +436,9 @@ def read_run(path, may_be_incomplete=False):
     if not isinstance(kinds, dict) or not all(isinstance(kind, str) for kind in kinds.values()):
         raise DamagedError(f"{config_path}: expected an object with the kinds of settings")
     about = {key: value for key, value in config.items() if isinstance(value, (str, int, float))}
-    run = Run(
-        path, settings, str(config.get("version")), str(config.get("backend")), epochs, [], kinds, about, completed
-    )
+    measures = read_lines(path / "measures.jsonl", read_layer) or []
+    version, backend = str(config.get("version")), str(config.get("backend"))
+    run = Run(path, settings, version, backend, epochs, [], kinds, measures, about, completed)
     layers = path / "layers.jsonl"
     lines = read_lines(layers, read_layer)
     run.layers = needed(layers, lines) if completed and run.selects_by_measure else lines or []

@@ -198,8 +198,11 @@ def cost_table(dataset, rows):
         "out, because it includes one-time work. The ratio is analyzed to plain, and analyzed to amplified for runs "
         "without plain epochs. Seconds can be compared only if the machine did nothing else."
     ]
+    notes = []
+    if any(run.measures for row in rows for column in row.columns for run in row.runs(column)):
+        notes.append("Some of these runs measured in every epoch (--measure-every), so their other epochs cost more, too.")
     head = ["network", "column", "plain epoch", "amplified epoch", "analyzed epoch", "ratio", "runs"]
-    return Table(f"Cost of an analyzed epoch on {dataset}", caption, head, result, [])
+    return Table(f"Cost of an analyzed epoch on {dataset}", caption, head, result, notes)
 
 
 def choices_table(dataset, rows):

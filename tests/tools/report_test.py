@@ -385,6 +385,18 @@ class TablesTest(ReportCase):
         self.assertEqual(paper, [["92.39"], *map(list, expected)])
         self.assertIn("Table 3", " ".join(table.caption))
 
+    def test_columns_that_were_not_run_are_left_out_unless_the_paper_has_them(self):
+        for network, expected in (
+            ("resnet8", ["original", "G, case 1"]),
+            ("resnet18", [*report_tables.COLUMNS.values()]),
+        ):
+            self.original(0.9, 1, network=network)
+            self.amplified(0.9, 1, 0.7, network=network)
+            rows = [row for row in self.rows() if row.network == network]
+            for table in (report_text.accuracy_table("cifar10", rows), report_text.minutes_table("cifar10", rows)):
+                self.assertEqual(table.head[2:], expected)
+                self.assertTrue(all(len(cells) == len(expected) for _, _, cells in table.rows))
+
     def test_markdown_and_csv_say_the_same(self):
         for seed in (1, 2):
             self.original(0.92, seed, validation=0.91)

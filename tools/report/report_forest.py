@@ -119,12 +119,12 @@ def narrow(comparisons, width=350):
     axis(panel, panel.bottom)
     y = 18.0
     for label, members in grouped:
-        panel.text(4, y, report_svg.shortened(label, width), bold=True)
+        panel.text(4, y, report_svg.shortened(label, width), bold=True, halo=True)
         y += 20
         for comparison in members:
             points, p = numbers_text(comparison)
-            panel.text(4, y, comparison.name, bold=comparison.is_effect)
-            panel.text(width - 4, y, f"{points}, {p}", "end", bold=comparison.is_effect)
+            panel.text(4, y, comparison.name, bold=comparison.is_effect, halo=True)
+            panel.text(width - 4, y, f"{points}, {p}", "end", bold=comparison.is_effect, halo=True)
             interval(panel, comparison, y + 16)
             y += 44
         y += 4

@@ -90,13 +90,12 @@ def entry_html(cell, out, strong):
 
 def table_html(table, out):
     rows = []
-    strong = len(table.head) == len(report_text.COLUMNS) + 2
     for heading, group in itertools.groupby(table.rows, key=lambda row: row[0]):
         group = list(group)
         for place, (_, sub, cells) in enumerate(group):
             first = f'<th scope="rowgroup" rowspan="{len(group)}">{escape(heading)}</th>' if place == 0 else ""
             same = ' class="same"' if place > 0 else ""
-            body = "".join(f"<td>{entry_html(cell, out, strong)}</td>" for cell in cells)
+            body = "".join(f"<td>{entry_html(cell, out, table.strong)}</td>" for cell in cells)
             rows.append(f'<tr{same}>{first}<th scope="row" class="sub">{escape(sub)}</th>{body}</tr>')
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in table.head)
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)

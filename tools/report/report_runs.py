@@ -40,7 +40,10 @@ FIRST_KINDS = {
     for setting in settings.split()
 }
 NEEDED = ("network", "dataset", "seed", *AXES)
-TEST_IMAGES = {"cifar10": 10_000, "cifar100": 10_000, "synthetic": 2_000}  # of the whole test set
+# Of the whole test set.
+TEST_IMAGES = {"synthetic": 2_000} | dict.fromkeys(
+    ("cifar10", "cifar100", "cifar100-coarse", "mnist", "fashion-mnist"), 10_000
+)
 MOST_IMAGES = 1_000_000  # of a test set whose size is not stored
 SCHEMA = 2  # the last schema of a run's files that this release reads
 REASONS = ("nan", "-nan", "inf", "-inf")  # for a number that is not finite; only schema 1 can have "-nan"

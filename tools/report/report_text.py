@@ -47,6 +47,7 @@ class Table:
     head: list
     rows: list
     notes: list
+    strong: bool = False  # whether the first line of a cell is emphasized
 
 
 def printable(text):
@@ -94,6 +95,13 @@ def accuracy_entry(cell):
     return Entry(tuple(lines), cell.runs)
 
 
+def shown_columns(rows):
+    """The columns that were run or, if a network is in the paper, all columns."""
+    if any(report_paper.figure(report_paper.ACCURACY, row.dataset, row.network, "original") for row in rows):
+        return list(COLUMNS)
+    return [column for column in COLUMNS if column == "original" or any(column in row.columns for row in rows)]
+
+
 def paper_rows(row, table):
     """The paper's row of a network, or no row."""
     values = [report_paper.figure(table, row.dataset, row.network, column) for column in COLUMNS]
@@ -137,21 +145,21 @@ def accuracy_caption(dataset):
 
 
 def accuracy_table(dataset, rows):
-    result, notes = [], []
+    result, notes, columns = [], [], shown_columns(rows)
     for row in rows:
         if row.has_validation:
-            cells = [accuracy_entry(report_tables.best_by_validation(row, column)) for column in COLUMNS]
+            cells = [accuracy_entry(report_tables.best_by_validation(row, column)) for column in columns]
             result.append((row.label, CHOSEN, cells))
         else:
             notes.append(f"{row.label}: {NO_VALIDATION}.")
-        cells = [accuracy_entry(report_tables.best_on_test(row, column)) for column in COLUMNS]
+        cells = [accuracy_entry(report_tables.best_on_test(row, column)) for column in columns]
         if row.has_validation and row.original:
             cells[0] = entry("as above")
         result.append((row.label, BIASED, cells))
         result += paper_rows(row, report_paper.ACCURACY)
     notes += [line for row in rows for line in report_tables.uneven(row)]
-    head = ["network", "figure", *COLUMNS.values()]
-    return Table(f"Accuracy on {dataset}", accuracy_caption(dataset), head, result, notes)
+    head = ["network", "figure", *(COLUMNS[column] for column in columns)]
+    return Table(f"Accuracy on {dataset}", accuracy_caption(dataset), head, result, notes, True)
 
 
 def minutes_entry(timed):
@@ -172,11 +180,12 @@ def minutes_table(dataset, rows):
     ]
     if dataset in report_paper.MINUTES_TABLE:
         caption.append(f"“paper”: {report_paper.MINUTES_TABLE[dataset]}, 150 epochs on one V100.")
-    result = []
+    result, columns = [], shown_columns(rows)
     for row in rows:
-        result.append((row.label, "measured", [minutes_entry(report_tables.minutes(row, c)) for c in COLUMNS]))
+        result.append((row.label, "measured", [minutes_entry(report_tables.minutes(row, c)) for c in columns]))
         result += paper_rows(row, report_paper.MINUTES)
-    return Table(f"Minutes on {dataset}", caption, ["network", "figure", *COLUMNS.values()], result, [])
+    head = ["network", "figure", *(COLUMNS[column] for column in columns)]
+    return Table(f"Minutes on {dataset}", caption, head, result, [], True)
 
 
 def seconds_text(value):
@@ -200,7 +209,9 @@ def cost_table(dataset, rows):
     ]
     notes = []
     if any(run.measures for row in rows for column in row.columns for run in row.runs(column)):
-        notes.append("Some of these runs measured in every epoch (--measure-every), so their other epochs cost more, too.")
+        notes.append(
+            "Some of these runs measured in every epoch (--measure-every), so their other epochs cost more, too."
+        )
     head = ["network", "column", "plain epoch", "amplified epoch", "analyzed epoch", "ratio", "runs"]
     return Table(f"Cost of an analyzed epoch on {dataset}", caption, head, result, notes)
 

@@ -109,6 +109,10 @@ class AnswerTest(ReportCase):
         self.assertLess(found[0].p, 0.05)
         self.assertGreater(found[0].adjusted, 0.05)  # two like it, of four
         self.assertFalse(any(c.is_effect for c in found))
+        for panel in (report_forest.wide(found), report_forest.narrow(found)):
+            texts = re.findall(r">([^<>]+)</text>", panel.inner())
+            shown = [text for text in texts if text in ("vgg19", "resnet18", "G, case 1", "G, case 2")]
+            self.assertEqual(shown, ["vgg19", "G, case 1", "G, case 2", "resnet18", "G, case 1", "G, case 2"])
 
     def test_p_is_multiplied_by_the_number_of_thresholds(self):
         for validation in (None, 0.9):

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Tests of `gradamp sweep --slurm` on a private Slurm: runs give the same bytes there as without Slurm, even if they
-are interrupted. Skipped if Slurm's programs are not installed. Argument: the program gradamp."""
+are interrupted, and a sweep that is submitted again runs nothing twice. Skipped if Slurm's programs are not installed.
+Arguments: the program gradamp, and the test classes to run; the class LongTest takes long."""
 
+import collections
 import os
 import pathlib
 import shutil
@@ -24,12 +26,12 @@ device = cpu
 threads = 1
 """
 SHORT = COMMON.format(images=80, phases="1:0.05, 3:0.05:2")
-LONG = COMMON.format(images=400, phases="6:0.05, 16:0.05:2")  # runs for seconds, so that a test can stop it
+LONG = COMMON.format(images=400, phases="4:0.05, 10:0.05:2")  # runs for seconds, so that a test can stop it
 AMPLIFIED = "[amplified]\nthreshold = [0.5, 1]\n"
 PATIENCE = 400  # seconds: Slurm waits before it starts a requeued job, and other programs may slow the machine down
 
 
-class SlurmSweep(unittest.TestCase):
+class SlurmCase(unittest.TestCase):
     def setUp(self):
         self.scratch = pathlib.Path(tempfile.mkdtemp(dir=SLURM.folder))
         # A name with characters that are special to sbatch.
@@ -49,8 +51,8 @@ class SlurmSweep(unittest.TestCase):
         """Submits the sweep. Returns the jobs' numbers."""
         printed = self.gradamp("--slurm", *options).splitlines()
         for line in printed:
-            self.assertRegex(line, r"^job \d+: \d+ (shared beginnings|cells)$")
-        return [line.split()[1].rstrip(":") for line in printed]
+            self.assertRegex(line, r"^(job \d+: \d+ (shared beginnings|cells)|--time=\d+: .*|\d+ runs are queued, .*)$")
+        return [line.split()[1].rstrip(":") for line in printed if line.startswith("job ")]
 
     def wait_for(self, condition, what: str):
         """Waits until the condition is true. Returns its value."""
@@ -90,6 +92,35 @@ class SlurmSweep(unittest.TestCase):
         for name, checkpoint in expected.items():
             self.assertTrue(got[name] == checkpoint, f"{name} differs")
 
+    def check_time_slices(self, warns_beginning: bool) -> None:
+        """Slurm's warning before the time limit: the run is saved, and its task is requeued and resumes it."""
+        self.file.write_text(LONG + AMPLIFIED)
+        # As long as the partition allows: in a build with sanitizers the runs take more than five minutes.
+        beginnings, cells = self.submit("--sbatch", "--time=60")
+        warned = [("cells/amplified_threshold-1", cells, 2)]
+        if warns_beginning:
+            warned.insert(0, ("beginnings/beginning", beginnings, 0))
+        for run, number, task in warned:
+            self.wait_until_it_trains(run)
+            SLURM.ask("scancel", "--signal=USR1", "--batch", f"{number}_{task}")  # as Slurm does before the time limit
+        tasks = self.wait_for_end(beginnings, cells)
+        self.assertEqual(
+            {name: (job["JobState"], job["Restarts"]) for name, job in tasks.items()},
+            {
+                f"{beginnings}_0": ("COMPLETED", "1" if warns_beginning else "0"),
+                f"{cells}_1": ("COMPLETED", "0"),
+                f"{cells}_2": ("COMPLETED", "1"),
+            },
+        )
+        for run, number, task in warned:
+            log = (self.folder / "slurm" / f"{number}_{task}.log").read_text()
+            self.assertEqual(log.count("stopped by SIGUSR1"), 1, log)
+            self.assertIn(f"{pathlib.Path(run).name}  done", log.split("stopped by SIGUSR1")[1])
+            self.assertIn("resumed   in epoch", (self.folder / "logs" / (pathlib.Path(run).name + ".log")).read_text())
+        self.check_against_local(2)
+
+
+class SlurmSweep(SlurmCase):
     def test_the_same_bytes_as_here_and_only_what_is_left(self):
         self.file.write_text(SHORT + AMPLIFIED + "[original]\n")
         numbers = self.submit("--sbatch", "--time=5")
@@ -107,29 +138,8 @@ class SlurmSweep(unittest.TestCase):
         self.assertEqual(len(self.wait_for_end(number)), 1)
         self.assertTrue(self.checkpoints(self.folder) == before)
 
-    def test_time_slices(self):
-        self.file.write_text(LONG + AMPLIFIED)
-        # As long as the partition allows: in a build with sanitizers the runs take more than five minutes.
-        beginnings, cells = self.submit("--sbatch", "--time=60")
-        warned = [("beginnings/beginning", beginnings, 0), ("cells/amplified_threshold-1", cells, 2)]
-        for run, number, task in warned:
-            self.wait_until_it_trains(run)
-            SLURM.ask("scancel", "--signal=USR1", "--batch", f"{number}_{task}")  # as Slurm does before the time limit
-        tasks = self.wait_for_end(beginnings, cells)
-        self.assertEqual(
-            {name: (job["JobState"], job["Restarts"]) for name, job in tasks.items()},
-            {
-                f"{beginnings}_0": ("COMPLETED", "1"),
-                f"{cells}_1": ("COMPLETED", "0"),
-                f"{cells}_2": ("COMPLETED", "1"),
-            },
-        )
-        for run, number, task in warned:
-            log = (self.folder / "slurm" / f"{number}_{task}.log").read_text()
-            self.assertEqual(log.count("stopped by SIGUSR1"), 1, log)
-            self.assertIn(f"{pathlib.Path(run).name}  done", log.split("stopped by SIGUSR1")[1])
-            self.assertIn("resumed   in epoch", (self.folder / "logs" / (pathlib.Path(run).name + ".log")).read_text())
-        self.check_against_local(2)
+    def test_a_time_slice(self):
+        self.check_time_slices(warns_beginning=False)
 
     def test_a_task_that_is_cancelled_stays_so_and_is_saved(self):
         self.file.write_text(LONG + "[original]\n")
@@ -139,6 +149,37 @@ class SlurmSweep(unittest.TestCase):
         tasks = self.wait_for_end(number)
         self.assertEqual([(job["JobState"], job["Restarts"]) for job in tasks.values()], [("CANCELLED", "0")])
         self.assertIn("interrupted", self.gradamp("--status"))
+
+    def test_nothing_runs_twice(self):
+        """The sweep is submitted again while tasks run and wait, after one was canceled and after one was requeued."""
+        self.file.write_text(SHORT.replace("strategy", "#") + "epochs = 2\nseed = 1:6\n[original]\n")
+        starts, prologue = self.scratch / "starts", self.scratch / "prologue"
+        prologue.write_text(
+            f"note() {{ echo \"$1 $SLURM_ARRAY_JOB_ID $SLURM_ARRAY_TASK_ID\" >> {starts}; }}\n"
+            "note start; trap 'note end' EXIT; sleep 1\n"
+        )
+        again = ["--slurm-throttle", "2", "--slurm-prologue", str(prologue), "--sbatch", "--time=5"]
+        (number,) = self.submit(*again)
+        self.assertEqual(self.submit(*again), [])
+        self.assertRegex(self.gradamp("--status"), r"(?s)queued .* Slurm \d+_5\n.*  [4-6] runs are queued, ")
+        SLURM.ask("scancel", f"{number}_5")
+        (second,) = self.submit(*again)
+        self.wait_for(starts.exists, "no task began")
+        SLURM.ask("scontrol", "requeue", f"{number}_0")
+        self.assertEqual(self.submit(*again), [])
+        tasks = self.wait_for_end(number, second)
+        self.assertEqual([(job["JobState"], job["Restarts"]) for job in (tasks[f"{number}_0"], tasks[f"{second}_5"])],
+                         [("COMPLETED", "1"), ("COMPLETED", "0")])
+        self.assertIn("6 of 6 cells are done, 0 failed", self.gradamp("--status"))
+        self.assertEqual(self.gradamp("--slurm"), "all cells are done\n")
+        lines = [line.split() for line in starts.read_text().splitlines()]
+        begun = collections.Counter(task for what, job, task in lines if what == "start")
+        self.assertEqual(begun, {"0": 2, "1": 1, "2": 1, "3": 1, "4": 1, "5": 1})
+        running = most = 0
+        for what, job, _ in lines:
+            running += 0 if job != number else 1 if what == "start" else -1
+            most = max(most, running)
+        self.assertEqual(most, 2)
 
     def test_a_cell_that_fails(self):
         self.file.write_text(SHORT.replace("strategy", "#") + "epochs = 2\n[original]\nlearning-rate = [0.05, 1e30]\n")
@@ -152,7 +193,7 @@ class SlurmSweep(unittest.TestCase):
 
     def test_sbatch_refuses(self):
         self.file.write_text(SHORT + AMPLIFIED)
-        printed = self.gradamp("--slurm", "--sbatch", "--partition=nowhere", expect=1)
+        printed = self.gradamp("--slurm", "--sbatch", "--time=5 --partition=nowhere", expect=1)
         self.assertRegex(printed, r"\Agradamp: sbatch failed: [^\n]*invalid partition[^\n]*\n\Z")
 
     def test_sbatch_is_missing(self):
@@ -164,11 +205,16 @@ class SlurmSweep(unittest.TestCase):
 
     def test_sbatch_warns(self):
         self.file.write_text(SHORT + AMPLIFIED)
-        printed = self.gradamp("--slurm", "--sbatch", "--hold --nodes=2 --ntasks=1").splitlines()
+        printed = self.gradamp("--slurm", "--sbatch", "--time=5 --hold --nodes=2 --ntasks=1").splitlines()
         jobs = [line.split()[1].rstrip(":") for line in printed if line.startswith("job ")]
         warnings = [line for line in printed if "can't run 1 processes on 2 nodes" in line]
         self.assertEqual((len(jobs), len(warnings), len(printed)), (2, 2, 4), printed)
         self.assertIn(f"afterany:{jobs[0]}_", SLURM.jobs()[f"{jobs[1]}_1-2"]["Dependency"])
+
+
+class LongTest(SlurmCase):
+    def test_time_slices_of_a_beginning_and_a_cell(self):
+        self.check_time_slices(warns_beginning=True)
 
 
 if __name__ == "__main__":

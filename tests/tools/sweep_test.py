@@ -322,6 +322,55 @@ class Shown(SweepCase):
         status = self.gradamp("sweep", "own.toml", "--status")
         self.assertIn("0 of 56 cells are done", status.stdout)
 
+    def test_the_status_of_runs_whose_files_were_found_by_another_path(self):
+        """The data of `data fetch`, which the command does not name, and weights by a relative path."""
+        data = self.folder / "cache/gradamp/cifar-10-batches-bin"
+        made = self.gradamp("data", "make", "--dest", str(data), "--train", "50", "--test", "20")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        fetched = FILE.replace("seed = 1:2", "seed = 1\ndataset = cifar10\npartial-data = true")
+        fetched = fetched.replace("train-images = 40\ntest-images = 20\n", "")
+        self.file("s.toml", fetched)
+        self.sweep()
+        status = self.sweep("--status")
+        self.assertIn("6 of 6 cells are done", status.stdout)
+        self.assertEqual(status.stderr, "")
+        weights = "sweeps/s/cells/original/checkpoint.safetensors"
+        self.file("s.toml", fetched.replace("[original]", f"weights = {weights}\n[original]"))
+        self.sweep("--folder", "from-weights")
+        status = self.sweep("--folder", "from-weights", "--status")
+        self.assertEqual(status.stderr, "")
+
+
+class Gpus(SweepCase):
+    def test_several_runs_share_a_gpu(self):
+        """Without a GPU: the runs train on the CPU, and only their environment is looked at."""
+        slow = SLOW_FILE.replace("seed = 1:2", "seed = 1:6")
+        self.file("s.toml", slow.replace("2:0.05, 4:0.05:2", "9:0.05, 11:0.05:2"))
+        for gpus, jobs, expected in (("0", "3", ["0"] * 3), ("3,7", "4", ["3", "3", "7", "7"])):
+            sweep = self.start("sweep", "s.toml", "--folder", gpus, "--gpus", gpus, "--jobs", jobs)
+            self.addCleanup(sweep.kill)
+            seen = []
+            end = time.monotonic() + PATIENCE
+            while len(seen) < len(expected) and sweep.poll() is None and time.monotonic() < end:
+                time.sleep(0.02)
+                seen = self.variables_of_children(sweep, "CUDA_VISIBLE_DEVICES")
+            sweep.kill()
+            sweep.wait()
+            self.assertEqual(sorted(seen), expected)
+
+    @staticmethod
+    def variables_of_children(process: subprocess.Popen, name: str) -> list:
+        values = []
+        for child in pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            try:
+                if b"train" not in pathlib.Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+                    continue  # it has not begun the program yet
+                environment = pathlib.Path(f"/proc/{child}/environ").read_text().split("\0")
+            except OSError:  # it has ended
+                continue
+            values += [variable.partition("=")[2] for variable in environment if variable.startswith(name + "=")]
+        return values
+
 
 if __name__ == "__main__":
     PROGRAM = str(pathlib.Path(sys.argv.pop(1)).resolve())

@@ -258,10 +258,11 @@ void add_sweep(Program& program) {
   for (const std::string& name : sweep_preset_names()) presets += (presets.empty() ? "" : ", ") + name;
   sweep.add_option("file", command.file, "the sweep's file, or a preset: " + presets);
   add_text(sweep, "--folder", command.folder, "FOLDER", "for the sweep's files; without it, sweeps/NAME", "Sweep");
-  add_number(sweep, "--jobs", command.jobs, "RUNS", "that are trained at a time; without it, 1 or one a GPU of --gpus")
+  add_number(sweep, "--jobs", command.jobs, "RUNS",
+             "that are trained at a time; without it, 1, or one per GPU of --gpus")
       ->group("Sweep");
   add_text(sweep, "--gpus", program.gpus, "NUMBER,...",
-           "GPUs to deal the runs out to, as CUDA_VISIBLE_DEVICES has them", "Sweep");
+           "GPUs for the runs, as in CUDA_VISIBLE_DEVICES; with a higher --jobs several runs share a GPU", "Sweep");
   sweep.add_flag("--dry-run", command.dry_run, "list the cells and estimate the time from a measured step")
       ->group("Sweep");
   sweep.add_flag("--status", command.status, "say how far the sweep is")->group("Sweep");
@@ -271,6 +272,13 @@ void add_sweep(Program& program) {
   sweep.add_flag("--slurm", command.slurm, "submit the sweep to Slurm as job arrays, a task a run")->group("Sweep");
   add_text(sweep, "--sbatch", command.sbatch, "OPTIONS",
            "of sbatch for --slurm: '--partition=gpu --gres=gpu:1 --time=60'", "Sweep");
+  add_text(sweep, "--slurm-prologue", command.slurm_prologue, "FILE",
+           "commands of bash for --slurm that each task runs first, such as `module load`; if they set the array "
+           "launcher, it begins the program's command: launcher=(apptainer exec --nv IMAGE)",
+           "Sweep");
+  add_number(sweep, "--slurm-throttle", command.slurm_throttle, "TASKS",
+             "that run at the same time at most, of those submitted now with --slurm")
+      ->group("Sweep");
   sweep.add_flag("--print", command.print, "print the sweep's file, to be changed")->group("Sweep");
   sweep.add_flag("--quiet", command.quiet, "print the summary only")->group("Sweep");
   program.sweep_settings = std::make_unique<SettingOptions>(sweep);
@@ -493,7 +501,10 @@ SweepCommand finish_sweep(Program& program, const Environment& environment) {
   if (command.jobs < 1) fail_usage("--jobs: expected at least 1, got {}", command.jobs);
   if (command.slurm && (command.only || program.sweep->count("--jobs") > 0 || !program.gpus.empty()))
     fail_usage("--only, --jobs and --gpus cannot be given with --slurm: each of its tasks is one run");
-  if (!command.sbatch.empty() && !command.slurm) fail_usage("--sbatch: expected --slurm with it");
+  for (const char* const option : {"--sbatch", "--slurm-prologue", "--slurm-throttle"})
+    if (program.sweep->count(option) > 0 && !command.slurm) fail_usage("{}: expected --slurm with it", option);
+  if (command.slurm_throttle.value_or(1) < 1)
+    fail_usage("--slurm-throttle: expected at least 1, got {}", *command.slurm_throttle);
   std::vector<Assignment> assignments = from_environment(environment);
   for (Assignment& assignment : program.sweep_settings->given()) assignments.push_back(std::move(assignment));
   for (const Assignment& assignment : assignments) {

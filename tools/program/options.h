@@ -79,7 +79,9 @@ struct SweepCommand {
   std::optional<int> only;  // index of the only job to run
   bool dry_run = false, status = false, print = false, quiet = false;
   bool slurm = false;
-  std::string sbatch;  // further options of sbatch
+  std::string sbatch;                 // further options of sbatch
+  std::string slurm_prologue;         // file with commands for the scripts
+  std::optional<int> slurm_throttle;  // the highest number of tasks that run at the same time
 };
 
 struct ReportCommand {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <iostream>
+#include <numeric>
+#include <optional>
 #include <set>
 #include <sstream>
 
@@ -42,6 +44,13 @@ std::vector<SweepCell> read_cells(const SweepCommand& command, const std::string
   }
 }
 
+/// Makes the paths absolute, as find_data does it, so that they compare equal to those of stored runs.
+void make_paths_absolute(std::vector<SweepCell>& cells) {
+  for (SweepCell& cell : cells)
+    for (std::string* const path : {&cell.settings.weights, &cell.settings.data})
+      if (!path->empty()) *path = absolute_path(*path).string();
+}
+
 /// Finds the data of every cell, as `train` does for one run. Reads every dataset once, so that an invalid one is
 /// reported before the sweep begins.
 void find_data_of(std::vector<SweepCell>& cells) {
@@ -57,7 +66,9 @@ void find_data_of(std::vector<SweepCell>& cells) {
 }
 
 void show(const SweepCommand& command, const SweepFolder& folder) {
-  const std::vector<JobReport> reports = folder.reports();
+  std::vector<JobReport> reports = folder.reports();
+  const std::optional<std::string> warning = add_slurm_tasks(folder, reports);
+  if (warning) std::cerr << fmt::format("{}: warning: {}\n", command_name(), printable(*warning));
   std::cout << format_jobs(folder, reports);
   if (!command.dry_run) {
     std::cout << format_summary(folder, reports);
@@ -73,9 +84,15 @@ void show(const SweepCommand& command, const SweepFolder& folder) {
   const auto left = std::count_if(reports.begin(), reports.end(),
                                   [](const JobReport& report) { return report.state != JobState::kDone; });
   const int beside_each_other = std::clamp(static_cast<int>(left), 1, command.jobs);
-  const double seconds = estimate_seconds(folder, reports, command.jobs) / beside_each_other;
+  const int threads = command.slurm ? processors_of_task(command.sbatch) : threads_of_job(command.jobs);
+  const std::vector<double> of_job = estimate_job_seconds(folder, reports, threads, false).of_job;
+  const double seconds = std::accumulate(of_job.begin(), of_job.end(), 0.0) / beside_each_other;
   std::cout << fmt::format("about {} for what is left, {} at a time, by a step measured on this machine\n",
                            format_duration(seconds), command.jobs);
+  const double longest = *std::max_element(of_job.begin(), of_job.end());
+  if (longest > 0)
+    std::cout << fmt::format("the longest run takes about {}; --slurm gives its task --time={}, {}\n",
+                             format_duration(longest), suggested_minutes(longest), kMarginWords);
 }
 
 /// Trains the cells. Returns the exit code.
@@ -118,7 +135,11 @@ int run_sweep_command(const SweepCommand& command) {
     return 0;
   }
   std::vector<SweepCell> cells = read_cells(command, text);
-  if (!command.status) find_data_of(cells);
+  if (command.status) {
+    make_paths_absolute(cells);
+  } else {
+    find_data_of(cells);
+  }
   const std::filesystem::path path = absolute_path(
       command.folder.empty() ? std::filesystem::path("sweeps") / std::filesystem::path(command.file).stem()
                              : std::filesystem::path(command.folder));
@@ -132,9 +153,10 @@ int run_sweep_command(const SweepCommand& command) {
     return 0;
   }
   if (command.slurm) check_slurm_folder(folder);
+  const std::string prologue = command.slurm_prologue.empty() ? "" : read_prologue(command.slurm_prologue);
   folder.write(text);
   if (command.slurm) {
-    submit_to_slurm(folder, {text, command.overrides, command.sbatch});
+    submit_to_slurm(folder, {text, command.overrides, command.sbatch, prologue, command.slurm_throttle});
     return 0;
   }
   return train_cells(command, folder);

@@ -70,6 +70,7 @@ std::string format_jobs(const SweepFolder& folder, const std::vector<JobReport>&
                         name_of(reports[i].state), reports[i].epochs_done, jobs[i].epochs);
     if (reports[i].test_accuracy) text += "  " + percent(*reports[i].test_accuracy);
     if (jobs[i].beginning) text += fmt::format("  after {}", jobs[*jobs[i].beginning].name);
+    if (!reports[i].slurm.empty()) text += "  " + printable(reports[i].slurm);
     if (!reports[i].failure.empty()) text += "  " + printable(reports[i].failure);
     text += "\n";
   }
@@ -83,9 +84,16 @@ std::string format_summary(const SweepFolder& folder, const std::vector<JobRepor
   for (std::size_t i = 0; i < reports.size(); ++i)
     if (reports[i].state == JobState::kFailed)
       text += fmt::format("  {}: {}\n", folder.jobs()[i].name, printable(reports[i].failure));
+  const auto with_state = [&](JobState state) {
+    return std::count_if(reports.begin(), reports.end(), [&](const JobReport& one) { return one.state == state; });
+  };
+  if (std::any_of(reports.begin(), reports.end(), [](const JobReport& one) { return !one.slurm.empty(); }))
+    text += fmt::format("  {} runs are queued, {} are running\n", with_state(JobState::kQueued),
+                        with_state(JobState::kRunning));
   const int left = counts.cells - counts.done - counts.failed;
   if (left > 0)
-    text += fmt::format("  {} are pending, running or interrupted; the same command continues with them\n", left);
+    text +=
+        fmt::format("  {} are pending, queued, running or interrupted; the same command continues with them\n", left);
   return text;
 }
 

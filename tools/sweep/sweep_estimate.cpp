@@ -2,6 +2,7 @@
 #include "gradamp/tools/sweep/sweep_estimate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <map>
 #include <system_error>
@@ -11,7 +12,6 @@
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/run/training.h"
 #include "gradamp/tools/settings/setting_table.h"
-#include "gradamp/tools/sweep/sweep_runner.h"
 
 namespace gradamp {
 namespace {
@@ -94,23 +94,47 @@ double epoch_seconds(const RunSettings& settings, const ImageTimes& times) {
   return trained * times.training + evaluated * times.evaluation;
 }
 
+/// The longest last epoch of the stored runs by the settings that determine an epoch's time, which include the images.
+std::map<std::string, double> longest_epochs(const SweepFolder& folder, const std::vector<JobReport>& reports,
+                                             SettingKinds kinds) {
+  std::map<std::string, double> seconds;
+  for (std::size_t i = 0; i < reports.size(); ++i) {
+    const RunSettings& settings = folder.jobs()[i].settings;
+    const double last = reports[i].seconds_of_epoch;
+    double& longest = seconds[settings_key(settings, kinds) + std::to_string(settings.batch_size)];
+    if (std::isfinite(last)) longest = std::max(longest, last);
+  }
+  return seconds;
+}
+
 }  // namespace
 
-double estimate_seconds(const SweepFolder& folder, const std::vector<JobReport>& reports, int jobs_at_a_time) {
+JobSeconds estimate_job_seconds(const SweepFolder& folder, const std::vector<JobReport>& reports, int threads,
+                                bool uses_runs) {
+  static constexpr SettingKinds kOfEpoch = {SettingKind::kImages, SettingKind::kModel, SettingKind::kDevice,
+                                            SettingKind::kSpeed};
   const std::vector<SweepJob>& jobs = folder.jobs();
   using Key = std::tuple<std::string, std::string, std::int64_t>;  // everything that determines the time of a step
   std::map<Key, ImageTimes> measured;
-  double seconds = 0;
+  std::map<std::string, double> stored;
+  if (uses_runs) stored = longest_epochs(folder, reports, kOfEpoch);
+  JobSeconds seconds;
+  seconds.of_job.resize(jobs.size());
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     RunSettings settings = jobs[i].settings;
-    if (settings.threads == 0) settings.threads = threads_of_job(jobs_at_a_time);
     const int begun = jobs[i].beginning ? jobs[*jobs[i].beginning].epochs : 0;
     const int left = jobs[i].epochs - std::max(begun, reports[i].epochs_done);
     if (left <= 0) continue;
-    const Key key{settings_key(settings, {SettingKind::kModel, SettingKind::kDevice, SettingKind::kSpeed}),
-                  settings.dataset, settings.batch_size};
-    if (!measured.contains(key)) measured.emplace(key, measure_image_times(settings));
-    seconds += left * epoch_seconds(settings, measured.at(key));
+    double of_epoch = stored[settings_key(settings, kOfEpoch) + std::to_string(settings.batch_size)];
+    if (!(of_epoch > 0)) {
+      if (settings.threads == 0) settings.threads = threads;
+      const Key key{settings_key(settings, {SettingKind::kModel, SettingKind::kDevice, SettingKind::kSpeed}),
+                    settings.dataset, settings.batch_size};
+      if (!measured.contains(key)) measured.emplace(key, measure_image_times(settings));
+      of_epoch = epoch_seconds(settings, measured.at(key));
+      seconds.is_measured = true;
+    }
+    seconds.of_job[i] = left * of_epoch;
   }
   return seconds;
 }

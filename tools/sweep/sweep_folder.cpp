@@ -73,6 +73,7 @@ std::string difference_of(const SweepJob& job, const RunSettings& stored) {
 const char* name_of(JobState state) {
   switch (state) {
     case JobState::kPending: return "pending";
+    case JobState::kQueued: return "queued";
     case JobState::kRunning: return "running";
     case JobState::kInterrupted: return "interrupted";
     case JobState::kFailed: return "failed";

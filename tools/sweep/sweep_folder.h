@@ -5,7 +5,7 @@
 //     beginnings/NAME/     the run's folder of each shared beginning
 //     logs/NAME.log        the output of the run; locked while it is running
 //     failures/NAME.txt    the reason, if the run failed
-//     slurm/               the scripts that were submitted to Slurm, and the output of its tasks
+//     slurm/               the scripts that were submitted to Slurm, their record, and the output of the tasks
 //     lock                 locked while sweep.toml or a file in failures/ is written
 // These files are the only state of a run, whichever process wrote them. So several processes can work on the same
 // sweep.
@@ -31,9 +31,10 @@ struct SweepJob {
   std::filesystem::path log, failure;
 };
 
-enum class JobState { kPending, kRunning, kInterrupted, kFailed, kDone };
+/// The run folder tells all states but kQueued, which only Slurm knows (add_slurm_tasks).
+enum class JobState { kPending, kQueued, kRunning, kInterrupted, kFailed, kDone };
 
-/// "pending", "running", "interrupted", "failed", "done".
+/// "pending", "queued", "running", "interrupted", "failed", "done".
 const char* name_of(JobState state);
 
 struct JobReport {
@@ -42,6 +43,7 @@ struct JobReport {
   double seconds_of_epoch = 0;          // time of the last epoch; 0 before the first
   std::optional<double> test_accuracy;  // after the last epoch
   std::string failure;                  // the reason in one line, if the job failed
+  std::string slurm;                    // its task in Slurm, if that is known: "Slurm 12_3", "Slurm 12_3 TIMEOUT"
   std::string difference;               // how the stored run's settings differ from the job's; empty: it can continue
 };
 

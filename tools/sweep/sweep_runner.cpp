@@ -188,7 +188,10 @@ std::vector<JobReport> run_sweep(const SweepFolder& folder, const SweepOptions& 
 int threads_of_job(int jobs) {
   if (const int threads = threads_from_environment(); threads > 0) return threads;
   int available = usable_processors();
-  if (const char* const task = std::getenv("SLURM_CPUS_ON_NODE")) {
+  // The second is set only if the user gave --cpus-per-task. It is lower if a job has several tasks per node.
+  for (const char* const variable : {"SLURM_CPUS_ON_NODE", "SLURM_CPUS_PER_TASK"}) {
+    const char* const task = std::getenv(variable);
+    if (task == nullptr) continue;
     int processors = 0;
     std::from_chars(task, task + std::strlen(task), processors);
     if (processors > 0) available = std::min(available, processors);

@@ -35,7 +35,8 @@ struct SweepOptions {
 std::vector<JobReport> run_sweep(const SweepFolder& folder, const SweepOptions& options);
 
 /// The number of threads per run if `jobs` runs are concurrent: OMP_NUM_THREADS if it is set, else the processors that
-/// this process (core/processors.h) and the Slurm task, if there is one, may use, divided by `jobs`.
+/// this process (core/processors.h) and the Slurm task, if there is one, may use (SLURM_CPUS_ON_NODE,
+/// SLURM_CPUS_PER_TASK), divided by `jobs`.
 int threads_of_job(int jobs);
 
 }  // namespace gradamp

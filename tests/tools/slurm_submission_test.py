@@ -28,9 +28,11 @@ SBATCH = """#!/bin/bash
 count=$(( $(cat count 2>/dev/null) + 1 ))
 echo $count > count
 printf '%s\\n' "$*" >> calls
-[ ! -e killing ] || kill -9 "$(ps -o ppid= $PPID)"
+parent=$PPID
+[ "$(cat /proc/$parent/comm)" = gradamp ] || parent=$(cut -d ' ' -f 4 /proc/$parent/stat)  # not the shell between
+[ ! -e killing ] || kill -9 "$parent"
 [ ! -e failing ] || { echo "sbatch: error: Socket timed out"; exit 1; }
-echo $count
+echo "$count$(cat cluster 2>/dev/null)"
 """
 # squeue, sacct, sinfo and scontrol print a file, and fail if it is missing.
 PRINTER = """#!/bin/sh
@@ -181,6 +183,14 @@ class Submissions(unittest.TestCase):
         self.assertEqual(self.submit(), "6 runs are queued, 0 are running: they are not submitted again\n"
                                         "job 3: 1 shared beginnings\njob 4: 2 cells\n")
         self.assertEqual((self.array_of("beginnings-3.sh"), self.array_of("cells-4.sh")), ("0", "3,6"))
+
+    def test_jobs_on_another_cluster_are_asked_for_there(self):
+        (self.scratch / "cluster").write_text(";east")
+        self.assertEqual(self.submit(), "job 1: 2 shared beginnings\njob 2: 4 cells\n")
+        self.assertIn("--dependency=afterany:1 ", self.calls()[1])
+        self.queue(*((f"1_{task}", "PENDING") for task in (0, 1)), *((f"2_{task}", "PENDING") for task in range(2, 6)))
+        self.assertEqual(self.submit(), "6 runs are queued, 0 are running: they are not submitted again\n")
+        self.assertIn("--clusters=east", (self.scratch / "asked_squeue").read_text())
 
     # ---- Status ----
 

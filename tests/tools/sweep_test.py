@@ -313,6 +313,8 @@ class Shown(SweepCase):
         self.assertEqual(len(re.findall(r"^ *\d+  \S+ +pending +0/4 epochs  after beginning_seed-", done.stdout,
                                         re.MULTILINE)), CELLS)
         self.assertRegex(done.stdout, r"about \d+.* for what is left, 1 at a time, by a step measured on this machine")
+        self.assertRegex(done.stdout, r"\nthe longest run takes about [\d.]+ s; --slurm gives its task --time=6, plus "
+                                      r"half of that and 5 min to start and save\n")
         self.assertFalse((self.folder / "sweeps").exists())
 
     def test_presets_can_be_printed_and_changed(self):

@@ -211,6 +211,14 @@ class Submissions(unittest.TestCase):
         self.assertNotIn("OUT_OF_MEMORY", self.gradamp("--status"))
         self.assertEqual(self.gradamp("--status").count("warning"), 0)
 
+    def test_slurm_is_not_asked_about_a_sweep_that_is_done(self):
+        self.file.write_text(SWEEP.replace("strategy", "#") + "epochs = 1\n[original]\n")
+        self.submit()
+        (self.scratch / "squeue").unlink()
+        self.assertIn("warning", self.gradamp("--status"))
+        self.gradamp("--quiet")
+        self.assertNotIn("warning", self.gradamp("--status"))
+
     # ---- Arrays ----
 
     def test_an_array_is_no_larger_than_slurm_allows(self):

@@ -372,6 +372,8 @@ void submit_to_slurm(const SweepFolder& folder, const SlurmOptions& options) {
 }
 
 std::optional<std::string> add_slurm_tasks(const SweepFolder& folder, std::vector<JobReport>& reports) {
+  const auto is_done = [](const JobReport& report) { return report.state == JobState::kDone; };
+  if (std::all_of(reports.begin(), reports.end(), is_done)) return std::nullopt;  // also on a machine without Slurm
   const std::filesystem::path scripts = folder.path() / "slurm";
   std::map<std::string, SlurmTask> tasks;
   try {

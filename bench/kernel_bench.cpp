@@ -542,7 +542,7 @@ Kernel make_cross_entropy(const Bench& bench, std::int64_t rows, std::int64_t cl
   const StepState state = make_state(backend);
   Kernel kernel;
   kernel.call = [&backend, logits, labels, loss, grad, state](int) {
-    backend.softmax_cross_entropy(logits, labels, state, loss, grad);
+    backend.softmax_cross_entropy(logits, labels, {}, state, loss, grad);
   };
   kernel.verify = [=, call = kernel.call] {
     const std::vector<float> x = logits.to_host<float>();

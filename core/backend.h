@@ -254,10 +254,10 @@ class Backend {
 
   /// Mean loss (a scalar) over f32 logits (N, K) with labels i32 (N), and its gradient. Adds to state.metrics. Marks
   /// state.counters[kFirstBadStep] if the loss is not finite.
-  virtual void softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const StepState& state,
-                                     const Tensor& loss, const Tensor& grad_logits) = 0;
+  virtual void softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const CrossEntropyParams& params,
+                                     const StepState& state, const Tensor& loss, const Tensor& grad_logits) = 0;
 
-  /// Images order[position ...] of `images` u8 or f32 (M, H, W, C), cropped, flipped and normalized into x
+  /// Images order[position ...] of `images` u8 or f32 (M, H, W, C), cropped, flipped, normalized and cut out into x
   /// (N, H, W, C), and their labels into batch_labels i32 (N). Does not move the position.
   virtual void gather_batch(const Tensor& images, const Tensor& labels, const Tensor& order, const StepState& state,
                             const GatherParams& params, const Tensor& x, const Tensor& batch_labels) = 0;

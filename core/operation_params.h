@@ -45,6 +45,16 @@ struct GatherParams {
   /// Per channel, of a pixel's value: for u8 images the byte / 255, for f32 images the value itself.
   std::array<float, kMaxImageChannels> mean{};
   std::array<float, kMaxImageChannels> inverse_std{};  // 1 / standard deviation
+  /// With or without `augment`: the side in pixels of a square that becomes 0 after the normalization, which is the
+  /// mean; 0: none. See core/cutout.h.
+  int cutout = 0;
+};
+
+struct CrossEntropyParams {
+  /// The target of a row is 1 - label_smoothing + label_smoothing / K for the label's class and label_smoothing / K for
+  /// the other classes, with K classes. 0: plain cross-entropy. C. Szegedy et al., "Rethinking the Inception
+  /// architecture", 2016, section 7.
+  double label_smoothing = 0;
 };
 
 struct DropoutParams {

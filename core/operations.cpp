@@ -429,7 +429,8 @@ Variable dropout(const Variable& x, const DropoutParams& params, const StepState
   });
 }
 
-Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, const StepState& state) {
+Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, const StepState& state,
+                               const CrossEntropyParams& params) {
   check_inputs("softmax_cross_entropy", {{"logits", logits},
                                          {"labels", labels},
                                          {"the run's StepState", state.counters},
@@ -438,9 +439,11 @@ Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, con
   check_dtype("softmax_cross_entropy", "logits", logits, DType::kF32);
   check_shape("softmax_cross_entropy", "labels", labels, {logits.shape()[0]});
   check_dtype("softmax_cross_entropy", "labels", labels, DType::kI32);
+  check(params.label_smoothing >= 0 && params.label_smoothing < 1,
+        "softmax_cross_entropy: expected label smoothing in [0, 1), got {}", params.label_smoothing);
   Tensor loss = Tensor::empty(logits.backend(), {});
   Tensor grad_logits = Tensor::empty(logits.backend(), logits.shape());
-  logits.backend().softmax_cross_entropy(logits.value(), labels, state, loss, grad_logits);
+  logits.backend().softmax_cross_entropy(logits.value(), labels, params, state, loss, grad_logits);
   return make_result(loss, {logits}, [logits = logits.target(), grad_logits](const Tensor& grad_loss) {
     logits.receive_grad_from(
         [&](const Tensor& out) { grad_loss.backend().scale(grad_logits, grad_loss.view({1}), 0, out); });
@@ -462,6 +465,7 @@ Batch gather_batch(const Tensor& images, const Tensor& labels, const Tensor& ord
   check_shape("gather_batch", "labels", labels, {shape[0]});
   check(count >= 1 && count <= order.count(), "gather_batch: expected 1 to {} images, got {}", order.count(), count);
   check(params.padding >= 0, "gather_batch: expected padding >= 0, got {}", params.padding);
+  check(params.cutout >= 0, "gather_batch: expected cutout >= 0, got {}", params.cutout);
   Backend& backend = images.backend();
   Batch batch{Tensor::empty(backend, {count, shape[1], shape[2], shape[3]}, backend.activation_dtype()),
               Tensor::empty(backend, {count}, DType::kI32)};

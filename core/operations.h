@@ -62,8 +62,10 @@ Variable cast(const Variable& x, DType dtype);
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias);
 /// Zeros each element with params.probability and divides the others by 1 - probability.
 Variable dropout(const Variable& x, const DropoutParams& params, const StepState& state);
-/// Mean loss over the batch, a scalar; logits f32 (N, K), labels i32 (N). Adds to `state.metrics`.
-Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, const StepState& state);
+/// Mean loss over the batch, a scalar; logits f32 (N, K), labels i32 (N). Adds to `state.metrics`. Error unless the
+/// label smoothing is in [0, 1).
+Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, const StepState& state,
+                               const CrossEntropyParams& params = {});
 
 /// A batch and its labels.
 struct Batch {
@@ -71,7 +73,7 @@ struct Batch {
   Tensor labels;  // i32 (N)
 };
 /// The `count` images at order[position ...]; images u8 or f32 (M, H, W, C), labels i32 (M), order i32. Error unless C
-/// is 1 to kMaxImageChannels, and H and W are at most kMaxImageExtent.
+/// is 1 to kMaxImageChannels, H and W are at most kMaxImageExtent, and padding and cutout are at least 0.
 Batch gather_batch(const Tensor& images, const Tensor& labels, const Tensor& order, std::int64_t count,
                    const StepState& state, const GatherParams& params);
 

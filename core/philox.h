@@ -18,6 +18,7 @@ enum class RandomStream : std::uint32_t {
   kDropout = 4,           // substream: another number for each dropout
   kSelection = 5,         // substream: epoch
   kSyntheticDataset = 6,  // substream: the image
+  kCutout = 7,            // substream: epoch; index: position in the epoch
   kTest = 100,
 };
 

@@ -21,6 +21,13 @@ double divisor(double deviation, double mean, DType pixel_type) {
   return deviation <= std::max(1e-6 * std::abs(mean), 1e-30) ? 1.0 : deviation;
 }
 
+Tensor upload_images(Backend& backend, const Dataset& dataset) {
+  if (dataset.pixel_type() == DType::kF32) return Tensor::from_host(backend, dataset.shape(), dataset.f32_images);
+  return Tensor::from_host(backend, dataset.shape(), dataset.images);
+}
+
+}  // namespace
+
 GatherParams normalization(const Dataset& train) {
   const ChannelStatistics statistics = channel_statistics(train);
   GatherParams params;
@@ -31,13 +38,6 @@ GatherParams normalization(const Dataset& train) {
   }
   return params;
 }
-
-Tensor upload_images(Backend& backend, const Dataset& dataset) {
-  if (dataset.pixel_type() == DType::kF32) return Tensor::from_host(backend, dataset.shape(), dataset.f32_images);
-  return Tensor::from_host(backend, dataset.shape(), dataset.images);
-}
-
-}  // namespace
 
 DeviceDataset upload(Backend& backend, const Dataset& dataset) {
   check_dataset(dataset);
@@ -62,6 +62,7 @@ TrainingData upload_training_data(Backend& backend, const Dataset& train, const 
   data.train_gather.augment = augmentation.enabled;
   data.train_gather.padding = augmentation.padding;
   data.train_gather.flip = augmentation.flip;
+  data.train_gather.cutout = augmentation.cutout;
   data.train = upload(backend, train);
   data.test = upload(backend, test);
   if (validation) data.validation = upload(backend, *validation);

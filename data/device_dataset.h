@@ -21,14 +21,20 @@ struct DeviceDataset {
   Tensor labels;  // i32 (count)
 };
 
+/// The normalization by the channel statistics of the training images, without augmentation. A constant channel becomes
+/// 0: see upload_training_data.
+GatherParams normalization(const Dataset& train);
+
 /// Copies a dataset to the device. Error if check_dataset rejects it, for example because a label is out of range.
 DeviceDataset upload(Backend& backend, const Dataset& dataset);
 
-/// Random crops and flips of the training images (K. He et al., "Deep residual learning", 2016, section 4.2).
+/// Random crops and flips of the training images (K. He et al., "Deep residual learning", 2016, section 4.2), and
+/// cutout.
 struct Augmentation {
-  bool enabled = true;
-  int padding = 4;   // zero pixels added on each side; the random crop then has the size of the original image
-  bool flip = true;  // horizontally, half of the images
+  bool enabled = true;  // crop and flip; cutout does not need it
+  int padding = 4;      // zero pixels added on each side; the random crop then has the size of the original image
+  bool flip = true;     // horizontally, half of the images
+  int cutout = 0;       // side in pixels of the square that becomes the mean (core/cutout.h); 0: none
 };
 
 /// The data that a run uses for training, testing and validation.

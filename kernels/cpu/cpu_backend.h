@@ -81,8 +81,8 @@ class CpuBackend final : public Backend {
   void dropout_backward(const Tensor& grad_y, const DropoutParams& params, const StepState& state,
                         const Tensor& grad_x) override;
 
-  void softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const StepState& state, const Tensor& loss,
-                             const Tensor& grad_logits) override;
+  void softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const CrossEntropyParams& params,
+                             const StepState& state, const Tensor& loss, const Tensor& grad_logits) override;
 
   void gather_batch(const Tensor& images, const Tensor& labels, const Tensor& order, const StepState& state,
                     const GatherParams& params, const Tensor& x, const Tensor& batch_labels) override;

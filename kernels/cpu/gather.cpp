@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Makes a batch from a dataset's pixels: select, crop, flip and normalize images.
+// Makes a batch from a dataset's pixels: select, crop, flip, normalize and cut out images.
+#include <algorithm>
 #include <array>
 
+#include "gradamp/core/cutout.h"
 #include "gradamp/core/philox.h"
 #include "gradamp/kernels/cpu/cpu_backend.h"
 #include "gradamp/kernels/cpu/element_type.h"
@@ -79,6 +81,16 @@ void gather_image(const Pixel* image, const Extents& extents, const Augmentation
   }
 }
 
+/// Sets the square's pixels of one image (H, W, channels) to 0.
+template <typename T>
+void erase(const CutoutSquare& square, const Extents& extents, std::int64_t channels, T* image) {
+  const auto [height, width] = extents;
+  const std::int64_t left = std::max(square.left, 0), right = std::min<std::int64_t>(square.left + square.side, width);
+  const std::int64_t bottom = std::min<std::int64_t>(square.top + square.side, height);
+  for (std::int64_t row = std::max(square.top, 0); row < bottom; ++row)
+    std::fill(image + (row * width + left) * channels, image + (row * width + right) * channels, T{});
+}
+
 /// gather_image for a number of channels that is known at run time.
 template <typename Pixel, typename T>
 auto gather_function(std::int64_t channels) {
@@ -99,18 +111,24 @@ void CpuBackend::gather_batch(const Tensor& images, const Tensor& labels, const 
   const auto epoch = static_cast<std::uint32_t>(counters[kEpoch]);
   const std::int64_t position = counters[kPosition];
   const Extents extents{x.shape()[1], x.shape()[2]};
-  const std::int64_t elements = extents.height * extents.width * x.shape()[3];
+  const std::int64_t channels = x.shape()[3], elements = extents.height * extents.width * channels;
   const auto gather = [&]<typename Pixel, typename T>(const Pixel* pixels, T) {
     const Normalizer<Pixel> normalize(params);
-    const auto gather_one = gather_function<Pixel, T>(x.shape()[3]);
+    const auto gather_one = gather_function<Pixel, T>(channels);
     parallel_for(threads_, x.shape()[0], [&](std::int64_t n) {
       // There is no image past the end of the epoch. The label -1 is not a class, so the loss becomes NaN and marks the
       // step as bad.
       const bool is_there = position + n < order.count();
       const std::int32_t index = is_there ? order.data<std::int32_t>()[position + n] : 0;
       batch_labels.data<std::int32_t>()[n] = is_there ? labels.data<std::int32_t>()[index] : -1;
-      const Augmentation moved = draw(params, seed, epoch, static_cast<std::uint64_t>(position + n));
-      gather_one(pixels + index * elements, extents, moved, normalize, x.data<T>() + n * elements);
+      const auto place = static_cast<std::uint64_t>(position + n);
+      T* const out = x.data<T>() + n * elements;
+      gather_one(pixels + index * elements, extents, draw(params, seed, epoch, place), normalize, out);
+      if (params.cutout > 0) {
+        erase(draw_cutout(seed, epoch, place, params.cutout, static_cast<int>(extents.height),
+                          static_cast<int>(extents.width)),
+              extents, channels, out);
+      }
     });
   };
   with_element_type(x.dtype(), [&](auto zero) {

@@ -8,10 +8,12 @@
 namespace gradamp {
 
 // A batch is a few hundred rows of 10 or 100 values, so one thread computes it in order.
-void CpuBackend::softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const StepState& state,
-                                       const Tensor& loss, const Tensor& grad_logits) {
+void CpuBackend::softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const CrossEntropyParams& params,
+                                       const StepState& state, const Tensor& loss, const Tensor& grad_logits) {
   const std::int64_t rows = logits.shape()[0], classes = logits.shape()[1];
-  const double share = 1.0 / static_cast<double>(rows);
+  const double share = 1.0 / static_cast<double>(rows), smoothing = params.label_smoothing;
+  // The targets of the classes that are not the label's, and of the label's.
+  const double other_target = smoothing / static_cast<double>(classes), target = 1.0 - smoothing + other_target;
   double loss_sum = 0;
   std::int64_t correct = 0;
   for (std::int64_t row = 0; row < rows; ++row) {
@@ -23,10 +25,17 @@ void CpuBackend::softmax_cross_entropy(const Tensor& logits, const Tensor& label
     for (std::int64_t i = 0; i < classes; ++i) total += std::exp(double{z[i]} - z[largest]);
     // A label that is no class makes the loss a NaN, which marks the step.
     const bool is_class = label >= 0 && label < classes;
-    loss_sum += std::log(total) + z[largest] - (is_class ? z[label] : std::numeric_limits<float>::quiet_NaN());
+    const float of_label = is_class ? z[label] : std::numeric_limits<float>::quiet_NaN();
+    if (smoothing == 0) {
+      loss_sum += std::log(total) + z[largest] - of_label;
+    } else {
+      double mean = 0;  // of the differences, which are smaller numbers than the logits
+      for (std::int64_t i = 0; i < classes; ++i) mean += (double{z[i]} - z[largest]) / static_cast<double>(classes);
+      loss_sum += std::log(total) - (1.0 - smoothing) * (double{of_label} - z[largest]) - smoothing * mean;
+    }
     for (std::int64_t i = 0; i < classes; ++i) {
       const double probability = std::exp(double{z[i]} - z[largest]) / total;
-      grad[i] = static_cast<float>((probability - (i == label ? 1.0 : 0.0)) * share);
+      grad[i] = static_cast<float>((probability - (i == label ? target : other_target)) * share);
     }
     correct += largest == label ? 1 : 0;
   }

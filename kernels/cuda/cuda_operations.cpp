@@ -435,8 +435,8 @@ void CudaBackend::bias_backward(const Tensor& grad_y, const Tensor& grad_bias) {
                      completion_counters());
 }
 
-void CudaBackend::softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const StepState& state,
-                                        const Tensor& loss, const Tensor& grad_logits) {
+void CudaBackend::softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const CrossEntropyParams& params,
+                                        const StepState& state, const Tensor& loss, const Tensor& grad_logits) {
   const int rows = extent(logits.shape()[0]);
   const auto sums = workspace<double>(softmax_loss_workspace(rows));
   launch_softmax_cross_entropy(stream(),
@@ -448,7 +448,7 @@ void CudaBackend::softmax_cross_entropy(const Tensor& logits, const Tensor& labe
                                 .grad_logits = grad_logits.data<float>(),
                                 .counters = state.counters.data<std::int64_t>(),
                                 .metrics = state.metrics.data<double>()},
-                               sums.get(), completion_counters());
+                               params.label_smoothing, sums.get(), completion_counters());
 }
 
 // ---- The step ----

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Makes a batch from a dataset's pixels: select, crop, flip and normalize images. One block per image.
+// Makes a batch from a dataset's pixels: select, crop, flip, normalize and cut out images. One block per image.
 #include "gradamp/kernels/cuda/gather.h"
 
 #include <type_traits>
 
+#include "gradamp/core/cutout.h"
 #include "gradamp/core/philox.h"
 #include "gradamp/kernels/cuda/dispatch.h"
 #include "gradamp/kernels/cuda/vector.h"
@@ -43,9 +44,9 @@ __device__ float pixel_value(float value) { return value; }
 
 /// Each thread writes N adjacent elements of x at a time. The number of channels is a compile-time constant. With a
 /// runtime value, the two divisions by it would take longer than the rest of the kernel.
-template <int N, int kChannels, typename Pixel, typename T>
-__global__ void __launch_bounds__(kThreads)
-    gather_kernel(GatherParams params, Normalization<kChannels> normalization, GatherTensors tensors) {
+template <int N, int kChannels, bool kCutout, typename Pixel, typename T>
+__device__ __forceinline__ void gather(const GatherParams& params, const Normalization<kChannels>& normalization,
+                                       const GatherTensors& tensors) {
   const std::int64_t position = tensors.counters[kPosition] + blockIdx.x;
   // There is no image past the end of the epoch. The label -1 is not a class, so the loss becomes NaN and marks the
   // step as bad.
@@ -53,6 +54,11 @@ __global__ void __launch_bounds__(kThreads)
   const std::int32_t index = is_there ? tensors.order[position] : 0;
   if (threadIdx.x == 0) tensors.batch_labels[blockIdx.x] = is_there ? tensors.labels[index] : -1;
   const Augmentation moved = draw(params, tensors.counters, position);
+  [[maybe_unused]] CutoutSquare square{};
+  if constexpr (kCutout)
+    square = draw_cutout(static_cast<std::uint64_t>(tensors.counters[kSeed]),
+                         static_cast<std::uint32_t>(tensors.counters[kEpoch]), static_cast<std::uint64_t>(position),
+                         params.cutout, tensors.height, tensors.width);
   const int elements = tensors.height * tensors.width * kChannels;
   const Pixel* image = static_cast<const Pixel*>(tensors.images) + std::int64_t{index} * elements;
   T* x = static_cast<T*>(tensors.x) + std::int64_t{blockIdx.x} * elements;
@@ -66,9 +72,24 @@ __global__ void __launch_bounds__(kThreads)
       const bool inside = row >= 0 && row < tensors.height && column >= 0 && column < tensors.width;
       const auto value = inside ? image[(row * tensors.width + column) * kChannels + c] : 0;  // an int or a float
       values[i] = (pixel_value(value) - normalization.mean[c]) * normalization.inverse_std[c];
+      if constexpr (kCutout)
+        if (square.contains(h, w)) values[i] = 0;
     }
     store<N>(x + first, values);
   }
+}
+
+// Two kernels, so that the one without cutout keeps its name and its template arguments.
+template <int N, int kChannels, typename Pixel, typename T>
+__global__ void __launch_bounds__(kThreads)
+    gather_kernel(GatherParams params, Normalization<kChannels> normalization, GatherTensors tensors) {
+  gather<N, kChannels, false, Pixel, T>(params, normalization, tensors);
+}
+
+template <int N, int kChannels, typename Pixel, typename T>
+__global__ void __launch_bounds__(kThreads)
+    gather_cutout_kernel(GatherParams params, Normalization<kChannels> normalization, GatherTensors tensors) {
+  gather<N, kChannels, true, Pixel, T>(params, normalization, tensors);
 }
 
 /// Calls `body` with the number of channels as a compile-time constant and a zero of the pixels' type.
@@ -105,7 +126,11 @@ void launch_gather(cudaStream_t stream, DType type, const GatherParams& params, 
       normalization.inverse_std[c] = params.inverse_std[c];
     }
     with_vectors(type, tensors.height * tensors.width * kChannels, [&](auto zero, auto width) {
-      launch(gather_kernel<decltype(width)::value, kChannels, decltype(pixel), decltype(zero)>,
+      constexpr int kWidth = decltype(width)::value;
+      using Pixel = decltype(pixel);
+      using T = decltype(zero);
+      launch(params.cutout > 0 ? gather_cutout_kernel<kWidth, kChannels, Pixel, T>
+                               : gather_kernel<kWidth, kChannels, Pixel, T>,
              {static_cast<unsigned>(tensors.batch), kThreads, 0, stream}, params, normalization, tensors);
     });
   });

@@ -10,8 +10,8 @@
 
 namespace gradamp::GRADAMP_GPU {
 
-/// The arguments of a gather. It crops, flips and normalizes the images order[position ...] of `images` (M, H, W, C)
-/// into x (batch, H, W, C), and copies their labels. `counters` are those of StepState.
+/// The arguments of a gather. It crops, flips, normalizes and cuts out the images order[position ...] of `images` (M,
+/// H, W, C) into x (batch, H, W, C), and copies their labels. `counters` are those of StepState.
 struct GatherTensors {
   int batch, height, width;
   int channels;      // 1 to kMaxImageChannels

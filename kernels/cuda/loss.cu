@@ -33,9 +33,14 @@ struct Largest {
   }
 };
 
-/// workspace (blocks, 2): loss and correct rows of each block.
-__global__ void __launch_bounds__(kThreads)
-    softmax_cross_entropy_kernel(SoftmaxLoss in, double* workspace, unsigned* completion_counter) {
+/// The work of a block. workspace (blocks, 2): loss and correct rows of each block. `smoothing` is used only with
+/// kSmoothed.
+template <bool kSmoothed>
+__device__ __forceinline__ void softmax_cross_entropy(const SoftmaxLoss& in, double smoothing, double* workspace,
+                                                      unsigned* completion_counter) {
+  // The targets of the classes that are not the label's, and of the label's.
+  const double other_target = kSmoothed ? smoothing / in.classes : 0.0;
+  const double target = kSmoothed ? 1.0 - smoothing + other_target : 1.0;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   double sums[2] = {};  // loss, number of correct rows
   const int first_row = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32;
@@ -52,11 +57,22 @@ __global__ void __launch_bounds__(kThreads)
     total = warp_sum(total);
     for (int i = lane; i < in.classes; i += 32) {
       const double probability = exp(static_cast<double>(logits[i]) - largest.value) / total;
-      grad[i] = static_cast<float>((probability - (i == label ? 1.0 : 0.0)) / in.rows);
+      grad[i] = static_cast<float>((probability - (i == label ? target : other_target)) / in.rows);
+    }
+    double mean = 0;  // of the logits' differences from the largest one, which are smaller numbers than the logits
+    if constexpr (kSmoothed) {
+      for (int i = lane; i < in.classes; i += 32) mean += static_cast<double>(logits[i]) - largest.value;
+      mean = warp_sum(mean) / in.classes;
     }
     if (lane == 0) {
       // A label that is no class makes the loss a NaN, which marks the step.
-      sums[0] += log(total) + largest.value - (label >= 0 && label < in.classes ? logits[label] : NAN);
+      const float of_label = label >= 0 && label < in.classes ? logits[label] : NAN;
+      if constexpr (kSmoothed) {
+        const double difference = static_cast<double>(of_label) - largest.value;
+        sums[0] += log(total) - (1.0 - smoothing) * difference - smoothing * mean;
+      } else {
+        sums[0] += log(total) + largest.value - of_label;
+      }
       sums[1] += largest.index == label ? 1.0 : 0.0;
     }
   }
@@ -77,16 +93,31 @@ __global__ void __launch_bounds__(kThreads)
   if (!isfinite(sums[0]) && in.counters[kFirstBadStep] == 0) in.counters[kFirstBadStep] = in.counters[kStep] + 1;
 }
 
+// Two kernels and not one template, so that the plain one keeps its name and its parameters.
+__global__ void __launch_bounds__(kThreads)
+    softmax_cross_entropy_kernel(SoftmaxLoss in, double* workspace, unsigned* completion_counter) {
+  softmax_cross_entropy<false>(in, 0.0, workspace, completion_counter);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    smoothed_cross_entropy_kernel(SoftmaxLoss in, double smoothing, double* workspace, unsigned* completion_counter) {
+  softmax_cross_entropy<true>(in, smoothing, workspace, completion_counter);
+}
+
 int blocks_of(int rows) { return std::clamp((rows + kWarps - 1) / kWarps, 1, kMaxBlocks); }
 
 }  // namespace
 
 std::size_t softmax_loss_workspace(int rows) { return 2 * static_cast<std::size_t>(blocks_of(rows)); }
 
-void launch_softmax_cross_entropy(cudaStream_t stream, const SoftmaxLoss& loss, double* workspace,
-                                  unsigned* completion_counters) {
-  launch(softmax_cross_entropy_kernel, {static_cast<unsigned>(blocks_of(loss.rows)), kThreads, 0, stream}, loss,
-         workspace, completion_counters);
+void launch_softmax_cross_entropy(cudaStream_t stream, const SoftmaxLoss& loss, double label_smoothing,
+                                  double* workspace, unsigned* completion_counters) {
+  const Launch blocks{static_cast<unsigned>(blocks_of(loss.rows)), kThreads, 0, stream};
+  if (label_smoothing > 0) {
+    launch(smoothed_cross_entropy_kernel, blocks, loss, label_smoothing, workspace, completion_counters);
+  } else {
+    launch(softmax_cross_entropy_kernel, blocks, loss, workspace, completion_counters);
+  }
 }
 
 }  // namespace gradamp::GRADAMP_GPU

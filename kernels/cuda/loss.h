@@ -21,8 +21,8 @@ struct SoftmaxLoss {
 };
 /// Workspace of launch_softmax_cross_entropy, in doubles.
 std::size_t softmax_loss_workspace(int rows);
-/// `completion_counters`: at least one zero, and zero again afterwards.
-void launch_softmax_cross_entropy(cudaStream_t stream, const SoftmaxLoss& loss, double* workspace,
-                                  unsigned* completion_counters);
+/// `label_smoothing`: see CrossEntropyParams. `completion_counters`: at least one zero, and zero again afterwards.
+void launch_softmax_cross_entropy(cudaStream_t stream, const SoftmaxLoss& loss, double label_smoothing,
+                                  double* workspace, unsigned* completion_counters);
 
 }  // namespace gradamp::GRADAMP_GPU

@@ -20,13 +20,15 @@ T element(std::span<const std::byte> bytes, int place) {
 }  // namespace
 
 TrainingSteps::TrainingSteps(const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size,
-                             const StepState& state, Module& network, Optimizer& optimizer)
+                             const StepState& state, Module& network, Optimizer& optimizer,
+                             const CrossEntropyParams& loss)
     : data_(data),
       gather_(gather),
       batch_size_(batch_size),
       state_(state),
       network_(network),
       optimizer_(optimizer),
+      loss_(loss),
       backend_(data.images.backend()),
       order_(Tensor::empty(backend_, {data.count}, DType::kI32)) {
   check(batch_size >= 1, "expected steps of 1 or more images, got {}", batch_size);
@@ -56,7 +58,7 @@ void TrainingSteps::compute(std::int64_t count) const {
   // The logits' handle ends before the backward, so that backward() can release their graph as it walks it.
   const Variable loss = softmax_cross_entropy(
       checked_logits(network_.forward(Variable(batch.images), Mode::kTraining), count, data_.classes), batch.labels,
-      state_);
+      state_, loss_);
   loss.backward();
   optimizer_.step();
   backend_.advance_step(state_, count);

@@ -27,7 +27,7 @@ class TrainingSteps {
   /// Steps of up to `batch_size` images of `data`, prepared by the rules of `gather`. All arguments must outlive it;
   /// `state` is the run's, and its seed draws the order. Error unless batch_size >= 1.
   TrainingSteps(const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size, const StepState& state,
-                Module& network, Optimizer& optimizer);
+                Module& network, Optimizer& optimizer, const CrossEntropyParams& loss = {});
 
   /// Call it before the first step of an epoch, or the first one after a resumption: draws the epoch's order, and drops
   /// reports of earlier steps that were not taken.
@@ -56,6 +56,7 @@ class TrainingSteps {
   StepState state_;
   Module& network_;
   Optimizer& optimizer_;
+  CrossEntropyParams loss_;
   Backend& backend_;
   Tensor order_;
   /// By the number of images of a step and its kind (Optimizer::step_kind).

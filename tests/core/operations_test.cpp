@@ -203,6 +203,11 @@ TEST_P(OperationsTest, SoftmaxCrossEntropyRefuses) {
               softmax_cross_entropy(variable({2, 10}), Tensor::zeros(backend(), {2}), state);
             }),
             "softmax_cross_entropy: expected labels of i32, got f32");
+  for (const double smoothing : {-0.1, 1.0})
+    EXPECT_EQ(error_of([&] {
+                softmax_cross_entropy(variable({2, 10}), integers({2}), state, {smoothing});
+              }),
+              fmt::format("softmax_cross_entropy: expected label smoothing in [0, 1), got {}", smoothing));
 }
 
 TEST_P(OperationsTest, GatherBatchRefuses) {
@@ -227,6 +232,11 @@ TEST_P(OperationsTest, GatherBatchRefuses) {
   EXPECT_EQ(error(images, {4}, 6, 4), "gather_batch: expected 1 to 5 images, got 6");
   EXPECT_EQ(error(images, {4}, 0, 4), "gather_batch: expected 1 to 5 images, got 0");
   EXPECT_EQ(error(images, {4}, 2, -1), "gather_batch: expected padding >= 0, got -1");
+  GatherParams negative;
+  negative.cutout = -1;
+  EXPECT_EQ(
+      error_of([&] { gather_batch(images, integers({4}), integers({5}), 2, make_step_state(backend()), negative); }),
+      "gather_batch: expected cutout >= 0, got -1");
 }
 
 /// Every operation on `x`, with its other arguments from `other`'s backend.

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT
 // Batches: picking, cropping, flipping and normalizing, against a plain loop over Philox's numbers.
 
+#include <algorithm>
 #include <cmath>
+#include <string>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "gradamp/core/operations.h"
 #include "gradamp/tests/core/test_support.h"
 #include "gradamp/tests/kernels/reference.h"
+#include "gradamp/tests/oracle/recorded.h"
 
 namespace gradamp::test {
 namespace {
@@ -121,6 +125,74 @@ TEST_P(GatherTest, BeyondTheEndThereIsALabelThatIsNoClass) {
   const std::vector<std::int32_t> labels =
       gather(4, augmented(), {.position = places - 2}).labels.to_host<std::int32_t>();
   EXPECT_EQ(labels, (std::vector<std::int32_t>{100 + order_[order_.size() - 2], 105, -1, -1}));
+}
+
+/// Checks that `found` is `plain` with zeros in the pixels with a '#', to the bit.
+void expect_cut_out(const std::vector<float>& found, const std::vector<float>& plain, const std::string& mask) {
+  ASSERT_EQ(found.size(), 3 * mask.size());
+  std::vector<float> expected = plain;
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    if (mask[i / 3] == '#') expected[i] = 0;
+  EXPECT_EQ(found, expected);
+}
+
+TEST_P(GatherTest, CutoutErasesTheRecordedSquaresAndChangesNoOtherPixel) {
+  const nlohmann::json recorded = oracle::read("kernels/recorded/cutout.json");
+  const auto images = recorded.at("images").get<std::int64_t>();
+  for (const nlohmann::json& square : recorded.at("cases")) {
+    const StepNumbers numbers{.seed = std::stoll(square.at("seed").get<std::string>()),
+                              .epoch = square.at("epoch").get<std::int64_t>(),
+                              .position = square.at("position").get<std::int64_t>()};
+    shape_ = {kImages, square.at("height").get<std::int64_t>(), square.at("width").get<std::int64_t>(), 3};
+    SCOPED_TRACE("side " + square.at("side").dump() + " of " + shape_.to_string());
+    // No byte is 0 after the normalization, so a zero is a pixel that was cut out.
+    pixels_.assign(static_cast<std::size_t>(shape_.count()), 0);
+    for (std::size_t i = 0; i < pixels_.size(); ++i) pixels_[i] = static_cast<std::uint8_t>(i * 37 % 256);
+    labels_.assign(kImages, 1);
+    order_.assign(static_cast<std::size_t>(numbers.position + images), 0);
+    for (std::size_t i = 0; i < order_.size(); ++i) order_[i] = static_cast<std::int32_t>(i % kImages);
+    for (const bool augment : {false, true}) {
+      GatherParams params = augmented(2);
+      params.augment = augment;
+      const std::vector<float> plain = gather(images, params, numbers).images.to_host<float>();
+      ASSERT_EQ(std::count(plain.begin(), plain.end(), 0.0f), 0);
+      params.cutout = square.at("side").get<int>();
+      const std::vector<float> whole = gather(images, params, numbers).images.to_host<float>();
+      std::string masks;
+      for (const nlohmann::json& mask : square.at("masks")) masks += mask.get<std::string>();
+      expect_cut_out(whole, plain, masks);
+      // Cut into two batches, the images are the same.
+      std::vector<float> parts = gather(5, params, numbers).images.to_host<float>();
+      StepNumbers later = numbers;
+      later.position += 5;
+      const std::vector<float> rest = gather(images - 5, params, later).images.to_host<float>();
+      parts.insert(parts.end(), rest.begin(), rest.end());
+      EXPECT_EQ(parts, whole);
+    }
+  }
+}
+
+TEST_P(GatherTest, CutoutCentersAreUniformOverTheImage) {
+  shape_ = {1, 4, 6, 3};
+  pixels_.assign(static_cast<std::size_t>(shape_.count()), 9);
+  labels_ = {1};
+  constexpr std::int64_t kDraws = 2400;
+  order_.assign(kDraws, 0);
+  GatherParams params = augmented();
+  params.cutout = 1;
+  const Tensor pixels = Tensor::from_host(backend(), shape_, pixels_);
+  const Batch batch =
+      gather_batch(pixels, Tensor::from_host(backend(), {1}, labels_), Tensor::from_host(backend(), {kDraws}, order_),
+                   kDraws, make_step_state(backend(), {.seed = 3, .epoch = 1}), params);
+  const std::vector<float> x = batch.images.to_host<float>();
+  std::vector<int> counts(24, 0);
+  for (std::size_t i = 0; i < x.size(); i += 3) counts[i / 3 % 24] += x[i] == 0 && x[i + 1] == 0 && x[i + 2] == 0;
+  int sum = 0;
+  for (const int count : counts) {
+    EXPECT_NEAR(count, 100, 50);  // five standard deviations
+    sum += count;
+  }
+  EXPECT_EQ(sum, kDraws);
 }
 
 TEST_P(GatherTest, DoesNotMoveThePosition) {

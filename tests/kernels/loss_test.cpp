@@ -20,9 +20,9 @@ class LossTest : public DeviceTest {
     return Tensor::from_host(backend(), {static_cast<std::int64_t>(labels.size())}, labels);
   }
   float loss(const Shape& shape, const std::vector<float>& logits, const std::vector<std::int32_t>& labels,
-             const StepState& state) {
+             const StepState& state, double smoothing = 0) {
     const Variable x(tensor_of(backend(), shape, logits));
-    return softmax_cross_entropy(x, labels_of(labels), state).value().to_host<float>()[0];
+    return softmax_cross_entropy(x, labels_of(labels), state, {smoothing}).value().to_host<float>()[0];
   }
   static std::int64_t first_bad_step(const StepState& state) {
     return state.counters.to_host<std::int64_t>()[kFirstBadStep];
@@ -88,6 +88,42 @@ TEST_P(LossTest, ALabelThatIsNoClassMarksTheStep) {
     EXPECT_TRUE(std::isnan(loss({2, 3}, normal_values(6, 1), {0, bad}, state))) << bad;
     EXPECT_EQ(first_bad_step(state), 7);
   }
+}
+
+TEST_P(LossTest, LabelSmoothingChangesTheLossAndTheGradientButNotTheHits) {
+  const StepState state = make_step_state(backend());
+  const std::vector<float> logits = {1, 2, 0.5f, -1, 0, 3};
+  loss({2, 3}, logits, {1, 0}, state, 0.3);
+  const std::vector<double> metrics = state.metrics.to_host<double>();
+  EXPECT_EQ(metrics[kCorrect], 1);
+  // By hand: log(e^1 + e^2 + e^0.5) = 2.464369 and log(e^-1 + e^0 + e^3) = 3.065888; targets 0.8 and 0.1.
+  const double expected = 2.464369 - (0.8 * 2 + 0.1 * 1.5) + 3.065888 - (0.8 * -1 + 0.1 * 3);
+  EXPECT_NEAR(metrics[kLossSum], expected, 1e-5);
+
+  const Variable x = parameter_of(backend(), {1, 3}, {0, 0, 0});  // probabilities of 1/3
+  softmax_cross_entropy(x, labels_of({2}), make_step_state(backend()), {0.3}).backward();
+  const std::vector<double> gradient = {1.0 / 3 - 0.1, 1.0 / 3 - 0.1, 1.0 / 3 - 0.8};
+  EXPECT_TRUE(agrees(x.grad().to_host<float>(), gradient, 1e-6));
+}
+
+TEST_P(LossTest, LabelSmoothingOfHugeLogitsIsExact) {
+  const StepState state = make_step_state(backend());
+  EXPECT_FLOAT_EQ(loss({1, 2}, {1e8f, 1e8f}, {0}, state, 0.5), std::log(2.0f));
+  EXPECT_FLOAT_EQ(loss({1, 2}, {1e38f, -1e38f}, {0}, state, 0.5), 0.5e38f);
+  EXPECT_EQ(first_bad_step(state), 0);
+}
+
+TEST_P(LossTest, WithLabelSmoothingALossThatIsNotFiniteIsMarked) {
+  for (const std::vector<float>& row :
+       std::vector<std::vector<float>>{{NAN, 0, 0}, {0, 0, NAN}, {kInfinity, 0, 0}, {0, 0, -kInfinity}}) {
+    SCOPED_TRACE(::testing::PrintToString(row));
+    const StepState state = make_step_state(backend(), {.step = 6});
+    EXPECT_FALSE(std::isfinite(loss({1, 3}, row, {0}, state, 0.1)));
+    EXPECT_EQ(first_bad_step(state), 7);
+  }
+  const StepState state = make_step_state(backend(), {.step = 6});
+  EXPECT_TRUE(std::isnan(loss({2, 3}, normal_values(6, 1), {0, -1}, state, 0.1)));
+  EXPECT_EQ(first_bad_step(state), 7);
 }
 
 TEST_P(LossTest, TheGradientIsScaledByWhatArrives) {

@@ -561,24 +561,26 @@ void add_linear_cases(Cases& cases) {
   }
 }
 
-void add_loss_cases(Cases& cases) {
+void add_loss_cases(Cases& cases, double smoothing) {
   for (const Fill fill : {Fill::kNormal, Fill::kHuge}) {
     for (const Shape& shape : {Shape{3, 10}, Shape{1, 100}, Shape{7, 3}, Shape{130, 10}, Shape{2, 1}, Shape{2100, 3}}) {
       // With 2100 rows and huge logits, a few gradients cancel almost completely in f32.
-      if (fill == Fill::kHuge && shape[0] > 1000) continue;
+      // The many rows take seconds, and only the sum over the blocks, which smoothing shares, needs them.
+      if ((fill == Fill::kHuge || smoothing > 0) && shape[0] > 1000) continue;
       std::vector<std::int32_t> labels;
       for (std::int64_t n = 0; n < shape[0]; ++n) labels.push_back(static_cast<std::int32_t>((7 * n + 2) % shape[1]));
       OperationCase result;
       result.operation = "softmax_cross_entropy";
-      result.name = fmt::format("{}{}", join(shape), fill == Fill::kHuge ? " huge" : "");
+      result.name = fmt::format("{}{}{}", join(shape), fill == Fill::kHuge ? " huge" : "",
+                                smoothing > 0 ? fmt::format(" smoothing {}", smoothing) : "");
       result.inputs = {{shape, fill, Role::kParameter}};  // logits are f32
-      result.compute = [labels](const Variables& in) {
+      result.compute = [labels, smoothing](const Variables& in) {
         Backend& backend = in[0].backend();
         const Tensor targets = Tensor::from_host(backend, {in[0].shape()[0]}, labels);
-        return softmax_cross_entropy(in[0], targets, make_step_state(backend));
+        return softmax_cross_entropy(in[0], targets, make_step_state(backend), {smoothing});
       };
-      result.forward = [labels](const Arrays& in) {
-        const double sum = reference::cross_entropy_sum(in[0], labels);
+      result.forward = [labels, smoothing](const Arrays& in) {
+        const double sum = reference::cross_entropy_sum(in[0], labels, smoothing);
         return Array(Shape{}, {sum / static_cast<double>(in[0].shape[0])});
       };
       result.step = fill == Fill::kNormal && shape.count() <= 100 ? kStep : 0;
@@ -593,6 +595,7 @@ struct GatherSizes {
   Shape images;  // (M, H, W, C)
   int padding = 4;
   bool augment = true, flip = true;
+  int cutout = 0;
 };
 
 /// Of `images` in an order that has some twice; the batch begins inside it.
@@ -604,11 +607,13 @@ OperationCase gather_case(const GatherSizes& sizes, DType pixel_type) {
   for (std::size_t i = 0; i < order.size(); ++i)
     order[i] = static_cast<std::int32_t>((7 * i + 1) % static_cast<std::size_t>(sizes.images[0]));
   const std::vector<std::int32_t> labels(static_cast<std::size_t>(sizes.images[0]), 1);
-  GatherParams params{sizes.augment, sizes.padding, sizes.flip, {0.5f, 0.25f, -0.75f, 0.375f}, {4, 3.5f, 0.25f, 2}};
+  GatherParams params{sizes.augment,       sizes.padding, sizes.flip, {0.5f, 0.25f, -0.75f, 0.375f},
+                      {4, 3.5f, 0.25f, 2}, sizes.cutout};
   OperationCase result;
   result.operation = "gather_batch";
-  result.name = fmt::format("{} images {} padding {}{}{}", name_of(pixel_type), join(sizes.images), sizes.padding,
-                            sizes.augment ? " augmented" : "", sizes.flip ? " flip" : "");
+  result.name = fmt::format("{} images {} padding {}{}{}{}", name_of(pixel_type), join(sizes.images), sizes.padding,
+                            sizes.augment ? " augmented" : "", sizes.flip ? " flip" : "",
+                            sizes.cutout > 0 ? fmt::format(" cutout {}", sizes.cutout) : "");
   result.inputs = {{sizes.images, is_u8 ? Fill::kBytes : Fill::kNormal, Role::kParameter}};
   result.compute = [=](const Variables& in) {
     Backend& backend = in[0].backend();
@@ -630,7 +635,7 @@ OperationCase gather_case(const GatherSizes& sizes, DType pixel_type) {
   };
   result.has_backward = false;
   result.is_derivative = false;
-  result.passes_nan = !is_u8 && !sizes.augment;
+  result.passes_nan = !is_u8 && !sizes.augment && sizes.cutout == 0;
   result.tolerance = 1e-6;  // of a quotient, a difference and a product
   return result;
 }
@@ -642,7 +647,8 @@ void add_gather_cases(Cases& cases) {
       for (const GatherSizes& sizes :
            {GatherSizes{{3, 5, 7, channels}}, GatherSizes{{2, 9, 4, channels}, 2, true, false},
             GatherSizes{{4, 8, 16, channels}, 3}, GatherSizes{{3, 1, 3, channels}, 1},
-            GatherSizes{{3, 7, 5, channels}, 4, false}})
+            GatherSizes{{3, 7, 5, channels}, 4, false}, GatherSizes{{2, 9, 4, channels}, 2, true, true, 3},
+            GatherSizes{{4, 8, 16, channels}, 3, false, false, 6}})
         cases.push_back(gather_case(sizes, pixel_type));
     }
   }
@@ -700,7 +706,8 @@ const std::vector<OperationCase>& operation_cases() {
     add_pool_cases(cases);
     add_shape_cases(cases);
     add_linear_cases(cases);
-    add_loss_cases(cases);
+    add_loss_cases(cases, 0);
+    add_loss_cases(cases, 0.1);
     add_gather_cases(cases);
     return cases;
   }();

@@ -328,7 +328,7 @@ Array dropout(const Array& x, const DropoutParams& params, std::uint64_t seed, s
   return y;
 }
 
-double cross_entropy_sum(const Array& logits, const std::vector<std::int32_t>& labels) {
+double cross_entropy_sum(const Array& logits, const std::vector<std::int32_t>& labels, double smoothing) {
   const std::int64_t classes = logits.shape[1];
   double sum = 0;
   for (std::int64_t n = 0; n < logits.shape[0]; ++n) {
@@ -336,7 +336,9 @@ double cross_entropy_sum(const Array& logits, const std::vector<std::int32_t>& l
     for (std::int64_t k = 0; k < classes; ++k) largest = std::fmax(largest, logits.at(n * classes + k));
     double total = 0;
     for (std::int64_t k = 0; k < classes; ++k) total += std::exp(logits.at(n * classes + k) - largest);
-    sum += std::log(total) + largest - logits.at(n * classes + labels[static_cast<std::size_t>(n)]);
+    sum += (1 - smoothing) * (std::log(total) + largest - logits.at(n * classes + labels[static_cast<std::size_t>(n)]));
+    for (std::int64_t k = 0; k < classes && smoothing > 0; ++k)
+      sum += smoothing / static_cast<double>(classes) * (std::log(total) + largest - logits.at(n * classes + k));
   }
   return sum;
 }
@@ -369,6 +371,12 @@ Array gather_images(const Array& images, double scale, const std::vector<std::in
       dx = static_cast<std::int64_t>(uniform_below(block.word[1], range)) - params.padding;
       flip = params.flip && (block.word[2] & 1);
     }
+    const PhiloxBlock square =
+        philox(place.seed, RandomStream::kCutout, static_cast<std::uint32_t>(place.epoch), position);
+    const std::int64_t top =
+        std::int64_t{uniform_below(square.word[0], static_cast<std::uint32_t>(shape[1]))} - params.cutout / 2;
+    const std::int64_t left =
+        std::int64_t{uniform_below(square.word[1], static_cast<std::uint32_t>(shape[2]))} - params.cutout / 2;
     const std::int64_t image = order[static_cast<std::size_t>(position)];
     for (std::int64_t h = 0; h < shape[1]; ++h)
       for (std::int64_t w = 0; w < shape[2]; ++w)
@@ -379,6 +387,7 @@ Array gather_images(const Array& images, double scale, const std::vector<std::in
           const auto channel = static_cast<std::size_t>(c);
           x.at(n, h, w, c) = (pixel / scale - static_cast<double>(params.mean[channel])) *
                              static_cast<double>(params.inverse_std[channel]);
+          if (h >= top && h < top + params.cutout && w >= left && w < left + params.cutout) x.at(n, h, w, c) = 0;
         }
   }
   return x;

@@ -77,8 +77,9 @@ Arrays linear_backward(const Arrays& inputs, const Array& grad_y);
 /// Drops element i if the number drawn for it is below the probability.
 Array dropout(const Array& x, const DropoutParams& params, std::uint64_t seed, std::uint64_t step);
 
-/// The sum over the batch of -log softmax at the label.
-double cross_entropy_sum(const Array& logits, const std::vector<std::int32_t>& labels);
+/// The sum over the batch of -log softmax at the label; with smoothing, of (1 - smoothing) of it and smoothing of the
+/// mean of -log softmax over the classes.
+double cross_entropy_sum(const Array& logits, const std::vector<std::int32_t>& labels, double smoothing = 0);
 /// The number of rows whose label is the index of the largest logit, the first one if several are equal.
 std::int64_t correct_count(const Array& logits, const std::vector<std::int32_t>& labels);
 

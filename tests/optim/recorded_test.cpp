@@ -299,6 +299,36 @@ TEST_P(RecordedTest, AnEpochOfResnet8) {
   }
 }
 
+TEST_P(RecordedTest, TwentyStepsWithLabelSmoothing) {
+  const json recorded = oracle::read("optim/recorded/label_smoothing.json");
+  const std::shared_ptr<Module> network = make_network("resnet8", backend());
+  oracle::set_initial(*network, recorded.at("parameters"));
+  ParameterArena arena(*network);
+  const StepState state = state_of(backend(), recorded);
+  const Tensor factors = test::filled(backend(), static_cast<std::int64_t>(arena.layers().size()), 1.0f);
+  SgdParams sgd = sgd_of(recorded, Granularity::kWeight, false);
+  sgd.accumulate = false;
+  for (std::uint32_t step = 0; step < recorded.at("steps").get<std::uint32_t>(); ++step) {
+    const Batch batch = oracle::make_batch(backend(), recorded.at("batch"), kEpochImageSubstream + step,
+                                           kEpochLabelSubstream + step, 10);
+    arena.begin_step();
+    const Variable logits = network->forward(Variable(batch.images), Mode::kTraining);
+    const Variable loss =
+        softmax_cross_entropy(logits, batch.labels, state, {recorded.at("label_smoothing").get<double>()});
+    loss.backward();
+    arena.finish_gradients();
+    backend().sgd_step(arena.arena(), factors, state, sgd);
+    backend().advance_step(state, 1);
+    EXPECT_NEAR(loss.value().to_host<float>()[0], recorded.at("losses")[step].get<double>(), 1e-5) << step;
+  }
+  std::uint32_t ordinal = 0;
+  for (const NamedParameter& parameter : network->named_parameters()) {
+    const json& sketch = recorded.at("weights")[ordinal];
+    ASSERT_EQ(sketch.at("name"), parameter.name);
+    EXPECT_TRUE(matches_sketch(parameter.variable.value(), sketch, ordinal++, 1e-5));
+  }
+}
+
 TEST_P(RecordedTest, PlacementBackpropInResnet8) {
   const json recorded = oracle::read("optim/recorded/resnet8_backprop.json");
   const json start = oracle::read("nets/recorded/resnet8_10.json");

@@ -20,6 +20,7 @@ try:
 
     import method
     import philox
+    import regularization
     import sketch
     import training
 except ModuleNotFoundError as error:
@@ -32,6 +33,7 @@ def recordings():
     """The function that computes each file's content, and the file's folder under tests/."""
     result = {case.name: ("nets", lambda case=case: training.record(case)) for case in training.CASES}
     result.update({name: ("optim", function) for name, function in method.RECORDINGS.items()})
+    result.update(regularization.RECORDINGS)
     return result
 
 
@@ -44,7 +46,7 @@ def parse_arguments(names):
         type=Path,
         default=TESTS,
         metavar="FOLDER",
-        help="write FOLDER/nets/recorded/*.json and FOLDER/optim/recorded/*.json (default: the tests folder)",
+        help="write FOLDER/{nets,optim,kernels}/recorded/*.json (default: the tests folder)",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: PyTorch's choice)")
     arguments = parser.parse_args()

@@ -39,7 +39,7 @@ SCRIPTS = (
     "tools/python/gradamp/networks.py",
     "LICENSE",
 )
-TEST_DATA = ("tests/nets/recorded/*.json", "tests/optim/recorded/*.json")
+TEST_DATA = ("tests/nets/recorded/*.json", "tests/optim/recorded/*.json", "tests/kernels/recorded/*.json")
 NOT_TAKEN = re.compile(r"lib(cuda|nvidia-.*|cublas|cublasLt|cudnn.*|nvrtc.*)\.so(\..*)?$")
 # Parts of the C library that our programs need not link, but cuBLAS, cuDNN or the driver may. They must have the same
 # version as the C library.

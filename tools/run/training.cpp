@@ -13,6 +13,7 @@
 #include "gradamp/kernels/backends.h"
 #include "gradamp/nets/networks.h"
 #include "gradamp/optim/training/trainer.h"
+#include "gradamp/tools/run/run_backend.h"
 #include "gradamp/tools/run/run_checkpoint.h"
 #include "gradamp/tools/run/run_folder.h"
 #include "gradamp/tools/run/self_check.h"
@@ -33,7 +34,8 @@ Device resolve_device(const std::string& name) {
   return Device{DeviceKind::kCpu};
 }
 
-/// Creates the backend. Adds the messages of the device's self-check to `notes`. Error if the self-check fails.
+}  // namespace
+
 std::unique_ptr<Backend> make_run_backend(const RunSettings& settings, std::vector<std::string>& notes) {
   BackendOptions options;
   options.threads = settings.threads;
@@ -44,7 +46,6 @@ std::unique_ptr<Backend> make_run_backend(const RunSettings& settings, std::vect
   return make_backend(device, options);
 }
 
-/// The network for the images and classes of `data`. Error if the images are too small for it.
 std::shared_ptr<Module> make_run_network(Backend& backend, const RunSettings& settings, const DeviceDataset& data,
                                          const StepState& state) {
   const NetworkOptions options{data.classes, static_cast<float>(settings.dropout), state, data.images.shape()[3]};
@@ -56,6 +57,8 @@ std::shared_ptr<Module> make_run_network(Backend& backend, const RunSettings& se
   }
   return network;
 }
+
+namespace {
 
 /// Reads settings.weights. Error if they do not fit the network; if only the head does not, it names --reset-head.
 void load_initial_weights(const RunSettings& settings, Module& network, FileSystem& file_system) {
@@ -164,6 +167,7 @@ class Run {
     options.batch_size = settings_.batch_size;
     options.evaluation_batch = settings_.evaluation_batch;
     options.optimizer = settings_.optimizer_options();
+    options.loss.label_smoothing = settings_.label_smoothing;
     options.stop = control_.stop;
     options.settings = checkpoint_settings(settings_);
     options.check_device = nullptr;  // make_run_backend has already checked it, and records that in a file

@@ -21,6 +21,9 @@ struct LoadedData {
 /// training images.
 LoadedData load_training_data(Backend& backend, const RunSettings& settings);
 
+/// Reads the training images, without those that are held out for validation.
+Dataset load_training_images(const RunSettings& settings);
+
 /// Reads and checks the data. Error if load_training_data would reject it.
 void check_training_data(const RunSettings& settings);
 

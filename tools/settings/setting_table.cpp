@@ -134,6 +134,8 @@ const std::array kTable{
     Setting{"augment", "Data", SettingKind::kTraining, "", "crop and flip the training images at random", &RunSettings::augment},
     Setting{"crop-padding", "Data", SettingKind::kTraining, "PIXELS", "zero pixels added on each side before a random crop", &RunSettings::crop_padding, {0, kMaxImageExtent}},
     Setting{"flip", "Data", SettingKind::kTraining, "", "flip half of the augmented images horizontally", &RunSettings::flip},
+    Setting{"cutout", "Data", SettingKind::kTraining, "PIXELS", "side of a square at a random position that becomes the mean in each training image, with or without --augment; 0: none",
+            &RunSettings::cutout, {0, kMaxImageExtent}, "0.2.0"},
 
     Setting{"network", "Network", SettingKind::kModel, "NAME", "network to train; `{program} info` lists all", &RunSettings::network},
     Setting{"init", "Network", SettingKind::kTraining, "", "distribution of the initial weights",
@@ -155,6 +157,9 @@ const std::array kTable{
     Setting{"nesterov", "Training", SettingKind::kTraining, "", "use Nesterov momentum", &RunSettings::nesterov},
     Setting{"weight-decay", "Training", SettingKind::kTraining, "NUMBER", "added to the gradient, times the weight; never amplified",
             &RunSettings::weight_decay, kAtLeast0},
+    Setting{"label-smoothing", "Training", SettingKind::kTraining, "NUMBER",
+            "share of the target that all classes divide equally, in the training loss; test and validation losses stay plain cross-entropy",
+            &RunSettings::label_smoothing, kBelow1, "0.2.0"},
     Setting{"strategy", "Training", SettingKind::kSchedule, "PHASES",
             "step (the learning rate, a tenth of it for the last fifth, no amplification), params_1, params_2, or phases "
             "END_EPOCH:LEARNING_RATE[:FACTOR] such as '3:0.1, 10:0.1:2, 12:0.01'; those with a factor amplify",
@@ -179,7 +184,7 @@ const std::array kTable{
     Setting{"random-types", "Amplification", SettingKind::kRandom, "TYPE,...", "conv, bn, relu (with --placement backprop) and linear",
             &RunSettings::random_types},
 
-    Setting{"seed", "Run", SettingKind::kTraining, "NUMBER", "seed of initial weights, order, augmentation, dropout and random selection",
+    Setting{"seed", "Run", SettingKind::kTraining, "NUMBER", "seed of initial weights, order, augmentation, cutout, dropout and random selection",
             &RunSettings::seed},
     Setting{"device", "Run", SettingKind::kDevice, "NAME",
             "cpu, cuda, emulated (the CUDA kernels on the CPU, slowly), or auto: cuda if there is a GPU, else cpu",

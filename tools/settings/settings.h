@@ -29,6 +29,7 @@ struct RunSettings : OptimizerValues {
   bool augment = true;            // random crop and flip
   int crop_padding = 4;           // pixels
   bool flip = true;               // horizontally, half of the images
+  int cutout = 0;                 // side in pixels, with or without `augment`; 0: none
 
   // Network.
   std::string network = "resnet20";
@@ -45,6 +46,7 @@ struct RunSettings : OptimizerValues {
   double momentum = 0.9;
   bool nesterov = false;
   double weight_decay = 5e-4;
+  double label_smoothing = 0;       // of the training loss
   std::string strategy = "step";    // step, params_1, params_2, or phases (optim/strategy.h)
   std::int64_t reselect_every = 0;  // epochs; 0: select once per phase
 

@@ -19,7 +19,7 @@ HOT = ["forward_kernel", "backward_input_kernel", "backward_filter_kernel", "sum
 HOPPER = ["hopper_forward_kernel", "hopper_backward_input_kernel", "hopper_backward_filter_kernel", "product_kernel",
           "boxes_kernel", "im2col_kernel"]
 # Bytes of stack that are no mistake. Elsewhere a stack is an array that the compiler could not keep in registers.
-STACKS = {"softmax_cross_entropy_kernel": 16}
+STACKS = {"softmax_cross_entropy_kernel": 16, "smoothed_cross_entropy_kernel": 16}
 # Two blocks of 128 threads must fit a multiprocessor with 65536 registers.
 MOST_REGISTERS = 255
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -40,8 +41,9 @@ std::shared_ptr<Sequential> small_network(Backend& backend, const StepState& sta
   return network;
 }
 
-TrainingData small_data(Backend& backend) {
-  return upload_training_data(backend, make_synthetic_dataset(1, "train", 40), make_synthetic_dataset(1, "test", 20));
+TrainingData small_data(Backend& backend, const Augmentation& augmentation = {}) {
+  return upload_training_data(backend, make_synthetic_dataset(1, "train", 40), make_synthetic_dataset(1, "test", 20),
+                              augmentation);
 }
 
 TrainerOptions options_for(const std::string& strategy) {
@@ -54,11 +56,11 @@ TrainerOptions options_for(const std::string& strategy) {
 /// All objects of one run, on one device.
 struct OwnRun {
   explicit OwnRun(DeviceKind kind, TrainerOptions options = options_for("1:0.1, 3:0.1:2, 4:0.05"),
-                  TrainerCallbacks callbacks = {})
+                  TrainerCallbacks callbacks = {}, const Augmentation& augmentation = {})
       : backend(make_backend(Device{kind})),
         state(make_step_state(*backend, 7)),
         network(small_network(*backend, state)),
-        trainer(*network, state, small_data(*backend), std::move(options), std::move(callbacks)) {}
+        trainer(*network, state, small_data(*backend, augmentation), std::move(options), std::move(callbacks)) {}
 
   std::string checkpoint(const std::filesystem::path& path) {
     trainer.save(path);
@@ -131,6 +133,51 @@ TEST_P(TrainerTest, StoppedSavedAndLoadedEqualsUnbroken) {
   EXPECT_EQ(resumed.trainer.position().epoch, 3);
   EXPECT_TRUE(resumed.trainer.run());
   EXPECT_EQ(resumed.checkpoint(folder / "resumed"), unbroken.checkpoint(folder / "unbroken"));
+}
+
+/// Cutout without crop and flip, and label smoothing.
+const Augmentation kCutout{.enabled = false, .cutout = 8};
+
+TEST_P(TrainerTest, LabelSmoothingAndCutoutResumeToTheSameBits) {
+  const ScratchFolder folder;
+  TrainerOptions smoothed = options_for("1:0.1, 3:0.1:2, 4:0.05");
+  smoothed.loss.label_smoothing = 0.2;
+  OwnRun unbroken(GetParam(), smoothed, {}, kCutout);
+  EXPECT_TRUE(unbroken.trainer.run());
+  StopInEpochTwo stop;
+  stop.options.loss.label_smoothing = 0.2;
+  OwnRun broken(GetParam(), stop.options, stop.callbacks, kCutout);
+  EXPECT_FALSE(broken.trainer.run());
+  broken.trainer.save(folder / "broken");
+  OwnRun resumed(GetParam(), smoothed, {}, kCutout);
+  resumed.trainer.load(folder / "broken");
+  EXPECT_TRUE(resumed.trainer.run());
+  const std::string bits = resumed.checkpoint(folder / "resumed");
+  EXPECT_EQ(bits, unbroken.checkpoint(folder / "unbroken"));
+
+  OwnRun other(GetParam(), options_for("1:0.1, 3:0.1:2, 4:0.05"), {}, kCutout);
+  EXPECT_THAT([&] { other.trainer.load(folder / "broken"); },
+              testing::ThrowsMessage<Error>(HasSubstr("expected label_smoothing 0.2, got no label_smoothing")));
+  OwnRun whole(GetParam(), smoothed, {}, {.enabled = false});
+  EXPECT_THAT([&] { whole.trainer.load(folder / "broken"); },
+              testing::ThrowsMessage<Error>(HasSubstr("expected cutout 8, got no cutout")));
+}
+
+TEST_P(TrainerTest, OnlyTheTrainingLossIsSmoothed) {
+  std::vector<EpochSummary> epochs;
+  TrainerCallbacks callbacks;
+  callbacks.on_epoch = [&](const EpochSummary& epoch) { epochs.push_back(epoch); };
+  for (const double smoothing : {0.0, 0.2}) {
+    // With a rate this small, the weights stay nearly as they are.
+    TrainerOptions options = options_for("1:1e-9");
+    options.loss.label_smoothing = smoothing;
+    OwnRun run(GetParam(), options, callbacks);
+    EXPECT_TRUE(run.trainer.run());
+  }
+  ASSERT_EQ(epochs.size(), 2u);
+  EXPECT_NEAR(epochs[1].test_loss, epochs[0].test_loss, 1e-6);
+  EXPECT_GT(std::abs(epochs[1].train_loss - epochs[0].train_loss), 1e-4);
+  EXPECT_EQ(epochs[1].train_accuracy, epochs[0].train_accuracy);
 }
 
 TEST_P(TrainerTest, ACheckpointThatDoesNotFitChangesNothing) {

@@ -165,6 +165,8 @@ TEST_F(OwnDataset, ThatIsWrongIsRefused) {
                  "dataset bad (train): expected finite pixels, got nan in image 0, row 0, column 2, channel 1");
   expect_refusal(train("stripes", "run", {"--crop-padding", "29"}),
                  "--crop-padding: expected 0 to 28 for images of 28x28 pixels, got 29");
+  expect_refusal(train("stripes", "run", {"--cutout", "29", "--no-augment"}),
+                 "--cutout: expected 0 to 28 for images of 28x28 pixels, got 29");
   EXPECT_FALSE(fs::exists(folder_ / "run"));
 }
 

@@ -3,6 +3,7 @@
 // uninterrupted run, and a valid file is never overwritten by an invalid one.
 //
 // Every run has its own child process, which can be killed.
+#include <cmath>
 #include <functional>
 #include <map>
 #include <sstream>
@@ -63,6 +64,41 @@ void kill_after(const RunSettings& settings, int step) {
 TEST(Training, StoppedAndResumedEqualsUnbroken) { expect_resumable(small_run, stop_after); }
 
 TEST(Training, KilledAndResumedEqualsUnbroken) { expect_resumable(small_run, kill_after); }
+
+/// Settings of the recipe reach the training, and only the training.
+TEST(Training, LabelSmoothingAndCutoutChangeTheTrainingAlone) {
+  const ScratchFolder folder;
+  const auto first_epoch = [&](const char* name, double smoothing, int cutout) {
+    RunSettings settings = small_run(folder / name);
+    settings.strategy = "1:1e-9";  // the weights stay nearly as they are
+    settings.label_smoothing = smoothing;
+    settings.cutout = cutout;
+    settings.augment = false;
+    settings.dropout = 0;
+    EXPECT_EQ(train_in_child(settings), 0);
+    return lines_of(folder / name / "metrics.jsonl").at(0);
+  };
+  const nlohmann::json plain = first_epoch("plain", 0, 0), smoothed = first_epoch("smoothed", 0.2, 0);
+  const nlohmann::json cut = first_epoch("cut", 0, 20);
+  const auto loss = [](const nlohmann::json& line, const char* of) { return line.at(of).get<double>(); };
+  EXPECT_GT(std::abs(loss(smoothed, "train_loss") - loss(plain, "train_loss")), 1e-4);
+  EXPECT_GT(std::abs(loss(cut, "train_loss") - loss(plain, "train_loss")), 1e-4);
+  EXPECT_NEAR(loss(smoothed, "test_loss"), loss(plain, "test_loss"), 1e-6);
+}
+
+TEST(Training, LabelSmoothingAndCutoutAreResumable) {
+  const ScratchFolder folder;
+  const auto settings_of = [&](const char* name) {
+    RunSettings settings = small_run(folder / name);
+    settings.label_smoothing = 0.1;
+    settings.cutout = 8;
+    return settings;
+  };
+  ASSERT_EQ(train_in_child(settings_of("unbroken")), 0);
+  stop_after(settings_of("broken"), 6);
+  ASSERT_EQ(resume_in_child(folder / "broken"), 0);
+  expect_equal_runs(folder / "broken", folder / "unbroken", kEpochs);
+}
 
 TEST(Training, Bf16IsResumable) {
   expect_resumable(

@@ -150,8 +150,8 @@ class CountingBackend final : public Backend {
   void dropout_backward(const Tensor& grad_y, const DropoutParams&, const StepState&, const Tensor& grad_x) override {
     count(__func__, {grad_y, grad_x});
   }
-  void softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const StepState& state, const Tensor& loss,
-                             const Tensor& grad_logits) override {
+  void softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const CrossEntropyParams&,
+                             const StepState& state, const Tensor& loss, const Tensor& grad_logits) override {
     count(__func__, {logits, labels, state.metrics, state.metrics, loss, grad_logits});
   }
   /// Of the images, only those of the batch are read: as many elements as x has. Likewise of order and labels.

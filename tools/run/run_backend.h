@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// The device and the network that a run's settings select. Defined in training.cpp.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gradamp/core/backend.h"
+#include "gradamp/data/device_dataset.h"
+#include "gradamp/layers/module.h"
+#include "gradamp/tools/settings/settings.h"
+
+namespace gradamp {
+
+/// Creates the backend. Adds the messages of the device's self-check to `notes`. Error if the self-check fails.
+std::unique_ptr<Backend> make_run_backend(const RunSettings& settings, std::vector<std::string>& notes);
+
+/// The network for the images and classes of `data`. Error if the images are too small for it.
+std::shared_ptr<Module> make_run_network(Backend& backend, const RunSettings& settings, const DeviceDataset& data,
+                                         const StepState& state);
+
+}  // namespace gradamp

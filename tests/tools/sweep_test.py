@@ -86,8 +86,13 @@ class SweepCase(unittest.TestCase):
 
 class Sweeps(SweepCase):
     def test_cells_are_the_runs_trained_alone(self):
+        dry = self.sweep("--dry-run").stdout
         done = self.sweep("--jobs", "2")
         self.assertIn(f"{CELLS} of {CELLS} cells are done, 0 failed", done.stdout)
+        space = re.search(r"^about ([0-9.]+) MB of disk space for what is left$", dry, re.MULTILINE)
+        self.assertIsNotNone(space, dry)
+        taken = sum(path.stat().st_size for path in (self.folder / "sweeps").rglob("*") if path.is_file())
+        self.assertAlmostEqual(float(space[1]) * 1e6 / taken, 1, delta=0.15)
         checkpoints = self.checkpoints("sweeps/s")
         self.assertEqual(len(checkpoints), CELLS)
         alone = {"original_seed-1": ["--selection", "none"],

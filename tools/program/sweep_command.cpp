@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <sstream>
+#include <tuple>
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
@@ -54,15 +55,19 @@ void make_paths_absolute(std::vector<SweepCell>& cells) {
 /// Finds the data of every cell, as `train` does for one run. Reads every dataset once, so that an invalid one is
 /// reported before the sweep begins.
 void find_data_of(std::vector<SweepCell>& cells) {
-  std::set<std::pair<std::string, int>> seen;
+  std::set<std::tuple<std::string, int, int>> seen;
   for (SweepCell& cell : cells) {
     RunSettings& settings = cell.settings;
     find_data(settings);
     const bool is_new = seen.emplace(settings_key(settings, {SettingKind::kImages, SettingKind::kSource}),
-                                     settings.augment ? settings.crop_padding : 0)
+                                     settings.augment ? settings.crop_padding : 0, settings.cutout)
                             .second;
     if (is_new) check_training_data(settings);
   }
+}
+
+std::string format_bytes(double bytes) {
+  return bytes < 1e9 ? fmt::format("{:.1f} MB", bytes / 1e6) : fmt::format("{:.1f} GB", bytes / 1e9);
 }
 
 void show(const SweepCommand& command, const SweepFolder& folder) {
@@ -85,10 +90,12 @@ void show(const SweepCommand& command, const SweepFolder& folder) {
                                   [](const JobReport& report) { return report.state != JobState::kDone; });
   const int beside_each_other = std::clamp(static_cast<int>(left), 1, command.jobs);
   const int threads = command.slurm ? processors_of_task(command.sbatch) : threads_of_job(command.jobs);
-  const std::vector<double> of_job = estimate_job_seconds(folder, reports, threads, false).of_job;
+  const SweepEstimate estimate = estimate_sweep(folder, reports, threads, false);
+  const std::vector<double>& of_job = estimate.seconds_of_job;
   const double seconds = std::accumulate(of_job.begin(), of_job.end(), 0.0) / beside_each_other;
   std::cout << fmt::format("about {} for what is left, {} at a time, by a step measured on this machine\n",
                            format_duration(seconds), command.jobs);
+  std::cout << fmt::format("about {} of disk space for what is left\n", format_bytes(estimate.bytes));
   const double longest = *std::max_element(of_job.begin(), of_job.end());
   if (longest > 0)
     std::cout << fmt::format("the longest run takes about {}; --slurm gives its task --time={}, {}\n",

@@ -217,19 +217,19 @@ class Submitter {
   void suggest_times(const std::vector<std::size_t>& beginnings, const std::vector<std::size_t>& cells) {
     const char* const variable = std::getenv("SBATCH_TIMELIMIT");
     if (variable != nullptr || sbatch_option(options_.sbatch, "--time", 't')) return;
-    JobSeconds seconds;
+    SweepEstimate estimate;
     try {
-      seconds = estimate_here();
+      estimate = estimate_here();
     } catch (const std::exception& error) {
       std::cout << fmt::format("no --time is given, and none can be suggested: {}\n", printable(message_of(error)));
       return;
     }
     double longest = 0;
     for (const std::vector<std::size_t>* const jobs : {&beginnings, &cells})
-      for (const std::size_t job : *jobs) longest = std::max(longest, seconds.of_job[job]);
+      for (const std::size_t job : *jobs) longest = std::max(longest, estimate.seconds_of_job[job]);
     minutes_ = suggested_minutes(longest);
     std::cout << fmt::format("--time={}: the longest run needs about {} by {}, {}", minutes_, format_duration(longest),
-                             seconds.is_measured ? "a step measured on this machine" : "the epochs of its kind so far",
+                             estimate.is_measured ? "a step measured on this machine" : "the epochs of its kind so far",
                              kMarginWords);
     const std::optional<std::int64_t> limit = partition_minutes(options_.sbatch);
     if (limit && *limit < minutes_) {
@@ -240,7 +240,7 @@ class Submitter {
     std::cout << std::endl;
   }
 
-  JobSeconds estimate_here() const {
+  SweepEstimate estimate_here() const {
     const std::vector<DeviceStatus> devices = device_statuses();
     const bool has_gpu = std::any_of(devices.begin(), devices.end(), [](const DeviceStatus& status) {
       return status.available && to_string(status.device) == "cuda";
@@ -253,7 +253,7 @@ class Submitter {
                                         [](const JobReport& report) { return report.seconds_of_epoch > 0; });
     check(has_gpu || !wants_gpu || !is_automatic_somewhere || has_epochs,
           "this machine has no GPU to measure a step on, and no run has trained an epoch yet");
-    return estimate_job_seconds(folder_, reports_, processors_of_task(options_.sbatch), true);
+    return estimate_sweep(folder_, reports_, processors_of_task(options_.sbatch), true);
   }
 
   /// Submits the runs. Returns the jobs' numbers.

@@ -48,9 +48,10 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-/// Seconds per image in training and in evaluation.
-struct ImageTimes {
+/// Seconds per image in training and in evaluation, and the size of a checkpoint.
+struct RunMeasurement {
   double training, evaluation;
+  double checkpoint_bytes;
 };
 
 /// The number of training or test images of a run: that of the settings, or of the whole dataset if they say 0.
@@ -63,7 +64,7 @@ std::int64_t images_of(const RunSettings& settings, bool training) {
 
 /// Measures the times with two training steps and one evaluation batch, after the same work as a warm-up. Uses images
 /// of the run's dataset, because their shape affects the time.
-ImageTimes measure_image_times(RunSettings settings) {
+RunMeasurement measure_run(RunSettings settings) {
   const TemporaryFolder folder;
   settings.run_folder = (folder.path() / "run").string();
   copy_settings(RunSettings(), settings,
@@ -85,10 +86,11 @@ ImageTimes measure_image_times(RunSettings settings) {
   train(settings, control);
   const double training = 1 / observer.last().images_per_second;
   const double evaluation = observer.last().seconds - training * static_cast<double>(settings.train_images);
-  return {training, std::max(0.0, evaluation) / static_cast<double>(settings.test_images)};
+  const auto bytes = std::filesystem::file_size(std::filesystem::path(settings.run_folder) / "checkpoint.safetensors");
+  return {training, std::max(0.0, evaluation) / static_cast<double>(settings.test_images), static_cast<double>(bytes)};
 }
 
-double epoch_seconds(const RunSettings& settings, const ImageTimes& times) {
+double epoch_seconds(const RunSettings& settings, const RunMeasurement& times) {
   const auto trained = static_cast<double>(images_of(settings, true) - settings.validation);
   const auto evaluated = static_cast<double>(images_of(settings, false) + settings.validation);
   return trained * times.training + evaluated * times.evaluation;
@@ -109,17 +111,17 @@ std::map<std::string, double> longest_epochs(const SweepFolder& folder, const st
 
 }  // namespace
 
-JobSeconds estimate_job_seconds(const SweepFolder& folder, const std::vector<JobReport>& reports, int threads,
-                                bool uses_runs) {
+SweepEstimate estimate_sweep(const SweepFolder& folder, const std::vector<JobReport>& reports, int threads,
+                             bool uses_runs) {
   static constexpr SettingKinds kOfEpoch = {SettingKind::kImages, SettingKind::kModel, SettingKind::kDevice,
                                             SettingKind::kSpeed};
   const std::vector<SweepJob>& jobs = folder.jobs();
   using Key = std::tuple<std::string, std::string, std::int64_t>;  // everything that determines the time of a step
-  std::map<Key, ImageTimes> measured;
+  std::map<Key, RunMeasurement> measured;
   std::map<std::string, double> stored;
   if (uses_runs) stored = longest_epochs(folder, reports, kOfEpoch);
-  JobSeconds seconds;
-  seconds.of_job.resize(jobs.size());
+  SweepEstimate estimate;
+  estimate.seconds_of_job.resize(jobs.size());
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     RunSettings settings = jobs[i].settings;
     const int begun = jobs[i].beginning ? jobs[*jobs[i].beginning].epochs : 0;
@@ -130,13 +132,14 @@ JobSeconds estimate_job_seconds(const SweepFolder& folder, const std::vector<Job
       if (settings.threads == 0) settings.threads = threads;
       const Key key{settings_key(settings, {SettingKind::kModel, SettingKind::kDevice, SettingKind::kSpeed}),
                     settings.dataset, settings.batch_size};
-      if (!measured.contains(key)) measured.emplace(key, measure_image_times(settings));
+      if (!measured.contains(key)) measured.emplace(key, measure_run(settings));
       of_epoch = epoch_seconds(settings, measured.at(key));
-      seconds.is_measured = true;
+      estimate.is_measured = true;
+      estimate.bytes += 2 * measured.at(key).checkpoint_bytes;
     }
-    seconds.of_job[i] = left * of_epoch;
+    estimate.seconds_of_job[i] = left * of_epoch;
   }
-  return seconds;
+  return estimate;
 }
 
 }  // namespace gradamp

@@ -339,12 +339,24 @@ TEST(Sweep, PresetsAreThePapersExperiments) {
       {"cifar100", 3 * (10 + 1 + 2 * 2 * 19)},       {"cifar100-deep", 2 * (10 + 1 + 2 * 2 * 9)},
       {"reselection", 3 * (10 + 1 + 3 * 19)},        {"cifar10-small", 2 * 2 * (1 + 1 + 2 * 2 * 3)},
       {"cifar10-deep-small", 2 * 2 * (1 + 1 + 12)},  {"cifar100-small", 2 * 2 * (1 + 1 + 12)},
-      {"cifar100-deep-small", 2 * 2 * (1 + 1 + 12)}, {"reselection-small", 2 * 2 * (1 + 1 + 3 * 3)}};
+      {"cifar100-deep-small", 2 * 2 * (1 + 1 + 12)}, {"reselection-small", 2 * 2 * (1 + 1 + 3 * 3)},
+      {"cifar10-answer", 3 * 5 * (1 + 1 + 76)},      {"cifar10-deep-answer", 2 * 5 * (1 + 1 + 36)},
+      {"cifar100-answer", 3 * 5 * (1 + 1 + 76)},     {"cifar100-deep-answer", 2 * 5 * (1 + 1 + 36)},
+      {"reselection-answer", 3 * 5 * (1 + 1 + 57)},  {"laptop", 5 * (1 + 1 + 2 * 2)},
+      {"strong-recipe", 2 * 5 * (1 + 1 + 2 * 3)},    {"strong-recipe-laptop", 5 * (1 + 1 + 2 * 2)}};
+  const std::set<std::string> as_printed = {"cifar10", "cifar10-deep", "cifar100", "cifar100-deep", "reselection"};
   std::map<std::string, std::size_t> counts;
   for (const std::string& name : sweep_preset_names()) {
     const std::vector<SweepCell> cells = cells_of(sweep_preset(name));
     counts[name] = cells.size();
-    EXPECT_EQ(cells[0].settings.resolved_strategy().epochs(), name.ends_with("-small") ? 10 : 150) << name;
+    const RunSettings& first = cells[0].settings;
+    EXPECT_EQ(first.resolved_strategy().epochs(), name.ends_with("-small")   ? 10
+                                                  : name.ends_with("laptop") ? 20
+                                                                             : 150)
+        << name;
+    EXPECT_EQ(first.cutout > 0 && first.label_smoothing > 0, name.starts_with("strong-recipe")) << name;
+    // Only the sweeps as printed choose the threshold by the test images.
+    EXPECT_EQ(first.validation == 0, as_printed.contains(name)) << name;
     EXPECT_FALSE(shared_beginnings(cells).empty()) << name;
   }
   EXPECT_EQ(counts, expected);

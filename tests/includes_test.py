@@ -20,17 +20,18 @@ ROOMS = {
     "layers": {"core"},
     "data/files": {"core"},
     "data": {"core", "data/files"},
+    "data/images": {"core", "data/files"},
     "data/cifar": {"core", "data/files", "data"},
     "data/registry": {"core", "data/files", "data", "data/cifar"},
     "data/download": {"core", "data/files", "data", "data/cifar"},
     "optim": {"core", "layers"},
     "nets": {"core", "layers"},
 }
-ENGINE = set(ROOMS) - {"data/download"}
+ENGINE = set(ROOMS) - {"data/download", "data/images"}
 ROOMS["optim/training"] = ENGINE - {"nets", "data/registry"}
 ENGINE.add("optim/training")
 ROOMS["tools/settings"] = ENGINE
-ROOMS["tools/run"] = ROOMS["tools/settings"] | {"data/download", "tools/settings"}
+ROOMS["tools/run"] = ROOMS["tools/settings"] | {"data/download", "data/images", "tools/settings"}
 ROOMS["tools/sweep"] = ROOMS["tools/run"] | {"tools/run"}
 ROOMS["tools/emulate"] = {"core"}
 ROOMS["tools/program"] = ROOMS["tools/sweep"] | {"tools/sweep", "tools/emulate"}

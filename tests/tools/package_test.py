@@ -198,6 +198,10 @@ class PackageTest(Installed):
                     configure(source, source / "build", *options)
             else:
                 self.assertIn("gradamp::program needs CURL", configure(source, source / "build", *options))
+        options[1] = "-DCMAKE_DISABLE_FIND_PACKAGE_PNG=ON"  # of predict; the engine needs none of them
+        config = next(self.prefix.rglob("gradampConfig.cmake")).read_text()
+        if re.search(r"if\(TRUE\)\s+list\(APPEND gradamp_packages PNG JPEG\)", config):
+            self.assertIn("gradamp::program needs PNG", configure(source, source / "build", *options))
 
     def test_an_unknown_component_is_named(self):
         source = self.project("unknown", "int main() {}\n", "find_package(gradamp REQUIRED COMPONENTS trainer)")

@@ -24,9 +24,12 @@ gradamp_package_library(engine gradamp ${parts})
 target_link_libraries(gradamp_engine PUBLIC gradamp_headers
                       PRIVATE Threads::Threads $<$<BOOL:${GRADAMP_CUDA}>:CUDA::cudart_static> ${CMAKE_DL_LIBS})
 if(GRADAMP_PROGRAM)
-  gradamp_package_library(program gradamp_program download tools)
+  gradamp_package_library(program gradamp_program download images tools)
   target_link_libraries(gradamp_program PUBLIC gradamp_engine
                         PRIVATE CURL::libcurl LibArchive::LibArchive ZLIB::ZLIB OpenSSL::Crypto)
+  if(GRADAMP_IMAGE_FILES)
+    target_link_libraries(gradamp_program PRIVATE PNG::PNG JPEG::JPEG)
+  endif()
 endif()
 
 # The Python package: `cmake --build build --target gradamp_wheel` writes python/gradamp-VERSION-py3-none-PLATFORM.whl.

@@ -14,6 +14,8 @@ inline constexpr int kExitUsage = 2;
 
 int run_train(const TrainCommand& command);
 int run_evaluate(const EvaluateCommand& command);
+/// Prints the predicted classes of image files. kExitFailure if an image could not be read; the others are predicted.
+int run_predict(const PredictCommand& command);
 int run_sweep_command(const SweepCommand& command);
 /// Replaces this process by the report's script, so that the script's exit code is the program's.
 int run_report(const ReportCommand& command);

@@ -174,12 +174,14 @@ struct Program {
       "steadily one way are updated by more."};
   CLI::App *train = nullptr, *evaluate = nullptr, *sweep = nullptr, *report = nullptr, *data = nullptr, *info = nullptr,
            *emulate = nullptr;
+  CLI::App* predict = nullptr;
   CLI::App *fetch = nullptr, *make = nullptr, *verify = nullptr;
-  std::unique_ptr<SettingOptions> train_settings, evaluate_settings, sweep_settings;
+  std::unique_ptr<SettingOptions> train_settings, evaluate_settings, predict_settings, sweep_settings;
   std::string config;
   bool version = false;
   TrainCommand train_command;
   EvaluateCommand evaluate_command;
+  PredictCommand predict_command;
   SweepCommand sweep_command;
   std::string gpus;
   ReportCommand report_command;
@@ -249,6 +251,23 @@ void add_evaluate(Program& program) {
   evaluate.footer(
       "With --run, what is given on the command line changes the run's settings; the environment does not. Images are "
       "normalized by the training images' mean and deviation, so those are read too.");
+}
+
+void add_predict(Program& program) {
+  CLI::App& predict = *program.predict;
+  predict.add_option("folder", program.predict_command.run, "a run's folder, whose last checkpoint is used");
+  predict.add_option("image", program.predict_command.images, "PNG or JPEG files")->default_str("");
+  predict.add_flag("--json", program.predict_command.json, "print the probabilities of all classes as JSON")
+      ->group("Options");
+  static constexpr SettingKinds kKinds = {SettingKind::kSource, SettingKind::kDevice, SettingKind::kSpeed};
+  program.predict_settings = std::make_unique<SettingOptions>(predict, kKinds);
+  predict.footer(
+      "Each image is resized to the size of the run's images, as a whole: an axis that shrinks is averaged by area, "
+      "one "
+      "that grows is interpolated linearly. It is normalized by the training images' mean and deviation, so those are "
+      "read too. Transparent pixels count as white; a JPEG's orientation is ignored. If an image cannot be read, the "
+      "others are still predicted and the exit code is 1. Example: `" +
+      command_name() + " predict runs/my-run cat.png dog.jpg`.");
 }
 
 void add_sweep(Program& program) {
@@ -389,6 +408,7 @@ void build(Program& program, int columns) {
   app.footer("`" + command_name() + " COMMAND --help` explains a command.");
   program.train = app.add_subcommand("train", "Train a network, or resume an interrupted run.");
   program.evaluate = app.add_subcommand("evaluate", "Loss and accuracy of trained weights on the test images.");
+  program.predict = app.add_subcommand("predict", "Classes and probabilities for image files.");
   program.sweep = app.add_subcommand("sweep", "Train many runs that answer one question.");
   program.report = app.add_subcommand("report", "Tables and figures of runs, on one page.");
   program.data = app.add_subcommand("data", "Fetch, make and verify datasets.");
@@ -396,13 +416,14 @@ void build(Program& program, int columns) {
   program.emulate = app.add_subcommand("emulate", "Compile a CUDA program for the CPU, run it and find its mistakes.");
   add_train(program);
   add_evaluate(program);
+  add_predict(program);
   add_sweep(program);
   add_report(program);
   add_data(program);
   add_info(program);
   add_emulate(program);
-  for (CLI::App* command : {program.train, program.evaluate, program.sweep, program.report, program.data, program.info,
-                            program.emulate, program.fetch, program.make, program.verify})
+  for (CLI::App* command : {program.train, program.evaluate, program.predict, program.sweep, program.report,
+                            program.data, program.info, program.emulate, program.fetch, program.make, program.verify})
     command->group("Commands");
 }
 
@@ -491,6 +512,14 @@ EvaluateCommand finish_evaluate(Program& program, const Environment& environment
   }
   if (!program.config.empty()) fail_usage("--config cannot be given with --run, which has its own settings");
   add_changes(program.evaluate_settings->given(), command);
+  return command;
+}
+
+PredictCommand finish_predict(Program& program) {
+  PredictCommand& command = program.predict_command;
+  if (command.run.empty() || command.images.empty())
+    fail_usage("expected a run's folder and image files; see `{} predict --help`", command_name());
+  add_changes(program.predict_settings->given(), command);
   return command;
 }
 
@@ -623,6 +652,7 @@ Command parse_command_line(const std::vector<std::string>& arguments, const Envi
   check_leftovers(program.app);
   if (program.train->parsed()) return finish_train(program, environment);
   if (program.evaluate->parsed()) return finish_evaluate(program, environment);
+  if (program.predict->parsed()) return finish_predict(program);
   if (program.sweep->parsed()) return finish_sweep(program, environment);
   if (program.report->parsed()) return finish_report(program);
   if (program.fetch->parsed()) return finish_fetch(program);

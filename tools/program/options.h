@@ -52,6 +52,12 @@ struct EvaluateCommand : SettingChanges {
   RunSettings settings;  // validated; used without `run`, while `changes` are used with it
 };
 
+struct PredictCommand : SettingChanges {
+  std::string run;                  // folder of the run whose checkpoint and settings are used
+  std::vector<std::string> images;  // files; at least one
+  bool json = false;
+};
+
 struct FetchCommand {
   std::string dataset = "cifar10";
   std::string destination, url, md5;
@@ -96,8 +102,8 @@ struct InfoCommand {
   std::string device = "cuda";  // "cuda" or "emulated"
 };
 
-using Command = std::variant<ShowText, TrainCommand, EvaluateCommand, SweepCommand, ReportCommand, FetchCommand,
-                             MakeCommand, VerifyCommand, InfoCommand, EmulateOptions>;
+using Command = std::variant<ShowText, TrainCommand, EvaluateCommand, PredictCommand, SweepCommand, ReportCommand,
+                             FetchCommand, MakeCommand, VerifyCommand, InfoCommand, EmulateOptions>;
 
 /// The value of an environment variable, or null.
 using Environment = std::function<const char*(const char* name)>;

@@ -38,6 +38,7 @@ int run_command(const Command& command) {
     using Chosen = std::decay_t<decltype(chosen)>;
     if constexpr (std::is_same_v<Chosen, TrainCommand>) return run_train(chosen);
     if constexpr (std::is_same_v<Chosen, EvaluateCommand>) return run_evaluate(chosen);
+    if constexpr (std::is_same_v<Chosen, PredictCommand>) return run_predict(chosen);
     if constexpr (std::is_same_v<Chosen, SweepCommand>) return run_sweep_command(chosen);
     if constexpr (std::is_same_v<Chosen, ReportCommand>) return run_report(chosen);
     if constexpr (std::is_same_v<Chosen, FetchCommand>) return run_fetch(chosen);

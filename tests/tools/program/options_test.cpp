@@ -116,7 +116,7 @@ TEST(Options, HelpFitsItsWidth) {
 
 TEST(Options, HelpListsTheCommands) {
   const std::string text = help({"--help"});
-  for (const char* name : {"\n  train ", "\n  evaluate ", "\n  data ", "\n  info ", "\n  emulate "})
+  for (const char* name : {"\n  train ", "\n  evaluate ", "\n  predict ", "\n  data ", "\n  info ", "\n  emulate "})
     EXPECT_THAT(text, HasSubstr(name));
   EXPECT_THAT(help({"data", "--help"}), HasSubstr("\n  fetch "));
   EXPECT_THAT(help({"--version"}), StartsWith("gradamp "));
@@ -350,7 +350,7 @@ TEST(ConfigReader, RefusesWhatItCannotRead) {
 
 TEST(Options, WrongUsageSaysWhatToDo) {
   EXPECT_EQ(usage_error({}),
-            "expected a command (train, evaluate, sweep, report, data, info, emulate); see `gradamp --help`");
+            "expected a command (train, evaluate, predict, sweep, report, data, info, emulate); see `gradamp --help`");
   EXPECT_EQ(usage_error({"data"}), "expected a command (fetch, make, verify); see `gradamp data --help`");
   EXPECT_EQ(usage_error({"trian"}), "unknown command 'trian'; did you mean 'train'?");
   EXPECT_EQ(usage_error({"train", "evaluate"}), "expected one command, got train and evaluate");
@@ -440,6 +440,17 @@ TEST(Options, DataCommands) {
   EXPECT_EQ(usage_error({"info", "--device", "emulated"}), "--device: expected --check with it");
   EXPECT_TRUE(parse_as<InfoCommand>({"info", "--settings"}).settings);
   EXPECT_EQ(usage_error({"info", "--settings", "--check"}), "expected one of --check and --settings, got both");
+}
+
+TEST(Options, Predict) {
+  const auto command =
+      parse_as<PredictCommand>({"predict", "runs/a", "cat.png", "dog.jpg", "--json", "--threads", "3"});
+  EXPECT_EQ(command.run, "runs/a");
+  EXPECT_EQ(command.images, (std::vector<std::string>{"cat.png", "dog.jpg"}));
+  EXPECT_TRUE(command.json);
+  EXPECT_EQ(command.apply_to({}).threads, 3);
+  for (const std::vector<std::string>& lacking : {std::vector<std::string>{"predict"}, {"predict", "runs/a"}})
+    EXPECT_EQ(usage_error(lacking), "expected a run's folder and image files; see `gradamp predict --help`");
 }
 
 TEST(Options, Emulate) {

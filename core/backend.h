@@ -264,6 +264,9 @@ class Backend {
   /// Advances state.counters by a step of `images` images.
   virtual void advance_step(const StepState& state, std::int64_t images) = 0;
 
+  /// state.learning_rate = rates[state.counters[kStep] mod count], f32 (count).
+  virtual void set_learning_rate(const Tensor& rates, const StepState& state) = 0;
+
   // The optimizer, over the whole arena.
   /// v = momentum v + (f g + weight_decay w); w -= lr v (Nesterov: w -= lr (f g + weight_decay w + momentum v)) with
   /// the layer's factor f = factors[layer]. With `accumulate`, sums += g and |g| first ([IGA] 3.1-3.5). If a gradient

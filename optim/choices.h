@@ -46,6 +46,10 @@ template <>
 inline constexpr std::array kChoices<Placement>{Choice<Placement>{"update", Placement::kUpdate},
                                                 Choice<Placement>{"backprop", Placement::kBackprop}};
 template <>
+inline constexpr std::array kChoices<Schedule>{Choice<Schedule>{"phases", Schedule::kPhases},
+                                               Choice<Schedule>{"cosine", Schedule::kCosine},
+                                               Choice<Schedule>{"one-cycle", Schedule::kOneCycle}};
+template <>
 inline constexpr std::array kChoices<Precision>{Choice<Precision>{name_of(Precision::kF32), Precision::kF32},
                                                 Choice<Precision>{name_of(Precision::kTF32), Precision::kTF32},
                                                 Choice<Precision>{name_of(Precision::kBF16), Precision::kBF16}};

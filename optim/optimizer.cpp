@@ -20,6 +20,21 @@ namespace {
 /// The value of a selected layer in an EpochRecord's `selected`. It must not be 1, and a phase's factor can be 1.
 constexpr float kSelected = 2;
 
+void validate_schedule(const OptimizerOptions& options) {
+  check(options.warmup_steps >= 0, "expected a warm-up of 0 or more steps, got {}", options.warmup_steps);
+  if (!has_step_rates(options)) return;
+  check(options.warmup_epochs == 0,
+        "a warm-up by epochs needs one learning rate per epoch: expected 0 warm-up epochs with a warm-up by steps or a "
+        "schedule other than phases, got {}",
+        options.warmup_epochs);
+  check(options.peak_rate > 0 && std::isfinite(options.peak_rate), "expected a finite peak rate above 0, got {}",
+        options.peak_rate);
+  check(options.steps_per_epoch >= 1,
+        "a learning rate that changes per step needs the number of steps per epoch: expected at least 1, got {}",
+        options.steps_per_epoch);
+  schedule_factor(options.schedule, options.warmup_steps, 0, options.strategy.epochs() * options.steps_per_epoch);
+}
+
 OptimizerOptions validated(OptimizerOptions options) {
   const SgdParams& sgd = options.sgd;
   check(sgd.momentum >= 0 && sgd.momentum < 1, "expected a momentum in [0, 1), got {}", sgd.momentum);
@@ -28,6 +43,7 @@ OptimizerOptions validated(OptimizerOptions options) {
   check(!sgd.nesterov || sgd.momentum > 0, "Nesterov's method needs a momentum above 0");
   check(options.warmup_epochs >= 0, "expected a warm-up of 0 or more epochs, got {}", options.warmup_epochs);
   options.strategy.validate();
+  validate_schedule(options);
   options.selection.validate();
   if (options.selection.method == SelectionMethod::kRandom) {
     check(options.strategy.reselect_every == 0,
@@ -55,26 +71,54 @@ std::vector<std::pair<std::string, std::string>> named_values(const OptimizerOpt
   const SelectionOptions& selection = options.selection;
   std::vector<std::string> types;
   for (const LayerType& type : selection.types) types.emplace_back(name_of(type));
-  return {{"strategy", to_string(options.strategy)},
-          {"reselect_every", fmt::format("{}", options.strategy.reselect_every)},
-          {"warmup_epochs", fmt::format("{}", options.warmup_epochs)},
-          {"momentum", fmt::format("{}", options.sgd.momentum)},
-          {"weight_decay", fmt::format("{}", options.sgd.weight_decay)},
-          {"nesterov", fmt::format("{}", options.sgd.nesterov)},
-          {"granularity", choice_name(options.sgd.granularity)},
-          {"placement", choice_name(options.placement)},
-          {"selection", choice_name(selection.method)},
-          {"measure", choice_name(selection.measure)},
-          {"case", choice_name(selection.selection_case)},
-          {"threshold", fmt::format("{}", selection.threshold)},
-          {"random_fraction", fmt::format("{}", selection.fraction)},
-          {"random_types", fmt::format("{}", fmt::join(types, ","))},
-          {"selection_seed", fmt::format("{}", selection.seed)}};
+  std::vector<std::pair<std::string, std::string>> values = {
+      {"strategy", to_string(options.strategy)},
+      {"reselect_every", fmt::format("{}", options.strategy.reselect_every)},
+      {"warmup_epochs", fmt::format("{}", options.warmup_epochs)},
+      {"momentum", fmt::format("{}", options.sgd.momentum)},
+      {"weight_decay", fmt::format("{}", options.sgd.weight_decay)},
+      {"nesterov", fmt::format("{}", options.sgd.nesterov)},
+      {"granularity", choice_name(options.sgd.granularity)},
+      {"placement", choice_name(options.placement)},
+      {"selection", choice_name(selection.method)},
+      {"measure", choice_name(selection.measure)},
+      {"case", choice_name(selection.selection_case)},
+      {"threshold", fmt::format("{}", selection.threshold)},
+      {"random_fraction", fmt::format("{}", selection.fraction)},
+      {"random_types", fmt::format("{}", fmt::join(types, ","))},
+      {"selection_seed", fmt::format("{}", selection.seed)}};
+  // Options of later releases are named only if they are used, so that earlier checkpoints can be resumed.
+  if (options.schedule != Schedule::kPhases) {
+    values.emplace_back("schedule", choice_name(options.schedule));
+    values.emplace_back("peak_rate", fmt::format("{}", options.peak_rate));
+  }
+  if (options.warmup_steps != 0) values.emplace_back("warmup_steps", fmt::format("{}", options.warmup_steps));
+  return values;
+}
+
+bool has_step_rates(const OptimizerOptions& options) {
+  return options.schedule != Schedule::kPhases || options.warmup_steps > 0;
+}
+
+std::vector<double> step_rates(const OptimizerOptions& options, int epoch) {
+  OptimizerOptions of_epoch = options;
+  of_epoch.steps_per_epoch = 0;
+  const double rate = plan_epoch(of_epoch, epoch).learning_rate;
+  const std::int64_t first = (std::int64_t{epoch} - 1) * options.steps_per_epoch;
+  const std::int64_t steps = options.strategy.epochs() * options.steps_per_epoch;
+  std::vector<double> rates;
+  for (std::int64_t i = 0; i < options.steps_per_epoch; ++i)
+    rates.push_back(rate * schedule_factor(options.schedule, options.warmup_steps, first + i, steps));
+  return rates;
 }
 
 EpochPlan plan_epoch(const OptimizerOptions& options, int epoch) {
   EpochPlan plan = options.strategy.plan(epoch);
   if (epoch <= options.warmup_epochs) plan.learning_rate *= epoch / (static_cast<double>(options.warmup_epochs) + 1.0);
+  if (options.schedule != Schedule::kPhases) plan.learning_rate = options.peak_rate;
+  if (has_step_rates(options) && options.steps_per_epoch > 0)
+    plan.learning_rate *= schedule_factor(options.schedule, options.warmup_steps, epoch * options.steps_per_epoch - 1,
+                                          options.strategy.epochs() * options.steps_per_epoch);
   const SelectionMethod method = options.selection.method;
   if (method == SelectionMethod::kMeasure) return plan;
   const Phase& phase = options.strategy.phases[static_cast<std::size_t>(plan.phase)];
@@ -133,6 +177,7 @@ Optimizer::Optimizer(Module& network, const StepState& state, OptimizerOptions o
     update_factors_ = Tensor::empty(*backend_, {layers});
     backend_->fill(update_factors_, 1);
   }
+  if (has_step_rates(options_)) rates_ = Tensor::zeros(*backend_, {options_.steps_per_epoch});
   scale_gradients(false);
 }
 
@@ -175,6 +220,11 @@ void Optimizer::prepare(int epoch) {
   plan_ = plan(epoch);
   const auto rate = static_cast<float>(plan_.learning_rate);
   state_.learning_rate.copy_from_host(std::span<const float>(&rate, 1));
+  if (rates_.defined()) {
+    const std::vector<double> rates = step_rates(options_, epoch);
+    const std::vector<float> rounded(rates.begin(), rates.end());
+    rates_.copy_from_host(std::span<const float>(rounded));
+  }
   scale_gradients(plan_.amplified);
   sums_in_use_ = plan_.analyzed;
   if (sums_in_use_) arena_.enable_statistics(options_.sgd.granularity);
@@ -234,6 +284,7 @@ void Optimizer::step() {
   arena_.finish_gradients();
   SgdParams params = options_.sgd;
   params.accumulate = plan_.analyzed;
+  if (rates_.defined()) backend_->set_learning_rate(rates_, state_);
   backend_->sgd_step(arena_.arena(), update_factors_, state_, params);
 }
 

@@ -16,6 +16,7 @@
 #include "gradamp/core/backend.h"
 #include "gradamp/layers/module.h"
 #include "gradamp/optim/parameter_arena.h"
+#include "gradamp/optim/schedule.h"
 #include "gradamp/optim/selection.h"
 #include "gradamp/optim/strategy.h"
 
@@ -31,20 +32,35 @@ struct OptimizerValues {
   /// W epochs of linear warm-up: the learning rate of epoch e <= W is e / (W + 1) of the strategy's. 0: none. P. Goyal
   /// et al., "Accurate, large minibatch SGD: training ImageNet in 1 hour", 2017, section 2.2, by epochs.
   std::int64_t warmup_epochs = 0;
+  /// Other schedules than kPhases replace the learning rates of the phases, and have OptimizerOptions::peak_rate as
+  /// their peak. The phases still say when layers are amplified, and by how much.
+  Schedule schedule = Schedule::kPhases;
+  /// Steps of linear warm-up (optim/schedule.h); 0: none. With kPhases and kCosine, and not with warmup_epochs.
+  std::int64_t warmup_steps = 0;
 };
 
 struct OptimizerOptions : OptimizerValues {
   SgdParams sgd;  // `accumulate` is the optimizer's own
   Strategy strategy;
   SelectionOptions selection;
+  /// Peak of a schedule other than kPhases, which does not use it.
+  double peak_rate = 0.1;
+  /// Steps of every epoch. Needed if the learning rate changes per step; a Trainer sets it.
+  std::int64_t steps_per_epoch = 0;
 };
 
 /// A name and a value for every option, to be stored in checkpoints and compared.
 std::vector<std::pair<std::string, std::string>> named_values(const OptimizerOptions& options);
 
-/// The strategy's plan under the options' warm-up and selection method: nothing is analyzed unless layers are selected
-/// by a measure, and a random selection amplifies its phases from their first epoch on. Error unless the strategy has
-/// the epoch.
+/// Whether the learning rate can differ between two steps of an epoch.
+bool has_step_rates(const OptimizerOptions& options);
+/// The learning rates of an epoch's steps: steps_per_epoch of them.
+std::vector<double> step_rates(const OptimizerOptions& options, int epoch);
+
+/// The strategy's plan under the options' schedule, warm-up and selection method: nothing is analyzed unless layers are
+/// selected by a measure, and a random selection amplifies its phases from their first epoch on. If the learning rate
+/// changes per step, the plan has that of the epoch's last step or, if steps_per_epoch is 0, that of the phase without
+/// warm-up, or the schedule's peak. Error unless the strategy has the epoch.
 EpochPlan plan_epoch(const OptimizerOptions& options, int epoch);
 
 /// One layer at a selection, for the log.
@@ -143,6 +159,7 @@ class Optimizer {
   Tensor factors_;                     // f32 (layers with parameters, then with `backprop` ReLUs)
   Tensor update_factors_;              // f32 (layers with parameters): those that sgd_step gets
   Tensor candidate_indices_;           // i32: their indices
+  Tensor rates_;                       // f32 (steps of an epoch): of the epoch; undefined: one rate per epoch
   Tensor measures_;                    // f64 (kMeasureCount, layers with parameters), of the last analyzed epoch
   EpochPlan plan_;
   bool sums_in_use_ = false;

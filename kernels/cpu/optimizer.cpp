@@ -125,6 +125,11 @@ void CpuBackend::advance_step(const StepState& state, std::int64_t images) {
   counters[kPosition] += images;
 }
 
+void CpuBackend::set_learning_rate(const Tensor& rates, const StepState& state) {
+  const std::int64_t step = state.counters.data<std::int64_t>()[kStep];
+  state.learning_rate.data<float>()[0] = rates.data<float>()[step % rates.count()];
+}
+
 void CpuBackend::sgd_step(const Arena& arena, const Tensor& factors, const StepState& state, const SgdParams& params) {
   std::int64_t* const counters = state.counters.data<std::int64_t>();
   if (counters[kFirstBadStep] != 0) return;

@@ -92,6 +92,7 @@ class CudaBackend final : public Backend {
   void gather_batch(const Tensor& images, const Tensor& labels, const Tensor& order, const StepState& state,
                     const GatherParams& params, const Tensor& x, const Tensor& batch_labels) override;
   void advance_step(const StepState& state, std::int64_t images) override;
+  void set_learning_rate(const Tensor& rates, const StepState& state) override;
 
   void sgd_step(const Arena& arena, const Tensor& factors, const StepState& state, const SgdParams& params) override;
   void measure_layers(const Arena& arena, Granularity granularity, const Tensor& measures) override;

@@ -474,6 +474,11 @@ void CudaBackend::advance_step(const StepState& state, std::int64_t images) {
   launch_advance_step(stream(), state.counters.data<std::int64_t>(), images);
 }
 
+void CudaBackend::set_learning_rate(const Tensor& rates, const StepState& state) {
+  launch_set_learning_rate(stream(), rates.data<float>(), rates.count(), state.counters.data<std::int64_t>(),
+                           state.learning_rate.data<float>());
+}
+
 void CudaBackend::sgd_step(const Arena& arena, const Tensor& factors, const StepState& state, const SgdParams& params) {
   const ArenaPointers pointers = arena_pointers(arena);
   std::int64_t* const counters = state.counters.data<std::int64_t>();

@@ -120,7 +120,17 @@ __global__ void __launch_bounds__(kThreads) sgd_kernel(ArenaPointers arena, SgdN
   if (numbers.neuron_gradients) accumulate_neurons(arena, numbers.neuron_gradients);
 }
 
+__global__ void set_learning_rate_kernel(const float* rates, std::int64_t count, const std::int64_t* counters,
+                                         float* learning_rate) {
+  *learning_rate = rates[counters[kStep] % count];
+}
+
 }  // namespace
+
+void launch_set_learning_rate(cudaStream_t stream, const float* rates, std::int64_t count, const std::int64_t* counters,
+                              float* learning_rate) {
+  launch(set_learning_rate_kernel, {1, 1, 0, stream}, rates, count, counters, learning_rate);
+}
 
 void launch_find_bad_gradient(cudaStream_t stream, const ArenaPointers& arena, std::int64_t* counters) {
   launch(find_bad_gradient_kernel, {arena_blocks(arena.count), kThreads, 0, stream}, arena.count, arena.gradients,

@@ -26,6 +26,10 @@ struct ArenaPointers {
   int neurons;
 };
 
+/// learning_rate[0] = rates[counters[kStep] mod count].
+void launch_set_learning_rate(cudaStream_t stream, const float* rates, std::int64_t count, const std::int64_t* counters,
+                              float* learning_rate);
+
 /// If a gradient is not finite, marks counters[kFirstBadStep], unless it is already marked.
 void launch_find_bad_gradient(cudaStream_t stream, const ArenaPointers& arena, std::int64_t* counters);
 

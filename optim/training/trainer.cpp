@@ -70,6 +70,8 @@ std::string describe_difference(const std::string& expected, const std::string& 
 
 TrainerOptions resolved(TrainerOptions options, const TrainingData& data) {
   check(options.evaluation_batch >= 1, "expected 1 or more images evaluated at once, got {}", options.evaluation_batch);
+  const std::int64_t batch = std::max<std::int64_t>(options.batch_size, 1);
+  options.optimizer.steps_per_epoch = (data.train.count + batch - 1) / batch;
   if (options.settings.empty()) options.settings = describe(options, data);
   if (options.check_device) options.check_device(data.train.images.backend());
   return options;

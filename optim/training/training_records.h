@@ -22,7 +22,7 @@ struct StepProgress {
 /// An epoch that has ended.
 struct EpochSummary {
   int epoch = 0, epochs = 0;
-  double learning_rate = 0;
+  double learning_rate = 0;                   // of the epoch's last step
   double train_loss = 0, train_accuracy = 0;  // over the augmented images, while training
   double test_loss = 0, test_accuracy = 0;
   std::optional<double> validation_loss, validation_accuracy;  // if images are held out for validation

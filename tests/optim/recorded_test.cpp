@@ -2,9 +2,7 @@
 // Statistics, measures, selections and updates, compared with results that PyTorch and NumPy recorded in float64: for a
 // synthetic epoch of random gradients, for an epoch of resnet8, and with the placement `backprop`.
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -13,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "gradamp/nets/networks.h"
+#include "gradamp/tests/optim/made_up_epoch.h"
 #include "gradamp/tests/optim/optim_support.h"
 #include "gradamp/tests/oracle/recorded.h"
 
@@ -20,8 +19,10 @@ namespace gradamp {
 namespace {
 
 using nlohmann::json;
+using test::MadeUpNetwork;
+using test::matches_sketch;
 
-constexpr std::uint32_t kGradientSubstream = 10000, kEpochImageSubstream = 2000, kEpochLabelSubstream = 3000;
+constexpr std::uint32_t kEpochImageSubstream = 2000, kEpochLabelSubstream = 3000;
 
 Granularity granularity_of(const json& record) {
   return record.at("granularity") == "neuron" ? Granularity::kNeuron : Granularity::kWeight;
@@ -42,23 +43,6 @@ StepState state_of(Backend& backend, const json& recorded) {
   const float rate = recorded.at("sgd").at("learning_rate").get<float>();
   state.learning_rate.copy_from_host(std::span<const float>(&rate, 1));
   return state;
-}
-
-/// 2u - 1 for the first numbers u of a substream.
-std::vector<float> symmetric_values(std::uint32_t substream, std::int64_t count) {
-  PhiloxSequence random(oracle::kSeed, RandomStream::kTest, substream);
-  std::vector<float> values(static_cast<std::size_t>(count));
-  for (float& value : values) value = 2 * random.uniform() - 1;
-  return values;
-}
-
-::testing::AssertionResult matches_sketch(const Tensor& tensor, const json& sketch, std::uint32_t ordinal,
-                                          double tolerance) {
-  const oracle::Difference difference =
-      oracle::compare(oracle::host_values(tensor), sketch, oracle::kSignSubstream + ordinal);
-  if (difference.relative() <= tolerance) return ::testing::AssertionSuccess();
-  return ::testing::AssertionFailure() << sketch.at("name") << ": relative error " << difference.relative()
-                                       << " (limit " << tolerance << ")";
 }
 
 /// Maximum differences of measures from the recorded ones. A layer whose normalized value is within `normalized` of a
@@ -152,46 +136,6 @@ void expect_sums(const Arena& arena, const json& recorded, Granularity granulari
   }
 }
 
-/// The layers of a recorded synthetic epoch. Only their order and shapes matter.
-class MadeUpNetwork final : public Module {
- public:
-  MadeUpNetwork(Backend& backend, const json& recorded) {
-    std::map<std::string, std::vector<std::int64_t>> shapes;
-    for (const json& tensor : recorded.at("tensors"))
-      shapes[tensor.at("name")] = tensor.at("shape").get<std::vector<std::int64_t>>();
-    for (const json& layer : recorded.at("layers")) {
-      const std::string name = layer.at("name");
-      const std::vector<std::int64_t>& shape = shapes.at(name + ".weight");
-      const bool bias = layer.at("parameters").size() == 2;
-      if (layer.at("type") == "conv") {
-        const int kernel = static_cast<int>(shape.at(2));
-        add_module(name, std::make_shared<Conv2d>(backend, shape[1], shape[0], kernel, Conv2dParams{}, bias));
-      } else if (layer.at("type") == "bn") {
-        add_module(name, std::make_shared<BatchNorm>(backend, shape[0]));
-      } else {
-        add_module(name, std::make_shared<Linear>(backend, shape[1], shape[0], bias));
-      }
-    }
-  }
-  Variable forward(const Variable& x, Mode) override { return x; }
-};
-
-/// The gradient of a synthetic tensor at a step, in PyTorch's order; see MadeTensor in tests/oracle/method.py.
-std::vector<float> made_gradient(const json& tensor, std::uint32_t ordinal, std::uint32_t step, std::int64_t count) {
-  const bool negated = tensor.at("alternating").get<bool>() && step % 2 == 1;
-  const std::uint32_t drawn = negated ? step - 1 : step;
-  std::vector<float> values = symmetric_values(kGradientSubstream + 100 * drawn + ordinal, count);
-  const float scale = tensor.at("scale").get<float>(), drift = tensor.at("drift").get<float>();
-  const std::array<float, 3> powers = {1, 2, 4};
-  for (std::size_t i = 0; i < values.size(); ++i)
-    values[i] = (negated ? -values[i] : values[i]) * (scale * powers[i % 3]) + drift;
-  return values;
-}
-
-void expect_first(const std::vector<float>& values, const json& expected) {
-  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(values[i], expected[i].get<float>(), 1e-6);
-}
-
 class RecordedTest : public test::DeviceTest {
  protected:
   void made_up_epoch(Granularity granularity, bool nesterov);
@@ -202,16 +146,7 @@ void RecordedTest::made_up_epoch(Granularity granularity, bool nesterov) {
   ASSERT_EQ(recorded.at("seed"), oracle::kSeed);
   const json& tensors = recorded.at("tensors");
   MadeUpNetwork network(backend(), recorded);
-  std::uint32_t ordinal = 0;
-  for (const NamedParameter& parameter : network.named_parameters()) {
-    const Shape& shape = parameter.variable.shape();
-    std::vector<float> values = symmetric_values(oracle::kParameterSubstream + ordinal, shape.count());
-    for (float& value : values) value *= 0.5f;
-    ASSERT_EQ(parameter.name, tensors.at(ordinal).at("name"));
-    expect_first(values, tensors[ordinal++].at("initial_first"));
-    values = from_pytorch_layout(shape, values);
-    parameter.variable.value().copy_from_host(std::span<const float>(values));
-  }
+  test::set_made_weights(network, tensors);
 
   ParameterArena arena(network);
   arena.enable_statistics(granularity);
@@ -226,16 +161,7 @@ void RecordedTest::made_up_epoch(Granularity granularity, bool nesterov) {
   const auto steps = recorded.at("steps").get<std::uint32_t>();
   for (std::uint32_t step = 0; step < steps; ++step) {
     arena.begin_step();
-    ordinal = 0;
-    for (const NamedParameter& parameter : network.named_parameters()) {
-      const json& tensor = tensors[ordinal];
-      const Shape& shape = parameter.variable.shape();
-      const std::vector<float> gradient = made_gradient(tensor, ordinal++, step, shape.count());
-      if (step == 0) expect_first(gradient, tensor.at("gradient_first"));
-      if (step + 1 == steps) expect_first(gradient, tensor.at("last_gradient_first"));
-      if (tensor.at("scale") == 0.0) continue;  // receives no gradient: zeros
-      parameter.variable.receive_grad(Tensor::from_host(backend(), shape, from_pytorch_layout(shape, gradient)));
-    }
+    test::receive_made_gradients(network, tensors, step, steps);
     arena.finish_gradients();
     backend().sgd_step(arena.arena(), device_factors, state, sgd_of(recorded, granularity, nesterov));
     backend().advance_step(state, 1);
@@ -246,7 +172,7 @@ void RecordedTest::made_up_epoch(Granularity granularity, bool nesterov) {
   const MeasureCheck measures(arena.arena(), recorded, granularity, {1e-5, 1e-5});
   measures.values();
   measures.selections();
-  ordinal = 0;
+  std::uint32_t ordinal = 0;
   for (const NamedParameter& parameter : network.named_parameters()) {
     const auto expected =
         recorded.at("weights")[ordinal++].at(nesterov ? "nesterov" : "sgd").get<std::vector<double>>();

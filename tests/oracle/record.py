@@ -20,6 +20,7 @@ try:
 
     import method
     import philox
+    import recipes
     import regularization
     import sketch
     import training
@@ -32,7 +33,8 @@ TESTS = Path(__file__).resolve().parent.parent
 def recordings():
     """The function that computes each file's content, and the file's folder under tests/."""
     result = {case.name: ("nets", lambda case=case: training.record(case)) for case in training.CASES}
-    result.update({name: ("optim", function) for name, function in method.RECORDINGS.items()})
+    for module in (method, recipes):
+        result.update({name: ("optim", function) for name, function in module.RECORDINGS.items()})
     result.update(regularization.RECORDINGS)
     return result
 

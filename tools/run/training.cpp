@@ -12,6 +12,7 @@
 #include "gradamp/data/files/safetensors.h"
 #include "gradamp/kernels/backends.h"
 #include "gradamp/nets/networks.h"
+#include "gradamp/optim/choices.h"
 #include "gradamp/optim/training/trainer.h"
 #include "gradamp/tools/run/run_backend.h"
 #include "gradamp/tools/run/run_checkpoint.h"
@@ -69,6 +70,15 @@ void load_initial_weights(const RunSettings& settings, Module& network, FileSyst
   }
 }
 
+/// "cosine with the peak 0.1 in place of the phases' learning rates, after a warm-up of 5 steps".
+std::string schedule_text(const OptimizerOptions& options) {
+  std::string text = choice_name(options.schedule);
+  if (options.schedule != Schedule::kPhases)
+    text += fmt::format(" with the peak {} in place of the phases' learning rates", options.peak_rate);
+  if (options.warmup_steps > 0) text += fmt::format(", after a warm-up of {} steps", options.warmup_steps);
+  return text;
+}
+
 /// A run in memory: the device, the data, the network and its trainer. It writes the logs of the run's folder.
 class Run {
  public:
@@ -114,6 +124,8 @@ class Run {
       lines.push_back(
           fmt::format("weights   {}, with a new head: {}", settings_.weights, fmt::join(head_names(*network_), ", ")));
     lines.push_back(fmt::format("strategy  {} ({} epochs)", to_string(strategy_), strategy_.epochs()));
+    const OptimizerOptions& optimizer = trainer_->optimizer().options();
+    if (has_step_rates(optimizer)) lines.push_back("schedule  " + schedule_text(optimizer));
     for (std::string& warning : strategy_warnings()) lines.push_back(std::move(warning));
     return lines;
   }

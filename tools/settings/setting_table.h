@@ -65,7 +65,7 @@ struct Setting {
   std::variant<SettingMember<bool>, SettingMember<int>, SettingMember<std::int64_t>, SettingMember<std::uint64_t>,
                SettingMember<double>, SettingMember<std::string>, SettingMember<Initialization>,
                SettingMember<SelectionMethod>, SettingMember<LayerMeasure>, SettingMember<SelectionCase>,
-               SettingMember<Granularity>, SettingMember<Placement>, SettingMember<Precision>,
+               SettingMember<Granularity>, SettingMember<Placement>, SettingMember<Schedule>, SettingMember<Precision>,
                SettingMember<ConvolutionMethod>, SettingMember<std::vector<LayerType>>>
       member;
   SettingRange range = {};                 // the valid range, if the setting is a number

@@ -13,6 +13,7 @@
 #include "gradamp/core/text.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/nets/networks.h"
+#include "gradamp/optim/choices.h"
 #include "gradamp/tools/settings/json_text.h"
 #include "gradamp/tools/settings/setting_table.h"
 
@@ -68,6 +69,15 @@ void validate_network(const RunSettings& settings) {
 
 void validate_training(const RunSettings& settings) {
   check(!settings.nesterov || settings.momentum > 0, "--nesterov: expected a --momentum above 0 with it");
+  const bool phases = settings.schedule == Schedule::kPhases;
+  check(settings.warmup_epochs == 0 || phases,
+        "--warmup: expected 0 with --schedule {}, got {}; --warmup-steps is a warm-up step by step",
+        choice_name(settings.schedule), settings.warmup_epochs);
+  check(settings.warmup_epochs == 0 || settings.warmup_steps == 0,
+        "--warmup-steps: expected it or --warmup, got {} steps and {} epochs", settings.warmup_steps,
+        settings.warmup_epochs);
+  check(settings.warmup_steps == 0 || settings.schedule != Schedule::kOneCycle,
+        "--warmup-steps: --schedule one-cycle has a warm-up of its own; expected 0, got {}", settings.warmup_steps);
   settings.resolved_strategy();
 }
 
@@ -155,6 +165,7 @@ OptimizerOptions RunSettings::optimizer_options() const {
   options.sgd.nesterov = nesterov;
   options.sgd.granularity = granularity;
   options.strategy = resolved_strategy();
+  options.peak_rate = learning_rate;
   options.selection.method = selection;
   options.selection.measure = measure;
   options.selection.selection_case = selection_case;
@@ -170,6 +181,9 @@ int shared_epochs(const RunSettings& a, const RunSettings& b) {
   // Schedule and amplification are compared below, by the plans of the epochs. The output folder has no effect.
   if (settings_key(a, kUnplannedKinds) != settings_key(b, kUnplannedKinds)) return 0;
   const OptimizerOptions first = a.optimizer_options(), second = b.optimizer_options();
+  const bool phases = first.schedule == Schedule::kPhases;
+  if (first.schedule != second.schedule || first.warmup_steps != second.warmup_steps) return 0;
+  if (!phases && (first.peak_rate != second.peak_rate || first.strategy.epochs() != second.strategy.epochs())) return 0;
   const std::int64_t epochs = std::min(first.strategy.epochs(), second.strategy.epochs());
   const auto phase_of = [](const OptimizerOptions& options, const EpochPlan& plan) -> const Phase& {
     return options.strategy.phases[static_cast<std::size_t>(plan.phase)];
@@ -181,7 +195,8 @@ int shared_epochs(const RunSettings& a, const RunSettings& b) {
     // A phase that begins plain stays plain. If the rates cannot come apart within it, its other epochs are skipped.
     const Phase &p = phase_of(first, x), &q = phase_of(second, y);
     const bool warm = epoch > std::max(first.warmup_epochs, second.warmup_epochs);
-    const bool alike = p.learning_rate == q.learning_rate && (first.warmup_epochs == second.warmup_epochs || warm);
+    const bool alike =
+        (p.learning_rate == q.learning_rate || !phases) && (first.warmup_epochs == second.warmup_epochs || warm);
     epoch = alike ? std::int64_t{std::min(p.end_epoch, q.end_epoch)} + 1 : epoch + 1;
   }
   return static_cast<int>(epochs);

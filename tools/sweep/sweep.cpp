@@ -19,6 +19,7 @@
 #include "gradamp/core/text.h"
 #include "gradamp/data/files/crc32c.h"
 #include "gradamp/data/registry/datasets.h"
+#include "gradamp/optim/choices.h"
 #include "gradamp/tools/settings/config_file.h"
 #include "gradamp/tools/settings/setting_table.h"
 
@@ -189,7 +190,8 @@ void check_cell(const SweepCell& cell, const std::vector<Axis>& axes) {
   const RunSettings& settings = cell.settings;
   settings.validate();
   for (const Axis& axis : axes)
-    check(axis.setting->name != "learning-rate" || axis.values.size() == 1 || settings.strategy == "step",
+    check(axis.setting->name != "learning-rate" || axis.values.size() == 1 || settings.strategy == "step" ||
+              settings.schedule != Schedule::kPhases,
           "--learning-rate: it is of the strategy step only, and several make no difference to {}", settings.strategy);
   if (settings.selection == SelectionMethod::kNone) return;
   const OptimizerOptions options = settings.optimizer_options();
@@ -237,6 +239,12 @@ void add_cells(const std::string& file, const std::string& kind, const RunSettin
 /// A text that is equal for two runs without amplification if their first `epochs` epochs are equal.
 std::string key_of_beginning(const RunSettings& settings, int epochs) {
   const OptimizerOptions options = settings.optimizer_options();
+  std::string key = fmt::format("{} {}", epochs, options.warmup_epochs);
+  if (has_step_rates(options)) key += fmt::format(" {} {}", choice_name(options.schedule), options.warmup_steps);
+  if (options.schedule != Schedule::kPhases) {
+    key += fmt::format(" {} {}", options.peak_rate, options.strategy.epochs());
+    return key + "\n" + settings_key(settings, kUnplannedKinds);
+  }
   std::vector<std::pair<int, double>> rates;  // (last epoch, learning rate)
   for (const Phase& phase : options.strategy.phases) {
     const int end = std::min(phase.end_epoch, epochs);
@@ -244,7 +252,6 @@ std::string key_of_beginning(const RunSettings& settings, int epochs) {
     rates.back().first = end;
     if (end == epochs) break;
   }
-  std::string key = fmt::format("{} {}", epochs, options.warmup_epochs);
   for (const auto& [end, rate] : rates) key += fmt::format(" {}:{}", end, rate);
   return key + "\n" + settings_key(settings, kUnplannedKinds);
 }

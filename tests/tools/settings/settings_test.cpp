@@ -278,6 +278,20 @@ TEST(Settings, CombinationsThatDoNotGoTogether) {
   settings.epochs = 3;
   EXPECT_EQ(validation_error(settings), "--epochs: the strategy's 4 phases need one epoch each at least, got 3");
   settings = {};
+  settings.schedule = Schedule::kCosine;
+  settings.warmup_steps = 100;
+  EXPECT_EQ(validation_error(settings), "(none)");
+  settings.warmup_epochs = 2;
+  EXPECT_EQ(validation_error(settings),
+            "--warmup: expected 0 with --schedule cosine, got 2; --warmup-steps is a warm-up step by step");
+  settings.schedule = Schedule::kPhases;
+  EXPECT_EQ(validation_error(settings), "--warmup-steps: expected it or --warmup, got 100 steps and 2 epochs");
+  settings.warmup_epochs = 0;
+  EXPECT_EQ(validation_error(settings), "(none)");
+  settings.schedule = Schedule::kOneCycle;
+  EXPECT_EQ(validation_error(settings),
+            "--warmup-steps: --schedule one-cycle has a warm-up of its own; expected 0, got 100");
+  settings = {};
   settings.selection = SelectionMethod::kRandom;
   settings.random_types = {LayerType::kRelu};
   EXPECT_NE(validation_error(settings).find("--placement backprop"), std::string::npos);
@@ -329,6 +343,9 @@ TEST(Settings, OptimizerOptionsCarryEverySetting) {
   EXPECT_EQ(options.selection.types, settings.random_types);
   EXPECT_EQ(options.selection.seed, settings.seed);
   EXPECT_EQ(options.placement, Placement::kBackprop);
+  EXPECT_EQ(options.schedule, Schedule::kCosine);
+  EXPECT_EQ(options.warmup_steps, settings.warmup_steps);
+  EXPECT_EQ(options.peak_rate, settings.learning_rate);
 }
 
 TEST(Settings, RunsShareTheirEpochsBeforeTheFirstAmplification) {
@@ -361,6 +378,42 @@ TEST(Settings, RunsShareTheirEpochsBeforeTheFirstAmplification) {
     assign_setting(other, setting, setting_text(unusual_settings(), setting));
     EXPECT_LT(shared_epochs(a, other), 150) << setting.name;
   }
+}
+
+TEST(Settings, RunsWithASchedulePerStepShareEpochsOnlyIfItIsTheSame) {
+  RunSettings a;
+  a.strategy = "params_1";
+  a.schedule = Schedule::kCosine;
+  RunSettings b = a;
+  b.strategy = "50:7, 100:8:2, 130:9:2, 150:1";  // the rates of the phases are not used
+  EXPECT_EQ(shared_epochs(a, b), 50);
+  b.strategy = "30:7, 150:8:2";
+  EXPECT_EQ(shared_epochs(a, b), 30);
+  b.strategy = "50:7, 151:8:2";
+  EXPECT_EQ(shared_epochs(a, b), 0) << "of another length";
+  b = a;
+  b.learning_rate = 0.2;
+  EXPECT_EQ(shared_epochs(a, b), 0);
+  b = a;
+  b.schedule = Schedule::kPhases;
+  EXPECT_EQ(shared_epochs(a, b), 0);
+  b = a;
+  b.warmup_steps = 3;
+  EXPECT_EQ(shared_epochs(a, b), 0);
+  a.schedule = b.schedule = Schedule::kPhases;
+  EXPECT_EQ(shared_epochs(a, b), 0);
+  a.warmup_steps = 3;
+  EXPECT_EQ(shared_epochs(a, b), 50);
+}
+
+TEST(Settings, ARunOfAnEarlierReleaseHasThePhasesSchedule) {
+  nlohmann::json json = to_json({});
+  for (const Setting& setting : setting_table())
+    if (setting.since != kFirstRelease) json.erase(setting.json_key());
+  const RunSettings settings = settings_from_json(json);
+  EXPECT_EQ(settings.schedule, Schedule::kPhases);
+  EXPECT_EQ(settings.warmup_steps, 0);
+  EXPECT_EQ(to_json(settings), to_json({}));
 }
 
 }  // namespace

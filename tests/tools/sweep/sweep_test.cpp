@@ -332,6 +332,23 @@ TEST(Sweep, SharedEpochsEndAtTheFirstDifference) {
   EXPECT_EQ(shared(a, b), 4);
 }
 
+TEST(Sweep, ASchedulePerStepIsAnAxis) {
+  const std::vector<SweepCell> cells =
+      cells_of("strategy = '2:0.1, 4:0.1:2'\nschedule = [phases, cosine]\n[original]\n[amplified]\nthreshold = [1, 2]");
+  ASSERT_EQ(cells.size(), 6u);
+  const std::vector<SharedBeginning> beginnings = shared_beginnings(cells);
+  ASSERT_EQ(beginnings.size(), 2u);
+  for (const SharedBeginning& beginning : beginnings) {
+    EXPECT_EQ(beginning.cells.size(), 3u);
+    for (const std::size_t cell : beginning.cells)
+      EXPECT_EQ(cells[cell].settings.schedule, beginning.settings.schedule);
+  }
+  // The learning rate is an axis of a schedule, as of the strategy step.
+  EXPECT_EQ(cells_of("strategy = '2:0.1, 4:0.1:2'\nschedule = cosine\nlearning-rate = [0.1, 0.2]\n[amplified]").size(),
+            2u);
+  EXPECT_THROW(cells_of("strategy = '2:0.1, 4:0.1:2'\nlearning-rate = [0.1, 0.2]\n[amplified]"), Error);
+}
+
 /// [IGA] sections 4 and 5: 10 originals per network; 19 or 9 thresholds, two measures, two cases.
 TEST(Sweep, PresetsAreThePapersExperiments) {
   const std::map<std::string, std::size_t> expected = {

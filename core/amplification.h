@@ -24,12 +24,28 @@ struct LayerRange {
 
 inline constexpr std::int64_t kArenaChunk = 256;
 
+/// Weight decay is the same for all weights of a group of this size: Arena::decay_scales has a value for each.
+inline constexpr std::int64_t kDecayGroup = 16;
+
+/// Added to the norm before a division by it, as PyTorch's clip_grad_norm_ does.
+inline constexpr double kClipEpsilon = 1e-6;
+
 enum class Granularity { kWeight, kNeuron };
 
 struct SgdParams {
   float momentum = 0.9f;
   float weight_decay = 5e-4f;
   bool nesterov = false;
+  /// Add this step's gradient to the sums.
+  bool accumulate = false;
+  Granularity granularity = Granularity::kWeight;
+};
+
+/// AdamW (I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", 2019).
+struct AdamWParams {
+  double beta1 = 0.9, beta2 = 0.999;
+  float epsilon = 1e-8f;
+  float weight_decay = 5e-4f;
   /// Add this step's gradient to the sums.
   bool accumulate = false;
   Granularity granularity = Granularity::kWeight;

@@ -104,6 +104,10 @@ struct Conv2dBackwardInput {
 /// The flat arena: f32 tensors of equal length.
 struct Arena {
   Tensor weights, gradients, momentum;
+  /// AdamW's second moments, while `momentum` has the first ones; undefined for SGD.
+  Tensor second_moments;
+  /// What multiplies the weight decay of each group of kDecayGroup weights, f32; undefined: 1 everywhere.
+  Tensor decay_scales;
   /// A copy of the weights in bf16, which the optimizer maintains; undefined if activations are f32.
   Tensor weights_bf16;
   /// Signed and absolute sums, by weight (as long as the arena) or by neuron; undefined until statistics are enabled.
@@ -273,6 +277,17 @@ class Backend {
   /// is not finite, marks state.counters[kFirstBadStep] and changes nothing else. Once the mark is set, no step changes
   /// anything.
   virtual void sgd_step(const Arena& arena, const Tensor& factors, const StepState& state, const SgdParams& params) = 0;
+  /// AdamW, which multiplies the layer's update by its factor, but neither its decay nor its moments, with g = scale *
+  /// gradient and t = state.counters[kStep] + 1:
+  ///   m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
+  ///   w -= lr (f (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon) + weight_decay w).
+  /// Sums and gradients that are not finite: as sgd_step; the sums are of the gradient itself. `scale`: f32 (1), or
+  /// undefined: 1. arena.momentum has m, arena.second_moments v.
+  virtual void adamw_step(const Arena& arena, const Tensor& factors, const Tensor& scale, const StepState& state,
+                          const AdamWParams& params) = 0;
+  /// scale, f32 (1), = min(1, max_norm / (norm of all gradients + kClipEpsilon)), or 1 if that is no number. For
+  /// sgd_step, the factors are multiplied by it, so that the sums are of the gradient itself.
+  virtual void clip_scale(const Tensor& gradients, double max_norm, const Tensor& scale) = 0;
   /// G, G' and their normalized values of every layer ([IGA] eq. 4, 6, 7, 9) from the sums; f64 (kMeasureCount,
   /// layers). Normalized values are 0 if the standard deviation over the layers is at most 1e-12 of the largest value.
   virtual void measure_layers(const Arena& arena, Granularity granularity, const Tensor& measures) = 0;

@@ -46,6 +46,9 @@ template <>
 inline constexpr std::array kChoices<Placement>{Choice<Placement>{"update", Placement::kUpdate},
                                                 Choice<Placement>{"backprop", Placement::kBackprop}};
 template <>
+inline constexpr std::array kChoices<UpdateRule>{Choice<UpdateRule>{"sgd", UpdateRule::kSgd},
+                                                 Choice<UpdateRule>{"adamw", UpdateRule::kAdamW}};
+template <>
 inline constexpr std::array kChoices<Schedule>{Choice<Schedule>{"phases", Schedule::kPhases},
                                                Choice<Schedule>{"cosine", Schedule::kCosine},
                                                Choice<Schedule>{"one-cycle", Schedule::kOneCycle}};

@@ -19,6 +19,19 @@ namespace {
 
 /// The value of a selected layer in an EpochRecord's `selected`. It must not be 1, and a phase's factor can be 1.
 constexpr float kSelected = 2;
+/// AdamW divides by it if a weight never had a gradient. It is a normal number in f32.
+constexpr double kMinEpsilon = 1e-30;
+
+void validate_update(const OptimizerOptions& options) {
+  check(options.clip_norm >= 0 && std::isfinite(options.clip_norm),
+        "expected a finite norm to clip to of at least 0, got {}", options.clip_norm);
+  if (options.update_rule != UpdateRule::kAdamW) return;
+  check(!options.sgd.nesterov, "AdamW has no Nesterov momentum");
+  for (const double beta : {options.beta1, options.beta2})
+    check(beta >= 0 && beta < 1, "expected a beta in [0, 1), got {}", beta);
+  check(options.epsilon >= kMinEpsilon && std::isfinite(options.epsilon),
+        "expected a finite epsilon of at least {}, got {}", kMinEpsilon, options.epsilon);
+}
 
 void validate_schedule(const OptimizerOptions& options) {
   check(options.warmup_steps >= 0, "expected a warm-up of 0 or more steps, got {}", options.warmup_steps);
@@ -41,6 +54,7 @@ OptimizerOptions validated(OptimizerOptions options) {
   check(sgd.weight_decay >= 0 && std::isfinite(sgd.weight_decay), "expected a weight decay of at least 0, got {}",
         sgd.weight_decay);
   check(!sgd.nesterov || sgd.momentum > 0, "Nesterov's method needs a momentum above 0");
+  validate_update(options);
   check(options.warmup_epochs >= 0, "expected a warm-up of 0 or more epochs, got {}", options.warmup_epochs);
   options.strategy.validate();
   validate_schedule(options);
@@ -93,6 +107,14 @@ std::vector<std::pair<std::string, std::string>> named_values(const OptimizerOpt
     values.emplace_back("peak_rate", fmt::format("{}", options.peak_rate));
   }
   if (options.warmup_steps != 0) values.emplace_back("warmup_steps", fmt::format("{}", options.warmup_steps));
+  if (options.update_rule == UpdateRule::kAdamW) {
+    values.emplace_back("optimizer", choice_name(options.update_rule));
+    values.emplace_back("beta1", fmt::format("{}", options.beta1));
+    values.emplace_back("beta2", fmt::format("{}", options.beta2));
+    values.emplace_back("epsilon", fmt::format("{}", options.epsilon));
+  }
+  if (!options.decay_norm_bias) values.emplace_back("decay_norm_bias", "false");
+  if (options.clip_norm != 0) values.emplace_back("clip_norm", fmt::format("{}", options.clip_norm));
   return values;
 }
 
@@ -176,6 +198,12 @@ Optimizer::Optimizer(Module& network, const StepState& state, OptimizerOptions o
   } else {
     update_factors_ = Tensor::empty(*backend_, {layers});
     backend_->fill(update_factors_, 1);
+  }
+  if (options_.update_rule == UpdateRule::kAdamW) arena_.enable_second_moments();
+  if (!options_.decay_norm_bias) arena_.exempt_norms_and_biases();
+  if (options_.clip_norm > 0) {
+    clip_scale_ = Tensor::zeros(*backend_, {1});
+    clipped_factors_ = Tensor::zeros(*backend_, update_factors_.shape());
   }
   if (has_step_rates(options_)) rates_ = Tensor::zeros(*backend_, {options_.steps_per_epoch});
   scale_gradients(false);
@@ -282,10 +310,26 @@ void Optimizer::step() {
         "expected begin_step() before each forward: without it this step's gradient is added to the last");
   step_has_begun_ = false;
   arena_.finish_gradients();
+  if (rates_.defined()) backend_->set_learning_rate(rates_, state_);
+  update();
+}
+
+void Optimizer::update() const {
+  const Arena& arena = arena_.arena();
+  if (clip_scale_.defined()) backend_->clip_scale(arena.gradients, options_.clip_norm, clip_scale_);
+  if (options_.update_rule == UpdateRule::kAdamW) {
+    const AdamWParams params{.beta1 = options_.beta1,
+                             .beta2 = options_.beta2,
+                             .epsilon = static_cast<float>(options_.epsilon),
+                             .weight_decay = options_.sgd.weight_decay,
+                             .accumulate = plan_.analyzed,
+                             .granularity = options_.sgd.granularity};
+    return backend_->adamw_step(arena, update_factors_, clip_scale_, state_, params);
+  }
   SgdParams params = options_.sgd;
   params.accumulate = plan_.analyzed;
-  if (rates_.defined()) backend_->set_learning_rate(rates_, state_);
-  backend_->sgd_step(arena_.arena(), update_factors_, state_, params);
+  if (clip_scale_.defined()) backend_->scale(update_factors_, clip_scale_, 0, clipped_factors_);
+  backend_->sgd_step(arena, clip_scale_.defined() ? clipped_factors_ : update_factors_, state_, params);
 }
 
 std::optional<EpochRecord> Optimizer::end_epoch() {
@@ -308,8 +352,11 @@ std::optional<EpochRecord> Optimizer::end_epoch() {
 
 std::vector<NamedBuffer> Optimizer::state_tensors() const {
   const Arena& arena = arena_.arena();
-  std::vector<NamedBuffer> tensors = {
-      {"optimizer.momentum", arena.momentum}, {"optimizer.factors", factors_}, {"optimizer.measures", measures_}};
+  const bool adamw = options_.update_rule == UpdateRule::kAdamW;
+  std::vector<NamedBuffer> tensors = {{adamw ? "optimizer.first_moments" : "optimizer.momentum", arena.momentum},
+                                      {"optimizer.factors", factors_},
+                                      {"optimizer.measures", measures_}};
+  if (adamw) tensors.push_back({"optimizer.second_moments", arena.second_moments});
   if (sums_in_use_) {
     tensors.push_back({"optimizer.signed_sums", arena.signed_sums});
     tensors.push_back({"optimizer.absolute_sums", arena.absolute_sums});

@@ -26,6 +26,9 @@ namespace gradamp {
 /// layer's output. The latter also scales everything upstream, and allows layers without parameters ([GA]).
 enum class Placement { kUpdate, kBackprop };
 
+/// SGD with momentum, or AdamW, whose formulas core/backend.h has (sgd_step, adamw_step).
+enum class UpdateRule { kSgd, kAdamW };
+
 /// Options that the settings of a run (tools/settings) have with the same name, type and default: they inherit these.
 struct OptimizerValues {
   Placement placement = Placement::kUpdate;
@@ -37,10 +40,19 @@ struct OptimizerValues {
   Schedule schedule = Schedule::kPhases;
   /// Steps of linear warm-up (optim/schedule.h); 0: none. With kPhases and kCosine, and not with warmup_epochs.
   std::int64_t warmup_steps = 0;
+  UpdateRule update_rule = UpdateRule::kSgd;
+  // AdamW.
+  double beta1 = 0.9, beta2 = 0.999;
+  double epsilon = 1e-8;
+  /// Weight decay also of tensors of one dimension: of batch norms' parameters and of all biases.
+  bool decay_norm_bias = true;
+  /// If the norm of all gradients is above it, they are multiplied by clip_norm / (norm + 1e-6), before the factors.
+  /// Statistics are of the gradients before that. 0: never. As PyTorch's clip_grad_norm_.
+  double clip_norm = 0;
 };
 
 struct OptimizerOptions : OptimizerValues {
-  SgdParams sgd;  // `accumulate` is the optimizer's own
+  SgdParams sgd;  // `accumulate` is the optimizer's own; AdamW has its weight decay and granularity, too
   Strategy strategy;
   SelectionOptions selection;
   /// Peak of a schedule other than kPhases, which does not use it.
@@ -131,8 +143,8 @@ class Optimizer {
   /// If the epoch's plan says so, measures and selects for the next epochs, and returns the record.
   std::optional<EpochRecord> end_epoch();
 
-  /// All state that later epochs depend on except the weights: momentum, factors, the last measures, and the sums while
-  /// they are in use. Checkpoints read and write these tensors in place, bit for bit.
+  /// All state that later epochs depend on except the weights: momentum (AdamW: both moments), factors, the last
+  /// measures, and the sums while they are in use. Checkpoints read and write these tensors in place, bit for bit.
   std::vector<NamedBuffer> state_tensors() const;
 
  private:
@@ -150,6 +162,7 @@ class Optimizer {
   void scale_gradients(bool on);
   EpochRecord sample_layers();
   std::vector<EpochRecord::Row> rows() const;
+  void update() const;
 
   OptimizerOptions options_;
   StepState state_;
@@ -158,6 +171,8 @@ class Optimizer {
   std::vector<Candidate> candidates_;  // in the network's order
   Tensor factors_;                     // f32 (layers with parameters, then with `backprop` ReLUs)
   Tensor update_factors_;              // f32 (layers with parameters): those that sgd_step gets
+  Tensor clip_scale_;                  // f32 (1): of this step's gradients; undefined: no clipping
+  Tensor clipped_factors_;             // like update_factors_, which SGD multiplies by the scale
   Tensor candidate_indices_;           // i32: their indices
   Tensor rates_;                       // f32 (steps of an epoch): of the epoch; undefined: one rate per epoch
   Tensor measures_;                    // f64 (kMeasureCount, layers with parameters), of the last analyzed epoch

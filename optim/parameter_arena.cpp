@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "gradamp/optim/parameter_arena.h"
 
+#include <algorithm>
 #include <set>
 
 #include "gradamp/core/error.h"
@@ -98,6 +99,23 @@ void ParameterArena::finish_gradients() const {
   for (const ArenaLayer& layer : layers_)
     for (const ArenaParameter& parameter : layer.parameters)
       if (!parameter.variable.has_grad()) parameter.variable.grad().fill_zero();
+}
+
+void ParameterArena::enable_second_moments() {
+  arena_.second_moments = Tensor::zeros(*backend_, {arena_.weights.count()});
+}
+
+void ParameterArena::exempt_norms_and_biases() {
+  static_assert(kArenaAlignment == kDecayGroup);  // no group has elements of two parameters
+  std::vector<float> scales(static_cast<std::size_t>(arena_.weights.count() / kDecayGroup), 1);
+  for (const ArenaLayer& layer : layers_) {
+    for (const ArenaParameter& parameter : layer.parameters) {
+      if (parameter.variable.shape().rank() > 1) continue;
+      const std::int64_t end = round_up(parameter.begin + parameter.count, kDecayGroup);
+      std::fill(scales.begin() + parameter.begin / kDecayGroup, scales.begin() + end / kDecayGroup, 0.0f);
+    }
+  }
+  arena_.decay_scales = Tensor::from_host(*backend_, {static_cast<std::int64_t>(scales.size())}, scales);
 }
 
 void ParameterArena::enable_statistics(Granularity granularity) {

@@ -49,6 +49,10 @@ class ParameterArena {
   /// Call it after the backward: zeros the gradients that were not received.
   void finish_gradients() const;
 
+  /// Allocates AdamW's second moments, zeroed.
+  void enable_second_moments();
+  /// No weight decay of tensors of one dimension: the parameters of batch norms, and the biases of all layers.
+  void exempt_norms_and_biases();
   /// Allocates the sums, zeroed, unless they exist with this granularity.
   void enable_statistics(Granularity granularity);
   void clear_sums() const;

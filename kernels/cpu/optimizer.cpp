@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gradamp/core/random_selection.h"
+#include "gradamp/kernels/cpu/arena_step.h"
 #include "gradamp/kernels/cpu/cpu_backend.h"
 #include "gradamp/kernels/cpu/layer_measures.h"
 #include "gradamp/kernels/cpu/parallel.h"
@@ -22,26 +23,24 @@ struct SgdStep {
   float* weights = nullptr;
   const float* gradients = nullptr;
   float* momentum = nullptr;
-  Bf16* weights_bf16 = nullptr;  // null if activations are f32
   float* signed_sums = nullptr;  // by weight; null if not accumulated
   float* absolute_sums = nullptr;
   const float* factors = nullptr;
   float learning_rate = 0;
   float momentum_factor = 0;
-  float weight_decay = 0;
 };
 
-/// Updates elements [begin, end) of one layer; both are multiples of kArenaChunk.
+/// Updates elements [begin, end) of one layer; both are multiples of kDecayGroup.
 template <bool kAccumulate, bool kNesterov>
-void update_elements(const SgdStep& step, float factor, std::int64_t begin, std::int64_t end) {
-  static_assert(kArenaChunk * sizeof(float) % 64 == 0);
+void update_elements(const SgdStep& step, float factor, float decay, std::int64_t begin, std::int64_t end) {
+  static_assert(kDecayGroup * sizeof(float) % 64 == 0);
   const std::int64_t count = end - begin;
   float* const w = std::assume_aligned<64>(step.weights + begin);
   const float* const g = std::assume_aligned<64>(step.gradients + begin);
   float* const v = std::assume_aligned<64>(step.momentum + begin);
   float* const signed_sums = kAccumulate ? step.signed_sums + begin : nullptr;
   float* const absolute_sums = kAccumulate ? step.absolute_sums + begin : nullptr;
-  const float rate = step.learning_rate, mu = step.momentum_factor, decay = step.weight_decay;
+  const float rate = step.learning_rate, mu = step.momentum_factor;
 #pragma omp simd
   for (std::int64_t i = 0; i < count; ++i) {
     const float gradient = g[i];
@@ -56,26 +55,13 @@ void update_elements(const SgdStep& step, float factor, std::int64_t begin, std:
   }
 }
 
-/// Updates elements [first, last) of the arena, layer by layer.
 template <bool kAccumulate, bool kNesterov>
-void update_range(const SgdStep& step, const std::vector<LayerRange>& layers, std::int64_t first, std::int64_t last) {
-  const auto ends_before = [](const LayerRange& layer, std::int64_t element) { return layer.end <= element; };
-  auto layer = std::lower_bound(layers.begin(), layers.end(), first, ends_before);
-  for (; layer != layers.end() && layer->begin < last; ++layer) {
-    const std::int64_t begin = std::max(first, layer->begin), end = std::min(last, layer->end);
-    if (begin >= end) continue;
-    update_elements<kAccumulate, kNesterov>(step, step.factors[layer - layers.begin()], begin, end);
-    if (step.weights_bf16 == nullptr) continue;
-#pragma omp simd
-    for (std::int64_t i = begin; i < end; ++i) step.weights_bf16[i] = step.weights[i];
-  }
-}
-
-template <bool kAccumulate, bool kNesterov>
-void update(const SgdStep& step, const std::vector<LayerRange>& layers, int threads) {
-  static_assert(kElementwiseGrain % kArenaChunk == 0);
-  parallel_ranges(threads, layers.back().end, kElementwiseGrain, [&](std::int64_t begin, std::int64_t end) {
-    update_range<kAccumulate, kNesterov>(step, layers, begin, end);
+void update(const SgdStep& step, const Arena& arena, float weight_decay, int threads) {
+  const ArenaDecays decays(arena, weight_decay);
+  for_each_layer_part(arena, threads, [&](std::size_t layer, std::int64_t begin, std::int64_t end) {
+    decays.for_each_run(begin, end, [&](float decay, std::int64_t first, std::int64_t last) {
+      update_elements<kAccumulate, kNesterov>(step, step.factors[layer], decay, first, last);
+    });
   });
 }
 
@@ -130,41 +116,44 @@ void CpuBackend::set_learning_rate(const Tensor& rates, const StepState& state) 
   state.learning_rate.data<float>()[0] = rates.data<float>()[step % rates.count()];
 }
 
-void CpuBackend::sgd_step(const Arena& arena, const Tensor& factors, const StepState& state, const SgdParams& params) {
+bool begin_arena_step(const Arena& arena, const StepState& state, bool accumulate, Granularity granularity,
+                      int threads) {
   std::int64_t* const counters = state.counters.data<std::int64_t>();
-  if (counters[kFirstBadStep] != 0) return;
-  const bool by_weight = params.accumulate && params.granularity == Granularity::kWeight;
-  const bool by_neuron = params.accumulate && params.granularity == Granularity::kNeuron;
+  if (counters[kFirstBadStep] != 0) return false;
+  const bool by_neuron = accumulate && granularity == Granularity::kNeuron;
   const float* const gradients = arena.gradients.data<float>();
 
   // All gradients are checked before anything is changed. With granularity `neuron` the reduction is the check.
   std::vector<float> neurons(by_neuron ? static_cast<std::size_t>(arena.layers.neurons()) : 0);
-  const bool finite = by_neuron ? sum_neurons(gradients, arena.layers.ranges(), threads_, neurons.data())
-                                : all_finite(gradients, arena.gradients.count(), threads_);
+  const bool finite = by_neuron ? sum_neurons(gradients, arena.layers.ranges(), threads, neurons.data())
+                                : all_finite(gradients, arena.gradients.count(), threads);
   if (!finite) {
     counters[kFirstBadStep] = counters[kStep] + 1;
-    return;
+    return false;
   }
   for (std::size_t n = 0; n < neurons.size(); ++n) {
     arena.signed_sums.data<float>()[n] += neurons[n];
     arena.absolute_sums.data<float>()[n] += std::fabs(neurons[n]);
   }
+  return true;
+}
 
+void CpuBackend::sgd_step(const Arena& arena, const Tensor& factors, const StepState& state, const SgdParams& params) {
+  if (!begin_arena_step(arena, state, params.accumulate, params.granularity, threads_)) return;
+  const bool by_weight = params.accumulate && params.granularity == Granularity::kWeight;
   SgdStep step{.weights = arena.weights.data<float>(),
-               .gradients = gradients,
+               .gradients = arena.gradients.data<float>(),
                .momentum = arena.momentum.data<float>(),
                .factors = factors.data<float>(),
                .learning_rate = state.learning_rate.data<float>()[0],
-               .momentum_factor = params.momentum,
-               .weight_decay = params.weight_decay};
-  if (arena.weights_bf16.defined()) step.weights_bf16 = arena.weights_bf16.data<Bf16>();
+               .momentum_factor = params.momentum};
   if (by_weight) {
     step.signed_sums = arena.signed_sums.data<float>();
     step.absolute_sums = arena.absolute_sums.data<float>();
   }
   const auto variant = by_weight ? (params.nesterov ? update<true, true> : update<true, false>)
                                  : (params.nesterov ? update<false, true> : update<false, false>);
-  variant(step, arena.layers.ranges(), threads_);
+  variant(step, arena, params.weight_decay, threads_);
 }
 
 void CpuBackend::measure_layers(const Arena& arena, Granularity granularity, const Tensor& measures) {

@@ -95,6 +95,9 @@ class CudaBackend final : public Backend {
   void set_learning_rate(const Tensor& rates, const StepState& state) override;
 
   void sgd_step(const Arena& arena, const Tensor& factors, const StepState& state, const SgdParams& params) override;
+  void adamw_step(const Arena& arena, const Tensor& factors, const Tensor& gradient_scale, const StepState& state,
+                  const AdamWParams& params) override;
+  void clip_scale(const Tensor& gradients, double max_norm, const Tensor& scale) override;
   void measure_layers(const Arena& arena, Granularity granularity, const Tensor& measures) override;
   void select_layers(const Tensor& measures, const SelectionParams& params, const Tensor& factors) override;
   void select_random_layers(const Tensor& candidates, const RandomSelectionParams& params,
@@ -113,6 +116,8 @@ class CudaBackend final : public Backend {
   bool uses_hopper(Precision precision) const {
     return method_ == ConvolutionMethod::kHopper && precision == Precision::kBF16;
   }
+  /// Marks the step if a gradient is not finite. By neuron: returns the neurons' gradients, otherwise null.
+  std::shared_ptr<float> check_gradients(const ArenaPointers& arena, std::int64_t* counters, bool by_neuron);
   ChannelMoments memory_of_moments(const Tensor& y);
   /// Workspace of an operation. It may be reused as soon as the operation is in the stream.
   template <typename T>

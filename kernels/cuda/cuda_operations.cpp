@@ -479,18 +479,52 @@ void CudaBackend::set_learning_rate(const Tensor& rates, const StepState& state)
                            state.learning_rate.data<float>());
 }
 
+std::shared_ptr<float> CudaBackend::check_gradients(const ArenaPointers& arena, std::int64_t* counters,
+                                                    bool by_neuron) {
+  if (!by_neuron) {
+    launch_find_bad_gradient(stream(), arena, counters);
+    return nullptr;
+  }
+  std::shared_ptr<float> neuron_gradients = workspace<float>(static_cast<std::size_t>(arena.neurons));
+  launch_neuron_gradients(stream(), arena, neuron_gradients.get(), counters);
+  return neuron_gradients;
+}
+
 void CudaBackend::sgd_step(const Arena& arena, const Tensor& factors, const StepState& state, const SgdParams& params) {
   const ArenaPointers pointers = arena_pointers(arena);
   std::int64_t* const counters = state.counters.data<std::int64_t>();
-  std::shared_ptr<float> neuron_gradients;
-  if (params.accumulate && params.granularity == Granularity::kNeuron) {
-    neuron_gradients = workspace<float>(static_cast<std::size_t>(pointers.neurons));
-    launch_neuron_gradients(stream(), pointers, neuron_gradients.get(), counters);
+  const std::shared_ptr<float> neuron_gradients =
+      check_gradients(pointers, counters, params.accumulate && params.granularity == Granularity::kNeuron);
+  const float* const rate = state.learning_rate.data<float>();
+  if (arena.decay_scales.defined()) {
+    launch_sgd_some_decay(stream(), pointers, params, factors.data<float>(), rate, arena.decay_scales.data<float>(),
+                          neuron_gradients.get(), counters);
   } else {
-    launch_find_bad_gradient(stream(), pointers, counters);
+    launch_sgd(stream(), pointers, params, factors.data<float>(), rate, neuron_gradients.get(), counters);
   }
-  launch_sgd(stream(), pointers, params, factors.data<float>(), state.learning_rate.data<float>(),
-             neuron_gradients.get(), counters);
+}
+
+void CudaBackend::adamw_step(const Arena& arena, const Tensor& factors, const Tensor& gradient_scale,
+                             const StepState& state, const AdamWParams& params) {
+  const ArenaPointers pointers = arena_pointers(arena);
+  std::int64_t* const counters = state.counters.data<std::int64_t>();
+  const std::shared_ptr<float> neuron_gradients =
+      check_gradients(pointers, counters, params.accumulate && params.granularity == Granularity::kNeuron);
+  const auto corrections = workspace<float>(adamw_workspace());
+  launch_adamw(stream(), pointers, params,
+               {.second_moments = arena.second_moments.data<float>(),
+                .factors = factors.data<float>(),
+                .learning_rate = state.learning_rate.data<float>(),
+                .gradient_scale = gradient_scale.defined() ? gradient_scale.data<float>() : nullptr,
+                .decay_scales = arena.decay_scales.defined() ? arena.decay_scales.data<float>() : nullptr,
+                .neuron_gradients = neuron_gradients.get(),
+                .counters = counters},
+               corrections.get());
+}
+
+void CudaBackend::clip_scale(const Tensor& gradients, double max_norm, const Tensor& scale) {
+  const auto parts = workspace<double>(clip_workspace(gradients.count()));
+  launch_clip_scale(stream(), gradients.count(), gradients.data<float>(), max_norm, parts.get(), scale.data<float>());
 }
 
 void CudaBackend::measure_layers(const Arena& arena, Granularity granularity, const Tensor& measures) {

@@ -4,17 +4,14 @@
 // runs from the arena's end to its beginning: the update first reads what the check read last, from the L2 cache.
 #include "gradamp/kernels/cuda/optimizer.h"
 
+#include "gradamp/kernels/cuda/arena_elements.h"
 #include "gradamp/kernels/cuda/reduce.h"
 #include "gradamp/kernels/cuda/vector.h"
 
 namespace gradamp::GRADAMP_GPU {
 namespace {
 
-constexpr int kThreads = 256;
-/// Elements per block, four per thread.
-constexpr int kBlock = kThreads * 4;
-
-unsigned arena_blocks(std::int64_t count) { return static_cast<unsigned>((count + kBlock - 1) / kBlock); }
+constexpr int kThreads = kArenaThreads, kBlock = kArenaBlock;
 
 /// All threads of a block must call this. If one of them has found a bad gradient, it marks the step.
 __device__ __forceinline__ void mark_bad_step(bool bad, std::int64_t* counters) {
@@ -70,16 +67,6 @@ struct SgdNumbers {
   const float* neuron_gradients;  // or null
   const std::int64_t* counters;
 };
-
-/// One thread of the grid per neuron.
-__device__ __forceinline__ void accumulate_neurons(const ArenaPointers& arena, const float* neuron_gradients) {
-  const auto threads = static_cast<int>(gridDim.x) * kThreads;
-  for (int n = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x); n < arena.neurons;
-       n += threads) {
-    arena.signed_sums[n] += neuron_gradients[n];
-    arena.absolute_sums[n] += fabsf(neuron_gradients[n]);
-  }
-}
 
 /// v = momentum v + (f g + weight_decay w); w -= lr v. Statistics, Nesterov's method and the bf16 copy of the weights
 /// are compiled in if the template arguments say so.

@@ -43,6 +43,32 @@ void launch_neuron_gradients(cudaStream_t stream, const ArenaPointers& arena, fl
 void launch_sgd(cudaStream_t stream, const ArenaPointers& arena, const SgdParams& params, const float* factors,
                 const float* learning_rate, const float* neuron_gradients, const std::int64_t* counters);
 
+/// launch_sgd with the weight decay of each group of kDecayGroup weights multiplied by its value in decay_scales.
+void launch_sgd_some_decay(cudaStream_t stream, const ArenaPointers& arena, const SgdParams& params,
+                           const float* factors, const float* learning_rate, const float* decay_scales,
+                           const float* neuron_gradients, const std::int64_t* counters);
+
+/// What launch_adamw needs beside the arena, whose `momentum` has the first moments.
+struct AdamWPointers {
+  float* second_moments;
+  const float *factors, *learning_rate;
+  const float* gradient_scale;    // or null: 1
+  const float* decay_scales;      // or null: all weights decay
+  const float* neuron_gradients;  // as for launch_sgd
+  const std::int64_t* counters;
+};
+/// Workspace of launch_adamw, in floats.
+std::size_t adamw_workspace();
+/// Statistics and AdamW's update in one pass, unless a bad step is marked.
+void launch_adamw(cudaStream_t stream, const ArenaPointers& arena, const AdamWParams& params,
+                  const AdamWPointers& pointers, float* workspace);
+
+/// Workspace of launch_clip_scale, in doubles.
+std::size_t clip_workspace(std::int64_t count);
+/// *scale = min(1, max_norm / (norm of the gradients + kClipEpsilon)); 1 if that is no number.
+void launch_clip_scale(cudaStream_t stream, std::int64_t count, const float* gradients, double max_norm,
+                       double* workspace, float* scale);
+
 /// Workspace of launch_measures, in doubles.
 std::size_t measures_workspace(int layers);
 /// Computes measures (kMeasureCount, layers).

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "gradamp/tools/run/training.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -69,6 +70,9 @@ void load_initial_weights(const RunSettings& settings, Module& network, FileSyst
     fail("{}; give weights for these classes, or give --reset-head to start with a new head", error.what());
   }
 }
+
+/// Above it, AdamW rarely trains.
+constexpr double kMaxAdamWRate = 0.02;
 
 /// "cosine with the peak 0.1 in place of the phases' learning rates, after a warm-up of 5 steps".
 std::string schedule_text(const OptimizerOptions& options) {
@@ -205,9 +209,27 @@ class Run {
 
   void save(const RunFolder& folder) { trainer_->save(folder.checkpoint(), file_system()); }
 
-  /// Warnings about phases whose analysis and selection have no effect.
+  /// The largest learning rate of the run.
+  double max_rate() const {
+    if (settings_.schedule != Schedule::kPhases) return settings_.learning_rate;
+    double rate = 0;
+    for (const Phase& phase : strategy_.phases) rate = std::max(rate, phase.learning_rate);
+    return rate;
+  }
+
+  /// Warnings about an optimizer that does not fit, and about phases whose analysis and selection have no effect.
   std::vector<std::string> strategy_warnings() const {
     std::vector<std::string> warnings;
+    const bool adamw = settings_.update_rule == UpdateRule::kAdamW;
+    if (adamw && settings_.placement == Placement::kBackprop && settings_.selection != SelectionMethod::kNone)
+      warnings.push_back(
+          "warning   --placement backprop changes almost nothing with --optimizer adamw, whose update does not depend "
+          "on "
+          "the size of the gradient; --placement update multiplies the update");
+    if (adamw && max_rate() > kMaxAdamWRate)
+      warnings.push_back(
+          fmt::format("warning   the learning rate {} is large for --optimizer adamw, which usually needs about 0.001",
+                      max_rate()));
     if (settings_.selection != SelectionMethod::kMeasure) return warnings;
     std::int64_t first = 1;  // of the phase
     bool analyzes = false;

@@ -65,8 +65,8 @@ struct Setting {
   std::variant<SettingMember<bool>, SettingMember<int>, SettingMember<std::int64_t>, SettingMember<std::uint64_t>,
                SettingMember<double>, SettingMember<std::string>, SettingMember<Initialization>,
                SettingMember<SelectionMethod>, SettingMember<LayerMeasure>, SettingMember<SelectionCase>,
-               SettingMember<Granularity>, SettingMember<Placement>, SettingMember<Schedule>, SettingMember<Precision>,
-               SettingMember<ConvolutionMethod>, SettingMember<std::vector<LayerType>>>
+               SettingMember<Granularity>, SettingMember<Placement>, SettingMember<Schedule>, SettingMember<UpdateRule>,
+               SettingMember<Precision>, SettingMember<ConvolutionMethod>, SettingMember<std::vector<LayerType>>>
       member;
   SettingRange range = {};                 // the valid range, if the setting is a number
   std::string_view since = kFirstRelease;  // the release that introduced it; older files lack it and imply its default

@@ -69,6 +69,8 @@ void validate_network(const RunSettings& settings) {
 
 void validate_training(const RunSettings& settings) {
   check(!settings.nesterov || settings.momentum > 0, "--nesterov: expected a --momentum above 0 with it");
+  check(!settings.nesterov || settings.update_rule == UpdateRule::kSgd,
+        "--nesterov: --optimizer adamw does not have it");
   const bool phases = settings.schedule == Schedule::kPhases;
   check(settings.warmup_epochs == 0 || phases,
         "--warmup: expected 0 with --schedule {}, got {}; --warmup-steps is a warm-up step by step",

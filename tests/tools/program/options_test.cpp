@@ -136,7 +136,8 @@ TEST(Options, EverySettingComesFromEverySource) {
                                                   {"network", "resnet8"},
                                                   {"weights", "a.safetensors"},
                                                   {"epochs", "12"},
-                                                  {"warmup", "0"},  // not with --schedule cosine
+                                                  {"warmup", "0"},        // not with --schedule cosine
+                                                  {"nesterov", "false"},  // not with --optimizer adamw
                                                   {"strategy", "3:0.1, 10:0.1:2, 12:0.01"},
                                                   {"reselect-every", "0"},
                                                   {"selection", "random"},

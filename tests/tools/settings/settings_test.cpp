@@ -205,7 +205,8 @@ TEST(Settings, NamesAreUniqueAndKebabCase) {
   std::set<std::string_view> names;
   for (const Setting& setting : setting_table()) {
     EXPECT_TRUE(names.insert(setting.name).second) << setting.name;
-    EXPECT_EQ(setting.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz-"), std::string_view::npos) << setting.name;
+    EXPECT_EQ(setting.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-"), std::string_view::npos)
+        << setting.name;
     EXPECT_EQ(find_setting(setting.name)->name, setting.name);
   }
   EXPECT_EQ(find_setting("batch_size"), nullptr);
@@ -278,6 +279,11 @@ TEST(Settings, CombinationsThatDoNotGoTogether) {
   settings.epochs = 3;
   EXPECT_EQ(validation_error(settings), "--epochs: the strategy's 4 phases need one epoch each at least, got 3");
   settings = {};
+  settings.update_rule = UpdateRule::kAdamW;
+  EXPECT_EQ(validation_error(settings), "(none)");
+  settings.nesterov = true;
+  EXPECT_EQ(validation_error(settings), "--nesterov: --optimizer adamw does not have it");
+  settings = {};
   settings.schedule = Schedule::kCosine;
   settings.warmup_steps = 100;
   EXPECT_EQ(validation_error(settings), "(none)");
@@ -346,6 +352,12 @@ TEST(Settings, OptimizerOptionsCarryEverySetting) {
   EXPECT_EQ(options.schedule, Schedule::kCosine);
   EXPECT_EQ(options.warmup_steps, settings.warmup_steps);
   EXPECT_EQ(options.peak_rate, settings.learning_rate);
+  EXPECT_EQ(options.update_rule, UpdateRule::kAdamW);
+  EXPECT_EQ(options.beta1, settings.beta1);
+  EXPECT_EQ(options.beta2, settings.beta2);
+  EXPECT_EQ(options.epsilon, settings.epsilon);
+  EXPECT_FALSE(options.decay_norm_bias);
+  EXPECT_EQ(options.clip_norm, settings.clip_norm);
 }
 
 TEST(Settings, RunsShareTheirEpochsBeforeTheFirstAmplification) {

@@ -349,6 +349,16 @@ TEST(Sweep, ASchedulePerStepIsAnAxis) {
   EXPECT_THROW(cells_of("strategy = '2:0.1, 4:0.1:2'\nlearning-rate = [0.1, 0.2]\n[amplified]"), Error);
 }
 
+TEST(Sweep, RecipesAreAxes) {
+  const std::vector<SweepCell> cells = cells_of(
+      "optimizer = [sgd, adamw]\nclip-norm = [0, 1]\ndecay-norm-bias = [true, false]\nbeta1 = [0.9, 0.8]\n[original]");
+  EXPECT_EQ(cells.size(), 16u);
+  EXPECT_EQ(cells.back().settings.update_rule, UpdateRule::kAdamW);
+  EXPECT_EQ(cells.back().settings.clip_norm, 1);
+  EXPECT_FALSE(cells.back().settings.decay_norm_bias);
+  EXPECT_EQ(cells.back().name, "original_adamw_clip-norm-1_decay-norm-bias-false_beta1-0.8");
+}
+
 /// [IGA] sections 4 and 5: 10 originals per network; 19 or 9 thresholds, two measures, two cases.
 TEST(Sweep, PresetsAreThePapersExperiments) {
   const std::map<std::string, std::size_t> expected = {

@@ -173,6 +173,16 @@ class CountingBackend final : public Backend {
     if (!params.accumulate) return;
     for (const Tensor& sums : {arena.signed_sums, arena.absolute_sums}) bytes_ += 2 * sums.bytes();
   }
+  void adamw_step(const Arena& arena, const Tensor& factors, const Tensor&, const StepState&,
+                  const AdamWParams& params) override {
+    count(__func__, {arena.gradients, arena.weights, arena.weights, arena.momentum, arena.momentum,
+                     arena.second_moments, arena.second_moments, arena.weights_bf16, arena.decay_scales, factors});
+    if (!params.accumulate) return;
+    for (const Tensor& sums : {arena.signed_sums, arena.absolute_sums}) bytes_ += 2 * sums.bytes();
+  }
+  void clip_scale(const Tensor& gradients, double, const Tensor& scale) override {
+    count(__func__, {gradients, scale});
+  }
   void measure_layers(const Arena& arena, Granularity, const Tensor& measures) override {
     count(__func__, {arena.signed_sums, arena.absolute_sums, measures});
   }

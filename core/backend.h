@@ -288,6 +288,10 @@ class Backend {
   /// scale, f32 (1), = min(1, max_norm / (norm of all gradients + kClipEpsilon)), or 1 if that is no number. For
   /// sgd_step, the factors are multiplied by it, so that the sums are of the gradient itself.
   virtual void clip_scale(const Tensor& gradients, double max_norm, const Tensor& scale) = 0;
+  /// Adds the gradients of a step that the optimizer has taken to the sums of `arena`, a second pair: sums += g and
+  /// |g|. Changes nothing once state.counters[kFirstBadStep] is marked. The same bits as sgd_step and adamw_step with
+  /// `accumulate`.
+  virtual void accumulate_sums(const Arena& arena, Granularity granularity, const StepState& state) = 0;
   /// G, G' and their normalized values of every layer ([IGA] eq. 4, 6, 7, 9) from the sums; f64 (kMeasureCount,
   /// layers). Normalized values are 0 if the standard deviation over the layers is at most 1e-12 of the largest value.
   virtual void measure_layers(const Arena& arena, Granularity granularity, const Tensor& measures) = 0;

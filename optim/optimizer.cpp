@@ -56,6 +56,7 @@ OptimizerOptions validated(OptimizerOptions options) {
   check(!sgd.nesterov || sgd.momentum > 0, "Nesterov's method needs a momentum above 0");
   validate_update(options);
   check(options.warmup_epochs >= 0, "expected a warm-up of 0 or more epochs, got {}", options.warmup_epochs);
+  check(options.measure_every >= 0, "expected to measure every 0 or more epochs, got {}", options.measure_every);
   options.strategy.validate();
   validate_schedule(options);
   options.selection.validate();
@@ -77,6 +78,14 @@ void check_dropouts(Module& network) {
     check(is_new, "the dropouts {} and {} would draw the same mask: give each another DropoutParams::substream",
           other->second, name);
   });
+}
+
+/// The arena with all that the update needs. A measuring window copies it.
+ParameterArena arena_for(Module& network, const OptimizerOptions& options) {
+  ParameterArena arena(network);
+  if (options.update_rule == UpdateRule::kAdamW) arena.enable_second_moments();
+  if (!options.decay_norm_bias) arena.exempt_norms_and_biases();
+  return arena;
 }
 
 }  // namespace
@@ -179,7 +188,10 @@ std::vector<LayerReport> EpochRecord::read() const {
 }
 
 Optimizer::Optimizer(Module& network, const StepState& state, OptimizerOptions options)
-    : options_(validated(std::move(options))), state_(state), arena_(network) {
+    : options_(validated(std::move(options))),
+      state_(state),
+      arena_(arena_for(network, options_)),
+      window_(arena_, options_.measure_every, options_.sgd.granularity) {
   check_dropouts(network);
   list_candidates(network);
   backend_ = &arena_.arena().weights.backend();
@@ -199,8 +211,6 @@ Optimizer::Optimizer(Module& network, const StepState& state, OptimizerOptions o
     update_factors_ = Tensor::empty(*backend_, {layers});
     backend_->fill(update_factors_, 1);
   }
-  if (options_.update_rule == UpdateRule::kAdamW) arena_.enable_second_moments();
-  if (!options_.decay_norm_bias) arena_.exempt_norms_and_biases();
   if (options_.clip_norm > 0) {
     clip_scale_ = Tensor::zeros(*backend_, {1});
     clipped_factors_ = Tensor::zeros(*backend_, update_factors_.shape());
@@ -261,14 +271,16 @@ void Optimizer::prepare(int epoch) {
 std::optional<EpochRecord> Optimizer::begin_epoch(int epoch) {
   prepare(epoch);
   if (plan_.clear_sums) arena_.clear_sums();
+  window_.begin_epoch(epoch);
   if (plan_.phase_start) backend_->fill(factors_, 1);
   if (plan_.phase_start && plan_.amplified)
     return sample_layers();  // only a random selection amplifies a phase from its start
   return std::nullopt;
 }
 
-void Optimizer::resume_epoch(int epoch, bool finished) {
+void Optimizer::resume_epoch(int epoch, bool finished, int window_first_epoch) {
   check(epoch > 0 || finished, "expected to resume in an epoch from 1 on, got {}", epoch);
+  window_.resume(window_first_epoch);
   if (epoch == 0) return;
   prepare(epoch);
   if (finished && plan_.select) sums_in_use_ = false;
@@ -315,21 +327,26 @@ void Optimizer::step() {
 }
 
 void Optimizer::update() const {
-  const Arena& arena = arena_.arena();
+  // The update's pass adds to one pair of sums. If the window is open beside an analyzed epoch, another pass adds to
+  // the window's.
+  const bool accumulate = plan_.analyzed || window_.is_open();
+  const Arena& arena = window_.is_open() && !plan_.analyzed ? window_.arena() : arena_.arena();
   if (clip_scale_.defined()) backend_->clip_scale(arena.gradients, options_.clip_norm, clip_scale_);
   if (options_.update_rule == UpdateRule::kAdamW) {
     const AdamWParams params{.beta1 = options_.beta1,
                              .beta2 = options_.beta2,
                              .epsilon = static_cast<float>(options_.epsilon),
                              .weight_decay = options_.sgd.weight_decay,
-                             .accumulate = plan_.analyzed,
+                             .accumulate = accumulate,
                              .granularity = options_.sgd.granularity};
-    return backend_->adamw_step(arena, update_factors_, clip_scale_, state_, params);
+    backend_->adamw_step(arena, update_factors_, clip_scale_, state_, params);
+  } else {
+    SgdParams params = options_.sgd;
+    params.accumulate = accumulate;
+    if (clip_scale_.defined()) backend_->scale(update_factors_, clip_scale_, 0, clipped_factors_);
+    backend_->sgd_step(arena, clip_scale_.defined() ? clipped_factors_ : update_factors_, state_, params);
   }
-  SgdParams params = options_.sgd;
-  params.accumulate = plan_.analyzed;
-  if (clip_scale_.defined()) backend_->scale(update_factors_, clip_scale_, 0, clipped_factors_);
-  backend_->sgd_step(arena, clip_scale_.defined() ? clipped_factors_ : update_factors_, state_, params);
+  if (plan_.analyzed && window_.is_open()) backend_->accumulate_sums(window_.arena(), options_.sgd.granularity, state_);
 }
 
 std::optional<EpochRecord> Optimizer::end_epoch() {
@@ -350,6 +367,10 @@ std::optional<EpochRecord> Optimizer::end_epoch() {
   return EpochRecord(plan_, rows(), measures_, selected);
 }
 
+std::optional<MeasureRecord> Optimizer::end_window() {
+  return window_.end_epoch(plan_.epoch, plan_.epoch == options_.strategy.epochs());
+}
+
 std::vector<NamedBuffer> Optimizer::state_tensors() const {
   const Arena& arena = arena_.arena();
   const bool adamw = options_.update_rule == UpdateRule::kAdamW;
@@ -361,6 +382,7 @@ std::vector<NamedBuffer> Optimizer::state_tensors() const {
     tensors.push_back({"optimizer.signed_sums", arena.signed_sums});
     tensors.push_back({"optimizer.absolute_sums", arena.absolute_sums});
   }
+  window_.append_state_tensors(tensors);
   return tensors;
 }
 

@@ -2,7 +2,7 @@
 // Optimizer: SGD with intelligent gradient amplification over a network's parameters. An epoch is
 //   state.begin_epoch(e); begin_epoch(e);
 //   for each batch { begin_step(); forward; loss.backward(); step(); backend.advance_step(state, images) }
-//   end_epoch();
+//   end_epoch(); end_window();
 // It never waits for the device; only EpochRecord::read() does.
 #pragma once
 
@@ -15,6 +15,7 @@
 
 #include "gradamp/core/backend.h"
 #include "gradamp/layers/module.h"
+#include "gradamp/optim/measuring_window.h"
 #include "gradamp/optim/parameter_arena.h"
 #include "gradamp/optim/schedule.h"
 #include "gradamp/optim/selection.h"
@@ -49,6 +50,9 @@ struct OptimizerValues {
   /// If the norm of all gradients is above it, they are multiplied by clip_norm / (norm + 1e-6), before the factors.
   /// Statistics are of the gradients before that. 0: never. As PyTorch's clip_grad_norm_.
   double clip_norm = 0;
+  /// Measure G and G' of every layer over windows of this number of epochs, with or without amplification. It does not
+  /// change the training. 0: only what the strategy analyzes.
+  std::int64_t measure_every = 0;
 };
 
 struct OptimizerOptions : OptimizerValues {
@@ -61,7 +65,7 @@ struct OptimizerOptions : OptimizerValues {
   std::int64_t steps_per_epoch = 0;
 };
 
-/// A name and a value for every option, to be stored in checkpoints and compared.
+/// A name and a value for every option that affects the training, to be stored in checkpoints and compared.
 std::vector<std::pair<std::string, std::string>> named_values(const OptimizerOptions& options);
 
 /// Whether the learning rate can differ between two steps of an epoch.
@@ -129,10 +133,13 @@ class Optimizer {
   std::optional<EpochRecord> begin_epoch(int epoch);
   /// Call it instead of begin_epoch, before a checkpoint's tensors are copied into state_tensors(). Prepares for the
   /// rest of `epoch` or, if it is `finished`, for the begin_epoch of the next one. Epoch 0, finished: before the first.
-  void resume_epoch(int epoch, bool finished);
+  /// `window_first_epoch`: the checkpoint's window_first_epoch(). If it is 0, the next window opens with an epoch.
+  void resume_epoch(int epoch, bool finished, int window_first_epoch = 0);
+  /// The epoch at whose start the open measuring window began; 0: none is open.
+  int window_first_epoch() const { return window_.first_epoch(); }
 
   /// Steps of one kind issue the same operations, so one recording serves them all.
-  int step_kind() const { return (plan_.analyzed ? 1 : 0) + (scales_gradients_ ? 2 : 0); }
+  int step_kind() const { return (plan_.analyzed ? 1 : 0) + (scales_gradients_ ? 2 : 0) + (window_.is_open() ? 4 : 0); }
 
   /// Call it before a step's forward.
   void begin_step();
@@ -142,9 +149,13 @@ class Optimizer {
 
   /// If the epoch's plan says so, measures and selects for the next epochs, and returns the record.
   std::optional<EpochRecord> end_epoch();
+  /// Call it after end_epoch. With `measure_every`, and if a window ends with this epoch, closes it and returns its
+  /// measures. The run's last epoch ends any window.
+  std::optional<MeasureRecord> end_window();
 
   /// All state that later epochs depend on except the weights: momentum (AdamW: both moments), factors, the last
-  /// measures, and the sums while they are in use. Checkpoints read and write these tensors in place, bit for bit.
+  /// measures, and the sums while they are in use, also those of an open measuring window. Checkpoints read and write
+  /// these tensors in place, bit for bit.
   std::vector<NamedBuffer> state_tensors() const;
 
  private:
@@ -167,6 +178,7 @@ class Optimizer {
   OptimizerOptions options_;
   StepState state_;
   ParameterArena arena_;
+  MeasuringWindow window_;
   Backend* backend_;
   std::vector<Candidate> candidates_;  // in the network's order
   Tensor factors_;                     // f32 (layers with parameters, then with `backprop` ReLUs)

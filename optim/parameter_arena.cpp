@@ -118,14 +118,18 @@ void ParameterArena::exempt_norms_and_biases() {
   arena_.decay_scales = Tensor::from_host(*backend_, {static_cast<std::int64_t>(scales.size())}, scales);
 }
 
-void ParameterArena::enable_statistics(Granularity granularity) {
+std::int64_t ParameterArena::sum_count(Granularity granularity) const {
   for (const ArenaLayer& layer : layers_)
     check(
         granularity == Granularity::kWeight || layer.range.neurons > 0,
         "layer {}: statistics by neuron need a weight with a row for each neuron and at most a bias; use statistics by "
         "weight",
         layer.name);
-  const std::int64_t length = granularity == Granularity::kWeight ? arena_.weights.count() : arena_.layers.neurons();
+  return granularity == Granularity::kWeight ? arena_.weights.count() : arena_.layers.neurons();
+}
+
+void ParameterArena::enable_statistics(Granularity granularity) {
+  const std::int64_t length = sum_count(granularity);
   if (arena_.signed_sums.defined() && arena_.signed_sums.count() == length) return;
   arena_.signed_sums = Tensor::zeros(*backend_, {length});
   arena_.absolute_sums = Tensor::zeros(*backend_, {length});

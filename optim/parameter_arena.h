@@ -56,6 +56,8 @@ class ParameterArena {
   /// Allocates the sums, zeroed, unless they exist with this granularity.
   void enable_statistics(Granularity granularity);
   void clear_sums() const;
+  /// Number of sums: one per element of the arena, or one per neuron. Error if a layer has no neurons to sum by.
+  std::int64_t sum_count(Granularity granularity) const;
 
  private:
   Backend* backend_;

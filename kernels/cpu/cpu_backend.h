@@ -93,6 +93,7 @@ class CpuBackend final : public Backend {
   void adamw_step(const Arena& arena, const Tensor& factors, const Tensor& gradient_scale, const StepState& state,
                   const AdamWParams& params) override;
   void clip_scale(const Tensor& gradients, double max_norm, const Tensor& scale) override;
+  void accumulate_sums(const Arena& arena, Granularity granularity, const StepState& state) override;
   void measure_layers(const Arena& arena, Granularity granularity, const Tensor& measures) override;
   void select_layers(const Tensor& measures, const SelectionParams& params, const Tensor& factors) override;
   void select_random_layers(const Tensor& candidates, const RandomSelectionParams& params,

@@ -103,6 +103,17 @@ bool sum_neurons(const float* gradients, const std::vector<LayerRange>& layers, 
   return finite;
 }
 
+/// Adds gradients of weights or neurons to their sums.
+void add_to_sums(const float* gradients, std::int64_t count, int threads, float* signed_sums, float* absolute_sums) {
+  parallel_ranges(threads, count, kElementwiseGrain, [&](std::int64_t begin, std::int64_t end) {
+#pragma omp simd
+    for (std::int64_t i = begin; i < end; ++i) {
+      signed_sums[i] += gradients[i];
+      absolute_sums[i] += std::fabs(gradients[i]);
+    }
+  });
+}
+
 }  // namespace
 
 void CpuBackend::advance_step(const StepState& state, std::int64_t images) {
@@ -154,6 +165,19 @@ void CpuBackend::sgd_step(const Arena& arena, const Tensor& factors, const StepS
   const auto variant = by_weight ? (params.nesterov ? update<true, true> : update<true, false>)
                                  : (params.nesterov ? update<false, true> : update<false, false>);
   variant(step, arena, params.weight_decay, threads_);
+}
+
+void CpuBackend::accumulate_sums(const Arena& arena, Granularity granularity, const StepState& state) {
+  if (state.counters.data<std::int64_t>()[kFirstBadStep] != 0) return;
+  const float* gradients = arena.gradients.data<float>();
+  std::vector<float> neurons;
+  if (granularity == Granularity::kNeuron) {
+    neurons.resize(static_cast<std::size_t>(arena.layers.neurons()));
+    sum_neurons(gradients, arena.layers.ranges(), threads_, neurons.data());
+    gradients = neurons.data();
+  }
+  add_to_sums(gradients, arena.signed_sums.count(), threads_, arena.signed_sums.data<float>(),
+              arena.absolute_sums.data<float>());
 }
 
 void CpuBackend::measure_layers(const Arena& arena, Granularity granularity, const Tensor& measures) {

@@ -527,6 +527,17 @@ void CudaBackend::clip_scale(const Tensor& gradients, double max_norm, const Ten
   launch_clip_scale(stream(), gradients.count(), gradients.data<float>(), max_norm, parts.get(), scale.data<float>());
 }
 
+void CudaBackend::accumulate_sums(const Arena& arena, Granularity granularity, const StepState& state) {
+  const ArenaPointers pointers = arena_pointers(arena);
+  std::int64_t* const counters = state.counters.data<std::int64_t>();
+  std::shared_ptr<float> neuron_gradients;
+  if (granularity == Granularity::kNeuron) {
+    neuron_gradients = workspace<float>(static_cast<std::size_t>(pointers.neurons));
+    launch_neuron_gradients(stream(), pointers, neuron_gradients.get(), counters);
+  }
+  launch_accumulate(stream(), pointers, neuron_gradients.get(), counters);
+}
+
 void CudaBackend::measure_layers(const Arena& arena, Granularity granularity, const Tensor& measures) {
   const auto sums = workspace<double>(measures_workspace(extent(arena.layers.count())));
   launch_measures(stream(), arena_pointers(arena), granularity, measures.data<double>(), sums.get());

@@ -112,6 +112,32 @@ __global__ void set_learning_rate_kernel(const float* rates, std::int64_t count,
   *learning_rate = rates[counters[kStep] % count];
 }
 
+/// Adds `count` gradients of weights or neurons to their sums, unless a bad step is marked. Four per thread.
+__global__ void __launch_bounds__(kThreads)
+    accumulate_kernel(std::int64_t count, const float* gradients, float* signed_sums, float* absolute_sums,
+                      const std::int64_t* counters) {
+  if (counters[kFirstBadStep] != 0) return;
+  const std::int64_t i = std::int64_t{blockIdx.x} * kBlock + std::int64_t{threadIdx.x} * 4;
+  if (i + 4 <= count) {
+    float g[4], s[4], a[4];
+    load<4, Access::kStreaming>(gradients + i, g);
+    load<4, Access::kStreaming>(signed_sums + i, s);
+    load<4, Access::kStreaming>(absolute_sums + i, a);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      s[e] += g[e];
+      a[e] += fabsf(g[e]);
+    }
+    store<4, Access::kStreaming>(signed_sums + i, s);
+    store<4, Access::kStreaming>(absolute_sums + i, a);
+    return;
+  }
+  for (std::int64_t n = i; n < count; ++n) {  // the last neurons
+    signed_sums[n] += gradients[n];
+    absolute_sums[n] += fabsf(gradients[n]);
+  }
+}
+
 }  // namespace
 
 void launch_set_learning_rate(cudaStream_t stream, const float* rates, std::int64_t count, const std::int64_t* counters,
@@ -142,6 +168,13 @@ void launch_sgd(cudaStream_t stream, const ArenaPointers& arena, const SgdParams
   const Kernel kernel = kVariants[by_weight][params.nesterov][arena.weights_bf16 != nullptr];
   launch(kernel, {arena_blocks(arena.count), kThreads, 0, stream}, arena,
          SgdNumbers{params.momentum, params.weight_decay, factors, learning_rate, neuron_gradients, counters});
+}
+
+void launch_accumulate(cudaStream_t stream, const ArenaPointers& arena, const float* neuron_gradients,
+                       const std::int64_t* counters) {
+  const std::int64_t count = neuron_gradients ? arena.neurons : arena.count;
+  launch(accumulate_kernel, {arena_blocks(count), kThreads, 0, stream}, count,
+         neuron_gradients ? neuron_gradients : arena.gradients, arena.signed_sums, arena.absolute_sums, counters);
 }
 
 }  // namespace gradamp::GRADAMP_GPU

@@ -68,6 +68,9 @@ std::size_t clip_workspace(std::int64_t count);
 /// *scale = min(1, max_norm / (norm of the gradients + kClipEpsilon)); 1 if that is no number.
 void launch_clip_scale(cudaStream_t stream, std::int64_t count, const float* gradients, double max_norm,
                        double* workspace, float* scale);
+/// Adds the gradients to the arena's sums, unless a bad step is marked. neuron_gradients: as for launch_sgd.
+void launch_accumulate(cudaStream_t stream, const ArenaPointers& arena, const float* neuron_gradients,
+                       const std::int64_t* counters);
 
 /// Workspace of launch_measures, in doubles.
 std::size_t measures_workspace(int layers);

@@ -217,6 +217,9 @@ std::string check_optimizer(CudaBackend& backend, Granularity granularity) {
   arena.signed_sums = Tensor::zeros(backend, {sum_count});
   arena.absolute_sums = Tensor::zeros(backend, {sum_count});
   arena.layers = LayerTable(backend, layer_ranges());
+  Arena window = arena;  // with sums of its own
+  window.signed_sums = Tensor::zeros(backend, {sum_count});
+  window.absolute_sums = Tensor::zeros(backend, {sum_count});
   StepState state;
   state.counters = Tensor::zeros(backend, {kStepCounterCount}, DType::kI64);
   state.metrics = Tensor::zeros(backend, {kStepMetricCount}, DType::kF64);
@@ -226,6 +229,8 @@ std::string check_optimizer(CudaBackend& backend, Granularity granularity) {
     const std::vector<float> gradients = arena_values(8, seed);
     arena.gradients = to_device(backend, size, gradients);
     backend.sgd_step(arena, factors, state, params);
+    window.gradients = arena.gradients;
+    backend.accumulate_sums(window, granularity, state);
     backend.synchronize();
     for (std::size_t i = 0; i < weights.size(); ++i) {
       const float factor = kFactors[i < static_cast<std::size_t>(layer_ranges()[1].begin) ? 0 : 1];
@@ -247,6 +252,8 @@ std::string check_optimizer(CudaBackend& backend, Granularity granularity) {
   };
   compare("signed_sums", arena.signed_sums, signed_sums);
   compare("absolute_sums", arena.absolute_sums, absolute_sums);
+  compare("signed_sums of a window", window.signed_sums, signed_sums);
+  compare("absolute_sums of a window", window.absolute_sums, absolute_sums);
   compare("momentum", arena.momentum, momentum);
   compare("weights", arena.weights, weights);
   compare("weights_bf16", arena.weights_bf16, weights);

@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::string_view kPrefix = "gradamp.";
 constexpr const char* kFormat = "gradamp checkpoint 1";
+constexpr const char* kWindow = "window_first_epoch";
 
 /// The run's tensors except the network's.
 std::vector<NamedBuffer> run_tensors(const CheckpointState& state) {
@@ -156,11 +157,12 @@ void save_checkpoint(const std::filesystem::path& path, const CheckpointState& s
     views.push_back({named.name, named.tensor.dtype(), named.tensor.shape(), copy});
   }
   for (const TensorView& view : views) check_finite("the run", view);
-  const std::map<std::string, std::string> metadata = {{"format", kFormat},
-                                                       {"epoch", std::to_string(state.state.counter(kEpoch))},
-                                                       {"epoch_finished", epoch_finished ? "true" : "false"},
-                                                       {"numerics", numerics_text(state)},
-                                                       {"settings", settings}};
+  std::map<std::string, std::string> metadata = {{"format", kFormat},
+                                                 {"epoch", std::to_string(state.state.counter(kEpoch))},
+                                                 {"epoch_finished", epoch_finished ? "true" : "false"},
+                                                 {"numerics", numerics_text(state)},
+                                                 {"settings", settings}};
+  if (const int first = state.optimizer.window_first_epoch(); first > 0) metadata[kWindow] = std::to_string(first);
   write_safetensors(path, std::move(views), metadata, Keep::kPrevious, file_system);
 }
 
@@ -173,12 +175,17 @@ CheckpointFile::CheckpointFile(std::filesystem::path path, FileSystem& file_syst
   check(format == kFormat, "{}: expected a '{}', got a '{}'", path_.string(), kFormat, format);
   position_ = {number_of(metadata_text(file_, path_, "epoch"), path_, "epoch"),
                metadata_text(file_, path_, "epoch_finished") == "true"};
+  if (file_.metadata().contains(kWindow)) {
+    window_first_epoch_ = number_of(metadata_text(file_, path_, kWindow), path_, kWindow);
+    check(window_first_epoch_ <= position_.epoch, "{} is damaged: expected a '{}' of at most {}, got {}",
+          path_.string(), kWindow, position_.epoch, window_first_epoch_);
+  }
   settings_ = metadata_text(file_, path_, "settings");
 }
 
 void CheckpointFile::restore(const CheckpointState& state) const {
   check_version(state);
-  state.optimizer.resume_epoch(position_.epoch, position_.epoch_finished);
+  state.optimizer.resume_epoch(position_.epoch, position_.epoch_finished, window_first_epoch_);
   restore(state, run_tensors(state));
 }
 
@@ -186,7 +193,7 @@ void CheckpointFile::restore_beginning(const CheckpointState& state) const {
   check_version(state);
   check(position_.epoch_finished, "{}: expected the end of an epoch, got a checkpoint inside epoch {}", path_.string(),
         position_.epoch);
-  state.optimizer.resume_epoch(position_.epoch, true);
+  state.optimizer.resume_epoch(position_.epoch, true, window_first_epoch_);
   std::vector<NamedBuffer> tensors = run_tensors(state);
   // Neither run has selected layers: both tensors have their initial values. With placement backprop the sizes may
   // differ.

@@ -58,6 +58,8 @@ class CheckpointFile {
 
   const std::filesystem::path& path() const { return path_; }
   const CheckpointPosition& position() const { return position_; }
+  /// The first epoch of the measuring window that was open; 0: none was.
+  int window_first_epoch() const { return window_first_epoch_; }
   /// The text that was given to save_checkpoint.
   const std::string& settings() const { return settings_; }
 
@@ -74,6 +76,7 @@ class CheckpointFile {
   std::filesystem::path path_;
   TensorFile file_;
   CheckpointPosition position_;
+  int window_first_epoch_ = 0;
   std::string settings_;
 };
 

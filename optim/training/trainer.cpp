@@ -193,10 +193,18 @@ void Trainer::report_selection(const std::optional<EpochRecord>& record) const {
   callbacks_.on_selection({record->epoch(), iterations > 0 ? noise_floor(iterations) : 0.0, record->read()});
 }
 
+void Trainer::report_measures(const std::optional<MeasureRecord>& record) const {
+  if (!record || !callbacks_.on_measure) return;
+  callbacks_.on_measure({record->first_epoch(), record->last_epoch(),
+                         noise_floor(steps_per_epoch() * record->window_epochs()), record->read()});
+}
+
 void Trainer::finish_epoch(int epoch, double seconds) {
   const Stopwatch watch;
   report_selection(optimizer_.end_epoch());
+  const std::optional<MeasureRecord> measures = optimizer_.end_window();
   const Evaluation test = evaluator_.run();
+  report_measures(measures);  // after the evaluation, for which the host waits anyway
   const std::vector<double> metrics = state_.metrics.to_host<double>();
   const EpochPlan plan = optimizer_.plan(epoch);
   const double images = static_cast<double>(data_.train.count);
@@ -260,10 +268,12 @@ void Trainer::load_compared(const CheckpointFile& file) { restore(file, &Checkpo
 void Trainer::load_beginning(const CheckpointFile& file) { restore(file, &CheckpointFile::restore_beginning); }
 
 void Trainer::restore(const CheckpointFile& file, RestoreFunction function) {
+  const int window = optimizer_.window_first_epoch();
   try {
     (file.*function)(checkpoint_state());
   } catch (...) {
-    optimizer_.resume_epoch(position_.epoch, position_.epoch_finished);  // undo what the failed load prepared
+    // Undo what the failed load prepared.
+    optimizer_.resume_epoch(position_.epoch, position_.epoch_finished, window);
     throw;
   }
   position_ = file.position();

@@ -55,6 +55,8 @@ struct TrainerOptions {
 struct TrainerCallbacks {
   std::function<void(const StepProgress&)> on_step;  // on a GPU about every eighth step
   std::function<void(const SelectionSummary&)> on_selection;
+  /// At the end of each window of OptimizerOptions::measure_every, before the epoch's on_epoch.
+  std::function<void(const MeasureSummary&)> on_measure;
   std::function<void(const EpochSummary&)> on_epoch;
 };
 
@@ -102,7 +104,8 @@ class Trainer {
   /// `path`.previous. NotFinite, with nothing written, if the state is not finite. Error after NotFinite, until load().
   void save(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
   /// Resumes from a checkpoint, bit for bit as if the run had never been interrupted. Error, with nothing changed, if
-  /// it is damaged, or if its settings, network or numerics version differ.
+  /// it is damaged, or if its settings, network or numerics version differ. OptimizerOptions::measure_every may differ:
+  /// if no window was open, the next epoch opens one.
   void load(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
   void load(const CheckpointFile& file);
   /// The same, whatever the settings in the file: the caller has compared them.
@@ -126,6 +129,7 @@ class Trainer {
   void check_finite(int epoch, const char* what, double value);
   void drain_reports(int epoch, std::int64_t first, double seconds, bool wait);
   void report_selection(const std::optional<EpochRecord>& record) const;
+  void report_measures(const std::optional<MeasureRecord>& record) const;
   StepProgress progress(int epoch, const StepReport& report) const;
   using RestoreFunction = void (CheckpointFile::*)(const CheckpointState&) const;
   void restore(const CheckpointFile& file, RestoreFunction function);

@@ -39,4 +39,11 @@ struct SelectionSummary {
   std::vector<LayerReport> layers;
 };
 
+/// G and G' of every layer over a measuring window (OptimizerOptions::measure_every), at the end of its last epoch.
+struct MeasureSummary {
+  int first_epoch = 0, epoch = 0;  // the window's first and last epoch
+  double noise_floor = 0;          // 1/sqrt(iterations)
+  std::vector<MeasuredLayer> layers;
+};
+
 }  // namespace gradamp

@@ -258,7 +258,8 @@ void strategy(FuzzInput input) {
 
 /// The first byte chooses one of a run's files, which gets the rest.
 void run_folder(FuzzInput input) {
-  static const char* const kFiles[] = {"config.json", "metrics.jsonl", "layers.jsonl", "summary.json"};
+  static const char* const kFiles[] = {"config.json", "metrics.jsonl", "layers.jsonl", "summary.json",
+                                       "measures.jsonl"};
   static const InputFolder folder;
   static const auto good = [] {
     RunSettings settings;
@@ -271,6 +272,7 @@ void run_folder(FuzzInput input) {
     epoch.epochs = 3;
     run.append(epoch);
     run.append(SelectionSummary{});
+    run.append(MeasureSummary{1, 1, 0.5, {{}}});
     run.write_summary(run.read_outcome());
     std::map<std::string, std::string> texts;
     for (const char* name : kFiles) {
@@ -280,7 +282,7 @@ void run_folder(FuzzInput input) {
     return texts;
   }();
   if (input.empty()) return;
-  const std::string chosen = kFiles[input[0] & 3];
+  const std::string chosen = kFiles[input[0] % std::size(kFiles)];
   for (const auto& [name, text] : good) folder.write("run/" + name, name == chosen ? text_of(input.subspan(1)) : text);
   read([&] {
     const RunFolder run = RunFolder::open(folder / "run", real_file_system());

@@ -84,7 +84,8 @@ class ReadingTest(ReportCase):
         self.assertEqual({name.replace("-", "_"): kind for name, kind in rows}, report_runs.FIRST_KINDS)
 
     def test_the_kind_of_a_setting_decides_whether_it_is_a_difference(self):
-        for kind, count in (("speed", 1), ("output", 1), ("schedule", 1), ("measured", 1), ("training", 2), ("new", 2)):
+        for kind, count in (("speed", 1), ("output", 1), ("logging", 1), ("schedule", 1), ("measured", 1),
+                            ("training", 2), ("new", 2)):
             for value in (1, 2):
                 run = self.run_folder(0.9, selection="none", invented=value, train_images=len(kind))
                 config = json.loads((run / "config.json").read_text())

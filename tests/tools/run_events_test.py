@@ -19,7 +19,7 @@ except ImportError:
 
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("GRADAMP_")}
 SETTINGS = ["--network", "resnet8", "--train-images", "80", "--test-images", "20", "--validation", "20",
-            "--batch-size", "20", "--strategy", "1:0.05, 3:0.05:2, 4:0.01", "--device", "cpu", "--threads", "1"]
+            "--batch-size", "20", "--strategy", "1:0.05, 3:0.05:2, 4:0.01", "--device", "cpu", "--threads", "1", "--measure-every", "3"]
 
 
 def gradamp(*arguments: str) -> None:
@@ -65,6 +65,15 @@ class RunEvents(unittest.TestCase):
                 if line[key] is not None:
                     self.assertAlmostEqual(curves[tag + line["layer"]][line["epoch"]], line[key], delta=1e-6)
         self.assertEqual(sum(len(points) for tag, points in curves.items() if tag.startswith("selected/")), len(layers))
+        measures = lines(self.run_folder / "measures.jsonl")
+        self.assertEqual([(line["first_epoch"], line["epoch"]) for line in measures[::15]], [(1, 3), (4, 4)])
+        for line in measures:
+            for tag, key in {"G/": "g", "G_prime/": "g_prime"}.items():
+                self.assertAlmostEqual(curves[f"measured/{tag}{line['layer']}"][line["epoch"]], line[key], delta=1e-6)
+            self.assertAlmostEqual(curves["measured/noise_floor"][line["epoch"]], line["noise_floor"], delta=1e-6)
+        measured = [tag for tag in curves if tag.startswith("measured/")]
+        self.assertEqual(sum(len(curves[tag]) for tag in measured), 2 * len(measures) + 2)
+        self.assertGreater("measured", max("accuracy", "loss"))  # TensorBoard sorts its groups
         return curves
 
     def test_unbroken(self):

@@ -94,10 +94,10 @@ class NewRunFolder {
   std::filesystem::path path_;
 };
 
-/// The path of the data that is given together with --resume; "": none. UsageError if other settings differ from those
-/// of the run. The message names them.
-std::string check_resumed_settings(const TrainCommand& command) {
-  if (command.changes.empty()) return "";
+/// The settings of the resumed run with those that are given together with --resume: the path of the data and what is
+/// logged. Nothing if none is given. UsageError if other settings differ from those of the run. The message names them.
+std::optional<RunSettings> check_resumed_settings(const TrainCommand& command) {
+  if (command.changes.empty()) return std::nullopt;
   const RunSettings stored = RunFolder::open(command.resume, real_file_system()).settings();
   RunSettings given = command.apply_to(stored);
   if (given.device == "auto") given.device = stored.device;  // a run stores resolved values of these
@@ -105,8 +105,8 @@ std::string check_resumed_settings(const TrainCommand& command) {
   const bool is_cuda = parse_device(stored.device).kind == DeviceKind::kCuda;
   if (given.convolution == ConvolutionMethod::kAuto && is_cuda) given.convolution = stored.convolution;
   make_absolute(given);
-  const std::string differences = describe_differences(stored, given, {SettingKind::kSource});
-  if (differences.empty()) return given.data;
+  const std::string differences = describe_differences(stored, given, {SettingKind::kSource, SettingKind::kLogging});
+  if (differences.empty()) return given;
   throw UsageError(fmt::format("the run in {} has settings of its own: {}; omit these options, or start a new run",
                                command.resume, differences));
 }
@@ -116,7 +116,8 @@ std::string check_resumed_settings(const TrainCommand& command) {
 int run_train(const TrainCommand& command) {
   RunSettings settings = command.settings;
   if (command.resume.empty()) find_data(settings);
-  const std::string data = command.resume.empty() ? "" : check_resumed_settings(command);
+  std::optional<RunSettings> resumed;
+  if (!command.resume.empty()) resumed = check_resumed_settings(command);
   std::optional<NewRunFolder> new_folder;
   if (command.resume.empty() && settings.run_folder.empty()) settings.run_folder = new_folder.emplace(settings).path();
   const StopSignals signals(kSecondsToStop);
@@ -127,7 +128,10 @@ int run_train(const TrainCommand& command) {
     control.stop = &signals.stop();
     control.observer = &console;
     control.last_epoch = command.last_epoch;
-    control.data = data;
+    if (resumed) {
+      control.data = resumed->data;
+      control.measure_every = resumed->measure_every;
+    }
     if (!command.resume.empty()) {
       outcome = resume(command.resume, control);
     } else if (!command.branch.empty()) {

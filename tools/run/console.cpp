@@ -221,6 +221,20 @@ std::string format_selection(const SelectionSummary& summary) {
   return text;
 }
 
+std::string format_measures(const MeasureSummary& summary) {
+  const auto range = [&](double MeasuredLayer::*measure) {
+    const auto [least, most] =
+        std::minmax_element(summary.layers.begin(), summary.layers.end(),
+                            [&](const MeasuredLayer& a, const MeasuredLayer& b) { return a.*measure < b.*measure; });
+    return fmt::format("{:.3f} to {:.3f}", (*least).*measure, (*most).*measure);
+  };
+  const std::string epochs = summary.first_epoch == summary.epoch
+                                 ? fmt::format("epoch {}", summary.epoch)
+                                 : fmt::format("epochs {}-{}", summary.first_epoch, summary.epoch);
+  return fmt::format("measured {}: G {}, G' {}, noise floor {:.3f}", epochs, range(&MeasuredLayer::g),
+                     range(&MeasuredLayer::g_prime), summary.noise_floor);
+}
+
 std::string format_outcome(const TrainingOutcome& outcome) {
   const EpochSummary& last = outcome.last;
   const std::string folder = printable(shell_word(outcome.run_folder.string()));
@@ -298,6 +312,10 @@ void Console::on_selection(const SelectionSummary& summary) {
     text = kBold + text.substr(0, end) + kPlain + text.substr(end);
   }
   print(text);
+}
+
+void Console::on_measure(const MeasureSummary& summary) {
+  if (!options_.quiet) print(format_measures(summary) + "\n");
 }
 
 void Console::on_finish(const TrainingOutcome& outcome) { print(format_outcome(outcome)); }

@@ -39,6 +39,7 @@ class Console : public TrainingObserver {
   void on_step(const StepProgress& progress) override;
   void on_epoch(const EpochSummary& summary) override;
   void on_selection(const SelectionSummary& summary) override;
+  void on_measure(const MeasureSummary& summary) override;
   /// Prints the summary of a completed run.
   void on_finish(const TrainingOutcome& outcome);
 
@@ -61,6 +62,8 @@ std::string format_progress(const StepProgress& progress, int columns, bool bar)
 std::string format_epoch(const EpochSummary& summary, int columns);
 /// Lines of up to 80 characters, or more if the names of layers are long. Each ends with a newline.
 std::string format_selection(const SelectionSummary& summary);
+/// One line of up to 80 characters.
+std::string format_measures(const MeasureSummary& summary);
 std::string format_outcome(const TrainingOutcome& outcome);
 /// `text`, quoted so that a shell reads it as one word.
 std::string shell_word(const std::string& text);

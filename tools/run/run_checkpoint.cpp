@@ -31,8 +31,8 @@ std::string checkpoint_settings(const RunSettings& settings) {
 }
 
 void check_same_settings(const CheckpointFile& file, const RunSettings& settings) {
-  const std::string differences =
-      describe_differences(settings_of(file), settings, {SettingKind::kOutput, SettingKind::kSource});
+  const std::string differences = describe_differences(
+      settings_of(file), settings, {SettingKind::kOutput, SettingKind::kSource, SettingKind::kLogging});
   check(differences.empty(),
         "{} was saved with other settings than its run's config.json has: {}; restore that config.json",
         file.path().string(), differences);

@@ -133,6 +133,18 @@ std::vector<Scalar> curves_of(const EpochSummary& summary) {
   return scalars;
 }
 
+MeasuredLayer read_measured_layer(const nlohmann::json& line) {
+  MeasuredLayer layer;
+  layer.name = line.at("layer");
+  layer.type = LayerType(line.at("type").get<std::string>());
+  layer.count = whole_number<std::int64_t>(line.at("parameters"));
+  layer.g = number_in(line, "g");
+  layer.g_prime = number_in(line, "g_prime");
+  layer.normalized_g = number_in(line, "normalized_g");
+  layer.normalized_g_prime = number_in(line, "normalized_g_prime");
+  return layer;
+}
+
 std::vector<Scalar> curves_of(const SelectionSummary& summary) {
   std::vector<Scalar> scalars;
   for (const LayerReport& layer : summary.layers) {
@@ -141,6 +153,16 @@ std::vector<Scalar> curves_of(const SelectionSummary& summary) {
     scalars.push_back({"selected/" + layer.name, layer.selected ? 1.0 : 0.0});
   }
   if (summary.noise_floor > 0) scalars.push_back({"noise_floor", summary.noise_floor});
+  return scalars;
+}
+
+/// One group of curves, which TensorBoard shows after those of accuracy and loss.
+std::vector<Scalar> curves_of(const MeasureSummary& summary) {
+  std::vector<Scalar> scalars = {{"measured/noise_floor", summary.noise_floor}};
+  for (const MeasuredLayer& layer : summary.layers) {
+    scalars.push_back({"measured/G/" + layer.name, layer.g});
+    scalars.push_back({"measured/G_prime/" + layer.name, layer.g_prime});
+  }
   return scalars;
 }
 
@@ -159,6 +181,7 @@ bool is_run_file(const std::string& name) {
                                                "config.json",
                                                "metrics.jsonl",
                                                "layers.jsonl",
+                                               "measures.jsonl",
                                                "summary.json",
                                                "checkpoint.safetensors",
                                                "checkpoint.safetensors.previous"};
@@ -220,13 +243,25 @@ RunFolder RunFolder::open(const std::filesystem::path& path, FileSystem& file_sy
 }
 
 void RunFolder::move_data(const std::string& data) {
+  change_setting("data", data);
+  settings_.data = data;
+}
+
+void RunFolder::change_measuring(std::int64_t measure_every) {
+  change_setting("measure_every", measure_every);
+  settings_.measure_every = measure_every;
+}
+
+/// Writes another value to config.json, and the setting's kind, which older runs lack if the setting is newer.
+void RunFolder::change_setting(const char* key, const nlohmann::json& value) {
   const std::filesystem::path path = path_ / "config.json";
   const std::optional<std::string> text = read_text(path, *file_system_);
   check(text.has_value(), "{} is missing", path.string());
   Json config = Json::parse(*text);  // open() has read it
-  config["settings"]["data"] = data;
+  config["settings"][key] = value;
+  if (!config.contains("kinds")) config["kinds"] = setting_kinds();
+  config["kinds"][key] = setting_kinds().at(key);
   write_text(path, config.dump(2) + "\n", *file_system_);
-  settings_.data = data;
 }
 
 void RunFolder::lock() {
@@ -249,7 +284,7 @@ std::optional<std::filesystem::path> RunFolder::saved_checkpoint() const {
 
 void RunFolder::check_unstarted() const {
   int last = 0;
-  for (const char* name : {"metrics.jsonl", "layers.jsonl"})
+  for (const char* name : {"metrics.jsonl", "layers.jsonl", "measures.jsonl"})
     for (const nlohmann::json& line : read_lines(name)) last = std::max(last, line.at("epoch").get<int>());
   const bool has_summary = file_exists(path_ / "summary.json", *file_system_);
   // A run can end without a checkpoint during its first epoch, or while it copies the epochs of another run.
@@ -314,6 +349,27 @@ void RunFolder::append(const SelectionSummary& summary) const {
   append_events(summary.epoch, curves_of(summary));
 }
 
+void RunFolder::append(const MeasureSummary& summary) const {
+  std::vector<std::string> lines;
+  for (const MeasuredLayer& layer : summary.layers) {
+    const Json line = {{"schema", kRecordSchema},
+                       {"run", run_id_},
+                       {"first_epoch", summary.first_epoch},
+                       {"epoch", summary.epoch},
+                       {"layer", layer.name},
+                       {"type", name_of(layer.type)},
+                       {"parameters", layer.count},
+                       {"g", layer.g},
+                       {"g_prime", layer.g_prime},
+                       {"normalized_g", layer.normalized_g},
+                       {"normalized_g_prime", layer.normalized_g_prime},
+                       {"noise_floor", summary.noise_floor}};
+    lines.push_back(record_text(line));
+  }
+  append_lines(path_ / "measures.jsonl", lines, *file_system_);
+  append_events(summary.epoch, curves_of(summary));
+}
+
 /// The path of this run's event file, or nothing if there is none yet.
 std::optional<std::filesystem::path> RunFolder::event_file() const {
   for (const std::string& name : names_in(path_, *file_system_))
@@ -337,6 +393,8 @@ void RunFolder::copy_epochs(const RunFolder& other, int last_epoch) const {
     summary.epochs = settings_.epochs;
     append(summary);
   }
+  for (const MeasureSummary& measures : other.read_measures())
+    if (measures.epoch <= last_epoch) append(measures);
 }
 
 void RunFolder::write_summary(const TrainingOutcome& outcome) const {
@@ -397,6 +455,7 @@ std::optional<std::string> RunFolder::trim_logs(int last_epoch, int selection_ep
   };
   trim("metrics.jsonl", last_epoch);
   trim("layers.jsonl", selection_epoch);
+  trim("measures.jsonl", last_epoch);
   std::optional<std::filesystem::path> events = event_file();
   std::optional<std::string> warning;
   try {
@@ -414,6 +473,7 @@ std::optional<std::string> RunFolder::trim_logs(int last_epoch, int selection_ep
       const EpochSummary summary = read_part(line, path_ / "metrics.jsonl", read_epoch);
       append_events(summary.epoch, curves_of(summary));
     }
+    for (const MeasureSummary& measures : read_measures()) append_events(measures.epoch, curves_of(measures));
   }
   for (const SelectionSummary& selection : read_selections())
     if (!events || selection.epoch > last_epoch) append_events(selection.epoch, curves_of(selection));
@@ -462,6 +522,19 @@ std::vector<SelectionSummary> RunFolder::read_selections() const {
     });
   }
   return selections;
+}
+
+std::vector<MeasureSummary> RunFolder::read_measures() const {
+  std::vector<MeasureSummary> windows;
+  for (const nlohmann::json& line : read_lines("measures.jsonl")) {
+    read_part(line, path_ / "measures.jsonl", [&](const nlohmann::json& layer) {
+      const int epoch = whole_number<int>(layer.at("epoch"));
+      if (windows.empty() || windows.back().epoch != epoch)
+        windows.push_back({whole_number<int>(layer.at("first_epoch")), epoch, number_in(layer, "noise_floor"), {}});
+      windows.back().layers.push_back(read_measured_layer(layer));
+    });
+  }
+  return windows;
 }
 
 }  // namespace gradamp

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // A run's folder: config.json (every setting, resolved), metrics.jsonl (one line per epoch), layers.jsonl (one line per
-// layer and selection), an event file with the same numbers for TensorBoard, checkpoint.safetensors (and the previous
-// checkpoint), summary.json, lock (held by the process that trains the run).
+// layer and selection), measures.jsonl (one line per layer and measuring window), an event file with the same numbers
+// for TensorBoard, checkpoint.safetensors (and the previous checkpoint), summary.json, lock (held by the process that
+// trains the run).
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -42,6 +44,8 @@ class RunFolder {
   const std::string& images() const { return images_; }
   /// Writes another path of the data to config.json.
   void move_data(const std::string& path);
+  /// Writes another length of the measuring windows to config.json.
+  void change_measuring(std::int64_t measure_every);
   std::filesystem::path checkpoint() const { return path_ / "checkpoint.safetensors"; }
   /// The checkpoint from which the run can continue: checkpoint() or, if that is missing, the previous one. Nothing if
   /// neither exists.
@@ -61,6 +65,7 @@ class RunFolder {
 
   void append(const EpochSummary& summary) const;
   void append(const SelectionSummary& summary) const;
+  void append(const MeasureSummary& summary) const;
   /// Logs the epochs of another run, up to `last_epoch`, as epochs of this run.
   void copy_epochs(const RunFolder& other, int last_epoch) const;
   void write_summary(const TrainingOutcome& outcome) const;
@@ -83,6 +88,8 @@ class RunFolder {
             FileSystem& file_system);
   std::vector<nlohmann::json> read_lines(const char* name) const;
   std::vector<SelectionSummary> read_selections() const;
+  std::vector<MeasureSummary> read_measures() const;
+  void change_setting(const char* key, const nlohmann::json& value);
   std::optional<std::filesystem::path> event_file() const;
   void append_events(int epoch, const std::vector<Scalar>& scalars) const;
 

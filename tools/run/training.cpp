@@ -130,6 +130,9 @@ class Run {
     lines.push_back(fmt::format("strategy  {} ({} epochs)", to_string(strategy_), strategy_.epochs()));
     const OptimizerOptions& optimizer = trainer_->optimizer().options();
     if (has_step_rates(optimizer)) lines.push_back("schedule  " + schedule_text(optimizer));
+    if (const std::int64_t every = settings_.measure_every; every > 0)
+      lines.push_back(fmt::format("measures  G and G' of every layer, every {}, in measures.jsonl",
+                                  every == 1 ? "epoch" : fmt::format("{} epochs", every)));
     for (std::string& warning : strategy_warnings()) lines.push_back(std::move(warning));
     return lines;
   }
@@ -198,6 +201,10 @@ class Run {
     callbacks.on_selection = [this](const SelectionSummary& summary) {
       folder_->append(summary);
       if (control_.observer) control_.observer->on_selection(summary);
+    };
+    callbacks.on_measure = [this](const MeasureSummary& summary) {
+      folder_->append(summary);
+      if (control_.observer) control_.observer->on_measure(summary);
     };
     callbacks.on_epoch = [this](const EpochSummary& summary) {
       folder_->append(summary);
@@ -337,6 +344,7 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
   if (!checkpoint) folder.check_unstarted();
   RunSettings settings = folder.settings();
   if (!control.data.empty()) settings.data = control.data;
+  if (control.measure_every) settings.measure_every = *control.measure_every;
   Run run(settings, control, !checkpoint);
   run.check_images(folder);
   if (settings.data != folder.settings().data) folder.move_data(settings.data);
@@ -363,6 +371,7 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
     folder.write_summary(outcome);
     return outcome;
   }
+  if (settings.measure_every != folder.settings().measure_every) folder.change_measuring(settings.measure_every);
   if (control.observer) control.observer->on_start(description);
   return run.train(folder);
 }

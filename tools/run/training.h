@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -35,6 +36,7 @@ class TrainingObserver {
   virtual void on_step(const StepProgress& progress) { (void)progress; }
   virtual void on_epoch(const EpochSummary& summary) { (void)summary; }
   virtual void on_selection(const SelectionSummary& summary) { (void)summary; }
+  virtual void on_measure(const MeasureSummary& summary) { (void)summary; }
 };
 
 struct TrainingControl {
@@ -45,6 +47,8 @@ struct TrainingControl {
   int last_epoch = 0;                 // the run ends after this epoch, and can be resumed; 0: the strategy's last
   /// For resume(): the path of the data, if it is no longer the run's. config.json gets it.
   std::string data = {};
+  /// For resume(): the length of the measuring windows from here on, if it changes. config.json gets it.
+  std::optional<std::int64_t> measure_every = {};
 };
 
 /// Trains from the beginning and writes to settings.run_folder, which must not contain a run yet. Error before training

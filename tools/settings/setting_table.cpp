@@ -195,6 +195,9 @@ const std::array kTable{
             &RunSettings::random_fraction, kFraction},
     Setting{"random-types", "Amplification", SettingKind::kRandom, "TYPE,...", "conv, bn, relu (with --placement backprop) and linear",
             &RunSettings::random_types},
+    Setting{"measure-every", "Amplification", SettingKind::kLogging, "EPOCHS",
+            "log G and G' of every layer over windows of N epochs, with or without amplification; 0: only at selections",
+            &RunSettings::measure_every, kAtLeast0, "0.2.0"},
 
     Setting{"seed", "Run", SettingKind::kTraining, "NUMBER", "seed of initial weights, order, augmentation, cutout, dropout and random selection",
             &RunSettings::seed},
@@ -252,6 +255,7 @@ std::string_view name_of(SettingKind kind) {
     case SettingKind::kDevice: return "device";
     case SettingKind::kSpeed: return "speed";
     case SettingKind::kOutput: return "output";
+    case SettingKind::kLogging: return "logging";
   }
   fail("expected a kind of setting, got {}", static_cast<int>(kind));
 }

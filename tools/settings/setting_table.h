@@ -34,12 +34,15 @@ enum class SettingKind {
   kDevice,         // the device that computes: devices round differently
   kSpeed,          // speed and memory; the order of sums, and so their rounding, may differ
   kOutput,         // where files are written
+  kLogging,        // what else a run logs; it does not change the training
 };
 using SettingKinds = std::initializer_list<SettingKind>;
 
 /// The kinds of settings that must be equal in two runs whose epochs are compared by their plans (shared_epochs).
+/// Those of logging are among them because a branch has its trunk's logs.
 inline constexpr SettingKinds kUnplannedKinds = {SettingKind::kImages,   SettingKind::kSource, SettingKind::kModel,
-                                                 SettingKind::kTraining, SettingKind::kDevice, SettingKind::kSpeed};
+                                                 SettingKind::kTraining, SettingKind::kDevice, SettingKind::kSpeed,
+                                                 SettingKind::kLogging};
 
 /// The kind's name, such as "images", in config.json and on the page of settings.
 std::string_view name_of(SettingKind kind);

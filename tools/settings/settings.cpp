@@ -182,11 +182,15 @@ OptimizerOptions RunSettings::optimizer_options() const {
 int shared_epochs(const RunSettings& a, const RunSettings& b) {
   // Schedule and amplification are compared below, by the plans of the epochs. The output folder has no effect.
   if (settings_key(a, kUnplannedKinds) != settings_key(b, kUnplannedKinds)) return 0;
+  if (a.measure_every > 0 && a.granularity != b.granularity) return 0;  // the logs differ from the first epoch on
   const OptimizerOptions first = a.optimizer_options(), second = b.optimizer_options();
   const bool phases = first.schedule == Schedule::kPhases;
   if (first.schedule != second.schedule || first.warmup_steps != second.warmup_steps) return 0;
   if (!phases && (first.peak_rate != second.peak_rate || first.strategy.epochs() != second.strategy.epochs())) return 0;
-  const std::int64_t epochs = std::min(first.strategy.epochs(), second.strategy.epochs());
+  std::int64_t epochs = std::min(first.strategy.epochs(), second.strategy.epochs());
+  // The shorter run's last epoch ends a measuring window that is still open in the longer run.
+  if (a.measure_every > 0 && epochs % a.measure_every != 0 && first.strategy.epochs() != second.strategy.epochs())
+    --epochs;
   const auto phase_of = [](const OptimizerOptions& options, const EpochPlan& plan) -> const Phase& {
     return options.strategy.phases[static_cast<std::size_t>(plan.phase)];
   };

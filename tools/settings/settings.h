@@ -76,9 +76,9 @@ struct RunSettings : OptimizerValues {
   OptimizerOptions optimizer_options() const;
 };
 
-/// The number of first epochs in which two runs are equal, bit for bit. In these epochs neither run measures or
-/// amplifies, and the learning rates are equal. All other settings must be equal, except those of amplification and the
-/// run's folder.
+/// The number of first epochs in which two runs and their logs are equal, bit for bit. In these epochs neither run
+/// analyzes or amplifies, and the learning rates are equal. All other settings must be equal, except those of
+/// amplification and the run's folder.
 int shared_epochs(const RunSettings& a, const RunSettings& b);
 
 nlohmann::json to_json(const RunSettings& settings);

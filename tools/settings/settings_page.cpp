@@ -43,6 +43,7 @@ constexpr KindText kKindTexts[] = {
     {SettingKind::kDevice, "the device; a sweep's cell takes it when it begins; other devices round in other ways"},
     {SettingKind::kSpeed, "speed and memory; may change rounding, is no difference in a report or a sweep"},
     {SettingKind::kOutput, "where files are written; no difference"},
+    {SettingKind::kLogging, "what else is logged; it does not change the training, and is no difference in a report"},
 };
 
 /// Escapes the text of a table's cell, because a | would end the cell.

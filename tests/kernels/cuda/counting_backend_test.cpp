@@ -42,6 +42,9 @@ TEST(CountingBackend, OptimizerStepWithStatistics) {
   params.accumulate = true;
   backend.sgd_step(arena, factors, {}, params);
   EXPECT_EQ(backend.bytes(), kCount * (9 * 4 + 2) + 3 * 4);  // two sums are also read and written
+  backend.clear();
+  backend.accumulate_sums(arena, Granularity::kWeight, {});
+  EXPECT_EQ(backend.bytes(), kCount * 5 * 4);  // the gradient is read, two sums are read and written
 }
 
 TEST(CountingBackend, ConcatenationReadsAndWritesItsParts) {

@@ -180,6 +180,101 @@ TEST_P(TrainerTest, OnlyTheTrainingLossIsSmoothed) {
   EXPECT_EQ(epochs[1].train_accuracy, epochs[0].train_accuracy);
 }
 
+/// Options and callbacks of an OwnRun that measures, with the order of what it reports.
+struct MeasuringRun {
+  explicit MeasuringRun(std::int64_t every) {
+    options.optimizer.measure_every = every;
+    callbacks.on_selection = [this](const SelectionSummary&) { heard.push_back("selection"); };
+    callbacks.on_measure = [this](const MeasureSummary& summary) {
+      heard.push_back(fmt::format("{}-{}: {} layers, {:.3f}", summary.first_epoch, summary.epoch, summary.layers.size(),
+                                  summary.noise_floor));
+    };
+    callbacks.on_epoch = [this](const EpochSummary& summary) { heard.push_back(std::to_string(summary.epoch)); };
+  }
+
+  TrainerOptions options = options_for("1:0.1, 3:0.1:2, 4:0.05");
+  TrainerCallbacks callbacks;
+  std::vector<std::string> heard;
+};
+
+TEST(TrainerMeasuring, MeasuresAreReportedBetweenTheSelectionAndTheEpoch) {
+  MeasuringRun measuring(2);
+  OwnRun run(DeviceKind::kCpu, measuring.options, measuring.callbacks);
+  EXPECT_TRUE(run.trainer.run());
+  EXPECT_THAT(measuring.heard,
+              ElementsAre("1", "selection", "1-2: 3 layers, 0.408", "2", "3", "3-4: 3 layers, 0.408", "4"));
+  const ScratchFolder folder;
+  OwnRun plain(DeviceKind::kCpu);
+  EXPECT_TRUE(plain.trainer.run());
+  EXPECT_EQ(run.checkpoint(folder / "run"), plain.checkpoint(folder / "plain"));
+}
+
+TEST(TrainerMeasuring, TheLengthOfTheMeasuringWindowsMayChange) {
+  const ScratchFolder folder;
+  for (const std::int64_t before : {0, 3}) {
+    MeasuringRun first(before);
+    OwnRun run(DeviceKind::kCpu, first.options, first.callbacks);
+    EXPECT_TRUE(run.trainer.run(2));  // with 3, inside a window
+    run.trainer.save(folder / fmt::format("{}", before));
+  }
+  const auto heard = [&](std::int64_t before, std::int64_t after) {
+    MeasuringRun second(after);
+    OwnRun run(DeviceKind::kCpu, second.options, second.callbacks);
+    run.trainer.load(folder / fmt::format("{}", before));
+    EXPECT_TRUE(run.trainer.run());
+    return second.heard;
+  };
+  EXPECT_THAT(heard(3, 3), ElementsAre("1-3: 3 layers, 0.333", "3", "4-4: 3 layers, 0.577", "4"));
+  EXPECT_THAT(heard(3, 1), ElementsAre("1-3: 3 layers, 0.333", "3", "4-4: 3 layers, 0.577", "4"));
+  EXPECT_THAT(heard(3, 9), ElementsAre("3", "1-4: 3 layers, 0.289", "4"));
+  EXPECT_THAT(heard(3, 0), ElementsAre("3", "4"));
+  EXPECT_THAT(heard(0, 2), ElementsAre("3", "3-4: 3 layers, 0.408", "4"));
+}
+
+TEST(TrainerMeasuring, AFailedLoadKeepsTheOpenWindow) {
+  const ScratchFolder folder;
+  MeasuringRun measuring(4);
+  OwnRun run(DeviceKind::kCpu, measuring.options, measuring.callbacks);
+  EXPECT_TRUE(run.trainer.run(2));
+  const auto backend = make_backend(Device{DeviceKind::kCpu});
+  const StepState state = make_step_state(*backend, 7);
+  Sequential other;
+  other.append(std::make_shared<Flatten>());
+  other.append(std::make_shared<Linear>(*backend, 3072, 10));
+  Trainer another(other, state, small_data(*backend), options_for("1:0.1, 3:0.1:2, 4:0.05"));
+  another.save(folder / "another");
+  EXPECT_THAT([&] { run.trainer.load(folder / "another"); }, testing::Throws<Error>());
+  EXPECT_TRUE(run.trainer.run());
+  EXPECT_EQ(measuring.heard[measuring.heard.size() - 2], "1-4: 3 layers, 0.289");
+}
+
+// The epoch before has recorded its steps, which do not measure.
+TEST_P(TrainerTest, AWindowThatOpensInARunningTrainerMeasures) {
+  const ScratchFolder folder;
+  std::atomic<bool> stop = false;
+  TrainerOptions options = options_for("2:0.1");
+  options.batch_size = 8;
+  options.stop = &stop;
+  {
+    TrainerCallbacks callbacks;
+    callbacks.on_step = [&](const StepProgress&) { stop = true; };
+    OwnRun run(GetParam(), options, callbacks);
+    EXPECT_FALSE(run.trainer.run());
+    run.trainer.save(folder / "checkpoint");
+  }
+  stop = false;
+  options.optimizer.measure_every = 1;
+  std::vector<MeasureSummary> heard;
+  TrainerCallbacks callbacks;
+  callbacks.on_measure = [&](const MeasureSummary& summary) { heard.push_back(summary); };
+  OwnRun run(GetParam(), options, callbacks);
+  run.trainer.load(folder / "checkpoint");
+  EXPECT_TRUE(run.trainer.run());
+  ASSERT_EQ(heard.size(), 1u);
+  EXPECT_EQ(heard[0].first_epoch, 2);
+  for (const MeasuredLayer& layer : heard[0].layers) EXPECT_GT(layer.g, 0) << layer.name;
+}
+
 TEST_P(TrainerTest, ACheckpointThatDoesNotFitChangesNothing) {
   const ScratchFolder folder;
   const auto backend = make_backend(Device{GetParam()});

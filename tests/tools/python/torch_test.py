@@ -675,7 +675,10 @@ class RunTest(unittest.TestCase):
             lines = [{"epoch": 1, "train_loss": 2.5},
                      {"epoch": 2, "train_loss": None, "not_finite": {"train_loss": "nan"}}]
             (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"epoch": 3')
+            self.assertEqual(gradamp.load_run(folder).measures, [])
+            (path / "measures.jsonl").write_text('{"first_epoch": 1, "epoch": 2, "layer": "conv1", "g": 0.5}\n')
             run = gradamp.load_run(folder)
+            self.assertEqual(run.measures, [{"first_epoch": 1, "epoch": 2, "layer": "conv1", "g": 0.5}])
             self.assertEqual((run.settings["network"], run.layers, len(run.metrics)), ("resnet8", [], 2))
             self.assertNotEqual(run.metrics[1]["train_loss"], run.metrics[1]["train_loss"])
 

@@ -156,6 +156,21 @@ TEST(Console, RandomSelectionHasNoTable) {
             "drawn for epoch 2: 6 of 10 layers are amplified: layer4, layer5, layer6, layer7 and 2 more\n");
 }
 
+TEST(Console, MeasuresAreOneLine) {
+  MeasureSummary summary{12, 12, 0.0506, {{}, {}, {}}};
+  const double values[] = {0.25, 0.0451, 0.5};
+  for (std::size_t l = 0; l < 3; ++l) {
+    summary.layers[l].g = values[l];
+    summary.layers[l].g_prime = values[l] / 2;
+  }
+  EXPECT_EQ(format_measures(summary), "measured epoch 12: G 0.045 to 0.500, G' 0.023 to 0.250, noise floor 0.051");
+  summary.first_epoch = 109;
+  summary.epoch = 112;
+  EXPECT_EQ(format_measures(summary),
+            "measured epochs 109-112: G 0.045 to 0.500, G' 0.023 to 0.250, noise floor 0.051");
+  EXPECT_LE(format_measures(summary).size(), 80u);
+}
+
 TEST(Console, OutcomeSaysWhatCameOfItAndWhatToDo) {
   TrainingOutcome outcome;
   outcome.completed = true;

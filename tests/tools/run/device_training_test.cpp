@@ -16,8 +16,9 @@ using ::testing::HasSubstr;
 constexpr int kDeviceEpochs = 4;
 constexpr int kDeviceSteps = 3;
 
-/// Epochs: plain, analyzed, amplified, and plain with a smaller learning rate. The last batch of training and the last
-/// batch of evaluation are smaller than the others.
+/// Epochs: plain, analyzed, amplified, and plain with a smaller learning rate. Measuring windows of three epochs are
+/// open beside the analyzed one. The last batch of training and the last batch of evaluation are smaller than the
+/// others.
 RunSettings device_run(const fs::path& folder) {
   RunSettings settings;
   settings.device = "emulated";
@@ -28,6 +29,7 @@ RunSettings device_run(const fs::path& folder) {
   settings.evaluation_batch = 2;
   settings.strategy = "1:0.05, 3:0.05:2, 4:0.01";
   settings.threshold = 0.5;
+  settings.measure_every = 3;
   settings.dropout = 0.1;
   settings.threads = 1;
   settings.run_folder = folder.string();
@@ -101,6 +103,16 @@ class CountWaits : public TrainingObserver {
   std::uint64_t waits_ = 0, last_ = 0;
   int steps_ = 0;
 };
+
+TEST(DeviceTraining, MeasuringChangesNoBit) {
+  const ScratchFolder folder;
+  RunSettings plain = device_run(folder / "plain");
+  plain.measure_every = 0;
+  ASSERT_EQ(train_in_child(plain), 0);
+  ASSERT_EQ(train_in_child(device_run(folder / "measured")), 0);
+  expect_same_training(folder / "measured", folder / "plain");
+  EXPECT_EQ(lines_of(folder / "measured/measures.jsonl").size(), 30u);  // 15 layers, epochs 1 to 3 and 4
+}
 
 TEST(DeviceTraining, TheHostDoesNotWaitInsideAnEpoch) {
   const ScratchFolder folder;

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdio>
@@ -18,6 +19,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "gradamp/data/files/safetensors.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
 #include "gradamp/tools/program/signals.h"
 #include "gradamp/tools/run/training.h"
@@ -138,7 +140,22 @@ inline void expect_equal_runs(const fs::path& run, const fs::path& expected, int
   EXPECT_TRUE(checkpoint_of(run) == checkpoint_of(expected)) << "the checkpoints differ";
   EXPECT_EQ(lines_of(run / "metrics.jsonl"), lines_of(expected / "metrics.jsonl"));
   EXPECT_EQ(lines_of(run / "layers.jsonl"), lines_of(expected / "layers.jsonl"));
+  EXPECT_EQ(lines_of(run / "measures.jsonl"), lines_of(expected / "measures.jsonl"));
   EXPECT_EQ(lines_of(run / "metrics.jsonl").size(), static_cast<std::size_t>(epochs));
+}
+
+/// Expects that two runs that differ in what they log have equal states and results, bit for bit.
+inline void expect_same_training(const fs::path& run, const fs::path& expected) {
+  const TensorFile file = read_safetensors(run / "checkpoint.safetensors");
+  const TensorFile other = read_safetensors(expected / "checkpoint.safetensors");
+  ASSERT_EQ(file.tensors().size(), other.tensors().size());
+  for (const TensorView& tensor : other.tensors()) {
+    const TensorView* found = file.find(tensor.name);
+    ASSERT_TRUE(found != nullptr) << tensor.name;
+    EXPECT_TRUE(std::ranges::equal(found->bytes, tensor.bytes)) << tensor.name;
+  }
+  EXPECT_EQ(lines_of(run / "metrics.jsonl"), lines_of(expected / "metrics.jsonl"));
+  EXPECT_EQ(lines_of(run / "layers.jsonl"), lines_of(expected / "layers.jsonl"));
 }
 
 }  // namespace gradamp::test

@@ -63,7 +63,14 @@ void kill_after(const RunSettings& settings, int step) {
 
 TEST(Training, StoppedAndResumedEqualsUnbroken) { expect_resumable(small_run, stop_after); }
 
-TEST(Training, KilledAndResumedEqualsUnbroken) { expect_resumable(small_run, kill_after); }
+/// Windows of three epochs: the first is open beside the analyzed epoch, the second ends with the run.
+RunSettings measured_run(const fs::path& run) {
+  RunSettings settings = small_run(run);
+  settings.measure_every = 3;
+  return settings;
+}
+
+TEST(Training, KilledAndResumedEqualsUnbroken) { expect_resumable(measured_run, kill_after); }
 
 /// Settings of the recipe reach the training, and only the training.
 TEST(Training, LabelSmoothingAndCutoutChangeTheTrainingAlone) {
@@ -202,13 +209,14 @@ TEST(Training, AfterAnyFailureACheckpointLoads) {
 
 /// Two plain epochs, and two further epochs that depend on the selection.
 RunSettings branching_run(const fs::path& folder) {
-  RunSettings settings = small_run(folder);
+  RunSettings settings = measured_run(folder);
   settings.strategy = "2:0.05, 4:0.05:2";
   return settings;
 }
 
-void train_trunk(const fs::path& folder, int epochs) {
+void train_trunk(const fs::path& folder, int epochs, std::int64_t measure_every = 3) {
   RunSettings settings = branching_run(folder);
+  settings.measure_every = measure_every;
   settings.selection = SelectionMethod::kNone;
   ASSERT_EQ(in_child([&] {
               TrainingControl control;
@@ -222,6 +230,8 @@ void train_trunk(const fs::path& folder, int epochs) {
 TEST(Training, ABranchEqualsTheRunTrainedAlone) {
   const ScratchFolder folder;
   train_trunk(folder / "trunk", 2);
+  train_trunk(folder / "trunk-0", 2, 0);
+  train_trunk(folder / "trunk-1", 2, 1);
   const auto expect_same = [&](const char* name, const std::function<void(RunSettings&)>& change) {
     SCOPED_TRACE(name);
     RunSettings alone = branching_run(folder / name);
@@ -229,7 +239,8 @@ TEST(Training, ABranchEqualsTheRunTrainedAlone) {
     RunSettings branched = alone;
     branched.run_folder += "-branched";
     ASSERT_EQ(train_in_child(alone), 0);
-    ASSERT_EQ(in_child([&] { check(branch(branched, folder / "trunk", {}).completed, "expected a whole run"); }), 0);
+    const fs::path trunk = folder / (alone.measure_every == 3 ? "trunk" : fmt::format("trunk-{}", alone.measure_every));
+    ASSERT_EQ(in_child([&] { check(branch(branched, trunk, {}).completed, "expected a whole run"); }), 0);
     expect_equal_runs(branched.run_folder, alone.run_folder, kEpochs);
   };
   expect_same("measured", [](RunSettings&) {});
@@ -245,7 +256,9 @@ TEST(Training, ABranchEqualsTheRunTrainedAlone) {
     settings.selection_case = SelectionCase::kTwoSided;
     settings.granularity = Granularity::kNeuron;
     settings.strategy = "2:0.05, 4:0.05:3";
+    settings.measure_every = 0;
   });
+  expect_same("every-epoch", [](RunSettings& settings) { settings.measure_every = 1; });
 }
 
 TEST(Training, ABranchKilledAtAnyFileSystemCallAndResumedEqualsTheRunTrainedAlone) {
@@ -286,6 +299,8 @@ TEST(Training, ABranchOfARunThatIsNotItsBeginningIsRefused) {
               HasSubstr("no epoch in common with this one: expected --seed 1, got --seed 2; only schedule and"));
   EXPECT_THAT(message([](RunSettings& settings) { settings.batch_size = 15; }),
               HasSubstr("expected --batch-size 16, got --batch-size 15; only"));
+  EXPECT_THAT(message([](RunSettings& settings) { settings.measure_every = 2; }),
+              HasSubstr("expected --measure-every 3, got --measure-every 2; only"));
   EXPECT_THAT(
       message([](RunSettings& settings) { settings.strategy = "2:0.1, 4:0.05:2"; }),
       AllOf(HasSubstr("no epoch in common"), HasSubstr("; the learning rate of the first epoch must be equal")));

@@ -69,6 +69,7 @@ RunSettings unusual_settings() {
   s.weight_decay = 1e-300;
   s.strategy = "params_1";
   s.reselect_every = 2;
+  s.measure_every = 3;
   s.selection = SelectionMethod::kNone;
   s.measure = kG;
   s.selection_case = SelectionCase::kTwoSided;
@@ -426,6 +427,31 @@ TEST(Settings, ARunOfAnEarlierReleaseHasThePhasesSchedule) {
   EXPECT_EQ(settings.schedule, Schedule::kPhases);
   EXPECT_EQ(settings.warmup_steps, 0);
   EXPECT_EQ(to_json(settings), to_json({}));
+}
+
+TEST(Settings, RunsThatLogOtherMeasuresShareNoEpochs) {
+  RunSettings a;
+  a.strategy = "4:0.1, 10:0.1:2";
+  a.measure_every = 3;
+  RunSettings b = a;
+  b.selection = SelectionMethod::kNone;
+  EXPECT_EQ(shared_epochs(a, b), 4);  // inside a window
+  b.measure_every = 0;
+  EXPECT_EQ(shared_epochs(a, b), 0);
+  b = a;
+  b.granularity = Granularity::kNeuron;
+  EXPECT_EQ(shared_epochs(a, b), 0);
+  a.measure_every = b.measure_every = 0;
+  EXPECT_EQ(shared_epochs(a, b), 4);
+  // The window of epochs 4 to 6 ends with the shorter run.
+  a.strategy = "4:0.1";
+  b.strategy = "8:0.1";
+  b.granularity = a.granularity;
+  EXPECT_EQ(shared_epochs(a, b), 4);
+  a.measure_every = b.measure_every = 3;
+  EXPECT_EQ(shared_epochs(a, b), 3);
+  a.measure_every = b.measure_every = 2;
+  EXPECT_EQ(shared_epochs(a, b), 4);
 }
 
 }  // namespace

@@ -9,12 +9,14 @@ import pathlib
 @dataclasses.dataclass
 class Run:
     """`metrics`: one dictionary per epoch; `layers`: one per layer and selection, as the files metrics.jsonl and
-    layers.jsonl have them (data/files/README.md); pandas.DataFrame takes both. A number that was not finite is a float
-    that is not. `settings`: those of config.json."""
+    layers.jsonl have them (data/files/README.md). `measures`: one per layer and measuring window, as measures.jsonl has
+    them; empty without --measure-every. pandas.DataFrame takes each. A number that was not finite is a float that is
+    not. `settings`: those of config.json."""
 
     settings: dict
     metrics: list
     layers: list
+    measures: list = dataclasses.field(default_factory=list)
 
 
 def _finite_or_not(record):
@@ -37,4 +39,5 @@ def load_run(folder):
     if not (folder / "config.json").exists():
         raise FileNotFoundError(f"{folder} is not the folder of a run: it has no config.json")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return Run(config["settings"], _lines(folder / "metrics.jsonl"), _lines(folder / "layers.jsonl"))
+    logs = (_lines(folder / f"{name}.jsonl") for name in ("metrics", "layers", "measures"))
+    return Run(config["settings"], *logs)

@@ -183,6 +183,9 @@ class CountingBackend final : public Backend {
   void clip_scale(const Tensor& gradients, double, const Tensor& scale) override {
     count(__func__, {gradients, scale});
   }
+  void accumulate_sums(const Arena& arena, Granularity, const StepState&) override {
+    count(__func__, {arena.gradients, arena.signed_sums, arena.signed_sums, arena.absolute_sums, arena.absolute_sums});
+  }
   void measure_layers(const Arena& arena, Granularity, const Tensor& measures) override {
     count(__func__, {arena.signed_sums, arena.absolute_sums, measures});
   }

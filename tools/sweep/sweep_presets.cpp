@@ -44,7 +44,10 @@ constexpr std::string_view kSmall = "-small", kAnswer = "-answer";
 
 /// A training recipe that is stronger than the paper's, as lines of a sweep. Every setting of such a recipe belongs
 /// here.
-constexpr const char* kStrongRecipe = R"(label-smoothing = 0.1
+constexpr const char* kStrongRecipe = R"(schedule = cosine
+warmup-steps = 391
+decay-norm-bias = false
+label-smoothing = 0.1
 cutout = 16
 crop-padding = 4
 flip = true

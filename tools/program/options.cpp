@@ -650,7 +650,10 @@ Command parse_command_line(const std::vector<std::string>& arguments, const Envi
   }
   if (program.version) return ShowText{"gradamp " GRADAMP_VERSION "\n"};
   check_leftovers(program.app);
-  if (program.train->parsed()) return finish_train(program, environment);
+  if (program.train->parsed()) {
+    program.train_command.arguments = arguments;
+    return finish_train(program, environment);
+  }
   if (program.evaluate->parsed()) return finish_evaluate(program, environment);
   if (program.predict->parsed()) return finish_predict(program);
   if (program.sweep->parsed()) return finish_sweep(program, environment);

@@ -43,6 +43,7 @@ struct TrainCommand : SettingChanges {
   std::string branch;    // folder of the run to branch from
   int last_epoch = 0;    // the run ends after this epoch; 0: the strategy's last
   bool quiet = false;
+  std::vector<std::string> arguments;  // as given, after the program's name
 };
 
 struct EvaluateCommand : SettingChanges {

@@ -60,7 +60,10 @@ int report(const char* message, int exit_code) {
 }  // namespace
 
 int run_program(int argc, char** argv) {
-  if (argc > 0) set_command_name(std::filesystem::path(argv[0]).filename().string());
+  if (argc > 0) {
+    set_command_name(std::filesystem::path(argv[0]).filename().string());
+    set_typed_command(argv[0]);
+  }
   try {
     std::signal(SIGXFSZ, SIG_IGN);  // a write past the limit of a file's size then fails, and is reported
     use_libarchive();

@@ -111,6 +111,13 @@ std::optional<RunSettings> check_resumed_settings(const TrainCommand& command) {
                                command.resume, differences));
 }
 
+/// The command as a shell would read it.
+std::string command_text(const std::vector<std::string>& arguments) {
+  std::string text = typed_command();
+  for (const std::string& argument : arguments) text += " " + shell_word(argument);
+  return text;
+}
+
 }  // namespace
 
 int run_train(const TrainCommand& command) {
@@ -132,6 +139,7 @@ int run_train(const TrainCommand& command) {
       control.data = resumed->data;
       control.measure_every = resumed->measure_every;
     }
+    control.command = command_text(command.arguments);
     if (!command.resume.empty()) {
       outcome = resume(command.resume, control);
     } else if (!command.branch.empty()) {

@@ -136,14 +136,6 @@ int terminal_columns(int descriptor) {
   return ioctl(descriptor, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
-std::string shell_word(const std::string& text) {
-  constexpr std::string_view kSafe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,:=+@%";
-  if (!text.empty() && text.find_first_not_of(kSafe) == std::string::npos) return text;
-  std::string quoted = "'";
-  for (char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
-
 std::string format_duration(double seconds) {
   if (!(seconds < 1e15)) return fmt::format("{:g} s", seconds);  // also infinity and NaN, which lround cannot take
   if (seconds < 59.95) return fmt::format("{:.1f} s", seconds);

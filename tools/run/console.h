@@ -7,6 +7,7 @@
 #include <ostream>
 #include <string>
 
+#include "gradamp/core/command_name.h"
 #include "gradamp/tools/run/training.h"
 
 namespace gradamp {
@@ -65,8 +66,6 @@ std::string format_selection(const SelectionSummary& summary);
 /// One line of up to 80 characters.
 std::string format_measures(const MeasureSummary& summary);
 std::string format_outcome(const TrainingOutcome& outcome);
-/// `text`, quoted so that a shell reads it as one word.
-std::string shell_word(const std::string& text);
 /// The width of the terminal behind a file descriptor, or 0 if it is not a terminal.
 int terminal_columns(int descriptor);
 

@@ -196,13 +196,14 @@ std::vector<std::string> run_files_in(const std::filesystem::path& folder, FileS
 
 RunFolder RunFolder::create(const std::filesystem::path& path, const RunSettings& settings,
                             const std::string& backend_description, FileSystem& file_system, int branched_epochs,
-                            const std::string& images) {
+                            const std::string& images, const RunFacts& facts) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
   check(!error, "the run's folder {} cannot be made: {}", path.string(), error.message());
   RunFolder folder(path, settings, backend_description, new_run_id(), file_system);
   folder.branched_epochs_ = branched_epochs;
   folder.images_ = images;
+  folder.facts_ = with_process_facts(facts);
   folder.lock();
   const std::vector<std::string> present = run_files_in(path, file_system);
   const bool has_config = std::find(present.begin(), present.end(), "config.json") != present.end();
@@ -220,6 +221,7 @@ RunFolder RunFolder::create(const std::filesystem::path& path, const RunSettings
                  {"kinds", setting_kinds()}};
   if (!images.empty()) config["images"] = images;
   if (branched_epochs > 0) config["branched_epochs"] = branched_epochs;
+  write_facts(folder.facts_, config);
   write_text(path / "config.json", record_text(std::move(config), 2) + "\n", file_system);
   return folder;
 }
@@ -236,6 +238,7 @@ RunFolder RunFolder::open(const std::filesystem::path& path, FileSystem& file_sy
     RunFolder folder(path, settings, config.at("backend"), config.at("run"), file_system);
     folder.branched_epochs_ = whole_number<int>(config.value("branched_epochs", nlohmann::json(0)));
     folder.images_ = config.value("images", "");
+    folder.facts_ = read_facts(config);
     return folder;
   } catch (const std::exception& error) {
     fail("{} is damaged: {}", config_path.string(), message_of(error));

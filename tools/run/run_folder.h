@@ -17,6 +17,7 @@
 #include "gradamp/data/files/event_file.h"
 #include "gradamp/data/files/file_lock.h"
 #include "gradamp/data/files/file_system.h"
+#include "gradamp/tools/run/run_facts.h"
 #include "gradamp/tools/run/training.h"
 
 namespace gradamp {
@@ -29,10 +30,11 @@ std::vector<std::string> run_files_in(const std::filesystem::path& folder, FileS
 class RunFolder {
  public:
   /// Creates the folder, locks it and writes config.json. Error if the folder already contains a file of a run.
-  /// `branched_epochs`: the number of epochs that will be copied from another run. `images`: their fingerprint.
+  /// `branched_epochs`: the number of epochs that will be copied from another run. `images`: their fingerprint. `facts`:
+  /// the command and the normalization; the folder adds those of the process.
   static RunFolder create(const std::filesystem::path& path, const RunSettings& settings,
                           const std::string& backend_description, FileSystem& file_system, int branched_epochs = 0,
-                          const std::string& images = "");
+                          const std::string& images = "", const RunFacts& facts = {});
   /// Reads config.json. Error if there is none. Does not lock the folder.
   static RunFolder open(const std::filesystem::path& path, FileSystem& file_system);
 
@@ -42,6 +44,8 @@ class RunFolder {
   const std::string& backend_description() const { return backend_description_; }
   /// The fingerprint of the images and labels with which the run began; "" for runs of 0.1.0.
   const std::string& images() const { return images_; }
+  /// The origin of the run.
+  const RunFacts& facts() const { return facts_; }
   /// Writes another path of the data to config.json.
   void move_data(const std::string& path);
   /// Writes another length of the measuring windows to config.json.
@@ -98,6 +102,7 @@ class RunFolder {
   std::string backend_description_;
   std::string run_id_;
   std::string images_;
+  RunFacts facts_;
   int branched_epochs_ = 0;
   FileSystem* file_system_;
   std::shared_ptr<FileLock> lock_;

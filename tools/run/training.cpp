@@ -105,6 +105,14 @@ class Run {
   std::string backend_description() const { return backend_->description(); }
   /// Those that it was given, but for kAuto what the device takes.
   const RunSettings& settings() const { return settings_; }
+  /// The facts about this run that config.json stores.
+  RunFacts facts() const {
+    const TrainingData& data = trainer_->data();
+    RunFacts facts;
+    facts.command = control_.command;
+    facts.normalization = normalization_of(data.test_gather, data.train.images.shape()[3]);
+    return facts;
+  }
   /// What the images and labels are.
   const std::string& fingerprint() const { return fingerprint_; }
   /// Error if `folder` has the fingerprint of others.
@@ -304,7 +312,7 @@ RunSettings resolved(const RunSettings& given) {
 TrainingOutcome train(const RunSettings& given, const TrainingControl& control) {
   Run run(resolved(given), control, true);
   const RunFolder folder = RunFolder::create(run.settings().run_folder, run.settings(), run.backend_description(),
-                                             file_system_of(control), 0, run.fingerprint());
+                                             file_system_of(control), 0, run.fingerprint(), run.facts());
   if (control.observer) {
     std::vector<std::string> description = run.description();
     describe_lock(folder, description);
@@ -324,8 +332,9 @@ TrainingOutcome branch(const RunSettings& given, const std::filesystem::path& tr
         trunk.string(), beginning.backend_description(), run.backend_description());
   run.check_images(beginning);
   run.load_beginning(*checkpoint);
-  const RunFolder folder = RunFolder::create(settings.run_folder, run.settings(), run.backend_description(),
-                                             file_system_of(control), run.position().epoch, run.fingerprint());
+  const RunFolder folder =
+      RunFolder::create(settings.run_folder, run.settings(), run.backend_description(), file_system_of(control),
+                        run.position().epoch, run.fingerprint(), run.facts());
   run.take_over(beginning, folder);
   if (control.observer) {
     std::vector<std::string> description = run.description();

@@ -49,6 +49,8 @@ struct TrainingControl {
   std::string data = {};
   /// For resume(): the length of the measuring windows from here on, if it changes. config.json gets it.
   std::optional<std::int64_t> measure_every = {};
+  /// The command line, for config.json; empty: none.
+  std::string command = {};
 };
 
 /// Trains from the beginning and writes to settings.run_folder, which must not contain a run yet. Error before training

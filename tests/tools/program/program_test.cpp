@@ -61,6 +61,14 @@ TEST_F(Program, Help) {
   EXPECT_THAT(run("--version").out, StartsWith("gradamp "));
 }
 
+TEST_F(Program, ARunStoresItsCommandLine) {
+  const std::string arguments =
+      "train --network resnet8 --train-images 20 --test-images 10 --batch-size 10 --epochs 1 --run-folder 'a run'";
+  ASSERT_EQ(run(arguments).exit_code, 0);
+  EXPECT_THAT(text_of(folder_ / "a run/config.json"),
+              HasSubstr(fmt::format("\"command\": \"{} {}\"", shell_word(GRADAMP_PROGRAM), arguments)));
+}
+
 TEST_F(Program, Info) {
   const Finished finished = run("info");
   EXPECT_EQ(finished.exit_code, 0);

@@ -681,6 +681,26 @@ class RunTest(unittest.TestCase):
             self.assertEqual(run.measures, [{"first_epoch": 1, "epoch": 2, "layer": "conv1", "g": 0.5}])
             self.assertEqual((run.settings["network"], run.layers, len(run.metrics)), ("resnet8", [], 2))
             self.assertNotEqual(run.metrics[1]["train_loss"], run.metrics[1]["train_loss"])
+            self.assertEqual((run.normalization, run.facts), (None, {}))
+
+    def test_images_are_normalized_as_the_run_did(self):
+        with tempfile.TemporaryDirectory() as folder:
+            config = {"settings": {}, "host": "here", "version": "0.2.0",
+                      "normalization": {"mean": [0.5, 0.25], "std": [0.25, 0.5]}}
+            path = pathlib.Path(folder) / "config.json"
+            path.write_text(json.dumps(config))
+            self.assertEqual(gradamp.load_run(folder).facts, {"host": "here", "version": "0.2.0"})
+            pixels = torch.tensor([255, 51], dtype=torch.uint8).view(1, 2, 1, 1)
+            for images in (pixels, pixels.float() / 255):
+                for run in (folder, gradamp.load_run(folder)):
+                    torch.testing.assert_close(gradamp.torch.normalize(images, run).flatten(),
+                                               torch.tensor([2.0, -0.1]))
+            with self.assertRaisesRegex(ValueError, r"2 channels, \(N, 2, H, W\), got \(1, 1, 1, 1\)"):
+                gradamp.torch.normalize(pixels[:, :1], folder)
+            del config["normalization"]
+            path.write_text(json.dumps(config))
+            with self.assertRaisesRegex(ValueError, "expected a run that stores its normalization"):
+                gradamp.torch.normalize(pixels, folder)
 
 
 class NetworkTest(unittest.TestCase):

@@ -32,7 +32,7 @@ import weakref
 
 import torch
 
-from gradamp import _library
+from gradamp import _library, runs
 from gradamp.networks import build as network
 from gradamp.strategy import Strategy, whole_number
 
@@ -471,6 +471,24 @@ def load_weights(model, path):
             raise ValueError(f"{file}: expected {name} of shape {tuple(tensor.shape)}, got "
                              f"{tuple(weights[name].shape)}")
     model.load_state_dict(weights, strict=False)
+
+
+def normalize(images, run):
+    """Images as the run's network expects them: (pixel - mean) / std per channel. `images`: (N, C, H, W) or (C, H, W),
+    bytes or, of a dataset whose pixels are floating-point numbers, those. `run`: a run's folder, or what load_run gave.
+
+    Errors: ValueError if the run was begun by a release that did not store its normalization, or has other channels.
+    """
+    run = run if isinstance(run, runs.Run) else runs.load_run(run)
+    if run.normalization is None:
+        raise ValueError("expected a run that stores its normalization, got one that an earlier release began: its "
+                         "images are normalized by the mean and standard deviation of its training images")
+    mean, std = (torch.tensor(run.normalization[key], dtype=torch.float32, device=images.device).view(-1, 1, 1)
+                 for key in ("mean", "std"))
+    if images.dim() not in (3, 4) or images.shape[-3] != len(mean):
+        raise ValueError(f"expected images of {len(mean)} channels, (N, {len(mean)}, H, W), got {tuple(images.shape)}")
+    pixels = images.float() / 255 if images.dtype == torch.uint8 else images.float()
+    return (pixels - mean) / std
 
 
 def save_weights(model, path):

@@ -80,4 +80,13 @@ std::string FileLock::warning() const {
                      path_.parent_path().string());
 }
 
+bool is_locked(const std::filesystem::path& path, FileSystem& file_system) {
+  OpenFile file(file_system, path, O_RDONLY | O_NONBLOCK);
+  if (!file.is_open() && means_missing(errno)) return false;
+  check(file.is_open(), "cannot read {}: {}", path.string(), last_cause());
+  if (file.lock(LOCK_SH | LOCK_NB) || means_no_locks(errno)) return false;
+  check(errno == EWOULDBLOCK, "cannot lock {}: {}", path.string(), last_cause());
+  return true;
+}
+
 }  // namespace gradamp

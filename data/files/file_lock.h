@@ -49,4 +49,9 @@ class FileLock {
   OpenFile file_;
 };
 
+/// Whether a process holds the lock on `path`. Creates no file; false if there is none, or the file system has no
+/// locks. For the moment of the question, a FileLock elsewhere may find the file locked. Error if a call fails
+/// otherwise.
+bool is_locked(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
+
 }  // namespace gradamp

@@ -19,6 +19,7 @@ int run_predict(const PredictCommand& command);
 int run_sweep_command(const SweepCommand& command);
 /// Replaces this process by the report's script, so that the script's exit code is the program's.
 int run_report(const ReportCommand& command);
+int run_runs(const RunsCommand& command);
 int run_fetch(const FetchCommand& command);
 int run_make(const MakeCommand& command);
 int run_verify(const VerifyCommand& command);

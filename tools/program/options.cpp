@@ -174,7 +174,7 @@ struct Program {
       "steadily one way are updated by more."};
   CLI::App *train = nullptr, *evaluate = nullptr, *sweep = nullptr, *report = nullptr, *data = nullptr, *info = nullptr,
            *emulate = nullptr;
-  CLI::App* predict = nullptr;
+  CLI::App *predict = nullptr, *runs = nullptr, *compare = nullptr, *remove = nullptr;
   CLI::App *fetch = nullptr, *make = nullptr, *verify = nullptr;
   std::unique_ptr<SettingOptions> train_settings, evaluate_settings, predict_settings, sweep_settings;
   std::string config;
@@ -185,6 +185,7 @@ struct Program {
   SweepCommand sweep_command;
   std::string gpus;
   ReportCommand report_command;
+  RunsCommand runs_command;
   FetchCommand fetch_command;
   std::string kind = "binary";
   MakeCommand make_command;
@@ -219,8 +220,8 @@ void add_train(Program& program) {
   program.train_settings = std::make_unique<SettingOptions>(train);
   add_text(train, "--config", program.config, "FILE", "settings in TOML, or as lines `key = value`", "Run");
   add_text(train, "--resume", program.train_command.resume, "FOLDER",
-           "resume the run in this folder with its own settings: others that are given must be equal, except --data, "
-           "if the data were moved",
+           "resume the run in this folder with its own settings, or `last`, the newest unfinished one in runs/; others "
+           "that are given must be equal, except --data, if the data were moved, and --epochs, which extends the run",
            "Run");
   add_text(train, "--branch", program.train_command.branch, "FOLDER",
            "take the epochs that this run has in common with the run in this folder from there", "Run");
@@ -319,6 +320,26 @@ void add_report(Program& program) {
       "folders of runs are compared with each other. Needs Python 3.10 or later; GRADAMP_PYTHON can name one.");
 }
 
+void add_runs(Program& program) {
+  CLI::App& runs = *program.runs;
+  RunsCommand& command = program.runs_command;
+  runs.add_option("folder", command.folders, "folders with runs; without one, runs")->default_str("");
+  runs.add_flag("--json", command.json, "print JSON")->group("Options");
+  runs.footer(
+      "Lists the runs, the oldest first: epochs done of all, test accuracy, and whether the run is finished, running, "
+      "stopped (--resume continues it) or failed (with the reason). The recipe is the strategy and what else differs "
+      "from the defaults.");
+  program.compare = runs.add_subcommand("compare", "The settings that differ between two runs, and their figures.");
+  program.compare->add_option("run", command.folders, "the folders of two runs")->default_str("");
+  program.compare->add_flag("--json", command.json, "print JSON")->group("Options");
+  program.remove = runs.add_subcommand("rm", "Remove runs, after a question.");
+  program.remove->add_option("run", command.folders, "the runs' folders")->default_str("");
+  program.remove->add_flag("--yes", command.yes, "do not ask")->group("Options");
+  program.remove->footer(
+      "Removes the files that the program made, and the folder if nothing else is in it. A run that is being trained "
+      "is refused; then none is removed.");
+}
+
 void add_data(Program& program) {
   CLI::App& data = *program.data;
   program.fetch = data.add_subcommand("fetch", "Download CIFAR, check it and unpack it.");
@@ -411,6 +432,7 @@ void build(Program& program, int columns) {
   program.predict = app.add_subcommand("predict", "Classes and probabilities for image files.");
   program.sweep = app.add_subcommand("sweep", "Train many runs that answer one question.");
   program.report = app.add_subcommand("report", "Tables and figures of runs, on one page.");
+  program.runs = app.add_subcommand("runs", "List, compare and remove runs.");
   program.data = app.add_subcommand("data", "Fetch, make and verify datasets.");
   program.info = app.add_subcommand("info", "Version, devices, networks and datasets of this build.");
   program.emulate = app.add_subcommand("emulate", "Compile a CUDA program for the CPU, run it and find its mistakes.");
@@ -419,11 +441,13 @@ void build(Program& program, int columns) {
   add_predict(program);
   add_sweep(program);
   add_report(program);
+  add_runs(program);
   add_data(program);
   add_info(program);
   add_emulate(program);
-  for (CLI::App* command : {program.train, program.evaluate, program.predict, program.sweep, program.report,
-                            program.data, program.info, program.emulate, program.fetch, program.make, program.verify})
+  for (CLI::App* command :
+       {program.predict, program.train, program.evaluate, program.sweep, program.report, program.runs, program.data,
+        program.info, program.emulate, program.compare, program.remove, program.fetch, program.make, program.verify})
     command->group("Commands");
 }
 
@@ -459,7 +483,8 @@ void check_leftovers(const CLI::App& command) {
                shortened(word),
                near.empty() ? "see `" + full_name(command) + " --help`" : "did you mean '" + near + "'?");
   }
-  if (!commands.empty() && command.get_subcommands().empty()) {
+  const bool can_be_alone = command.get_name() == "runs";
+  if (!commands.empty() && command.get_subcommands().empty() && !can_be_alone) {
     std::string list;
     for (const std::string& name : commands) list += (list.empty() ? "" : ", ") + name;
     fail_usage("expected a command ({}); see `{} --help`", list, full_name(command));
@@ -555,6 +580,18 @@ SweepCommand finish_sweep(Program& program, const Environment& environment) {
 ReportCommand finish_report(Program& program) {
   if (program.report_command.folders.empty()) fail_usage("expected the folder of a run or a sweep");
   return program.report_command;
+}
+
+RunsCommand finish_runs(Program& program) {
+  RunsCommand& command = program.runs_command;
+  if (program.compare->parsed()) {
+    command.action = RunsCommand::Action::kCompare;
+    if (command.folders.size() != 2) fail_usage("expected the folders of two runs, got {}", command.folders.size());
+  } else if (program.remove->parsed()) {
+    command.action = RunsCommand::Action::kRemove;
+    if (command.folders.empty()) fail_usage("expected the folder of a run to remove");
+  }
+  return command;
 }
 
 void check_dataset_name(const std::string& name) {
@@ -658,6 +695,7 @@ Command parse_command_line(const std::vector<std::string>& arguments, const Envi
   if (program.predict->parsed()) return finish_predict(program);
   if (program.sweep->parsed()) return finish_sweep(program, environment);
   if (program.report->parsed()) return finish_report(program);
+  if (program.runs->parsed()) return finish_runs(program);
   if (program.fetch->parsed()) return finish_fetch(program);
   if (program.make->parsed()) return finish_make(program);
   if (program.verify->parsed()) return finish_verify(program);

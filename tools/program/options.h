@@ -39,9 +39,10 @@ struct SettingChanges {
 
 struct TrainCommand : SettingChanges {
   RunSettings settings;  // validated
-  std::string resume;    // folder of the run to resume; `settings` are then unused, and `changes` must change nothing
-  std::string branch;    // folder of the run to branch from
-  int last_epoch = 0;    // the run ends after this epoch; 0: the strategy's last
+  /// Folder of the run to resume, or "last"; `settings` are then unused, and `changes` may only extend the run.
+  std::string resume;
+  std::string branch;  // folder of the run to branch from
+  int last_epoch = 0;  // the run ends after this epoch; 0: the strategy's last
   bool quiet = false;
   std::vector<std::string> arguments;  // as given, after the program's name
 };
@@ -96,6 +97,13 @@ struct ReportCommand {
   std::string destination;  // empty: `report` in the first folder
 };
 
+struct RunsCommand {
+  enum class Action { kList, kCompare, kRemove };
+  Action action = Action::kList;
+  std::vector<std::string> folders;  // kList: empty means `runs`; kCompare: two runs; kRemove: at least one
+  bool json = false, yes = false;
+};
+
 struct InfoCommand {
   int threads = 0;
   bool check = false;           // run the self-check of `device`
@@ -104,7 +112,7 @@ struct InfoCommand {
 };
 
 using Command = std::variant<ShowText, TrainCommand, EvaluateCommand, PredictCommand, SweepCommand, ReportCommand,
-                             FetchCommand, MakeCommand, VerifyCommand, InfoCommand, EmulateOptions>;
+                             RunsCommand, FetchCommand, MakeCommand, VerifyCommand, InfoCommand, EmulateOptions>;
 
 /// The value of an environment variable, or null.
 using Environment = std::function<const char*(const char* name)>;

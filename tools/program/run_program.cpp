@@ -41,6 +41,7 @@ int run_command(const Command& command) {
     if constexpr (std::is_same_v<Chosen, PredictCommand>) return run_predict(chosen);
     if constexpr (std::is_same_v<Chosen, SweepCommand>) return run_sweep_command(chosen);
     if constexpr (std::is_same_v<Chosen, ReportCommand>) return run_report(chosen);
+    if constexpr (std::is_same_v<Chosen, RunsCommand>) return run_runs(chosen);
     if constexpr (std::is_same_v<Chosen, FetchCommand>) return run_fetch(chosen);
     if constexpr (std::is_same_v<Chosen, MakeCommand>) return run_make(chosen);
     if constexpr (std::is_same_v<Chosen, VerifyCommand>) return run_verify(chosen);

@@ -18,7 +18,9 @@
 #include "gradamp/tools/program/signals.h"
 #include "gradamp/tools/run/cache_folder.h"
 #include "gradamp/tools/run/console.h"
+#include "gradamp/tools/run/run_extension.h"
 #include "gradamp/tools/run/run_folder.h"
+#include "gradamp/tools/run/run_list.h"
 #include "gradamp/tools/run/training.h"
 #include "gradamp/tools/settings/setting_table.h"
 
@@ -71,18 +73,18 @@ class NewRunFolder {
     localtime_r(&now, &local);
     const std::string name = fmt::format("{}-{}-{:%Y%m%d-%H%M%S}", settings.network, settings.dataset, local);
     std::error_code error;
-    std::filesystem::create_directories(kRuns, error);
+    std::filesystem::create_directories(kRunsFolder, error);
     for (int attempt = 1; !error; ++attempt) {
-      path_ = std::filesystem::path(kRuns) / (attempt == 1 ? name : fmt::format("{}-{}", name, attempt));
+      path_ = std::filesystem::path(kRunsFolder) / (attempt == 1 ? name : fmt::format("{}-{}", name, attempt));
       if (std::filesystem::create_directory(path_, error)) return;
     }
     fail("the run's folder {} cannot be made: {}; choose another with --run-folder",
-         (std::filesystem::path(kRuns) / name).string(), error.message());
+         (std::filesystem::path(kRunsFolder) / name).string(), error.message());
   }
   ~NewRunFolder() {
     std::error_code not_empty;
     std::filesystem::remove(path_, not_empty);
-    std::filesystem::remove(kRuns, not_empty);
+    std::filesystem::remove(kRunsFolder, not_empty);
   }
   NewRunFolder(const NewRunFolder&) = delete;
   NewRunFolder& operator=(const NewRunFolder&) = delete;
@@ -90,25 +92,62 @@ class NewRunFolder {
   std::string path() const { return path_.string(); }
 
  private:
-  static constexpr const char* kRuns = "runs";
   std::filesystem::path path_;
 };
 
-/// The settings of the resumed run with those that are given together with --resume: the path of the data and what is
-/// logged. Nothing if none is given. UsageError if other settings differ from those of the run. The message names them.
-std::optional<RunSettings> check_resumed_settings(const TrainCommand& command) {
-  if (command.changes.empty()) return std::nullopt;
-  const RunSettings stored = RunFolder::open(command.resume, real_file_system()).settings();
-  RunSettings given = command.apply_to(stored);
+/// The folder of --resume: "last" is the newest unfinished run, unless a run's folder has that name.
+std::string resumed_folder(const std::string& given) {
+  if (given != "last" || path_exists(std::filesystem::path(given) / "config.json")) return given;
+  std::vector<RunOverview> runs;
+  if (path_exists(kRunsFolder)) runs = list_runs(kRunsFolder, real_file_system());
+  return newest_unfinished(runs, kRunsFolder).path.string();
+}
+
+/// What is given together with --resume: the path of the data ("": none), what is logged, and the settings of the
+/// longer run.
+struct ResumedSettings {
+  std::string data;
+  std::optional<std::int64_t> measure_every;
+  std::optional<RunSettings> extended;
+};
+
+/// UsageError if other settings differ from those of the run. The message names them.
+ResumedSettings resumed_settings(const TrainCommand& command, const std::string& folder) {
+  if (command.changes.empty()) return {};
+  const RunSettings stored = RunFolder::open(folder, real_file_system()).settings();
+  // The new phases and the number of epochs are compared with the run's by their plans.
+  SettingChanges others;
+  std::string strategy;
+  int epochs = stored.epochs;
+  for (const auto& [name, text] : command.changes) {
+    if (name == "strategy" && text != stored.strategy) {
+      strategy = text;
+    } else if (name == "epochs") {
+      RunSettings scratch;
+      assign_setting(scratch, *find_setting(name), text);
+      if (scratch.epochs != 0) epochs = scratch.epochs;
+    } else {
+      others.changes.emplace_back(name, text);
+    }
+  }
+  RunSettings given = others.apply_to(stored);
   if (given.device == "auto") given.device = stored.device;  // a run stores resolved values of these
-  if (given.epochs == 0) given.epochs = stored.epochs;
   const bool is_cuda = parse_device(stored.device).kind == DeviceKind::kCuda;
   if (given.convolution == ConvolutionMethod::kAuto && is_cuda) given.convolution = stored.convolution;
   make_absolute(given);
   const std::string differences = describe_differences(stored, given, {SettingKind::kSource, SettingKind::kLogging});
-  if (differences.empty()) return given;
-  throw UsageError(fmt::format("the run in {} has settings of its own: {}; omit these options, or start a new run",
-                               command.resume, differences));
+  if (!differences.empty())
+    throw UsageError(fmt::format("the run in {} has settings of its own: {}; omit these options, or start a new run",
+                                 folder, differences));
+  ResumedSettings resumed;
+  resumed.data = given.data;
+  resumed.measure_every = given.measure_every;
+  try {
+    if (!strategy.empty() || epochs != stored.epochs) resumed.extended = extended_settings(stored, epochs, strategy);
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
+  return resumed;
 }
 
 /// The command as a shell would read it.
@@ -123,8 +162,8 @@ std::string command_text(const std::vector<std::string>& arguments) {
 int run_train(const TrainCommand& command) {
   RunSettings settings = command.settings;
   if (command.resume.empty()) find_data(settings);
-  std::optional<RunSettings> resumed;
-  if (!command.resume.empty()) resumed = check_resumed_settings(command);
+  const std::string resumed = command.resume.empty() ? "" : resumed_folder(command.resume);
+  const ResumedSettings changed = resumed.empty() ? ResumedSettings() : resumed_settings(command, resumed);
   std::optional<NewRunFolder> new_folder;
   if (command.resume.empty() && settings.run_folder.empty()) settings.run_folder = new_folder.emplace(settings).path();
   const StopSignals signals(kSecondsToStop);
@@ -135,13 +174,12 @@ int run_train(const TrainCommand& command) {
     control.stop = &signals.stop();
     control.observer = &console;
     control.last_epoch = command.last_epoch;
-    if (resumed) {
-      control.data = resumed->data;
-      control.measure_every = resumed->measure_every;
-    }
+    control.data = changed.data;
+    control.measure_every = changed.measure_every;
+    control.extended = changed.extended;
     control.command = command_text(command.arguments);
     if (!command.resume.empty()) {
-      outcome = resume(command.resume, control);
+      outcome = resume(resumed, control);
     } else if (!command.branch.empty()) {
       outcome = branch(settings, command.branch, control);
     } else {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gradamp/core/error.h"
+#include "gradamp/tools/run/run_extension.h"
 #include "gradamp/tools/settings/setting_table.h"
 
 namespace gradamp {
@@ -31,8 +32,10 @@ std::string checkpoint_settings(const RunSettings& settings) {
 }
 
 void check_same_settings(const CheckpointFile& file, const RunSettings& settings) {
-  const std::string differences = describe_differences(
-      settings_of(file), settings, {SettingKind::kOutput, SettingKind::kSource, SettingKind::kLogging});
+  const RunSettings saved = settings_of(file);
+  if (is_extension(saved, settings)) return;  // the run was extended, and has saved no checkpoint since
+  const std::string differences =
+      describe_differences(saved, settings, {SettingKind::kOutput, SettingKind::kSource, SettingKind::kLogging});
   check(differences.empty(),
         "{} was saved with other settings than its run's config.json has: {}; restore that config.json",
         file.path().string(), differences);

@@ -10,11 +10,13 @@
 #include <set>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include <fmt/ranges.h>
 
 #include "gradamp/core/numerics.h"
+#include "gradamp/core/text.h"
 #include "gradamp/core/version.h"
 #include "gradamp/data/files/durable_file.h"
 #include "gradamp/tools/run/run_record.h"
@@ -25,6 +27,7 @@ namespace gradamp {
 namespace {
 
 constexpr const char* kLock = "lock";
+constexpr const char* kFailure = "failure.txt";
 constexpr std::string_view kEventPrefix = "events.out.tfevents.";
 
 using Json = nlohmann::ordered_json;
@@ -183,9 +186,19 @@ bool is_run_file(const std::string& name) {
                                                "layers.jsonl",
                                                "measures.jsonl",
                                                "summary.json",
+                                               kFailure,
                                                "checkpoint.safetensors",
                                                "checkpoint.safetensors.previous"};
   return kNames.contains(name) || name.starts_with(kEventPrefix);
+}
+
+bool is_made_by_run(const std::string& name) {
+  constexpr std::string_view kTemporary = ".gradamp-tmp", kDamaged = "damaged-";
+  if (name.ends_with(kTemporary)) return is_run_file(name.substr(0, name.size() - kTemporary.size()));
+  if (!name.starts_with(kDamaged)) return is_run_file(name);
+  const std::size_t dot = name.find('.');  // damaged-SECONDS.RUN
+  return dot != name.npos && name.find_first_not_of("0123456789", kDamaged.size()) == dot &&
+         name.find_first_not_of("0123456789abcdef", dot + 1) == name.npos && name.size() == dot + 17;
 }
 
 std::vector<std::string> run_files_in(const std::filesystem::path& folder, FileSystem& file_system) {
@@ -268,8 +281,14 @@ void RunFolder::change_setting(const char* key, const nlohmann::json& value) {
 }
 
 void RunFolder::lock() {
+  constexpr std::chrono::milliseconds kPause{20};
   lock_ = std::make_shared<FileLock>(path_ / kLock, *file_system_);
-  switch (lock_->try_acquire()) {
+  LockState state = lock_->try_acquire();
+  for (int retry = 0; state == LockState::kOfOther && retry < 2; ++retry) {  // perhaps only is_locked() in a listing
+    std::this_thread::sleep_for(kPause);
+    state = lock_->try_acquire();
+  }
+  switch (state) {
     case LockState::kHeld: break;
     case LockState::kNoLocks: lock_warning_ = lock_->warning(); break;
     case LockState::kOfOther: {
@@ -423,6 +442,37 @@ void RunFolder::write_summary(const TrainingOutcome& outcome) const {
                         {"seconds", outcome.seconds},
                         {"selections", selected}};
   write_text(path_ / "summary.json", record_text(summary, 2) + "\n", *file_system_);
+}
+
+void RunFolder::record_failure(const std::string& reason) const {
+  try {
+    if (!reason.empty()) return write_text(path_ / kFailure, printable(reason) + "\n", *file_system_);
+    const bool removed = file_system_->unlink((path_ / kFailure).string()) == 0 || means_missing(errno);
+    check(removed, "cannot remove {}: {}", (path_ / kFailure).string(), last_cause());
+  } catch (const Error&) {
+  }
+}
+
+std::string RunFolder::read_failure() const {
+  const std::string text = read_text(path_ / kFailure, *file_system_).value_or("");
+  return text.substr(0, text.find('\n'));
+}
+
+void RunFolder::extend(const RunSettings& settings) {
+  const std::filesystem::path path = path_ / "config.json", summary_path = path_ / "summary.json";
+  const std::optional<std::string> text = read_text(path, *file_system_);
+  check(text.has_value(), "{} is missing", path.string());
+  if (const std::optional<std::string> summary = read_text(summary_path, *file_system_)) {
+    Json changed = Json::parse(*summary);
+    changed["completed"] = false;
+    write_text(summary_path, changed.dump(2) + "\n", *file_system_);
+  }
+  Json config = Json::parse(*text);  // open() has read it
+  config["settings"]["epochs"] = settings.epochs;
+  config["settings"]["strategy"] = settings.strategy;
+  write_text(path, config.dump(2) + "\n", *file_system_);
+  settings_.epochs = settings.epochs;
+  settings_.strategy = settings.strategy;
 }
 
 int RunFolder::summarized_epochs() const {

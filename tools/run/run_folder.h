@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A run's folder: config.json (every setting, resolved), metrics.jsonl (one line per epoch), layers.jsonl (one line per
 // layer and selection), measures.jsonl (one line per layer and measuring window), an event file with the same numbers
-// for TensorBoard, checkpoint.safetensors (and the previous checkpoint), summary.json, lock (held by the process that
-// trains the run).
+// for TensorBoard, checkpoint.safetensors (and the previous checkpoint), summary.json, failure.txt (why the run failed,
+// if it did), lock (held by the process that trains the run).
 #pragma once
 
 #include <cstdint>
@@ -24,14 +24,16 @@ namespace gradamp {
 
 /// Whether `name` is that of a run's own file.
 bool is_run_file(const std::string& name);
+/// Whether `name` is that of a run's own file, of one that a save was interrupted at, or of a damaged file set aside.
+bool is_made_by_run(const std::string& name);
 /// The names of a run's own files that are in `folder`, without the lock.
 std::vector<std::string> run_files_in(const std::filesystem::path& folder, FileSystem& file_system);
 
 class RunFolder {
  public:
   /// Creates the folder, locks it and writes config.json. Error if the folder already contains a file of a run.
-  /// `branched_epochs`: the number of epochs that will be copied from another run. `images`: their fingerprint. `facts`:
-  /// the command and the normalization; the folder adds those of the process.
+  /// `branched_epochs`: the number of epochs that will be copied from another run. `images`: their fingerprint.
+  /// `facts`: the command and the normalization; the folder adds those of the process.
   static RunFolder create(const std::filesystem::path& path, const RunSettings& settings,
                           const std::string& backend_description, FileSystem& file_system, int branched_epochs = 0,
                           const std::string& images = "", const RunFacts& facts = {});
@@ -73,6 +75,13 @@ class RunFolder {
   /// Logs the epochs of another run, up to `last_epoch`, as epochs of this run.
   void copy_epochs(const RunFolder& other, int last_epoch) const;
   void write_summary(const TrainingOutcome& outcome) const;
+  /// Records why the run failed, in one line; an empty reason removes the record. A failure to record is ignored, since
+  /// it would hide the reason.
+  void record_failure(const std::string& reason) const;
+  /// Why the run failed when it was last trained; empty if it did not.
+  std::string read_failure() const;
+  /// Makes this run that of `settings`, which has more epochs (is_extension): it is then unfinished.
+  void extend(const RunSettings& settings);
   /// The number of whole epochs in the summary, or 0 if there is no summary yet.
   int summarized_epochs() const;
 

@@ -147,20 +147,13 @@ class Run {
 
   /// Trains to the end or until it is stopped. The logs of `folder` must end at the run's current position.
   TrainingOutcome train(const RunFolder& folder) {
-    folder_ = &folder;
-    bool whole = false;
+    folder.record_failure("");
     try {
-      whole = trainer_->run(control_.last_epoch);
-    } catch (const NotFinite& error) {
-      const std::optional<std::filesystem::path> saved = folder.saved_checkpoint();
-      fail("{}; nothing was saved since. {}", error.what(),
-           saved ? "The last good checkpoint is " + saved->string() : "There is no checkpoint yet");
+      return train_and_log(folder);
+    } catch (const Error& error) {
+      folder.record_failure(error.what());
+      throw;
     }
-    if (!whole) save(folder);
-    TrainingOutcome outcome = folder.read_outcome();
-    outcome.completed = whole && outcome.last.epoch == strategy_.epochs();
-    folder.write_summary(outcome);
-    return outcome;
   }
 
   void restore(const std::filesystem::path& checkpoint) {
@@ -187,6 +180,23 @@ class Run {
   bool finished() const { return trainer_->finished(); }
 
  private:
+  TrainingOutcome train_and_log(const RunFolder& folder) {
+    folder_ = &folder;
+    bool whole = false;
+    try {
+      whole = trainer_->run(control_.last_epoch);
+    } catch (const NotFinite& error) {
+      const std::optional<std::filesystem::path> saved = folder.saved_checkpoint();
+      fail("{}; nothing was saved since. {}", error.what(),
+           saved ? "The last good checkpoint is " + saved->string() : "There is no checkpoint yet");
+    }
+    if (!whole) save(folder);
+    TrainingOutcome outcome = folder.read_outcome();
+    outcome.completed = whole && outcome.last.epoch == strategy_.epochs();
+    folder.write_summary(outcome);
+    return outcome;
+  }
+
   FileSystem& file_system() const { return file_system_of(control_); }
 
   TrainerOptions options() const {
@@ -352,6 +362,10 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
   const std::optional<std::filesystem::path> checkpoint = folder.saved_checkpoint();
   if (!checkpoint) folder.check_unstarted();
   RunSettings settings = folder.settings();
+  if (control.extended) {
+    settings.epochs = control.extended->epochs;
+    settings.strategy = control.extended->strategy;
+  }
   if (!control.data.empty()) settings.data = control.data;
   if (control.measure_every) settings.measure_every = *control.measure_every;
   Run run(settings, control, !checkpoint);
@@ -366,6 +380,10 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
   if (checkpoint) {
     describe_checkpoint(*checkpoint, folder, description);
     run.restore(*checkpoint);
+  }
+  if (control.extended) {
+    description.push_back(fmt::format("extended  from {} to {} epochs", folder.settings().epochs, settings.epochs));
+    folder.extend(settings);
   }
   const CheckpointPosition position = run.position();
   description.push_back(fmt::format("resumed   {} epoch {}", position.epoch_finished ? "after" : "in", position.epoch));

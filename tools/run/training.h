@@ -49,6 +49,8 @@ struct TrainingControl {
   std::string data = {};
   /// For resume(): the length of the measuring windows from here on, if it changes. config.json gets it.
   std::optional<std::int64_t> measure_every = {};
+  /// For resume(): the settings of the longer run that this run becomes (extended_settings).
+  std::optional<RunSettings> extended = {};
   /// The command line, for config.json; empty: none.
   std::string command = {};
 };

@@ -16,7 +16,6 @@
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 #include "gradamp/data/files/file_lock.h"
-#include "gradamp/data/files/open_file.h"
 
 extern char** environ;
 
@@ -99,12 +98,7 @@ std::optional<ChildProcess> ChildProcess::start(const ProcessRequest& request) {
 }
 
 bool ChildProcess::is_at_work(const std::filesystem::path& log, FileSystem& file_system) {
-  OpenFile file(file_system, log, O_RDONLY | O_NONBLOCK);
-  if (!file.is_open() && means_missing(errno)) return false;
-  check(file.is_open(), "cannot read {}: {}", log.string(), last_cause());
-  if (file.lock(LOCK_SH | LOCK_NB) || means_no_locks(errno)) return false;
-  check(errno == EWOULDBLOCK, "cannot lock {}: {}", log.string(), last_cause());
-  return true;
+  return is_locked(log, file_system);
 }
 
 std::optional<int> ChildProcess::exit_code() {

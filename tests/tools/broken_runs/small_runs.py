@@ -26,7 +26,7 @@ threads = 1
 [amplified]
 threshold = [-1, 0]
 """
-VARYING = ("run", "seconds", "images_per_second")  # keys whose values differ between equal runs
+VARYING = ("run", "seconds", "images_per_second", "started", "command")  # keys whose values differ between equal runs
 
 
 @dataclasses.dataclass

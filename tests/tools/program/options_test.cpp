@@ -352,7 +352,7 @@ TEST(ConfigReader, RefusesWhatItCannotRead) {
 
 TEST(Options, WrongUsageSaysWhatToDo) {
   EXPECT_EQ(usage_error({}),
-            "expected a command (train, evaluate, predict, sweep, report, data, info, emulate); see `gradamp --help`");
+            "expected a command (train, evaluate, predict, sweep, report, runs, data, info, emulate); see `gradamp --help`");
   EXPECT_EQ(usage_error({"data"}), "expected a command (fetch, make, verify); see `gradamp data --help`");
   EXPECT_EQ(usage_error({"trian"}), "unknown command 'trian'; did you mean 'train'?");
   EXPECT_EQ(usage_error({"train", "evaluate"}), "expected one command, got train and evaluate");
@@ -410,6 +410,21 @@ TEST(Options, EvaluateTakesWeightsOrARun) {
             "--test-images: expected a whole number, got 'x'");
   stored.batch_size = 0;
   EXPECT_THROW(run.apply_to(stored), UsageError);
+}
+
+TEST(Options, Runs) {
+  using Action = RunsCommand::Action;
+  EXPECT_TRUE(parse_as<RunsCommand>({"runs"}).folders.empty());
+  const auto list = parse_as<RunsCommand>({"runs", "a", "b", "--json"});
+  EXPECT_THAT(list.folders, ElementsAre("a", "b"));
+  EXPECT_TRUE(list.json && list.action == Action::kList);
+  const auto compare = parse_as<RunsCommand>({"runs", "compare", "a", "b"});
+  EXPECT_THAT(compare.folders, ElementsAre("a", "b"));
+  EXPECT_EQ(compare.action, Action::kCompare);
+  const auto remove = parse_as<RunsCommand>({"runs", "rm", "a", "--yes"});
+  EXPECT_TRUE(remove.yes && remove.action == Action::kRemove);
+  EXPECT_EQ(usage_error({"runs", "compare", "a"}), "expected the folders of two runs, got 1");
+  EXPECT_EQ(usage_error({"runs", "rm"}), "expected the folder of a run to remove");
 }
 
 TEST(Options, DataCommands) {

@@ -69,6 +69,29 @@ TEST_F(Program, ARunStoresItsCommandLine) {
               HasSubstr(fmt::format("\"command\": \"{} {}\"", shell_word(GRADAMP_PROGRAM), arguments)));
 }
 
+TEST_F(Program, RunsAreListedResumedExtendedAndRemoved) {
+  EXPECT_EQ(run("runs").out, "there is no run in runs/\n");
+  const std::string tiny = "train --network resnet8 --train-images 20 --test-images 10 --batch-size 10 --quiet ";
+  expect_error(run("train --resume last"), 1, "--resume last: there is no run in runs/");
+  ASSERT_EQ(run(tiny + "--strategy 1:0.1,2:0.01 --until 1").exit_code, 0);
+  EXPECT_THAT(run("runs").out, HasSubstr("synthetic  1/2 "));
+  EXPECT_EQ(run("train --resume last --quiet").exit_code, 0);
+  const std::string listed = run("runs").out;
+  EXPECT_THAT(listed, HasSubstr("finished  1:0.1,2:0.01, train-images 20, test-images 10, batch-size 10\n"));
+  const std::string folder = listed.substr(listed.find("runs/"), listed.find("  resnet8") - listed.find("runs/"));
+  expect_error(run("train --resume last"), 1, "--resume " + folder + " --epochs N extends the newest");
+  EXPECT_EQ(run("train --quiet --epochs 3 --resume " + folder).exit_code, 0);
+  EXPECT_EQ(run("train --quiet --epochs 3 --resume " + folder).exit_code, 0);  // has them already
+  EXPECT_THAT(run("runs").out, HasSubstr("synthetic  3/3 "));
+  expect_error(run("train --epochs 2 --resume " + folder), 2, "expected more than the run's 3 to extend it, got 2");
+  expect_error(run("train --epochs 4 --seed 2 --resume " + folder), 2, "settings of its own: expected --seed 1");
+  EXPECT_THAT(run("runs compare " + folder + " " + folder).out, HasSubstr("no setting differs"));
+  expect_error(run("runs rm " + folder), 2, "expected a terminal, or --yes");
+  EXPECT_THAT(run("runs").out, HasSubstr("synthetic  3/3 "));
+  EXPECT_THAT(run("runs rm --yes " + folder + " " + folder + "/").out, StartsWith("removed " + folder));
+  EXPECT_EQ(run("runs --json").out, "[]\n");
+}
+
 TEST_F(Program, Info) {
   const Finished finished = run("info");
   EXPECT_EQ(finished.exit_code, 0);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "gradamp/core/error.h"
+#include "gradamp/optim/choices.h"
 #include "gradamp/tools/settings/setting_table.h"
 
 namespace gradamp {

@@ -25,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr int kMaxDepth = 8;  // of folders below the one that is searched
+constexpr int kMaxFolderDepth = 8;  // of folders below the one that is searched
 
 std::string accuracy_text(double fraction) { return fmt::format("{:.2f}%", 100 * fraction); }
 
@@ -173,7 +173,7 @@ const char* name_of(RunState state) {
 std::vector<fs::path> find_runs(const fs::path& folder, FileSystem& file_system) {
   check(is_folder(folder, file_system), "{}: no such folder; name one with runs in it", folder.string());
   std::vector<fs::path> runs;
-  find_below(folder, kMaxDepth, file_system, runs);
+  find_below(folder, kMaxFolderDepth, file_system, runs);
   return runs;
 }
 

@@ -100,6 +100,7 @@ void RaceChecker::launch_begins() {
 }
 
 void RaceChecker::block_begins(BlockRunner& runner) {
+  report_reads_of_atomics();
   block_tick_ = ++tick_;
   threads_ = &runner.threads();
   clocks_.assign(threads_->size(), {});
@@ -108,6 +109,8 @@ void RaceChecker::block_begins(BlockRunner& runner) {
   fenced_before_barrier_ = nullptr;
   seen_.clear();
   known_.clear();
+  for (const void* address : released_in_shared_) releases_.erase(address);
+  released_in_shared_.clear();
   const SharedMemory& shared = runner.shared();
   if (static_shared_ != shared.static_memory()) {
     static_shared_ = shared.static_memory();
@@ -123,6 +126,8 @@ void RaceChecker::block_begins(BlockRunner& runner) {
 
 void RaceChecker::block_barrier() {
   ++tick_;
+  merge(seen_);
+  merge(known_);
   if (!fenced_since_barrier_) return;
   fenced_before_barrier_ = std::make_shared<const std::vector<std::uint32_t>>(fenced_);
   fenced_since_barrier_ = false;
@@ -159,15 +164,18 @@ void RaceChecker::fence(const Thread& thread) {
     if (seen.reaches(thread.rank, tick_)) learn(known_, {thread.rank, tick_, seen.releases, seen.count});
 }
 
-// An atomic in global memory: releases what was fenced, and may learn what others released.
-void RaceChecker::synchronize(const Thread& thread, const void* address, AccessKind kind) {
-  std::vector<Release>& releases = releases_[address];
-  if (reads(kind) && !releases.empty()) learn(seen_, {thread.rank, tick_, &releases, releases.size()});
+// An atomic: releases what was fenced, and may learn what others released.
+void RaceChecker::synchronize(const Thread& thread, const void* address, AccessKind kind, bool shared) {
+  if (const auto found = releases_.find(address); reads(kind) && found != releases_.end())
+    learn(seen_, {thread.rank, tick_, &found->second, found->second.size()});
   if (!writes(kind)) return;
   const LaneClocks clocks = released_clocks(thread);
   const std::uint32_t fence_tick = clocks_[thread.rank].fence_tick;
   const bool anything = fence_tick != 0 || fenced_before_barrier_ || clocks != LaneClocks{};
-  if (anything) releases.push_back({block_tick_, fence_tick, thread.warp, clocks, fenced_before_barrier_});
+  if (!anything) return;
+  const auto [entry, is_new] = releases_.try_emplace(address);
+  entry->second.push_back({block_tick_, fence_tick, thread.warp, clocks, fenced_before_barrier_});
+  if (is_new && shared) released_in_shared_.push_back(address);
 }
 
 // What preceded the thread's own last fence, and what other lanes fenced before their last __syncwarp with it.
@@ -183,9 +191,29 @@ RaceChecker::LaneClocks RaceChecker::released_clocks(const Thread& thread) const
 }
 
 void RaceChecker::learn(std::vector<Knowledge>& list, const Knowledge& knowledge) {
-  for (const Knowledge& old : list)
-    if (old.thread == knowledge.thread && old.releases == knowledge.releases && old.count >= knowledge.count) return;
+  for (Knowledge& old : list) {
+    if (old.thread != knowledge.thread || old.releases != knowledge.releases) continue;
+    if (old.count >= knowledge.count) return;
+    if (old.tick != knowledge.tick) continue;  // what its whole block knows
+    old.count = knowledge.count;
+    return;
+  }
   list.push_back(knowledge);
+}
+
+// After a barrier of the block all its threads know the same: one entry per address is enough.
+void RaceChecker::merge(std::vector<Knowledge>& list) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const auto end = list.begin() + static_cast<std::ptrdiff_t>(kept);
+    const auto same =
+        std::find_if(list.begin(), end, [&](const Knowledge& other) { return other.releases == list[i].releases; });
+    if (same == end)
+      list[kept++] = list[i];
+    else
+      same->count = std::max(same->count, list[i].count);
+  }
+  list.resize(kept);
 }
 
 // All of the lanes learn what one of them knows.
@@ -219,6 +247,20 @@ bool RaceChecker::known_from_other_block(const Access& earlier, unsigned thread)
   return false;
 }
 
+// As by a lock that the threads take in turn: both accesses are in the same part of the block between two barriers.
+bool RaceChecker::known_from_same_block(const Access& earlier, unsigned thread) const {
+  for (const Knowledge& known : known_) {
+    if (!known.reaches(thread, tick_)) continue;
+    for (std::size_t i = known.count; i > 0; --i) {  // the last ones are of this block
+      const Release& release = (*known.releases)[i - 1];
+      if (release.first_tick != block_tick_) break;
+      const bool same_warp = earlier.thread / kWarpSize == release.warp;
+      if (same_warp && earlier.clock < release.before_clocks[earlier.thread % kWarpSize]) return true;
+    }
+  }
+  return false;
+}
+
 // Whether synchronization orders `earlier` before `now`, an access of the running block.
 bool RaceChecker::in_order(const Access& earlier, const Access& now, const Region& region) const {
   if (earlier.tick < launch_tick_) return true;  // also if there was no earlier access
@@ -227,15 +269,20 @@ bool RaceChecker::in_order(const Access& earlier, const Access& now, const Regio
     return region.shared || known_from_other_block(earlier, static_cast<unsigned>(now.thread));
   if (earlier.tick < tick_ || earlier.thread == now.thread) return true;
   const bool same_warp = earlier.thread / kWarpSize == now.thread / kWarpSize;
-  return same_warp && earlier.clock < clocks_[now.thread].known[earlier.thread % kWarpSize];
+  if (same_warp && earlier.clock < clocks_[now.thread].known[earlier.thread % kWarpSize]) return true;
+  return known_from_same_block(earlier, static_cast<unsigned>(now.thread));
 }
 
 // ---- accesses ----
 
 void RaceChecker::access(const Thread& thread, const void* address, std::size_t bytes, AccessKind kind,
                          const void* code) {
+  if (!reads_of_atomics_.empty() && reads_of_atomics_.front().read.thread != thread.rank) report_reads_of_atomics();
   Region* region = region_of(address);
-  if (!region) return;
+  if (!region) {
+    if (is_atomic(kind)) synchronize(thread, address, kind, false);
+    return;
+  }
   Access now;
   now.code = reinterpret_cast<std::uintptr_t>(code);
   now.thread = thread.rank;
@@ -244,34 +291,61 @@ void RaceChecker::access(const Thread& thread, const void* address, std::size_t 
   now.clock = clocks_[thread.rank].now;
   const auto offset = static_cast<std::size_t>(static_cast<const char*>(address) - region->begin);
   const std::size_t end = std::min(offset + bytes, region->bytes);
-  for (std::size_t i = offset; i < end; ++i) check_byte(region->history[i], now, kind, *region);
-  if (is_atomic(kind) && !region->shared) synchronize(thread, address, kind);
+  for (std::size_t i = offset; i < end; ++i) check_byte(region->history[i], region->begin + i, now, kind, *region);
+  if (!is_atomic(kind)) return;
+  if (kind == AccessKind::kCompareAndSwap && !reads_of_atomics_.empty()) forgive_reads_of_atomics(address, bytes);
+  synchronize(thread, address, kind, region->shared);
 }
 
-void RaceChecker::check_byte(Byte& byte, const Access& access, AccessKind kind, const Region& region) {
+void RaceChecker::check_byte(Byte& byte, const char* address, const Access& access, AccessKind kind,
+                             const Region& region) {
   const char* does = writes(kind) ? "writes" : "reads";
-  if (!in_order(byte.write, access, region)) report_race(access, does, byte.write, "wrote", region);
+  if (!in_order(byte.write, access, region)) {
+    if (kind == AccessKind::kRead && byte.write.atomic)
+      reads_of_atomics_.push_back(
+          {address, access, byte.write, emulated::blockIdx, region.shared, byte.write.tick < block_tick_});
+    else
+      report_race(access, does, byte.write, "wrote", region.shared);
+  }
   const bool unwritten = region.shared ? byte.write.tick < block_tick_ || byte.write.landing
                                        : region.check_initialized && byte.write.tick == 0;
   if (unwritten && reads(kind)) report_unwritten(access, byte.write, region);
   if (!writes(kind)) {
-    remember_read(byte, access, block_tick_);
+    remember_read(byte, access);
     return;
   }
   for (Access& read : byte.reads) {
-    if (!in_order(read, access, region)) report_race(access, does, read, "read", region);
+    if (!in_order(read, access, region)) report_race(access, does, read, "read", region.shared);
     read = {};
   }
   byte.write = access;
 }
 
-void RaceChecker::remember_read(Byte& byte, const Access& access, std::uint32_t block_tick) {
+// How well `read` completes `last`, a read of now, as the second one that is remembered.
+int RaceChecker::use_of_read(const Access& read, const Access& last) const {
+  if (read.tick < launch_tick_) return 0;  // also if there was none
+  if (read.tick < block_tick_) return 3;
+  if (read.tick != last.tick || read.thread == last.thread) return 0;
+  return read.thread / kWarpSize != last.thread / kWarpSize ? 2 : 1;
+}
+
+void RaceChecker::remember_read(Byte& byte, const Access& access) const {
   Access &first = byte.reads[0], &second = byte.reads[1];
-  const bool from_other_block = first.tick != 0 && first.tick < block_tick;
-  const bool from_other_warp = first.tick == access.tick && first.thread / kWarpSize != access.thread / kWarpSize;
-  const bool second_is_from_other_block = second.tick != 0 && second.tick < block_tick;
-  if (from_other_block || (from_other_warp && !second_is_from_other_block)) second = first;
+  if (use_of_read(first, access) >= use_of_read(second, access)) second = first;
   first = access;
+}
+
+void RaceChecker::forgive_reads_of_atomics(const void* address, std::size_t bytes) {
+  const auto* first = static_cast<const char*>(address);
+  std::erase_if(reads_of_atomics_,
+                [&](const ReadOfAtomic& read) { return read.address >= first && read.address < first + bytes; });
+}
+
+void RaceChecker::report_reads_of_atomics() {
+  for (const ReadOfAtomic& read : reads_of_atomics_)
+    add_race(read.read, "reads", read.earlier, "changed atomically", read.shared, read.block,
+             read.earlier_of_other_block);
+  reads_of_atomics_.clear();
 }
 
 void RaceChecker::read(const Thread& thread, const void* address, std::size_t bytes, const void* code) {
@@ -298,15 +372,19 @@ bool RaceChecker::is_news(std::uint64_t code, std::uint64_t other_code) {
 }
 
 void RaceChecker::report_race(const Access& access, const char* does, const Access& earlier, const char* did,
-                              const Region& region) {
+                              bool shared) {
+  add_race(access, does, earlier, did, shared, emulated::blockIdx, earlier.tick < block_tick_);
+}
+
+void RaceChecker::add_race(const Access& access, const char* does, const Access& earlier, const char* did, bool shared,
+                           const emulated::uint3& block, bool of_other_block) {
   if (!is_news(access.code, earlier.code)) return;
-  const emulated::uint3& block = emulated::blockIdx;
-  findings_.push_back({fmt::format("race in {} memory: block ({},{},{}), {}", region.shared ? "shared" : "global",
-                                   block.x, block.y, block.z, name_of(access.thread)),
-                       access.code,
-                       fmt::format("{} what {}{} {}", does, name_of(earlier.thread),
-                                   earlier.tick < block_tick_ ? " of another block" : "", did),
-                       earlier.code, ", and nothing orders the two"});
+  findings_.push_back(
+      {fmt::format("race in {} memory: block ({},{},{}), {}", shared ? "shared" : "global", block.x, block.y, block.z,
+                   name_of(access.thread)),
+       access.code,
+       fmt::format("{} what {}{} {}", does, name_of(earlier.thread), of_other_block ? " of another block" : "", did),
+       earlier.code, ", and nothing orders the two"});
 }
 
 void RaceChecker::report_unwritten(const Access& access, const Access& write, const Region& region) {
@@ -332,6 +410,7 @@ std::string RaceChecker::name_of(std::uint64_t rank) const {
 
 // One source line can compile to many instructions: findings at the same lines are reported once.
 void RaceChecker::launch_ends() {
+  report_reads_of_atomics();
   if (findings_.empty()) return;
   std::set<std::vector<std::string>> told;
   std::string message;

@@ -10,7 +10,9 @@
 // take part, directly or through other lanes; different launches. Between blocks of one launch: the first block
 // makes its access, then executes __threadfence and then an atomic; the other block executes a later atomic on the same
 // address, then __threadfence, and then makes its access. In each block a __syncthreads may come between, so that one
-// thread does this for all. Atomics (and volatile accesses) do not race with each other.
+// thread does this for all. The same orders two threads of one block, which take turns by a lock. Atomics (and volatile
+// accesses) do not race with each other. A plain read of what others change by atomics is a race, unless the thread's
+// next atomic there is a compare-and-swap, which checks the value: as in a loop with atomicCAS.
 #pragma once
 
 #include <array>
@@ -29,8 +31,9 @@
 
 namespace gradamp::emulation {
 
-/// An atomic update is a read and a write. Volatile accesses count as atomic.
-enum class AccessKind : std::uint8_t { kRead, kWrite, kAtomicRead, kAtomicWrite, kAtomicUpdate };
+/// An atomic update is a read and a write; so is a compare-and-swap, also if it fails. Volatile accesses count as
+/// atomic.
+enum class AccessKind : std::uint8_t { kRead, kWrite, kAtomicRead, kAtomicWrite, kAtomicUpdate, kCompareAndSwap };
 
 constexpr bool is_atomic(AccessKind kind) { return kind != AccessKind::kRead && kind != AccessKind::kWrite; }
 constexpr bool reads(AccessKind kind) { return kind != AccessKind::kWrite && kind != AccessKind::kAtomicWrite; }
@@ -69,8 +72,9 @@ class RaceChecker final : public AccessObserver {
     std::uint32_t clock = 0;
   };
 
-  // The history of a byte: its last write, and two of the reads since. The second read is from another block than the
-  // first, or else from another warp.
+  // The history of a byte: its last write, and two of the reads since. The first is the last one. The second is of
+  // another thread, so that one of the two conflicts with any later write: from another block, or else from another
+  // warp, whose reads no __syncwarp orders, or else of the same warp.
   struct Byte {
     Access write, reads[2];
   };
@@ -127,23 +131,38 @@ class RaceChecker final : public AccessObserver {
     std::string why;
   };
 
+  // A plain read of what another thread changed by an atomic.
+  struct ReadOfAtomic {
+    const char* address;
+    Access read, earlier;
+    emulated::uint3 block;
+    bool shared;
+    bool earlier_of_other_block;
+  };
+
   static History make_history(std::size_t bytes);
   void add_region(const void* begin, std::size_t bytes, bool shared, bool check_initialized = false);
   void remove_region(const void* begin);
   Region* region_of(const void* address);
   Region* find_region(const void* address);
 
-  void check_byte(Byte& byte, const Access& access, AccessKind kind, const Region& region);
+  void check_byte(Byte& byte, const char* address, const Access& access, AccessKind kind, const Region& region);
   bool in_order(const Access& earlier, const Access& now, const Region& region) const;
   bool known_from_other_block(const Access& earlier, unsigned thread) const;
-  static void remember_read(Byte& byte, const Access& access, std::uint32_t block_tick);
-  void synchronize(const Thread& thread, const void* address, AccessKind kind);
+  bool known_from_same_block(const Access& earlier, unsigned thread) const;
+  int use_of_read(const Access& read, const Access& last) const;
+  void remember_read(Byte& byte, const Access& access) const;
+  void synchronize(const Thread& thread, const void* address, AccessKind kind, bool shared);
+  void forgive_reads_of_atomics(const void* address, std::size_t bytes);
+  void report_reads_of_atomics();
   LaneClocks released_clocks(const Thread& thread) const;
   static void learn(std::vector<Knowledge>& list, const Knowledge& knowledge);
   static void share(std::vector<Knowledge>& list, unsigned warp, std::uint32_t lanes);
+  static void merge(std::vector<Knowledge>& list);
 
-  void report_race(const Access& access, const char* does, const Access& earlier, const char* did,
-                   const Region& region);
+  void report_race(const Access& access, const char* does, const Access& earlier, const char* did, bool shared);
+  void add_race(const Access& access, const char* does, const Access& earlier, const char* did, bool shared,
+                const emulated::uint3& block, bool of_other_block);
   void report_unwritten(const Access& access, const Access& write, const Region& region);
   bool is_news(std::uint64_t code, std::uint64_t other_code);
   std::string name_of(std::uint64_t rank) const;
@@ -158,8 +177,11 @@ class RaceChecker final : public AccessObserver {
   bool fenced_since_barrier_ = false;
   std::shared_ptr<const std::vector<std::uint32_t>> fenced_before_barrier_;
   std::unordered_map<const void*, std::vector<Release>> releases_;
+  std::vector<const void*> released_in_shared_;  // those of its keys that are in the running block's shared memory
   // For the running block: the releases that its atomics read, and those of them that a fence followed.
   std::vector<Knowledge> seen_, known_;
+
+  std::vector<ReadOfAtomic> reads_of_atomics_;  // of one thread: it may still check the values
 
   std::map<const char*, Region> regions_;  // by their first address
   const char* static_shared_ = nullptr;

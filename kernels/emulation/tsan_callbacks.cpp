@@ -80,14 +80,15 @@ ACCESSES(16)
     report(address, sizeof(T), AccessKind::kAtomicUpdate, CODE);      \
     return __atomic_##name(address, value, __ATOMIC_SEQ_CST);         \
   }
+// atomicCAS is strong; the loops of other atomics are weak. (Clang calls one function for both.)
 #define COMPARE_EXCHANGE(BITS, T, name, weak)                                                               \
   int __tsan_atomic##BITS##_compare_exchange_##name(volatile T* address, T* expected, T value, int, int) {  \
-    report(address, sizeof(T), AccessKind::kAtomicUpdate, CODE);                                            \
+    report(address, sizeof(T), weak ? AccessKind::kAtomicUpdate : AccessKind::kCompareAndSwap, CODE);       \
     return __atomic_compare_exchange_n(address, expected, value, weak, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
   }
 #define COMPARE_EXCHANGE_VALUE(BITS, T)                                                                \
   T __tsan_atomic##BITS##_compare_exchange_val(volatile T* address, T expected, T value, int, int) {   \
-    report(address, sizeof(T), AccessKind::kAtomicUpdate, CODE);                                       \
+    report(address, sizeof(T), AccessKind::kCompareAndSwap, CODE);                                     \
     __atomic_compare_exchange_n(address, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
     return expected;                                                                                   \
   }

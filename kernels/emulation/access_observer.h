@@ -39,6 +39,13 @@ class AccessObserver {
   virtual void freed(const void* memory) = 0;
   /// A copy or a memset of the host wrote this memory.
   virtual void host_wrote(const void* memory, std::size_t bytes) = 0;
+
+  struct Bytes {
+    std::size_t offset = 0, count = 0;
+  };
+  /// The longest part of this memory that nothing has written; count 0 if there is none, or if it may be the padding of
+  /// structures.
+  virtual Bytes unwritten(const void* memory, std::size_t bytes) = 0;
 };
 
 inline constinit AccessObserver* access_observer = nullptr;

@@ -35,9 +35,12 @@ struct Config {
   bool protect_without_keys = false;
   /// The race checker also reports kernels that read device memory which nothing has written.
   bool check_initialized = false;
-  /// Called if cudaFree gets an address that is not an allocation's, with a description; null: it only returns an
-  /// error.
-  void (*report_wrong_free)(const std::string& what) = nullptr;
+  /// Called with a description if the host misuses memory: a cudaFree of what is not an allocation, a copy of what
+  /// nothing has written (known to the race checker with check_initialized). null: neither is reported.
+  void (*report_misuse)(const std::string& what) = nullptr;
+  /// Called with a description before a signal ends the program in host code, because of a mistake there; null: the
+  /// signals are left alone.
+  void (*report_host_crash)(const std::string& what) = nullptr;
   /// The device's limits for a launch.
   DeviceLimits limits;
 };

@@ -2,6 +2,7 @@
 #include "gradamp/kernels/emulation/device_memory.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <new>
 
@@ -111,6 +112,22 @@ void DeviceMemory::add_variable(const void* memory, std::size_t bytes) {
   variables_[memory] = bytes;
 }
 
+void DeviceMemory::add_guarded_variable(const std::string& name, const char* memory, std::size_t bytes,
+                                        const char* guards_begin, const char* guards_end) {
+  const std::lock_guard lock(mutex_);
+  variables_[memory] = bytes;
+  guarded_variables_[memory] = {name, bytes, guards_begin, guards_end};
+}
+
+std::size_t DeviceMemory::room_at(const void* memory) const {
+  const std::lock_guard lock(mutex_);
+  const auto* byte = static_cast<const char*>(memory);
+  if (const Allocation* found = find(memory); found && byte < found->begin + found->bytes)
+    return static_cast<std::size_t>(found->begin + found->bytes - byte);
+  const Range* variable = range_at(variables_, memory);
+  return variable ? static_cast<std::size_t>(static_cast<const char*>(variable->first) + variable->second - byte) : 0;
+}
+
 bool DeviceMemory::is_in_variable(const void* memory, std::size_t bytes) const {
   const Range* variable = range_at(variables_, memory);
   if (variable == nullptr) return false;
@@ -154,6 +171,23 @@ void DeviceMemory::check_surroundings() {
     fail("something was written just {} an allocation of {} bytes", damaged_before ? "before" : "past the end of",
          allocation.bytes);
   }
+  check_variables();
+}
+
+// The bytes around a variable are zero. Behind it, its page ends after less than kWidestAccess bytes.
+void DeviceMemory::check_variables() const {
+  for (const auto& [memory, variable] : guarded_variables_) {
+    const auto is_zero = [](const char* begin, const char* end) {
+      return std::all_of(begin, end, [](char byte) { return byte == 0; });
+    };
+    const char* end = memory + variable.bytes;
+    const auto in_page = [](const char* byte) { return reinterpret_cast<std::uintptr_t>(byte) % kPage; };
+    const bool damaged_before = !is_zero(memory - std::min<std::size_t>(kRedzone, in_page(memory)), memory);
+    const bool damaged_after = !is_zero(end, end + (kPage - in_page(end)) % kPage);
+    if (damaged_before || damaged_after)
+      fail("something was written just {} {}, which has {} bytes", damaged_before ? "before" : "past the end of",
+           variable.name, variable.bytes);
+  }
 }
 
 std::string DeviceMemory::describe_overrun(const void* address) const {
@@ -165,6 +199,13 @@ std::string DeviceMemory::describe_overrun(const void* address) const {
       return fmt::format("{} bytes before an allocation of {}", allocation.begin - byte, allocation.bytes);
     return fmt::format("{} bytes past the end of an allocation of {}",
                        byte - allocation.begin - static_cast<std::ptrdiff_t>(allocation.bytes), allocation.bytes);
+  }
+  for (const auto& [memory, variable] : guarded_variables_) {
+    if (byte < variable.guards_begin || byte >= variable.guards_end) continue;
+    if (byte < memory)
+      return fmt::format("{} bytes before {}, which has {} bytes", memory - byte, variable.name, variable.bytes);
+    return fmt::format("{} bytes past the end of {}, which has {} bytes",
+                       byte - memory - static_cast<std::ptrdiff_t>(variable.bytes), variable.name, variable.bytes);
   }
   return "";
 }

@@ -15,7 +15,7 @@ inline constexpr std::size_t kPage = 4096;
 inline constexpr std::size_t kPage = 64 << 10;
 #endif
 
-inline std::size_t round_up(std::size_t value, std::size_t multiple) {
+constexpr std::size_t round_up(std::size_t value, std::size_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 

@@ -5,12 +5,14 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdint>
 #include <new>
 
 #include <fmt/format.h>
 
 #include "gradamp/core/error.h"
 #include "gradamp/kernels/emulation/device_intrinsics.h"
+#include "gradamp/kernels/emulation/device_memory.h"
 #include "gradamp/kernels/emulation/symbolizer.h"
 
 namespace gradamp::emulation {
@@ -57,14 +59,18 @@ void RaceChecker::remove_region(const void* begin) {
   pages_.assign(kCachedPages, {});
 }
 
-// Regions do not share pages.
 RaceChecker::Region* RaceChecker::region_of(const void* address) {
+  Region* region = region_of_page(address);
+  const bool inside = region && address >= region->begin && address < region->begin + region->bytes;
+  return inside ? region : nullptr;
+}
+
+// Regions do not share pages.
+RaceChecker::Region* RaceChecker::region_of_page(const void* address) {
   const std::uintptr_t page = reinterpret_cast<std::uintptr_t>(address) / kPage;
   CachedPage& cached = pages_[page % kCachedPages];
   if (cached.page != page) cached = {page, find_region(address)};
-  Region* region = cached.region;
-  const bool inside = region && address >= region->begin && address < region->begin + region->bytes;
-  return inside ? region : nullptr;
+  return cached.region;
 }
 
 // The region that overlaps the page of `address`.
@@ -88,6 +94,27 @@ void RaceChecker::host_wrote(const void* memory, std::size_t bytes) {
   const auto offset = static_cast<std::size_t>(static_cast<const char*>(memory) - region->begin);
   for (std::size_t i = offset; i < std::min(offset + bytes, region->bytes); ++i)
     if (region->history[i].write.tick == 0) region->history[i].write.tick = 1;
+}
+
+// Padding: small gaps, many of them or in something small.
+AccessObserver::Bytes RaceChecker::unwritten(const void* memory, std::size_t bytes) {
+  constexpr std::size_t kMaxPadding = 15, kMaxStructure = 256, kMaxGaps = 2;
+  const Region* region = region_of(memory);
+  if (!region || !region->check_initialized) return {};
+  const auto offset = static_cast<std::size_t>(static_cast<const char*>(memory) - region->begin);
+  const std::size_t count = std::min(bytes, region->bytes - offset);
+  Bytes longest;
+  std::size_t gaps = 0;
+  for (std::size_t i = 0; i < count;) {
+    std::size_t end = i;
+    while (end < count && region->history[offset + end].write.tick == 0) ++end;
+    if (end > i) ++gaps;
+    if (end - i > longest.count) longest = {i, end - i};
+    i = std::max(end, i + 1);
+  }
+  const bool may_be_padding =
+      longest.count <= kMaxPadding && longest.count < count && (gaps > kMaxGaps || count < kMaxStructure);
+  return may_be_padding ? Bytes{} : longest;
 }
 
 // ---- time ----
@@ -280,6 +307,7 @@ void RaceChecker::access(const Thread& thread, const void* address, std::size_t 
   if (!reads_of_atomics_.empty() && reads_of_atomics_.front().read.thread != thread.rank) report_reads_of_atomics();
   Region* region = region_of(address);
   if (!region) {
+    if (region_of_page(address)) report_overrun(thread, address, kind, code);
     if (is_atomic(kind)) synchronize(thread, address, kind, false);
     return;
   }
@@ -387,6 +415,16 @@ void RaceChecker::add_race(const Access& access, const char* does, const Access&
        earlier.code, ", and nothing orders the two"});
 }
 
+void RaceChecker::report_overrun(const Thread& thread, const void* address, AccessKind kind, const void* code) {
+  const auto from = reinterpret_cast<std::uintptr_t>(code);
+  constexpr std::uint64_t kOverrun = 1;  // no instruction
+  if (!is_news(from, kOverrun)) return;
+  std::string where = running_block->shared().describe_overrun(address);
+  if (where.empty()) where = DeviceMemory::instance().describe_overrun(address);
+  findings_.push_back(
+      {name_of(thread.rank), from, fmt::format("{} {}", writes(kind) ? "writes" : "reads", where), 0, ""});
+}
+
 void RaceChecker::report_unwritten(const Access& access, const Access& write, const Region& region) {
   const bool landing = region.shared && write.tick >= block_tick_;
   if (!is_news(access.code, landing ? write.code : 0)) return;
@@ -408,18 +446,23 @@ std::string RaceChecker::name_of(std::uint64_t rank) const {
   return fmt::format("thread ({},{},{})", index.x, index.y, index.z);
 }
 
-// One source line can compile to many instructions: findings at the same lines are reported once.
+// One source line can compile to many instructions, and race with several others: a line is reported once.
 void RaceChecker::launch_ends() {
   report_reads_of_atomics();
   if (findings_.empty()) return;
   std::set<std::vector<std::string>> told;
   std::string message;
+  std::size_t sentences = 0;
   for (const Finding& finding : findings_) {
     const std::string place = place_of(finding.code);
     const std::string other_place = finding.other_code != 0 ? " at " + place_of(finding.other_code) : "";
-    if (told.size() == kMaxSentences || !told.insert({place, other_place, finding.why}).second) continue;
-    message += fmt::format("{}{} at {} {}{}{}", message.empty() ? "" : "; ", finding.who, place, finding.whom,
+    if (sentences == kMaxSentences || told.contains({other_place, " at " + place, finding.why}) ||
+        !told.insert({place, finding.why}).second)
+      continue;
+    told.insert({" at " + place, other_place, finding.why});
+    message += fmt::format("{}{} at {} {}{}{}", message.empty() ? "" : "\n", finding.who, place, finding.whom,
                            other_place, finding.why);
+    ++sentences;
   }
   throw Error(message);
 }

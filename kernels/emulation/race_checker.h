@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Detects two unordered accesses to the same memory of which one is a write, and reads of shared memory that nothing
-// has written; with config().check_initialized, also such reads of device memory. It decides by the order that
+// has written; with config().check_initialized, also such reads of device memory. Also accesses just outside of an
+// allocation, on its first or last page. It decides by the order that
 // synchronization implies, not by chance: it finds a race in every thread order, even if the result was right.
 //
 // Kernels are compiled with -fsanitize=thread, which reports every load and store, but linked to tsan_callbacks.cpp
@@ -59,6 +60,7 @@ class RaceChecker final : public AccessObserver {
   void allocated(const void* memory, std::size_t bytes, bool of_device) override;
   void freed(const void* memory) override;
   void host_wrote(const void* memory, std::size_t bytes) override;
+  Bytes unwritten(const void* memory, std::size_t bytes) override;
 
  private:
   // The checker's time. `tick` increases at every block's beginning and every __syncthreads, across all blocks, which
@@ -144,6 +146,7 @@ class RaceChecker final : public AccessObserver {
   void add_region(const void* begin, std::size_t bytes, bool shared, bool check_initialized = false);
   void remove_region(const void* begin);
   Region* region_of(const void* address);
+  Region* region_of_page(const void* address);
   Region* find_region(const void* address);
 
   void check_byte(Byte& byte, const char* address, const Access& access, AccessKind kind, const Region& region);
@@ -163,6 +166,7 @@ class RaceChecker final : public AccessObserver {
   void report_race(const Access& access, const char* does, const Access& earlier, const char* did, bool shared);
   void add_race(const Access& access, const char* does, const Access& earlier, const char* did, bool shared,
                 const emulated::uint3& block, bool of_other_block);
+  void report_overrun(const Thread& thread, const void* address, AccessKind kind, const void* code);
   void report_unwritten(const Access& access, const Access& write, const Region& region);
   bool is_news(std::uint64_t code, std::uint64_t other_code);
   std::string name_of(std::uint64_t rank) const;

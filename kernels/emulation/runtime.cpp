@@ -2,6 +2,8 @@
 // Errors, the device and its memory.
 #include "gradamp/kernels/emulation/runtime.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <optional>
@@ -21,13 +23,20 @@ namespace gradamp::emulation {
 namespace {
 
 constinit thread_local emulated::cudaError_t last_error = emulated::cudaSuccess;
+thread_local std::string why_last_refused;
+std::atomic<int> looks = 0;
 
 }  // namespace
 
-emulated::cudaError_t returned(emulated::cudaError_t error) {
-  if (error != emulated::cudaSuccess) last_error = error;
+emulated::cudaError_t returned(emulated::cudaError_t error, std::string why) {
+  if (error == emulated::cudaSuccess) return error;
+  last_error = error;
+  why_last_refused = std::move(why);
   return error;
 }
+
+std::string why_refused() { return why_last_refused; }
+int looks_at_errors() { return looks; }
 
 }  // namespace gradamp::emulation
 
@@ -131,7 +140,9 @@ cudaError_t cudaGetLastError() {
 }
 cudaError_t cudaPeekAtLastError() {
   const cudaError_t unusable = RuntimeState::instance().unusable();
-  return unusable != cudaSuccess ? unusable : emulation::last_error;
+  const cudaError_t error = unusable != cudaSuccess ? unusable : emulation::last_error;
+  if (error != cudaSuccess) ++emulation::looks;
+  return error;
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
@@ -233,9 +244,8 @@ cudaError_t allocate(void** memory, std::size_t bytes, MemoryKind kind) {
   return returned(*memory ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 
-/// `code`: in the caller.
-void report_wrong_free(const char* function, const void* memory, const void* code) {
-  const auto report = emulation::config().report_wrong_free;
+void report_wrong_free(const char* function, const void* memory) {
+  const auto report = emulation::config().report_misuse;
   if (report == nullptr) return;
   const DeviceMemory& device = DeviceMemory::instance();
   std::string what = device.describe_freed(memory);
@@ -243,12 +253,11 @@ void report_wrong_free(const char* function, const void* memory, const void* cod
   if (what.empty())
     what = device.allocation_of(memory) ? "which is not the beginning of its allocation, or not of this "
                                           "kind of memory"
-                                        : "which was never allocated";
-  report(fmt::format("{} at {} got {}, {}", function, emulation::describe_code(static_cast<const char*>(code) - 1),
-                     memory, what));
+                                        : "which was never allocated on the device";
+  report(fmt::format("{} at {} got {}, {}", function, emulation::own_call_site().place, memory, what));
 }
 
-cudaError_t free(void* memory, MemoryKind kind, const void* code, std::optional<MemoryKind> or_kind = {}) {
+cudaError_t free(void* memory, MemoryKind kind, std::optional<MemoryKind> or_kind = {}) {
   if (!memory) return cudaSuccess;
   RuntimeState& state = RuntimeState::instance();
   const cudaError_t unusable = state.unusable();
@@ -260,7 +269,7 @@ cudaError_t free(void* memory, MemoryKind kind, const void* code, std::optional<
   const bool released =
       DeviceMemory::instance().release(memory, kind) || (or_kind && DeviceMemory::instance().release(memory, *or_kind));
   if (!released && unusable == cudaSuccess)
-    report_wrong_free(kind == MemoryKind::kPinned ? "cudaFreeHost" : "cudaFree", memory, code);
+    report_wrong_free(kind == MemoryKind::kPinned ? "cudaFreeHost" : "cudaFree", memory);
   return returned(unusable != cudaSuccess ? unusable : released ? cudaSuccess : cudaErrorInvalidValue);
 }
 
@@ -276,9 +285,37 @@ bool pinned(const void* memory, std::size_t bytes) {
   return DeviceMemory::instance().contains(memory, bytes, MemoryKind::kPinned);
 }
 
-/// Whether a copy of this kind may have this end: managed memory is the host's and the device's.
-bool may_be(bool device, const void* memory, std::size_t bytes) {
-  return managed(memory, bytes) || on_device(memory, bytes) == device;
+/// Why a copy must not have this end; "" if it may. `name`: "target" or "source". `of_device`: what the copy's kind
+/// says; nothing if that follows from the address. Managed memory is the host's and the device's.
+std::string why_not(const char* name, const void* memory, std::size_t bytes, std::optional<bool> of_device) {
+  const DeviceMemory& device = DeviceMemory::instance();
+  if (const std::size_t room = device.room_at(memory); room > 0 && room < bytes)
+    return fmt::format("the copy has {} bytes, but the {} has only {}", bytes, name, room);
+  if (!of_device || managed(memory, bytes) || on_device(memory, bytes) == *of_device) return "";
+  if (const std::string freed = device.describe_freed(memory); *of_device && !freed.empty())
+    return fmt::format("the {} is {}", name, freed);
+  return fmt::format("the {} is {}, but the copy's kind says otherwise", name,
+                     *of_device ? "not the device's memory" : "the device's memory");
+}
+
+/// The same for both ends.
+std::string why_not(const void* target, const void* source, std::size_t bytes, cudaMemcpyKind kind) {
+  std::optional<bool> to_device, from_device;
+  if (kind != cudaMemcpyDefault) {
+    to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+    from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+  }
+  const std::string why = why_not("target", target, bytes, to_device);
+  return why.empty() ? why_not("source", source, bytes, from_device) : why;
+}
+
+void report_copy_of_unwritten(const void* source, std::size_t bytes) {
+  const auto report = emulation::config().report_misuse;
+  if (report == nullptr || emulation::access_observer == nullptr) return;
+  const auto unwritten = emulation::access_observer->unwritten(source, bytes);
+  if (unwritten.count == 0) return;
+  report(fmt::format("the copy at {} reads device memory that nothing has written: {} of its {} bytes, from byte {} on",
+                     emulation::own_call_site().place, unwritten.count, bytes, unwritten.offset));
 }
 
 }  // namespace
@@ -287,12 +324,10 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes) { return allocate(memor
 cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned) {
   return allocate(memory, bytes, MemoryKind::kManaged);
 }
-cudaError_t cudaFree(void* memory) {
-  return free(memory, MemoryKind::kDevice, __builtin_return_address(0), MemoryKind::kManaged);
-}
+cudaError_t cudaFree(void* memory) { return free(memory, MemoryKind::kDevice, MemoryKind::kManaged); }
 cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned) { return cudaMallocHost(memory, bytes); }
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes) { return allocate(memory, bytes, MemoryKind::kPinned); }
-cudaError_t cudaFreeHost(void* memory) { return free(memory, MemoryKind::kPinned, __builtin_return_address(0)); }
+cudaError_t cudaFreeHost(void* memory) { return free(memory, MemoryKind::kPinned); }
 
 cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
   if (const cudaError_t error = RuntimeState::instance().unusable(); error != cudaSuccess) return returned(error);
@@ -307,10 +342,8 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t bytes,
   RuntimeState& state = RuntimeState::instance();
   if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
-  const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
-  const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-  if (kind != cudaMemcpyDefault && !(may_be(to_device, target, bytes) && may_be(from_device, source, bytes)))
-    return returned(cudaErrorInvalidValue);
+  if (std::string why = why_not(target, source, bytes, kind); !why.empty())
+    return returned(cudaErrorInvalidValue, std::move(why));
   const auto pageable = [&](const void* memory) {
     return !on_device(memory, bytes) && !pinned(memory, bytes) && !managed(memory, bytes);
   };
@@ -325,6 +358,7 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t bytes,
     emulation::name_memory(*stream.capture->graph, &target, sizeof target, "the target of a copy");
     emulation::name_memory(*stream.capture->graph, &source, sizeof source, "the source of a copy");
   }
+  if (!stream.capture && !from_pageable) report_copy_of_unwritten(source, bytes);
   if (from_pageable) {
     const auto* first = static_cast<const char*>(source);
     emulation::enqueue(handle, [target, staged = std::vector<char>(first, first + bytes)] {
@@ -340,7 +374,9 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t bytes,
 
 cudaError_t cudaMemcpy2D(void* target, std::size_t target_pitch, const void* source, std::size_t source_pitch,
                          std::size_t width, std::size_t height, cudaMemcpyKind kind) {
-  if (width > target_pitch || width > source_pitch) return returned(cudaErrorInvalidValue);
+  if (width > target_pitch || width > source_pitch)
+    return returned(cudaErrorInvalidValue, fmt::format("rows of {} bytes are wider than a pitch of {}", width,
+                                                       std::min(target_pitch, source_pitch)));
   for (std::size_t row = 0; row < height; ++row) {
     const cudaError_t error = cudaMemcpy(static_cast<char*>(target) + row * target_pitch,
                                          static_cast<const char*>(source) + row * source_pitch, width, kind);
@@ -371,7 +407,12 @@ cudaError_t cudaMemsetAsync(void* target, int byte, std::size_t bytes, cudaStrea
   RuntimeState& state = RuntimeState::instance();
   if (const cudaError_t error = state.unusable(); error != cudaSuccess) return returned(error);
   const std::lock_guard lock(state.mutex);
-  if (!on_device(target, bytes) && !managed(target, bytes)) return returned(cudaErrorInvalidValue);
+  if (!on_device(target, bytes) && !managed(target, bytes)) {
+    const std::size_t room = DeviceMemory::instance().room_at(target);
+    return returned(cudaErrorInvalidValue,
+                    room > 0 ? fmt::format("it sets {} bytes, but the target has only {}", bytes, room)
+                             : "the target is not the device's memory");
+  }
   const emulation::Stream& stream = state.stream(handle);
   if (const cudaError_t error = state.accepts_work(stream); error != cudaSuccess) return returned(error);
   if (stream.capture) emulation::name_memory(*stream.capture->graph, &target, sizeof target, "the target of a memset");

@@ -66,7 +66,12 @@ class RuntimeState {
   std::string why_lost_;
 };
 
-/// Stores `error` for cudaGetLastError and returns it.
-emulated::cudaError_t returned(emulated::cudaError_t error);
+/// Stores `error` for cudaGetLastError and returns it. `why`: for messages.
+emulated::cudaError_t returned(emulated::cudaError_t error, std::string why = "");
+
+/// Why the last call on this OS thread that failed did so; may be "".
+std::string why_refused();
+/// How often the program has looked at a call's error by cudaGetLastError or cudaPeekAtLastError.
+int looks_at_errors();
 
 }  // namespace gradamp::emulation

@@ -11,4 +11,13 @@ namespace gradamp::emulation {
 /// intrinsics.
 std::string describe_code(const void* code);
 
+/// A call on this OS thread's stack, in a function that is not of the emulator or of a library.
+struct CallSite {
+  std::string place;   // "a.cu:12"; "" if there is none
+  std::string callee;  // the library's function that was called there; "" if it is not known
+};
+
+/// The innermost one. `interrupted`, if not null: the instruction at which a signal came.
+CallSite own_call_site(const void* interrupted = nullptr);
+
 }  // namespace gradamp::emulation

@@ -5,7 +5,7 @@
 Usage: emulate_test.py GRADAMP [TEST...]
 
 Every program of emulate/programs checks its own result. Every file of emulate/faults has one mistake: a comment has the
-expected message, in which LINE is the line that is marked with FAULT.
+expected message, in which LINE is the line that is marked with FAULT. emulate/mistakes.cu has many, and says how.
 """
 import os
 import pathlib
@@ -70,6 +70,26 @@ class Faults(EmulateTest):
                 self.assert_found(name)
 
 
+class Mistakes(EmulateTest):
+    def test_each_is_reported(self):
+        """Two cases of mistakes.cu, whose expected message is empty, are right."""
+        source, program = FOLDER / "mistakes.cu", self.folder / "mistakes"
+        done = emulate(source, "--race", "-o", program)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        lines = list(enumerate(source.read_text().splitlines(), 1))
+        marked = {case: line for line, code in lines for case in re.findall(r"LINE (\d+)", code)}
+        cases = [(line, *case) for line, code in lines for case in re.findall(r'case (\d+):.*// "(.*)"$', code)]
+        self.assertGreaterEqual(len(cases), 20)
+        for line, case, expected in cases:
+            with self.subTest(case):
+                done = subprocess.run([program, case], check=False, capture_output=True, text=True, timeout=60)
+                self.assertRegex(done.stderr, expected.replace("LINE", str(marked.get(case, line))) or "^$")
+                self.assertEqual(done.returncode != 0, expected != "")
+
+    def test_locks_have_no_race(self):
+        self.assert_runs("locks", "--race")
+
+
 class Command(EmulateTest):
     def test_a_program_of_two_files_with_arguments(self):
         """Its exit code, its arguments, a macro, a folder of headers, and a name with a space."""
@@ -89,8 +109,14 @@ int main(int argc, char** argv) {
 }
 """)
         second = self.write("second.cu", '#include "scale.cuh"\n__global__ void scale(int* x) { *x *= FACTOR; }\n')
-        done = emulate(first, second, "-I", self.folder / "headers", "-D", "FACTOR=3", "--debug", "--", "4", "a b")
+        done = emulate("-arch=sm_80", "-O3", first, second, "-I", self.folder / "headers", "-D", "FACTOR=3", "-std=c++17",
+                       "-Xcompiler", "-DUNUSED,-Wall", "-lm", "--debug", "--", "4", "a b")
         self.assertEqual((done.stdout, done.returncode), ("3 a b\n", 12), done.stderr)
+        self.assertEqual(done.stderr, "gradamp emulate: these options of nvcc have no effect here: -arch=sm_80 -O3 "
+                                      "-std=c++17 -lm\n")
+        done = emulate(first, "-lcublas")
+        self.assertRegex(done.stderr, "-lcublas: the emulator leaves out NVIDIA's library cuBLAS: ")
+        self.assertEqual(done.returncode, 2)
 
     def test_a_file_of_windows(self):
         """A byte order mark and carriage returns; an error has the right line."""
@@ -100,7 +126,7 @@ int main(int argc, char** argv) {
         source.write_bytes(("\ufeff" + text.replace("\n", "\r\n")).encode())
         done = emulate(source, "--debug")
         self.assertRegex(done.stderr, r"^gradamp emulate: kernel launched at windows\.cu:5: .* access to address \S+ which is "
-                                      r"not the device's memory, at windows\.cu:3\n$")
+                                      r"not the device's memory, at windows\.cu:3\n  hint: the pointer is null.*\n$")
         self.assertEqual(done.returncode, 1)
 
     def test_an_interrupted_program_leaves_no_folder(self):
@@ -190,6 +216,14 @@ class LongTest(EmulateTest):
         for name in faults:
             with self.subTest(name):
                 self.assert_found(name)
+
+    def test_without_race(self):
+        """A negative index into a variable: the launch's line is known."""
+        program = self.folder / "mistakes"
+        self.assertEqual(emulate(FOLDER / "mistakes.cu", "-o", program).returncode, 0)
+        done = subprocess.run([program, "24"], check=False, capture_output=True, text=True, timeout=60)
+        self.assertRegex(done.stderr, r"kernel launched at mistakes\.cu:\d+: something was written just before table")
+        self.assertEqual(done.returncode, 1)
 
     def test_clang(self):
         if shutil.which("clang++") is None:

@@ -15,6 +15,8 @@
 #include <iterator>
 #include <map>
 
+#include <fmt/ranges.h>
+
 #include "gradamp/core/error.h"
 #include "gradamp/tools/emulate/missing_names.h"
 #include "gradamp/tools/emulate/program_sources.h"
@@ -112,6 +114,9 @@ void report_errors(const std::string& errors, const EmulatorInstallation& instal
 }  // namespace
 
 int emulate(const EmulateOptions& options, const EmulatorInstallation& installation) {
+  if (!options.ignored.empty())
+    std::cerr << fmt::format("gradamp emulate: these options of nvcc have no effect here: {}\n",
+                             fmt::join(options.ignored, " "));
   ProgramSources sources(options.include_folders);
   for (const fs::path& file : options.files) sources.add(file);
   const WorkFolder folder;
@@ -128,6 +133,7 @@ int emulate(const EmulateOptions& options, const EmulatorInstallation& installat
   for (const std::string& definition : options.definitions) compile.push_back("-D" + definition);
   for (const std::string& include : options.include_folders) compile.push_back("-I" + include);
   for (const fs::path& file : options.files) compile.push_back("-I" + fs::absolute(file).parent_path().string());
+  append(compile, options.compile_options);
   compile.emplace_back("-c");
 
   // -fsanitize=thread must not reach the linker, which would add ThreadSanitizer: so files are compiled apart.
@@ -147,6 +153,7 @@ int emulate(const EmulateOptions& options, const EmulatorInstallation& installat
     link.push_back(object.string());
   }
   append(link, installation.link_options);
+  append(link, options.link_options);
   const fs::path program = options.output.empty() ? folder.path() / "program" : options.output;
   append(link, {"-o", program.string()});
   const int link_exit_code = run(link, errors);

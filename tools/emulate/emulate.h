@@ -21,6 +21,8 @@ struct EmulateOptions {
   std::filesystem::path output;                           // keep the program here and do not run it; empty: run it
   std::filesystem::path dependencies;  // with `output`: a file for make or ninja with the program's sources, or empty
   std::vector<std::string> arguments;  // of the program
+  std::vector<std::string> ignored;    // options of nvcc that have no effect, for a note
+  std::vector<std::string> compile_options, link_options;  // for the C++ compiler, as after nvcc's -Xcompiler
 };
 
 /// Returns the program's exit code, 128 + the signal that ended it, or 1 if it does not compile. Error for a file that

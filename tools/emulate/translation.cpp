@@ -2,12 +2,51 @@
 #include "gradamp/tools/emulate/translation.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "gradamp/core/error.h"
 #include "gradamp/tools/emulate/tokens.h"
 
 namespace gradamp {
 namespace {
+
+/// CUDA's functions whose error a program should look at. (A wrong cudaFree is reported in any case.)
+constexpr std::string_view kFunctionsThatFail[] = {"cudaDeviceGetAttribute",
+                                                   "cudaDeviceSynchronize",
+                                                   "cudaEventCreate",
+                                                   "cudaEventCreateWithFlags",
+                                                   "cudaEventDestroy",
+                                                   "cudaEventElapsedTime",
+                                                   "cudaEventRecord",
+                                                   "cudaEventSynchronize",
+                                                   "cudaFuncSetAttribute",
+                                                   "cudaGetDeviceProperties",
+                                                   "cudaGetSymbolAddress",
+                                                   "cudaGraphInstantiate",
+                                                   "cudaGraphLaunch",
+                                                   "cudaHostAlloc",
+                                                   "cudaMalloc",
+                                                   "cudaMallocAsync",
+                                                   "cudaMallocHost",
+                                                   "cudaMallocManaged",
+                                                   "cudaMallocPitch",
+                                                   "cudaMemcpy",
+                                                   "cudaMemcpy2D",
+                                                   "cudaMemcpy2DAsync",
+                                                   "cudaMemcpyAsync",
+                                                   "cudaMemcpyFromSymbol",
+                                                   "cudaMemcpyToSymbol",
+                                                   "cudaMemset",
+                                                   "cudaMemset2D",
+                                                   "cudaMemsetAsync",
+                                                   "cudaSetDevice",
+                                                   "cudaStreamBeginCapture",
+                                                   "cudaStreamCreate",
+                                                   "cudaStreamCreateWithFlags",
+                                                   "cudaStreamDestroy",
+                                                   "cudaStreamEndCapture",
+                                                   "cudaStreamSynchronize",
+                                                   "cudaStreamWaitEvent"};
 
 /// Replacements of parts of a text. A replacement gets the lines that the part had, so that later lines keep theirs.
 class Rewriting {
@@ -56,10 +95,19 @@ class Translator {
         statement = i + 1;
       } else if (text == "{") {
         is_file_scope_.push_back(opens_file_scope(statement, i));
+        open_parentheses_.push_back(0);
         statement = i + 1;
       } else if (text == "}") {
         if (!is_file_scope_.empty()) is_file_scope_.pop_back();
+        if (open_parentheses_.size() > 1) open_parentheses_.pop_back();
         statement = i + 1;
+      } else if (text == "(" || text == ")") {
+        open_parentheses_.back() += text == "(" ? 1 : -1;
+      } else if (is_variables_keyword(i) && at_file_scope()) {
+        if (const std::size_t end = rewrite_variables(statement); end != 0) {
+          i = end;
+          statement = end + 1;
+        }
       } else if (text == ";") {
         statement = i + 1;
       } else if (tokens_[i].kind == TokenKind::kName && text == "__shared__") {
@@ -69,6 +117,9 @@ class Translator {
         result_.replace(tokens_[i].begin, tokens_[i].end, "__attribute__((noinline))");
       } else if (tokens_[i].kind == TokenKind::kName && (text == "asm" || text == "__asm__")) {
         refuse_ptx(i);
+      } else if (ignores_result(statement, i)) {
+        result_.replace(tokens_[i].begin, tokens_[i].begin,
+                        fmt::format("::gradamp::emulation::unchecked(\"{}\") = ", text));
       } else if (tokens_[i].kind == TokenKind::kName && text == "cudaLaunchKernel") {
         remove_cast(i + 2);
       } else if (text == "<<<") {
@@ -99,6 +150,118 @@ class Translator {
     translator.is_file_scope_ = {false};
     translator.first_line_ = line(directive.begin) - 1;
     result_.replace(directive.begin + define + 6, directive.end, translator.translate());
+  }
+
+  /// Whether the token begins a statement in a function, and not one of the parts between `for (` and `)`. `statement`:
+  /// the first token behind the last semicolon or brace.
+  bool begins_statement(std::size_t statement, std::size_t token) const {
+    if (token == 0 || at_file_scope() || open_parentheses_.back() != 0) return false;
+    if (is(token - 1, ":")) return is(statement, "case") || is(statement, "default");
+    for (const std::string_view before : {";", "{", "}", "else", "do"})
+      if (is(token - 1, before)) return true;
+    if (!is(token - 1, ")")) return tokens_[token - 1].kind == TokenKind::kDirective;
+    int depth = 0;
+    std::size_t open = token - 1;
+    for (;; --open) {
+      depth += is(open, ")") ? 1 : is(open, "(") ? -1 : 0;
+      if (depth == 0) break;
+      if (open == 0) return false;
+    }
+    return open > 0 && (is(open - 1, "if") || is(open - 1, "for") || is(open - 1, "while"));
+  }
+
+  /// Whether the token begins a statement that is only a call of CUDA's runtime.
+  bool ignores_result(std::size_t statement, std::size_t token) const {
+    return tokens_[token].kind == TokenKind::kName && is(token + 1, "(") &&
+           std::binary_search(std::begin(kFunctionsThatFail), std::end(kFunctionsThatFail), tokens_[token].text) &&
+           begins_statement(statement, token) && is(closing(token + 1) + 1, ";");
+  }
+
+  bool is_variables_keyword(std::size_t token) const {
+    return is(token, "__device__") || is(token, "__constant__") || is(token, "__managed__");
+  }
+
+  /// The tokens without what is between them; one line.
+  std::string joined(std::size_t first, std::size_t end) const {
+    std::string text;
+    for (std::size_t i = first; i < end; ++i) text += (text.empty() ? "" : " ") + std::string(tokens_[i].text);
+    return text;
+  }
+
+  /// The variables of the device that are declared from the token `statement` on get protected pages around them.
+  /// Returns the last token, or 0 if this is a function, or a declaration of another form, which stays as it is.
+  std::size_t rewrite_variables(std::size_t statement) {
+    std::string prefix, type, alignment = "1";
+    bool is_extern = false, is_const = false;
+    std::size_t i = statement, end = statement;
+    while (!is(end, ";")) {
+      if (end >= tokens_.size() || tokens_[end].kind == TokenKind::kDirective) return 0;
+      end = is(end, "{") || is(end, "[") ? closing(end) + 1 : end + 1;
+    }
+    int angles = 0;
+    std::vector<std::size_t> of_type;  // and the first name
+    for (; i < end; ++i) {
+      const std::string_view text = tokens_[i].text;
+      if (angles == 0 && (text == "[" || text == "=" || text == "," || text == "{")) break;
+      if (text == "__align__" || text == "alignas") {
+        alignment = text_between(i + 2, closing(i + 1));
+        i = closing(i + 1);
+      } else if (text == "extern" || text == "static" || text == "inline") {
+        is_extern = is_extern || text == "extern";
+        prefix += std::string(text) + ' ';
+      } else if (text == "(" || text == "template" || text == "constexpr" || text == "constinit" || text == "typedef" ||
+                 text == "using" || text == "operator" || text == "struct" || text == "class" || text == "enum" ||
+                 text == "&" || text == "__attribute__" || text == "__shared__" || text == "__global__") {
+        return 0;
+      } else if (!is_variables_keyword(i)) {
+        is_const = is_const || text == "const";
+        angles += text == "<" ? 1 : text == ">" ? -1 : 0;
+        of_type.push_back(i);
+      }
+    }
+    if (of_type.size() < 2 || tokens_[of_type.back()].kind != TokenKind::kName) return 0;
+    std::size_t name = of_type.back();
+    of_type.pop_back();
+    std::string stars;
+    for (; !of_type.empty() && is(of_type.back(), "*"); of_type.pop_back()) stars += '*';
+    for (const std::size_t token : of_type) type += (type.empty() ? "" : " ") + std::string(tokens_[token].text);
+    std::string with;
+    for (i = name + 1;; ++i) {
+      const std::size_t dimensions = i;
+      while (is(i, "[")) i = closing(i) + 1;
+      std::string extents = text_between(dimensions, i);
+      const bool is_array = i != dimensions, is_unsized = is_array && is(dimensions + 1, "]");
+      const std::string inner_extents = is_unsized ? text_between(dimensions + 2, i) : "";
+      const std::size_t initializer = is(i, "=") ? i + 1 : i;
+      const bool has_initializer = is(i, "=") || is(i, "{");
+      while (i < end && !is(i, ",")) {
+        if (is(i, "<")) return 0;  // a comma may be anything
+        i = is(i, "{") || is(i, "(") || is(i, "[") ? closing(i) + 1 : i + 1;
+      }
+      if (is_const && !is_array) return 0;  // may be a constant expression
+      if (is_unsized && !is_extern) {
+        if (!has_initializer) return 0;
+        extents = fmt::format("[decltype(::gradamp::emulation::extent_of<{0}{1}{2}>({3}))::value]{2}", type, stars,
+                              inner_extents, joined(initializer, i));
+      }
+      const std::string whole = type + stars + extents, variable(tokens_[name].text);
+      if (is_extern && !has_initializer)
+        with += fmt::format("extern std::type_identity_t<{}>& {};", whole, variable);
+      else
+        with += fmt::format(
+            "{0}::gradamp::emulation::GuardedVariable<{1}, {2}> gradamp_variable_{3}{4}; "
+            "{0}std::type_identity_t<{1}>& {3} = gradamp_variable_{3}.value; "
+            "static const ::gradamp::emulation::VariableGuard gradamp_guard_{3}(\"{3}\", gradamp_variable_{3});",
+            prefix, whole, alignment, variable,
+            has_initializer ? "{.value = " + text_between(initializer, i) + "}" : "");
+      if (i == end) break;
+      for (stars.clear(), ++i; is(i, "*"); ++i) stars += '*';
+      if (i >= end || tokens_[i].kind != TokenKind::kName) return 0;
+      name = i;
+      with += ' ';
+    }
+    result_.replace(tokens_[statement].begin, tokens_[end].end, with);
+    return end;
   }
 
   /// Removes `(void*)` or `(const void*)` at this token: the kernel's type tells the types of its arguments.
@@ -273,8 +436,9 @@ class Translator {
   const std::set<std::string>& templates_;
   Rewriting result_;
   int types_ = 0;
-  std::vector<bool> is_file_scope_;  // for each brace that is open
-  int first_line_ = 0;               // number of lines of the source before the text
+  std::vector<bool> is_file_scope_;          // for each brace that is open
+  std::vector<int> open_parentheses_ = {0};  // since the last brace that is open
+  int first_line_ = 0;                       // number of lines of the source before the text
 };
 
 }  // namespace

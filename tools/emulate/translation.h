@@ -5,6 +5,8 @@
 //     __shared__ float a[32], b;          SHARED(a, float[32]); SHARED(b, float);
 //     extern __shared__ float data[];     DYNAMIC_SHARED(float, data);
 //     kernel<<<grid, block>>>(x)          ::gradamp::emulation::plain(grid, block).launch(kernel)(x)
+//     cudaMemset(x, 0, 4);                unchecked("cudaMemset") = cudaMemset(x, 0, 4);
+//     __device__ int table[4] = {1};      GuardedVariable<int[4]> ... {.value = {1}}; int (&table)[4] = ...;
 #pragma once
 
 #include <set>

@@ -19,6 +19,7 @@
 #include "gradamp/core/version.h"
 #include "gradamp/data/files/durable_file.h"
 #include "gradamp/data/registry/datasets.h"
+#include "gradamp/tools/emulate/nvcc_options.h"
 #include "gradamp/tools/program/help_formatter.h"
 #include "gradamp/tools/settings/config_file.h"
 #include "gradamp/tools/settings/setting_table.h"
@@ -412,7 +413,8 @@ void add_emulate(Program& program) {
   emulate.footer(
       "Compiles plain CUDA files with the C++ compiler (CXX, else c++, g++ or clang++) and runs them on the CPU. What "
       "follows `--` are the program's arguments. A mistake in a kernel is reported with its file and line; the exit "
-      "code is then 1, else the program's own. A program that was kept reads GRADAMP_EMULATION_ORDER, "
+      "code is then 1, else the program's own. nvcc's options are accepted; those that have no effect here are named. "
+      "A program that was kept reads GRADAMP_EMULATION_ORDER, "
       "GRADAMP_EMULATION_SEED and GRADAMP_EMULATION_THREADS.");
 }
 
@@ -665,6 +667,22 @@ std::vector<std::string> take_arguments_of_program(std::vector<std::string>& arg
   return taken;
 }
 
+/// Takes nvcc's options out of the words behind `emulate`.
+void take_nvcc_options_from(std::vector<std::string>& arguments, EmulateOptions& options) {
+  if (arguments.empty() || arguments[0] != "emulate") return;
+  try {
+    NvccOptions taken = take_nvcc_options({arguments.begin() + 1, arguments.end()});
+    arguments.resize(1);
+    arguments.insert(arguments.end(), taken.others.begin(), taken.others.end());
+    options.ignored = std::move(taken.ignored);
+    options.compile_options = std::move(taken.compile_options);
+    options.link_options = std::move(taken.link_options);
+    options.debug = taken.debug;
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
+}
+
 }  // namespace
 
 RunSettings SettingChanges::apply_to(RunSettings stored) const {
@@ -677,6 +695,7 @@ Command parse_command_line(const std::vector<std::string>& arguments, const Envi
   build(program, columns);
   std::vector<std::string> own = arguments;
   const std::vector<std::string> arguments_of_program = take_arguments_of_program(own);
+  take_nvcc_options_from(own, program.emulate_options);
   try {
     std::vector<std::string> reversed(own.rbegin(), own.rend());  // the order that CLI11 expects
     program.app.parse(reversed);

@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: MIT
 #include "gradamp/kernels/emulation/plain/plain.h"
 
+#include <sys/mman.h>
+
+#include <algorithm>
 #include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
+#include "gradamp/kernels/emulation/access_observer.h"
+
 #include "gradamp/kernels/emulation/block_runner.h"
 #include "gradamp/kernels/emulation/device_memory.h"
+#include "gradamp/kernels/emulation/fault_handler.h"
+#include "gradamp/kernels/emulation/plain/findings.h"
 #include "gradamp/kernels/emulation/runtime_state.h"
 
 namespace gradamp::emulation {
@@ -16,9 +24,22 @@ constexpr std::size_t kSharedPerMultiprocessor = 228 << 10;
 constexpr std::size_t kSharedOfSystem = 1 << 10;  // per block
 constexpr int kThreadsPerMultiprocessor = 2048, kBlocksPerMultiprocessor = 32;
 
-[[noreturn]] void end_program() {
-  std::fflush(nullptr);
-  std::_Exit(1);
+/// A call that failed, at a line that ignores what it returned.
+struct UncheckedFailure {
+  std::string what;
+  int looks;  // at errors, before it
+};
+
+std::vector<UncheckedFailure>& unchecked_failures() {
+  static auto* failures = new std::vector<UncheckedFailure>;  // used until the program ends
+  return *failures;
+}
+
+/// Those after which the program never looked at the last error.
+void report_unchecked_failures() {
+  for (const UncheckedFailure& failure : unchecked_failures())
+    if (failure.looks == looks_at_errors()) report_finding(failure.what);
+  unchecked_failures().clear();
 }
 
 /// An exception that nothing catches, as of a graph's kernel.
@@ -26,8 +47,8 @@ constexpr int kThreadsPerMultiprocessor = 2048, kBlocksPerMultiprocessor = 32;
   try {
     if (const std::exception_ptr exception = std::current_exception()) std::rethrow_exception(exception);
   } catch (const std::exception& error) {
-    report_plain_failure(error.what());
-    end_program();
+    report_finding(error.what());
+    std::exit(1);
   } catch (...) {
   }
   std::abort();
@@ -52,7 +73,13 @@ bool configure() {
   Config& own = config();
   own.protect_without_keys = true;
   own.check_initialized = true;
-  own.report_wrong_free = [](const std::string& what) { report_plain_failure(what.c_str()); };
+  own.report_misuse = [](const std::string& what) { report_finding(what); };
+  own.report_host_crash = [](const std::string& what) {
+    report_unchecked_failures();
+    report_finding(what);
+    std::fflush(nullptr);
+  };
+  watch_for_host_crashes();
   const char* order = std::getenv("GRADAMP_EMULATION_ORDER");
   const std::string name = order != nullptr && *order != '\0' ? order : "forward";
   if (name == "reverse")
@@ -64,6 +91,7 @@ bool configure() {
   own.seed = number_of("GRADAMP_EMULATION_SEED", own.seed);
   own.os_threads = static_cast<int>(number_of("GRADAMP_EMULATION_THREADS", 0));
   std::set_terminate(&end_after_exception);
+  std::atexit(&report_unchecked_failures);
   return true;
 }
 
@@ -71,11 +99,30 @@ const bool configured = configure();
 
 }  // namespace
 
-void report_plain_failure(const char* what) noexcept {
-  std::fflush(stdout);
-  std::fprintf(stderr, "gradamp emulate: %s\n", what);
-  static const bool registered = std::atexit([] { end_program(); }) == 0;
-  if (!registered) end_program();
+void report_plain_failure(const char* what) noexcept { report_finding(what); }
+
+void note_unchecked_result(const char* function, emulated::cudaError_t error, const SourceLocation& location) {
+  if (error == emulated::cudaSuccess || error == emulated::cudaErrorNotReady) return;
+  if (RuntimeState::instance().unusable() == emulated::cudaErrorLaunchFailure) return;  // it was reported why
+  constexpr std::size_t kMax = 1000;
+  if (unchecked_failures().size() == kMax) return;
+  const std::string why = why_refused();
+  unchecked_failures().push_back(
+      {fmt::format("{} at {} failed: {} ({}){}{}; the program did not check its result", function, to_string(location),
+                   cudaGetErrorName(error), cudaGetErrorString(error), why.empty() ? "" : ": ", why),
+       looks_at_errors()});
+}
+
+emulated::cudaError_t returned_by_plain(emulated::cudaError_t error, const char* why) { return returned(error, why); }
+
+void guard_variable(const char* name, const VariableBytes& variable) {
+  const auto page_of = [](const char* byte) { return byte - reinterpret_cast<std::uintptr_t>(byte) % kPage; };
+  char* const first = const_cast<char*>(page_of(variable.value));
+  char* const end = const_cast<char*>(page_of(variable.value + variable.bytes + kPage - 1));
+  mprotect(const_cast<char*>(variable.begin), static_cast<std::size_t>(first - variable.begin), PROT_NONE);
+  mprotect(end, static_cast<std::size_t>(variable.end - end), PROT_NONE);
+  DeviceMemory::instance().add_guarded_variable(name, variable.value, variable.bytes, variable.begin, variable.end);
+  if (access_observer) access_observer->allocated(variable.value, variable.bytes, false);
 }
 
 bool refuse_plain_launch(const void* kernel, const GridShape& shape) {

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "gradamp/kernels/emulation/emulation.h"
+#include "gradamp/kernels/emulation/guarded_pages.h"
 #include "gradamp/kernels/emulation/plain/plain_intrinsics.h"
 #include "gradamp/kernels/emulation/plain/plain_runtime.h"
 
@@ -29,6 +30,60 @@ void report_plain_failure(const char* what) noexcept;
 
 /// Links plain.cpp, which configures the emulator, also into programs without a launch.
 [[gnu::used]] inline void (*const report_of_plain_programs)(const char*) noexcept = &report_plain_failure;
+
+/// Called with the result of each call of CUDA's runtime that the program ignores. If one failed and the program never
+/// looks at the last error, that is reported when the program ends.
+void note_unchecked_result(const char* function, emulated::cudaError_t error, const SourceLocation& location);
+
+/// A statement `cudaFunction(...);` is translated to `unchecked("cudaFunction") = cudaFunction(...);`.
+class UncheckedCall {
+ public:
+  UncheckedCall(const char* function, SourceLocation location) : function_(function), location_(location) {}
+  void operator=(emulated::cudaError_t error) const { note_unchecked_result(function_, error, location_); }
+
+ private:
+  const char* function_;
+  SourceLocation location_;
+};
+
+inline UncheckedCall unchecked(const char* function, SourceLocation location = SourceLocation::here()) {
+  return {function, location};
+}
+
+// ---- __device__ and __constant__ variables ----
+
+struct VariableBytes {
+  const char *begin, *value, *end;  // begin and end: of its memory with guards
+  std::size_t bytes;                // of the value
+};
+
+/// Protects the pages around a variable, and tells the race checker of it. `name` is for messages.
+void guard_variable(const char* name, const VariableBytes& variable);
+
+/// A variable of the device, which ends at a protected page as closely as its alignment permits.
+template <typename T, std::size_t kAlignment = alignof(T)>
+struct alignas(kPage) GuardedVariable {
+  static constexpr std::size_t kSize = round_up(sizeof(T), kAlignment > alignof(T) ? kAlignment : alignof(T));
+  static constexpr std::size_t kFirst = GuardedPages::kWideGuard + round_up(kSize, kPage) - kSize;
+
+  char before[kFirst];
+  T value;
+  char after[GuardedPages::kWideGuard];
+};
+
+/// Guards it from now on.
+class VariableGuard {
+ public:
+  template <typename T, std::size_t kAlignment>
+  VariableGuard(const char* name, const GuardedVariable<T, kAlignment>& variable) {
+    const auto* begin = reinterpret_cast<const char*>(&variable);
+    guard_variable(name, {begin, begin + GuardedVariable<T, kAlignment>::kFirst, begin + sizeof variable, sizeof(T)});
+  }
+};
+
+/// The number of elements of `T name[] = ...`.
+template <typename T, std::size_t kCount>
+std::integral_constant<std::size_t, kCount> extent_of(const T (&)[kCount]);
 
 /// Returns whether a launch is refused, by CUDA's rules or because an earlier kernel failed. Reports the rule;
 /// cudaGetLastError then returns the error.

@@ -15,6 +15,9 @@ namespace gradamp::emulation {
 /// The number of blocks that a multiprocessor has room for, by threads and shared memory; registers are not known.
 int resident_blocks(const void* kernel, int threads, std::size_t dynamic_shared);
 
+/// Stores `error` for cudaGetLastError and returns it. `why`: for messages.
+emulated::cudaError_t returned_by_plain(emulated::cudaError_t error, const char* why);
+
 /// Marks a variable of the program as device memory.
 void add_device_variable(const void* variable, std::size_t bytes);
 
@@ -27,7 +30,8 @@ namespace gradamp::emulated {
 template <typename T>
 cudaError_t cudaMemcpyToSymbol(T& symbol, const void* source, std::size_t bytes, std::size_t offset = 0,
                                cudaMemcpyKind kind = cudaMemcpyHostToDevice) {
-  if (offset + bytes > sizeof symbol) return cudaErrorInvalidValue;
+  if (offset + bytes > sizeof symbol)
+    return emulation::returned_by_plain(cudaErrorInvalidValue, "the copy has more bytes than the symbol");
   emulation::add_device_variable(&symbol, sizeof symbol);
   return cudaMemcpy(reinterpret_cast<char*>(const_cast<std::remove_const_t<T>*>(&symbol)) + offset, source, bytes,
                     kind);
@@ -35,7 +39,8 @@ cudaError_t cudaMemcpyToSymbol(T& symbol, const void* source, std::size_t bytes,
 template <typename T>
 cudaError_t cudaMemcpyFromSymbol(void* target, const T& symbol, std::size_t bytes, std::size_t offset = 0,
                                  cudaMemcpyKind kind = cudaMemcpyDeviceToHost) {
-  if (offset + bytes > sizeof symbol) return cudaErrorInvalidValue;
+  if (offset + bytes > sizeof symbol)
+    return emulation::returned_by_plain(cudaErrorInvalidValue, "the copy has more bytes than the symbol");
   emulation::add_device_variable(&symbol, sizeof symbol);
   return cudaMemcpy(target, reinterpret_cast<const char*>(&symbol) + offset, bytes, kind);
 }
@@ -142,7 +147,7 @@ cudaError_t cudaHostGetDevicePointer(T** device, void* host, unsigned) {
   return cudaSuccess;
 }
 inline cudaError_t cudaMemset2D(void* target, std::size_t pitch, int byte, std::size_t width, std::size_t height) {
-  if (width > pitch) return cudaErrorInvalidValue;
+  if (width > pitch) return emulation::returned_by_plain(cudaErrorInvalidValue, "a row is wider than its pitch");
   for (std::size_t row = 0; row < height; ++row) {
     const cudaError_t error = cudaMemset(static_cast<char*>(target) + row * pitch, byte, width);
     if (error != cudaSuccess) return error;
@@ -152,7 +157,8 @@ inline cudaError_t cudaMemset2D(void* target, std::size_t pitch, int byte, std::
 inline cudaError_t cudaMemcpy2DAsync(void* target, std::size_t target_pitch, const void* source,
                                      std::size_t source_pitch, std::size_t width, std::size_t height,
                                      cudaMemcpyKind kind, cudaStream_t stream = nullptr) {
-  if (width > target_pitch || width > source_pitch) return cudaErrorInvalidValue;
+  if (width > target_pitch || width > source_pitch)
+    return emulation::returned_by_plain(cudaErrorInvalidValue, "a row is wider than its pitch");
   for (std::size_t row = 0; row < height; ++row) {
     const cudaError_t error =
         cudaMemcpyAsync(static_cast<char*>(target) + row * target_pitch,

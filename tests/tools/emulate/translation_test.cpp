@@ -78,6 +78,47 @@ TEST(Translation, LaunchesOfTemplates) {
               HasSubstr("gradamp_launch.launch(k<int, 4>)"));
 }
 
+TEST(Translation, IgnoredResults) {
+  const std::string unchecked = "::gradamp::emulation::unchecked(\"cudaMalloc\") = cudaMalloc(&x, 4);";
+  EXPECT_EQ(in_function("cudaMalloc(&x, 4);"), unchecked);
+  EXPECT_EQ(in_function("if (f(x)) cudaMalloc(&x, 4); else cudaMalloc(&x, 4);"),
+            "if (f(x)) " + unchecked + " else " + unchecked);
+  EXPECT_EQ(in_function("switch (x) { case 1: cudaMalloc(&x, 4); }"), "switch (x) { case 1: " + unchecked + " }");
+  EXPECT_EQ(in_function("g([] { cudaMalloc(&x, 4); });"), "g([] { " + unchecked + " });");
+  for (const char* text :
+       {"e = cudaMalloc(&x, 4);", "CHECK(cudaMalloc(&x, 4));", "(void)cudaMalloc(&x, 4);", "return cudaMalloc(&x, 4);",
+        "for (;cudaMalloc(&x, 4);) ;", "for (a; b; cudaMalloc(&x, 4)) ;", "e = a ? b : cudaMalloc(&x, 4);",
+        "cudaMalloc(&x, 4) == 0;", "cudaCheck(x);", "cudaGetLastError();", "cudaFree(x);"})
+    EXPECT_EQ(in_function(text), text);
+  EXPECT_EQ(translated("cudaError_t\ncudaMalloc(void**, size_t);"), "cudaError_t\ncudaMalloc(void**, size_t);");
+}
+
+TEST(Translation, VariablesOfTheDevice) {
+  const auto guarded = [](const std::string& prefix, const std::string& type, const std::string& name,
+                          const std::string& value = "", const std::string& alignment = "1") {
+    return prefix + "::gradamp::emulation::GuardedVariable<" + type + ", " + alignment + "> gradamp_variable_" + name +
+           value + "; " + prefix + "std::type_identity_t<" + type + ">& " + name + " = gradamp_variable_" + name +
+           ".value; static const ::gradamp::emulation::VariableGuard gradamp_guard_" + name + "(\"" + name +
+           "\", gradamp_variable_" + name + ");";
+  };
+  EXPECT_EQ(translated("__device__ int a[4];"), guarded("", "int[4]", "a"));
+  EXPECT_EQ(translated("static __constant__ float a[N + 1] = {1, 2};"),
+            guarded("static ", "float[N + 1]", "a", "{.value = {1, 2}}"));
+  EXPECT_EQ(translated("namespace n { __device__ int* a, b = 3; }"),
+            "namespace n { " + guarded("", "int*", "a") + " " + guarded("", "int", "b", "{.value = 3}") + " }");
+  EXPECT_EQ(translated("__device__ __align__(16) X<int, 2> a[2][3];"),
+            guarded("", "X < int , 2 >[2][3]", "a", "", "16"));
+  EXPECT_EQ(translated("extern __device__ int a[];"), "extern std::type_identity_t<int[]>& a;");
+  EXPECT_EQ(translated("__device__ int a[][2] = {{1, 2}};"),
+            guarded("", "int[decltype(::gradamp::emulation::extent_of<int[2]>({ { 1 , 2 } }))::value][2]", "a",
+                    "{.value = {{1, 2}}}"));
+  for (const char* text : {"__device__ int f(int x) { int a[4]; return 1; }", "__device__ int f();",
+                           "__device__ const int n = 3;", "__device__ constexpr int a[2] = {1, 2};",
+                           "template <class T> __device__ T a;", "struct S { __device__ int f(); };",
+                           "__device__ float (*f)(float) = g;", "__device__ S operator+(S a, S b) { return a; }"})
+    EXPECT_EQ(translated(text), text);
+}
+
 TEST(Translation, InMacros) {
   EXPECT_EQ(translated("#define RUN(k, ...) \\\n  k<<<1, 2>>>(__VA_ARGS__)\n"),
             "#define RUN(k, ...) \\\n  ::gradamp::emulation::plain(1, 2).launch(k)(__VA_ARGS__)\n");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// reported: "block .0,0,0., thread .* at race.cu:LINE reads what thread .* wrote at race.cu:"
+// reported: "race in shared memory: block .0,0,0., thread .* at race.cu:.* read at race.cu:LINE, and nothing orders"
 #include <cuda_runtime.h>
 // needs --race: a barrier between the write and the read of a neighbour's element is missing.
 __global__ void shift(int* x) {

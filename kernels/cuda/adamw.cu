@@ -10,6 +10,16 @@
 namespace gradamp::GRADAMP_GPU {
 namespace {
 
+/// base^exponent, by squaring: a few products, where pow() is a function call of hundreds of instructions.
+__device__ double power(double base, std::int64_t exponent) {
+  double result = 1;
+  for (; exponent > 0; exponent /= 2) {
+    if (exponent % 2 != 0) result *= base;
+    base *= base;
+  }
+  return result;
+}
+
 /// Adam's bias corrections of a step, which is counted from 1.
 enum Correction : int {
   kInverseFirst,       // 1 / (1 - beta1^step)
@@ -18,9 +28,9 @@ enum Correction : int {
 };
 
 __global__ void bias_corrections_kernel(double beta1, double beta2, const std::int64_t* counters, float* corrections) {
-  const auto step = static_cast<double>(counters[kStep] + 1);
-  corrections[kInverseFirst] = static_cast<float>(1 / (1 - pow(beta1, step)));
-  corrections[kInverseSqrtSecond] = static_cast<float>(1 / sqrt(1 - pow(beta2, step)));
+  const std::int64_t step = counters[kStep] + 1;
+  corrections[kInverseFirst] = static_cast<float>(1 / (1 - power(beta1, step)));
+  corrections[kInverseSqrtSecond] = static_cast<float>(1 / sqrt(1 - power(beta2, step)));
 }
 
 /// What a step reads beside the arena.

@@ -53,7 +53,8 @@ TEST_P(AccumulateSumsTest, GivesTheBitsOfTheUpdatesPass) {
   const auto single = make_backend(GetParam().device, {.threads = 1});
   for (const Granularity granularity : {Granularity::kWeight, Granularity::kNeuron}) {
     const std::vector<Values> expected = sums_after_steps(backend(), granularity, false);
-    EXPECT_NE(expected[1][317], 0);  // the last neuron
+    EXPECT_NE(expected[1].front(), 0);
+    if (granularity == Granularity::kNeuron) EXPECT_EQ(expected[1].size(), 318u);
     EXPECT_EQ(sums_after_steps(backend(), granularity, true), expected);
     EXPECT_EQ(sums_after_steps(*single, granularity, true), expected);
   }

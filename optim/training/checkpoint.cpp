@@ -166,6 +166,16 @@ void save_checkpoint(const std::filesystem::path& path, const CheckpointState& s
   write_safetensors(path, std::move(views), metadata, Keep::kPrevious, file_system);
 }
 
+void save_weights(const std::filesystem::path& path, Module& network,
+                  const std::map<std::string, std::string>& metadata, FileSystem& file_system) {
+  const std::vector<StateEntry> weights = state_dict(network);
+  std::vector<TensorView> views;
+  for (const StateEntry& entry : weights)
+    views.push_back({entry.name, DType::kF32, entry.shape, std::as_bytes(std::span(entry.values))});
+  for (const TensorView& view : views) check_finite("the run", view);
+  write_safetensors(path, std::move(views), metadata, Keep::kNothing, file_system);
+}
+
 CheckpointFile::CheckpointFile(std::filesystem::path path, FileSystem& file_system)
     : path_(std::move(path)), file_(read_safetensors(path_, file_system)) {
   check(file_.has_checksums(),

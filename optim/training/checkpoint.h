@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 
 #include "gradamp/data/files/file_system.h"
@@ -49,6 +50,11 @@ class HeadMismatch : public Error {
 /// NotFiniteTensor, and nothing is written, if an element of the state is not finite.
 void save_checkpoint(const std::filesystem::path& path, const CheckpointState& state, bool epoch_finished,
                      const std::string& settings, FileSystem& file_system);
+
+/// Writes only the weights and running statistics, whole or not at all, for load_weights. NotFiniteTensor, and nothing
+/// is written, if an element is not finite.
+void save_weights(const std::filesystem::path& path, Module& network,
+                  const std::map<std::string, std::string>& metadata, FileSystem& file_system = real_file_system());
 
 /// A checkpoint that has been read and verified. Threads: it is const, so several threads may read it at once.
 class CheckpointFile {

@@ -89,7 +89,7 @@ class Sweeps(SweepCase):
         dry = self.sweep("--dry-run").stdout
         done = self.sweep("--jobs", "2")
         self.assertIn(f"{CELLS} of {CELLS} cells are done, 0 failed", done.stdout)
-        space = re.search(r"^about ([0-9.]+) MB of disk space for what is left$", dry, re.MULTILINE)
+        space = re.search(r"^about ([0-9.]+) MB on disk when all is done", dry, re.MULTILINE)
         self.assertIsNotNone(space, dry)
         taken = sum(path.stat().st_size for path in (self.folder / "sweeps").rglob("*") if path.is_file())
         self.assertAlmostEqual(float(space[1]) * 1e6 / taken, 1, delta=0.15)
@@ -317,6 +317,7 @@ class Shown(SweepCase):
         done = self.sweep("--dry-run")
         self.assertEqual(len(re.findall(r"^ *\d+  \S+ +pending +0/4 epochs  after beginning_seed-", done.stdout,
                                         re.MULTILINE)), CELLS)
+        self.assertRegex(done.stdout, r"about \d.* MB on disk when all is done; with --keep weights \d")
         self.assertRegex(done.stdout, r"about \d+.* for what is left, 1 at a time, by a step measured on this machine")
         self.assertRegex(done.stdout, r"\nthe longest run takes about [\d.]+ s; --slurm gives its task --time=6, plus "
                                       r"half of that and 5 min to start and save\n")

@@ -6,6 +6,7 @@
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 #include "gradamp/core/text.h"
+#include "gradamp/data/files/paths.h"
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/run/run_folder.h"
 #include "gradamp/tools/run/training.h"
@@ -18,10 +19,12 @@ int run_evaluate(const EvaluateCommand& command) {
   if (!command.run.empty()) {
     const RunFolder run = RunFolder::open(command.run, real_file_system());
     settings = command.apply_to(run.settings());
-    const std::optional<std::filesystem::path> checkpoint = run.saved_checkpoint();
-    check(checkpoint.has_value(), "{} has no checkpoint yet", command.run);
-    weights = *checkpoint;
-    if (weights != run.checkpoint())
+    const std::optional<std::filesystem::path> saved = run.saved_weights();
+    check(saved.has_value(), "{} has no checkpoint yet", command.run);
+    check(!command.best || path_exists(run.best_weights()),
+          "--best: {} is missing; a run with held-out images (--validation) writes it", run.best_weights().string());
+    weights = command.best ? run.best_weights() : *saved;
+    if (!command.best && weights != run.checkpoint() && weights != run.weights())
       std::cerr << fmt::format("{}: warning: {} is missing; evaluating the one before it, {}\n", command_name(),
                                run.checkpoint().string(), weights.filename().string());
   }

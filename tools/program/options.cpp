@@ -244,6 +244,10 @@ void add_evaluate(Program& program) {
            "What to evaluate");
   add_text(evaluate, "--weights", command.weights, "FILE",
            "evaluate this safetensors file, ours or PyTorch's, on --network and --dataset", "What to evaluate");
+  evaluate
+      .add_flag("--best", command.best,
+                "with --run: the weights of the epoch with the highest accuracy on the held-out images")
+      ->group("What to evaluate");
   add_text(evaluate, "--outputs", command.outputs, "FILE",
            "write what the network gives for the test images, before the softmax, as safetensors", "What to evaluate");
   static constexpr SettingKinds kKinds = {SettingKind::kImages, SettingKind::kSource, SettingKind::kModel,
@@ -533,6 +537,7 @@ TrainCommand finish_train(Program& program, const Environment& environment) {
 EvaluateCommand finish_evaluate(Program& program, const Environment& environment) {
   EvaluateCommand& command = program.evaluate_command;
   if (command.run.empty() == command.weights.empty()) fail_usage("expected one of --run FOLDER and --weights FILE");
+  if (command.best && command.run.empty()) fail_usage("--best: expected --run with it");
   if (command.run.empty()) {
     command.settings = program.evaluate_settings->resolve(program.config, environment);
     return command;

@@ -50,6 +50,7 @@ struct TrainCommand : SettingChanges {
 struct EvaluateCommand : SettingChanges {
   std::string weights;   // a safetensors file; alternative to `run`
   std::string run;       // folder of the run whose checkpoint and settings are used; alternative to `weights`
+  bool best = false;     // with `run`: evaluate its best weights by the validation images
   std::string outputs;   // file for the network's outputs, or empty
   RunSettings settings;  // validated; used without `run`, while `changes` are used with it
 };

@@ -98,7 +98,7 @@ int run_predict(const PredictCommand& command) {
         "files (Debian, Ubuntu: libpng-dev and libjpeg-dev) and build it again");
   const RunFolder run = RunFolder::open(command.run, real_file_system());
   RunSettings settings = command.apply_to(run.settings());
-  const std::optional<std::filesystem::path> checkpoint = run.saved_checkpoint();
+  const std::optional<std::filesystem::path> checkpoint = run.saved_weights();
   check(checkpoint.has_value(), "{} has no checkpoint yet", command.run);
   if (*checkpoint != run.checkpoint())
     std::cerr << fmt::format("{}: warning: {} is missing; predicting with the one before it, {}\n", command_name(),

@@ -45,10 +45,10 @@ int list(const RunsCommand& command) {
   return 0;
 }
 
-std::string megabytes(std::int64_t bytes) { return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6); }
+std::string size_text(std::int64_t bytes) { return format_bytes(static_cast<double>(bytes)); }
 
 bool is_confirmed(std::size_t runs, std::int64_t bytes) {
-  std::cout << fmt::format("remove {} run{}, {}? [y/N] ", runs, runs == 1 ? "" : "s", megabytes(bytes)) << std::flush;
+  std::cout << fmt::format("remove {} run{}, {}? [y/N] ", runs, runs == 1 ? "" : "s", size_text(bytes)) << std::flush;
   std::string answer;
   std::getline(std::cin, answer);
   return answer == "y" || answer == "Y" || answer == "yes";
@@ -71,7 +71,7 @@ int remove(const RunsCommand& command) {
   if (!command.yes) {
     for (const RunRemoval& removal : removals)
       std::cout << fmt::format("{}: {} files, {}\n", printable(removal.run.path().string()), removal.files.size(),
-                               megabytes(removal.bytes));
+                               size_text(removal.bytes));
     if (!is_confirmed(removals.size(), bytes)) {
       std::cout << "nothing was removed\n";
       return kExitFailure;
@@ -81,7 +81,7 @@ int remove(const RunsCommand& command) {
     remove_run(removal, real_file_system());
     const std::string path = printable(removal.run.path().string());
     if (removal.foreign.empty()) {
-      std::cout << fmt::format("removed {}, {}\n", path, megabytes(removal.bytes));
+      std::cout << fmt::format("removed {}, {}\n", path, size_text(removal.bytes));
     } else {
       constexpr std::size_t kMaxNames = 3;
       std::string names;
@@ -89,7 +89,7 @@ int remove(const RunsCommand& command) {
         names += (i == 0 ? "" : ", ") + printable(removal.foreign[i]);
       if (removal.foreign.size() > kMaxNames) names += fmt::format(" and {} more", removal.foreign.size() - kMaxNames);
       std::cout << fmt::format("removed the run's files in {}, {}; the folder stays with what is not the run's: {}\n",
-                               path, megabytes(removal.bytes), names);
+                               path, size_text(removal.bytes), names);
     }
   }
   return 0;

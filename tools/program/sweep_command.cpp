@@ -85,6 +85,10 @@ void show(const SweepCommand& command, const SweepFolder& folder) {
                              printable(other_settings_message(job, other->difference)));
     return;
   }
+  std::cout << fmt::format(
+      "about {} on disk when all is done; with --keep weights {}, last {}, all {}\n",
+      format_bytes(estimate_bytes(folder)), format_bytes(estimate_bytes(folder, KeptFiles::kWeights)),
+      format_bytes(estimate_bytes(folder, KeptFiles::kLast)), format_bytes(estimate_bytes(folder, KeptFiles::kAll)));
   std::cout << std::flush;  // measuring takes a while
   const auto left = std::count_if(reports.begin(), reports.end(),
                                   [](const JobReport& report) { return report.state != JobState::kDone; });
@@ -95,7 +99,6 @@ void show(const SweepCommand& command, const SweepFolder& folder) {
   const double seconds = std::accumulate(of_job.begin(), of_job.end(), 0.0) / beside_each_other;
   std::cout << fmt::format("about {} for what is left, {} at a time, by a step measured on this machine\n",
                            format_duration(seconds), command.jobs);
-  std::cout << fmt::format("about {} of disk space for what is left\n", format_bytes(estimate.bytes));
   const double longest = *std::max_element(of_job.begin(), of_job.end());
   if (longest > 0)
     std::cout << fmt::format("the longest run takes about {}; --slurm gives its task --time={}, {}\n",

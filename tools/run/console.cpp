@@ -145,6 +145,14 @@ std::string format_duration(double seconds) {
   return fmt::format("{} h {:02} min", minutes / 60, minutes % 60);
 }
 
+std::string format_bytes(double bytes) {
+  static constexpr const char* kUnits[] = {"bytes", "kB", "MB", "GB", "TB"};
+  std::size_t unit = 0;
+  for (; bytes >= 999.5 && unit + 1 < std::size(kUnits); ++unit) bytes /= 1000;
+  return unit == 0 || bytes >= 9.95 ? fmt::format("{:.0f} {}", bytes, kUnits[unit])
+                                    : fmt::format("{:.1f} {}", bytes, kUnits[unit]);
+}
+
 std::string format_progress(const StepProgress& progress, int columns, bool bar) {
   const double fraction = progress.images_per_epoch > 0
                               ? static_cast<double>(progress.images) / static_cast<double>(progress.images_per_epoch)

@@ -57,6 +57,8 @@ class Console : public TrainingObserver {
 
 /// "12.3 s", "3 min 12 s", "2 h 05 min".
 std::string format_duration(double seconds);
+/// "1.2 MB", "75 GB": powers of 1000.
+std::string format_bytes(double bytes);
 /// One line of at most `columns` characters, with a progress bar if `bar`.
 std::string format_progress(const StepProgress& progress, int columns, bool bar);
 /// One line without color. If it is longer than `columns` (0: unlimited), the least important parts are left out.

@@ -179,6 +179,18 @@ RunFolder::RunFolder(std::filesystem::path path, RunSettings settings, std::stri
       run_id_(std::move(run_id)),
       file_system_(&file_system) {}
 
+namespace {
+
+constexpr std::string_view kEpochPrefix = "checkpoint-epoch-", kEpochSuffix = ".safetensors";
+
+bool is_checkpoint_of_epoch(const std::string& name) {
+  if (!name.starts_with(kEpochPrefix) || !name.ends_with(kEpochSuffix)) return false;
+  const std::size_t suffix = name.size() - kEpochSuffix.size();
+  return suffix > kEpochPrefix.size() && name.find_first_not_of("0123456789", kEpochPrefix.size()) == suffix;
+}
+
+}  // namespace
+
 bool is_run_file(const std::string& name) {
   static const std::set<std::string> kNames = {kLock,
                                                "config.json",
@@ -187,9 +199,11 @@ bool is_run_file(const std::string& name) {
                                                "measures.jsonl",
                                                "summary.json",
                                                kFailure,
+                                               "weights.safetensors",
+                                               "best.safetensors",
                                                "checkpoint.safetensors",
                                                "checkpoint.safetensors.previous"};
-  return kNames.contains(name) || name.starts_with(kEventPrefix);
+  return kNames.contains(name) || name.starts_with(kEventPrefix) || is_checkpoint_of_epoch(name);
 }
 
 bool is_made_by_run(const std::string& name) {
@@ -302,6 +316,31 @@ std::optional<std::filesystem::path> RunFolder::saved_checkpoint() const {
   for (const std::filesystem::path& path : {checkpoint(), previous_of(checkpoint())})
     if (file_exists(path, *file_system_)) return path;
   return std::nullopt;
+}
+
+std::filesystem::path RunFolder::checkpoint_of(int epoch) const {
+  return path_ / fmt::format("{}{:04}{}", kEpochPrefix, epoch, kEpochSuffix);
+}
+
+std::optional<std::filesystem::path> RunFolder::saved_weights() const {
+  const std::optional<std::filesystem::path> saved = saved_checkpoint();
+  return saved || !file_exists(weights(), *file_system_) ? saved : weights();
+}
+
+void RunFolder::keep_epoch(int epoch, const std::filesystem::path& checkpoint) const {
+  const std::filesystem::path kept = checkpoint_of(epoch);
+  if (file_exists(kept, *file_system_)) return;  // of an epoch that was trained again, with the same bits
+  if (file_system_->link(checkpoint.string(), kept.string()) == 0) return;  // a save replaces the other name only
+  const std::vector<std::byte> bytes = read_whole_file(checkpoint, *file_system_);  // a file system without links
+  const std::array parts = {std::span<const std::byte>(bytes)};
+  write_durably(kept, parts, Keep::kNothing, *file_system_);
+}
+
+void RunFolder::discard_checkpoints() const {
+  for (const std::filesystem::path& path : {previous_of(checkpoint()), checkpoint()}) {
+    const bool removed = file_system_->unlink(path.string()) == 0 || means_missing(errno);
+    check(removed, "cannot remove {}: {}", path.string(), last_cause());
+  }
 }
 
 void RunFolder::check_unstarted() const {
@@ -439,6 +478,8 @@ void RunFolder::write_summary(const TrainingOutcome& outcome) const {
                         {"train_loss", outcome.last.train_loss},
                         {"best_accuracy", outcome.best_accuracy},
                         {"best_epoch", outcome.best_epoch},
+                        {"best_validation_accuracy", optional_json(outcome.best_validation_accuracy)},
+                        {"best_validation_epoch", outcome.best_validation_epoch},
                         {"seconds", outcome.seconds},
                         {"selections", selected}};
   write_text(path_ / "summary.json", record_text(summary, 2) + "\n", *file_system_);
@@ -542,6 +583,11 @@ TrainingOutcome RunFolder::read_outcome() const {
     if (outcome.best_epoch == 0 || outcome.last.test_accuracy > outcome.best_accuracy) {
       outcome.best_accuracy = outcome.last.test_accuracy;
       outcome.best_epoch = outcome.last.epoch;
+    }
+    const std::optional<double>& validation = outcome.last.validation_accuracy;
+    if (validation && (!outcome.best_validation_accuracy || *validation > *outcome.best_validation_accuracy)) {
+      outcome.best_validation_accuracy = validation;
+      outcome.best_validation_epoch = outcome.last.epoch;
     }
   }
   outcome.selections = read_selections();

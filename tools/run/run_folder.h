@@ -53,9 +53,23 @@ class RunFolder {
   /// Writes another length of the measuring windows to config.json.
   void change_measuring(std::int64_t measure_every);
   std::filesystem::path checkpoint() const { return path_ / "checkpoint.safetensors"; }
+  /// The weights of a finished run whose checkpoints were discarded (KeptFiles::kWeights).
+  std::filesystem::path weights() const { return path_ / "weights.safetensors"; }
+  /// The weights of the epoch with the highest accuracy on the validation images.
+  std::filesystem::path best_weights() const { return path_ / "best.safetensors"; }
+  /// The checkpoint of an epoch (KeptFiles::kAll).
+  std::filesystem::path checkpoint_of(int epoch) const;
+  /// A file with the run's last weights: saved_checkpoint(), else weights(). Nothing if there is none.
+  std::optional<std::filesystem::path> saved_weights() const;
   /// The checkpoint from which the run can continue: checkpoint() or, if that is missing, the previous one. Nothing if
   /// neither exists.
   std::optional<std::filesystem::path> saved_checkpoint() const;
+
+  /// Gives `checkpoint`, which is one of the run's, the name checkpoint_of(epoch) as well.
+  void keep_epoch(int epoch, const std::filesystem::path& checkpoint) const;
+  /// Removes the checkpoints of a finished run, except those of epochs. A run is never left with the previous one
+  /// alone.
+  void discard_checkpoints() const;
 
   /// Locks the folder as long as this object or a copy lives, because a run is trained by one process at a time. Error
   /// with the process that holds the lock.

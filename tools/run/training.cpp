@@ -2,7 +2,9 @@
 #include "gradamp/tools/run/training.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <system_error>
@@ -23,6 +25,8 @@
 
 namespace gradamp {
 namespace {
+
+constexpr const char* kWeightsFormat = "gradamp weights 1";
 
 FileSystem& file_system_of(const TrainingControl& control) {
   return control.file_system ? *control.file_system : real_file_system();
@@ -156,6 +160,16 @@ class Run {
     }
   }
 
+  /// Writes the summary of a completed run, and removes what --keep does not keep. It can be repeated after a kill.
+  void finish(const RunFolder& folder, const TrainingOutcome& outcome) const {
+    const bool only_weights = settings_.keep == KeptFiles::kWeights;
+    if (only_weights)
+      save_weights(folder.weights(), *network_,
+                   {{"format", kWeightsFormat}, {"epoch", std::to_string(position().epoch)}}, file_system());
+    folder.write_summary(outcome);
+    if (only_weights) folder.discard_checkpoints();
+  }
+
   void restore(const std::filesystem::path& checkpoint) {
     const CheckpointFile file(checkpoint, file_system());
     check_same_settings(file, settings_);
@@ -173,7 +187,9 @@ class Run {
   /// after load_beginning.
   void take_over(const RunFolder& trunk, const RunFolder& folder) {
     folder.copy_epochs(trunk, position().epoch);
+    copy_best(trunk, folder);
     save(folder);
+    if (settings_.keep == KeptFiles::kAll) folder.keep_epoch(position().epoch, folder.checkpoint());
   }
 
   const CheckpointPosition& position() const { return trainer_->position(); }
@@ -182,6 +198,7 @@ class Run {
  private:
   TrainingOutcome train_and_log(const RunFolder& folder) {
     folder_ = &folder;
+    best_accuracy_ = folder.read_outcome().best_validation_accuracy;
     bool whole = false;
     try {
       whole = trainer_->run(control_.last_epoch);
@@ -193,7 +210,11 @@ class Run {
     if (!whole) save(folder);
     TrainingOutcome outcome = folder.read_outcome();
     outcome.completed = whole && outcome.last.epoch == strategy_.epochs();
-    folder.write_summary(outcome);
+    if (outcome.completed) {
+      finish(folder, outcome);
+    } else {
+      folder.write_summary(outcome);
+    }
     return outcome;
   }
 
@@ -226,7 +247,9 @@ class Run {
     };
     callbacks.on_epoch = [this](const EpochSummary& summary) {
       folder_->append(summary);
+      save_best(summary);  // before the checkpoint, after which the epoch is not trained again
       save(*folder_);
+      if (settings_.keep == KeptFiles::kAll) folder_->keep_epoch(summary.epoch, folder_->checkpoint());
       if (control_.observer) control_.observer->on_epoch(summary);
     };
     return callbacks;
@@ -240,6 +263,30 @@ class Run {
     double rate = 0;
     for (const Phase& phase : strategy_.phases) rate = std::max(rate, phase.learning_rate);
     return rate;
+  }
+
+  void save_best(const EpochSummary& summary) {
+    const std::optional<double>& accuracy = summary.validation_accuracy;
+    if (!accuracy || (best_accuracy_ && *accuracy <= *best_accuracy_)) return;
+    save_weights(folder_->best_weights(), *network_,
+                 {{"format", kWeightsFormat},
+                  {"epoch", std::to_string(summary.epoch)},
+                  {"validation_accuracy", fmt::format("{}", *accuracy)}},
+                 file_system());
+    best_accuracy_ = accuracy;
+  }
+
+  /// Copies the trunk's best weights, if they are of an epoch that this run shares.
+  void copy_best(const RunFolder& trunk, const RunFolder& folder) const {
+    const int best_epoch = folder.read_outcome().best_validation_epoch;
+    if (best_epoch == 0 || !file_exists(trunk.best_weights(), file_system())) return;
+    const std::map<std::string, std::string> metadata =
+        read_safetensors(trunk.best_weights(), file_system()).metadata();
+    const auto epoch = metadata.find("epoch");
+    if (epoch == metadata.end() || epoch->second != std::to_string(best_epoch)) return;
+    const std::vector<std::byte> bytes = read_whole_file(trunk.best_weights(), file_system());
+    const std::array parts = {std::span<const std::byte>(bytes)};
+    write_durably(folder.best_weights(), parts, Keep::kNothing, file_system());
   }
 
   /// Warnings about an optimizer that does not fit, and about phases whose analysis and selection have no effect.
@@ -279,7 +326,8 @@ class Run {
   Strategy strategy_;
   std::shared_ptr<Module> network_;
   std::optional<Trainer> trainer_;
-  const RunFolder* folder_ = nullptr;  // the folder that train() writes to
+  const RunFolder* folder_ = nullptr;    // the folder that train() writes to
+  std::optional<double> best_accuracy_;  // on the validation images
 };
 
 /// A line about the checkpoint, if it is not the folder's last.
@@ -360,6 +408,16 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
   RunFolder folder = RunFolder::open(run_folder, file_system_of(control));
   folder.lock();
   const std::optional<std::filesystem::path> checkpoint = folder.saved_checkpoint();
+  const bool is_finished = folder.summarized_epochs() >= folder.settings().epochs;
+  if (!checkpoint && is_finished && file_exists(folder.weights(), file_system_of(control))) {
+    check(!control.extended,
+          "{} has only weights (--keep weights), so the run cannot be extended; start a new run, which "
+          "can begin with --weights {}",
+          run_folder.string(), folder.weights().string());
+    TrainingOutcome outcome = folder.read_outcome();
+    outcome.completed = true;
+    return outcome;
+  }
   if (!checkpoint) folder.check_unstarted();
   RunSettings settings = folder.settings();
   if (control.extended) {
@@ -392,10 +450,12 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
   const std::optional<std::string> warning =
       folder.trim_logs(finished, folder.settings().selection == SelectionMethod::kRandom ? position.epoch : finished);
   if (warning) description.push_back("warning   " + *warning);
+  if (checkpoint && position.epoch_finished && position.epoch > 0 && settings.keep == KeptFiles::kAll)
+    folder.keep_epoch(position.epoch, *checkpoint);  // the run may have been killed just before
   if (run.finished()) {
     TrainingOutcome outcome = folder.read_outcome();
     outcome.completed = true;
-    folder.write_summary(outcome);
+    run.finish(folder, outcome);
     return outcome;
   }
   if (settings.measure_every != folder.settings().measure_every) folder.change_measuring(settings.measure_every);

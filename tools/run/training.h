@@ -22,7 +22,9 @@ struct TrainingOutcome {
   EpochSummary last;       // the last whole epoch; its `epoch` is 0 if there is none
   double best_accuracy = 0;
   int best_epoch = 0;
-  double seconds = 0;  // time of training and evaluation, summed over all resumed parts
+  std::optional<double> best_validation_accuracy;  // the highest, of the first epoch that reached it
+  int best_validation_epoch = 0;                   // 0: no images are held out
+  double seconds = 0;                              // time of training and evaluation, summed over all resumed parts
   std::vector<SelectionSummary> selections;
   std::filesystem::path run_folder;
 };

@@ -211,6 +211,10 @@ const std::array kTable{
     Setting{"threads", "Run", SettingKind::kSpeed, "THREADS", "CPU threads; 0: OMP_NUM_THREADS, else the processors that affinity and CPU quota allow", &RunSettings::threads, {0, kMaxThreads}},
     Setting{"run-folder", "Run", SettingKind::kOutput, "FOLDER", "folder for the run's files; without it, runs/NETWORK-DATASET-DATE-TIME",
             &RunSettings::run_folder},
+    Setting{"keep", "Run", SettingKind::kOutput, "",
+            "what stays in the run's folder: last: the last checkpoint and the one before; all: also that of every epoch; "
+            "weights: of a finished run only the weights, so that it cannot be extended",
+            &RunSettings::keep, {}, "0.2.0"},
     Setting{"evaluation-batch", "Run", SettingKind::kSpeed, "IMAGES", "images evaluated at once; affects only speed and memory",
             &RunSettings::evaluation_batch, kAtLeast1},
 };

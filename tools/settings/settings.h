@@ -13,6 +13,7 @@
 #include "gradamp/core/convolution_method.h"
 #include "gradamp/layers/initialization.h"
 #include "gradamp/optim/optimizer.h"
+#include "gradamp/tools/settings/kept_files.h"
 
 namespace gradamp {
 
@@ -66,6 +67,7 @@ struct RunSettings : OptimizerValues {
   ConvolutionMethod convolution = ConvolutionMethod::kAuto;
   int threads = 0;                      // 0: default_threads() (core/processors.h)
   std::string run_folder;               // output of train(); the program's default is runs/NETWORK-DATASET-DATE-TIME
+  KeptFiles keep = KeptFiles::kLast;    // in the run's folder
   std::int64_t evaluation_batch = 500;  // images; changes speed and memory only
 
   /// Error if a setting is out of range or two settings are incompatible.

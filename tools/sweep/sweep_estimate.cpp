@@ -10,6 +10,9 @@
 
 #include "gradamp/core/error.h"
 #include "gradamp/data/registry/datasets.h"
+#include "gradamp/kernels/backends.h"
+#include "gradamp/layers/state_dict.h"
+#include "gradamp/nets/networks.h"
 #include "gradamp/tools/run/training.h"
 #include "gradamp/tools/settings/setting_table.h"
 
@@ -48,10 +51,9 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-/// Seconds per image in training and in evaluation, and the size of a checkpoint.
-struct RunMeasurement {
+/// Seconds per image in training and in evaluation.
+struct ImageTimes {
   double training, evaluation;
-  double checkpoint_bytes;
 };
 
 /// The number of training or test images of a run: that of the settings, or of the whole dataset if they say 0.
@@ -64,7 +66,7 @@ std::int64_t images_of(const RunSettings& settings, bool training) {
 
 /// Measures the times with two training steps and one evaluation batch, after the same work as a warm-up. Uses images
 /// of the run's dataset, because their shape affects the time.
-RunMeasurement measure_run(RunSettings settings) {
+ImageTimes measure_image_times(RunSettings settings) {
   const TemporaryFolder folder;
   settings.run_folder = (folder.path() / "run").string();
   copy_settings(RunSettings(), settings,
@@ -86,11 +88,10 @@ RunMeasurement measure_run(RunSettings settings) {
   train(settings, control);
   const double training = 1 / observer.last().images_per_second;
   const double evaluation = observer.last().seconds - training * static_cast<double>(settings.train_images);
-  const auto bytes = std::filesystem::file_size(std::filesystem::path(settings.run_folder) / "checkpoint.safetensors");
-  return {training, std::max(0.0, evaluation) / static_cast<double>(settings.test_images), static_cast<double>(bytes)};
+  return {training, std::max(0.0, evaluation) / static_cast<double>(settings.test_images)};
 }
 
-double epoch_seconds(const RunSettings& settings, const RunMeasurement& times) {
+double epoch_seconds(const RunSettings& settings, const ImageTimes& times) {
   const auto trained = static_cast<double>(images_of(settings, true) - settings.validation);
   const auto evaluated = static_cast<double>(images_of(settings, false) + settings.validation);
   return trained * times.training + evaluated * times.evaluation;
@@ -109,7 +110,47 @@ std::map<std::string, double> longest_epochs(const SweepFolder& folder, const st
   return seconds;
 }
 
+/// Bytes of a network's weights with its running statistics, and of its checkpoint. Logs are small beside them.
+struct NetworkBytes {
+  double weights = 0, checkpoint = 0;
+};
+
+NetworkBytes bytes_of(const std::string& network, bool adamw) {
+  const std::unique_ptr<Backend> backend = make_backend(Device{});
+  const std::shared_ptr<Module> module = make_network(network, *backend);
+  double weights = 0, parameters = 0;
+  for (const StateEntry& entry : state_dict(*module)) weights += static_cast<double>(entry.values.size());
+  for (const NamedParameter& parameter : module->named_parameters())
+    parameters += static_cast<double>(parameter.variable.shape().count());
+  constexpr double kElement = sizeof(float);
+  // A checkpoint also has the momentum, or both moments.
+  return {kElement * weights, kElement * (weights + (adamw ? 2 : 1) * parameters)};
+}
+
 }  // namespace
+
+double estimate_bytes(const SweepFolder& folder, std::optional<KeptFiles> keep) {
+  std::map<std::pair<std::string, bool>, NetworkBytes> networks;
+  double bytes = 0;
+  for (const SweepJob& job : folder.jobs()) {
+    const RunSettings& settings = job.settings;
+    const std::pair key(settings.network, settings.update_rule == UpdateRule::kAdamW);
+    if (!networks.contains(key)) networks.emplace(key, bytes_of(key.first, key.second));
+    const NetworkBytes& network = networks.at(key);
+    const double last = std::min(job.epochs, 2) * network.checkpoint;
+    switch (job.is_cell ? keep.value_or(settings.keep) : KeptFiles::kLast) {
+      case KeptFiles::kWeights: bytes += network.weights; break;
+      case KeptFiles::kLast: bytes += last; break;
+      case KeptFiles::kAll: {
+        const int first = job.beginning ? folder.jobs()[*job.beginning].epochs : 1;  // the epoch it branches after
+        bytes += std::max(last, (job.epochs - first + 1) * network.checkpoint);
+        break;
+      }
+    }
+    if (settings.validation > 0) bytes += network.weights;  // the best
+  }
+  return bytes;
+}
 
 SweepEstimate estimate_sweep(const SweepFolder& folder, const std::vector<JobReport>& reports, int threads,
                              bool uses_runs) {
@@ -117,7 +158,7 @@ SweepEstimate estimate_sweep(const SweepFolder& folder, const std::vector<JobRep
                                             SettingKind::kSpeed};
   const std::vector<SweepJob>& jobs = folder.jobs();
   using Key = std::tuple<std::string, std::string, std::int64_t>;  // everything that determines the time of a step
-  std::map<Key, RunMeasurement> measured;
+  std::map<Key, ImageTimes> measured;
   std::map<std::string, double> stored;
   if (uses_runs) stored = longest_epochs(folder, reports, kOfEpoch);
   SweepEstimate estimate;
@@ -132,10 +173,9 @@ SweepEstimate estimate_sweep(const SweepFolder& folder, const std::vector<JobRep
       if (settings.threads == 0) settings.threads = threads;
       const Key key{settings_key(settings, {SettingKind::kModel, SettingKind::kDevice, SettingKind::kSpeed}),
                     settings.dataset, settings.batch_size};
-      if (!measured.contains(key)) measured.emplace(key, measure_run(settings));
+      if (!measured.contains(key)) measured.emplace(key, measure_image_times(settings));
       of_epoch = epoch_seconds(settings, measured.at(key));
       estimate.is_measured = true;
-      estimate.bytes += 2 * measured.at(key).checkpoint_bytes;
     }
     estimate.seconds_of_job[i] = left * of_epoch;
   }

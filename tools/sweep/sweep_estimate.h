@@ -2,6 +2,7 @@
 // Estimates the duration of a sweep and its disk space from steps that are measured on this machine.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "gradamp/tools/sweep/sweep_folder.h"
@@ -12,13 +13,15 @@ namespace gradamp {
 struct SweepEstimate {
   std::vector<double> seconds_of_job;  // of its remaining work; 0 for a run that is done
   bool is_measured = false;            // for at least one run a step was measured on this machine
-  /// Of the files that the measured runs will have: two checkpoints each, the last and the previous.
-  double bytes = 0;
 };
 /// Trains a few steps of each kind of run, with `threads` threads if the settings do not set their number. If
 /// `uses_runs`, only kinds without a stored run that has trained an epoch are measured; for the others, the time of an
 /// epoch is the longest last epoch of these runs.
 SweepEstimate estimate_sweep(const SweepFolder& folder, const std::vector<JobReport>& reports, int threads,
                              bool uses_runs);
+
+/// About how many bytes the runs of the whole sweep have in the end, if all of them keep `keep`; without it, each by
+/// its own setting.
+double estimate_bytes(const SweepFolder& folder, std::optional<KeptFiles> keep = std::nullopt);
 
 }  // namespace gradamp

@@ -51,7 +51,8 @@ bool has_run(const SweepJob& job) {
 /// Whether the job's folder has a checkpoint to resume from.
 bool has_checkpoint(const SweepJob& job) {
   const std::filesystem::path checkpoint = std::filesystem::path(job.settings.run_folder) / "checkpoint.safetensors";
-  return file_exists(checkpoint) || file_exists(previous_of(checkpoint));
+  return file_exists(checkpoint) || file_exists(previous_of(checkpoint)) ||
+         file_exists(checkpoint.parent_path() / "weights.safetensors");  // of a finished run with --keep weights
 }
 
 RunFolder open_run(const SweepJob& job) { return RunFolder::open(job.settings.run_folder, real_file_system()); }
@@ -102,6 +103,7 @@ SweepFolder::SweepFolder(std::filesystem::path path, const std::vector<SweepCell
   for (const SharedBeginning& beginning : beginnings) {
     add(beginning.name, "beginnings", beginning.settings, beginning.epochs);
     jobs_.back().is_cell = false;
+    jobs_.back().settings.keep = KeptFiles::kLast;  // cells branch from its checkpoint
   }
   for (const SweepCell& cell : cells)
     add(cell.name, "cells", cell.settings, cell.settings.resolved_strategy().epochs());

@@ -453,7 +453,10 @@ def load_weights(model, path):
     Errors: ValueError if the model has other parameters, or of other shapes, than the file.
     """
     path = pathlib.Path(path)
-    file = path / "checkpoint.safetensors" if path.is_dir() else path
+    file = path
+    if path.is_dir():  # of a finished run with --keep weights, there is no checkpoint
+        file = path / "checkpoint.safetensors"
+        file = file if file.exists() or not (path / "weights.safetensors").exists() else path / "weights.safetensors"
     load_file = _safetensors().load_file
     from safetensors import SafetensorError
     try:

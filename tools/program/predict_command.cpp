@@ -100,7 +100,7 @@ int run_predict(const PredictCommand& command) {
   RunSettings settings = command.apply_to(run.settings());
   const std::optional<std::filesystem::path> checkpoint = run.saved_weights();
   check(checkpoint.has_value(), "{} has no checkpoint yet", command.run);
-  if (*checkpoint != run.checkpoint())
+  if (*checkpoint != run.checkpoint() && *checkpoint != run.weights())
     std::cerr << fmt::format("{}: warning: {} is missing; predicting with the one before it, {}\n", command_name(),
                              run.checkpoint().string(), checkpoint->filename().string());
   find_data(settings);

@@ -17,10 +17,10 @@ SETS = re.compile(r"simd_(sse4|avx2|avx512|neon)")
 
 def objects(folder):
     """The instruction set and path of every object."""
-    for library in ["cpu", "statistics"]:
-        paths = sorted(folder.glob(f"kernels/{library}/CMakeFiles/gradamp_{library}.dir/simd_*/*.o"))
+    for library, target in [("cpu", "cpu"), ("statistics", "statistics_cpu")]:
+        paths = sorted(folder.glob(f"kernels/{library}/CMakeFiles/gradamp_{target}.dir/simd_*/*.o"))
         if not paths:
-            raise AssertionError(f"{folder} has no objects of gradamp_{library}")
+            raise AssertionError(f"{folder} has no objects of gradamp_{target}")
         for path in paths:
             yield SETS.match(path.parent.name).group(0), path
 

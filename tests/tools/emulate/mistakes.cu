@@ -15,9 +15,9 @@ __global__ void fill(int* x, int n) {
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i < n) x[i] = i;
 }
-__global__ void write_table(int i) { table[i] = 1; }                      // LINE 1, LINE 2, LINE 24
-__global__ void read_weights(float* x, int i) { x[0] = weights[i]; }      // LINE 4
-__global__ void count() { counter++; }                                    // LINE 5
+__global__ void write_table(int i) { table[i] = 1; }                        // LINE 1, LINE 2, LINE 24
+__global__ void read_weights(float* x, int i) { x[0] = weights[i]; }        // LINE 4
+__global__ void count() { counter++; }                                      // LINE 5
 __global__ void divide(int* x, int by) { x[0] = 100 / (by - blockIdx.x); }  // LINE 6
 
 /// A barrier is missing in the loop. All threads are in one warp.

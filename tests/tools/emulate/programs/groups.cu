@@ -67,7 +67,7 @@ int main() {
   CHECK(cudaMemcpy(d_in, in, sizeof in, cudaMemcpyHostToDevice));
   keep_odd<<<4, 128>>>(d_in, n, d_out, d_count);
   CHECK(cudaMemcpy(&count, d_count, sizeof count, cudaMemcpyDeviceToHost));
-  CHECK(cudaMemcpy(out, d_out, sizeof out, cudaMemcpyDeviceToHost));
+  CHECK(cudaMemcpy(out, d_out, count * sizeof(int), cudaMemcpyDeviceToHost));
   expect_near(count, odd, 0, "number of odd values", 0);
   long kept = 0, expected = 0;
   for (int i = 0; i < count; ++i) kept += out[i] % 2 == 1 ? out[i] : 1000000;
@@ -75,7 +75,7 @@ int main() {
   expect_near(kept, expected, 0, "sum of odd values", 0);
 
   sums_of_8<<<1, 64>>>(d_in, d_out);
-  CHECK(cudaMemcpy(out, d_out, sizeof out, cudaMemcpyDeviceToHost));
+  CHECK(cudaMemcpy(out, d_out, 9 * sizeof(int), cudaMemcpyDeviceToHost));
   int total = 0;
   for (int tile = 0; tile < 8; ++tile) {
     int sum = 0;

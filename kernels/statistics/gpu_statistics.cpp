@@ -115,7 +115,7 @@ class GpuStatistics final : public StatisticsDevice {
         ranges_(std::span<const GpuRange>(gpu_ranges(plan))),
         range_count_(static_cast<int>(gpu_ranges(plan).size())),
         addresses_(plan.tensors.size()),
-        given_(plan.tensors.size(), GradientAddress{nullptr, -1}),
+        given_(plan.tensors.size()),
         factors_(static_cast<std::size_t>(plan.layers)),
         signed_sums_(static_cast<std::size_t>(plan.sums)),
         absolute_sums_(static_cast<std::size_t>(plan.sums)),
@@ -196,11 +196,14 @@ class GpuStatistics final : public StatisticsDevice {
 
   /// Brings the addresses to the device unless it has them: most programs have their gradients where they were.
   void give_addresses(const void* const* gradients, const std::int32_t* types) {
-    std::vector<GradientAddress> now(plan_.tensors.size());
-    for (std::size_t i = 0; i < now.size(); ++i) now[i] = {gradients[i], types == nullptr ? GRADAMP_F32 : types[i]};
-    if (now == given_) return;
-    addresses_.copy_from(now, stream_);
-    given_ = std::move(now);
+    for (std::size_t i = 0; i < given_.size(); ++i) {
+      const GradientAddress now{gradients[i], types == nullptr ? GRADAMP_F32 : types[i]};
+      has_given_ = has_given_ && now == given_[i];
+      given_[i] = now;
+    }
+    if (has_given_) return;
+    addresses_.copy_from(given_, stream_);
+    has_given_ = true;
   }
 
   const StatisticsPlan& plan_;
@@ -211,7 +214,8 @@ class GpuStatistics final : public StatisticsDevice {
   DeviceArray<GpuRange> ranges_;
   int range_count_;
   DeviceArray<GradientAddress> addresses_;
-  std::vector<GradientAddress> given_;  // what addresses_ has
+  std::vector<GradientAddress> given_;  // the last call's
+  bool has_given_ = false;              // whether addresses_ has them
   DeviceArray<float> factors_, signed_sums_, absolute_sums_;
   DeviceArray<GradientTotals> totals_;
   DeviceArray<GpuTaskSums> task_sums_;

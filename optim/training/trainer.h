@@ -38,7 +38,7 @@ struct TrainerOptions {
   std::int64_t batch_size = 128;        // images; an epoch's last batch may be smaller
   std::int64_t evaluation_batch = 500;  // images; changes speed and memory only
   OptimizerOptions optimizer;           // its strategy sets the number of epochs
-  /// Of the training loss. The losses of evaluations are plain cross-entropy.
+  /// The training loss. Evaluations always use cross-entropy without label smoothing.
   CrossEntropyParams loss = {};
   /// Checked before each step: once it is true, run() returns after the issued steps. Any thread may set it.
   const std::atomic<bool>* stop = nullptr;

@@ -286,10 +286,7 @@ def record_real_epoch():
         "start": "clear",
         "steps": STEPS,
         "sgd": {**training.SGD, "nesterov": False},
-        "parameters": [
-            {"name": name, "shape": list(initial[name].shape), "initial": training.initial_record(how, initial[name])}
-            for name, how in networks.initials(network, "clear")
-        ],
+        "parameters": training.initial_parameters(network, "clear", initial),
         "losses": losses,
         "float32": {
             "losses": relative_error(single_losses, losses),

@@ -203,6 +203,13 @@ def initial_record(initial, value):
     }
 
 
+def initial_parameters(network, start, initial):
+    return [
+        {"name": name, "shape": list(initial[name].shape), "initial": initial_record(how, initial[name])}
+        for name, how in networks.initials(network, start)
+    ]
+
+
 def parameter_records(network, start, initial, run, projections):
     records = []
     scales = vanishing(run)

@@ -249,7 +249,8 @@ class LongTest(unittest.TestCase):
     def test_the_power_is_what_the_sentence_promises(self):
         for columns, spread in ((1, 0.5), (4, 0.5), (2, 0.0), (3, 1.0)):
             simulation = Simulation(2, columns, 1, spread, effect=report_answer.EFFECT)
-            found = report_answer.plan(report_answer.compare(simulation.rows(3000)))  # so many that it knows the spread
+            # Enough seeds to estimate the variance.
+            found = report_answer.plan(report_answer.compare(simulation.rows(3000)))
             simulation.seeds = found.seeds
             promised = report_statistics.power(
                 report_answer.EFFECT, found.variance, found.floor, found.seeds, found.level

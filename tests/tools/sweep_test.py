@@ -364,6 +364,7 @@ class Gpus(SweepCase):
                 seen = self.variables_of_children(sweep, "CUDA_VISIBLE_DEVICES")
             sweep.kill()
             sweep.wait()
+            self.no_child_left(gpus)  # they would write to the folder that is removed
             self.assertEqual(sorted(seen), expected)
 
     @staticmethod

@@ -66,10 +66,6 @@ void find_data_of(std::vector<SweepCell>& cells) {
   }
 }
 
-std::string format_bytes(double bytes) {
-  return bytes < 1e9 ? fmt::format("{:.1f} MB", bytes / 1e6) : fmt::format("{:.1f} GB", bytes / 1e9);
-}
-
 void show(const SweepCommand& command, const SweepFolder& folder) {
   std::vector<JobReport> reports = folder.reports();
   const std::optional<std::string> warning = add_slurm_tasks(folder, reports);

@@ -34,7 +34,7 @@ NO_FACTS = ("schema", "run")
 
 
 def run_names(runs):
-    """Two different names: the folders' names, with as many folders above them as are needed."""
+    """Two different names: the folders' names, with the folders above them that tell them apart."""
     parts = [os.path.realpath(run.path).split(os.sep) for run in runs]
     for count in range(1, max(map(len, parts)) + 1):
         names = [os.sep.join(part[-count:]) for part in parts]
@@ -165,9 +165,9 @@ class Comparison:
                 writer.writerow([table, report_csv.plain(name), "", *map(report_csv.plain, values)])
         longest = max(len(run.epochs) for run in self.runs)
         for key, *_ in (*CURVES[0], *CURVES[1], ("learning_rate",)):
-            for place in range(longest):
-                values = [run.epochs[place][key] if place < len(run.epochs) else None for run in self.runs]
-                writer.writerow(["curve", key, place + 1, *("" if value is None else value for value in values)])
+            for index in range(longest):
+                values = [run.epochs[index][key] if index < len(run.epochs) else None for run in self.runs]
+                writer.writerow(["curve", key, index + 1, *("" if value is None else value for value in values)])
         return text.getvalue()
 
     # ---- Figures ----
@@ -203,12 +203,12 @@ class Comparison:
             Figure("curves", "Test accuracy and loss", "", alts[0], first, legend),
             Figure("more-curves", "More curves", "", alts[1], others, legend),
         ]
-        for place, (run, name) in enumerate(zip(self.runs, self.names), 1):
+        for index, (run, name) in enumerate(zip(self.runs, self.names), 1):
             panels = report_layer_figures.heat_panels([run])
             if panels:
                 title = f"G and G' per layer and epoch: {name}"
                 alt = f"Heat maps of G and G' of the layers of {name} at the measured epochs."
-                figures.append(Figure(f"heat-{place}", title, "", alt, panels, [report_layer_figures.SELECTED_ONE]))
+                figures.append(Figure(f"heat-{index}", title, "", alt, panels, [report_layer_figures.SELECTED_ONE]))
         return figures
 
 

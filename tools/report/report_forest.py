@@ -49,14 +49,9 @@ def interval(panel, comparison, y):
         path += f"M{coordinate(b)} {y - 4}v8" if difference.high <= high else f"M{coordinate(b - 6)} {y - 5}l6 5l-6 5"
         panel.add(f'<path class="s-{color_of(comparison)}" stroke-width="2" d="{path}"/>')
     if comparison.paper is not None:
-        panel.mark(*at(panel, comparison.paper, y), "diamond", "random", hollow=True, size=4)
+        panel.mark(comparison.paper, y, "diamond", "random", hollow=True, size=4)
     shape = "square" if comparison.is_effect else "circle"
-    panel.mark(*at(panel, difference.mean, y), shape, color_of(comparison), size=5)
-
-
-def at(panel, value, y):
-    """(x, y) in values of a panel whose y is in pixels."""
-    return value, y
+    panel.mark(difference.mean, y, shape, color_of(comparison), size=5)
 
 
 def color_of(comparison):
@@ -96,8 +91,8 @@ def wide(comparisons, width=1040):
     panel.text(panel.width - NUMBERS + 14, 16, "points (95% interval)", "start", "quiet")
     panel.text(panel.width - 4, 16, "Holm’s p", "end", "quiet")
     y = top + 4 + step / 2
-    for place, (label, members) in enumerate(grouped):
-        if place:
+    for index, (label, members) in enumerate(grouped):
+        if index:
             panel.add(f'<path class="s-grid" d="M4 {coordinate(y - step / 2 - 2)}H{width - 4}"/>')
         panel.text(4, y + 4, report_svg.shortened(label, 150), bold=True)
         for comparison in members:

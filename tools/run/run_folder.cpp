@@ -273,24 +273,26 @@ RunFolder RunFolder::open(const std::filesystem::path& path, FileSystem& file_sy
 }
 
 void RunFolder::move_data(const std::string& data) {
-  change_setting("data", data);
+  change_settings({{"data", data}});
   settings_.data = data;
 }
 
 void RunFolder::change_measuring(std::int64_t measure_every) {
-  change_setting("measure_every", measure_every);
+  change_settings({{"measure_every", measure_every}});
   settings_.measure_every = measure_every;
 }
 
-/// Writes another value to config.json, and the setting's kind, which older runs lack if the setting is newer.
-void RunFolder::change_setting(const char* key, const nlohmann::json& value) {
+/// Writes other values to config.json, and the settings' kinds, which older runs lack if a setting is newer.
+void RunFolder::change_settings(const nlohmann::json& values) {
   const std::filesystem::path path = path_ / "config.json";
   const std::optional<std::string> text = read_text(path, *file_system_);
   check(text.has_value(), "{} is missing", path.string());
   Json config = Json::parse(*text);  // open() has read it
-  config["settings"][key] = value;
   if (!config.contains("kinds")) config["kinds"] = setting_kinds();
-  config["kinds"][key] = setting_kinds().at(key);
+  for (const auto& [key, value] : values.items()) {
+    config["settings"][key] = value;
+    config["kinds"][key] = setting_kinds().at(key);
+  }
   write_text(path, config.dump(2) + "\n", *file_system_);
 }
 
@@ -500,18 +502,13 @@ std::string RunFolder::read_failure() const {
 }
 
 void RunFolder::extend(const RunSettings& settings) {
-  const std::filesystem::path path = path_ / "config.json", summary_path = path_ / "summary.json";
-  const std::optional<std::string> text = read_text(path, *file_system_);
-  check(text.has_value(), "{} is missing", path.string());
+  const std::filesystem::path summary_path = path_ / "summary.json";
   if (const std::optional<std::string> summary = read_text(summary_path, *file_system_)) {
     Json changed = Json::parse(*summary);
     changed["completed"] = false;
     write_text(summary_path, changed.dump(2) + "\n", *file_system_);
   }
-  Json config = Json::parse(*text);  // open() has read it
-  config["settings"]["epochs"] = settings.epochs;
-  config["settings"]["strategy"] = settings.strategy;
-  write_text(path, config.dump(2) + "\n", *file_system_);
+  change_settings({{"epochs", settings.epochs}, {"strategy", settings.strategy}});
   settings_.epochs = settings.epochs;
   settings_.strategy = settings.strategy;
 }

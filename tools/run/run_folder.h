@@ -116,7 +116,7 @@ class RunFolder {
   std::vector<nlohmann::json> read_lines(const char* name) const;
   std::vector<SelectionSummary> read_selections() const;
   std::vector<MeasureSummary> read_measures() const;
-  void change_setting(const char* key, const nlohmann::json& value);
+  void change_settings(const nlohmann::json& values);
   std::optional<std::filesystem::path> event_file() const;
   void append_events(int epoch, const std::vector<Scalar>& scalars) const;
 

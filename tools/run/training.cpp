@@ -296,8 +296,7 @@ class Run {
     if (adamw && settings_.placement == Placement::kBackprop && settings_.selection != SelectionMethod::kNone)
       warnings.push_back(
           "warning   --placement backprop changes almost nothing with --optimizer adamw, whose update does not depend "
-          "on "
-          "the size of the gradient; --placement update multiplies the update");
+          "on the size of the gradient; --placement update multiplies the update");
     if (adamw && max_rate() > kMaxAdamWRate)
       warnings.push_back(
           fmt::format("warning   the learning rate {} is large for --optimizer adamw, which usually needs about 0.001",

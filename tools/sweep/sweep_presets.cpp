@@ -73,6 +73,24 @@ constexpr std::array kOwnSweeps{
              kBoth, "1", "[1, 1.5]", true},
 };
 
+/// The columns beside the original.
+std::string amplified_columns(const char* measures, const char* cases, const char* thresholds) {
+  return fmt::format(R"(
+[random]
+random-fraction = 0.5
+
+[amplified]
+measure = {}
+case = {}
+threshold = {}
+)",
+                     measures, cases, thresholds);
+}
+
+std::string columns_of(const Experiment& e, const char* thresholds) {
+  return amplified_columns(e.measures, e.cases, thresholds) + fmt::format("reselect-every = {}\n", e.reselect_every);
+}
+
 std::string full_text(const Experiment& e) {
   return fmt::format(R"(# {} of arXiv:2305.18445, as printed.
 dataset = {}
@@ -81,17 +99,8 @@ strategy = {}
 
 [original]
 seed = 1:10
-
-[random]
-random-fraction = 0.5
-
-[amplified]
-measure = {}
-case = {}
-threshold = {}
-reselect-every = {}
-)",
-                     e.about, e.dataset, e.networks, e.strategy, e.measures, e.cases, e.thresholds, e.reselect_every);
+{})",
+                     e.about, e.dataset, e.networks, e.strategy, columns_of(e, e.thresholds));
 }
 
 /// With the seeds for an interval, and with held-out images by which the threshold is chosen.
@@ -104,17 +113,8 @@ validation = 5000
 seed = 1:5
 
 [original]
-
-[random]
-random-fraction = 0.5
-
-[amplified]
-measure = {}
-case = {}
-threshold = {}
-reselect-every = {}
-)",
-                     e.about, e.dataset, e.networks, e.strategy, e.measures, e.cases, e.thresholds, e.reselect_every);
+{})",
+                     e.about, e.dataset, e.networks, e.strategy, columns_of(e, e.thresholds));
 }
 
 std::string own_text(const OwnSweep& sweep) {
@@ -123,17 +123,9 @@ std::string own_text(const OwnSweep& sweep) {
 seed = 1:5
 {}
 [original]
-
-[random]
-random-fraction = 0.5
-
-[amplified]
-measure = {}
-case = {}
-threshold = {}
-)",
-                     sweep.about, sweep.head, sweep.strong_recipe ? kStrongRecipe : "", sweep.measures, sweep.cases,
-                     sweep.thresholds);
+{})",
+                     sweep.about, sweep.head, sweep.strong_recipe ? kStrongRecipe : "",
+                     amplified_columns(sweep.measures, sweep.cases, sweep.thresholds));
 }
 
 std::string small_text(const Experiment& e) {
@@ -148,18 +140,8 @@ test-images = 5000
 seed = 1:2
 
 [original]
-
-[random]
-random-fraction = 0.5
-
-[amplified]
-measure = {}
-case = {}
-threshold = {}
-reselect-every = {}
-)",
-                     e.about, e.dataset, e.small_networks, e.strategy, e.measures, e.cases, e.small_thresholds,
-                     e.reselect_every);
+{})",
+                     e.about, e.dataset, e.small_networks, e.strategy, columns_of(e, e.small_thresholds));
 }
 
 }  // namespace

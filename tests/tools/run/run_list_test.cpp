@@ -82,7 +82,7 @@ TEST_F(RunList, ADamagedRunIsListedWithTheReason) {
   EXPECT_THAT(format_runs(runs, 0), HasSubstr("config.json is damaged"));
 }
 
-// Of an earlier release, whose config.json has no start: the event file's name has it.
+// An earlier release wrote it: its config.json has no start, but the name of its event file does.
 TEST_F(RunList, ARunWithoutAStartIsSortedByItsEventFile) {
   nlohmann::json config = nlohmann::json::parse(text_of(runs_ / "stopped/config.json"));
   config.erase("started");

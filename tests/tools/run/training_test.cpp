@@ -551,8 +551,8 @@ TEST(Training, AFinishedRunGivesItsOutcomeAgain) {
             0);
 }
 
-// If a phase has only the analyzed epoch, or an epoch has only one step, the user probably made a mistake.
-TEST(Training, StrategiesThatAmplifyNothingAreWarnedOf) {
+/// The warnings with which a run begins. It is stopped before its first step.
+std::string warnings_of(const ScratchFolder& folder, const RunSettings& settings) {
   class Warnings : public TrainingObserver {
    public:
     void on_start(const std::vector<std::string>& description) override {
@@ -560,27 +560,47 @@ TEST(Training, StrategiesThatAmplifyNothingAreWarnedOf) {
     }
     std::string text;
   };
+  EXPECT_EQ(in_child([&] {
+              Warnings warnings;
+              std::atomic<bool> stop = true;
+              train(settings, {&stop, &warnings, nullptr});
+              put_text(folder / "warnings", warnings.text);
+            }),
+            0);
+  return text_of(folder / "warnings");
+}
+
+// If a phase has only the analyzed epoch, or an epoch has only one step, the user probably made a mistake.
+TEST(Training, StrategiesThatAmplifyNothingAreWarnedOf) {
   const ScratchFolder folder;
-  const auto warnings_of = [&](RunSettings settings) {
-    EXPECT_EQ(in_child([&] {
-                Warnings warnings;
-                std::atomic<bool> stop = true;
-                train(settings, {&stop, &warnings, nullptr});
-                put_text(folder / "warnings", warnings.text);
-              }),
-              0);
-    return text_of(folder / "warnings");
-  };
-  EXPECT_EQ(warnings_of(small_run(folder / "good")), "");
+  EXPECT_EQ(warnings_of(folder, small_run(folder / "good")), "");
   RunSettings short_phase = small_run(folder / "short");
   short_phase.strategy = "1:0.05, 2:0.05:2, 4:0.01";
-  EXPECT_THAT(warnings_of(short_phase), HasSubstr("the phase of epoch 2 amplifies nothing"));
+  EXPECT_THAT(warnings_of(folder, short_phase), HasSubstr("the phase of epoch 2 amplifies nothing"));
   short_phase.run_folder += "-random";
   short_phase.selection = SelectionMethod::kRandom;
-  EXPECT_EQ(warnings_of(short_phase), "");
+  EXPECT_EQ(warnings_of(folder, short_phase), "");
   RunSettings single_step = small_run(folder / "single");
   single_step.batch_size = 60;
-  EXPECT_THAT(warnings_of(single_step), HasSubstr("a single step"));
+  EXPECT_THAT(warnings_of(folder, single_step), HasSubstr("a single step"));
+}
+
+TEST(Training, AnAdamWThatDoesNotFitIsWarnedOf) {
+  const ScratchFolder folder;
+  RunSettings settings = small_run(folder / "good");
+  settings.update_rule = UpdateRule::kAdamW;
+  settings.strategy = "2:0.001, 4:0.02:2";
+  EXPECT_EQ(warnings_of(folder, settings), "");
+  settings.run_folder = folder / "fast";
+  settings.strategy = "2:0.001, 4:0.03:2";
+  EXPECT_THAT(warnings_of(folder, settings), HasSubstr("the learning rate 0.03 is large for --optimizer adamw"));
+  settings.run_folder = folder / "cosine";
+  settings.schedule = Schedule::kCosine;  // whose peak is used in place of the phases' rates
+  settings.learning_rate = 0.01;
+  EXPECT_EQ(warnings_of(folder, settings), "");
+  settings.run_folder = folder / "backprop";
+  settings.placement = Placement::kBackprop;
+  EXPECT_THAT(warnings_of(folder, settings), HasSubstr("--placement backprop changes almost nothing"));
 }
 
 // The selection in layers.jsonl follows from the values there ([IGA] 3.6), and amplification changes the run.

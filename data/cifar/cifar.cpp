@@ -175,7 +175,7 @@ Source open_source(const Family& family, const fs::path& path, const std::string
   check(split == "train" || split == "test", "{}: expected the split train or test, got '{}'", family.title, split);
   const std::optional<FileStatus> status = status_of(path, file_system);
   check(status.has_value(), "{}: no such folder or archive{}; `{} data fetch --dataset {}` downloads {}", path.string(),
-        path.string().starts_with("~") ? " (the shell replaces ~ only if it is not quoted)" : "", command_name(),
+        path.string().starts_with("~") ? " (the shell replaces ~ only if it is not quoted)" : "", typed_command(),
         family.fetch_name, family.title);
   const bool is_folder = status->kind == FileKind::kFolder;
   const std::string file = path.filename().string();
@@ -186,7 +186,7 @@ Source open_source(const Family& family, const fs::path& path, const std::string
                                            : archive_source(family, path, split, layout, file_system);
   check(source.has_value(), "{}: no {} in it; expected {} or {} there; `{} data fetch --dataset {}` downloads it",
         path.string(), family.title, family.versions[0].files(split)[0], family.versions[1].files(split)[0],
-        command_name(), family.fetch_name);
+        typed_command(), family.fetch_name);
   return std::move(*source);
 }
 

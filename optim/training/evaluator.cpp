@@ -41,7 +41,7 @@ void Evaluator::evaluate_batch(std::int64_t count) const {
   order_.backend().advance_step(state_, count);
 }
 
-Evaluation Evaluator::run() {
+Evaluation Evaluator::run(const std::function<void(std::int64_t images)>& on_batch) {
   state_.counters.fill_zero();
   state_.metrics.fill_zero();
   for (std::int64_t done = 0; done < data_.count; done += batch_size_) {
@@ -53,6 +53,7 @@ Evaluation Evaluator::run() {
     } catch (const OutOfMemory& error) {
       fail("evaluating {} images at once: {}; try a smaller batch for evaluation", count, error.what());
     }
+    if (on_batch) on_batch(done + count);
   }
   const std::vector<double> metrics = state_.metrics.to_host<double>();
   const double images = static_cast<double>(data_.count);

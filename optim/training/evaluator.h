@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -31,7 +32,8 @@ class Evaluator {
  public:
   /// `network` and `data` must outlive it. Error if the images are too small for the network.
   Evaluator(Module& network, const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size);
-  Evaluation run();
+  /// Calls `on_batch`, if it is set, after each batch with the number of images that are issued so far.
+  Evaluation run(const std::function<void(std::int64_t images)>& on_batch = nullptr);
   /// The network's logits for every image: (images, classes), row-major.
   std::vector<float> outputs();
 

@@ -170,7 +170,8 @@ void Trainer::drain_reports(int epoch, std::int64_t first, double seconds, bool 
       throw NotFinite(epoch, report->first_bad_step);
     }
     images_per_second_ = static_cast<double>(report->position - first) / (seconds + watch.seconds());
-    if (callbacks_.on_step) callbacks_.on_step(progress(epoch, *report));
+    last_progress_ = progress(epoch, *report);
+    if (callbacks_.on_step) callbacks_.on_step(last_progress_);
   }
 }
 
@@ -184,7 +185,13 @@ StepProgress Trainer::progress(int epoch, const StepReport& report) const {
           report.loss_sum / images,
           report.correct / images,
           images_per_second_,
-          left / images_per_second_};
+          left / images_per_second_ + evaluation_seconds_ * (epochs() - epoch + 1),
+          0,
+          images_to_evaluate()};
+}
+
+std::int64_t Trainer::images_to_evaluate() const {
+  return data_.test.count + (data_.validation ? data_.validation->count : 0);
 }
 
 void Trainer::report_selection(const std::optional<EpochRecord>& record) const {
@@ -203,7 +210,13 @@ void Trainer::finish_epoch(int epoch, double seconds) {
   const Stopwatch watch;
   report_selection(optimizer_.end_epoch());
   const std::optional<MeasureRecord> measures = optimizer_.end_window();
-  const Evaluation test = evaluator_.run();
+  const Stopwatch evaluation_watch;
+  const auto show = [&](std::int64_t evaluated) {
+    last_progress_.evaluated = evaluated;
+    const bool has_steps = last_progress_.epoch == epoch;  // since it was resumed
+    if (callbacks_.on_evaluation && has_steps) callbacks_.on_evaluation(last_progress_);
+  };
+  const Evaluation test = evaluator_.run(show);
   report_measures(measures);  // after the evaluation, for which the host waits anyway
   const std::vector<double> metrics = state_.metrics.to_host<double>();
   const EpochPlan plan = optimizer_.plan(epoch);
@@ -216,10 +229,12 @@ void Trainer::finish_epoch(int epoch, double seconds) {
   summary.train_accuracy = metrics[kCorrect] / images;
   summary.test_loss = test.loss;
   summary.test_accuracy = test.accuracy;
-  if (const std::optional<Evaluation> validation = evaluate_validation()) {
-    summary.validation_loss = validation->loss;
-    summary.validation_accuracy = validation->accuracy;
+  if (validator_) {
+    const Evaluation validation = validator_->run([&](std::int64_t images) { show(data_.test.count + images); });
+    summary.validation_loss = validation.loss;
+    summary.validation_accuracy = validation.accuracy;
   }
+  evaluation_seconds_ = evaluation_watch.seconds();
   summary.seconds = seconds + watch.seconds();
   summary.images_per_second = images_per_second_;
   summary.analyzed = plan.analyzed;

@@ -53,7 +53,8 @@ struct TrainerOptions {
 
 /// Functions that run() calls, if set, on the thread that called run(). They may call save() and evaluate().
 struct TrainerCallbacks {
-  std::function<void(const StepProgress&)> on_step;  // on a GPU about every eighth step
+  std::function<void(const StepProgress&)> on_step;        // on a GPU about every eighth step
+  std::function<void(const StepProgress&)> on_evaluation;  // after each evaluated batch at the end of an epoch
   std::function<void(const SelectionSummary&)> on_selection;
   /// At the end of each window of OptimizerOptions::measure_every, before the epoch's on_epoch.
   std::function<void(const MeasureSummary&)> on_measure;
@@ -130,6 +131,7 @@ class Trainer {
   void drain_reports(int epoch, std::int64_t first, double seconds, bool wait);
   void report_selection(const std::optional<EpochRecord>& record) const;
   void report_measures(const std::optional<MeasureRecord>& record) const;
+  std::int64_t images_to_evaluate() const;
   StepProgress progress(int epoch, const StepReport& report) const;
   using RestoreFunction = void (CheckpointFile::*)(const CheckpointState&) const;
   void restore(const CheckpointFile& file, RestoreFunction function);
@@ -146,7 +148,9 @@ class Trainer {
   std::optional<Evaluator> validator_;
   CheckpointPosition position_;
   bool is_broken_ = false;  // since NotFinite
+  StepProgress last_progress_;
   double images_per_second_ = 0;
+  double evaluation_seconds_ = 0;  // of the last epoch
 };
 
 }  // namespace gradamp

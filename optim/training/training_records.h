@@ -16,7 +16,8 @@ struct StepProgress {
   std::int64_t images = 0, images_per_epoch = 0;  // of this epoch: done, and all
   double loss = 0, accuracy = 0;                  // mean over this epoch's images so far; accuracy in [0, 1]
   double images_per_second = 0;
-  double seconds_left = 0;  // of the run
+  double seconds_left = 0;                      // of the run
+  std::int64_t evaluated = 0, to_evaluate = 0;  // test and validation images of this epoch: done, and all
 };
 
 /// An epoch that has ended.

@@ -93,6 +93,7 @@ class Sweeps(SweepCase):
         self.assertIsNotNone(space, dry)
         taken = sum(path.stat().st_size for path in (self.folder / "sweeps").rglob("*") if path.is_file())
         self.assertAlmostEqual(float(space[1]) * 1e6 / taken, 1, delta=0.15)
+        self.assertTrue(done.stdout.endswith(f"\nnext: {PROGRAM} report {self.folder.resolve()}/sweeps/s\n"), done.stdout)
         checkpoints = self.checkpoints("sweeps/s")
         self.assertEqual(len(checkpoints), CELLS)
         alone = {"original_seed-1": ["--selection", "none"],
@@ -310,6 +311,18 @@ class LongTest(SweepCase):
         again = (cell / "metrics.jsonl").read_text().splitlines()
         seconds = [[json.loads(line)["seconds"] for line in lines[:2]] for lines in (metrics, again)]
         self.assertEqual(*seconds)  # its first two epochs were not trained again
+
+
+    def test_with_only_weights_kept_nothing_is_trained_again(self):
+        self.sweep("--keep", "weights", "--seed", "1")
+        cells = sorted((self.folder / "sweeps/s/cells").iterdir())
+        self.assertEqual([(cell / "weights.safetensors").exists() for cell in cells], [True] * (CELLS // 2))
+        self.assertEqual(self.checkpoints("sweeps/s"), {})
+        again = self.sweep("--keep", "weights", "--seed", "1")
+        self.assertNotIn("4/4", again.stdout)
+        self.assertIn(f"{CELLS // 2} of {CELLS // 2} cells are done", again.stdout)
+        other = self.gradamp("sweep", "s.toml", "--keep", "weights", "--seed", "1", "--batch-size", "10")
+        self.assertIn("was begun with other settings: expected --batch-size 20, got --batch-size 10", other.stderr)
 
 
 class Shown(SweepCase):

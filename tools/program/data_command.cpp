@@ -36,10 +36,14 @@ class DownloadDisplay {
 
   void show(std::int64_t done, std::int64_t total) {
     const double now = options_.clock();
-    if (now - last_ < (options_.bar ? 0.2 : 30.0)) return;
+    if (shown_once_ && now - last_ < (options_.bar ? 0.2 : 30.0)) return;
+    const double speed = speed_.bytes_per_second(now, done);
     last_ = now;
-    std::string line = fmt::format("{:.1f} MB", static_cast<double>(done) / 1e6);
-    if (total > 0) line += fmt::format(" of {:.1f} MB", static_cast<double>(total) / 1e6);
+    if (!shown_once_) {  // only the beginning, from which the speed is measured
+      shown_once_ = true;
+      return;
+    }
+    const std::string line = format_download(done, total, speed);
     if (options_.bar) {
       std::cerr << "\r" << line << "\x1b[K" << std::flush;
       shown_ = true;
@@ -50,8 +54,9 @@ class DownloadDisplay {
 
  private:
   ConsoleOptions options_;
+  DownloadSpeed speed_;
   double last_;
-  bool shown_ = false;
+  bool shown_once_ = false, shown_ = false;
 };
 
 void print_split(const Dataset& dataset) {
@@ -92,7 +97,7 @@ int run_fetch(const FetchCommand& command) {
     folder = fetch_cifar(options);
   }
   std::cout << fmt::format("{} is in {}\nnext: {} train --dataset {}{}\n", command.dataset, printable(folder.string()),
-                           command_name(), command.dataset,
+                           typed_command(), command.dataset,
                            command.destination.empty() ? "" : " --data " + printable(shell_word(folder.string())));
   return 0;
 }

@@ -77,8 +77,12 @@ std::string HelpFormatter::make_description(const CLI::App* command) const {
 }
 
 std::string HelpFormatter::make_footer(const CLI::App* command) const {
-  const std::string footer = command->get_footer();
-  return footer.empty() ? "" : wrap_text(footer, columns_, 0);
+  // Each line is a paragraph; one that begins with a space is an example and stays as it is.
+  std::istringstream lines(command->get_footer());
+  std::string text;
+  for (std::string line; std::getline(lines, line);)
+    text += (text.empty() ? "" : "\n") + (line.starts_with(' ') ? line : wrap_text(line, columns_, 0));
+  return text;
 }
 
 }  // namespace gradamp

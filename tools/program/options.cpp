@@ -5,6 +5,7 @@
 #include <cctype>
 #include <charconv>
 #include <cstddef>
+#include <initializer_list>
 #include <limits>
 #include <memory>
 #include <span>
@@ -20,6 +21,7 @@
 #include "gradamp/data/files/durable_file.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/emulate/nvcc_options.h"
+#include "gradamp/tools/program/completion.h"
 #include "gradamp/tools/program/help_formatter.h"
 #include "gradamp/tools/settings/config_file.h"
 #include "gradamp/tools/settings/setting_table.h"
@@ -104,7 +106,7 @@ std::vector<Assignment> from_file(const std::string& path) {
       const std::string near = nearest_word(entry.key, keys);
       fail_usage(
           "{}:{}: unknown key '{}'{}", path, entry.line, shortened(entry.key),
-          near.empty() ? "; `" + command_name() + " train --help` lists them" : "; did you mean '" + near + "'?");
+          near.empty() ? "; `" + typed_command() + " train --help` lists them" : "; did you mean '" + near + "'?");
     }
     assignments.push_back({setting, entry.value, fmt::format("{}:{}: {}", path, entry.line, entry.key)});
   }
@@ -174,7 +176,7 @@ struct Program {
       "Trains CIFAR networks with intelligent gradient amplification: layers whose gradients point "
       "steadily one way are updated by more."};
   CLI::App *train = nullptr, *evaluate = nullptr, *sweep = nullptr, *report = nullptr, *data = nullptr, *info = nullptr,
-           *emulate = nullptr;
+           *emulate = nullptr, *help = nullptr, *completion = nullptr;
   CLI::App *predict = nullptr, *runs = nullptr, *compare = nullptr, *remove = nullptr;
   CLI::App *fetch = nullptr, *make = nullptr, *verify = nullptr;
   std::unique_ptr<SettingOptions> train_settings, evaluate_settings, predict_settings, sweep_settings;
@@ -187,6 +189,7 @@ struct Program {
   std::string gpus;
   ReportCommand report_command;
   RunsCommand runs_command;
+  std::string shell;
   FetchCommand fetch_command;
   std::string kind = "binary";
   MakeCommand make_command;
@@ -422,6 +425,41 @@ void add_emulate(Program& program) {
       "GRADAMP_EMULATION_SEED and GRADAMP_EMULATION_THREADS.");
 }
 
+/// Adds commands to the text of --help. They begin with the program's name.
+void add_examples(CLI::App& command, std::initializer_list<const char*> examples) {
+  std::string text = command.get_footer();
+  text += text.empty() ? "Examples:" : "\n\nExamples:";
+  for (const char* example : examples) text += "\n  " + typed_command() + " " + example;
+  command.footer(text);
+}
+
+void add_all_examples(Program& program) {
+  add_examples(program.app, {"train --network resnet8", "data fetch --dataset cifar10", "sweep cifar10-small --jobs 2",
+                             "report sweeps/cifar10-small"});
+  add_examples(*program.train,
+               {"train --network resnet8 --epochs 10", "train --dataset cifar10 --strategy params_1",
+                "train --strategy '5:0.1, 12:0.1:2, 15:0.01' --threshold 1.3", "train --config run.toml --seed 2",
+                "train --resume last", "train --resume runs/mine --epochs 20"});
+  add_examples(*program.evaluate, {"evaluate --run runs/mine", "evaluate --run runs/mine --best",
+                                   "evaluate --weights model.safetensors --dataset cifar10 --network resnet20"});
+  add_examples(*program.predict, {"predict --run runs/mine photo.png"});
+  add_examples(*program.sweep, {"sweep cifar10-small --dry-run", "sweep cifar10-small --jobs 2 --keep weights",
+                                "sweep cifar10-small --print > own.toml", "sweep own.toml --status"});
+  add_examples(*program.report, {"report sweeps/cifar10-small", "report runs/one runs/other --out compared"});
+  add_examples(*program.runs, {"runs", "runs sweeps/cifar10-small --json", "runs compare runs/one runs/other"});
+  add_examples(*program.compare, {"runs compare runs/one runs/other"});
+  add_examples(*program.remove, {"runs rm runs/one runs/other"});
+  add_examples(*program.data, {"data fetch --dataset cifar10", "data verify cifar-10-binary.tar.gz"});
+  add_examples(*program.fetch, {"data fetch --dataset cifar100", "data fetch --dest data --kind python"});
+  add_examples(*program.make, {"data make --dest shapes --seed 2"});
+  add_examples(*program.verify, {"data verify cifar-100-binary --dataset cifar100"});
+  add_examples(*program.info, {"info", "info --check", "info --settings"});
+  add_examples(*program.emulate, {"emulate program.cu", "emulate --race program.cu -- argument"});
+  const std::string bash = "completion bash > ~/.local/share/bash-completion/completions/" + command_name();
+  add_examples(*program.completion, {bash.c_str()});
+  add_examples(*program.help, {"help train", "help data fetch"});
+}
+
 void build(Program& program, int columns) {
   CLI::App& app = program.app;
   app.name(command_name());
@@ -432,7 +470,7 @@ void build(Program& program, int columns) {
   app.allow_extras();  // check_leftovers reports them
   app.set_help_flag("-h,--help", "print this help");
   app.add_flag("--version", program.version, "print the version");
-  app.footer("`" + command_name() + " COMMAND --help` explains a command.");
+  app.footer("`" + typed_command() + " help COMMAND` explains a command.");
   program.train = app.add_subcommand("train", "Train a network, or resume an interrupted run.");
   program.evaluate = app.add_subcommand("evaluate", "Loss and accuracy of trained weights on the test images.");
   program.predict = app.add_subcommand("predict", "Classes and probabilities for image files.");
@@ -442,6 +480,12 @@ void build(Program& program, int columns) {
   program.data = app.add_subcommand("data", "Fetch, make and verify datasets.");
   program.info = app.add_subcommand("info", "Version, devices, networks and datasets of this build.");
   program.emulate = app.add_subcommand("emulate", "Compile a CUDA program for the CPU, run it and find its mistakes.");
+  program.completion = app.add_subcommand("completion", "Completion of the command line for a shell.");
+  program.completion->add_option("shell", program.shell, fmt::format("{}", fmt::join(completion_shells(), ", ")))
+      ->default_str("");
+  program.completion->footer("Prints a script; its first lines say where it belongs.");
+  program.help = app.add_subcommand("help", "Explain a command: `help train`.");
+  program.help->allow_extras();
   add_train(program);
   add_evaluate(program);
   add_predict(program);
@@ -451,10 +495,11 @@ void build(Program& program, int columns) {
   add_data(program);
   add_info(program);
   add_emulate(program);
-  for (CLI::App* command :
-       {program.predict, program.train, program.evaluate, program.sweep, program.report, program.runs, program.data,
-        program.info, program.emulate, program.compare, program.remove, program.fetch, program.make, program.verify})
+  for (CLI::App* command : {program.predict, program.train, program.evaluate, program.sweep, program.report,
+                            program.runs, program.data, program.info, program.emulate, program.compare, program.remove,
+                            program.fetch, program.make, program.verify, program.completion, program.help})
     command->group("Commands");
+  add_all_examples(program);
 }
 
 std::vector<std::string> option_names(const CLI::App& command) {
@@ -470,10 +515,10 @@ std::vector<std::string> command_names(const CLI::App& command) {
   return names;
 }
 
-/// The command with its parents: "gradamp data fetch".
+/// The command as it is typed: "gradamp data fetch".
 std::string full_name(const CLI::App& command) {
-  const std::string above = command.get_parent() == nullptr ? "" : full_name(*command.get_parent()) + " ";
-  return above + command.get_name();
+  if (command.get_parent() == nullptr) return typed_command();
+  return full_name(*command.get_parent()) + " " + command.get_name();
 }
 
 /// UsageError if `command` has an unknown argument, or if a subcommand is missing or given more than once.
@@ -558,7 +603,7 @@ PredictCommand finish_predict(Program& program) {
 SweepCommand finish_sweep(Program& program, const Environment& environment) {
   SweepCommand& command = program.sweep_command;
   if (command.file.empty())
-    fail_usage("expected a sweep's file or the name of a preset; see `{} sweep --help`", command_name());
+    fail_usage("expected a sweep's file or the name of a preset; see `{} sweep --help`", typed_command());
   if (command.jobs < 1) fail_usage("--jobs: expected at least 1, got {}", command.jobs);
   if (command.slurm && (command.only || program.sweep->count("--jobs") > 0 || !program.gpus.empty()))
     fail_usage("--only, --jobs and --gpus cannot be given with --slurm: each of its tasks is one run");
@@ -587,6 +632,31 @@ SweepCommand finish_sweep(Program& program, const Environment& environment) {
 ReportCommand finish_report(Program& program) {
   if (program.report_command.folders.empty()) fail_usage("expected the folder of a run or a sweep");
   return program.report_command;
+}
+
+/// Turns "help data fetch" into "data fetch --help". UsageError if there is no such command.
+void take_help(std::vector<std::string>& arguments, const CLI::App& app) {
+  if (arguments.empty() || arguments[0] != "help") return;
+  arguments.erase(arguments.begin());
+  const CLI::App* command = &app;
+  for (const std::string& word : arguments) {
+    if (word.starts_with("-")) continue;
+    const std::vector<std::string> known = command_names(*command);
+    if (std::find(known.begin(), known.end(), word) == known.end()) {
+      const std::string near = nearest_word(word, known);
+      fail_usage("unknown command '{}'; {}", shortened(word),
+                 near.empty() ? "see `" + typed_command() + " --help`" : "did you mean '" + near + "'?");
+    }
+    command = command->get_subcommand(word);
+  }
+  arguments.emplace_back("--help");
+}
+
+ShowText finish_completion(const Program& program) {
+  const std::vector<std::string>& shells = completion_shells();
+  if (std::find(shells.begin(), shells.end(), program.shell) == shells.end())
+    fail_usage("expected a shell of {}, got '{}'", fmt::join(shells, ", "), shortened(program.shell));
+  return ShowText{completion_script(program.shell, program.app)};
 }
 
 RunsCommand finish_runs(Program& program) {
@@ -648,7 +718,7 @@ InfoCommand finish_info(Program& program) {
 
 EmulateOptions finish_emulate(Program& program, const std::vector<std::string>& arguments_of_program) {
   EmulateOptions& options = program.emulate_options;
-  if (program.emulated_files.empty()) fail_usage("expected a .cu file; see `{} emulate --help`", command_name());
+  if (program.emulated_files.empty()) fail_usage("expected a .cu file; see `{} emulate --help`", typed_command());
   if (options.order != "forward" && options.order != "reverse" && options.order != "shuffled")
     fail_usage("--order: expected forward, reverse or shuffled, got '{}'", shortened(options.order));
   if (!program.emulated_dependencies.empty() && program.emulated_output.empty())
@@ -699,6 +769,7 @@ Command parse_command_line(const std::vector<std::string>& arguments, const Envi
   Program program;
   build(program, columns);
   std::vector<std::string> own = arguments;
+  take_help(own, program.app);
   const std::vector<std::string> arguments_of_program = take_arguments_of_program(own);
   take_nvcc_options_from(own, program.emulate_options);
   try {
@@ -720,6 +791,7 @@ Command parse_command_line(const std::vector<std::string>& arguments, const Envi
   if (program.sweep->parsed()) return finish_sweep(program, environment);
   if (program.report->parsed()) return finish_report(program);
   if (program.runs->parsed()) return finish_runs(program);
+  if (program.completion->parsed()) return finish_completion(program);
   if (program.fetch->parsed()) return finish_fetch(program);
   if (program.make->parsed()) return finish_make(program);
   if (program.verify->parsed()) return finish_verify(program);

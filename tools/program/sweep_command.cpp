@@ -32,7 +32,7 @@ std::string sweep_text(const std::string& file) {
   const bool there = path_exists(file);
   if (preset && (!there || is_folder(file))) return sweep_preset(file);
   if (!there)
-    throw UsageError(fmt::format("'{}' is neither a file nor a preset; see `{} sweep --help`", file, command_name()));
+    throw UsageError(fmt::format("'{}' is neither a file nor a preset; see `{} sweep --help`", file, typed_command()));
   return read_text(file, kMaxSweepBytes);
 }
 
@@ -101,6 +101,10 @@ void show(const SweepCommand& command, const SweepFolder& folder) {
                              format_duration(longest), suggested_minutes(longest), kMarginWords);
 }
 
+std::string report_hint(const SweepFolder& folder) {
+  return fmt::format("next: {} report {}\n", typed_command(), printable(shell_word(folder.path().string())));
+}
+
 /// Trains the cells. Returns the exit code.
 int train_cells(const SweepCommand& command, const SweepFolder& folder) {
   const StopSignals signals;
@@ -129,6 +133,7 @@ int train_cells(const SweepCommand& command, const SweepFolder& folder) {
   }
   std::cout << format_summary(folder, reports);
   const CellCounts counts = count_cells(folder.jobs(), reports);
+  if (counts.done > 0) std::cout << report_hint(folder);
   return counts.done == counts.cells ? 0 : kExitFailure;
 }
 

@@ -58,7 +58,7 @@ void find_data(RunSettings& settings) {
   if (!source.cache_folders.empty())
     in_cache = no_cache.empty() ? fmt::format(" and {} has none", cache.string()) : " and there is " + no_cache;
   fail("--dataset {}: no --data is given{}; {}give its folder or archive with --data", settings.dataset, in_cache,
-       source.how_to_get.empty() ? "" : with_command_name(source.how_to_get) + ", or ");
+       source.how_to_get.empty() ? "" : with_command_name(source.how_to_get, typed_command()) + ", or ");
 }
 
 namespace {
@@ -189,7 +189,7 @@ int run_train(const TrainCommand& command) {
   }
   if (outcome.completed) return 0;
   const std::string go_on =
-      "to resume: " + command_name() + " train --resume " + printable(shell_word(outcome.run_folder.string()));
+      "to resume: " + typed_command() + " train --resume " + printable(shell_word(outcome.run_folder.string()));
   if (signals.received() == 0) {
     std::cerr << fmt::format("{}: ended after epoch {} as asked; {}\n", command_name(), outcome.last.epoch, go_on)
               << std::flush;

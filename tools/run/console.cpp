@@ -2,6 +2,7 @@
 #include "gradamp/tools/run/console.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
@@ -40,6 +41,11 @@ std::string rate(double images_per_second) {
                                   : fmt::format("{:.0f} images/s", images_per_second);
 }
 
+std::string short_rate(double images_per_second) {
+  return images_per_second < 9.95 ? fmt::format("{:.1f} img/s", images_per_second)
+                                  : fmt::format("{:.0f} img/s", images_per_second);
+}
+
 /// "1:02:03 left"
 std::string time_left(double seconds) {
   if (!(seconds >= 0) || seconds > 1e7) return "? left";
@@ -53,13 +59,14 @@ std::string time_left(double seconds) {
 struct LinePart {
   std::string text;
   int importance;  // 0: never removed
+  const char* before = "  ";
 };
 
 std::string join_parts(std::vector<LinePart> parts, int columns) {
   while (true) {
     std::string line;
     for (const LinePart& part : parts)
-      if (!part.text.empty()) line += (line.empty() ? "" : "  ") + part.text;
+      if (!part.text.empty()) line += (line.empty() ? "" : part.before) + part.text;
     if (columns <= 0 || line.size() <= static_cast<std::size_t>(columns)) return line;
     const auto least = std::max_element(
         parts.begin(), parts.end(), [](const LinePart& a, const LinePart& b) { return a.importance < b.importance; });
@@ -109,6 +116,41 @@ std::vector<bool> rows_to_show(const std::vector<LayerReport>& layers) {
   return shown;
 }
 
+/// The columns of the layer table that fit a width. The type is left out first, then what G has, then the normalized
+/// G'; at last the names are shortened.
+class LayerColumns {
+ public:
+  LayerColumns(std::size_t name_width, int columns) : name_width_(name_width) {
+    if (columns <= 0) return;
+    const auto room = static_cast<std::size_t>(columns);
+    for (const std::size_t column : {0, 4, 3, 2})
+      if (width() > room) shown_[column] = false;
+    constexpr std::size_t kMinName = 5;
+    if (width() > room) name_width_ = std::max(kMinName, name_width_ - std::min(name_width_, width() - room));
+  }
+
+  /// `cells`: type, G', normalized G', G, normalized G.
+  std::string row(const char* mark, std::string name, const std::array<std::string, 5>& cells) const {
+    if (name.size() > name_width_) name = ".." + name.substr(name.size() - (name_width_ - 2));
+    std::string line = fmt::format("  {} {:<{}}", mark, name, name_width_);
+    for (std::size_t i = 0; i < cells.size(); ++i)
+      if (shown_[i])
+        line += i == 0 ? fmt::format("  {:<{}}", cells[i], kWidths[i]) : fmt::format("  {:>{}}", cells[i], kWidths[i]);
+    return line + "\n";
+  }
+
+ private:
+  std::size_t width() const {
+    std::size_t sum = 4 + name_width_;
+    for (std::size_t i = 0; i < kWidths.size(); ++i) sum += shown_[i] ? 2 + kWidths[i] : 0;
+    return sum;
+  }
+
+  static constexpr std::array<std::size_t, 5> kWidths = {6, 7, 10, 7, 10};
+  std::size_t name_width_;
+  std::array<bool, 5> shown_ = {true, true, true, true, true};
+};
+
 bool environment_has(const char* name) {
   const char* value = std::getenv(name);
   return value != nullptr && *value != '\0';
@@ -153,13 +195,34 @@ std::string format_bytes(double bytes) {
                                     : fmt::format("{:.1f} {}", bytes, kUnits[unit]);
 }
 
+std::string format_download(std::int64_t done, std::int64_t total, double bytes_per_second) {
+  const double bytes = static_cast<double>(done), all = static_cast<double>(total);
+  std::string line = fmt::format("{:.1f} MB", bytes / 1e6);
+  if (total > 0) line += fmt::format(" of {:.1f} MB  {:3.0f}%", all / 1e6, std::floor(100 * bytes / all));
+  if (!(bytes_per_second > 0)) return line;
+  line += "  " + format_bytes(bytes_per_second) + "/s";
+  if (total > 0) line += "  " + time_left((all - bytes) / bytes_per_second);
+  return line;
+}
+
+double DownloadSpeed::bytes_per_second(double now, std::int64_t done) {
+  constexpr double kWindow = 10;                                             // seconds
+  if (!samples_.empty() && done < samples_.back().second) samples_.clear();  // it began again
+  samples_.emplace_back(now, done);
+  while (samples_.size() > 2 && now - samples_[1].first >= kWindow) samples_.pop_front();
+  const double seconds = now - samples_.front().first;
+  return seconds > 0 ? static_cast<double>(done - samples_.front().second) / seconds : 0;
+}
+
 std::string format_progress(const StepProgress& progress, int columns, bool bar) {
+  const std::int64_t all = progress.images_per_epoch + progress.to_evaluate;
   const double fraction = progress.images_per_epoch > 0
-                              ? static_cast<double>(progress.images) / static_cast<double>(progress.images_per_epoch)
+                              ? static_cast<double>(progress.images + progress.evaluated) / static_cast<double>(all)
                               : 0;
   const std::string epoch = "epoch " + epoch_number(progress.epoch, progress.epochs);
   std::vector<LinePart> parts{{epoch, 0},
                               {fmt::format("{:3.0f}%", std::floor(100 * fraction)), 1},
+                              {progress.evaluated > 0 ? "evaluating" : "", 1},
                               {fmt::format("loss {:.4f}", progress.loss), 3},
                               {"acc " + percent(progress.accuracy), 2},
                               {rate(progress.images_per_second), 5},
@@ -175,37 +238,61 @@ std::string format_epoch(const EpochSummary& summary, int columns) {
   std::string mark;
   if (summary.analyzed) mark = "analyzed";
   if (summary.amplified) mark += mark.empty() ? "amplified" : ", amplified";
-  return join_parts({{"epoch " + epoch_number(summary.epoch, summary.epochs), 0},
-                     {fmt::format("lr {:g}", summary.learning_rate), 2},
-                     {fmt::format("train loss {:.4f} acc {}", summary.train_loss, percent(summary.train_accuracy)), 4},
-                     {fmt::format("test loss {:.4f} acc {}", summary.test_loss, percent(summary.test_accuracy)), 0},
-                     {summary.validation_accuracy ? "validation acc " + percent(*summary.validation_accuracy) : "", 3},
-                     {rate(summary.images_per_second), 5},
-                     {format_duration(summary.seconds), 3},
-                     {mark, 1}},
+  const std::string epoch = "epoch " + epoch_number(summary.epoch, summary.epochs);
+  const std::string rate_text = fmt::format("lr {:g}", summary.learning_rate);
+  const std::string speed = rate(summary.images_per_second), seconds = format_duration(summary.seconds);
+  const std::string validation =
+      summary.validation_accuracy ? "validation acc " + percent(*summary.validation_accuracy) : "";
+  const std::string whole =
+      join_parts({{epoch, 0},
+                  {rate_text, 0},
+                  {fmt::format("train loss {:.4f} acc {}", summary.train_loss, percent(summary.train_accuracy)), 0},
+                  {fmt::format("test loss {:.4f} acc {}", summary.test_loss, percent(summary.test_accuracy)), 0},
+                  {validation, 0},
+                  {speed, 0},
+                  {seconds, 0},
+                  {mark, 0}},
+                 0);
+  if (columns <= 0 || whole.size() <= static_cast<std::size_t>(columns)) return whole;
+  // The same in short. The least important parts are left out until it fits.
+  return join_parts({{epoch, 0},
+                     {rate_text, 7},
+                     {fmt::format("train {:.4f}", summary.train_loss), 1},
+                     {percent(summary.train_accuracy), 5, " "},
+                     {"test", 0},
+                     {fmt::format("{:.4f}", summary.test_loss), 6, " "},
+                     {percent(summary.test_accuracy), 0, " "},
+                     {summary.validation_accuracy ? "val " + percent(*summary.validation_accuracy) : "", 3},
+                     {short_rate(summary.images_per_second), 2},
+                     {seconds, 8},
+                     {summary.analyzed && summary.amplified ? "analyzed+amplified" : mark, 4}},
                     columns);
 }
 
-std::string format_selection(const SelectionSummary& summary) {
+std::string format_selection(const SelectionSummary& summary, int columns) {
   std::vector<LayerReport> layers = summary.layers;
   const std::size_t selected = count_selected(layers);
   const bool measured = std::any_of(layers.begin(), layers.end(), [](const LayerReport& l) { return l.g_prime; });
   if (!measured) {
-    return fmt::format("drawn for epoch {}: {} of {} layers are amplified: {}\n", summary.epoch, selected,
-                       layers.size(), selected_names(layers));
+    const std::string start =
+        fmt::format("drawn for epoch {}: {} of {} layers are amplified", summary.epoch, selected, layers.size());
+    const std::string line = start + ": " + selected_names(layers);
+    const bool fits = columns <= 0 || line.size() <= static_cast<std::size_t>(columns);
+    return (fits ? line : start.substr(0, static_cast<std::size_t>(columns))) + "\n";
   }
-  std::string text = fmt::format("selected after epoch {}: {} of {} layers (*); noise floor of G and G' {:.4f}\n",
-                                 summary.epoch, selected, layers.size(), summary.noise_floor);
+  std::string text = join_parts(
+      {{fmt::format("selected after epoch {}: {} of {} layers (*)", summary.epoch, selected, layers.size()), 0},
+       {fmt::format("noise floor of G and G' {:.4f}", summary.noise_floor), 1, "; "}},
+      columns);
+  text += "\n";
   std::stable_sort(layers.begin(), layers.end(),
                    [](const LayerReport& a, const LayerReport& b) { return a.g_prime > b.g_prime; });
   const std::vector<bool> shown = rows_to_show(layers);
-  std::size_t width = 5;
+  std::size_t name_width = 5;
   for (std::size_t i = 0; i < layers.size(); ++i)
-    if (shown[i]) width = std::max(width, printable(layers[i].name).size());
-  const auto row = [&](const char* mark, const auto&... cells) {
-    text += fmt::format("  {} {:<{}}  {:<6}  {:>7}  {:>10}  {:>7}  {:>10}\n", mark, cells...);
-  };
-  row(" ", "layer", width, "type", "G'", "normalized", "G", "normalized");
+    if (shown[i]) name_width = std::max(name_width, printable(layers[i].name).size());
+  const LayerColumns fitted(name_width, columns);
+  text += fitted.row(" ", "layer", {"type", "G'", "normalized", "G", "normalized"});
   std::size_t hidden = 0;
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const LayerReport& layer = layers[i];
@@ -213,11 +300,13 @@ std::string format_selection(const SelectionSummary& summary) {
       ++hidden;
       continue;
     }
-    row(layer.selected ? "*" : " ", printable(layer.name), width, printable(name_of(layer.type)),
-        optional_number(layer.g_prime, ""), optional_number(layer.normalized_g_prime, "+"),
-        optional_number(layer.g, ""), optional_number(layer.normalized_g, "+"));
+    text += fitted.row(layer.selected ? "*" : " ", printable(layer.name),
+                       {printable(name_of(layer.type)), optional_number(layer.g_prime, ""),
+                        optional_number(layer.normalized_g_prime, "+"), optional_number(layer.g, ""),
+                        optional_number(layer.normalized_g, "+")});
   }
-  if (hidden > 0) text += fmt::format("    {} more layers are in layers.jsonl\n", hidden);
+  if (hidden > 0)
+    text += join_parts({{fmt::format("    {} more layers are in layers.jsonl", hidden), 0}}, columns) + "\n";
   return text;
 }
 
@@ -254,9 +343,9 @@ std::string format_outcome(const TrainingOutcome& outcome) {
                         count > 0 ? ": " : "", selected_names(selection.layers));
   }
   text += fmt::format("  run folder     {}\n", printable(outcome.run_folder.string()));
-  text += fmt::format("next: {} evaluate --run {}\n", command_name(), folder);
+  text += fmt::format("next: {} evaluate --run {}\n", typed_command(), folder);
   if (outcome.selections.empty())
-    text += fmt::format("      {} train --strategy params_1 --epochs {}  (with amplification)\n", command_name(),
+    text += fmt::format("      {} train --strategy params_1 --epochs {}  (with amplification)\n", typed_command(),
                         std::max(last.epoch, 8));
   return text;
 }
@@ -298,6 +387,8 @@ void Console::on_step(const StepProgress& progress) {
   bar_shown_ = true;
 }
 
+void Console::on_evaluation(const StepProgress& progress) { on_step(progress); }
+
 void Console::on_epoch(const EpochSummary& summary) {
   if (options_.quiet) return;
   if (!options_.bar) last_progress_ = options_.clock();
@@ -306,7 +397,7 @@ void Console::on_epoch(const EpochSummary& summary) {
 
 void Console::on_selection(const SelectionSummary& summary) {
   if (options_.quiet) return;
-  std::string text = format_selection(summary);
+  std::string text = format_selection(summary, options_.result_columns());
   if (options_.color) {
     const std::size_t end = text.find('\n');
     text = kBold + text.substr(0, end) + kPlain + text.substr(end);

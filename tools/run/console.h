@@ -3,9 +3,12 @@
 // terminal), one line per epoch, one table per selection, and a summary.
 #pragma once
 
+#include <cstdint>
+#include <deque>
 #include <functional>
 #include <ostream>
 #include <string>
+#include <utility>
 
 #include "gradamp/core/command_name.h"
 #include "gradamp/tools/run/training.h"
@@ -38,6 +41,7 @@ class Console : public TrainingObserver {
 
   void on_start(const std::vector<std::string>& description) override;
   void on_step(const StepProgress& progress) override;
+  void on_evaluation(const StepProgress& progress) override;
   void on_epoch(const EpochSummary& summary) override;
   void on_selection(const SelectionSummary& summary) override;
   void on_measure(const MeasureSummary& summary) override;
@@ -59,12 +63,26 @@ class Console : public TrainingObserver {
 std::string format_duration(double seconds);
 /// "1.2 MB", "75 GB": powers of 1000.
 std::string format_bytes(double bytes);
+/// "12.3 MB of 170.5 MB    7%  2.1 MB/s  1:15 left". `total` is 0 and the speed is 0 if they are not known.
+std::string format_download(std::int64_t done, std::int64_t total, double bytes_per_second);
+
+/// The speed of a download over the last ten seconds, without the bytes that were there before.
+class DownloadSpeed {
+ public:
+  /// `now`: a time in seconds that never decreases; `done`: the bytes at that time.
+  double bytes_per_second(double now, std::int64_t done);
+
+ private:
+  std::deque<std::pair<double, std::int64_t>> samples_;
+};
+
 /// One line of at most `columns` characters, with a progress bar if `bar`.
 std::string format_progress(const StepProgress& progress, int columns, bool bar);
-/// One line without color. If it is longer than `columns` (0: unlimited), the least important parts are left out.
+/// One line without color. If it is longer than `columns` (0: unlimited), its words become shorter, and the least
+/// important parts are left out; 80 columns have room for the train loss and the speed.
 std::string format_epoch(const EpochSummary& summary, int columns);
-/// Lines of up to 80 characters, or more if the names of layers are long. Each ends with a newline.
-std::string format_selection(const SelectionSummary& summary);
+/// Lines of at most `columns` (0: unlimited) characters, but of 20 at least. Each ends with a newline.
+std::string format_selection(const SelectionSummary& summary, int columns = 0);
 /// One line of up to 80 characters.
 std::string format_measures(const MeasureSummary& summary);
 std::string format_outcome(const TrainingOutcome& outcome);

@@ -237,6 +237,9 @@ class Run {
     callbacks.on_step = [this](const StepProgress& progress) {
       if (control_.observer) control_.observer->on_step(progress);
     };
+    callbacks.on_evaluation = [this](const StepProgress& progress) {
+      if (control_.observer) control_.observer->on_evaluation(progress);
+    };
     callbacks.on_selection = [this](const SelectionSummary& summary) {
       folder_->append(summary);
       if (control_.observer) control_.observer->on_selection(summary);

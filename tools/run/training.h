@@ -36,6 +36,8 @@ class TrainingObserver {
   /// `description`: device, dataset, network and strategy, with one line each.
   virtual void on_start(const std::vector<std::string>& description) { (void)description; }
   virtual void on_step(const StepProgress& progress) { (void)progress; }
+  /// After each batch of the evaluation at the end of an epoch.
+  virtual void on_evaluation(const StepProgress& progress) { (void)progress; }
   virtual void on_epoch(const EpochSummary& summary) { (void)summary; }
   virtual void on_selection(const SelectionSummary& summary) { (void)summary; }
   virtual void on_measure(const MeasureSummary& summary) { (void)summary; }

@@ -107,7 +107,7 @@ const Setting& setting_of(const std::string& key) {
   if (setting == nullptr) {
     const std::string near = nearest_word(key, names);
     fail("unknown key '{}'{}", shortened(key),
-         near.empty() ? "; `" + command_name() + " train --help` lists them" : "; did you mean '" + near + "'?");
+         near.empty() ? "; `" + typed_command() + " train --help` lists them" : "; did you mean '" + near + "'?");
   }
   check(key != "run-folder", "run-folder: a cell's folder lies in the sweep's");
   check(key != "selection", "selection: the headings [original], [random] and [amplified] say so");

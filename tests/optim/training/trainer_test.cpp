@@ -93,6 +93,11 @@ TEST_P(TrainerTest, TellsOfStepsSelectionsAndEpochsInTheirOrder) {
   callbacks.on_step = [&](const StepProgress& step) {
     heard.push_back(fmt::format("step {}/{} of {}/{}", step.images, step.images_per_epoch, step.epoch, step.epochs));
   };
+  callbacks.on_evaluation = [&](const StepProgress& step) {
+    EXPECT_EQ(step.images, step.images_per_epoch);
+    EXPECT_GT(step.loss, 0);
+    heard.push_back(fmt::format("evaluated {}/{} of {}", step.evaluated, step.to_evaluate, step.epoch));
+  };
   callbacks.on_selection = [&](const SelectionSummary& selection) {
     heard.push_back(fmt::format("selection {}: {} layers", selection.epoch, selection.layers.size()));
   };
@@ -101,14 +106,18 @@ TEST_P(TrainerTest, TellsOfStepsSelectionsAndEpochsInTheirOrder) {
     EXPECT_GT(epoch.train_loss, 0);
     EXPECT_GE(epoch.test_accuracy, 0);
   };
-  OwnRun run(GetParam(), options_for("1:0.1:2, 2:0.1"), callbacks);
+  TrainerOptions options = options_for("1:0.1:2, 2:0.1");
+  options.evaluation_batch = 12;
+  OwnRun run(GetParam(), options, callbacks);
   EXPECT_EQ(run.trainer.steps_per_epoch(), 3);
   EXPECT_FALSE(run.trainer.finished());
   EXPECT_TRUE(run.trainer.run());
   EXPECT_TRUE(run.trainer.finished());
-  EXPECT_THAT(heard, ElementsAre("step 16/40 of 1/2", "step 32/40 of 1/2", "step 40/40 of 1/2", "selection 1: 3 layers",
-                                 "epoch 1, analyzed true, amplified false", "step 16/40 of 2/2", "step 32/40 of 2/2",
-                                 "step 40/40 of 2/2", "epoch 2, analyzed false, amplified false"));
+  EXPECT_THAT(heard,
+              ElementsAre("step 16/40 of 1/2", "step 32/40 of 1/2", "step 40/40 of 1/2", "selection 1: 3 layers",
+                          "evaluated 12/20 of 1", "evaluated 20/20 of 1", "epoch 1, analyzed true, amplified false",
+                          "step 16/40 of 2/2", "step 32/40 of 2/2", "step 40/40 of 2/2", "evaluated 12/20 of 2",
+                          "evaluated 20/20 of 2", "epoch 2, analyzed false, amplified false"));
   EXPECT_EQ(run.trainer.evaluate().images, 20);
   EXPECT_FALSE(run.trainer.evaluate_validation().has_value());
 }

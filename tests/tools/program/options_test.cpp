@@ -353,7 +353,8 @@ TEST(ConfigReader, RefusesWhatItCannotRead) {
 TEST(Options, WrongUsageSaysWhatToDo) {
   EXPECT_EQ(
       usage_error({}),
-      "expected a command (train, evaluate, predict, sweep, report, runs, data, info, emulate); see `gradamp --help`");
+      "expected a command (train, evaluate, predict, sweep, report, runs, data, info, emulate, completion, help); see "
+      "`gradamp --help`");
   EXPECT_EQ(usage_error({"data"}), "expected a command (fetch, make, verify); see `gradamp data --help`");
   EXPECT_EQ(usage_error({"trian"}), "unknown command 'trian'; did you mean 'train'?");
   EXPECT_EQ(usage_error({"train", "evaluate"}), "expected one command, got train and evaluate");

@@ -51,13 +51,18 @@ void expect_error(const Finished& finished, int exit_code, const std::string& me
 }
 
 TEST_F(Program, Help) {
-  for (const char* arguments : {"--help", "train --help", "evaluate --help", "data --help", "data fetch -h",
-                                "data make -h", "data verify -h", "info --help"}) {
+  for (const char* arguments :
+       {"--help", "train --help", "evaluate --help", "data --help", "data fetch -h", "data make -h", "data verify -h",
+        "info --help", "help", "help train", "help data fetch", "runs rm --help", "completion -h"}) {
     const Finished finished = run(arguments);
     EXPECT_EQ(finished.exit_code, 0) << arguments;
     EXPECT_THAT(finished.out, HasSubstr("Usage: gradamp")) << arguments;
+    EXPECT_THAT(finished.out, HasSubstr("\n\nExamples:\n  " + shell_word(GRADAMP_PROGRAM) + " ")) << arguments;
     EXPECT_EQ(finished.err, "") << arguments;
   }
+  EXPECT_EQ(run("help data fetch").out, run("data fetch --help").out);
+  expect_error(run("help trian"), 2, "unknown command 'trian'; did you mean 'train'?");
+  expect_error(run("help data zzzzzz"), 2, "unknown command 'zzzzzz'; see `");
   EXPECT_THAT(run("--version").out, StartsWith("gradamp "));
 }
 
@@ -221,7 +226,8 @@ TEST_F(Program, DamagedJsonIsNamedInOneLine) {
 }
 
 TEST_F(Program, FailureExitsWithOne) {
-  expect_error(run("train --dataset cifar100"), 1, "`gradamp data fetch --dataset cifar100`");
+  expect_error(run("train --dataset cifar100"), 1,
+               "`" + shell_word(GRADAMP_PROGRAM) + " data fetch --dataset cifar100`");
   expect_error(run("train --dataset cifar10 --data nowhere"), 1, (folder_ / "nowhere").string());
   expect_error(run("train --resume nowhere"), 1, "nowhere");
   expect_error(run("evaluate --run nowhere"), 1, "nowhere");
@@ -244,16 +250,17 @@ TEST_F(Program, HintsHaveTheNameItWasCalledBy) {
   for (const char* arguments : {"--help", "train --help", "evaluate --help", "data --help"})
     EXPECT_THAT(mine(arguments).out, HasSubstr("Usage: mine")) << arguments;
   EXPECT_THAT(mine("train --dataset cifar10 --data nowhere").err,
-              testing::AllOf(StartsWith("mine: "), HasSubstr("`mine data fetch --dataset cifar10`")));
+              testing::AllOf(StartsWith("mine: "), HasSubstr("`./mine data fetch --dataset cifar10`")));
   EXPECT_THAT(mine("data fetch --url file:///nothing").err, StartsWith("mine: "));
-  EXPECT_THAT(mine("sweep").err, HasSubstr("see `mine sweep --help`"));
+  EXPECT_THAT(mine("sweep").err, HasSubstr("see `./mine sweep --help`"));
   put_text(folder_ / "s.toml", "zzzzzzzz = 1\n");
-  EXPECT_THAT(mine("train --config s.toml").err, HasSubstr("`mine train --help` lists them"));
-  EXPECT_THAT(mine("sweep s.toml").err, HasSubstr("`mine train --help` lists them"));
+  EXPECT_THAT(mine("train --config s.toml").err, HasSubstr("`./mine train --help` lists them"));
+  EXPECT_THAT(mine("sweep s.toml").err, HasSubstr("`./mine train --help` lists them"));
   const std::string small = "--network resnet8 --train-images 20 --test-images 10 --batch-size 20 --epochs 2";
-  EXPECT_THAT(mine("train --run-folder r --until 1 " + small).err,
-              testing::AllOf(StartsWith("mine: ended after epoch 1"), HasSubstr("to resume: mine train --resume r\n")));
-  EXPECT_THAT(mine("train --resume r").out, HasSubstr("next: mine evaluate --run r\n      mine train --strategy "));
+  EXPECT_THAT(
+      mine("train --run-folder r --until 1 " + small).err,
+      testing::AllOf(StartsWith("mine: ended after epoch 1"), HasSubstr("to resume: ./mine train --resume r\n")));
+  EXPECT_THAT(mine("train --resume r").out, HasSubstr("next: ./mine evaluate --run r\n      ./mine train --strategy "));
   put_text(folder_ / "s.toml", "learning-rate = 1e30\n[original]\n");
   EXPECT_THAT(mine("sweep s.toml " + small).out, HasSubstr("original: the loss on the test images is not finite"));
 }
@@ -360,7 +367,7 @@ TEST_F(Program, EvaluatesARunAsItWasTrained) {
   ASSERT_EQ(trained.exit_code, 0) << trained.err;
   EXPECT_EQ(trained.err, "");  // no terminal, no bar
   EXPECT_THAT(trained.out, HasSubstr("epoch 1/1  lr 0.1  train loss "));
-  EXPECT_THAT(trained.out, HasSubstr("next: gradamp evaluate --run r\n"));
+  EXPECT_THAT(trained.out, HasSubstr("next: " + shell_word(GRADAMP_PROGRAM) + " evaluate --run r\n"));
 
   const Finished by_run = run("evaluate --run r");
   EXPECT_EQ(by_run.exit_code, 0) << by_run.err;

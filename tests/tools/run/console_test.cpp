@@ -123,7 +123,66 @@ TEST(Console, EpochLine) {
   EXPECT_THAT(format_epoch(summary, 0), EndsWith("s  amplified"));
   for (int columns = 1; columns <= 130; ++columns)
     EXPECT_LE(format_epoch(summary, columns).size(), static_cast<std::size_t>(columns));
-  EXPECT_EQ(format_epoch(summary, 80), "epoch  3/12  lr 0.1  test loss 1.1000 acc 61.20%  12.3 s  amplified");
+  EXPECT_EQ(format_epoch(summary, 80), "epoch  3/12  train 1.2340 56.78%  test 1.1000 61.20%  1234 img/s  amplified");
+  EXPECT_EQ(format_epoch(summary, 40), "epoch  3/12  train 1.2340  test 61.20%");
+}
+
+// Train loss and speed are in 80 columns, even of a long run with held-out images in an epoch of both kinds.
+TEST(Console, EpochLineOf80ColumnsHasTrainLossAndSpeed) {
+  EpochSummary summary = some_epoch();
+  summary.epoch = summary.epochs = 150;
+  summary.amplified = true;
+  summary.validation_accuracy = 0.6;
+  summary.images_per_second = 123456;
+  EXPECT_EQ(format_epoch(summary, 80), "epoch 150/150  train 1.2340  test 61.20%  val 60.00%  123456 img/s");
+  summary.images_per_second = 987;
+  summary.amplified = false;
+  EXPECT_EQ(format_epoch(summary, 80),
+            "epoch 150/150  train 1.2340 56.78%  test 61.20%  val 60.00%  987 img/s  analyzed");
+}
+
+TEST(Console, EvaluationIsPartOfTheProgress) {
+  StepProgress progress = some_progress();
+  progress.to_evaluate = 2500;
+  EXPECT_THAT(format_progress(progress, 0, false), HasSubstr("   20%  loss"));  // 2560 of 12500
+  progress.images = 10000;
+  progress.evaluated = 1250;
+  EXPECT_EQ(format_progress(progress, 0, false),
+            "epoch  3/12   90%  evaluating  loss 1.2346  acc 56.79%  1234 images/s  12:34 left");
+  ConsoleFixture f(true);
+  f.now += 1;
+  f.console->on_evaluation(progress);
+  EXPECT_THAT(f.progress.str(), HasSubstr("90%  evaluating"));
+}
+
+TEST(Console, DownloadsShowPercentSpeedAndTimeLeft) {
+  EXPECT_EQ(format_download(12'345'678, 170'498'071, 2'100'000), "12.3 MB of 170.5 MB    7%  2.1 MB/s  1:15 left");
+  EXPECT_EQ(format_download(12'345'678, 0, 2'100'000), "12.3 MB  2.1 MB/s");
+  EXPECT_EQ(format_download(12'345'678, 170'498'071, 0), "12.3 MB of 170.5 MB    7%");
+  DownloadSpeed speed;
+  EXPECT_EQ(speed.bytes_per_second(100, 50'000'000), 0);  // resumed: these were there before
+  EXPECT_EQ(speed.bytes_per_second(102, 52'000'000), 1e6);
+  for (int second = 103; second <= 120; ++second) speed.bytes_per_second(second, 52'000'000);
+  EXPECT_EQ(speed.bytes_per_second(121, 52'000'000), 0);  // it stalls
+  EXPECT_EQ(speed.bytes_per_second(122, 1000), 0);        // it begins again
+}
+
+TEST(Console, SizesInPowersOf1000) {
+  EXPECT_EQ(format_bytes(999), "999 bytes");
+  EXPECT_EQ(format_bytes(1234), "1.2 kB");
+  EXPECT_EQ(format_bytes(75.4e9), "75 GB");
+  EXPECT_EQ(format_bytes(999.9e6), "1.0 GB");
+}
+
+TEST(Console, SelectionTableFitsTheWidth) {
+  SelectionSummary summary = some_selection(30, 2);
+  summary.layers[29].name = "layer4.22.downsample.1";
+  for (int columns = 20; columns <= 100; ++columns)
+    for (const std::string& line : split_lines(format_selection(summary, columns)))
+      EXPECT_LE(line.size(), static_cast<std::size_t>(columns)) << line;
+  EXPECT_EQ(format_selection(summary, 80), format_selection(summary, 0));
+  EXPECT_THAT(format_selection(summary, 60), HasSubstr("\n  * layer4.22.downsample.1   0.5800      +1.900   0.2900\n"));
+  EXPECT_THAT(format_selection(summary, 30), HasSubstr("\n  * ..22.downsample.1   0.5800\n"));
 }
 
 TEST(Console, SelectionTableIsSortedAndMarked) {

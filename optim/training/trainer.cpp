@@ -230,7 +230,7 @@ void Trainer::finish_epoch(int epoch, double seconds) {
   summary.test_loss = test.loss;
   summary.test_accuracy = test.accuracy;
   if (validator_) {
-    const Evaluation validation = validator_->run([&](std::int64_t images) { show(data_.test.count + images); });
+    const Evaluation validation = validator_->run([&](std::int64_t done) { show(data_.test.count + done); });
     summary.validation_loss = validation.loss;
     summary.validation_accuracy = validation.accuracy;
   }

@@ -5,7 +5,6 @@
 #include <cctype>
 #include <charconv>
 #include <cstddef>
-#include <initializer_list>
 #include <limits>
 #include <memory>
 #include <span>
@@ -22,6 +21,7 @@
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/emulate/nvcc_options.h"
 #include "gradamp/tools/program/completion.h"
+#include "gradamp/tools/program/help_examples.h"
 #include "gradamp/tools/program/help_formatter.h"
 #include "gradamp/tools/settings/config_file.h"
 #include "gradamp/tools/settings/setting_table.h"
@@ -275,8 +275,7 @@ void add_predict(Program& program) {
       "one "
       "that grows is interpolated linearly. It is normalized by the training images' mean and deviation, so those are "
       "read too. Transparent pixels count as white; a JPEG's orientation is ignored. If an image cannot be read, the "
-      "others are still predicted and the exit code is 1. Example: `" +
-      command_name() + " predict runs/my-run cat.png dog.jpg`.");
+      "others are still predicted and the exit code is 1.");
 }
 
 void add_sweep(Program& program) {
@@ -425,41 +424,6 @@ void add_emulate(Program& program) {
       "GRADAMP_EMULATION_SEED and GRADAMP_EMULATION_THREADS.");
 }
 
-/// Adds commands to the text of --help. They begin with the program's name.
-void add_examples(CLI::App& command, std::initializer_list<const char*> examples) {
-  std::string text = command.get_footer();
-  text += text.empty() ? "Examples:" : "\n\nExamples:";
-  for (const char* example : examples) text += "\n  " + typed_command() + " " + example;
-  command.footer(text);
-}
-
-void add_all_examples(Program& program) {
-  add_examples(program.app, {"train --network resnet8", "data fetch --dataset cifar10", "sweep cifar10-small --jobs 2",
-                             "report sweeps/cifar10-small"});
-  add_examples(*program.train,
-               {"train --network resnet8 --epochs 10", "train --dataset cifar10 --strategy params_1",
-                "train --strategy '5:0.1, 12:0.1:2, 15:0.01' --threshold 1.3", "train --config run.toml --seed 2",
-                "train --resume last", "train --resume runs/mine --epochs 20"});
-  add_examples(*program.evaluate, {"evaluate --run runs/mine", "evaluate --run runs/mine --best",
-                                   "evaluate --weights model.safetensors --dataset cifar10 --network resnet20"});
-  add_examples(*program.predict, {"predict --run runs/mine photo.png"});
-  add_examples(*program.sweep, {"sweep cifar10-small --dry-run", "sweep cifar10-small --jobs 2 --keep weights",
-                                "sweep cifar10-small --print > own.toml", "sweep own.toml --status"});
-  add_examples(*program.report, {"report sweeps/cifar10-small", "report runs/one runs/other --out compared"});
-  add_examples(*program.runs, {"runs", "runs sweeps/cifar10-small --json", "runs compare runs/one runs/other"});
-  add_examples(*program.compare, {"runs compare runs/one runs/other"});
-  add_examples(*program.remove, {"runs rm runs/one runs/other"});
-  add_examples(*program.data, {"data fetch --dataset cifar10", "data verify cifar-10-binary.tar.gz"});
-  add_examples(*program.fetch, {"data fetch --dataset cifar100", "data fetch --dest data --kind python"});
-  add_examples(*program.make, {"data make --dest shapes --seed 2"});
-  add_examples(*program.verify, {"data verify cifar-100-binary --dataset cifar100"});
-  add_examples(*program.info, {"info", "info --check", "info --settings"});
-  add_examples(*program.emulate, {"emulate program.cu", "emulate --race program.cu -- argument"});
-  const std::string bash = "completion bash > ~/.local/share/bash-completion/completions/" + command_name();
-  add_examples(*program.completion, {bash.c_str()});
-  add_examples(*program.help, {"help train", "help data fetch"});
-}
-
 void build(Program& program, int columns) {
   CLI::App& app = program.app;
   app.name(command_name());
@@ -499,7 +463,7 @@ void build(Program& program, int columns) {
                             program.runs, program.data, program.info, program.emulate, program.compare, program.remove,
                             program.fetch, program.make, program.verify, program.completion, program.help})
     command->group("Commands");
-  add_all_examples(program);
+  add_examples(app);
 }
 
 std::vector<std::string> option_names(const CLI::App& command) {

@@ -43,8 +43,8 @@ TEST_F(Completion, OfBashCompletesCommandsOptionsAndValues) {
   EXPECT_EQ(completed("tr"), "train\n");
   EXPECT_EQ(completed("data ''"), "FILES\nfetch make verify --help\n");
   EXPECT_EQ(completed("train --epo"), "--epochs\n");
-  EXPECT_EQ(completed("train --network resnet5"), "resnet50 resnet56\n");
-  EXPECT_EQ(completed("train --network = resnet5"), "resnet50 resnet56\n");  // bash splits at =
+  EXPECT_EQ(completed("train --network resnet5"), "resnet56 resnet50\n");
+  EXPECT_EQ(completed("train --network = resnet5"), "resnet56 resnet50\n");  // bash splits at =
   EXPECT_EQ(completed("train --network ="), completed("train --network ''"));
   EXPECT_EQ(completed("train --measure g-"), "g-prime\n");
   EXPECT_EQ(completed("train --seed ''"), "\n");  // any number
@@ -85,8 +85,8 @@ TEST_F(Completion, IsValidInItsShell) {
 }
 
 TEST_F(Completion, OfAnotherShellIsRefused) {
-  EXPECT_EQ(error_of([] { script_of("csh"); }), "expected a shell of bash, zsh, fish, got 'csh'");
-  EXPECT_EQ(error_of([] { script_of(""); }), "expected a shell of bash, zsh, fish, got ''");
+  EXPECT_EQ(test::error_of([] { script_of("csh"); }), "expected a shell of bash, zsh, fish, got 'csh'");
+  EXPECT_EQ(test::error_of([] { script_of(""); }), "expected a shell of bash, zsh, fish, got ''");
 }
 
 }  // namespace

@@ -98,7 +98,7 @@ TEST(KeptFiles, KilledAtAnyCallNothingGoodIsLost) {
   const fs::path unbroken = folder / "unbroken", run = folder / "run";
   ASSERT_EQ(train_in_child(kept_run(unbroken, KeptFiles::kAll, 20)), 0);
   int with_best = 0;
-  for (int at = 40;; at += 37) {
+  for (int at = 40;; at += 89) {
     SCOPED_TRACE(testing::Message() << "killed at call " << at);
     fs::remove_all(run);
     const int code = in_child([&] {
@@ -194,7 +194,7 @@ TEST(KeptFiles, KilledAtTheEndARunHasItsWeights) {
   ASSERT_EQ(resume_with(Fault::kNone, 0), 0);
   const int calls = std::stoi(text_of(folder / "calls"));
   const std::string weights = text_of(run / "weights.safetensors");
-  for (int at = calls - 24; at <= calls; at += 2) {
+  for (int at = calls - 17; at <= calls; at += 3) {
     SCOPED_TRACE(testing::Message() << "killed at call " << at << " of " << calls);
     ASSERT_EQ(resume_with(Fault::kExit, at), FailingFileSystem::kExitCode);
     EXPECT_TRUE(RunFolder::open(run, real_file_system()).saved_weights().has_value());

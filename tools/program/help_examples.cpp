@@ -44,7 +44,7 @@ const std::vector<std::pair<std::string, Examples>>& all_examples() {
   return kExamples;
 }
 
-void add_examples(CLI::App& command, const std::string& words) {
+void add_to(CLI::App& command, const std::string& words) {
   for (const auto& [name, examples] : all_examples()) {
     if (name != words) continue;
     std::string text = command.get_footer();
@@ -53,11 +53,11 @@ void add_examples(CLI::App& command, const std::string& words) {
     command.footer(text);
   }
   for (CLI::App* below : command.get_subcommands({}))
-    add_examples(*below, words.empty() ? below->get_name() : words + " " + below->get_name());
+    add_to(*below, words.empty() ? below->get_name() : words + " " + below->get_name());
 }
 
 }  // namespace
 
-void add_examples(CLI::App& app) { add_examples(app, ""); }
+void add_examples(CLI::App& app) { add_to(app, ""); }
 
 }  // namespace gradamp

@@ -50,7 +50,7 @@ TEST_F(Completion, OfBashCompletesCommandsOptionsAndValues) {
   EXPECT_EQ(completed("train --seed ''"), "\n");  // any number
   EXPECT_EQ(completed("train --config ''"), "FILES\n\n");
   EXPECT_EQ(completed("train --resume l"), "FILES\nlast\n");
-  EXPECT_EQ(completed("sweep cifar100-deep"), "FILES\ncifar100-deep cifar100-deep-small\n");
+  EXPECT_EQ(completed("sweep cifar100-deep-s"), "FILES\ncifar100-deep-small\n");
   EXPECT_EQ(completed("runs compare --js"), "--json\n");
   EXPECT_EQ(completed("--ver"), "--version\n");
   EXPECT_EQ(completed("completion z"), "FILES\nzsh\n");

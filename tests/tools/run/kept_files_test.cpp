@@ -118,7 +118,7 @@ TEST(KeptFiles, KilledAtAnyCallNothingGoodIsLost) {
       EXPECT_TRUE(text_of(run / epoch_file(epoch)) == text_of(unbroken / epoch_file(epoch))) << epoch;
     if (code == 0) break;
   }
-  EXPECT_GT(with_best, 2);
+  EXPECT_GT(with_best, 1);
 }
 
 TEST(KeptFiles, OnAFileSystemWithoutLinksEpochsAreCopied) {

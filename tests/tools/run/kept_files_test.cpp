@@ -98,7 +98,7 @@ TEST(KeptFiles, KilledAtAnyCallNothingGoodIsLost) {
   const fs::path unbroken = folder / "unbroken", run = folder / "run";
   ASSERT_EQ(train_in_child(kept_run(unbroken, KeptFiles::kAll, 20)), 0);
   int with_best = 0;
-  for (int at = 40;; at += 89) {
+  for (int at = 40;; at += 13) {
     SCOPED_TRACE(testing::Message() << "killed at call " << at);
     fs::remove_all(run);
     const int code = in_child([&] {
@@ -119,6 +119,28 @@ TEST(KeptFiles, KilledAtAnyCallNothingGoodIsLost) {
     if (code == 0) break;
   }
   EXPECT_GT(with_best, 1);
+}
+
+// Of the test above, which is a long one: in no epoch is the checkpoint in place before the best weights.
+TEST(KeptFiles, TheBestWeightsAreInPlaceBeforeTheCheckpoint) {
+  const ScratchFolder folder;
+  ASSERT_EQ(in_child([&] {
+              FailingFileSystem file_system;
+              train(kept_run(folder / "run", KeptFiles::kAll, 20), {nullptr, nullptr, &file_system});
+              std::string order;
+              for (const std::string& call : file_system.done()) {
+                if (!call.starts_with("rename ")) continue;
+                if (call.ends_with(" best.safetensors")) order += 'b';
+                if (call.ends_with(" checkpoint.safetensors")) order += 'c';
+              }
+              put_text(folder / "order", order);
+            }),
+            0);
+  const std::string order = text_of(folder / "order");
+  EXPECT_EQ(order.substr(0, 2), "bc");  // the first epoch is the best so far
+  EXPECT_EQ(std::count(order.begin(), order.end(), 'c'), kEpochs);
+  EXPECT_TRUE(order.ends_with('c'));
+  EXPECT_EQ(order.find("bb"), order.npos);
 }
 
 TEST(KeptFiles, OnAFileSystemWithoutLinksEpochsAreCopied) {

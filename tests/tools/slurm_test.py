@@ -138,9 +138,6 @@ class SlurmSweep(SlurmCase):
         self.assertEqual(len(self.wait_for_end(number)), 1)
         self.assertTrue(self.checkpoints(self.folder) == before)
 
-    def test_a_time_slice(self):
-        self.check_time_slices(warns_beginning=False)
-
     def test_a_task_that_is_cancelled_stays_so_and_is_saved(self):
         self.file.write_text(LONG + "[original]\n")
         (number,) = self.submit()
@@ -213,6 +210,9 @@ class SlurmSweep(SlurmCase):
 
 
 class LongTest(SlurmCase):
+    def test_a_time_slice(self):
+        self.check_time_slices(warns_beginning=False)
+
     def test_time_slices_of_a_beginning_and_a_cell(self):
         self.check_time_slices(warns_beginning=True)
 

@@ -148,18 +148,6 @@ class Sweeps(SweepCase):
         self.sweep()
         self.assertEqual(os.listdir(self.folder / "sweeps/s/beginnings"), [])
 
-    def test_two_sweeps_on_one_folder_share_the_work(self):
-        command = [PROGRAM, "sweep", "s.toml", "--folder", "shared"]
-        both = [subprocess.Popen(command, cwd=self.folder, env=self.environment(), stdout=subprocess.PIPE, text=True,
-                                 stderr=subprocess.DEVNULL) for _ in range(2)]
-        printed = [sweep.communicate(timeout=PATIENCE)[0] for sweep in both]
-        self.assertEqual([sweep.returncode for sweep in both], [0, 0])
-        done = [len(re.findall(r"^\S+  done", text, re.MULTILINE)) for text in printed]
-        self.assertGreater(min(done), 0)
-        self.assertEqual(sum(done), CELLS + 2)
-        self.sweep("--folder", "alone")
-        self.assertEqual(self.checkpoints("shared"), self.checkpoints("alone"))
-
     def test_one_run_alone_and_its_beginning(self):
         status = self.gradamp("sweep", "s.toml", "--status").stdout.splitlines()
         number = next(line.split()[0] for line in status if " random_seed-2 " in line)
@@ -263,6 +251,18 @@ class EarlierName(SweepCase):
 
 
 class LongTest(SweepCase):
+    def test_two_sweeps_on_one_folder_share_the_work(self):
+        command = [PROGRAM, "sweep", "s.toml", "--folder", "shared"]
+        both = [subprocess.Popen(command, cwd=self.folder, env=self.environment(), stdout=subprocess.PIPE, text=True,
+                                 stderr=subprocess.DEVNULL) for _ in range(2)]
+        printed = [sweep.communicate(timeout=PATIENCE)[0] for sweep in both]
+        self.assertEqual([sweep.returncode for sweep in both], [0, 0])
+        done = [len(re.findall(r"^\S+  done", text, re.MULTILINE)) for text in printed]
+        self.assertGreater(min(done), 0)
+        self.assertEqual(sum(done), CELLS + 2)
+        self.sweep("--folder", "alone")
+        self.assertEqual(self.checkpoints("shared"), self.checkpoints("alone"))
+
     def test_runs_that_are_killed_are_begun_again(self):
         self.file("s.toml", SLOW_FILE)
         self.sweep("--folder", "unbroken")

@@ -133,14 +133,14 @@ class ToolkitTest(ToolkitCase):
         self.write_script("nvidia-smi", "echo 'NVIDIA-SMI has failed, version 7.5'; exit 9\n")
         self.assertIn("chosen: [ON] [80-real;90]", self.configure())
 
+
+class LongTest(ToolkitCase):
     def test_the_users_compiler_launcher_is_kept(self):
         seen = self.folder / "seen"
         launcher = self.write_script("launcher", f'echo "$@" >>{seen}\nexec "$@"\n')
         self.assertIn("empty_kernel", self.compile_one_kernel_file(f"-DCMAKE_CUDA_COMPILER_LAUNCHER={launcher}"))
         self.assertIn("device_code.cu", seen.read_text())
 
-
-class LongTest(ToolkitCase):
     def test_an_old_gpu_alone_with_cuda_on_is_built_for_others(self):
         self.pretend("7.0", "7.5", "7.5")
         output = self.configure("-DGRADAMP_CUDA=ON")

@@ -589,10 +589,12 @@ class ComparisonTest(PageCase):
         self.assertIn("0 of 6 epochs", errors)
 
     def test_a_setting_that_one_run_does_not_have(self):
-        edit_lines(self.second / "config.json", lambda config: config["settings"].update(label_smoothing=0.1))
+        added = {"later": 0.1, "label_smoothing": 0.2}
+        edit_lines(self.second / "config.json", lambda config: config["settings"].update(added))
         edit_lines(self.second / "config.json", lambda config: config.update(host="nodeA"))
         text = self.compare()
-        self.assertRegex(text, r"label_smoothing</th><td[^>]*>\(not there\)</td><td[^>]*>0.1</td>")
+        self.assertRegex(text, r"later</th><td[^>]*>\(not there\)</td><td[^>]*>0.1</td>")
+        self.assertRegex(text, r"label_smoothing</th><td[^>]*>0</td><td[^>]*>0.2</td>")  # of an earlier release
         self.assertRegex(text, r"host</th><td[^>]*>\(not there\)</td><td[^>]*>nodeA</td>")
 
     def test_runs_with_equal_names(self):

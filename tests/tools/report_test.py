@@ -83,6 +83,26 @@ class ReadingTest(ReportCase):
         rows = re.findall(r"^\| `--([a-z-]+)` .*\| ([a-z]+) \| 0\.1\.0 \|", page, re.MULTILINE)
         self.assertEqual({name.replace("-", "_"): kind for name, kind in rows}, report_runs.FIRST_KINDS)
 
+    def test_the_newer_settings_are_those_of_the_page(self):
+        page = (pathlib.Path(__file__).parents[2] / "tools" / "settings" / "README.md").read_text(encoding="utf-8")
+        row = r"^\| `--([a-z0-9-]+)` .*\| (?:`(.*)`)? \| ([a-z]+) \| (\d+\.\d+\.\d+) \|"
+        rows = re.findall(row, page, re.MULTILINE)
+        texts = {"false": False, "true": True}
+        newer = {name.replace("-", "_"): (kind, value) for name, value, kind, since in rows if since != "0.1.0"}
+        self.assertEqual(newer.keys(), report_runs.NEWER.keys())
+        for name, (kind, value) in report_runs.NEWER.items():
+            text = newer[name][1]
+            default = text if isinstance(value, str) else texts[text] if isinstance(value, bool) else float(text)
+            self.assertEqual(newer[name][0], kind, name)
+            self.assertEqual(default, value, name)
+
+    def test_a_run_of_the_first_release_has_the_defaults_of_newer_settings(self):
+        self.original(0.9, 1)
+        self.original(0.9, 1, cutout=0, label_smoothing=0, optimizer="sgd", conv="auto", decay_norm_bias=True)
+        self.original(0.9, 1, cutout=8)
+        collection = self.collect()
+        self.assertEqual((len(collection.completed), len(collection.repeated)), (2, 1))
+
     def test_the_kind_of_a_setting_decides_whether_it_is_a_difference(self):
         for kind, count in (("speed", 1), ("output", 1), ("logging", 1), ("schedule", 1), ("measured", 1),
                             ("training", 2), ("new", 2)):

@@ -39,6 +39,24 @@ FIRST_KINDS = {
     }.items()
     for setting in settings.split()
 }
+# {setting: (kind, default)} of the settings that are newer than release 0.1.0. A run that lacks one has its default.
+NEWER = {
+    "cutout": ("training", 0),
+    "reset_head": ("training", False),
+    "schedule": ("schedule", "phases"),
+    "warmup": ("schedule", 0),
+    "warmup_steps": ("schedule", 0),
+    "optimizer": ("training", "sgd"),
+    "beta1": ("training", 0.9),
+    "beta2": ("training", 0.999),
+    "epsilon": ("training", 1e-8),
+    "decay_norm_bias": ("training", True),
+    "clip_norm": ("training", 0),
+    "label_smoothing": ("training", 0),
+    "measure_every": ("logging", 0),
+    "conv": ("device", "auto"),
+    "keep": ("output", "last"),
+}
 NEEDED = ("network", "dataset", "seed", *AXES)
 # Of the whole test set.
 TEST_IMAGES = {"synthetic": 2_000} | dict.fromkeys(
@@ -438,6 +456,8 @@ def read_run(path, may_be_incomplete=False):
     kinds = config.get("kinds", FIRST_KINDS)
     if not isinstance(kinds, dict) or not all(isinstance(kind, str) for kind in kinds.values()):
         raise DamagedError(f"{config_path}: expected an object with the kinds of settings")
+    kinds = {key: kind for key, (kind, _) in NEWER.items()} | kinds
+    settings = {key: default for key, (_, default) in NEWER.items()} | settings
     about = {key: value for key, value in config.items() if isinstance(value, (str, int, float))}
     measures = read_lines(path / "measures.jsonl", read_layer) or []
     version, backend = str(config.get("version")), str(config.get("backend"))

@@ -124,6 +124,9 @@ std::int64_t Trainer::steps_per_epoch() const {
 
 bool Trainer::run(int last_epoch) {
   check(last_epoch >= 0, "expected the epoch to train to, or 0 for the last, got {}", last_epoch);
+  check(!is_ending_epoch_ || is_broken_,
+        "a callback ended epoch {} with an exception before on_epoch; continue from a checkpoint by load()",
+        position_.epoch);
   const int last = last_epoch > 0 ? std::min(last_epoch, epochs()) : epochs();
   for (int epoch = position_.epoch_finished ? position_.epoch + 1 : position_.epoch; epoch <= last; ++epoch) {
     const Stopwatch watch;
@@ -208,6 +211,7 @@ void Trainer::report_measures(const std::optional<MeasureRecord>& record) const 
 
 void Trainer::finish_epoch(int epoch, double seconds) {
   const Stopwatch watch;
+  is_ending_epoch_ = true;
   report_selection(optimizer_.end_epoch());
   const std::optional<MeasureRecord> measures = optimizer_.end_window();
   const Stopwatch evaluation_watch;
@@ -243,6 +247,7 @@ void Trainer::finish_epoch(int epoch, double seconds) {
   check_finite(epoch, "the loss on the test images", summary.test_loss);
   check_finite(epoch, "the loss on the validation images", summary.validation_loss.value_or(0));
   position_ = {epoch, true};
+  is_ending_epoch_ = false;
   if (callbacks_.on_epoch) callbacks_.on_epoch(summary);
 }
 
@@ -259,6 +264,8 @@ std::optional<Evaluation> Trainer::evaluate_validation() {
 
 void Trainer::save(const std::filesystem::path& path, FileSystem& file_system) {
   check(!is_broken_, "{}: the run ended with a number that is not finite, so there is nothing to save", path.string());
+  check(!is_ending_epoch_, "{}: epoch {} is not over yet; save in on_epoch, or after run()", path.string(),
+        position_.epoch);
   try {
     save_checkpoint(path, checkpoint_state(), position_.epoch_finished, options_.settings, file_system);
   } catch (const NotFiniteTensor& error) {
@@ -293,6 +300,7 @@ void Trainer::restore(const CheckpointFile& file, RestoreFunction function) {
   }
   position_ = file.position();
   is_broken_ = false;
+  is_ending_epoch_ = false;
 }
 
 }  // namespace gradamp

@@ -102,7 +102,8 @@ class Trainer {
   std::int64_t steps_per_epoch() const;
 
   /// Writes all state that later steps depend on to `path`, whole or not at all; the previous file is kept as
-  /// `path`.previous. NotFinite, with nothing written, if the state is not finite. Error after NotFinite, until load().
+  /// `path`.previous. NotFinite, with nothing written, if the state is not finite. Error after NotFinite, until load(),
+  /// and in the callbacks at the end of an epoch before on_epoch (on_selection, on_evaluation, on_measure).
   void save(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
   /// Resumes from a checkpoint, bit for bit as if the run had never been interrupted. Error, with nothing changed, if
   /// it is damaged, or if its settings, network or numerics version differ. OptimizerOptions::measure_every may differ:
@@ -147,7 +148,8 @@ class Trainer {
   Evaluator evaluator_;
   std::optional<Evaluator> validator_;
   CheckpointPosition position_;
-  bool is_broken_ = false;  // since NotFinite
+  bool is_broken_ = false;        // since NotFinite
+  bool is_ending_epoch_ = false;  // its steps are done, but position_ does not say so yet
   StepProgress last_progress_;
   double images_per_second_ = 0;
   double evaluation_seconds_ = 0;  // of the last epoch

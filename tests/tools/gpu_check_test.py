@@ -140,6 +140,8 @@ class Pretence:
         words = self.build / "tests" / "kernels" / "emulation"
         for name in ("gpu/cuda_intrinsics_gpu_tests", "cuda_intrinsics_tests", "gpu/hopper_gpu_tests", "hopper_tests"):
             self.script(words / name, INSTRUCTIONS)
+        for name in ("cuda_statistics_tests", "gpu_statistics_tests"):
+            self.script(self.build / "tests" / "kernels" / "statistics" / "gpu" / name, TESTS)
         self.script(self.build / "bench" / "convolution_bench", BENCHMARK)
         self.script(self.build / "bench" / "kernel_bench", KERNELS)
         self.script(self.build / "bench" / "optimizer_bench", OPTIMIZER)
@@ -370,7 +372,7 @@ class GpuCheckTest(GpuCheckCase):
 
     def test_a_filter(self):
         self.assertEqual(self.pretence.run("tests", GPU_CHECK_FILTER="*relu*")[0], 0)
-        for name in TEST_PROGRAMS:
+        for name in (*TEST_PROGRAMS, "kernels/statistics/gpu/cuda_statistics_tests"):
             self.pretence.script(self.pretence.build / "tests" / name, "exit 0")
         code, printed = self.pretence.run("tests", GPU_CHECK_FILTER="*nonsense*")
         self.assertEqual(code, 1)
@@ -395,6 +397,13 @@ class GpuCheckTest(GpuCheckCase):
         self.assertRegex(printed, r"tests +FAILED")
         self.assertRegex(printed, r"step +passed")
         self.assertIn("shard 1: exit code 1", self.pretence.markdown())
+
+    def test_the_tests_of_the_c_library_are_among_them(self):
+        for device, name in [("cuda", "cuda_statistics_tests"), ("emulated", "gpu_statistics_tests")]:
+            with self.subTest(device):
+                code, printed = self.pretence.run("tests", "--device", device)
+                self.assertEqual(code, 0, printed)
+                self.assertRegex(printed, rf"passed +{name} .*: 2 tests")
 
     def test_no_test_on_the_device_is_a_failure(self):
         self.pretence.script(self.pretence.build / "tests" / "kernels_tests", "exit 0")
@@ -749,7 +758,8 @@ class PackTest(unittest.TestCase):
             calls = self.pretence.calls().splitlines()
             self.assertIn("-DGRADAMP_NATIVE=OFF", calls)
             self.assertIn(f"-DCMAKE_CUDA_ARCHITECTURES={expected}", calls)
-            for name in ("gradamp", "cuda_intrinsics_gpu_tests", "hopper_gpu_tests", "hopper_tests", *TEST_PROGRAMS):
+            for name in ("gradamp", "cuda_intrinsics_gpu_tests", "hopper_gpu_tests", "hopper_tests", "cuda_statistics_tests",
+                         *TEST_PROGRAMS):
                 self.assertIn(name, calls)  # a target
             (self.pretence.path / "calls").unlink()
             shutil.rmtree(root / "build-pack")

@@ -76,13 +76,15 @@ part_instructions() {
 }
 
 part_tests() {
-  local each filter=${GPU_CHECK_FILTER:-*$GPU_CHECK_DEVICE*}
+  local each statistics=cuda_statistics_tests filter=${GPU_CHECK_FILTER:-*$GPU_CHECK_DEVICE*}
   # --quick leaves out the larger networks and the long resumption, which have smaller siblings.
   if is_quick && [ -z "${GPU_CHECK_FILTER:-}" ]; then
     filter+="-*/${GPU_CHECK_DEVICE}_resnet??_*:*/${GPU_CHECK_DEVICE}_resnet???_*:*/${GPU_CHECK_DEVICE}_vgg*"
     filter+=":*ResumedEqualsUnbroken/$GPU_CHECK_DEVICE"
   fi
   for each in $test_programs; do sharded "$each" "$GPU_CHECK_LIMIT" "$GPU_CHECK_JOBS" "$each" "$filter"; done
+  ! is_emulated || statistics=gpu_statistics_tests
+  sharded "$statistics" "$GPU_CHECK_LIMIT" 1 "$statistics" "${GPU_CHECK_FILTER:-*}" # all of its tests use the device
   [[ $(<"$checks") =~ (passed|failed) ]] || record tests failed 0 "the filter $filter leaves no test"
 }
 

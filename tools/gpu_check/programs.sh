@@ -3,11 +3,11 @@
 # Sourced by tools/gpu_check.sh and by the programs of a pack, with `root` set: finds the programs and the words that
 # start them. A pack has its own loader and C library, so that the machine's may be older or missing.
 
-# The test programs of gpu_check.sh. cuda_intrinsics_tests and hopper_tests are the emulator's counterparts of
-# cuda_intrinsics_gpu_tests and hopper_gpu_tests.
+# The test programs of gpu_check.sh. cuda_intrinsics_tests, hopper_tests and gpu_statistics_tests are the emulator's
+# counterparts of cuda_intrinsics_gpu_tests, hopper_gpu_tests and cuda_statistics_tests.
 test_programs="core_tests kernels_tests layers_tests nets_tests optim_tests"
 all_programs="gradamp training_step convolution_bench kernel_bench optimizer_bench cuda_intrinsics_gpu_tests cuda_intrinsics_tests
-              hopper_gpu_tests hopper_tests $test_programs"
+              hopper_gpu_tests hopper_tests cuda_statistics_tests gpu_statistics_tests $test_programs"
 
 is_pack() { [ -f "$root/pack.tsv" ]; }
 
@@ -42,7 +42,7 @@ set_places() {
 program_file() {
   local folder file
   for folder in ${GPU_CHECK_PROGRAMS:+"$GPU_CHECK_PROGRAMS"} "$GPU_CHECK_BUILD"; do
-    for file in "$folder"{,/bench,/tests,/tests/kernels/emulation,/tests/kernels/emulation/gpu}/"$1"; do
+    for file in "$folder"{,/bench,/tests,/tests/kernels/{emulation,emulation/gpu,statistics/gpu}}/"$1"; do
       if [ -f "$file" ] && [ -x "$file" ]; then
         echo "$file"
         return 0

@@ -27,6 +27,7 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::EndsWith;
 using testing::HasSubstr;
+using testing::ThrowsMessage;
 
 std::shared_ptr<Sequential> small_network(Backend& backend, const StepState& state) {
   auto network = std::make_shared<Sequential>();
@@ -305,6 +306,43 @@ TEST_P(TrainerTest, ACheckpointThatDoesNotFitChangesNothing) {
   stopping.stop = false;
   EXPECT_TRUE(run.trainer.run());
   EXPECT_EQ(run.checkpoint(folder / "run"), unbroken.checkpoint(folder / "unbroken"));
+}
+
+/// At the end of an epoch, before on_epoch, the state is neither that of the last step nor that of the next epoch.
+TEST_P(TrainerTest, NothingIsSavedBeforeAnEpochIsOver) {
+  const ScratchFolder folder;
+  OwnRun* run = nullptr;
+  TrainerCallbacks callbacks;
+  const auto save = [&](const char* name) { run->trainer.save(folder / name); };
+  for (const std::string at : {"selection", "evaluation", "measure"}) {
+    callbacks = {};
+    if (at == "selection") callbacks.on_selection = [&](const SelectionSummary&) { save("early"); };
+    if (at == "evaluation") callbacks.on_evaluation = [&](const StepProgress&) { save("early"); };
+    if (at == "measure") callbacks.on_measure = [&](const MeasureSummary&) { save("early"); };
+    TrainerOptions options = options_for("1:0.1:2, 2:0.1");
+    options.optimizer.measure_every = 1;
+    OwnRun early(GetParam(), options, callbacks);
+    run = &early;
+    EXPECT_THAT([&] { early.trainer.run(); }, ThrowsMessage<Error>(HasSubstr("epoch 1 is not over yet"))) << at;
+    EXPECT_THAT([&] { early.trainer.run(); }, ThrowsMessage<Error>(HasSubstr("continue from a checkpoint"))) << at;
+    EXPECT_FALSE(exists(folder / "early"));
+  }
+  callbacks = {};
+  callbacks.on_step = [&](const StepProgress& step) {
+    if (step.epoch == 2 && step.images == 16) save("step");
+  };
+  callbacks.on_epoch = [&](const EpochSummary& epoch) {
+    if (epoch.epoch == 1) save("epoch");
+  };
+  OwnRun whole(GetParam(), options_for("1:0.1:2, 2:0.1"), callbacks);
+  run = &whole;
+  EXPECT_TRUE(whole.trainer.run());
+  for (const char* name : {"step", "epoch"}) {
+    OwnRun loaded(GetParam(), options_for("1:0.1:2, 2:0.1"));
+    loaded.trainer.load(folder / name);
+    EXPECT_TRUE(loaded.trainer.run());
+    EXPECT_EQ(loaded.checkpoint(folder / "loaded"), whole.checkpoint(folder / "whole")) << name;
+  }
 }
 
 TEST_P(TrainerTest, ReportsThatNobodyTookAreDroppedWithTheirEpoch) {

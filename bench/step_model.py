@@ -294,6 +294,9 @@ def launches_of(operation):
 def convolutions_of(build_folder, architecture):
     """{kernel: (its main loop, its numbers in budgets.json)} of the tiled convolutions in bf16."""
     build = budgets.Build(build_folder)
+    if architecture not in build.architectures:
+        raise budgets.Unavailable(f"{build_folder} has no code for {architecture}: configure it with "
+                                  f"-DCMAKE_CUDA_ARCHITECTURES={architecture[3:]}, or choose another --gpu")
     _, all_numbers, _ = budgets.read_budgets()  # which the build has, or the test cuda_budgets fails
     numbers = all_numbers[architecture]
     kernels = {}
@@ -375,8 +378,9 @@ def main():
     arguments = parser.parse_args()
     try:
         lines = budgets.run_program(arguments.build / budgets.STEPS, arguments.network)
-        for name in arguments.gpu or GPUS:
-            print_step(Model(arguments.build, GPUS[name]), name, read_operations(lines), arguments.layers)
+        models = {name: Model(arguments.build, GPUS[name]) for name in arguments.gpu or GPUS}
+        for name, model in models.items():
+            print_step(model, name, read_operations(lines), arguments.layers)
     except (budgets.Unavailable, RuntimeError) as error:
         print(f"step_model.py: {error}", file=sys.stderr)
         return 1

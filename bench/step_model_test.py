@@ -5,6 +5,7 @@
 That the launches are those of the program is tested against the lists that the stand-in for CUDA's runtime records.
 """
 import collections
+import dataclasses
 import pathlib
 import re
 import subprocess
@@ -86,11 +87,16 @@ class ProgramTest(unittest.TestCase):
         return subprocess.run([sys.executable, step_model.__file__, *arguments], capture_output=True, text=True)
 
     def test_a_step_is_printed(self):
-        done = self.run_program(build, "--network", "resnet20", "--gpu", "A100", "--layers")
+        done = self.run_program(build, "--network", "resnet20", "--gpu", "H100", "--layers")
         self.assertEqual(done.returncode, 0, done.stderr)
         count, _ = LaunchesTest().golden("resnet20")
-        self.assertRegex(done.stdout, rf"(?m)^A100: {count} launches, \d\.\d+ ms a step of 128 images, .*an estimate")
+        self.assertRegex(done.stdout, rf"(?m)^H100: {count} launches, \d\.\d+ ms a step of 128 images, .*an estimate")
         self.assertRegex(done.stdout, r"(?m)^ *\d+\.\d us  convolution forward bf16 128x64 by elements +grid 1024,1,1$")
+
+    def test_a_gpu_that_the_build_has_no_code_for_is_refused(self):
+        other = dataclasses.replace(step_model.GPUS["H100"], architecture="sm_70")
+        with self.assertRaisesRegex(budgets.Unavailable, "no code for sm_70: .*-DCMAKE_CUDA_ARCHITECTURES=70,"):
+            step_model.Model(build, other)
 
     def test_a_folder_without_a_build_is_refused(self):
         with tempfile.TemporaryDirectory() as folder:

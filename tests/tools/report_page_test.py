@@ -522,7 +522,8 @@ class SweepTest(PageCase):
             (self.folder / folder).mkdir(parents=True)
         (self.folder / "failures" / "amplified_seed-2.txt").write_text("out of memory:\n<3 GB\n")
         for name in ("run-001", "amplified_seed-2", "amplified_seed-3", "trunk"):
-            (self.folder / "logs" / f"{name}.log").write_text("")
+            (self.folder / "logs" / f"{name}.log").write_text("device    cpu\nepoch 1/6  lr 0.1\n")
+        (self.folder / "logs" / "amplified_seed-4.log").write_text("device    cpu\n")  # its folder comes next
         for folder in (self.folder, self.folder / "cells"):
             found = report_runs.collect([folder])
             self.assertEqual(found.failed, [("amplified_seed-2", "out of memory: <3 GB")], folder)

@@ -255,6 +255,10 @@ class TablesTest(ReportCase):
     def test_without_validation_only_the_biased_figure(self):
         self.original(0.90, 1)
         self.amplified(0.95, 1, 0.7)
+        table = report_text.accuracy_table("cifar10", self.rows())
+        self.assertEqual([figure for _, figure, _ in table.rows], [report_text.ONLY, "paper"])  # nothing is chosen
+        self.assertEqual(table.notes, [])
+        self.amplified(0.94, 1, 1.0)
         rows = self.rows()
         self.assertIsNone(report_tables.best_by_validation(rows[0], "g-1"))
         table = report_text.accuracy_table("cifar10", rows)
@@ -462,7 +466,7 @@ class TablesTest(ReportCase):
         self.original(0.9, 1, network="<b>|*x*\n# y\x1b[2J\ud800")
         text = markdown(report_tables.make_rows(self.collect().completed))
         name = r"\<b\>\|\*x\*\\n\# y\\x1b\[2J\\ud800"
-        self.assertIn(f"| {name} | best on test (biased) | 90.00%", text)
+        self.assertIn(f"| {name} | at the only threshold | 90.00%", text)
         self.assertNotIn("\x1b", text)
 
     def test_a_spreadsheet_computes_no_name(self):

@@ -193,6 +193,10 @@ class Failures(SweepCase):
             self.file("bad.toml", text)
             self.refused(["bad.toml"], 2, message)
         self.refused(["missing.toml"], 2, "'missing.toml' is neither a file nor a preset")
+        self.refused(["cifar10-smal"], 2, "'cifar10-smal' is neither a file nor a preset; did you mean 'cifar10-small'?")
+        (self.folder / "folder").mkdir()
+        self.file("folder/sweep.toml", FILE)
+        self.refused(["folder"], 2, "'folder' is a sweep's folder; its file is in it: `")
         self.refused(["."], 1, "cannot read .: it is a folder; expected a regular file")
         self.refused(["s.toml", "--jobs", "0"], 2, "--jobs: expected at least 1, got 0")
         self.refused(["s.toml", "--dataset", "cifar10", "--data", "nowhere"], 1, "nowhere")
@@ -330,11 +334,15 @@ class Shown(SweepCase):
         done = self.sweep("--dry-run")
         self.assertEqual(len(re.findall(r"^ *\d+  \S+ +pending +0/4 epochs  after beginning_seed-", done.stdout,
                                         re.MULTILINE)), CELLS)
+        self.assertRegex(done.stdout, r"\nall cells: dataset synthetic, .*network resnet8, .*strategy 2:0.05, 4:0.05:2")
         self.assertRegex(done.stdout, r"about \d.* MB on disk when all is done; with --keep weights \d")
         self.assertRegex(done.stdout, r"about \d+.* for what is left, 1 at a time, by a step measured on this machine")
         self.assertRegex(done.stdout, r"\nthe longest run takes about [\d.]+ s; --slurm gives its task --time=6, plus "
                                       r"half of that and 5 min to start and save\n")
+        self.assertEqual(done.stderr, "")
         self.assertFalse((self.folder / "sweeps").exists())
+        self.file("s.toml", FILE.replace("[original]", ""))
+        self.assertIn("warning: no cell is without amplification", self.sweep("--dry-run").stderr)
 
     def test_presets_can_be_printed_and_changed(self):
         printed = self.gradamp("sweep", "cifar10-small", "--print")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // `gradamp runs`, `runs compare` and `runs rm`.
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <iostream>
 #include <string>
@@ -17,6 +18,7 @@
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/run/console.h"
 #include "gradamp/tools/run/run_list.h"
+#include "gradamp/tools/settings/setting_table.h"
 
 namespace gradamp {
 namespace {
@@ -29,6 +31,9 @@ int list(const RunsCommand& command) {
   const std::vector<std::string> folders = is_default ? std::vector<std::string>{kRunsFolder} : command.folders;
   for (const std::string& folder : folders) {
     if (is_default && !path_exists(folder)) continue;
+    if (const std::string near = nearest_word(folder, std::array<std::string, 1>{"compare"});
+        !near.empty() && !path_exists(folder))
+      throw UsageError(fmt::format("unknown command '{}'; did you mean '{}'?", folder, near));
     for (RunOverview& run : list_runs(folder, real_file_system())) runs.push_back(std::move(run));
   }
   std::stable_sort(runs.begin(), runs.end(),

@@ -31,8 +31,15 @@ std::string sweep_text(const std::string& file) {
   const bool preset = std::find(presets.begin(), presets.end(), file) != presets.end();
   const bool there = path_exists(file);
   if (preset && (!there || is_folder(file))) return sweep_preset(file);
-  if (!there)
-    throw UsageError(fmt::format("'{}' is neither a file nor a preset; see `{} sweep --help`", file, typed_command()));
+  if (!there) {
+    const std::string near = nearest_word(file, presets);
+    throw UsageError(fmt::format("'{}' is neither a file nor a preset; {}", file,
+                                 near.empty() ? fmt::format("see `{} sweep --help`", typed_command())
+                                              : fmt::format("did you mean '{}'?", near)));
+  }
+  if (is_folder(file) && path_exists(std::filesystem::path(file) / "sweep.toml"))
+    throw UsageError(fmt::format("'{0}' is a sweep's folder; its file is in it: `{1} sweep {2} --folder {3}`", file,
+                                 typed_command(), shell_word(file + "/sweep.toml"), shell_word(file)));
   return read_text(file, kMaxSweepBytes);
 }
 
@@ -81,6 +88,15 @@ void show(const SweepCommand& command, const SweepFolder& folder) {
                              printable(other_settings_message(job, other->difference)));
     return;
   }
+  const bool has_original = std::any_of(folder.jobs().begin(), folder.jobs().end(), [](const SweepJob& job) {
+    return job.is_cell && job.settings.selection == SelectionMethod::kNone;
+  });
+  if (!has_original)
+    std::cerr << fmt::format(
+        "{}: warning: no cell is without amplification: a report has nothing to compare with, "
+        "unless other folders have such runs; the heading [original] adds them\n",
+        command_name());
+  std::cout << format_common_settings(folder.jobs());
   std::cout << fmt::format(
       "about {} on disk when all is done; with --keep weights {}, last {}, all {}\n",
       format_bytes(estimate_bytes(folder)), format_bytes(estimate_bytes(folder, KeptFiles::kWeights)),

@@ -205,7 +205,7 @@ def explanation(rows, comparisons):
             f"difference, {found.variance:.3f} points² here (standard deviation {math.sqrt(found.variance):.2f}), "
             f"which is itself uncertain if there are few seeds."
         )
-    if any(not row.has_validation for row in rows):
+    if any(not row.has_validation and row.has_choices for row in rows):
         parts.append(
             "Without held-out images the threshold is chosen on the test set, so the difference is biased upwards. The "
             "multiplication of p accounts for it, but the interval does not."

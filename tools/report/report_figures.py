@@ -6,6 +6,7 @@ import math
 import report_statistics
 import report_svg
 import report_tables
+import report_text
 from report_svg import Entry, Figure, Panel, file_name
 from report_tables import COLUMNS, MEASURED
 
@@ -125,7 +126,7 @@ def draw_thresholds(row):
         Entry("line", "amplified", "solid", "amplified: mean"),
         *([Entry("line", "original", "dashed", "original: mean")] if row.original else []),
         *([Entry("line", "random", "dotted", "random selection: mean")] if "random" in row.columns else []),
-        Entry("marker", "ink", "ring", "best on test (biased)"),
+        Entry("marker", "ink", "ring", report_text.BIASED if row.has_choices else report_text.ONLY),
         *([Entry("marker", "ink", "diamond", "chosen on held-out images", True)] if row.has_validation else []),
     ]
     words = []
@@ -220,9 +221,9 @@ def draw_courses(row, kind):
         return None
     limits = course_limits(kind, shown)
     panels = [course_panel(row, column, kind, limits) for column in columns]
-    how = "chosen on held-out images" if row.has_validation else "best on test"
+    how = "at the threshold chosen on held-out images" if row.has_validation else "at the threshold best on test"
     caption = (
-        f"Means over the seeds that both have; amplified at the threshold {how}. Training {kind} is of the images as "
+        f"Means over the seeds that both have; amplified {how if row.has_choices else report_text.ONLY}. Training {kind} is of the images as "
         "they were trained on. The first tenth of the epochs may lie outside the axis."
     )
     last = []

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import stat
 
 import report_statistics
@@ -505,7 +506,7 @@ def is_run_folder(path):
 
 
 def failed_and_removed(sweep):
-    """([(name, reason)] of a sweep's failed runs, [(name, reason)] of its cells that were started and have no folder
+    """([(name, reason)] of a sweep's failed runs, [(name, reason)] of its cells that trained an epoch and have no folder
     any more). A failed run's reason is in failures/NAME.txt; each started run has logs/NAME.log."""
     failed = []
     for path in sorted((sweep / "failures").glob("*.txt")):
@@ -514,7 +515,9 @@ def failed_and_removed(sweep):
     names = {name for name, _ in failed}
     removed = []
     for path in sorted((sweep / "logs").glob("*.log")):
-        if path.stem not in names and not any((sweep / kind / path.stem).exists() for kind in ("cells", "beginnings")):
+        if path.stem in names or any((sweep / kind / path.stem).exists() for kind in ("cells", "beginnings")):
+            continue
+        if re.search(rb"^epoch ", needed(path, read_bytes(path)), re.MULTILINE):  # not one that is beginning now
             removed.append((path.stem, f"was started ({path.name}), but its folder is not there any more"))
     return failed, removed
 

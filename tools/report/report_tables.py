@@ -58,6 +58,11 @@ class Row:
         return all(run.validation_accuracy is not None for column in self.columns for run in self.runs(column))
 
     @functools.cached_property
+    def has_choices(self):
+        """Whether a column's best is chosen among several cells."""
+        return any(len(candidates(self, column)) > 1 for column in self.columns)
+
+    @functools.cached_property
     def cells(self):
         """{column: its Cells, one per choice, in order}."""
         return {column: [make_cell(self, column, choice) for choice in self.columns[column]] for column in self.columns}

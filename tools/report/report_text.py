@@ -11,6 +11,7 @@ import report_tables
 from report_tables import COLUMNS
 
 BIASED = "best on test (biased)"
+ONLY = "at the only threshold"
 CHOSEN = "chosen on held-out images"
 NO_VALIDATION = "no held-out images, so only the best on test, which is biased upwards"
 
@@ -133,7 +134,7 @@ def accuracy_caption(dataset):
         f"“{CHOSEN}”: at the threshold with the highest mean validation accuracy after the last epoch; the test set "
         f"had no part in the choice. “{BIASED}”: at the threshold with the highest mean test accuracy. A threshold "
         "that is chosen on the test set by which it is judged looks too good, the more the more thresholds there are. "
-        "Only thresholds that have runs of all seeds are chosen from; of equal ones the lowest is taken. The intervals "
+        f"“{ONLY}”: nothing was chosen. Only thresholds that have runs of all seeds are chosen from; of equal ones the lowest is taken. The intervals "
         "do not account for the choice.",
     ]
     if paper:
@@ -150,12 +151,12 @@ def accuracy_table(dataset, rows):
         if row.has_validation:
             cells = [accuracy_entry(report_tables.best_by_validation(row, column)) for column in columns]
             result.append((row.label, CHOSEN, cells))
-        else:
+        elif row.has_choices:
             notes.append(f"{row.label}: {NO_VALIDATION}.")
         cells = [accuracy_entry(report_tables.best_on_test(row, column)) for column in columns]
         if row.has_validation and row.original:
             cells[0] = entry("as above")
-        result.append((row.label, BIASED, cells))
+        result.append((row.label, BIASED if row.has_choices else ONLY, cells))
         result += paper_rows(row, report_paper.ACCURACY)
     notes += [line for row in rows for line in report_tables.uneven(row)]
     head = ["network", "figure", *(COLUMNS[column] for column in columns)]

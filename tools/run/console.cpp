@@ -282,6 +282,7 @@ std::string format_selection(const SelectionSummary& summary, int columns) {
   }
   std::string text = join_parts(
       {{fmt::format("selected after epoch {}: {} of {} layers (*)", summary.epoch, selected, layers.size()), 0},
+       {selected == 0 ? "nothing is amplified" : "", 1, ": "},
        {fmt::format("noise floor of G and G' {:.4f}", summary.noise_floor), 1, "; "}},
       columns);
   text += "\n";

@@ -221,23 +221,29 @@ const RunOverview& newest_unfinished(const std::vector<RunOverview>& runs, const
   if (running != nullptr)
     fail("--resume last: the only unfinished runs in {}/ are running, the newest in {}", folder.string(),
          running->path.string());
-  fail("--resume last: every run in {}/ is finished; --resume {} --epochs N extends the newest", folder.string(),
-       runs.back().path.string());
+  fail("--resume last: every run in {}/ is finished; --resume {} with --epochs or --strategy extends the newest",
+       folder.string(), runs.back().path.string());
 }
 
 std::string recipe_of(const RunSettings& settings) {
   const RunSettings defaults;
   const bool has_amplification = amplifies(settings);
+  RunSettings selecting = settings;
+  selecting.selection = SelectionMethod::kMeasure;
+  const bool is_original = settings.selection == SelectionMethod::kNone && amplifies(selecting);
   std::vector<std::string> parts = {settings.strategy};
   for (const Setting& setting : setting_table()) {
     const bool named_apart = setting.name == "strategy" || setting.name == "network" || setting.name == "dataset" ||
                              setting.name == "epochs";
     const bool of_machine =
         setting.is_one_of({SettingKind::kSource, SettingKind::kDevice, SettingKind::kSpeed, SettingKind::kOutput});
-    if (named_apart || of_machine || !makes_difference(setting.kind, settings.selection)) continue;
+    const bool is_selection = setting.name == "selection";
+    if (named_apart || of_machine || (is_selection && settings.selection == SelectionMethod::kNone && !is_original))
+      continue;
+    if (!is_selection && !makes_difference(setting.kind, settings.selection)) continue;
     const bool of_amplification =
         setting.is_one_of({SettingKind::kAmplification, SettingKind::kMeasured, SettingKind::kRandom});
-    if (of_amplification && !has_amplification && setting.name != "selection") continue;
+    if (of_amplification && !has_amplification && !is_selection) continue;
     const std::string text = setting_text(settings, setting);
     if (text == setting_text(defaults, setting)) continue;
     const std::string name(setting.name);

@@ -139,7 +139,8 @@ class Run {
     if (settings_.reset_head)
       lines.push_back(
           fmt::format("weights   {}, with a new head: {}", settings_.weights, fmt::join(head_names(*network_), ", ")));
-    lines.push_back(fmt::format("strategy  {} ({} epochs)", to_string(strategy_), strategy_.epochs()));
+    lines.push_back(fmt::format("strategy  {} ({} epoch{})", to_string(strategy_), strategy_.epochs(),
+                                strategy_.epochs() == 1 ? "" : "s"));
     const OptimizerOptions& optimizer = trainer_->optimizer().options();
     if (has_step_rates(optimizer)) lines.push_back("schedule  " + schedule_text(optimizer));
     if (const std::int64_t every = settings_.measure_every; every > 0)

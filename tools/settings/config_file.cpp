@@ -12,6 +12,7 @@
 
 #include <fmt/ranges.h>
 
+#include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 #include "gradamp/core/text.h"
 
@@ -155,7 +156,10 @@ class ConfigReader {
       heading = name.substr(1, name.size() - 2);
     heading = lower_case(heading);
     check(std::find(headings_.begin(), headings_.end(), heading) != headings_.end(),
-          "unknown heading [{}]; expected one of {}", excerpt(heading), fmt::join(headings_, ", "));
+          "unknown heading [{}]; expected one of {}{}", excerpt(heading), fmt::join(headings_, ", "),
+          heading == "original" || heading == "random" || heading == "amplified"
+              ? fmt::format("; is this a sweep's file? `{} sweep FILE` trains it", typed_command())
+              : "");
     return heading;
   }
 

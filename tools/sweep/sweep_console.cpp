@@ -7,7 +7,10 @@
 #include <optional>
 #include <utility>
 
+#include <fmt/ranges.h>
+
 #include "gradamp/core/text.h"
+#include "gradamp/tools/settings/setting_table.h"
 
 namespace gradamp {
 namespace {
@@ -77,6 +80,24 @@ std::string format_jobs(const SweepFolder& folder, const std::vector<JobReport>&
   return text;
 }
 
+std::string format_common_settings(const std::vector<SweepJob>& jobs) {
+  std::vector<const RunSettings*> cells;
+  for (const SweepJob& job : jobs)
+    if (job.is_cell) cells.push_back(&job.settings);
+  std::vector<std::string> parts;
+  for (const Setting& setting : setting_table()) {
+    if (setting.is_one_of({SettingKind::kSource, SettingKind::kSpeed, SettingKind::kOutput})) continue;
+    const std::string text = setting_text(*cells.front(), setting);
+    const bool shared = std::all_of(cells.begin(), cells.end(), [&](const RunSettings* settings) {
+      return setting_text(*settings, setting) == text;
+    });
+    const bool is_basic = setting.name == "network" || setting.name == "dataset" || setting.name == "strategy";
+    if (shared && (is_basic || text != setting_text(RunSettings(), setting)))
+      parts.push_back(fmt::format("{} {}", setting.name, text));
+  }
+  return printable(fmt::format("all cells: {}", fmt::join(parts, ", "))) + "\n";
+}
+
 std::string format_summary(const SweepFolder& folder, const std::vector<JobReport>& reports) {
   const CellCounts counts = count_cells(folder.jobs(), reports);
   std::string text = fmt::format("{} of {} cells are done, {} failed; {}\n", counts.done, counts.cells, counts.failed,
@@ -92,8 +113,8 @@ std::string format_summary(const SweepFolder& folder, const std::vector<JobRepor
                         with_state(JobState::kRunning));
   const int left = counts.cells - counts.done - counts.failed;
   if (left > 0)
-    text +=
-        fmt::format("  {} are pending, queued, running or interrupted; the same command continues with them\n", left);
+    text += fmt::format(
+        "  {} are pending, queued, running or interrupted; starting the sweep again continues with them\n", left);
   return text;
 }
 

@@ -21,6 +21,9 @@ CellCounts count_cells(const std::vector<SweepJob>& jobs, const std::vector<JobR
 std::string format_job(const SweepJob& job, const JobReport& report);
 /// One line per run, with its number (for --only) and a newline.
 std::string format_jobs(const SweepFolder& folder, const std::vector<JobReport>& reports);
+/// "all cells: network resnet8, dataset synthetic, strategy params_1, epochs 8" with a newline: what is trained, in the
+/// settings that all cells share and that are not the default.
+std::string format_common_settings(const std::vector<SweepJob>& jobs);
 /// The number of cells that are done, and the failed runs with their reasons. Each line ends with a newline.
 std::string format_summary(const SweepFolder& folder, const std::vector<JobReport>& reports);
 /// One line: the number of cells that are done, the estimated remaining time, and the running jobs.

@@ -240,6 +240,7 @@ TEST_F(ConfigFile, UnknownKeyIsNamed) {
   EXPECT_THAT(usage_error({"train", "--config", write("\nbatchsize = 3\n")}),
               testing::EndsWith("run.toml:2: unknown key 'batchsize'; did you mean 'batch-size'?"));
   EXPECT_THAT(usage_error({"train", "--config", write("[sweep]\n")}), HasSubstr("run.toml:1: unknown heading [sweep]"));
+  EXPECT_THAT(usage_error({"train", "--config", write("[original]\n")}), HasSubstr("sweep FILE` trains it"));
 }
 
 TEST_F(ConfigFile, BadValuesNameTheirSource) {

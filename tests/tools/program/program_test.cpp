@@ -80,11 +80,12 @@ TEST_F(Program, RunsAreListedResumedExtendedAndRemoved) {
   expect_error(run("train --resume last"), 1, "--resume last: there is no run in runs/");
   ASSERT_EQ(run(tiny + "--strategy 1:0.1,2:0.01 --until 1").exit_code, 0);
   EXPECT_THAT(run("runs").out, HasSubstr("synthetic  1/2 "));
+  expect_error(run("runs comapre a b"), 2, "unknown command 'comapre'; did you mean 'compare'?");
   EXPECT_EQ(run("train --resume last --quiet").exit_code, 0);
   const std::string listed = run("runs").out;
   EXPECT_THAT(listed, HasSubstr("finished  1:0.1,2:0.01, train-images 20, test-images 10, batch-size 10\n"));
   const std::string folder = listed.substr(listed.find("runs/"), listed.find("  resnet8") - listed.find("runs/"));
-  expect_error(run("train --resume last"), 1, "--resume " + folder + " --epochs N extends the newest");
+  expect_error(run("train --resume last"), 1, "--resume " + folder + " with --epochs or --strategy extends the newest");
   EXPECT_EQ(run("train --quiet --epochs 3 --resume " + folder).exit_code, 0);
   EXPECT_EQ(run("train --quiet --epochs 3 --resume " + folder).exit_code, 0);  // has them already
   EXPECT_THAT(run("runs").out, HasSubstr("synthetic  3/3 "));

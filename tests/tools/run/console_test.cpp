@@ -185,6 +185,14 @@ TEST(Console, SelectionTableFitsTheWidth) {
   EXPECT_THAT(format_selection(summary, 30), HasSubstr("\n  * ..22.downsample.1   0.5800\n"));
 }
 
+TEST(Console, ASelectionOfNothingIsSaid) {
+  SelectionSummary selection = some_selection(3, 1);
+  for (LayerReport& layer : selection.layers) layer.selected = false;
+  EXPECT_THAT(format_selection(selection),
+              StartsWith("selected after epoch 2: 0 of 3 layers (*): nothing is amplified"));
+  EXPECT_THAT(format_selection(selection, 50), StartsWith("selected after epoch 2: 0 of 3 layers (*)\n"));
+}
+
 TEST(Console, SelectionTableIsSortedAndMarked) {
   const std::string text = format_selection(some_selection(3, 1));
   EXPECT_EQ(text,

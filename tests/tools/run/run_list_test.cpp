@@ -124,6 +124,10 @@ TEST(Recipe, HasWhatDiffersFromTheDefaultsAndMatters) {
   EXPECT_EQ(recipe_of(settings), "params_1, no-flip, threshold 1.5, seed 2");
   settings.selection = SelectionMethod::kRandom;
   EXPECT_EQ(recipe_of(settings), "params_1, no-flip, selection random, seed 2");
+  settings.selection = SelectionMethod::kNone;
+  EXPECT_EQ(recipe_of(settings), "params_1, no-flip, selection none, seed 2");
+  settings.strategy = "step";
+  EXPECT_EQ(recipe_of(settings), "step, no-flip, seed 2");
 }
 
 TEST_F(RunList, IsATableThatFitsTheWidth) {

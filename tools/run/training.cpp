@@ -419,6 +419,7 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
           run_folder.string(), folder.weights().string());
     TrainingOutcome outcome = folder.read_outcome();
     outcome.completed = true;
+    folder.record_failure("");  // of what came after its last file
     return outcome;
   }
   if (!checkpoint) folder.check_unstarted();

@@ -42,6 +42,9 @@ void Evaluator::evaluate_batch(std::int64_t count) const {
 }
 
 Evaluation Evaluator::run(const std::function<void(std::int64_t images)>& on_batch) {
+  check(!is_running_, "this evaluation is running; evaluate after it, for example in on_epoch");
+  is_running_ = true;
+  const std::unique_ptr<bool, void (*)(bool*)> end(&is_running_, [](bool* is_running) { *is_running = false; });
   state_.counters.fill_zero();
   state_.metrics.fill_zero();
   for (std::int64_t done = 0; done < data_.count; done += batch_size_) {

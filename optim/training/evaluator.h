@@ -32,7 +32,8 @@ class Evaluator {
  public:
   /// `network` and `data` must outlive it. Error if the images are too small for the network.
   Evaluator(Module& network, const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size);
-  /// Calls `on_batch`, if it is set, after each batch with the number of images that are issued so far.
+  /// Calls `on_batch`, if it is set, after each batch with the number of images that are issued so far. Error if
+  /// `on_batch` runs the evaluator again.
   Evaluation run(const std::function<void(std::int64_t images)>& on_batch = nullptr);
   /// The network's logits for every image: (images, classes), row-major.
   std::vector<float> outputs();
@@ -46,6 +47,7 @@ class Evaluator {
   std::int64_t batch_size_;
   StepState state_;
   Tensor order_;
+  bool is_running_ = false;
   std::map<std::int64_t, std::unique_ptr<Recording>> batches_;  // by batch size: the last batch may be smaller
 };
 

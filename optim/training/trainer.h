@@ -51,7 +51,8 @@ struct TrainerOptions {
   std::function<void(const Backend&)> check_device = check_gpu;
 };
 
-/// Functions that run() calls, if set, on the thread that called run(). They may call save() and evaluate().
+/// Functions that run() calls, if set, on the thread that called run(). They may call evaluate(), except
+/// for on_evaluation, in which it is an Error; on_step and on_epoch may also call save().
 struct TrainerCallbacks {
   std::function<void(const StepProgress&)> on_step;        // on a GPU about every eighth step
   std::function<void(const StepProgress&)> on_evaluation;  // after each evaluated batch at the end of an epoch

@@ -93,7 +93,8 @@ class Sweeps(SweepCase):
         self.assertIsNotNone(space, dry)
         taken = sum(path.stat().st_size for path in (self.folder / "sweeps").rglob("*") if path.is_file())
         self.assertAlmostEqual(float(space[1]) * 1e6 / taken, 1, delta=0.15)
-        self.assertTrue(done.stdout.endswith(f"\nnext: {PROGRAM} report {self.folder.resolve()}/sweeps/s\n"), done.stdout)
+        report = f"\nnext: {PROGRAM} report {self.folder.resolve()}/sweeps/s\n"
+        self.assertTrue(done.stdout.endswith(report), done.stdout)
         checkpoints = self.checkpoints("sweeps/s")
         self.assertEqual(len(checkpoints), CELLS)
         alone = {"original_seed-1": ["--selection", "none"],
@@ -193,7 +194,7 @@ class Failures(SweepCase):
             self.file("bad.toml", text)
             self.refused(["bad.toml"], 2, message)
         self.refused(["missing.toml"], 2, "'missing.toml' is neither a file nor a preset")
-        self.refused(["cifar10-smal"], 2, "'cifar10-smal' is neither a file nor a preset; did you mean 'cifar10-small'?")
+        self.refused(["cifar10-smal"], 2, "is neither a file nor a preset; did you mean 'cifar10-small'?")
         (self.folder / "folder").mkdir()
         self.file("folder/sweep.toml", FILE)
         self.refused(["folder"], 2, "'folder' is a sweep's folder; its file is in it: `")
@@ -315,7 +316,6 @@ class LongTest(SweepCase):
         again = (cell / "metrics.jsonl").read_text().splitlines()
         seconds = [[json.loads(line)["seconds"] for line in lines[:2]] for lines in (metrics, again)]
         self.assertEqual(*seconds)  # its first two epochs were not trained again
-
 
     def test_with_only_weights_kept_nothing_is_trained_again(self):
         self.sweep("--keep", "weights", "--seed", "1")

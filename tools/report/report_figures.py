@@ -223,8 +223,8 @@ def draw_courses(row, kind):
     panels = [course_panel(row, column, kind, limits) for column in columns]
     how = "at the threshold chosen on held-out images" if row.has_validation else "at the threshold best on test"
     caption = (
-        f"Means over the seeds that both have; amplified {how if row.has_choices else report_text.ONLY}. Training {kind} is of the images as "
-        "they were trained on. The first tenth of the epochs may lie outside the axis."
+        f"Means over the seeds that both have; amplified {how if row.has_choices else report_text.ONLY}. "
+        f"Training {kind} is of the images as they were trained on. The first tenth of the epochs may lie outside the axis."
     )
     last = []
     for column in columns:

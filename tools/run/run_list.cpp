@@ -238,9 +238,10 @@ std::string recipe_of(const RunSettings& settings) {
     const bool of_machine =
         setting.is_one_of({SettingKind::kSource, SettingKind::kDevice, SettingKind::kSpeed, SettingKind::kOutput});
     const bool is_selection = setting.name == "selection";
-    if (named_apart || of_machine || (is_selection && settings.selection == SelectionMethod::kNone && !is_original))
-      continue;
-    if (!is_selection && !makes_difference(setting.kind, settings.selection)) continue;
+    const bool matters = is_selection && settings.selection == SelectionMethod::kNone
+                             ? is_original
+                             : makes_difference(setting.kind, settings.selection);
+    if (named_apart || of_machine || !matters) continue;
     const bool of_amplification =
         setting.is_one_of({SettingKind::kAmplification, SettingKind::kMeasured, SettingKind::kRandom});
     if (of_amplification && !has_amplification && !is_selection) continue;

@@ -190,6 +190,37 @@ TEST_P(TrainerTest, OnlyTheTrainingLossIsSmoothed) {
   EXPECT_EQ(epochs[1].train_accuracy, epochs[0].train_accuracy);
 }
 
+TEST_P(TrainerTest, AnEvaluationsLossIsPlainCrossEntropyAndNothingRunsInsideIt) {
+  TrainerOptions options = options_for("1:0.1");
+  options.loss.label_smoothing = 0.2;
+  OwnRun* run = nullptr;
+  std::vector<std::string> errors;
+  TrainerCallbacks callbacks;
+  callbacks.on_evaluation = [&](const StepProgress&) {
+    try {
+      run->trainer.evaluate();
+    } catch (const Error& error) {
+      errors.emplace_back(error.what());
+    }
+  };
+  EpochSummary summary;
+  callbacks.on_epoch = [&](const EpochSummary& epoch) { summary = epoch; };
+  OwnRun trained(GetParam(), options, callbacks);
+  run = &trained;
+  EXPECT_TRUE(trained.trainer.run());
+  EXPECT_THAT(errors, ElementsAre(HasSubstr("this evaluation is running")));
+  const TrainingData data = small_data(*trained.backend);
+  const std::vector<float> outputs = Evaluator(*trained.network, data.test, data.test_gather, 20).outputs();
+  const std::vector<std::int32_t> labels = data.test.labels.to_host<std::int32_t>();
+  double loss = 0;
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    double sum = 0;
+    for (std::size_t k = 0; k < 10; ++k) sum += std::exp(static_cast<double>(outputs[10 * i + k]));
+    loss += std::log(sum) - static_cast<double>(outputs[10 * i + static_cast<std::size_t>(labels[i])]);
+  }
+  EXPECT_NEAR(summary.test_loss, loss / static_cast<double>(labels.size()), 1e-5);
+}
+
 /// Options and callbacks of an OwnRun that measures, with the order of what it reports.
 struct MeasuringRun {
   explicit MeasuringRun(std::int64_t every) {

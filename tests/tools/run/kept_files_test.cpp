@@ -121,7 +121,7 @@ TEST(KeptFiles, KilledAtAnyCallNothingGoodIsLost) {
   EXPECT_GT(with_best, 1);
 }
 
-// Of the test above, which is a long one: in no epoch is the checkpoint in place before the best weights.
+// What the long test above finds by kills: in every epoch the best weights are written before the checkpoint.
 TEST(KeptFiles, TheBestWeightsAreInPlaceBeforeTheCheckpoint) {
   const ScratchFolder folder;
   ASSERT_EQ(in_child([&] {

@@ -21,8 +21,8 @@ NETWORKS = ["resnet8", "resnet20", "resnet32", "resnet56", "resnet110", "resnet1
             "resnet101", "vgg19"]
 SMALL_NETWORKS = ["resnet8", "resnet18", "vgg19"]  # one of each kind; resnet50 and resnet20: bench/step_model_test.py
 PRECISIONS = ["f32", "tf32", "bf16"]
-# Each with the image that it takes of a build for 8.0 and 9.0 with PTX. Those that take code for 8.0 are left out if the
-# build, as .ci/run makes it, has none: devices().
+# Each with the image that it takes of a build for 8.0 and 9.0 with PTX. devices() leaves out those that take code for 8.0
+# if the build has none, as .ci/run makes it.
 IMAGES = {"H100": "sm_90", "A100": "sm_80", "RTX3090": "sm_80", "RTX4090": "sm_80", "H200": "sm_90",
           "B200": "compute_90", "RTX5090": "compute_90"}
 
@@ -33,7 +33,7 @@ is_update = False
 
 def devices():
     cache = (build / "CMakeCache.txt").read_text(encoding="utf-8")
-    is_built = "80" in re.search(r"^CMAKE_CUDA_ARCHITECTURES:\w+=(.*)$", cache, re.MULTILINE)[1]
+    is_built = re.search(r"^CMAKE_CUDA_ARCHITECTURES:\w+=(.*;)?80\b", cache, re.MULTILINE)
     return [device for device, image in IMAGES.items() if is_built or image != "sm_80"]
 
 

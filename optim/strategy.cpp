@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <numeric>
 
 #include "gradamp/core/error.h"
 #include "gradamp/core/text.h"
@@ -100,13 +101,18 @@ EpochPlan Strategy::plan(int epoch) const {
   return plan;
 }
 
+int Strategy::least_epochs() const {
+  return std::accumulate(phases.begin(), phases.end(), 0,
+                         [](int sum, const Phase& phase) { return sum + (phase.amplify ? 2 : 1); });
+}
+
 Strategy Strategy::scale_to(int new_epochs) const {
   validate();
   const auto count = static_cast<int>(phases.size());
   check(new_epochs >= count, "strategy: {} phases need {} epochs at least, got {}", count, count, new_epochs);
   std::vector<std::int64_t> least;
-  std::int64_t total = 0;
-  for (const Phase& phase : phases) total += least.emplace_back(phase.amplify ? 2 : 1);
+  for (const Phase& phase : phases) least.push_back(phase.amplify ? 2 : 1);
+  std::int64_t total = least_epochs();
   for (auto length = least.rbegin(); length != least.rend() && total > new_epochs; ++length) {
     total -= *length - 1;
     *length = 1;

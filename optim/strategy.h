@@ -52,6 +52,9 @@ struct Strategy {
   /// Error unless `epoch` is in [1, epochs()].
   EpochPlan plan(int epoch) const;
 
+  /// The fewest epochs in which every amplifying phase has an epoch that is amplified: two for each of them, of which
+  /// the first is analyzed, and one for each other phase.
+  int least_epochs() const;
   /// The same phases over `epochs`: every end is scaled and rounded. Ends are then moved so that each phase has at
   /// least one epoch, and an amplifying phase two, since its first is not amplified. If there are too few epochs for
   /// that, the last amplifying phases get one. Error if there are fewer epochs than phases. reselect_every does not

@@ -54,7 +54,9 @@ TEST_P(AccumulateSumsTest, GivesTheBitsOfTheUpdatesPass) {
   for (const Granularity granularity : {Granularity::kWeight, Granularity::kNeuron}) {
     const std::vector<Values> expected = sums_after_steps(backend(), granularity, false);
     EXPECT_NE(expected[1].front(), 0);
-    if (granularity == Granularity::kNeuron) EXPECT_EQ(expected[1].size(), 318u);
+    if (granularity == Granularity::kNeuron) {
+      EXPECT_EQ(expected[1].size(), 318u);
+    }
     EXPECT_EQ(sums_after_steps(backend(), granularity, true), expected);
     EXPECT_EQ(sums_after_steps(*single, granularity, true), expected);
   }

@@ -125,6 +125,7 @@ TEST(StrategyTest, ScalesToAnyNumberOfEpochs) {
   EXPECT_THAT(ends(params_1().scale_to(15)), ElementsAre(5, 10, 13, 15));
   EXPECT_THAT(ends(params_1().scale_to(10)), ElementsAre(3, 7, 9, 10));
   EXPECT_THAT(ends(params_1().scale_to(6)), ElementsAre(1, 3, 5, 6));  // the smallest number with two amplified phases
+  EXPECT_EQ(params_1().least_epochs(), 6);
   EXPECT_THAT(ends(params_1().scale_to(5)), ElementsAre(1, 3, 4, 5));  // the second only measures
   EXPECT_THAT(ends(params_1().scale_to(4)), ElementsAre(1, 2, 3, 4));
   EXPECT_THAT(ends(params_2().scale_to(7)), ElementsAre(1, 4, 6, 7));

@@ -71,6 +71,9 @@ class AnswerTest(ReportCase):
     def sentence(self):
         return report_answer.sentence(self.rows())
 
+    def answer(self):
+        return report_answer.answer(self.rows())
+
     def runs(self, gains, seeds=(1, 2, 3), network="resnet18", **more):
         """Originals with 90% and some noise, and runs of the columns of `gains` that are better by {seed: points}."""
         for seed in seeds:
@@ -89,6 +92,10 @@ class AnswerTest(ReportCase):
             r"^3 seeds: no column differs from the original by more than chance, Holm-corrected; largest \+1\.1 "
             r"\(−1\.9 to \+4\.1\), G', case 2; about \d+ seeds would show 1 point at 80% power\.$",
         )
+        self.assertEqual(
+            self.answer(),
+            "No effect of amplification was found: at best, G', case 2 has 91.2% instead of 90.1%, which may be chance.",
+        )
 
     def test_an_effect(self):
         self.runs({("g", "1"): (2.0, 2.1, 2.2, 2.1, 2.0), ("g-prime", "2"): (0.2, -0.3, 0.1, 0, 0)}, range(1, 6))
@@ -97,6 +104,23 @@ class AnswerTest(ReportCase):
             r"^5 seeds: 1 of 2 columns differs from the original by more than chance, Holm-corrected: G, case 1 "
             r"\+2\.08 \(\+1\.7\d to \+2\.4\d\); this number of seeds shows 1 point at \d\d% power\.$",
         )
+        self.assertEqual(self.answer(), "Amplification helped: G, case 1 has 92.2% instead of 90.1%.")
+
+    def test_effects_in_both_directions(self):
+        gains = {
+            ("g", "1"): (2.0, 2.1, 2.2, 2.1, 2.0),
+            ("g", "2"): (1.0, 1.1, 1.1, 1.0, 1.1),
+            ("g-prime", "2"): (-3.0, -3.1, -3.0, -3.1, -3.1),
+        }
+        self.runs(gains, range(1, 6))
+        self.assertEqual(
+            self.answer(),
+            "Amplification helped: G, case 1 has 92.2% instead of 90.1% (and in 1 more). Amplification did harm: "
+            "G', case 2 has 87.1% instead of 90.1%.",
+        )
+
+    def test_no_negative_zero(self):
+        self.assertEqual([report_text.signed(v) for v in (-0.001, 0.001, -0.006)], ["+0.00", "+0.00", "−0.01"])
 
     def test_p_is_holms_over_the_comparisons_of_a_dataset(self):
         gains = {("g", "1"): (0.3, 1.2, 1.6, 0.9), ("g", "2"): (0.1, -0.3, 0.3, 0.2)}
@@ -132,10 +156,16 @@ class AnswerTest(ReportCase):
             "1 seed: nothing can be told from chance, because an interval needs at least two seeds; largest +0.50 "
             "(G, case 1).",
         )
+        self.assertEqual(
+            self.answer(),
+            "No effect of amplification was found: G, case 1 has 90.6% instead of 90.1%, of a single seed, which may be "
+            "chance.",
+        )
 
     def test_nothing_to_compare(self):
         self.original(0.9, 1)
         self.assertEqual(self.sentence(), "1 seed: the original alone, so there is nothing to compare.")
+        self.assertEqual(self.answer(), "")
         self.amplified(0.9, 1, 0.7, network="vgg19")
         self.assertIn("no runs without amplification", report_answer.sentence(self.rows()[:1]))
 
@@ -422,10 +452,9 @@ class ReportTest(PageCase):
 
     def expect_the_answer_first(self):
         text = html.unescape(self.page()[0])
-        sentence = report_answer.sentence(self.rows())
-        places = [
-            text.index(part) for part in (sentence, "Forest plot of the differences", "completed runs of", "<table")
-        ]
+        answer, sentence = report_answer.answer(self.rows()), report_answer.sentence(self.rows())
+        parts = (answer, sentence, "Forest plot of the differences", "completed runs of", "<table")
+        places = [text.index(part) for part in parts]
         self.assertEqual(places, sorted(places))
 
     def expect_links_to_the_runs(self):
@@ -548,6 +577,15 @@ class ComparisonTest(PageCase):
         self.assertEqual((code, errors), (0, ""))
         self.assertIn("/report/report.html", printed)
         return html.unescape(self.page()[0])
+
+    def test_it_does_not_replace_the_report_of_the_first_run(self):
+        report = self.first / "report" / "report.html"
+        self.assertEqual(self.call(self.first)[0], 0)
+        before = report.read_bytes()
+        code, printed, _ = self.call(self.first, self.second)
+        self.assertEqual(code, 0)
+        self.assertIn("/comparison/report.html", printed)
+        self.assertEqual(report.read_bytes(), before)
 
     def test_two_runs(self):
         text = self.compare()

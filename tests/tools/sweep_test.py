@@ -344,6 +344,13 @@ class Shown(SweepCase):
         self.file("s.toml", FILE.replace("[original]", ""))
         self.assertIn("warning: no cell is without amplification", self.sweep("--dry-run").stderr)
 
+    def test_a_variable_that_changes_what_is_trained_is_named(self):
+        environment = self.environment() | {"GRADAMP_BATCH_SIZE": "7", "GRADAMP_THREADS": "1"}
+        done = subprocess.run([PROGRAM, "sweep", "s.toml", "--dry-run"], cwd=self.folder, env=environment, text=True,
+                              capture_output=True, timeout=PATIENCE)
+        self.assertRegex(done.stderr, r"\A\S+: warning: the variable GRADAMP_BATCH_SIZE sets batch-size = 7 for all "
+                                      r"cells, whatever the file says\n\Z")
+
     def test_presets_can_be_printed_and_changed(self):
         printed = self.gradamp("sweep", "cifar10-small", "--print")
         self.assertEqual(printed.returncode, 0)
@@ -363,6 +370,10 @@ class Shown(SweepCase):
         status = self.sweep("--status")
         self.assertIn("6 of 6 cells are done", status.stdout)
         self.assertEqual(status.stderr, "")
+        self.file("s.toml", fetched.replace("seed = 1", "seed = 2"))
+        status = self.sweep("--status")
+        self.assertEqual(len(re.findall("begun with other settings\n", status.stdout)), 7)  # and the beginning
+        self.assertIn("was begun with other settings: expected --seed 1, got --seed 2", status.stderr)
         weights = "sweeps/s/cells/original/checkpoint.safetensors"
         self.file("s.toml", fetched.replace("[original]", f"weights = {weights}\n[original]"))
         self.sweep("--folder", "from-weights")

@@ -47,7 +47,7 @@ std::vector<std::string> values_of(const std::string& option, const std::string&
   }
   if (option == "--dataset") return dataset_names();
   if (option == "--device") return {"auto", "cpu", "cuda", "emulated"};
-  if (option == "--strategy") return {"step", "params_1", "params_2"};
+  if (option == "--strategy") return strategy_names();
   if (option == "--resume") return {"last"};
   return unit.find('|') == unit.npos ? std::vector<std::string>() : split(unit, '|');
 }
@@ -236,7 +236,7 @@ std::string completion_script(const std::string& shell, const CLI::App& app) {
   if (shell == "bash") return bash_script(app.get_name(), commands);
   if (shell == "zsh") return zsh_script(app.get_name(), commands);
   if (shell == "fish") return fish_script(app.get_name(), commands);
-  fail("expected a shell of {}, got '{}'", fmt::join(completion_shells(), ", "), shell);
+  fail("expected one of the shells {}, got '{}'", fmt::join(completion_shells(), ", "), shell);
 }
 
 }  // namespace gradamp

@@ -86,9 +86,8 @@ std::vector<Assignment> from_file(const std::string& path) {
   } catch (const Error& error) {
     fail_usage("--config: {}", error.what());
   }
-  std::vector<std::string> keys, headings;
+  std::vector<std::string> headings;
   for (const Setting& setting : setting_table()) {
-    keys.emplace_back(setting.name);
     std::string heading(setting.group);
     std::transform(heading.begin(), heading.end(), heading.begin(), [](unsigned char c) { return std::tolower(c); });
     if (headings.empty() || headings.back() != heading) headings.push_back(heading);
@@ -102,12 +101,8 @@ std::vector<Assignment> from_file(const std::string& path) {
   std::vector<Assignment> assignments;
   for (const ConfigEntry& entry : file_content.entries) {
     const Setting* setting = find_setting(entry.key);
-    if (setting == nullptr) {
-      const std::string near = nearest_word(entry.key, keys);
-      fail_usage(
-          "{}:{}: unknown key '{}'{}", path, entry.line, shortened(entry.key),
-          near.empty() ? "; `" + typed_command() + " train --help` lists them" : "; did you mean '" + near + "'?");
-    }
+    if (setting == nullptr)
+      fail_usage("{}:{}: unknown key '{}'; {}", path, entry.line, shortened(entry.key), setting_hint(entry.key));
     assignments.push_back({setting, entry.value, fmt::format("{}:{}: {}", path, entry.line, entry.key)});
   }
   return assignments;
@@ -318,9 +313,9 @@ void add_sweep(Program& program) {
 
 void add_report(Program& program) {
   CLI::App& report = *program.report;
-  report.add_option("folder", program.report_command.folders, "runs, sweeps, or folders above them");
+  report.add_option("folder", program.report_command.folders, "runs, sweeps, or folders above them")->default_str("");
   add_text(report, "--out", program.report_command.destination, "FOLDER",
-           "to write to; without it, `report` in the first folder", "Options");
+           "to write to; without it, `report` in the first folder, or `comparison` for two runs", "Options");
   report.footer(
       "Writes report.html, a page with everything that needs no network, its tables as Markdown and CSV, and its "
       "figures as SVG. It begins with the answer: whether a column differs from the original by more than chance. Two "
@@ -334,8 +329,8 @@ void add_runs(Program& program) {
   runs.add_flag("--json", command.json, "print JSON")->group("Options");
   runs.footer(
       "Lists the runs, the oldest first: epochs done of all, test accuracy, and whether the run is finished, running, "
-      "stopped (--resume continues it) or failed (with the reason). The recipe is the strategy and what else differs "
-      "from the defaults.");
+      "stopped (--resume continues it), shared (the first epochs of a sweep's cells) or failed (with the reason). The "
+      "recipe is the strategy and what else differs from the defaults.");
   program.compare = runs.add_subcommand("compare", "The settings that differ between two runs, and their figures.");
   program.compare->add_option("run", command.folders, "the folders of two runs")->default_str("");
   program.compare->add_flag("--json", command.json, "print JSON")->group("Options");
@@ -493,10 +488,11 @@ void check_leftovers(const CLI::App& command) {
     const std::string word = rest.front().substr(0, rest.front().find('='));
     const bool is_option = word.starts_with('-');
     const std::vector<std::string> known = is_option ? option_names(command) : commands;
-    const std::string near = nearest_word(word, known);
+    const std::string called = is_option && word.size() > 2 ? "--" + std::string(setting_called(word.substr(2))) : "";
+    const bool has_it = std::find(known.begin(), known.end(), called) != known.end();
+    const std::string otherwise = has_it ? "did you mean '" + called + "'?" : "see `" + full_name(command) + " --help`";
     fail_usage("{} '{}'; {}", is_option ? "unknown option" : (commands.empty() ? "unexpected" : "unknown command"),
-               shortened(word),
-               near.empty() ? "see `" + full_name(command) + " --help`" : "did you mean '" + near + "'?");
+               shortened(word), hint_of(word, known, otherwise));
   }
   const bool can_be_alone = command.get_name() == "runs";
   if (!commands.empty() && command.get_subcommands().empty() && !can_be_alone) {
@@ -606,11 +602,9 @@ void take_help(std::vector<std::string>& arguments, const CLI::App& app) {
   for (const std::string& word : arguments) {
     if (word.starts_with("-")) continue;
     const std::vector<std::string> known = command_names(*command);
-    if (std::find(known.begin(), known.end(), word) == known.end()) {
-      const std::string near = nearest_word(word, known);
+    if (std::find(known.begin(), known.end(), word) == known.end())
       fail_usage("unknown command '{}'; {}", shortened(word),
-                 near.empty() ? "see `" + typed_command() + " --help`" : "did you mean '" + near + "'?");
-    }
+                 hint_of(word, known, "see `" + typed_command() + " --help`"));
     command = command->get_subcommand(word);
   }
   arguments.emplace_back("--help");
@@ -619,7 +613,8 @@ void take_help(std::vector<std::string>& arguments, const CLI::App& app) {
 ShowText finish_completion(const Program& program) {
   const std::vector<std::string>& shells = completion_shells();
   if (std::find(shells.begin(), shells.end(), program.shell) == shells.end())
-    fail_usage("expected a shell of {}, got '{}'", fmt::join(shells, ", "), shortened(program.shell));
+    fail_usage("expected one of the shells {}{}", fmt::join(shells, ", "),
+               program.shell.empty() ? "" : fmt::format(", got '{}'", shortened(program.shell)));
   return ShowText{completion_script(program.shell, program.app)};
 }
 

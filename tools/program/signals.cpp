@@ -22,11 +22,13 @@ namespace {
 
 constexpr std::array kStopping{SIGINT, SIGTERM, SIGUSR1, SIGHUP};
 constexpr std::int64_t kNanoseconds = 1'000'000'000;
+constexpr std::int64_t kSameInterrupt = kNanoseconds / 5;  // two SIGINT within this time are one
 
 // A signal handler has no access to objects other than globals, and may only use lock-free atomics.
 std::atomic<bool> stop_requested{false};
 std::atomic<int> first_signal{0};
-std::atomic<std::int64_t> first_terminate{0};  // time of the first SIGTERM, in ns; 0: none
+std::atomic<std::int64_t> first_interrupt{0};  // time of the first SIGINT, in ns; 0: none
+std::atomic<std::int64_t> first_terminate{0};  // and of the first SIGTERM
 std::atomic<std::uint64_t> progress_seen{0};
 std::atomic<bool> in_use{false};
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free &&
@@ -52,6 +54,14 @@ void end_at_once(int signal, const Line& line) {
   ::kill(::getpid(), signal);
 }
 
+/// A SIGINT ends the process, unless it is the first of all signals or comes with that one.
+void on_interrupt() {
+  std::int64_t first = 0;
+  const bool is_first = first_interrupt.compare_exchange_strong(first, now());
+  const bool comes_with_first = is_first ? first_signal == 0 : now() - first < kSameInterrupt;
+  if (!comes_with_first) end_at_once(SIGINT, second_interrupt);
+}
+
 /// The first SIGTERM begins the limit, a later one ends the process.
 void on_terminate() {
   std::int64_t first = 0;
@@ -65,7 +75,7 @@ void on_terminate() {
 
 extern "C" void request_stop(int signal) {
   const int error = errno;
-  if (signal == SIGINT && stop_requested.load()) end_at_once(SIGINT, second_interrupt);
+  if (signal == SIGINT) on_interrupt();
   if (signal == SIGTERM) on_terminate();
   int none = 0;
   first_signal.compare_exchange_strong(none, signal);
@@ -109,6 +119,7 @@ StopSignals::StopSignals(int seconds_to_stop) {
   check(!in_use.exchange(true), "only one StopSignals may live at a time");
   stop_requested = false;
   first_signal = 0;
+  first_interrupt = 0;
   first_terminate = 0;
   limit = static_cast<unsigned>(seconds_to_stop);
   prepare_lines();

@@ -13,7 +13,8 @@ inline constexpr int kSecondsToStop = 10;
 /// (unless it was ignored, as by nohup) set stop(), and received() returns the first of them.
 ///
 /// The process ends at once, by the signal and with one line on standard error,
-///   - at a SIGINT after any of these signals;
+///   - at a SIGINT after another of these signals, or 0.2 s or more after the first SIGINT (`timeout -s INT` sends it
+///     to the process and to its group, at the same time);
 ///   - at a SIGTERM one second or more after the first SIGTERM (schedulers send it to all processes of a job, and a
 ///     sweep sends it to its runs once more);
 ///   - `seconds_to_stop` after the first SIGTERM, if progress_count() (core/thread_pool.h) did not change in that time,

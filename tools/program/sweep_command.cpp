@@ -24,6 +24,8 @@ namespace gradamp {
 namespace {
 
 constexpr std::int64_t kMaxSweepBytes = std::int64_t{1} << 24;
+constexpr SettingKinds kNoChangeOfTraining = {SettingKind::kDevice, SettingKind::kSpeed, SettingKind::kOutput,
+                                              SettingKind::kSource};
 
 /// The text of a sweep's file, or of the preset with this name if there is no such file.
 std::string sweep_text(const std::string& file) {
@@ -31,12 +33,9 @@ std::string sweep_text(const std::string& file) {
   const bool preset = std::find(presets.begin(), presets.end(), file) != presets.end();
   const bool there = path_exists(file);
   if (preset && (!there || is_folder(file))) return sweep_preset(file);
-  if (!there) {
-    const std::string near = nearest_word(file, presets);
+  if (!there)
     throw UsageError(fmt::format("'{}' is neither a file nor a preset; {}", file,
-                                 near.empty() ? fmt::format("see `{} sweep --help`", typed_command())
-                                              : fmt::format("did you mean '{}'?", near)));
-  }
+                                 hint_of(file, presets, fmt::format("see `{} sweep --help`", typed_command()))));
   if (is_folder(file) && path_exists(std::filesystem::path(file) / "sweep.toml"))
     throw UsageError(fmt::format("'{0}' is a sweep's folder; its file is in it: `{1} sweep {2} --folder {3}`", file,
                                  typed_command(), shell_word(file + "/sweep.toml"), shell_word(file)));
@@ -71,6 +70,14 @@ void find_data_of(std::vector<SweepCell>& cells) {
                             .second;
     if (is_new) check_training_data(settings);
   }
+}
+
+/// Warns of variables of the environment that change what the sweep trains: an old `export` is easily forgotten.
+void warn_of_environment(const SweepCommand& command) {
+  for (const SweepOverride& given : command.overrides)
+    if (!given.source.starts_with("--") && !find_setting(given.key)->is_one_of(kNoChangeOfTraining))
+      std::cerr << fmt::format("{}: warning: the variable {} sets {} = {} for all cells, whatever the file says\n",
+                               command_name(), given.source, given.key, printable(shortened(given.value)));
 }
 
 void show(const SweepCommand& command, const SweepFolder& folder) {
@@ -162,6 +169,7 @@ int run_sweep_command(const SweepCommand& command) {
     return 0;
   }
   std::vector<SweepCell> cells = read_cells(command, text);
+  warn_of_environment(command);
   if (command.status) {
     make_paths_absolute(cells);
   } else {

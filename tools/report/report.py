@@ -5,7 +5,7 @@
     report.py FOLDER... [--out DIR]
 
 FOLDER is the folder of a run or a sweep, or any folder above runs. The report is written to DIR, or to FOLDER/report of
-the first FOLDER:
+the first FOLDER (FOLDER/comparison if two runs are compared):
 
     report.html        the whole report on one page, which needs no network
     tables.md          its tables
@@ -78,7 +78,11 @@ def write_report(collection, out):
     datasets."""
     rows_of = report_tables.make_rows(collection.completed)
     forests, figures_of = draw(rows_of)
-    sentences = [f"{dataset}: {report_answer.sentence(rows)}" for dataset, rows in rows_of.items()]
+    sentences = []
+    for dataset, rows in rows_of.items():
+        comparisons = report_answer.compare(rows)
+        parts = report_answer.answer(rows, comparisons), report_answer.sentence(rows, comparisons)
+        sentences.append(f"{dataset}: {' '.join(part for part in parts if part)}")
     table = report_csv.comma_separated(rows_of)
     figures = [figure for figure in forests.values() if figure] + sum(figures_of.values(), [])
     page = report_html.page(collection, rows_of, forests, figures_of, table, out)
@@ -128,9 +132,10 @@ def main(arguments=None):
     parser.add_argument("folders", metavar="FOLDER", nargs="+", type=pathlib.Path)
     parser.add_argument("--out", metavar="DIR", type=pathlib.Path)
     options = parser.parse_args(arguments)
-    out = options.out or options.folders[0] / "report"
+    act, name = (compare, "comparison") if is_pair(options.folders) else (report, "report")
+    out = options.out or options.folders[0] / name
     try:
-        return compare(options.folders, out) if is_pair(options.folders) else report(options.folders, out)
+        return act(options.folders, out)
     except (report_runs.DamagedError, report_runs.IncompleteError) as error:
         return fail(error)
     except OSError as error:

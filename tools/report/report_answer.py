@@ -9,7 +9,7 @@ import math
 import report_paper
 import report_statistics
 import report_tables
-from report_text import minus
+from report_text import signed
 
 LEVEL = 0.05  # the probability of any false effect in a dataset's sentence
 EFFECT = 1.0  # points, the effect that the sentence states the number of seeds for
@@ -109,10 +109,6 @@ def plan(comparisons):
 # ---- The sentence ----
 
 
-def signed(value, digits):
-    return minus(f"{value:+.{digits}f}")
-
-
 def effect_text(difference, digits=None):
     """A difference with its interval: "+1.1 (−1.5 to +3.7)". Two decimals if the interval is narrow."""
     if difference.low is None:
@@ -182,6 +178,35 @@ def sentence(rows, comparisons=None):
     if found:
         text += f"; {plan_text(found, any(c.cell.choices > 1 for c in judged))}"
     return text + "."
+
+
+def accuracies(comparison):
+    """ "G, case 1 81.9% instead of 81.6%": the means over the seeds of the column and of the original."""
+    original = report_tables.shown_cell(comparison.row, "original").estimate.mean
+    return f"{comparison.cell.estimate.mean:.1f}% instead of {original:.1f}%"
+
+
+def answer(rows, comparisons=None):
+    """The answer in everyday words, before the sentence that is exact. "" if there is nothing to compare."""
+    comparisons = compare(rows) if comparisons is None else comparisons
+    judged = [c for c in comparisons if c.adjusted is not None]
+    if not comparisons:
+        return ""
+    effects = sorted((c for c in judged if c.is_effect), key=lambda c: -c.difference.mean)
+    parts = []
+    for verb, found in (
+        ("Amplification helped", [c for c in effects if c.difference.mean > 0]),
+        ("Amplification did harm", [c for c in reversed(effects) if c.difference.mean <= 0]),
+    ):
+        if found:
+            more = f" (and in {len(found) - 1} more)" if len(found) > 1 else ""
+            parts.append(f"{verb}: {named(found[0], rows)} has {accuracies(found[0])}{more}.")
+    if parts:
+        return " ".join(parts)
+    best = max(judged or comparisons, key=lambda c: c.difference.mean)
+    at_best = "at best, " if len(comparisons) > 1 else ""
+    why = "which may be chance" if judged else "of a single seed, which may be chance"
+    return f"No effect of amplification was found: {at_best}{named(best, rows)} has {accuracies(best)}, {why}."
 
 
 def explanation(rows, comparisons):

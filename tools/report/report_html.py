@@ -31,6 +31,7 @@ nav a { margin-right: 1rem; }
 p, li, figcaption { max-width: 62rem; }
 p.answer { font-size: 1.2rem; line-height: 1.4; margin: .7rem 0; max-width: none; }
 p.answer strong { margin-right: .35em; }
+p.exact { margin: -.3rem 0 .7rem; max-width: none; }
 .caption, figcaption, .note { color: var(--quiet); font-size: .9rem; margin: .5rem 0; }
 .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; font-variant-numeric: tabular-nums; }
@@ -162,12 +163,14 @@ def figure_html(figure, titled=True):
 
 
 def answers_html(rows_of, forests):
-    """One sentence per dataset, and the forest plots."""
+    """The answer and the exact sentence of each dataset, and the forest plots."""
     compared = {dataset: report_answer.compare(rows) for dataset, rows in rows_of.items()}
     parts = []
     for dataset, rows in rows_of.items():
-        text = report_answer.sentence(rows, compared[dataset])
-        parts.append(f'<p class="answer"><strong>{escape(dataset)}</strong> {escape(text)}</p>')
+        answer = report_answer.answer(rows, compared[dataset])
+        sentence = report_answer.sentence(rows, compared[dataset])
+        first, rest = (answer, f'<p class="exact">{escape(sentence)}</p>') if answer else (sentence, "")
+        parts.append(f'<p class="answer"><strong>{escape(dataset)}</strong> {escape(first)}</p>{rest}')
     for dataset, rows in rows_of.items():
         if forests.get(dataset):
             parts.append(f"<h3>{escape(forests[dataset].title)}</h3>" if len(rows_of) > 1 else "")

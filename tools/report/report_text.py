@@ -67,8 +67,8 @@ def minus(text):
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def signed(value):
-    return minus(f"{value:+.2f}")
+def signed(value, digits=2):
+    return minus(f"{round(value, digits) + 0.0:+.{digits}f}")  # + 0.0: no negative zero
 
 
 def span(low, high):

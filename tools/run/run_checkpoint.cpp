@@ -61,9 +61,9 @@ void check_beginning(const CheckpointFile& file, const RunSettings& settings) {
         "epoch must be equal, and neither run may measure or amplify in it",
         file.path().string(), later);
   fail(
-      "{} is {} epochs into a run that has only its first {} in common with this one: {}; branch from a run that was "
+      "{} is {} epochs into a run that has only the first{} in common with this one: {}; branch from a run that was "
       "ended with --until {}",
-      file.path().string(), file.position().epoch, shared, later, shared);
+      file.path().string(), file.position().epoch, shared == 1 ? "" : fmt::format(" {}", shared), later, shared);
 }
 
 }  // namespace gradamp

@@ -64,7 +64,8 @@ RunSettings extended_settings(const RunSettings& stored, int epochs, const std::
           "--epochs: expected more than the run's {} to extend it, got {}; --until ends a run earlier", phases.epochs(),
           epochs);
     check(has_own_phases(stored),
-          "--epochs {}: the strategy {} is scaled to the run's epochs, so its first {} epochs would change; to prolong "
+          "--epochs {}: the strategy {} is scaled to the run's epochs, so the {} epochs that it has would change; to "
+          "prolong "
           "its last phase, also give --strategy '{}'; to scale it, start a new run",
           epochs, stored.strategy, phases.epochs(), prolonged(phases, epochs));
     longer.strategy = prolonged(phases, epochs);
@@ -78,7 +79,7 @@ RunSettings extended_settings(const RunSettings& stored, int epochs, const std::
   longer.validate();
   const int changed = first_changed_epoch(stored, longer);
   check(changed == 0,
-        "the run has '{}', and '{}' would change its epoch {}: expected the same first {} epochs{}; start a new run",
+        "the run has '{}', and '{}' would change its epoch {}: expected no change up to epoch {}{}; start a new run",
         to_string(phases), longer.strategy, changed, phases.epochs(),
         stored.reselect_every > 0 ? " (a longer phase has room for another --reselect-every window)" : "");
   return longer;

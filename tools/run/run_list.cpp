@@ -158,6 +158,12 @@ Comparison compare(const fs::path& a, const fs::path& b, FileSystem& file_system
   return result;
 }
 
+/// Whether the run is one of a sweep's beginnings (tools/sweep/sweep_folder.h).
+bool is_beginning(const fs::path& run, FileSystem& file_system) {
+  const fs::path above = absolute_path(run).parent_path();
+  return above.filename() == "beginnings" && file_exists(above.parent_path() / "sweep.toml", file_system);
+}
+
 }  // namespace
 
 const char* name_of(RunState state) {
@@ -165,6 +171,7 @@ const char* name_of(RunState state) {
     case RunState::kFinished: return "finished";
     case RunState::kRunning: return "running";
     case RunState::kStopped: return "stopped";
+    case RunState::kShared: return "shared";
     case RunState::kFailed: return "failed";
   }
   return "?";
@@ -190,10 +197,11 @@ RunOverview overview_of(const fs::path& run, FileSystem& file_system) {
     overview.last = folder.read_last_epoch();
     overview.failure = folder.read_failure();
     const bool finished = folder.summarized_epochs() >= folder.settings().epochs;
-    overview.state = running                    ? RunState::kRunning
-                     : finished                 ? RunState::kFinished
-                     : overview.failure.empty() ? RunState::kStopped
-                                                : RunState::kFailed;
+    overview.state = running                          ? RunState::kRunning
+                     : finished                       ? RunState::kFinished
+                     : is_beginning(run, file_system) ? RunState::kShared
+                     : overview.failure.empty()       ? RunState::kStopped
+                                                      : RunState::kFailed;
     if (overview.state != RunState::kFailed) overview.failure.clear();
   } catch (const std::exception& error) {
     overview.state = RunState::kFailed;

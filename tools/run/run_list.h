@@ -22,10 +22,11 @@ enum class RunState {
   kFinished,  // all epochs are done
   kRunning,   // a process holds the run's lock
   kStopped,   // by a signal, --until or a kill: --resume continues it
+  kShared,    // a sweep's beginning: its cells continue from it, and the sweep continues it if it is too short
   kFailed,    // it ended with an error, or its files cannot be read
 };
 
-/// "finished", "running", "stopped", "failed".
+/// "finished", "running", "stopped", "shared", "failed".
 const char* name_of(RunState state);
 
 struct RunOverview {

@@ -392,4 +392,30 @@ std::string nearest_word(std::string_view word, std::span<const std::string> can
   return nearest;
 }
 
+std::string hint_of(std::string_view word, std::span<const std::string> candidates, const std::string& otherwise) {
+  const std::string near = nearest_word(word, candidates);
+  return near.empty() ? otherwise : fmt::format("did you mean '{}'?", near);
+}
+
+std::string_view setting_called(std::string_view word) {
+  struct OtherName {
+    std::string_view other, name;
+  };
+  static constexpr OtherName kOtherNames[] = {{"lr", "learning-rate"}, {"wd", "weight-decay"}, {"bs", "batch-size"},
+                                              {"batch", "batch-size"}, {"arch", "network"},    {"model", "network"},
+                                              {"net", "network"},      {"optim", "optimizer"}, {"dtype", "precision"},
+                                              {"gpu", "device"},       {"workers", "threads"}, {"output", "run-folder"},
+                                              {"factor", "strategy"},  {"phases", "strategy"}};
+  for (const auto& [other, name] : kOtherNames)
+    if (word == other) return name;
+  return {};
+}
+
+std::string setting_hint(std::string_view word) {
+  if (const std::string_view name = setting_called(word); !name.empty()) return fmt::format("did you mean '{}'?", name);
+  std::vector<std::string> names;
+  for (const Setting& setting : kTable) names.emplace_back(setting.name);
+  return hint_of(word, names, fmt::format("`{} train --help` lists them", typed_command()));
+}
+
 }  // namespace gradamp

@@ -116,5 +116,11 @@ std::string describe_differences(const RunSettings& expected, const RunSettings&
 
 /// The candidate that `word` is probably a misspelling of, or an empty string if no candidate is similar.
 std::string nearest_word(std::string_view word, std::span<const std::string> candidates);
+/// The end of a message about an unknown `word`: "did you mean 'X'?" with the nearest candidate, else `otherwise`.
+std::string hint_of(std::string_view word, std::span<const std::string> candidates, const std::string& otherwise);
+/// The setting that other programs call `word` ("lr": "learning-rate"), or empty.
+std::string_view setting_called(std::string_view word);
+/// hint_of for a word that is no setting's name.
+std::string setting_hint(std::string_view word);
 
 }  // namespace gradamp

@@ -129,7 +129,24 @@ void read_json(RunSettings& settings, const Setting& setting, const nlohmann::js
   std::visit(read, setting.member);
 }
 
+/// Error for a single word that names no strategy. Phases, which have colons, are parse_strategy's.
+void check_strategy_name(std::string text) {
+  std::erase(text, ' ');
+  const std::vector<std::string>& names = strategy_names();
+  if (text.find(':') != text.npos || std::find(names.begin(), names.end(), text) != names.end()) return;
+  const std::string hint = hint_of(text, names, "");
+  fail(
+      "--strategy: expected {}, or phases end_epoch:learning_rate[:factor] such as '50:0.1, 100:0.1:2, 150:0.01', "
+      "got '{}'{}{}",
+      fmt::join(names, ", "), shortened(text), hint.empty() ? "" : "; ", hint);
+}
+
 }  // namespace
+
+const std::vector<std::string>& strategy_names() {
+  static const std::vector<std::string> names = {"step", "params_1", "params_2"};
+  return names;
+}
 
 void RunSettings::validate() const {
   for (const Setting& setting : setting_table()) check_range(*this, setting);
@@ -149,10 +166,13 @@ Strategy RunSettings::resolved_strategy() const {
     resolved.phases.push_back({.end_epoch = first, .learning_rate = learning_rate});
     if (first < length) resolved.phases.push_back({.end_epoch = length, .learning_rate = learning_rate / 10});
   } else {
+    check_strategy_name(strategy);
     resolved = for_option("strategy", [&] { return parse_strategy(strategy); });
     if (epochs > 0 && epochs != resolved.epochs()) {
-      check(epochs >= static_cast<int>(resolved.phases.size()),
-            "--epochs: the strategy's {} phases need one epoch each at least, got {}", resolved.phases.size(), epochs);
+      const int phases = static_cast<int>(resolved.phases.size()), least = resolved.least_epochs();
+      check(epochs >= phases, "--epochs: expected at least {}, one for each phase of the strategy{}, got {}", phases,
+            least > phases ? fmt::format(" ({} leave each amplifying phase an epoch that is amplified)", least) : "",
+            epochs);
       resolved = resolved.scale_to(epochs);
     }
   }

@@ -78,6 +78,9 @@ struct RunSettings : OptimizerValues {
   OptimizerOptions optimizer_options() const;
 };
 
+/// The strategies that have a name: step, params_1, params_2.
+const std::vector<std::string>& strategy_names();
+
 /// The number of first epochs in which two runs and their logs are equal, bit for bit. In these epochs neither run
 /// analyzes or amplifies, and the learning rates are equal. All other settings must be equal, except those of
 /// amplification and the run's folder.

@@ -101,14 +101,8 @@ std::vector<std::string> expand_range(std::string_view range) {
 }
 
 const Setting& setting_of(const std::string& key) {
-  std::vector<std::string> names;
-  for (const Setting& setting : setting_table()) names.emplace_back(setting.name);
   const Setting* setting = find_setting(key);
-  if (setting == nullptr) {
-    const std::string near = nearest_word(key, names);
-    fail("unknown key '{}'{}", shortened(key),
-         near.empty() ? "; `" + typed_command() + " train --help` lists them" : "; did you mean '" + near + "'?");
-  }
+  check(setting != nullptr, "unknown key '{}'; {}", shortened(key), setting_hint(key));
   check(key != "run-folder", "run-folder: a cell's folder lies in the sweep's");
   check(key != "selection", "selection: the headings [original], [random] and [amplified] say so");
   return *setting;
@@ -201,8 +195,11 @@ void check_cell(const SweepCell& cell, const std::vector<Axis>& axes) {
   check(
       amplifies,
       "--strategy: over {} epochs '{}' amplifies nothing: expected a phase with a factor, and with layers selected by "
-      "a measure two epochs in it at least, of which the first is analyzed",
-      options.strategy.epochs(), settings.strategy);
+      "a measure two epochs in it at least, of which the first is analyzed{}",
+      options.strategy.epochs(), settings.strategy,
+      options.strategy.least_epochs() > static_cast<int>(options.strategy.phases.size())
+          ? fmt::format("; {} epochs are enough", options.strategy.least_epochs())
+          : "");
 }
 
 /// Adds the cells of one kind (heading).

@@ -58,6 +58,7 @@ CellCounts count_cells(const std::vector<SweepJob>& jobs, const std::vector<JobR
 std::string format_job(const SweepJob& job, const JobReport& report) {
   std::string line = fmt::format("{}  {}  {}/{}", job.name, name_of(report.state), report.epochs_done, job.epochs);
   if (report.test_accuracy) line += "  " + percent(*report.test_accuracy);
+  if (!job.is_cell) line += fmt::format("  (its epochs are the first of several cells)");
   if (!report.failure.empty()) line += "  " + printable(report.failure);
   return line;
 }
@@ -74,6 +75,7 @@ std::string format_jobs(const SweepFolder& folder, const std::vector<JobReport>&
     if (reports[i].test_accuracy) text += "  " + percent(*reports[i].test_accuracy);
     if (jobs[i].beginning) text += fmt::format("  after {}", jobs[*jobs[i].beginning].name);
     if (!reports[i].slurm.empty()) text += "  " + printable(reports[i].slurm);
+    if (!reports[i].difference.empty()) text += "  begun with other settings";
     if (!reports[i].failure.empty()) text += "  " + printable(reports[i].failure);
     text += "\n";
   }
@@ -118,17 +120,24 @@ std::string format_summary(const SweepFolder& folder, const std::vector<JobRepor
   return text;
 }
 
-std::string format_sweep_progress(const SweepFolder& folder, const std::vector<JobReport>& reports,
-                                  int jobs_at_a_time) {
+std::string format_sweep_progress(const SweepFolder& folder, const std::vector<JobReport>& reports, int jobs_at_a_time,
+                                  int columns) {
   const std::vector<SweepJob>& jobs = folder.jobs();
   const CellCounts counts = count_cells(jobs, reports);
   std::string line = fmt::format("{}/{} cells", counts.done, counts.cells);
   if (counts.failed > 0) line += fmt::format("  {} failed", counts.failed);
   if (const auto left = seconds_left(jobs, reports, jobs_at_a_time))
     line += "  about " + format_duration(*left) + " left";
-  for (std::size_t i = 0; i < jobs.size(); ++i)
-    if (reports[i].state == JobState::kRunning)
-      line += fmt::format("  {} {}/{}", jobs[i].name, reports[i].epochs_done, jobs[i].epochs);
+  std::string names;
+  int running = 0;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    if (reports[i].state != JobState::kRunning) continue;
+    names += fmt::format("  {} {}/{}", jobs[i].name, reports[i].epochs_done, jobs[i].epochs);
+    ++running;
+  }
+  if (running == 0) return line;
+  for (const std::string& end : {names, fmt::format("  {} running", running)})
+    if (columns <= 0 || line.size() + end.size() <= static_cast<std::size_t>(columns)) return line + end;
   return line;
 }
 
@@ -148,6 +157,14 @@ void SweepConsole::clear() {
   shown_ = false;
 }
 
+void SweepConsole::on_begin(std::ptrdiff_t of_others) {
+  if (of_others == 0 || options_.quiet) return;
+  clear();
+  progress_ << fmt::format("{} of the runs {} trained by another process; this one trains the others beside it\n",
+                           of_others, of_others == 1 ? "is" : "are")
+            << std::flush;
+}
+
 void SweepConsole::on_end(const SweepJob& job, const JobReport& report) {
   if (options_.quiet) return;
   clear();
@@ -159,10 +176,9 @@ void SweepConsole::on_progress(const std::vector<JobReport>& reports) {
   const double now = options_.clock();
   if (!options_.bar && now - last_progress_ < kPlainSeconds) return;
   last_progress_ = now;
-  std::string line = format_sweep_progress(folder_, reports, jobs_at_a_time_);
-  const int columns = options_.progress_columns();
-  if (options_.bar && columns > 1 && line.size() >= static_cast<std::size_t>(columns))
-    line.resize(static_cast<std::size_t>(columns) - 1);  // a longer line would make the terminal scroll
+  // A line of the full width would make some terminals scroll.
+  const int columns = options_.bar ? std::max(0, options_.progress_columns() - 1) : 0;
+  const std::string line = format_sweep_progress(folder_, reports, jobs_at_a_time_, columns);
   clear();
   progress_ << line << (options_.bar ? "" : "\n") << std::flush;
   shown_ = options_.bar;

@@ -17,7 +17,7 @@ struct CellCounts {
 };
 CellCounts count_cells(const std::vector<SweepJob>& jobs, const std::vector<JobReport>& reports);
 
-/// One line for a job: "amplified_resnet8_seed-1  done  12/12  81.20%".
+/// One line for a job: "amplified_resnet8_seed-1  done  12/12  81.20%". A beginning's line says that cells share it.
 std::string format_job(const SweepJob& job, const JobReport& report);
 /// One line per run, with its number (for --only) and a newline.
 std::string format_jobs(const SweepFolder& folder, const std::vector<JobReport>& reports);
@@ -26,8 +26,10 @@ std::string format_jobs(const SweepFolder& folder, const std::vector<JobReport>&
 std::string format_common_settings(const std::vector<SweepJob>& jobs);
 /// The number of cells that are done, and the failed runs with their reasons. Each line ends with a newline.
 std::string format_summary(const SweepFolder& folder, const std::vector<JobReport>& reports);
-/// One line: the number of cells that are done, the estimated remaining time, and the running jobs.
-std::string format_sweep_progress(const SweepFolder& folder, const std::vector<JobReport>& reports, int jobs_at_a_time);
+/// One line: the number of cells that are done, the estimated remaining time, and the running jobs. If `columns` (0:
+/// unlimited) is too narrow for all of them, their number instead.
+std::string format_sweep_progress(const SweepFolder& folder, const std::vector<JobReport>& reports, int jobs_at_a_time,
+                                  int columns = 0);
 
 /// Prints runs that have ended to `results` and the sweep's progress to `progress`. On a terminal the progress is a
 /// line that is overwritten; otherwise it is an occasional line.
@@ -40,6 +42,7 @@ class SweepConsole : public SweepObserver {
   SweepConsole(const SweepConsole&) = delete;
   SweepConsole& operator=(const SweepConsole&) = delete;
 
+  void on_begin(std::ptrdiff_t of_others) override;
   void on_end(const SweepJob& job, const JobReport& report) override;
   void on_progress(const std::vector<JobReport>& reports) override;
 

@@ -41,6 +41,7 @@ class SweepRunner {
   }
 
   std::vector<JobReport> run() {
+    if (options_.observer) options_.observer->on_begin(at_work_elsewhere());
     for (int poll = 0;; ++poll) {
       collect();
       if (stopping()) {
@@ -48,7 +49,7 @@ class SweepRunner {
         if (at_work() == 0) break;
       } else {
         start_jobs();
-        if (at_work() == 0 && !others_at_work()) break;
+        if (at_work() == 0 && at_work_elsewhere() == 0) break;
       }
       if (poll % kPollsPerProgress == 0) tell_progress();
       std::this_thread::sleep_for(kPoll);
@@ -157,10 +158,10 @@ class SweepRunner {
 
   bool is_of_others(std::size_t index) const { return !tried_[index] && reports_[index].state == JobState::kRunning; }
 
-  bool others_at_work() const {
-    for (std::size_t i = 0; i < jobs().size(); ++i)
-      if (is_of_others(i)) return true;
-    return false;
+  std::ptrdiff_t at_work_elsewhere() const {
+    std::ptrdiff_t count = 0;
+    for (std::size_t i = 0; i < jobs().size(); ++i) count += is_of_others(i) ? 1 : 0;
+    return count;
   }
 
   void tell_progress() {

@@ -16,6 +16,8 @@ namespace gradamp {
 class SweepObserver {
  public:
   virtual ~SweepObserver() = default;
+  /// Called once, at the beginning, with the number of runs that other processes are training.
+  virtual void on_begin(std::ptrdiff_t of_others) { (void)of_others; }
   /// Called once per second with one report per job.
   virtual void on_progress(const std::vector<JobReport>& reports) { (void)reports; }
   /// Called when a job is done, interrupted or failed.

@@ -85,8 +85,8 @@ TEST_F(Completion, IsValidInItsShell) {
 }
 
 TEST_F(Completion, OfAnotherShellIsRefused) {
-  EXPECT_EQ(test::error_of([] { script_of("csh"); }), "expected a shell of bash, zsh, fish, got 'csh'");
-  EXPECT_EQ(test::error_of([] { script_of(""); }), "expected a shell of bash, zsh, fish, got ''");
+  EXPECT_EQ(test::error_of([] { script_of("csh"); }), "expected one of the shells bash, zsh, fish, got 'csh'");
+  EXPECT_EQ(test::error_of([] { script_of(""); }), "expected one of the shells bash, zsh, fish");
 }
 
 }  // namespace

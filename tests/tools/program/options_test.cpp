@@ -361,6 +361,9 @@ TEST(Options, WrongUsageSaysWhatToDo) {
   EXPECT_EQ(usage_error({"train", "evaluate"}), "expected one command, got train and evaluate");
   EXPECT_EQ(usage_error({"train", "--batchsize", "4"}), "unknown option '--batchsize'; did you mean '--batch-size'?");
   EXPECT_EQ(usage_error({"train", "--bacth-size=4"}), "unknown option '--bacth-size'; did you mean '--batch-size'?");
+  EXPECT_EQ(usage_error({"train", "--lr", "0.1"}), "unknown option '--lr'; did you mean '--learning-rate'?");
+  EXPECT_EQ(usage_error({"runs", "--lr"}), "unknown option '--lr'; see `gradamp runs --help`");  // which has none
+  EXPECT_EQ(usage_error({"train", "-x"}), "unknown option '-x'; see `gradamp train --help`");
   EXPECT_EQ(usage_error({"train", "--zzzzzzzz"}), "unknown option '--zzzzzzzz'; see `gradamp train --help`");
   EXPECT_EQ(usage_error({"train", "extra"}), "unexpected 'extra'; see `gradamp train --help`");
   EXPECT_EQ(usage_error({"train", "--epochs"}), "--epochs: expected a value");

@@ -42,7 +42,17 @@ TEST(SignalsDeathTest, SecondInterruptKills) {
       {
         const StopSignals signals;
         std::raise(SIGINT);
+        std::raise(SIGINT);  // of `timeout -s INT`, which sends it to the process and to its group
+        std::fputs("alive\n", stderr);
+        std::this_thread::sleep_for(std::chrono::milliseconds(250));
         if (signals.stop()) std::raise(SIGINT);
+      },
+      testing::KilledBySignal(SIGINT), "^alive\ngradamp: ended at once by a second signal, SIGINT; [^\n]*\n$");
+  EXPECT_EXIT(
+      {
+        const StopSignals signals;
+        std::raise(SIGTERM);
+        std::raise(SIGINT);
       },
       testing::KilledBySignal(SIGINT), "^gradamp: ended at once by a second signal, SIGINT; [^\n]*\n$");
 }

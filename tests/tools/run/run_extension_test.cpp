@@ -44,10 +44,11 @@ TEST(RunExtension, OfScaledPhasesIsRefusedWithWhatToDo) {
   const auto refusal = [](const RunSettings& stored, int epochs, const std::string& strategy = "") {
     return error_of([&] { extended_settings(stored, epochs, strategy); });
   };
-  EXPECT_EQ(refusal(stored_run("params_1", 15), 20),
-            "--epochs 20: the strategy params_1 is scaled to the run's epochs, so its first 15 epochs would change; to "
-            "prolong its last phase, also give --strategy '5:0.1, 10:0.1:2, 13:0.01:2, 20:0.01'; to scale it, start a "
-            "new run");
+  EXPECT_EQ(
+      refusal(stored_run("params_1", 15), 20),
+      "--epochs 20: the strategy params_1 is scaled to the run's epochs, so the 15 epochs that it has would change; to "
+      "prolong its last phase, also give --strategy '5:0.1, 10:0.1:2, 13:0.01:2, 20:0.01'; to scale it, start a "
+      "new run");
   EXPECT_THAT(refusal(stored_run("step", 30), 40), HasSubstr("give --strategy '24:0.1, 40:0.01'"));
   EXPECT_THAT(refusal(stored_run(kPhases, 8), 10), HasSubstr("is scaled to the run's epochs"));
   EXPECT_THAT(refusal(stored_run(kPhases, 4), 3), HasSubstr("expected more than the run's 4 to extend it, got 3"));

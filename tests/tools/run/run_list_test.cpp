@@ -98,6 +98,16 @@ TEST_F(RunList, LooksDoNotChangeAnything) {
   EXPECT_FALSE(fs::exists(runs_ / "stopped/lock"));
 }
 
+TEST_F(RunList, ABeginningOfASweepIsNotAStoppedRun) {
+  fs::create_directories(runs_ / "beginnings");
+  fs::rename(runs_ / "stopped", runs_ / "beginnings/one");
+  const auto state = [&] { return overview_of(runs_ / "beginnings/one", real_file_system()).state; };
+  EXPECT_EQ(state(), RunState::kStopped);  // not in a sweep's folder
+  put_text(runs_ / "sweep.toml", "");
+  EXPECT_EQ(state(), RunState::kShared);
+  EXPECT_THAT(names(list_runs(runs_, real_file_system())), testing::Contains("one shared 2"));
+}
+
 TEST_F(RunList, TheNewestUnfinishedRunIsFound) {
   const auto newest = [&] { return newest_unfinished(list_runs(runs_, real_file_system()), "runs").path.filename(); };
   EXPECT_EQ(newest(), "failed");

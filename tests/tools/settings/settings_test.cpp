@@ -278,7 +278,20 @@ TEST(Settings, CombinationsThatDoNotGoTogether) {
   settings = {};
   settings.strategy = "params_1";
   settings.epochs = 3;
-  EXPECT_EQ(validation_error(settings), "--epochs: the strategy's 4 phases need one epoch each at least, got 3");
+  EXPECT_EQ(
+      validation_error(settings),
+      "--epochs: expected at least 4, one for each phase of the strategy (6 leave each amplifying phase an epoch that "
+      "is amplified), got 3");
+  settings = {};
+  settings.strategy = "params1";
+  EXPECT_EQ(
+      validation_error(settings),
+      "--strategy: expected step, params_1, params_2, or phases end_epoch:learning_rate[:factor] such as '50:0.1, "
+      "100:0.1:2, 150:0.01', got 'params1'; did you mean 'params_1'?");
+  settings.strategy = "often";
+  EXPECT_THAT(validation_error(settings), testing::EndsWith("got 'often'"));
+  settings.strategy = " params_1 ";
+  EXPECT_EQ(validation_error(settings), "(none)");
   settings = {};
   settings.update_rule = UpdateRule::kAdamW;
   EXPECT_EQ(validation_error(settings), "(none)");

@@ -140,6 +140,7 @@ TEST(Sweep, TooManyCellsAreRefusedBeforeOneIsMade) {
 }
 
 TEST(Sweep, BadFilesAreRefusedWithTheirLine) {
+  EXPECT_EQ(sweep_error("[original]\nlr = 3"), "s.toml:2: unknown key 'lr'; did you mean 'learning-rate'?");
   EXPECT_EQ(sweep_error("[original]\nepoch = 3"), "s.toml:2: unknown key 'epoch'; did you mean 'epochs'?");
   EXPECT_EQ(sweep_error("[original]\nseed = []"), "s.toml:2: seed: expected a value at least, got an empty list");
   EXPECT_EQ(sweep_error("[amplified]\nthreshold = [1, high]"), "s.toml:2: threshold: expected a number, got 'high'");
@@ -159,7 +160,8 @@ TEST(Sweep, BadFilesAreRefusedWithTheirLine) {
   EXPECT_THAT(sweep_error("[amplified]\nthreshold = 1"),
               HasSubstr("in the cell amplified: --strategy: over 30 epochs 'step' "
                         "amplifies nothing"));
-  EXPECT_THAT(sweep_error("epochs = 4\nstrategy = params_1\n[amplified]"), HasSubstr("amplifies nothing"));
+  EXPECT_THAT(sweep_error("epochs = 4\nstrategy = params_1\n[amplified]"),
+              AllOf(HasSubstr("amplifies nothing"), HasSubstr("; 6 epochs are enough")));
   EXPECT_EQ(sweep_error("epochs = 4\nstrategy = params_1\n[random]"), "(none)");
   EXPECT_THAT(sweep_error("strategy = params_1\nlearning-rate = [1, 2]\n[original]"),
               HasSubstr("of the strategy step only"));
@@ -292,6 +294,45 @@ TEST(Sweep, TheTimeThatIsLeftIsEstimatedFromFiniteTimes) {
     EXPECT_EQ(progress(none, 3.0), "0/2 cells  about 1 min 00 s left");
     EXPECT_EQ(progress(none, none), "0/2 cells");
   }
+}
+
+TEST(Sweep, AProgressLineIsNotCutInTheMiddleOfAName) {
+  const ScratchFolder scratch;
+  const SweepFolder folder(scratch / "sweep", cells_of("epochs = 10\nseed = [1, 2]\n[original]"));
+  std::vector<JobReport> reports(2);
+  for (JobReport& report : reports) report.state = JobState::kRunning;
+  const std::string whole = "0/2 cells  original_seed-1 0/10  original_seed-2 0/10";
+  EXPECT_EQ(format_sweep_progress(folder, reports, 2), whole);
+  EXPECT_EQ(format_sweep_progress(folder, reports, 2, static_cast<int>(whole.size())), whole);
+  EXPECT_EQ(format_sweep_progress(folder, reports, 2, static_cast<int>(whole.size()) - 1), "0/2 cells  2 running");
+  EXPECT_EQ(format_sweep_progress(folder, reports, 2, 15), "0/2 cells");
+}
+
+TEST(Sweep, ABeginningIsExplained) {
+  const ScratchFolder scratch;
+  const SweepFolder folder(scratch / "sweep", cells_of("strategy = '2:0.1, 4:0.1:2'\n[original]\n[amplified]"));
+  JobReport report;
+  report.state = JobState::kDone;
+  report.epochs_done = 2;
+  EXPECT_EQ(format_job(folder.jobs()[0], report), "beginning  done  2/2  (its epochs are the first of several cells)");
+  EXPECT_EQ(format_job(folder.jobs()[1], report), "original  done  2/4");
+}
+
+TEST(Sweep, RunsOfAnotherProcessAreSaid) {
+  const ScratchFolder scratch;
+  const SweepFolder folder(scratch / "sweep", cells_of("[original]"));
+  const auto said = [&](std::ptrdiff_t of_others, bool quiet) {
+    std::ostringstream results, progress;
+    ConsoleOptions options;
+    options.quiet = quiet;
+    options.clock = [] { return 0.0; };
+    SweepConsole(folder, 1, results, progress, options).on_begin(of_others);
+    return progress.str();
+  };
+  EXPECT_EQ(said(1, false), "1 of the runs is trained by another process; this one trains the others beside it\n");
+  EXPECT_THAT(said(2, false), StartsWith("2 of the runs are trained"));
+  EXPECT_EQ(said(0, false), "");
+  EXPECT_EQ(said(2, true), "");
 }
 
 /// Its epochs are not counted one by one.

@@ -48,6 +48,7 @@ DeviceDataset upload(Backend& backend, const Dataset& dataset) {
   on_device.classes = dataset.classes;
   on_device.images = upload_images(backend, dataset);
   on_device.labels = Tensor::from_host(backend, {dataset.count}, dataset.labels);
+  on_device.class_names = dataset.class_names;
   return on_device;
 }
 

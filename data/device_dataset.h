@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "gradamp/core/operation_params.h"
 #include "gradamp/core/tensor.h"
@@ -17,8 +18,9 @@ struct DeviceDataset {
   std::string description;  // "cifar10 train, 50000 images of 32x32x3, 10 classes"
   std::int64_t count = 0;
   int classes = 0;
-  Tensor images;  // u8 or f32 (count, height, width, channels)
-  Tensor labels;  // i32 (count)
+  Tensor images;                         // u8 or f32 (count, height, width, channels)
+  Tensor labels;                         // i32 (count)
+  std::vector<std::string> class_names;  // (classes)
 };
 
 /// The normalization by the channel statistics of the training images, without augmentation. A constant channel becomes

@@ -268,8 +268,10 @@ void add_predict(Program& program) {
   predict.footer(
       "Each image is resized to the size of the run's images, as a whole: an axis that shrinks is averaged by area, "
       "one "
-      "that grows is interpolated linearly. It is normalized by the training images' mean and deviation, so those are "
-      "read too. Transparent pixels count as white; a JPEG's orientation is ignored. If an image cannot be read, the "
+      "that grows is interpolated linearly. It is normalized as the training images were. Those are read only for a "
+      "run "
+      "of an earlier release, whose config.json does not have the numbers. Transparent pixels count as white; a JPEG's "
+      "orientation is ignored. If an image cannot be read, the "
       "others are still predicted and the exit code is 1.");
 }
 

@@ -103,8 +103,8 @@ int run_predict(const PredictCommand& command) {
   if (*checkpoint != run.checkpoint() && *checkpoint != run.weights())
     std::cerr << fmt::format("{}: warning: {} is missing; predicting with the one before it, {}\n", command_name(),
                              run.checkpoint().string(), checkpoint->filename().string());
-  find_data(settings);
-  const Predictor predictor(settings, *checkpoint);
+  if (!run.facts().input) find_data(settings);
+  const Predictor predictor(settings, run.facts(), *checkpoint);
   for (const std::string& note : predictor.notes()) std::cerr << printable(note) << "\n";
   const std::vector<PredictedImage> images = predict_images(predictor, command.images);
   const auto failed =

@@ -115,6 +115,7 @@ class Run {
     RunFacts facts;
     facts.command = control_.command;
     facts.normalization = normalization_of(data.test_gather, data.train.images.shape()[3]);
+    facts.input = input_facts_of(data.train);
     return facts;
   }
   /// What the images and labels are.

@@ -16,6 +16,7 @@
 #include "gradamp/tests/data/images/png_writer.h"
 #include "gradamp/tests/tools/run/runs.h"
 #include "gradamp/tools/program/commands.h"
+#include "gradamp/tools/run/run_folder.h"
 
 namespace gradamp {
 namespace {
@@ -70,8 +71,15 @@ TEST_F(Predict, AgreesWithTheEvaluationOfTheSameImages) {
               const TensorView* outputs = file.find("outputs");
               check(outputs != nullptr, "expected outputs");
               const auto* logits = reinterpret_cast<const float*>(outputs->bytes.data());
-              const Predictor predictor(settings, weights);
+              const RunFacts facts = RunFolder::open(run(), real_file_system()).facts();
+              const Predictor predictor(settings, facts, weights);
               check(predictor.class_names().size() == 10, "expected 10 classes");
+              RunFacts of_earlier_release = facts;  // with which the training images are read
+              of_earlier_release.input.reset();
+              const Predictor by_images(settings, of_earlier_release, weights);
+              check(by_images.class_names() == predictor.class_names(), "expected the same classes");
+              const std::vector<float> first = resize(read_image_file(image(0), 3), 32, 32);
+              check(by_images.probabilities(first) == predictor.probabilities(first), "expected the same bits");
               for (std::size_t n = 0; n < 4; ++n) {
                 const std::vector<float> values = resize(read_image_file(image(n), 3), 32, 32);
                 const std::vector<double> probabilities = predictor.probabilities(values);
@@ -85,6 +93,21 @@ TEST_F(Predict, AgreesWithTheEvaluationOfTheSameImages) {
                 }
                 check(std::abs(total - 1) < 1e-12, "expected a sum of 1, got {}", total);
               }
+            }),
+            0);
+}
+
+TEST_F(Predict, TheImagesOfTheRunNeedNotBeThere) {
+  ASSERT_EQ(in_child([&] {
+              RunSettings settings = tiny_settings(run());
+              settings.dataset = "cifar10";
+              settings.data = (folder_ / "moved away").string();
+              RunFacts facts = RunFolder::open(run(), real_file_system()).facts();
+              const fs::path weights = run() / "checkpoint.safetensors";
+              check(Predictor(settings, facts, weights).class_names().size() == 10, "expected 10 classes");
+              facts.input->is_bytes = false;
+              const std::string message = error_of([&] { Predictor(settings, facts, weights); });
+              check(message.find("expected a run on images of bytes") != message.npos, "{}", message);
             }),
             0);
 }

@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <random>
 #include <string>
 
 #include "gradamp/core/text.h"
@@ -19,6 +20,7 @@ namespace gradamp {
 namespace {
 
 using namespace test;
+using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 using ::testing::StartsWith;
 
@@ -53,6 +55,43 @@ TEST(RunFacts, AreInTheConfigOfANewRun) {
     EXPECT_NEAR(config.at("normalization").at("std").at(c).get<double>(), std::sqrt(squares / pixels), 1e-6);
   }
   EXPECT_EQ(config.at("normalization").at("mean").size(), 3u);
+  EXPECT_EQ(config.at("input"), nlohmann::json::parse(R"({"height":32,"width":32,"channels":3,"pixels":"u8"})"));
+  EXPECT_EQ(config.at("classes"), nlohmann::json(images.class_names));
+}
+
+TEST(RunFacts, TheNormalizationIsReadToTheBit) {
+  std::mt19937 random(1);
+  std::uniform_real_distribution<float> number(0.01F, 200);
+  for (int n = 0; n < 10000; ++n) {
+    GatherParams params;
+    params.mean[0] = number(random) - 100;
+    params.inverse_std[0] = number(random);
+    const nlohmann::json text = normalization_of(params, 1).std;
+    Normalization read{normalization_of(params, 1).mean, nlohmann::json::parse(text.dump())};
+    EXPECT_EQ(gather_params_of(read).mean, params.mean);
+    EXPECT_EQ(gather_params_of(read).inverse_std, params.inverse_std);
+  }
+}
+
+TEST(RunFacts, AnInputThatIsOutOfRangeIsDamage) {
+  RunFacts facts;
+  facts.normalization = {{0.5}, {0.25}};
+  facts.input = InputFacts{28, 28, 1, true, {"cat", "dog"}};
+  nlohmann::ordered_json config;
+  write_facts(facts, config);
+  const RunFacts read = read_facts(config);
+  EXPECT_EQ(read.input->class_names, facts.input->class_names);
+  EXPECT_EQ(read.input->height, 28);
+  const auto error_with = [&](const char* path, const nlohmann::json& value) {
+    nlohmann::json changed = config;
+    changed[nlohmann::json::json_pointer(path)] = value;
+    return test::error_of([&] { read_facts(changed); });
+  };
+  EXPECT_THAT(error_with("/input/height", 0), HasSubstr("height of the input: expected 1 to 16384, got 0"));
+  EXPECT_THAT(error_with("/input/channels", 5), HasSubstr("expected 1 to 4, got 5"));
+  EXPECT_THAT(error_with("/input/channels", 2), HasSubstr("expected a normalization of the input's 2 channels"));
+  EXPECT_THAT(error_with("/normalization/std/0", 0), HasSubstr("expected a standard deviation above 0, got 0"));
+  EXPECT_THAT(error_with("/classes", nlohmann::json::array({"cat"})), HasSubstr("expected 2 classes at least, got 1"));
 }
 
 TEST(RunFacts, AreNotComparedWhenARunIsResumed) {
@@ -63,9 +102,10 @@ TEST(RunFacts, AreNotComparedWhenARunIsResumed) {
     stop_after(small_run(run), 5);
     nlohmann::json config = config_of(run);
     for (const char* fact : {"host", "started", "command", "commit", "version"}) config[fact] = "another";
-    config["normalization"] = {{"mean", {0.0}}, {"std", {1.0}}};
+    config["normalization"] = {{"mean", {0.0, 0.0, 0.0}}, {"std", {1.0, 1.0, 1.0}}};
     if (removed)  // a run of an earlier release has none
-      for (const char* fact : {"host", "started", "command", "commit", "normalization"}) config.erase(fact);
+      for (const char* fact : {"host", "started", "command", "commit", "normalization", "input", "classes"})
+        config.erase(fact);
     put_text(run / "config.json", config.dump());
     ASSERT_EQ(resume_in_child(run), 0);
     expect_equal_runs(run, folder / "unbroken", kEpochs);

@@ -361,11 +361,27 @@ class AmplifierTest(unittest.TestCase):
         amplifier = gradamp.torch.Amplifier(model, optimizer, "2:0.1:2")
         amplifier.begin_epoch(1)
         for step in range(4):
+            optimizer.zero_grad()
             model(torch.ones(3, 4)).sum().backward()
             amplifier.accumulate()
             if step != 1:
                 optimizer.step()
         self.assertEqual(amplifier.statistics.iterations, 4)
+
+    def test_gradients_are_not_counted_twice(self):
+        """accumulate() after each backward of a step that has several."""
+        model = torch.nn.Linear(4, 2)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        amplifier = gradamp.torch.Amplifier(model, optimizer, "2:0.1:2")
+        amplifier.begin_epoch(1)
+        for _ in range(2):  # the step forgets the last call
+            model(torch.ones(3, 4)).sum().backward()
+            amplifier.accumulate()
+            model(torch.ones(3, 4)).sum().backward()
+            with self.assertRaisesRegex(RuntimeError, "expected one call per step, after the last backward"):
+                amplifier.accumulate()
+            optimizer.step()
+        self.assertEqual(amplifier.statistics.iterations, 2)
 
     def test_saved_and_restored_to_the_same_bits(self):
         make = lambda parameters: torch.optim.SGD(parameters, 1.0, momentum=0.9)  # noqa: E731

@@ -266,6 +266,7 @@ class Amplifier(_NotCopied):
         self.random_fraction, self.seed, self.sets_learning_rate = random_fraction, seed, sets_learning_rate
         self.factors = [1.0] * len(self.statistics.layers)
         self._plan, self._epoch, self._has_accumulated, self._before = None, 0, False, []
+        self._accumulated = lambda: None  # the first gradient of the last accumulate(), while it lives
         self._set_rate, self._has_warned_of_rate, self._open, self._ended = None, False, True, True
         self._iterations_before = 0
         for first in self.strategy.phases_too_short() if random_fraction is None else []:
@@ -355,13 +356,20 @@ class Amplifier(_NotCopied):
 
     def accumulate(self):
         """Adds the gradients of this step to the sums, if the epoch is analyzed. Only needed before something that
-        changes them, as clip_grad_norm_; otherwise optimizer.step() does it. Call it once per
-        step, after the last backward; with a GradScaler after scaler.unscale_(optimizer)."""
+        changes them, as clip_grad_norm_; otherwise optimizer.step() does it. Call it once per step,
+        after the last backward; with a GradScaler after scaler.unscale_(optimizer). RuntimeError if it is called again
+        for the same gradients (with zero_grad(set_to_none=False) also after a step that the GradScaler skipped)."""
         if self._plan is None:
             raise RuntimeError("expected begin_epoch(1) before the first step")
+        # After a step that a GradScaler skipped, zero_grad() has made other tensors.
+        gradient = next((p.grad for p in self.statistics._parameters if p.grad is not None), None)
+        if self._has_accumulated and gradient is not None and gradient is self._accumulated():
+            raise RuntimeError("accumulate() was called again before optimizer.step() and zero_grad(): expected one call "
+                               "per step, after the last backward")
         if self._plan.analyzed:
             self.statistics.accumulate()
         self._has_accumulated = True
+        self._accumulated = (lambda: None) if gradient is None else weakref.ref(gradient)
 
     def end_epoch(self):
         """Selects layers, if the epoch's plan says so. Returns the Measures then, else None."""

@@ -198,6 +198,17 @@ std::vector<float> neuron_sums(const std::vector<float>& gradients) {
   return sums;
 }
 
+/// The state of a run that has done `steps` steps.
+StepState step_state(Backend& backend, std::int64_t steps, float learning_rate) {
+  std::vector<std::int64_t> counters(kStepCounterCount, 0);
+  counters[kStep] = steps;
+  StepState state;
+  state.counters = Tensor::from_host(backend, {kStepCounterCount}, counters);
+  state.metrics = Tensor::zeros(backend, {kStepMetricCount}, DType::kF64);
+  state.learning_rate = to_device(backend, {1}, {learning_rate});
+  return state;
+}
+
 /// Two steps with factors 1 and 2. A weight then has at most ten fractional binary digits.
 std::string check_optimizer(CudaBackend& backend, Granularity granularity) {
   constexpr float kLearningRate = 0.25f;
@@ -220,10 +231,7 @@ std::string check_optimizer(CudaBackend& backend, Granularity granularity) {
   Arena window = arena;  // with sums of its own
   window.signed_sums = Tensor::zeros(backend, {sum_count});
   window.absolute_sums = Tensor::zeros(backend, {sum_count});
-  StepState state;
-  state.counters = Tensor::zeros(backend, {kStepCounterCount}, DType::kI64);
-  state.metrics = Tensor::zeros(backend, {kStepMetricCount}, DType::kF64);
-  state.learning_rate = to_device(backend, {1}, {kLearningRate});
+  const StepState state = step_state(backend, 0, kLearningRate);
   const Tensor factors = to_device(backend, {2}, {kFactors[0], kFactors[1]});
   for (const std::uint32_t seed : {7u, 8u}) {
     const std::vector<float> gradients = arena_values(8, seed);
@@ -258,6 +266,68 @@ std::string check_optimizer(CudaBackend& backend, Granularity granularity) {
   compare("weights", arena.weights, weights);
   compare("weights_bf16", arena.weights_bf16, weights);
   return found;
+}
+
+/// The first step of AdamW with factors 1 and 2, and a gradient scale of 1/2. The scaled gradients are 0, 1, 3 or 7 in
+/// magnitude. With epsilon 1 their updates are 0, 1/2, 3/4 or 7/8; the bias corrections are powers of two.
+std::string check_adamw(CudaBackend& backend) {
+  constexpr float kLearningRate = 0.25f, kScale = 0.5f;
+  constexpr float kFactors[] = {1.0f, 2.0f};
+  constexpr AdamWParams kParams{
+      .beta1 = 0.5, .beta2 = 0.75, .epsilon = 1.0f, .weight_decay = 0.125f, .accumulate = true};
+  constexpr float kMagnitudes[] = {0, 1, 3, 7};
+  const Shape size{kArenaSize};
+  std::vector<float> weights = arena_values(8, 9), gradients = arena_values(3, 10);
+  std::vector<float> first, second, absolute_sums;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const float magnitude = kMagnitudes[static_cast<int>(std::abs(gradients[i]))];
+    const float g = gradients[i] < 0 ? -magnitude : magnitude;
+    const float factor = kFactors[i < static_cast<std::size_t>(layer_ranges()[1].begin) ? 0 : 1];
+    gradients[i] = g / kScale;
+    absolute_sums.push_back(std::abs(gradients[i]));
+    first.push_back(0.5f * g);
+    second.push_back(0.25f * g * g);
+    weights[i] -= kLearningRate * (factor * g / (magnitude + 1) + 0.125f * weights[i]);
+  }
+  Arena arena;
+  arena.weights = to_device(backend, size, arena_values(8, 9));
+  arena.gradients = to_device(backend, size, gradients);
+  for (Tensor* const zeros : {&arena.momentum, &arena.second_moments, &arena.signed_sums, &arena.absolute_sums})
+    *zeros = Tensor::zeros(backend, size);
+  arena.weights_bf16 = Tensor::zeros(backend, size, DType::kBF16);
+  arena.layers = LayerTable(backend, layer_ranges());
+  backend.adamw_step(arena, to_device(backend, {2}, {kFactors[0], kFactors[1]}), to_device(backend, {1}, {kScale}),
+                     step_state(backend, 0, kLearningRate), kParams);
+  std::string found;
+  const auto compare = [&](const char* name, const Tensor& got, const std::vector<float>& values) {
+    if (found.empty())
+      found = disagreement({name, {"element"}}, got.shape(), to_host(got), rounded(values, got.dtype()));
+  };
+  compare("first moments", arena.momentum, first);
+  compare("second moments", arena.second_moments, second);
+  compare("signed_sums", arena.signed_sums, gradients);
+  compare("absolute_sums", arena.absolute_sums, absolute_sums);
+  compare("weights", arena.weights, weights);
+  compare("weights_bf16", arena.weights_bf16, weights);
+  return found;
+}
+
+/// The scale for a gradient whose squares sum to kArenaSize, and the learning rate of a step of a table.
+std::string check_step_inputs(CudaBackend& backend) {
+  std::vector<float> gradients(kArenaSize);
+  for (std::size_t i = 0; i < gradients.size(); ++i) gradients[i] = i % 3 == 0 ? -1.0f : 1.0f;
+  const Tensor on_device = to_device(backend, {kArenaSize}, gradients), scale = Tensor::empty(backend, {1});
+  const double norm = std::sqrt(static_cast<double>(kArenaSize));
+  for (const double max_norm : {norm / 4, 2 * norm}) {
+    backend.clip_scale(on_device, max_norm, scale);
+    const double ratio = max_norm / (norm + kClipEpsilon);
+    const std::string found = disagreement({"scale of a clipped gradient", {"element"}}, {1}, to_host(scale),
+                                           std::vector<float>{ratio < 1 ? static_cast<float>(ratio) : 1.0f});
+    if (!found.empty()) return found;
+  }
+  const StepState state = step_state(backend, 7, 1.0f);
+  backend.set_learning_rate(to_device(backend, {3}, {0.5f, 0.25f, 0.125f}), state);
+  return disagreement({"learning rate", {"element"}}, {1}, to_host(state.learning_rate), std::vector<float>{0.25f});
 }
 
 // ---- Recordings ----
@@ -303,6 +373,8 @@ std::vector<CheckedPart> operation_parts(CheckedBackends& backends) {
       {"batch norm, bf16", {kBF16}, [=] { return check_batch_norm(*in_bf16, DType::kBF16); }},
       {"optimizer step by weight", all, [=] { return check_optimizer(*in_f32, Granularity::kWeight); }},
       {"optimizer step by neuron", all, [=] { return check_optimizer(*in_f32, Granularity::kNeuron); }},
+      {"optimizer step of AdamW", all, [=] { return check_adamw(*in_f32); }},
+      {"clipping and learning rate", all, [=] { return check_step_inputs(*in_f32); }},
       {"recorded graph", all, [=] { return check_recording(*in_f32); }},
   };
 }

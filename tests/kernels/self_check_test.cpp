@@ -53,8 +53,9 @@ TEST(SelfCheck, HasAPartForEveryInstructionAndForEachConvolutionInEachPrecision)
     EXPECT_FALSE(part.precisions.empty()) << part.name;
     EXPECT_GT(part.seconds, 0) << part.name;
   }
-  for (const char* instruction : {"mma.m16n8k16, bf16", "mma.m16n8k8, tf32", "cvt.rna, tf32", "ldmatrix.x4",
-                                  "ldmatrix.x4.trans", "cp.async of 16 bytes", "recorded graph"})
+  for (const char* instruction :
+       {"mma.m16n8k16, bf16", "mma.m16n8k8, tf32", "cvt.rna, tf32", "ldmatrix.x4", "ldmatrix.x4.trans",
+        "cp.async of 16 bytes", "optimizer step of AdamW", "clipping and learning rate", "recorded graph"})
     EXPECT_TRUE(names.contains(instruction)) << instruction;
   for (const char* direction : {"forward", "backward input", "backward filter"})
     for (const Precision precision : kPrecisions)

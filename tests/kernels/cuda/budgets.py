@@ -84,14 +84,20 @@ KERNELS = {
     "backward_apply_kernel": ("batch norm backward apply", vector, TYPE, MASK),
     "find_bad_gradient_kernel": ("optimizer find bad gradient",),
     "sgd_kernel": ("optimizer sgd", one_of("", "statistics"), one_of("", "nesterov"), one_of("", "bf16 copy")),
+    "sgd_some_decay_kernel": ("optimizer sgd some decay", one_of("", "statistics"), one_of("", "bf16 copy")),
+    "adamw_kernel": ("optimizer adamw", one_of("", "statistics"), one_of("", "bf16 copy")),
+    "sum_squares_kernel": ("optimizer sum of squares",),
+    "accumulate_kernel": ("optimizer accumulate sums",),
     "neuron_gradients_kernel": ("optimizer neuron gradients",),
     "layer_sums_kernel": ("selection layer sums",),
     "gather_kernel": ("gather", vector, CHANNELS, PIXEL, TYPE),
+    "gather_cutout_kernel": ("gather cutout", vector, CHANNELS, PIXEL, TYPE),
     "max_pool_kernel": ("max pool", vector, TYPE),
     "max_pool_backward_kernel": ("max pool backward", vector, TYPE),
 }
 # Kernels whose work is not in a loop: for these the whole kernel counts as the main loop.
-WITHOUT_LOOP = {"find_bad_gradient_kernel", "sgd_kernel", "moments_kernel"}
+WITHOUT_LOOP = {"find_bad_gradient_kernel", "sgd_kernel", "sgd_some_decay_kernel", "adamw_kernel", "accumulate_kernel",
+                "moments_kernel"}
 # Kernels with dynamic shared memory. `kernel_facts` names it by the words of the name up to the tile.
 WITH_DYNAMIC_SHARED = {"forward_kernel", "backward_input_kernel", "backward_filter_kernel", "hopper_forward_kernel",
                        "hopper_backward_input_kernel", "hopper_backward_filter_kernel"}

@@ -272,6 +272,7 @@ TEST(ThreadPool, AChildOfAForkBeginsWithAnEmptyPool) {
 }
 
 TEST(ThreadPool, AForkWhileAnotherThreadHasThePool) {
+  ASSERT_EQ(use_pool(), 0);  // the helpers exist: a sanitizer's runtime allows no fork while a thread begins
   std::atomic<bool> stop = false, begun = false;
   std::thread other([&] {
     while (!stop) {
@@ -286,7 +287,7 @@ TEST(ThreadPool, AForkWhileAnotherThreadHasThePool) {
 }
 
 TEST(ThreadPool, AForkInsideABody) {
-  ASSERT_EQ(use_pool(), 0);  // the helpers exist: a sanitizer's runtime allows no fork while a thread begins
+  ASSERT_EQ(use_pool(), 0);  // as above
   run_on_threads(3, [&](int thread) {
     if (thread == 0) {
       EXPECT_EQ(in_child(use_pool), 0);

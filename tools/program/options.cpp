@@ -267,12 +267,9 @@ void add_predict(Program& program) {
   program.predict_settings = std::make_unique<SettingOptions>(predict, kKinds);
   predict.footer(
       "Each image is resized to the size of the run's images, as a whole: an axis that shrinks is averaged by area, "
-      "one "
-      "that grows is interpolated linearly. It is normalized as the training images were. Those are read only for a "
-      "run "
-      "of an earlier release, whose config.json does not have the numbers. Transparent pixels count as white; a JPEG's "
-      "orientation is ignored. If an image cannot be read, the "
-      "others are still predicted and the exit code is 1.");
+      "one that grows is interpolated linearly. It is normalized as the training images were; those are read only for "
+      "a run of an earlier release, whose config.json lacks the numbers. Transparent pixels count as white; a JPEG's "
+      "orientation is ignored. If an image cannot be read, the others are still predicted and the exit code is 1.");
 }
 
 void add_sweep(Program& program) {

@@ -181,7 +181,7 @@ def sentence(rows, comparisons=None):
 
 
 def accuracies(comparison):
-    """ "G, case 1 81.9% instead of 81.6%": the means over the seeds of the column and of the original."""
+    """"81.9% instead of 81.6%": the means over the seeds of the column and of the original."""
     original = report_tables.shown_cell(comparison.row, "original").estimate.mean
     return f"{comparison.cell.estimate.mean:.1f}% instead of {original:.1f}%"
 

@@ -5,9 +5,10 @@
 // timed.
 //
 // The minimum traffic in bytes per weight: SGD reads w, g and v and writes w and v (20) and, if there is one, a copy of
-// w in bf16 (2); sums by weight are read and written (16). The step first checks every gradient, since nothing may
-// change if one is not finite, and reads it again to use it. GB/s and of_copy do not count the second read;
-// of_copy_with_look counts it (4), as for an arena that is larger than every cache.
+// w in bf16 (2); AdamW has one array more, which is read and written (28); sums by weight are read and written (16).
+// The step first checks every gradient, since nothing may change if one is not finite, and reads it again to use it.
+// GB/s and of_copy do not count the second read; of_copy_with_look counts it (4), as for an arena that is larger than
+// every cache.
 //
 // Calls follow each other, so data that fits in the second-level cache stays there ("warm"). cold_us and cold_of_copy
 // are for a call after a write of more memory than the cache holds.
@@ -39,6 +40,8 @@ struct NamedKind {
 constexpr NamedKind kKinds[] = {
     {"sgd", {Variant::kSgd}},
     {"sgd_bf16_copy", {Variant::kSgd, true}},
+    {"adamw", {Variant::kAdamW}},
+    {"statistics_fused_with_adamw", {Variant::kAdamWByWeight}},
     {"statistics_alone", {Variant::kStatisticsAlone}},
     {"statistics_separate_then_sgd", {Variant::kSeparate}},
     {"statistics_fused_with_sgd", {Variant::kByWeight}},

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::int64_t kDrawn = std::int64_t{1} << 20;  // random values; a longer tensor repeats them
 constexpr float kRate = 0.01f, kFactor = 2.0f;
+constexpr AdamWParams kAdamW{.weight_decay = 0.01f};
 /// Number of elements compared at each end of the arena.
 constexpr std::int64_t kCompared = 100'000;
 /// Half a unit in the last place of an f32 number of magnitude 1: the rounding error of one f32 operation.
@@ -22,8 +23,12 @@ SgdParams params_of(Variant variant) {
   return params;
 }
 
-bool has_sgd(Variant variant) {
+bool is_adamw(Variant variant) { return variant == Variant::kAdamW || variant == Variant::kAdamWByWeight; }
+
+bool has_step(Variant variant) {
   switch (variant) {
+    case Variant::kAdamW:
+    case Variant::kAdamWByWeight:
     case Variant::kSgd:
     case Variant::kByWeight:
     case Variant::kByNeuron:
@@ -34,10 +39,11 @@ bool has_sgd(Variant variant) {
 }
 
 /// The engine's operations need an arena with weights and momentum.
-bool has_weights(Variant variant) { return has_sgd(variant) || !reduction_of(variant); }
+bool has_weights(Variant variant) { return has_step(variant) || !reduction_of(variant); }
 
 bool has_sums_by_weight(Variant variant) {
   switch (variant) {
+    case Variant::kAdamWByWeight:
     case Variant::kByWeight:
     case Variant::kStatisticsAlone:
     case Variant::kSeparate:
@@ -128,13 +134,16 @@ std::optional<ArenaReduction> reduction_of(Variant variant) {
 }
 
 std::int64_t bytes_held(const Kind& kind) {
-  return 4 + (has_weights(kind.variant) ? 8 : 0) + (has_sums_by_weight(kind.variant) ? 8 : 0) +
-         (kind.bf16_copy ? 2 : 0) + (has_positive_part(kind.variant) ? 4 : 0);
+  return 4 + (has_weights(kind.variant) ? 8 : 0) + (is_adamw(kind.variant) ? 4 : 0) +
+         (has_sums_by_weight(kind.variant) ? 8 : 0) + (kind.bf16_copy ? 2 : 0) +
+         (has_positive_part(kind.variant) ? 4 : 0);
 }
 
 std::int64_t bytes_moved(const Kind& kind) {
-  const std::int64_t sgd = 20 + (kind.bf16_copy ? 2 : 0);
+  const std::int64_t sgd = 20 + (kind.bf16_copy ? 2 : 0), adamw = sgd + 8;
   switch (kind.variant) {
+    case Variant::kAdamW: return adamw;
+    case Variant::kAdamWByWeight: return adamw + 16;
     case Variant::kSgd: return sgd;
     case Variant::kByWeight: return sgd + 16;
     case Variant::kByNeuron:
@@ -150,7 +159,7 @@ std::int64_t bytes_moved(const Kind& kind) {
   return 0;
 }
 
-bool looks_first(Variant variant) { return has_sgd(variant); }
+bool looks_first(Variant variant) { return has_step(variant); }
 
 OptimizerProblem::OptimizerProblem(Backend& backend, const std::vector<LayerRange>& layers, const Kind& kind,
                                    ArenaReference* reference)
@@ -162,6 +171,10 @@ OptimizerProblem::OptimizerProblem(Backend& backend, const std::vector<LayerRang
   if (has_weights(kind.variant)) {
     arena_.weights = device_random(backend, count, 0);
     arena_.momentum = device_random(backend, count, 2);
+  }
+  if (is_adamw(kind.variant)) {
+    arena_.second_moments = device_random(backend, count, 3);
+    backend.relu_forward(arena_.second_moments, arena_.second_moments);
   }
   if (kind.bf16_copy) arena_.weights_bf16 = Tensor::empty(backend, {count}, DType::kBF16);
   arena_.layers = LayerTable(backend, layers);
@@ -206,7 +219,12 @@ void OptimizerProblem::call_engine() const {
     backend_.relu_forward(arena_.gradients, positive_part_);
     backend_.add(arena_.absolute_sums, positive_part_, arena_.absolute_sums);
   }
-  if (has_sgd(variant)) backend_.sgd_step(arena_, factors_, state_, params_of(variant));
+  if (is_adamw(variant)) {
+    AdamWParams params = kAdamW;
+    params.accumulate = has_sums_by_weight(variant);
+    return backend_.adamw_step(arena_, factors_, {}, state_, params);
+  }
+  if (has_step(variant)) backend_.sgd_step(arena_, factors_, state_, params_of(variant));
 }
 
 /// Runs one call after all earlier work of the backend, and waits for it.
@@ -216,13 +234,22 @@ void OptimizerProblem::run() const {
   queue().wait();
 }
 
-void OptimizerProblem::verify_sgd(const std::vector<float>& w, const std::vector<float>& g,
-                                  const std::vector<float>& v) const {
-  const SgdParams params = params_of(kind_.variant);
-  std::vector<double> weights, momentum;
+void OptimizerProblem::verify_step(const StepInputs& before) const {
+  const auto& [w, g, m, v] = before;
+  const SgdParams sgd = params_of(kind_.variant);
+  std::vector<double> weights, momentum, second;
   for (std::size_t i = 0; i < w.size(); ++i) {
-    momentum.push_back(double{params.momentum} * v[i] + kFactor * double{g[i]} + double{params.weight_decay} * w[i]);
-    weights.push_back(w[i] - double{kRate} * momentum.back());
+    const double gradient = double{g[i]};
+    if (is_adamw(kind_.variant)) {  // the first step: t = 1
+      momentum.push_back(kAdamW.beta1 * m[i] + (1 - kAdamW.beta1) * gradient);
+      second.push_back(kAdamW.beta2 * v[i] + (1 - kAdamW.beta2) * gradient * gradient);
+      const double root = std::sqrt(second.back() / (1 - kAdamW.beta2));
+      const double update = momentum.back() / (1 - kAdamW.beta1) / (root + double{kAdamW.epsilon});
+      weights.push_back(w[i] - double{kRate} * (kFactor * update + double{kAdamW.weight_decay} * w[i]));
+    } else {
+      momentum.push_back(double{sgd.momentum} * m[i] + kFactor * gradient + double{sgd.weight_decay} * w[i]);
+      weights.push_back(w[i] - double{kRate} * momentum.back());
+    }
   }
   const auto actual = [](const Tensor& tensor) {
     const std::vector<float> values = ends_of(tensor);
@@ -230,6 +257,7 @@ void OptimizerProblem::verify_sgd(const std::vector<float>& w, const std::vector
   };
   check_agrees("weights", actual(arena_.weights), weights, 1e-6);
   check_agrees("momentum", actual(arena_.momentum), momentum, 1e-6);
+  if (is_adamw(kind_.variant)) check_agrees("second moments", actual(arena_.second_moments), second, 1e-6);
   if (kind_.bf16_copy) check_agrees("bf16 copy", actual(arena_.weights_bf16), weights, rounding_of(DType::kBF16));
 }
 
@@ -339,12 +367,12 @@ void OptimizerProblem::verify_reduction() const {
 
 void OptimizerProblem::verify() const {
   const Variant variant = kind_.variant;
-  if (!has_sgd(variant) && variant != Variant::kStatisticsAlone) return verify_reduction();
-  const std::vector<float> g = ends_of(arena_.gradients);
-  const std::vector<float> w = ends_of(arena_.weights), v = ends_of(arena_.momentum);
+  if (!has_step(variant) && variant != Variant::kStatisticsAlone) return verify_reduction();
+  const StepInputs before{ends_of(arena_.weights), ends_of(arena_.gradients), ends_of(arena_.momentum),
+                          is_adamw(variant) ? ends_of(arena_.second_moments) : std::vector<float>()};
   run();
-  if (has_sgd(variant)) verify_sgd(w, g, v);
-  if (has_sums_by_weight(variant)) verify_sums(g);
+  if (has_step(variant)) verify_step(before);
+  if (has_sums_by_weight(variant)) verify_sums(before.gradients);
   if (has_sums_by_neuron(variant)) verify_neurons();
 }
 

@@ -16,6 +16,8 @@ namespace gradamp::bench {
 enum class Variant {
   // Computed by the engine.
   kSgd,
+  kAdamW,
+  kAdamWByWeight,
   kByWeight,
   kByNeuron,
   kStatisticsAlone,
@@ -65,7 +67,11 @@ class OptimizerProblem {
  private:
   void call_engine() const;
   void run() const;
-  void verify_sgd(const std::vector<float>& w, const std::vector<float>& g, const std::vector<float>& v) const;
+  /// Elements of the arena before the step; the second moments only for AdamW.
+  struct StepInputs {
+    std::vector<float> weights, gradients, momentum, second_moments;
+  };
+  void verify_step(const StepInputs& before) const;
   void verify_sums(const std::vector<float>& g) const;
   void verify_neurons() const;
   void verify_reduction() const;

@@ -143,8 +143,9 @@ TEST(OptimizerProblem, SeesAReferenceThatIsWrong) {
 TEST(OptimizerProblem, TheEngineAgreesWithFloat64OnANetworksLayers) {
   for (const DeviceKind device : {DeviceKind::kCpu, DeviceKind::kEmulated}) {
     const std::unique_ptr<Backend> backend = make_backend({device});
-    for (const Variant variant : {Variant::kSgd, Variant::kByWeight, Variant::kByNeuron, Variant::kStatisticsAlone,
-                                  Variant::kSeparate, Variant::kMeasures}) {
+    for (const Variant variant :
+         {Variant::kSgd, Variant::kAdamW, Variant::kAdamWByWeight, Variant::kByWeight, Variant::kByNeuron,
+          Variant::kStatisticsAlone, Variant::kSeparate, Variant::kMeasures}) {
       const OptimizerProblem problem(*backend, network_layers("resnet8"), {variant}, nullptr);
       EXPECT_EQ(error_of([&] { problem.verify(); }), "");
     }

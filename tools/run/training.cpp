@@ -162,7 +162,8 @@ class Run {
     }
   }
 
-  /// Writes the summary of a completed run, and removes what --keep does not keep. It can be repeated after a kill.
+  /// Writes the summary of a completed run, and removes what --keep does not keep and the reason of an earlier failure,
+  /// which can be of this very summary. It can be repeated after a kill.
   void finish(const RunFolder& folder, const TrainingOutcome& outcome) const {
     const bool only_weights = settings_.keep == KeptFiles::kWeights;
     if (only_weights)
@@ -170,6 +171,7 @@ class Run {
                    {{"format", kWeightsFormat}, {"epoch", std::to_string(position().epoch)}}, file_system());
     folder.write_summary(outcome);
     if (only_weights) folder.discard_checkpoints();
+    folder.record_failure("");
   }
 
   void restore(const std::filesystem::path& checkpoint) {

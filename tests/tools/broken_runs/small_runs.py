@@ -26,7 +26,8 @@ threads = 1
 [amplified]
 threshold = [-1, 0]
 """
-VARYING = ("run", "seconds", "images_per_second", "started", "command")  # keys whose values differ between equal runs
+# Keys whose values differ between equal runs. A run whose host cannot be found out has none.
+VARYING = ("run", "seconds", "images_per_second", "started", "command", "host")
 
 
 @dataclasses.dataclass

@@ -170,9 +170,11 @@ TEST(KeptFiles, OfAFinishedRunOnlyTheWeights) {
     EXPECT_FALSE(fs::exists(run / name));
   const RunFolder opened = RunFolder::open(run, real_file_system());
   EXPECT_EQ(opened.saved_weights(), run / "weights.safetensors");
-  put_text(run / "failure.txt", "after the last file was written\n");
-  EXPECT_EQ(resume_in_child(run), 0);  // it is finished
-  EXPECT_FALSE(fs::exists(run / "failure.txt"));
+  for (const fs::path& finished : {run, folder / "last"}) {
+    put_text(finished / "failure.txt", "after the last file was written\n");
+    EXPECT_EQ(resume_in_child(finished), 0);
+    EXPECT_FALSE(fs::exists(finished / "failure.txt"));
+  }
   EXPECT_THAT(error_in_child(folder.path(),
                              [&] {
                                TrainingControl control;

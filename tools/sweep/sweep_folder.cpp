@@ -199,6 +199,11 @@ void SweepFolder::write_failure(const SweepJob& job, const std::string& reason) 
   check(removed, "cannot remove {}: {}", job.failure.string(), last_cause());
 }
 
+void SweepFolder::forget_failure(const SweepJob& job) const {
+  write_failure(job, "");
+  if (has_run(job)) open_run(job).record_failure("");
+}
+
 void SweepFolder::discard_unstarted_run(const SweepJob& job) const {
   if (has_run(job) && !has_checkpoint(job)) open_run(job).discard_unstarted();
 }

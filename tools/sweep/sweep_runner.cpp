@@ -83,7 +83,13 @@ class SweepRunner {
       if (!code) continue;
       slot.child.reset();
       const SweepJob& job = jobs()[slot.job];
-      folder_.write_failure(job, *code == 0 || is_stop(*code) ? "" : failure_reason(job.log, *code));
+      if (*code == 0 || is_stop(*code)) {
+        folder_.write_failure(job, "");
+      } else if (folder_.report(job).state == JobState::kDone) {
+        folder_.forget_failure(job);
+      } else {
+        folder_.write_failure(job, failure_reason(job.log, *code));
+      }
       end(slot.job);
     }
   }

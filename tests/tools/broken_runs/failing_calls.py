@@ -150,7 +150,10 @@ def main() -> int:
                   ", ".join(f"{calls.split(',')[0]} {len(count)}" for calls, count in counts.items() if count),
                   flush=True)
             cases += [Case(kind, phase, calls, number, mode) for calls, count in counts.items()
-                      for number in count for mode in args.modes]
+                      for number in count for mode in args.modes
+                      # strace fails a close() without closing, which Linux never does: a sweep would wait for its own
+                      # locks.
+                      if (kind, calls, mode) != ("sweep", "close", "error")]
     if args.cases:
         cases = random.Random(args.seed).sample(cases, min(args.cases, len(cases)))
     ends, wrong = collections.Counter(), 0

@@ -17,6 +17,7 @@
 #include "gradamp/tests/core/error_of.h"
 #include "gradamp/tests/data/files/failing_file_system.h"
 #include "gradamp/tests/data/files/scratch_folder.h"
+#include "gradamp/tests/tools/run/runs.h"
 #include "gradamp/tools/sweep/child_process.h"
 
 namespace gradamp {
@@ -79,6 +80,21 @@ TEST_F(LogTest, ALockedLogIsThatOfARunningProcess) {
     EXPECT_THAT(error_of([&] { look(broken); }), EndsWith(log_.string() + ": Input/output error")) << at;
     EXPECT_TRUE(look(too_many)) << at;
   }
+}
+
+TEST(SweepFolderTest, AFailureAfterTheLastFileOfAJobIsForgotten) {
+  const ScratchFolder scratch;
+  const SweepFolder folder(scratch / "sweep", {{"original", "beginning", test::small_run(scratch / "none")}});
+  folder.write("[original]");
+  const SweepJob& job = folder.jobs().at(0);
+  ASSERT_EQ(test::train_in_child(job.settings), 0);
+  const std::filesystem::path of_run = std::filesystem::path(job.settings.run_folder) / "failure.txt";
+  folder.write_failure(job, "syncing the folder failed");
+  put_text(of_run, "syncing the folder failed\n");
+  EXPECT_EQ(folder.report(job).state, JobState::kDone);
+  folder.forget_failure(job);
+  EXPECT_FALSE(std::filesystem::exists(job.failure));
+  EXPECT_FALSE(std::filesystem::exists(of_run));
 }
 
 }  // namespace

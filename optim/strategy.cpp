@@ -54,6 +54,9 @@ Phase parse_phase(std::string_view text) {
   return phase;
 }
 
+/// The first epoch of a phase that amplifies is analyzed, and not amplified.
+int least_epochs_of(const Phase& phase) { return phase.amplify ? 2 : 1; }
+
 bool is_positive(double value) { return std::isfinite(value) && value > 0; }
 
 }  // namespace
@@ -103,7 +106,7 @@ EpochPlan Strategy::plan(int epoch) const {
 
 int Strategy::least_epochs() const {
   return std::accumulate(phases.begin(), phases.end(), 0,
-                         [](int sum, const Phase& phase) { return sum + (phase.amplify ? 2 : 1); });
+                         [](int sum, const Phase& phase) { return sum + least_epochs_of(phase); });
 }
 
 Strategy Strategy::scale_to(int new_epochs) const {
@@ -111,7 +114,7 @@ Strategy Strategy::scale_to(int new_epochs) const {
   const auto count = static_cast<int>(phases.size());
   check(new_epochs >= count, "strategy: {} phases need {} epochs at least, got {}", count, count, new_epochs);
   std::vector<std::int64_t> least;
-  for (const Phase& phase : phases) least.push_back(phase.amplify ? 2 : 1);
+  for (const Phase& phase : phases) least.push_back(least_epochs_of(phase));
   std::int64_t total = least_epochs();
   for (auto length = least.rbegin(); length != least.rend() && total > new_epochs; ++length) {
     total -= *length - 1;

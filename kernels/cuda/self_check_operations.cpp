@@ -198,6 +198,18 @@ std::vector<float> neuron_sums(const std::vector<float>& gradients) {
   return sums;
 }
 
+/// An arena without gradients whose sums and momentum are zero.
+Arena arena_of(Backend& backend, const std::vector<float>& weights, std::int64_t sums) {
+  Arena arena;
+  arena.weights = to_device(backend, {kArenaSize}, weights);
+  arena.momentum = Tensor::zeros(backend, {kArenaSize});
+  arena.weights_bf16 = Tensor::zeros(backend, {kArenaSize}, DType::kBF16);
+  arena.signed_sums = Tensor::zeros(backend, {sums});
+  arena.absolute_sums = Tensor::zeros(backend, {sums});
+  arena.layers = LayerTable(backend, layer_ranges());
+  return arena;
+}
+
 /// The state of a run that has done `steps` steps.
 StepState step_state(Backend& backend, std::int64_t steps, float learning_rate) {
   std::vector<std::int64_t> counters(kStepCounterCount, 0);
@@ -221,13 +233,7 @@ std::string check_optimizer(CudaBackend& backend, Granularity granularity) {
   std::vector<float> signed_sums(static_cast<std::size_t>(sum_count), 0.0f), absolute_sums = signed_sums;
 
   const Shape size{kArenaSize};
-  Arena arena;
-  arena.weights = to_device(backend, size, weights);
-  arena.momentum = Tensor::zeros(backend, size);
-  arena.weights_bf16 = Tensor::zeros(backend, size, DType::kBF16);
-  arena.signed_sums = Tensor::zeros(backend, {sum_count});
-  arena.absolute_sums = Tensor::zeros(backend, {sum_count});
-  arena.layers = LayerTable(backend, layer_ranges());
+  Arena arena = arena_of(backend, weights, sum_count);
   Arena window = arena;  // with sums of its own
   window.signed_sums = Tensor::zeros(backend, {sum_count});
   window.absolute_sums = Tensor::zeros(backend, {sum_count});
@@ -276,7 +282,6 @@ std::string check_adamw(CudaBackend& backend) {
   constexpr AdamWParams kParams{
       .beta1 = 0.5, .beta2 = 0.75, .epsilon = 1.0f, .weight_decay = 0.125f, .accumulate = true};
   constexpr float kMagnitudes[] = {0, 1, 3, 7};
-  const Shape size{kArenaSize};
   std::vector<float> weights = arena_values(8, 9), gradients = arena_values(3, 10);
   std::vector<float> first, second, absolute_sums;
   for (std::size_t i = 0; i < weights.size(); ++i) {
@@ -289,13 +294,9 @@ std::string check_adamw(CudaBackend& backend) {
     second.push_back(0.25f * g * g);
     weights[i] -= kLearningRate * (factor * g / (magnitude + 1) + 0.125f * weights[i]);
   }
-  Arena arena;
-  arena.weights = to_device(backend, size, arena_values(8, 9));
-  arena.gradients = to_device(backend, size, gradients);
-  for (Tensor* const zeros : {&arena.momentum, &arena.second_moments, &arena.signed_sums, &arena.absolute_sums})
-    *zeros = Tensor::zeros(backend, size);
-  arena.weights_bf16 = Tensor::zeros(backend, size, DType::kBF16);
-  arena.layers = LayerTable(backend, layer_ranges());
+  Arena arena = arena_of(backend, arena_values(8, 9), kArenaSize);
+  arena.gradients = to_device(backend, {kArenaSize}, gradients);
+  arena.second_moments = Tensor::zeros(backend, {kArenaSize});
   backend.adamw_step(arena, to_device(backend, {2}, {kFactors[0], kFactors[1]}), to_device(backend, {1}, {kScale}),
                      step_state(backend, 0, kLearningRate), kParams);
   std::string found;

@@ -199,9 +199,9 @@ RunOverview overview_of(const fs::path& run, FileSystem& file_system) {
     const bool finished = folder.summarized_epochs() >= folder.settings().epochs;
     overview.state = running                          ? RunState::kRunning
                      : finished                       ? RunState::kFinished
+                     : !overview.failure.empty()      ? RunState::kFailed
                      : is_beginning(run, file_system) ? RunState::kShared
-                     : overview.failure.empty()       ? RunState::kStopped
-                                                      : RunState::kFailed;
+                                                      : RunState::kStopped;
     if (overview.state != RunState::kFailed) overview.failure.clear();
   } catch (const std::exception& error) {
     overview.state = RunState::kFailed;

@@ -315,9 +315,11 @@ class Run {
       analyzes = analyzes || phase.amplify;
       if (phase.amplify && phase.end_epoch == first)
         warnings.push_back(fmt::format(
-            "warning   the phase of epoch {} amplifies nothing: its first epoch is analyzed, and it has no other; {} "
-            "epochs would give it one",
-            first, strategy_.least_epochs()));
+            "warning   the phase of epoch {} amplifies nothing: its first epoch is analyzed, and it has no other{}",
+            first,
+            strategy_.epochs() < strategy_.least_epochs()
+                ? fmt::format("; {} epochs would give it one", strategy_.least_epochs())
+                : ""));
       first = std::int64_t{phase.end_epoch} + 1;
     }
     if (analyzes && trainer_->steps_per_epoch() == 1)

@@ -197,7 +197,7 @@ void check_cell(const SweepCell& cell, const std::vector<Axis>& axes) {
       "--strategy: over {} epochs '{}' amplifies nothing: expected a phase with a factor, and with layers selected by "
       "a measure two epochs in it at least, of which the first is analyzed{}",
       options.strategy.epochs(), settings.strategy,
-      options.strategy.least_epochs() > static_cast<int>(options.strategy.phases.size())
+      options.strategy.epochs() < options.strategy.least_epochs()
           ? fmt::format("; {} epochs are enough", options.strategy.least_epochs())
           : "");
 }

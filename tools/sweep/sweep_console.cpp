@@ -58,7 +58,7 @@ CellCounts count_cells(const std::vector<SweepJob>& jobs, const std::vector<JobR
 std::string format_job(const SweepJob& job, const JobReport& report) {
   std::string line = fmt::format("{}  {}  {}/{}", job.name, name_of(report.state), report.epochs_done, job.epochs);
   if (report.test_accuracy) line += "  " + percent(*report.test_accuracy);
-  if (!job.is_cell) line += fmt::format("  (its epochs are the first of several cells)");
+  if (!job.is_cell) line += "  (its epochs are the first of several cells)";
   if (!report.failure.empty()) line += "  " + printable(report.failure);
   return line;
 }

@@ -74,8 +74,8 @@ class SweepFolder {
   void write(const std::string& text) const;
   /// Records why the job failed. An empty reason removes the record.
   void write_failure(const SweepJob& job, const std::string& reason) const;
-  /// Removes the records of why the job failed, also the one in its run's folder: the job is done, and failed only after
-  /// its last file was written.
+  /// Removes the records of why the job failed, also the one in its run's folder: the job is done, and failed only
+  /// after its last file was written.
   void forget_failure(const SweepJob& job) const;
   /// Removes the run's files if the run ended before its first checkpoint, so that it can start from the beginning. No
   /// other process may be running it. Other files in its folder stay.

@@ -105,6 +105,9 @@ TEST_F(RunList, ABeginningOfASweepIsNotAStoppedRun) {
   EXPECT_EQ(state(), RunState::kStopped);  // not in a sweep's folder
   put_text(runs_ / "sweep.toml", "");
   EXPECT_EQ(state(), RunState::kShared);
+  put_text(runs_ / "beginnings/one/failure.txt", "the loss is not finite\n");
+  EXPECT_EQ(state(), RunState::kFailed);
+  fs::remove(runs_ / "beginnings/one/failure.txt");
   EXPECT_THAT(names(list_runs(runs_, real_file_system())), testing::Contains("one shared 2"));
 }
 

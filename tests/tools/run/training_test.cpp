@@ -576,8 +576,11 @@ TEST(Training, StrategiesThatAmplifyNothingAreWarnedOf) {
   EXPECT_EQ(warnings_of(folder, small_run(folder / "good")), "");
   RunSettings short_phase = small_run(folder / "short");
   short_phase.strategy = "1:0.05, 2:0.05:2, 4:0.01";
-  EXPECT_THAT(warnings_of(folder, short_phase),
-              AllOf(HasSubstr("the phase of epoch 2 amplifies nothing"), HasSubstr("; 4 epochs would give it one")));
+  EXPECT_THAT(warnings_of(folder, short_phase), AllOf(HasSubstr("the phase of epoch 2 amplifies nothing"),
+                                                      testing::Not(HasSubstr("would give"))));  // it has 4 epochs
+  RunSettings short_run = small_run(folder / "short run");
+  short_run.strategy = "1:0.05, 2:0.05:2";
+  EXPECT_THAT(warnings_of(folder, short_run), HasSubstr("; 3 epochs would give it one"));
   short_phase.run_folder += "-random";
   short_phase.selection = SelectionMethod::kRandom;
   EXPECT_EQ(warnings_of(folder, short_phase), "");

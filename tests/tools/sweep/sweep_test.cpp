@@ -162,6 +162,8 @@ TEST(Sweep, BadFilesAreRefusedWithTheirLine) {
                         "amplifies nothing"));
   EXPECT_THAT(sweep_error("epochs = 4\nstrategy = params_1\n[amplified]"),
               AllOf(HasSubstr("amplifies nothing"), HasSubstr("; 6 epochs are enough")));
+  EXPECT_THAT(sweep_error("strategy = '1:0.1, 2:0.1:2, 4:0.01'\n[amplified]"),
+              AllOf(HasSubstr("amplifies nothing"), testing::Not(HasSubstr("enough"))));  // they would not help
   EXPECT_EQ(sweep_error("epochs = 4\nstrategy = params_1\n[random]"), "(none)");
   EXPECT_THAT(sweep_error("strategy = params_1\nlearning-rate = [1, 2]\n[original]"),
               HasSubstr("of the strategy step only"));

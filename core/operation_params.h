@@ -55,6 +55,9 @@ struct CrossEntropyParams {
   /// the other classes, with K classes. 0: plain cross-entropy. C. Szegedy et al., "Rethinking the Inception
   /// architecture", 2016, section 7.
   double label_smoothing = 0;
+  /// The number of images that the sum of the rows' losses is divided by; 0: the rows. For a shard it is the images of
+  /// the whole batch, so that the losses and gradients of a batch's shards add up to those of the batch.
+  std::int64_t divisor = 0;
 };
 
 struct DropoutParams {

@@ -4,6 +4,8 @@
 #include <memory>
 #include <utility>
 
+#include "gradamp/core/shard.h"
+
 namespace gradamp {
 namespace {
 
@@ -418,10 +420,18 @@ Variable linear(const Variable& input, const Variable& weight, const Variable& b
   });
 }
 
-Variable dropout(const Variable& x, const DropoutParams& params, const StepState& state) {
+Variable dropout(const Variable& x, const DropoutParams& given, const StepState& state) {
+  DropoutParams params = given;
   check_inputs("dropout", {{"input", x}, {"the run's StepState", state.counters}});
   check(params.probability >= 0.0f && params.probability < 1.0f,
         "dropout: expected a probability of at least 0 and less than 1, got {}", params.probability);
+  if (const auto shard = static_cast<std::uint32_t>(current_shard()); shard > 0) {
+    static_assert(kMaxShards <= 128);
+    constexpr int kShift = 25;  // the shard has the substream's upper 7 bits
+    check(params.substream >> kShift == 0, "dropout: with shards, expected a substream below {}, got {}", 1 << kShift,
+          params.substream);
+    params.substream |= shard << kShift;
+  }
   Tensor y = empty_like(x, x.shape());
   x.backend().dropout_forward(x.value(), params, state, y);
   return make_result(y, {x}, [x = x.target(), params, state](const Tensor& grad_y) {
@@ -441,6 +451,7 @@ Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, con
   check_dtype("softmax_cross_entropy", "labels", labels, DType::kI32);
   check(params.label_smoothing >= 0 && params.label_smoothing < 1,
         "softmax_cross_entropy: expected label smoothing in [0, 1), got {}", params.label_smoothing);
+  check(params.divisor >= 0, "softmax_cross_entropy: expected a divisor of at least 0, got {}", params.divisor);
   Tensor loss = Tensor::empty(logits.backend(), {});
   Tensor grad_logits = Tensor::empty(logits.backend(), logits.shape());
   logits.backend().softmax_cross_entropy(logits.value(), labels, params, state, loss, grad_logits);

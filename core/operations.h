@@ -60,10 +60,11 @@ Variable cast(const Variable& x, DType dtype);
 /// x (N, C), weight (K, C), bias (K) or undefined; gives (N, K). In f32 whatever the type of x: a classifier is about a
 /// thousandth of a network's arithmetic.
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias);
-/// Zeros each element with params.probability and divides the others by 1 - probability.
+/// Zeros each element with params.probability and divides the others by 1 - probability. Each shard (core/shard.h) has
+/// a mask of its own.
 Variable dropout(const Variable& x, const DropoutParams& params, const StepState& state);
-/// Mean loss over the batch, a scalar; logits f32 (N, K), labels i32 (N). Adds to `state.metrics`. Error unless the
-/// label smoothing is in [0, 1).
+/// Mean loss over the batch, a scalar (with params.divisor: the sum divided by that); logits f32 (N, K), labels i32
+/// (N). Adds to `state.metrics`. Error unless the label smoothing is in [0, 1) and the divisor at least 0.
 Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, const StepState& state,
                                const CrossEntropyParams& params = {});
 

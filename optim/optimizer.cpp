@@ -311,17 +311,28 @@ EpochRecord Optimizer::sample_layers() {
   return EpochRecord(plan_, rows(), Tensor(), selected);
 }
 
-void Optimizer::begin_step() {
+void Optimizer::begin_step(std::int64_t shards) {
   arena_.begin_step();
   step_has_begun_ = true;
+  shards_.reset();
+  if (shards > 1) shards_.emplace(shards);
+}
+
+void Optimizer::add_shard() {
+  check(step_has_begun_ && shards_, "expected begin_step() with a number of shards above 1 before the first shard");
+  arena_.finish_gradients();
+  shards_->add(arena_.arena().gradients);
+  arena_.begin_step();
 }
 
 void Optimizer::step() {
   check(plan_.epoch > 0, "a step comes after begin_epoch");
   check(step_has_begun_,
         "expected begin_step() before each forward: without it this step's gradient is added to the last");
+  check(!shards_ || shards_->is_complete(), "expected add_shard() after the backward of every shard before step()");
   step_has_begun_ = false;
-  arena_.finish_gradients();
+  if (!shards_) arena_.finish_gradients();
+  shards_.reset();
   if (rates_.defined()) backend_->set_learning_rate(rates_, state_);
   update();
 }

@@ -2,6 +2,8 @@
 // Optimizer: SGD with intelligent gradient amplification over a network's parameters. An epoch is
 //   state.begin_epoch(e); begin_epoch(e);
 //   for each batch { begin_step(); forward; loss.backward(); step(); backend.advance_step(state, images) }
+// or, for a batch in shards (core/shard.h),
+//   for each batch { begin_step(); for each shard { forward; loss.backward(); add_shard(); } step(); .. }
 //   end_epoch(); end_window();
 // It never waits for the device; only EpochRecord::read() does.
 #pragma once
@@ -15,6 +17,7 @@
 
 #include "gradamp/core/backend.h"
 #include "gradamp/layers/module.h"
+#include "gradamp/optim/gradient_tree.h"
 #include "gradamp/optim/measuring_window.h"
 #include "gradamp/optim/parameter_arena.h"
 #include "gradamp/optim/schedule.h"
@@ -141,10 +144,14 @@ class Optimizer {
   /// Steps of one kind issue the same operations, so one recording serves them all.
   int step_kind() const { return (plan_.analyzed ? 1 : 0) + (scales_gradients_ ? 2 : 0) + (window_.is_open() ? 4 : 0); }
 
-  /// Call it before a step's forward.
-  void begin_step();
+  /// Call it before a step's forward. `shards`: of the step's batch (core/shard.h).
+  void begin_step(std::int64_t shards = 1);
+  /// If the batch is cut into shards, call it after the backward of each: adds its gradient to those of the others.
+  /// For a shard without images, which has no backward, too.
+  void add_shard();
   /// Call it after the step's backward: statistics and update in one operation of the backend. Error if begin_step()
-  /// was not called for this step, since the gradient would then be added to the previous one.
+  /// was not called for this step, since the gradient would then be added to the previous one, or if add_shard() was
+  /// not called for every shard.
   void step();
 
   /// If the epoch's plan says so, measures and selects for the next epochs, and returns the record.
@@ -191,7 +198,8 @@ class Optimizer {
   EpochPlan plan_;
   bool sums_in_use_ = false;
   bool step_has_begun_ = false;
-  bool scales_gradients_ = false;  // placement `backprop`, amplified
+  std::optional<GradientTree> shards_;  // of the step; nothing: its batch is whole
+  bool scales_gradients_ = false;       // placement `backprop`, amplified
 };
 
 }  // namespace gradamp

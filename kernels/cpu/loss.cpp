@@ -11,7 +11,8 @@ namespace gradamp {
 void CpuBackend::softmax_cross_entropy(const Tensor& logits, const Tensor& labels, const CrossEntropyParams& params,
                                        const StepState& state, const Tensor& loss, const Tensor& grad_logits) {
   const std::int64_t rows = logits.shape()[0], classes = logits.shape()[1];
-  const double share = 1.0 / static_cast<double>(rows), smoothing = params.label_smoothing;
+  const double share = 1.0 / static_cast<double>(params.divisor > 0 ? params.divisor : rows);
+  const double smoothing = params.label_smoothing;
   // The targets of the classes that are not the label's, and of the label's.
   const double other_target = smoothing / static_cast<double>(classes), target = 1.0 - smoothing + other_target;
   double loss_sum = 0;

@@ -442,6 +442,7 @@ void CudaBackend::softmax_cross_entropy(const Tensor& logits, const Tensor& labe
   launch_softmax_cross_entropy(stream(),
                                {.rows = rows,
                                 .classes = extent(logits.shape()[1]),
+                                .divisor = params.divisor > 0 ? extent(params.divisor) : rows,
                                 .logits = logits.data<float>(),
                                 .labels = labels.data<std::int32_t>(),
                                 .loss = loss.data<float>(),

@@ -57,7 +57,7 @@ __device__ __forceinline__ void softmax_cross_entropy(const SoftmaxLoss& in, dou
     total = warp_sum(total);
     for (int i = lane; i < in.classes; i += 32) {
       const double probability = exp(static_cast<double>(logits[i]) - largest.value) / total;
-      grad[i] = static_cast<float>((probability - (i == label ? target : other_target)) / in.rows);
+      grad[i] = static_cast<float>((probability - (i == label ? target : other_target)) / in.divisor);
     }
     double mean = 0;  // of the logits' differences from the largest one, which are smaller numbers than the logits
     if constexpr (kSmoothed) {
@@ -87,7 +87,7 @@ __device__ __forceinline__ void softmax_cross_entropy(const SoftmaxLoss& in, dou
     block_sum<kThreads>(sums);
   }
   if (threadIdx.x != 0) return;
-  *in.loss = static_cast<float>(sums[0] / in.rows);
+  *in.loss = static_cast<float>(sums[0] / in.divisor);
   in.metrics[kLossSum] += sums[0];
   in.metrics[kCorrect] += sums[1];
   if (!isfinite(sums[0]) && in.counters[kFirstBadStep] == 0) in.counters[kFirstBadStep] = in.counters[kStep] + 1;

@@ -12,10 +12,11 @@ namespace gradamp::GRADAMP_GPU {
 /// StepState's.
 struct SoftmaxLoss {
   int rows, classes;
+  int divisor;  // of the sum over the rows
   const float* logits;
   const std::int32_t* labels;
-  float* loss;         // out: the mean over the rows
-  float* grad_logits;  // out: gradient of that mean
+  float* loss;         // out: the sum over the rows, divided
+  float* grad_logits;  // out: its gradient
   std::int64_t* counters;
   double* metrics;
 };

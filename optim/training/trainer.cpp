@@ -40,6 +40,7 @@ std::string describe(const TrainerOptions& options, const TrainingData& data) {
                            {"batch_size", options.batch_size}};
   if (gather.augment) values.update({{"crop_padding", gather.padding}, {"flip", gather.flip}});
   if (gather.cutout > 0) values["cutout"] = gather.cutout;
+  if (options.shards > 1) values["shards"] = options.shards;
   if (options.loss.label_smoothing > 0) values["label_smoothing"] = options.loss.label_smoothing;
   for (const auto& [name, value] : named_values(options.optimizer)) values[name] = value;
   return values.dump();
@@ -113,7 +114,8 @@ Trainer::Trainer(Module& network, const StepState& state, TrainingData data, Tra
       options_(resolved(std::move(options), data_)),
       callbacks_(std::move(callbacks)),
       optimizer_(network, state, options_.optimizer),
-      steps_(data_.train, data_.train_gather, options_.batch_size, state, network, optimizer_, options_.loss),
+      steps_(data_.train, data_.train_gather, options_.batch_size, state, network, optimizer_, options_.loss,
+             options_.shards),
       evaluator_(network, data_.test, data_.test_gather, options_.evaluation_batch) {
   if (data_.validation) validator_.emplace(network, *data_.validation, data_.test_gather, options_.evaluation_batch);
 }

@@ -35,7 +35,10 @@
 namespace gradamp {
 
 struct TrainerOptions {
-  std::int64_t batch_size = 128;        // images; an epoch's last batch may be smaller
+  std::int64_t batch_size = 128;  // images; an epoch's last batch may be smaller
+  /// Parts of each batch with batch-norm statistics of their own, whose gradients are summed (core/shard.h): 1, 2, 4,
+  /// ... up to kMaxShards and the batch size.
+  std::int64_t shards = 1;
   std::int64_t evaluation_batch = 500;  // images; changes speed and memory only
   OptimizerOptions optimizer;           // its strategy sets the number of epochs
   /// The training loss. Evaluations always use cross-entropy without label smoothing.

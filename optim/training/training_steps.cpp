@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "gradamp/core/operations.h"
+#include "gradamp/core/shard.h"
 #include "gradamp/optim/training/evaluator.h"
+#include "gradamp/optim/training/shard_buffers.h"
 
 namespace gradamp {
 namespace {
@@ -21,7 +22,7 @@ T element(std::span<const std::byte> bytes, int place) {
 
 TrainingSteps::TrainingSteps(const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size,
                              const StepState& state, Module& network, Optimizer& optimizer,
-                             const CrossEntropyParams& loss)
+                             const CrossEntropyParams& loss, std::int64_t shards)
     : data_(data),
       gather_(gather),
       batch_size_(batch_size),
@@ -29,9 +30,11 @@ TrainingSteps::TrainingSteps(const DeviceDataset& data, const GatherParams& gath
       network_(network),
       optimizer_(optimizer),
       loss_(loss),
+      shards_(shards),
       backend_(data.images.backend()),
       order_(Tensor::empty(backend_, {data.count}, DType::kI32)) {
   check(batch_size >= 1, "expected steps of 1 or more images, got {}", batch_size);
+  check_shards(shards, batch_size);
 }
 
 void TrainingSteps::begin_epoch(int epoch) {
@@ -40,6 +43,7 @@ void TrainingSteps::begin_epoch(int epoch) {
 }
 
 void TrainingSteps::run(std::int64_t count) {
+  if (shards_ > 1 && shard_fractions_.count(count) == 0) shard_fractions_[count] = fractions_of(count);
   std::unique_ptr<Recording>& step = steps_[{count, optimizer_.step_kind()}];
   if (!step) step = backend_.record([this, count] { compute(count); });
   try {
@@ -54,14 +58,53 @@ void TrainingSteps::run(std::int64_t count) {
 /// All work of a step: the part that is recorded.
 void TrainingSteps::compute(std::int64_t count) const {
   const Batch batch = gather_batch(data_.images, data_.labels, order_, count, state_, gather_);
-  optimizer_.begin_step();
+  optimizer_.begin_step(shards_);
+  if (shards_ == 1) {
+    differentiate(batch, count);
+  } else {
+    differentiate_shards(batch);
+  }
+  optimizer_.step();
+  backend_.advance_step(state_, count);
+}
+
+/// Forward and backward of the sum of the images' losses, divided by `divisor`.
+void TrainingSteps::differentiate(const Batch& batch, std::int64_t divisor) const {
+  const std::int64_t count = batch.images.shape()[0];
+  CrossEntropyParams params = loss_;
+  params.divisor = divisor;
   // The logits' handle ends before the backward, so that backward() can release their graph as it walks it.
   const Variable loss = softmax_cross_entropy(
       checked_logits(network_.forward(Variable(batch.images), Mode::kTraining), count, data_.classes), batch.labels,
-      state_, loss_);
+      state_, params);
   loss.backward();
-  optimizer_.step();
-  backend_.advance_step(state_, count);
+}
+
+void TrainingSteps::differentiate_shards(const Batch& batch) const {
+  const Shape& shape = batch.images.shape();
+  ShardBuffers buffers(network_, shard_fractions_.at(shape[0]));
+  const std::vector<ShardRange> ranges = shard_ranges(shape[0], shards_);
+  for (std::int64_t i = 0; i < shards_; ++i) {
+    const auto [first, count] = ranges[static_cast<std::size_t>(i)];
+    if (count > 0) {
+      const ShardScope scope(i);
+      buffers.begin_shard();
+      differentiate({batch.images.view({count, shape[1], shape[2], shape[3]}, first * shape[1] * shape[2] * shape[3]),
+                     batch.labels.view({count}, first)},
+                    shape[0]);
+      buffers.end_shard(i);
+    }
+    optimizer_.add_shard();
+  }
+  buffers.end_step();
+}
+
+/// What part of a step's images each shard has.
+Tensor TrainingSteps::fractions_of(std::int64_t count) const {
+  std::vector<float> fractions;
+  for (const ShardRange& range : shard_ranges(count, shards_))
+    fractions.push_back(static_cast<float>(static_cast<double>(range.count) / static_cast<double>(count)));
+  return Tensor::from_host(backend_, {shards_}, fractions);
 }
 
 /// Memory in bytes that a step of `count` images needs beyond what is in use without it.

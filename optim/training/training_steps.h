@@ -10,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include "gradamp/core/operations.h"
 #include "gradamp/data/device_dataset.h"
 #include "gradamp/optim/optimizer.h"
 
@@ -25,9 +26,10 @@ struct StepReport {
 class TrainingSteps {
  public:
   /// Steps of up to `batch_size` images of `data`, prepared by the rules of `gather`. All arguments must outlive it;
-  /// `state` is the run's, and its seed draws the order. Error unless batch_size >= 1.
+  /// `state` is the run's, and its seed draws the order. Each batch is cut into `shards` (core/shard.h). Error unless
+  /// batch_size >= 1 and check_shards agrees.
   TrainingSteps(const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size, const StepState& state,
-                Module& network, Optimizer& optimizer, const CrossEntropyParams& loss = {});
+                Module& network, Optimizer& optimizer, const CrossEntropyParams& loss = {}, std::int64_t shards = 1);
 
   /// Call it before the first step of an epoch, or the first one after a resumption: draws the epoch's order, and drops
   /// reports of earlier steps that were not taken.
@@ -47,6 +49,9 @@ class TrainingSteps {
   };
 
   void compute(std::int64_t count) const;
+  void differentiate(const Batch& batch, std::int64_t divisor) const;
+  void differentiate_shards(const Batch& batch) const;
+  Tensor fractions_of(std::int64_t count) const;
   std::int64_t largest_batch();
   std::int64_t step_memory(std::int64_t count) const;
 
@@ -57,8 +62,10 @@ class TrainingSteps {
   Module& network_;
   Optimizer& optimizer_;
   CrossEntropyParams loss_;
+  std::int64_t shards_;
   Backend& backend_;
   Tensor order_;
+  std::map<std::int64_t, Tensor> shard_fractions_;  // f32 (shards), by the number of images of a step
   /// By the number of images of a step and its kind (Optimizer::step_kind).
   std::map<std::pair<std::int64_t, int>, std::unique_ptr<Recording>> steps_;
   std::deque<Poll> polls_;

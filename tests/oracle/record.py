@@ -22,6 +22,7 @@ try:
     import philox
     import recipes
     import regularization
+    import shards
     import sketch
     import training
 except ModuleNotFoundError as error:
@@ -36,6 +37,7 @@ def recordings():
     for module in (method, recipes):
         result.update({name: ("optim", function) for name, function in module.RECORDINGS.items()})
     result.update(regularization.RECORDINGS)
+    result.update(shards.RECORDINGS)
     return result
 
 

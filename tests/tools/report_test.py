@@ -98,7 +98,7 @@ class ReadingTest(ReportCase):
 
     def test_a_run_of_the_first_release_has_the_defaults_of_newer_settings(self):
         self.original(0.9, 1)
-        self.original(0.9, 1, cutout=0, label_smoothing=0, optimizer="sgd", conv="auto", decay_norm_bias=True)
+        self.original(0.9, 1, cutout=0, label_smoothing=0, shards=1, optimizer="sgd", conv="auto", decay_norm_bias=True)
         self.original(0.9, 1, cutout=8)
         collection = self.collect()
         self.assertEqual((len(collection.completed), len(collection.repeated)), (2, 1))

@@ -54,6 +54,7 @@ NEWER = {
     "decay_norm_bias": ("training", True),
     "clip_norm": ("training", 0),
     "label_smoothing": ("training", 0),
+    "shards": ("training", 1),
     "measure_every": ("logging", 0),
     "conv": ("device", "auto"),
     "keep": ("output", "last"),

@@ -227,6 +227,7 @@ class Run {
   TrainerOptions options() const {
     TrainerOptions options;
     options.batch_size = settings_.batch_size;
+    options.shards = settings_.shards;
     options.evaluation_batch = settings_.evaluation_batch;
     options.optimizer = settings_.optimizer_options();
     options.loss.label_smoothing = settings_.label_smoothing;

@@ -16,6 +16,7 @@
 #include <fmt/ranges.h>
 
 #include "gradamp/core/error.h"
+#include "gradamp/core/shard.h"
 #include "gradamp/core/text.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/optim/choices.h"
@@ -149,6 +150,8 @@ const std::array kTable{
     Setting{"epochs", "Training", SettingKind::kSchedule, "EPOCHS", "length of the run; phases are scaled to it; 0: the strategy's own (step: 30)",
             &RunSettings::epochs, kAtLeast0},
     Setting{"batch-size", "Training", SettingKind::kTraining, "IMAGES", "images in a step", &RunSettings::batch_size, {1, kMaxBatch}},
+    Setting{"shards", "Training", SettingKind::kTraining, "NUMBER", "parts of each batch, with batch-norm statistics of their own, whose gradients are summed: 1, 2, 4, ... up to 128",
+            &RunSettings::shards, {1, kMaxShards}, "0.2.0"},
     Setting{"learning-rate", "Training", SettingKind::kSchedule, "RATE", "learning rate of the strategy step, other strategies have their own; with another --schedule than phases its peak",
             &RunSettings::learning_rate, kAbove0},
     Setting{"schedule", "Training", SettingKind::kSchedule, "", "learning rate: the one of the strategy's phases; or per step, along a half cosine from --learning-rate to 0 over the run, or one cycle up to it and down (PyTorch's CosineAnnealingLR and OneCycleLR); phases still amplify",

@@ -10,6 +10,7 @@
 
 #include "gradamp/core/device.h"
 #include "gradamp/core/error.h"
+#include "gradamp/core/shard.h"
 #include "gradamp/core/text.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/nets/networks.h"
@@ -68,6 +69,7 @@ void validate_network(const RunSettings& settings) {
 }
 
 void validate_training(const RunSettings& settings) {
+  for_option("shards", [&] { check_shards(settings.shards, settings.batch_size); });
   check(!settings.nesterov || settings.momentum > 0, "--nesterov: expected a --momentum above 0 with it");
   check(!settings.nesterov || settings.update_rule == UpdateRule::kSgd,
         "--nesterov: --optimizer adamw does not have it");

@@ -43,6 +43,7 @@ struct RunSettings : OptimizerValues {
   // Training.
   int epochs = 0;                 // 0: the number of epochs of the strategy, 30 if it is "step"
   std::int64_t batch_size = 128;  // images
+  std::int64_t shards = 1;        // of a batch (core/shard.h)
   double learning_rate = 0.1;     // of the strategy "step", and the peak of a schedule; others do not use it
   double momentum = 0.9;
   bool nesterov = false;

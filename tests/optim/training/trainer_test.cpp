@@ -145,6 +145,36 @@ TEST_P(TrainerTest, StoppedSavedAndLoadedEqualsUnbroken) {
   EXPECT_EQ(resumed.checkpoint(folder / "resumed"), unbroken.checkpoint(folder / "unbroken"));
 }
 
+TEST_P(TrainerTest, ShardsResumeToTheSameBits) {
+  const ScratchFolder folder;
+  std::string of_four;
+  for (const std::int64_t shards : {4, 16}) {  // of 16, eight are empty in an epoch's last batch
+    TrainerOptions sharded = options_for("1:0.1, 3:0.1:2, 4:0.05");
+    sharded.shards = shards;
+    OwnRun unbroken(GetParam(), sharded);
+    EXPECT_TRUE(unbroken.trainer.run());
+    StopInEpochTwo stop;
+    stop.options.shards = shards;
+    OwnRun broken(GetParam(), stop.options, stop.callbacks);
+    EXPECT_FALSE(broken.trainer.run());
+    broken.trainer.save(folder / "broken");
+    OwnRun resumed(GetParam(), sharded);
+    resumed.trainer.load(folder / "broken");
+    EXPECT_TRUE(resumed.trainer.run());
+    const std::string bits = resumed.checkpoint(folder / "resumed");
+    EXPECT_EQ(bits, unbroken.checkpoint(folder / "unbroken"));
+    EXPECT_NE(bits, of_four);
+    of_four = bits;
+    OwnRun other(GetParam());
+    EXPECT_THAT([&] { other.trainer.load(folder / "broken"); },
+                ThrowsMessage<Error>(HasSubstr(fmt::format("expected shards {}, got no shards", shards))));
+  }
+  TrainerOptions bad = options_for("1:0.1");
+  bad.shards = 3;
+  EXPECT_THAT([&] { OwnRun(GetParam(), bad); },
+              ThrowsMessage<Error>("expected a number of shards of 1, 2, 4, ... up to 128, got 3"));
+}
+
 /// Cutout without crop and flip, and label smoothing.
 const Augmentation kCutout{.enabled = false, .cutout = 8};
 

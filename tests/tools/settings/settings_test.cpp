@@ -227,16 +227,17 @@ TEST(Settings, RangeErrorsNameTheOption) {
   EXPECT_EQ(error_with("epochs", "-1"), "--epochs: expected at least 0, got -1");
   EXPECT_EQ(error_with("momentum", "1"), "--momentum: expected a number in [0, 1), got 1");
   EXPECT_EQ(error_with("device", "gpu"), "--device: expected a device (cpu, cuda or emulated), got 'gpu'");
-  const char* bad[][2] = {{"data", "/somewhere"},     {"train-images", "-1"},     {"test-images", "-1"},
-                          {"validation", "-1"},       {"crop-padding", "-1"},     {"crop-padding", "16385"},
-                          {"network", "resnet21"},    {"dropout", "1"},           {"dropout", "-0.1"},
-                          {"dropout", "nan"},         {"learning-rate", "0"},     {"learning-rate", "inf"},
-                          {"momentum", "-0.1"},       {"momentum", "nan"},        {"weight-decay", "-1"},
-                          {"weight-decay", "inf"},    {"strategy", "params_3"},   {"strategy", "5:0.1, 3:0.1"},
-                          {"reselect-every", "-1"},   {"threshold", "nan"},       {"random-fraction", "0"},
-                          {"random-fraction", "1.5"}, {"threads", "-1"},          {"random-types", "conv,conv"},
-                          {"evaluation-batch", "0"},  {"cutout", "-1"},           {"cutout", "16385"},
-                          {"label-smoothing", "1"},   {"label-smoothing", "-0.1"}};
+  const char* bad[][2] = {{"data", "/somewhere"},     {"train-images", "-1"},   {"test-images", "-1"},
+                          {"validation", "-1"},       {"crop-padding", "-1"},   {"crop-padding", "16385"},
+                          {"network", "resnet21"},    {"dropout", "1"},         {"dropout", "-0.1"},
+                          {"dropout", "nan"},         {"learning-rate", "0"},   {"learning-rate", "inf"},
+                          {"momentum", "-0.1"},       {"momentum", "nan"},      {"weight-decay", "-1"},
+                          {"weight-decay", "inf"},    {"strategy", "params_3"}, {"strategy", "5:0.1, 3:0.1"},
+                          {"reselect-every", "-1"},   {"threshold", "nan"},     {"random-fraction", "0"},
+                          {"random-fraction", "1.5"}, {"threads", "-1"},        {"random-types", "conv,conv"},
+                          {"evaluation-batch", "0"},  {"shards", "0"},          {"shards", "3"},
+                          {"cutout", "-1"},           {"cutout", "16385"},      {"label-smoothing", "1"},
+                          {"label-smoothing", "-0.1"}};
   for (const auto& [name, text] : bad) {
     const std::string error = error_with(name, text);
     EXPECT_EQ(error.rfind(std::string("--") + name + ": ", 0), 0u) << name << " " << text << " gave " << error;

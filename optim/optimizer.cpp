@@ -315,11 +315,11 @@ void Optimizer::begin_step(std::int64_t shards) {
   arena_.begin_step();
   step_has_begun_ = true;
   shards_.reset();
-  if (shards > 1) shards_.emplace(shards);
+  if (shards > 0) shards_.emplace(shards);
 }
 
 void Optimizer::add_shard() {
-  check(step_has_begun_ && shards_, "expected begin_step() with a number of shards above 1 before the first shard");
+  check(step_has_begun_ && shards_, "expected begin_step() with the number of shards before the first one");
   arena_.finish_gradients();
   shards_->add(arena_.arena().gradients);
   arena_.begin_step();

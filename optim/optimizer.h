@@ -144,10 +144,11 @@ class Optimizer {
   /// Steps of one kind issue the same operations, so one recording serves them all.
   int step_kind() const { return (plan_.analyzed ? 1 : 0) + (scales_gradients_ ? 2 : 0) + (window_.is_open() ? 4 : 0); }
 
-  /// Call it before a step's forward. `shards`: of the step's batch (core/shard.h).
-  void begin_step(std::int64_t shards = 1);
+  /// Call it before a step's forward. `shards`: those of the step's batch (core/shard.h) for which add_shard() will be
+  /// called; 0: the batch is whole.
+  void begin_step(std::int64_t shards = 0);
   /// If the batch is cut into shards, call it after the backward of each: adds its gradient to those of the others.
-  /// For a shard without images, which has no backward, too.
+  /// For a shard without images, which has no backward, too. After the last of them the arena's gradients are the sum.
   void add_shard();
   /// Call it after the step's backward: statistics and update in one operation of the backend. Error if begin_step()
   /// was not called for this step, since the gradient would then be added to the previous one, or if add_shard() was

@@ -2,6 +2,7 @@
 #include "gradamp/optim/training/checkpoint.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -164,6 +165,25 @@ void save_checkpoint(const std::filesystem::path& path, const CheckpointState& s
                                                  {"settings", settings}};
   if (const int first = state.optimizer.window_first_epoch(); first > 0) metadata[kWindow] = std::to_string(first);
   write_safetensors(path, std::move(views), metadata, Keep::kPrevious, file_system);
+}
+
+void broadcast_state(const CheckpointState& state, CheckpointPosition& position, Communicator& ranks) {
+  std::array<std::int64_t, 3> place = {position.epoch, position.epoch_finished ? 1 : 0,
+                                       state.optimizer.window_first_epoch()};
+  broadcast(ranks, std::as_writable_bytes(std::span(place)));
+  if (ranks.rank() != 0) {
+    position = {static_cast<int>(place[0]), place[1] != 0};
+    state.optimizer.resume_epoch(position.epoch, position.epoch_finished, static_cast<int>(place[2]));
+  }
+  const auto share = [&](const Tensor& tensor) {
+    broadcast(ranks, {static_cast<std::byte*>(tensor.raw_data()), tensor.bytes()});
+  };
+  for (const NamedParameter& parameter : state.network.named_parameters()) {
+    share(parameter.variable.value());
+    parameter.variable.refresh_copy();
+  }
+  for (const NamedBuffer& buffer : state.network.named_buffers()) share(buffer.tensor);
+  for (const NamedBuffer& named : run_tensors(state)) share(named.tensor);
 }
 
 void save_weights(const std::filesystem::path& path, Module& network,

@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 
+#include "gradamp/core/communicator.h"
 #include "gradamp/data/files/file_system.h"
 #include "gradamp/data/files/safetensors.h"
 #include "gradamp/layers/state_dict.h"
@@ -50,6 +51,9 @@ class HeadMismatch : public Error {
 /// NotFiniteTensor, and nothing is written, if an element of the state is not finite.
 void save_checkpoint(const std::filesystem::path& path, const CheckpointState& state, bool epoch_finished,
                      const std::string& settings, FileSystem& file_system);
+
+/// Copies rank 0's state and position to the other ranks, whose networks and options are the same. Device cpu.
+void broadcast_state(const CheckpointState& state, CheckpointPosition& position, Communicator& ranks);
 
 /// Writes only the weights and running statistics, whole or not at all, for load_weights. NotFiniteTensor, and nothing
 /// is written, if an element is not finite.

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "gradamp/core/operations.h"
+#include "gradamp/optim/training/rank_exchange.h"
 
 namespace gradamp {
 
@@ -23,13 +24,15 @@ void check_image_size(const Module& network, const DeviceDataset& data) {
         least, least, height, width);
 }
 
-Evaluator::Evaluator(Module& network, const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size)
+Evaluator::Evaluator(Module& network, const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size,
+                     Communicator* ranks)
     : network_(network),
       data_(data),
       gather_(gather),
       batch_size_(batch_size),
       state_(make_step_state(data.images.backend(), 0)),
-      order_(make_order(data.images.backend(), data.count, 0, 0)) {
+      order_(make_order(data.images.backend(), data.count, 0, 0)),
+      ranks_(ranks != nullptr && ranks->size() > 1 ? ranks : nullptr) {
   check_image_size(network, data);
 }
 
@@ -41,22 +44,53 @@ void Evaluator::evaluate_batch(std::int64_t count) const {
   order_.backend().advance_step(state_, count);
 }
 
+void Evaluator::replay_batch(std::int64_t count) {
+  std::unique_ptr<Recording>& batch = batches_[count];
+  if (!batch) batch = order_.backend().record([this, count] { evaluate_batch(count); });
+  try {
+    batch->replay();
+  } catch (const OutOfMemory& error) {
+    fail("evaluating {} images at once: {}; try a smaller batch for evaluation", count, error.what());
+  }
+}
+
+/// Each rank evaluates every size()-th batch. The sums are added in the order of the batches, as one process does.
+void Evaluator::run_of_ranks(const std::function<void(std::int64_t images)>& on_batch) {
+  const std::int64_t batches = (data_.count + batch_size_ - 1) / batch_size_, size = ranks_->size();
+  const Tensor rows = Tensor::zeros(order_.backend(), {size, batches, kStepMetricCount}, DType::kF64);
+  for (std::int64_t batch = 0; batch < batches; ++batch) {
+    const std::int64_t count = std::min(batch_size_, data_.count - batch * batch_size_);
+    if (batch % size == ranks_->rank()) {
+      state_.metrics.fill_zero();
+      replay_batch(count);
+      const std::vector<double> sums = state_.metrics.to_host<double>();
+      rows.view({kStepMetricCount}, (ranks_->rank() * batches + batch) * kStepMetricCount)
+          .copy_from_host(std::span<const double>(sums));
+    } else {
+      order_.backend().advance_step(state_, count);
+    }
+    if (on_batch) on_batch(batch * batch_size_ + count);
+  }
+  gather_rows(*ranks_, rows);
+  state_.metrics.fill_zero();
+  for (std::int64_t batch = 0; batch < batches; ++batch)
+    add_metrics(rows.view({1, kStepMetricCount}, (batch % size * batches + batch) * kStepMetricCount), state_);
+}
+
 Evaluation Evaluator::run(const std::function<void(std::int64_t images)>& on_batch) {
   check(!is_running_, "this evaluation is running; evaluate after it, for example in on_epoch");
   is_running_ = true;
   const std::unique_ptr<bool, void (*)(bool*)> end(&is_running_, [](bool* is_running) { *is_running = false; });
   state_.counters.fill_zero();
   state_.metrics.fill_zero();
-  for (std::int64_t done = 0; done < data_.count; done += batch_size_) {
-    const std::int64_t count = std::min(batch_size_, data_.count - done);
-    std::unique_ptr<Recording>& batch = batches_[count];
-    if (!batch) batch = order_.backend().record([this, count] { evaluate_batch(count); });
-    try {
-      batch->replay();
-    } catch (const OutOfMemory& error) {
-      fail("evaluating {} images at once: {}; try a smaller batch for evaluation", count, error.what());
+  if (ranks_ != nullptr) {
+    run_of_ranks(on_batch);
+  } else {
+    for (std::int64_t done = 0; done < data_.count; done += batch_size_) {
+      const std::int64_t count = std::min(batch_size_, data_.count - done);
+      replay_batch(count);
+      if (on_batch) on_batch(done + count);
     }
-    if (on_batch) on_batch(done + count);
   }
   const std::vector<double> metrics = state_.metrics.to_host<double>();
   const double images = static_cast<double>(data_.count);

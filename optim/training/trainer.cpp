@@ -115,9 +115,10 @@ Trainer::Trainer(Module& network, const StepState& state, TrainingData data, Tra
       callbacks_(std::move(callbacks)),
       optimizer_(network, state, options_.optimizer),
       steps_(data_.train, data_.train_gather, options_.batch_size, state, network, optimizer_, options_.loss,
-             options_.shards),
-      evaluator_(network, data_.test, data_.test_gather, options_.evaluation_batch) {
-  if (data_.validation) validator_.emplace(network, *data_.validation, data_.test_gather, options_.evaluation_batch);
+             options_.shards, options_.ranks),
+      evaluator_(network, data_.test, data_.test_gather, options_.evaluation_batch, options_.ranks) {
+  if (data_.validation)
+    validator_.emplace(network, *data_.validation, data_.test_gather, options_.evaluation_batch, options_.ranks);
 }
 
 std::int64_t Trainer::steps_per_epoch() const {
@@ -129,6 +130,7 @@ bool Trainer::run(int last_epoch) {
   check(!is_ending_epoch_ || is_broken_,
         "a callback ended epoch {} with an exception before on_epoch; continue from a checkpoint by load()",
         position_.epoch);
+  share_state();
   const int last = last_epoch > 0 ? std::min(last_epoch, epochs()) : epochs();
   for (int epoch = position_.epoch_finished ? position_.epoch + 1 : position_.epoch; epoch <= last; ++epoch) {
     const Stopwatch watch;
@@ -137,6 +139,18 @@ bool Trainer::run(int last_epoch) {
     finish_epoch(epoch, watch.seconds());
   }
   return true;
+}
+
+/// Takes over rank 0's state.
+void Trainer::share_state() {
+  if (options_.ranks == nullptr || options_.ranks->size() == 1) return;
+  broadcast_state(checkpoint_state(), position_, *options_.ranks);
+  is_broken_ = is_ending_epoch_ = false;
+}
+
+bool Trainer::is_stopped() const {
+  const bool stopped = options_.stop && options_.stop->load();
+  return options_.ranks == nullptr || options_.ranks->size() == 1 ? stopped : any_rank(*options_.ranks, stopped);
 }
 
 void Trainer::begin_epoch(int epoch) {
@@ -154,7 +168,7 @@ bool Trainer::train_epoch(int epoch) {
   const std::int64_t interval = is_gpu ? kStepsPerPoll : 1;
   std::int64_t done = first;
   for (std::int64_t step = 1; done < count; ++step) {
-    if (options_.stop && options_.stop->load()) break;
+    if (is_stopped()) break;
     const std::int64_t images = std::min(options_.batch_size, count - done);
     steps_.run(images);
     done += images;

@@ -39,11 +39,16 @@ struct TrainerOptions {
   /// Parts of each batch with batch-norm statistics of their own, whose gradients are summed (core/shard.h): 1, 2, 4,
   /// ... up to kMaxShards and the batch size.
   std::int64_t shards = 1;
+  /// The processes that compute the shards together (core/communicator.h), each with a Trainer of the same options,
+  /// data and network; null: this one alone. It changes no bit. When run() begins, all take over rank 0's state, so
+  /// that rank 0 alone loads a checkpoint; all go on to the same epoch. It must outlive the Trainer. Device cpu.
+  Communicator* ranks = nullptr;
   std::int64_t evaluation_batch = 500;  // images; changes speed and memory only
   OptimizerOptions optimizer;           // its strategy sets the number of epochs
   /// The training loss. Evaluations always use cross-entropy without label smoothing.
   CrossEntropyParams loss = {};
-  /// Checked before each step: once it is true, run() returns after the issued steps. Any thread may set it.
+  /// Checked before each step: once it is true, on any of the ranks, run() returns after the issued steps. Any thread
+  /// may set it.
   const std::atomic<bool>* stop = nullptr;
   /// What determines the numbers, written to checkpoints and compared when one is loaded; of a JSON object the message
   /// names the values that differ. Empty: these options, the augmentation, and the number and shape of the images as a
@@ -129,6 +134,8 @@ class Trainer {
   const TrainingData& data() const { return data_; }
 
  private:
+  void share_state();
+  bool is_stopped() const;
   void begin_epoch(int epoch);
   bool train_epoch(int epoch);
   void finish_epoch(int epoch, double seconds);

@@ -6,6 +6,7 @@
 
 #include "gradamp/core/shard.h"
 #include "gradamp/optim/training/evaluator.h"
+#include "gradamp/optim/training/rank_exchange.h"
 #include "gradamp/optim/training/shard_buffers.h"
 
 namespace gradamp {
@@ -22,7 +23,7 @@ T element(std::span<const std::byte> bytes, int place) {
 
 TrainingSteps::TrainingSteps(const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size,
                              const StepState& state, Module& network, Optimizer& optimizer,
-                             const CrossEntropyParams& loss, std::int64_t shards)
+                             const CrossEntropyParams& loss)
     : data_(data),
       gather_(gather),
       batch_size_(batch_size),
@@ -30,11 +31,19 @@ TrainingSteps::TrainingSteps(const DeviceDataset& data, const GatherParams& gath
       network_(network),
       optimizer_(optimizer),
       loss_(loss),
-      shards_(shards),
       backend_(data.images.backend()),
       order_(Tensor::empty(backend_, {data.count}, DType::kI32)) {
   check(batch_size >= 1, "expected steps of 1 or more images, got {}", batch_size);
+}
+
+TrainingSteps::TrainingSteps(const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size,
+                             const StepState& state, Module& network, Optimizer& optimizer,
+                             const CrossEntropyParams& loss, std::int64_t shards, Communicator* ranks)
+    : TrainingSteps(data, gather, batch_size, state, network, optimizer, loss) {
   check_shards(shards, batch_size);
+  if (ranks != nullptr) check_ranks(*ranks, shards, backend_);
+  shards_ = shards;
+  ranks_ = ranks != nullptr && ranks->size() > 1 ? ranks : nullptr;
 }
 
 void TrainingSteps::begin_epoch(int epoch) {
@@ -49,6 +58,7 @@ void TrainingSteps::run(std::int64_t count) {
   try {
     step->replay();
   } catch (const OutOfMemory& error) {
+    check(ranks_ == nullptr, "a step of {} images: {}; try a smaller batch size", count, error.what());
     const std::int64_t fits = largest_batch();
     fail("a step of {} images: {}; {}", count, error.what(),
          fits > 0 ? fmt::format("a batch size of {} would fit", fits) : "not even a step of one image fits");
@@ -58,9 +68,9 @@ void TrainingSteps::run(std::int64_t count) {
 /// All work of a step: the part that is recorded.
 void TrainingSteps::compute(std::int64_t count) const {
   const Batch batch = gather_batch(data_.images, data_.labels, order_, count, state_, gather_);
-  optimizer_.begin_step(shards_);
   if (shards_ == 1) {
-    differentiate(batch, count);
+    optimizer_.begin_step();
+    differentiate(batch, count, state_);
   } else {
     differentiate_shards(batch);
   }
@@ -69,34 +79,48 @@ void TrainingSteps::compute(std::int64_t count) const {
 }
 
 /// Forward and backward of the sum of the images' losses, divided by `divisor`.
-void TrainingSteps::differentiate(const Batch& batch, std::int64_t divisor) const {
+void TrainingSteps::differentiate(const Batch& batch, std::int64_t divisor, const StepState& state) const {
   const std::int64_t count = batch.images.shape()[0];
   CrossEntropyParams params = loss_;
   params.divisor = divisor;
   // The logits' handle ends before the backward, so that backward() can release their graph as it walks it.
   const Variable loss = softmax_cross_entropy(
       checked_logits(network_.forward(Variable(batch.images), Mode::kTraining), count, data_.classes), batch.labels,
-      state_, params);
+      state, params);
   loss.backward();
 }
 
+/// The same for the batch's shards, one after another: those of this rank, and then what the others have computed.
 void TrainingSteps::differentiate_shards(const Batch& batch) const {
   const Shape& shape = batch.images.shape();
-  ShardBuffers buffers(network_, shard_fractions_.at(shape[0]));
   const std::vector<ShardRange> ranges = shard_ranges(shape[0], shards_);
-  for (std::int64_t i = 0; i < shards_; ++i) {
-    const auto [first, count] = ranges[static_cast<std::size_t>(i)];
-    if (count > 0) {
+  const ShardRange own = ranks_ != nullptr ? own_shards(*ranks_, shards_) : ShardRange{0, shards_};
+  const ShardBuffers buffers(network_, shard_fractions_.at(shape[0]));
+  Tensor metrics;  // of each shard: other ranks' are added between this rank's
+  if (ranks_ != nullptr) metrics = Tensor::zeros(backend_, {shards_, kStepMetricCount}, DType::kF64);
+  optimizer_.begin_step(own.count);
+  for (std::int64_t i = own.first; i < own.first + own.count; ++i) {
+    if (const auto [first, count] = ranges[static_cast<std::size_t>(i)]; count > 0) {
       const ShardScope scope(i);
+      StepState state = state_;
+      if (ranks_ != nullptr) state.metrics = metrics.view({kStepMetricCount}, i * kStepMetricCount);
       buffers.begin_shard();
       differentiate({batch.images.view({count, shape[1], shape[2], shape[3]}, first * shape[1] * shape[2] * shape[3]),
                      batch.labels.view({count}, first)},
-                    shape[0]);
+                    shape[0], state);
       buffers.end_shard(i);
     }
     optimizer_.add_shard();
   }
-  buffers.end_step();
+  if (ranks_ != nullptr) {
+    sum_gradients(*ranks_, optimizer_.arena().arena().gradients);
+    gather_rows(*ranks_, buffers.rows());
+    gather_rows(*ranks_, metrics);
+    add_metrics(metrics, state_);
+  }
+  std::vector<bool> has_images;
+  for (const ShardRange& range : ranges) has_images.push_back(range.count > 0);
+  buffers.end_step(has_images);
 }
 
 /// What part of a step's images each shard has.

@@ -10,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include "gradamp/core/communicator.h"
 #include "gradamp/core/operations.h"
 #include "gradamp/data/device_dataset.h"
 #include "gradamp/optim/optimizer.h"
@@ -26,10 +27,14 @@ struct StepReport {
 class TrainingSteps {
  public:
   /// Steps of up to `batch_size` images of `data`, prepared by the rules of `gather`. All arguments must outlive it;
-  /// `state` is the run's, and its seed draws the order. Each batch is cut into `shards` (core/shard.h). Error unless
-  /// batch_size >= 1 and check_shards agrees.
+  /// `state` is the run's, and its seed draws the order. Error unless batch_size >= 1.
   TrainingSteps(const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size, const StepState& state,
-                Module& network, Optimizer& optimizer, const CrossEntropyParams& loss = {}, std::int64_t shards = 1);
+                Module& network, Optimizer& optimizer, const CrossEntropyParams& loss = {});
+  /// The same, with each batch cut into `shards` (core/shard.h), which `ranks`, if it is not null, compute together.
+  /// Error if check_shards or check_ranks finds one.
+  TrainingSteps(const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size, const StepState& state,
+                Module& network, Optimizer& optimizer, const CrossEntropyParams& loss, std::int64_t shards,
+                Communicator* ranks);
 
   /// Call it before the first step of an epoch, or the first one after a resumption: draws the epoch's order, and drops
   /// reports of earlier steps that were not taken.
@@ -49,7 +54,7 @@ class TrainingSteps {
   };
 
   void compute(std::int64_t count) const;
-  void differentiate(const Batch& batch, std::int64_t divisor) const;
+  void differentiate(const Batch& batch, std::int64_t divisor, const StepState& state) const;
   void differentiate_shards(const Batch& batch) const;
   Tensor fractions_of(std::int64_t count) const;
   std::int64_t largest_batch();
@@ -62,7 +67,8 @@ class TrainingSteps {
   Module& network_;
   Optimizer& optimizer_;
   CrossEntropyParams loss_;
-  std::int64_t shards_;
+  std::int64_t shards_ = 1;
+  Communicator* ranks_ = nullptr;  // null: one process computes all shards
   Backend& backend_;
   Tensor order_;
   std::map<std::int64_t, Tensor> shard_fractions_;  // f32 (shards), by the number of images of a step

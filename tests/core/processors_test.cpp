@@ -19,14 +19,14 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Sets or unsets (null) a variable of the environment during its lifetime.
-class Variable {
+class EnvironmentVariable {
  public:
-  Variable(const char* name, const char* value) : name_(name) {
+  EnvironmentVariable(const char* name, const char* value) : name_(name) {
     const char* const before = std::getenv(name);
     if (before != nullptr) before_ = before;
     set(value);
   }
-  ~Variable() { set(before_ ? before_->c_str() : nullptr); }
+  ~EnvironmentVariable() { set(before_ ? before_->c_str() : nullptr); }
 
  private:
   void set(const char* value) const { value == nullptr ? ::unsetenv(name_) : ::setenv(name_, value, 1); }
@@ -168,11 +168,11 @@ TEST(Processors, OmpNumThreads) {
                {",2", 0}};
   for (const auto& [text, threads] : cases) {
     SCOPED_TRACE(text);
-    const Variable variable("OMP_NUM_THREADS", text);
+    const EnvironmentVariable variable("OMP_NUM_THREADS", text);
     EXPECT_EQ(threads_from_environment(), threads);
     EXPECT_EQ(default_threads(), threads > 0 ? threads : usable_processors());
   }
-  const Variable unset("OMP_NUM_THREADS", nullptr);
+  const EnvironmentVariable unset("OMP_NUM_THREADS", nullptr);
   EXPECT_EQ(threads_from_environment(), 0);
 }
 

@@ -64,7 +64,7 @@ TEST_P(ShardedSteps, AgreeWithDistributedDataParallel) {
   Optimizer optimizer(*network, state,
                       constant_rate(sgd.at("learning_rate").get<double>(), sgd.at("weight_decay").get<double>()));
   TrainingSteps training(data, no_normalization(), batch, state, *network, optimizer, {},
-                         recorded.at("shards").get<std::int64_t>());
+                         recorded.at("shards").get<std::int64_t>(), nullptr);
   state.begin_epoch(1);
   optimizer.begin_epoch(1);
   training.begin_epoch(0);  // the images in their order
@@ -137,7 +137,7 @@ TEST_P(ShardedSteps, AddUpTheirPartsAlsoOfABatchWithFewerImagesThanShards) {
   test::SmallNet network(backend());
   const StepState state = make_step_state(backend(), 1);
   Optimizer optimizer(network, state, constant_rate(0.1, 0.01));
-  TrainingSteps training(data, no_normalization(), kBatch, state, network, optimizer, {}, 4);
+  TrainingSteps training(data, no_normalization(), kBatch, state, network, optimizer, {}, 4, nullptr);
   state.begin_epoch(1);
   optimizer.begin_epoch(1);
   training.begin_epoch(0);
@@ -185,7 +185,7 @@ TEST_P(ShardedSteps, NoShardIsForgotten) {
   const StepState state = make_step_state(backend(), 1);
   Optimizer optimizer(network, state, constant_rate(0.1, 0.01));
   optimizer.begin_epoch(1);
-  const std::string before_begin = "expected begin_step() with a number of shards above 1 before the first shard";
+  const std::string before_begin = "expected begin_step() with the number of shards before the first one";
   EXPECT_EQ(error_of([&] { optimizer.add_shard(); }), before_begin);
   optimizer.begin_step();
   EXPECT_EQ(error_of([&] { optimizer.add_shard(); }), before_begin);
@@ -196,9 +196,10 @@ TEST_P(ShardedSteps, NoShardIsForgotten) {
   optimizer.add_shard();
   EXPECT_EQ(error_of([&] { optimizer.add_shard(); }), "expected the gradients of 2 shards, got one more");
   optimizer.step();
-  EXPECT_EQ(
-      error_of([&] { TrainingSteps(odd_data(backend()), no_normalization(), 10, state, network, optimizer, {}, 16); }),
-      "expected at most one shard per image of a batch: 10 images, got 16 shards");
+  EXPECT_EQ(error_of([&] {
+              TrainingSteps(odd_data(backend()), no_normalization(), 10, state, network, optimizer, {}, 16, nullptr);
+            }),
+            "expected at most one shard per image of a batch: 10 images, got 16 shards");
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, ShardedSteps, ::testing::ValuesIn(test::devices()), test::device_name);

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// Communicator: the ranks of a run, processes that compute its shards (core/shard.h) together. Communication only moves
+// bytes; what is computed with them is the same on every rank, in an order that does not depend on their number.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace gradamp {
+
+/// Threads: one thread at a time uses a Communicator.
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+  Communicator() = default;
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+
+  /// 0 to size() - 1.
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  /// For messages: "rank 2 on node7".
+  virtual std::string name_of(int rank) const = 0;
+
+  /// Sends send[r] to rank r, and fills receive[r] with what rank r sends to this one; what is for the rank itself is
+  /// left out, and an empty span is no message. Both have size() spans. All ranks call it, with sizes that agree. Waits
+  /// until everything has arrived. Error, which names a rank, if one does not answer in time.
+  virtual void exchange(std::span<const std::span<const std::byte>> send,
+                        std::span<const std::span<std::byte>> receive) = 0;
+
+  /// Bytes that this rank has sent so far.
+  std::int64_t bytes_sent() const { return bytes_sent_; }
+
+ protected:
+  void count_bytes(std::span<const std::span<const std::byte>> send) {
+    for (std::size_t r = 0; r < send.size(); ++r)
+      if (static_cast<int>(r) != rank()) bytes_sent_ += static_cast<std::int64_t>(send[r].size());
+  }
+
+ private:
+  std::int64_t bytes_sent_ = 0;
+};
+
+// ---- What is made of exchanges; all ranks call these, in the same order ----
+
+/// `blocks` has size() blocks of one size. Each rank has filled its own; afterwards all are filled.
+void all_gather(Communicator& ranks, std::span<std::byte> blocks);
+/// Each rank's text.
+std::vector<std::string> all_gather_texts(Communicator& ranks, const std::string& text);
+/// Copies rank 0's bytes to the others.
+void broadcast(Communicator& ranks, std::span<std::byte> bytes);
+/// Rank 0's text.
+std::string broadcast_text(Communicator& ranks, const std::string& text);
+/// Whether `flag` is true on any rank.
+bool any_rank(Communicator& ranks, bool flag);
+
+}  // namespace gradamp

@@ -31,10 +31,11 @@ ENGINE = set(ROOMS) - {"data/download", "data/images"}
 ROOMS["optim/training"] = ENGINE - {"nets", "data/registry"}
 ENGINE.add("optim/training")
 ROOMS["tools/settings"] = ENGINE
+ROOMS["tools/ranks"] = {"core"}
 ROOMS["tools/run"] = ROOMS["tools/settings"] | {"data/download", "data/images", "tools/settings"}
 ROOMS["tools/sweep"] = ROOMS["tools/run"] | {"tools/run"}
 ROOMS["tools/emulate"] = {"core"}
-ROOMS["tools/program"] = ROOMS["tools/sweep"] | {"tools/sweep", "tools/emulate"}
+ROOMS["tools/program"] = ROOMS["tools/sweep"] | {"tools/sweep", "tools/emulate", "tools/ranks"}
 ROOMS["tests"] = set(ROOMS)
 ROOMS["bench"] = set(ROOMS) - {"tests"}
 # Separate projects, which include <gradamp/...> as a user does.

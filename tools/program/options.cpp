@@ -226,6 +226,10 @@ void add_train(Program& program) {
            "take the epochs that this run has in common with the run in this folder from there", "Run");
   add_number(train, "--until", program.train_command.last_epoch, "EPOCH", "stop after this epoch; --resume continues")
       ->group("Run");
+  add_number(train, "--rank-timeout", program.train_command.rank_timeout, "SECONDS",
+             "of several processes (mpirun, srun) that compute the shards together: end the run if one does not answer "
+             "for this time (60)")
+      ->group("Run");
   train.add_flag("--quiet", program.train_command.quiet, "print the summary only")->group("Run");
   train.footer(
       "Every setting is also an environment variable (GRADAMP_BATCH_SIZE) and a key of the file given with --config "
@@ -526,6 +530,7 @@ TrainCommand finish_train(Program& program, const Environment& environment) {
   TrainCommand& command = program.train_command;
   if (program.train->count("--until") > 0 && command.last_epoch < 1)
     fail_usage("--until: expected an epoch from 1 on, got {}", command.last_epoch);
+  if (command.rank_timeout < 1) fail_usage("--rank-timeout: expected at least 1 second, got {}", command.rank_timeout);
   if (program.train->count("--branch") > 0 && command.branch.empty()) fail_usage("--branch: expected a run's folder");
   if (program.train->count("--resume") == 0) {
     command.settings = program.train_settings->resolve(program.config, environment);

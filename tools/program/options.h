@@ -43,6 +43,8 @@ struct TrainCommand : SettingChanges {
   std::string resume;
   std::string branch;  // folder of the run to branch from
   int last_epoch = 0;  // the run ends after this epoch; 0: the strategy's last
+  /// Seconds after which a rank that does not answer the others ends the run (tools/ranks/ranks.h).
+  std::int64_t rank_timeout = 60;
   bool quiet = false;
   std::vector<std::string> arguments;  // as given, after the program's name
 };

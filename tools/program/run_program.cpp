@@ -7,7 +7,6 @@
 #include <exception>
 #include <filesystem>
 #include <iostream>
-#include <new>
 #include <string>
 #include <type_traits>
 #include <variant>
@@ -16,16 +15,15 @@
 #include <unistd.h>
 
 #include "gradamp/core/command_name.h"
-#include "gradamp/core/text.h"
 #include "gradamp/data/download/archive.h"
 #include "gradamp/tools/program/commands.h"
+#include "gradamp/tools/program/failure.h"
+#include "gradamp/tools/ranks/ranks.h"
 #include "gradamp/tools/run/console.h"
-#include "gradamp/tools/settings/message_of.h"
 
 namespace gradamp {
 namespace {
 
-constexpr std::size_t kMaxMessage = 4000;  // bytes
 constexpr int kMaxHelpColumns = 110, kMinHelpColumns = 60, kHelpColumns = 100;
 
 int help_columns() {
@@ -53,9 +51,27 @@ int run_command(const Command& command) {
   return std::visit(run, command);
 }
 
-int report(const char* message, int exit_code) {
-  std::cerr << printable(command_name()) << ": " << printable(shortened(message, kMaxMessage)) << std::endl;
-  return exit_code;
+/// Rank 0 prints the error.
+struct AlreadyReported {
+  int exit_code;
+};
+
+/// Of several ranks, all read the same command line, and one says what is wrong with it.
+Command parse_as_rank(const std::vector<std::string>& arguments) {
+  try {
+    const auto environment = [](const char* name) -> const char* { return std::getenv(name); };
+    Command command = parse_command_line(arguments, environment, help_columns());
+    const bool is_for_one = !std::holds_alternative<TrainCommand>(command) &&
+                            !std::holds_alternative<InfoCommand>(command) && !std::holds_alternative<ShowText>(command);
+    if (started_ranks().size > 1 && is_for_one)
+      throw UsageError(fmt::format(
+          "a launcher (mpirun, srun) started {} processes of this command, and only `{} train` is computed by several",
+          started_ranks().size, command_name()));
+    return command;
+  } catch (...) {
+    if (started_ranks().rank == 0) throw;
+    throw AlreadyReported{failure_of(std::current_exception()).exit_code};
+  }
 }
 
 }  // namespace
@@ -69,16 +85,13 @@ int run_program(int argc, char** argv) {
     std::signal(SIGXFSZ, SIG_IGN);  // a write past the limit of a file's size then fails, and is reported
     use_libarchive();
     const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
-    const auto environment = [](const char* name) -> const char* { return std::getenv(name); };
-    const int exit_code = run_command(parse_command_line(arguments, environment, help_columns()));
-    if (!std::cout.flush() && exit_code == 0) return report("cannot write to standard output", kExitFailure);
+    const int exit_code = run_command(parse_as_rank(arguments));
+    if (!std::cout.flush() && exit_code == 0) return print_failure({"cannot write to standard output", kExitFailure});
     return exit_code;
-  } catch (const UsageError& error) {
-    return report(error.what(), kExitUsage);
-  } catch (const std::bad_alloc&) {
-    return report("out of memory; a smaller --batch-size or network needs less", kExitFailure);
-  } catch (const std::exception& error) {
-    return report(message_of(error).c_str(), kExitFailure);
+  } catch (const AlreadyReported& error) {
+    return error.exit_code;
+  } catch (...) {
+    return print_failure(failure_of(std::current_exception()));
   }
 }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include <cstdlib>
 #include <ctime>
+#include <exception>
 #include <filesystem>
 #include <iostream>
+#include <memory>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -15,7 +17,9 @@
 #include "gradamp/data/files/paths.h"
 #include "gradamp/data/registry/datasets.h"
 #include "gradamp/tools/program/commands.h"
+#include "gradamp/tools/program/failure.h"
 #include "gradamp/tools/program/signals.h"
+#include "gradamp/tools/ranks/ranks.h"
 #include "gradamp/tools/run/cache_folder.h"
 #include "gradamp/tools/run/console.h"
 #include "gradamp/tools/run/run_extension.h"
@@ -157,9 +161,7 @@ std::string command_text(const std::vector<std::string>& arguments) {
   return text;
 }
 
-}  // namespace
-
-int run_train(const TrainCommand& command) {
+int train_alone_or_first(const TrainCommand& command, RankProcess* ranks) {
   RunSettings settings = command.settings;
   if (command.resume.empty()) find_data(settings);
   const std::string resumed = command.resume.empty() ? "" : resumed_folder(command.resume);
@@ -178,6 +180,8 @@ int run_train(const TrainCommand& command) {
     control.measure_every = changed.measure_every;
     control.extended = changed.extended;
     control.command = command_text(command.arguments);
+    control.ranks = ranks;
+    control.local_ranks = ranks != nullptr ? ranks->local_size() : 1;
     if (!command.resume.empty()) {
       outcome = resume(resumed, control);
     } else if (!command.branch.empty()) {
@@ -199,6 +203,40 @@ int run_train(const TrainCommand& command) {
                            signal_name(signals.received()), outcome.last.epoch + 1, go_on)
             << std::flush;
   return 128 + signals.received();
+}
+
+/// A rank other than 0, which prints nothing unless it fails.
+int train_behind_first(const TrainCommand& command, RankProcess& ranks) {
+  const StopSignals signals(kSecondsToStop);
+  TrainingControl control;
+  control.stop = &signals.stop();
+  control.last_epoch = command.last_epoch;
+  control.ranks = &ranks;
+  control.local_ranks = ranks.local_size();
+  train_as_rank(command.resume.empty() ? command.settings : RunSettings(), control);
+  return 0;
+}
+
+/// One of several processes. An error of one ends all; rank 0 says what it was, if it can.
+int train_as_ranks(const TrainCommand& command) {
+  const std::unique_ptr<RankProcess> ranks = connect_ranks(static_cast<double>(command.rank_timeout));
+  try {
+    return ranks->rank() == 0 ? train_alone_or_first(command, ranks.get()) : train_behind_first(command, *ranks);
+  } catch (...) {
+    Failure failure = failure_of(std::current_exception());
+    if (ranks->rank() != 0) {
+      ranks->report_failure(failure.message);
+      failure.message = ranks->name_of(ranks->rank()) + ": " + failure.message;
+    }
+    print_failure(failure);
+    ranks->abort(failure.exit_code);
+  }
+}
+
+}  // namespace
+
+int run_train(const TrainCommand& command) {
+  return started_ranks().size > 1 ? train_as_ranks(command) : train_alone_or_first(command, nullptr);
 }
 
 }  // namespace gradamp

@@ -14,7 +14,10 @@
 namespace gradamp {
 
 /// Creates the backend. Adds the messages of the device's self-check to `notes`. Error if the self-check fails.
-std::unique_ptr<Backend> make_run_backend(const RunSettings& settings, std::vector<std::string>& notes);
+/// `local_ranks`: the number of the run's ranks on this host, which share its processors unless the settings have a
+/// number of threads.
+std::unique_ptr<Backend> make_run_backend(const RunSettings& settings, std::vector<std::string>& notes,
+                                          int local_ranks = 1);
 
 /// The network for the images and classes of `data`. Error if the images are too small for it.
 std::shared_ptr<Module> make_run_network(Backend& backend, const RunSettings& settings, const DeviceDataset& data,

@@ -7,11 +7,17 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
-#include <fmt/ranges.h>
+#include <unistd.h>
 
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include "gradamp/core/processors.h"
+#include "gradamp/core/version.h"
 #include "gradamp/data/files/safetensors.h"
 #include "gradamp/kernels/backends.h"
 #include "gradamp/nets/networks.h"
@@ -22,6 +28,7 @@
 #include "gradamp/tools/run/run_folder.h"
 #include "gradamp/tools/run/self_check.h"
 #include "gradamp/tools/run/training_data.h"
+#include "gradamp/tools/settings/setting_table.h"
 
 namespace gradamp {
 namespace {
@@ -40,11 +47,28 @@ Device resolve_device(const std::string& name) {
   return Device{DeviceKind::kCpu};
 }
 
+/// The threads of one of several ranks on this host: the launcher has given each processors of its own, or they share
+/// all.
+int threads_of_rank(int local_ranks) {
+  const bool has_its_own = std::int64_t{usable_processors()} * local_ranks <= ::sysconf(_SC_NPROCESSORS_CONF);
+  return has_its_own ? default_threads() : std::max(1, default_threads() / local_ranks);
+}
+
+/// The description without the number of threads, which changes no bit.
+std::string without_threads(const std::string& description) {
+  constexpr std::string_view kThreads = " threads, ";
+  const std::size_t end = description.find(kThreads), begin = description.rfind(' ', end == 0 ? 0 : end - 1);
+  if (end == std::string::npos || begin == std::string::npos) return description;
+  return description.substr(0, begin + 1) + description.substr(end + kThreads.size());
+}
+
 }  // namespace
 
-std::unique_ptr<Backend> make_run_backend(const RunSettings& settings, std::vector<std::string>& notes) {
+std::unique_ptr<Backend> make_run_backend(const RunSettings& settings, std::vector<std::string>& notes,
+                                          int local_ranks) {
   BackendOptions options;
   options.threads = settings.threads;
+  if (options.threads == 0 && local_ranks > 1) options.threads = threads_of_rank(local_ranks);
   options.precision = settings.precision;
   options.convolution = settings.convolution;
   const Device device = resolve_device(settings.device);
@@ -87,6 +111,32 @@ std::string schedule_text(const OptimizerOptions& options) {
   return text;
 }
 
+// ---- Ranks: rank 0 decides, and tells the others ----
+
+bool has_ranks(const TrainingControl& control) { return control.ranks != nullptr && control.ranks->size() > 1; }
+bool is_first_rank(const TrainingControl& control) { return !has_ranks(control) || control.ranks->rank() == 0; }
+
+constexpr const char* kTrain = "train";
+constexpr const char* kNothingToDo = "";
+
+/// By rank 0: kTrain, kNothingToDo, or the settings of the run as JSON.
+void tell_others(const TrainingControl& control, const std::string& what) {
+  if (has_ranks(control)) broadcast_text(*control.ranks, what);
+}
+
+/// Error unless the other ranks were started with the settings `given`. Where the data are may differ.
+void check_same_settings_given(const TrainingControl& control, const RunSettings& given) {
+  if (!has_ranks(control)) return;
+  const std::vector<std::string> all = all_gather_texts(*control.ranks, to_json(given).dump());
+  const RunSettings first = settings_from_json(nlohmann::json::parse(all[0]));
+  for (std::size_t r = 1; r < all.size(); ++r) {
+    const std::string differences = describe_differences(first, settings_from_json(nlohmann::json::parse(all[r])),
+                                                         {SettingKind::kSource, SettingKind::kOutput});
+    check(differences.empty(), "{} was started with other settings than {}: {}",
+          control.ranks->name_of(static_cast<int>(r)), control.ranks->name_of(0), differences);
+  }
+}
+
 /// A run in memory: the device, the data, the network and its trainer. It writes the logs of the run's folder.
 class Run {
  public:
@@ -94,7 +144,7 @@ class Run {
   Run(const RunSettings& settings, const TrainingControl& control, bool fresh)
       : settings_(settings),
         control_(control),
-        backend_(make_run_backend(settings, notes_)),
+        backend_(make_run_backend(settings, notes_, control.local_ranks)),
         strategy_(settings.resolved_strategy()) {
     if (settings.convolution == ConvolutionMethod::kAuto) settings_.convolution = backend_->convolution_method();
     auto [data, fingerprint] = load_training_data(*backend_, settings);
@@ -103,7 +153,9 @@ class Run {
     network_ = make_run_network(*backend_, settings, data.train, state);
     initialize(*network_, settings.initialization, settings.seed);
     if (fresh && !settings.weights.empty()) load_initial_weights(settings, *network_, file_system());
-    trainer_.emplace(*network_, state, std::move(data), options(), callbacks());
+    check_ranks_agree();
+    trainer_.emplace(*network_, state, std::move(data), options(),
+                     is_first_rank(control) ? callbacks() : TrainerCallbacks());
   }
 
   std::string backend_description() const { return backend_->description(); }
@@ -151,9 +203,13 @@ class Run {
     return lines;
   }
 
+  /// The part of a rank other than 0: trains with the others.
+  void train_with_rank_0() { trainer_->run(control_.last_epoch); }
+
   /// Trains to the end or until it is stopped. The logs of `folder` must end at the run's current position.
   TrainingOutcome train(const RunFolder& folder) {
     folder.record_failure("");
+    tell_others(control_, kTrain);
     try {
       return train_and_log(folder);
     } catch (const Error& error) {
@@ -200,6 +256,24 @@ class Run {
   bool finished() const { return trainer_->finished(); }
 
  private:
+  /// Error unless all ranks compute the same with the same.
+  void check_ranks_agree() const {
+    if (!has_ranks(control_)) return;
+    const nlohmann::json own = {{"version", GRADAMP_VERSION},
+                                {"commit", source_commit()},
+                                {"device", without_threads(backend_->description())},
+                                {"images and labels", fingerprint_}};
+    const std::vector<std::string> all = all_gather_texts(*control_.ranks, own.dump());
+    const nlohmann::json first = nlohmann::json::parse(all[0]);
+    for (std::size_t r = 1; r < all.size(); ++r) {
+      const nlohmann::json other = nlohmann::json::parse(all[r]);
+      for (const auto& [name, value] : first.items())
+        check(other[name] == value, "{} has another {} than {}: expected '{}', got '{}'",
+              control_.ranks->name_of(static_cast<int>(r)), name, control_.ranks->name_of(0), value.get<std::string>(),
+              other[name].get<std::string>());
+    }
+  }
+
   TrainingOutcome train_and_log(const RunFolder& folder) {
     folder_ = &folder;
     best_accuracy_ = folder.read_outcome().best_validation_accuracy;
@@ -228,6 +302,7 @@ class Run {
     TrainerOptions options;
     options.batch_size = settings_.batch_size;
     options.shards = settings_.shards;
+    options.ranks = control_.ranks;
     options.evaluation_batch = settings_.evaluation_batch;
     options.optimizer = settings_.optimizer_options();
     options.loss.label_smoothing = settings_.label_smoothing;
@@ -377,8 +452,19 @@ RunSettings resolved(const RunSettings& given) {
 
 }  // namespace
 
+void train_as_rank(const RunSettings& given, const TrainingControl& control) {
+  check_same_settings_given(control, given);
+  const std::string settings = broadcast_text(*control.ranks, "");
+  if (settings == kNothingToDo) return;
+  Run run(settings_from_json(nlohmann::json::parse(settings)), control, false);
+  if (broadcast_text(*control.ranks, "") == kTrain) run.train_with_rank_0();
+}
+
 TrainingOutcome train(const RunSettings& given, const TrainingControl& control) {
-  Run run(resolved(given), control, true);
+  check_same_settings_given(control, given);
+  const RunSettings settings = resolved(given);
+  tell_others(control, to_json(settings).dump());
+  Run run(settings, control, true);
   const RunFolder folder = RunFolder::create(run.settings().run_folder, run.settings(), run.backend_description(),
                                              file_system_of(control), 0, run.fingerprint(), run.facts());
   if (control.observer) {
@@ -390,12 +476,14 @@ TrainingOutcome train(const RunSettings& given, const TrainingControl& control) 
 }
 
 TrainingOutcome branch(const RunSettings& given, const std::filesystem::path& trunk, const TrainingControl& control) {
+  check_same_settings_given(control, given);
   const RunSettings settings = resolved(given);
   const RunFolder beginning = RunFolder::open(trunk, file_system_of(control));
   const std::optional<std::filesystem::path> checkpoint = beginning.saved_checkpoint();
   check(checkpoint.has_value(), "{} has no checkpoint to branch from yet", trunk.string());
+  tell_others(control, to_json(settings).dump());
   Run run(settings, control, false);
-  check(run.backend_description() == beginning.backend_description(),
+  check(without_threads(run.backend_description()) == without_threads(beginning.backend_description()),
         "{} began on '{}' and this run is on '{}': expected the same, so that it is the same to the bit",
         trunk.string(), beginning.backend_description(), run.backend_description());
   run.check_images(beginning);
@@ -415,6 +503,7 @@ TrainingOutcome branch(const RunSettings& given, const std::filesystem::path& tr
 }
 
 TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingControl& control) {
+  check_same_settings_given(control, RunSettings());
   RunFolder folder = RunFolder::open(run_folder, file_system_of(control));
   folder.lock();
   const std::optional<std::filesystem::path> checkpoint = folder.saved_checkpoint();
@@ -427,6 +516,7 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
     TrainingOutcome outcome = folder.read_outcome();
     outcome.completed = true;
     folder.record_failure("");  // of what came after its last file
+    tell_others(control, kNothingToDo);
     return outcome;
   }
   if (!checkpoint) folder.check_unstarted();
@@ -437,11 +527,12 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
   }
   if (!control.data.empty()) settings.data = control.data;
   if (control.measure_every) settings.measure_every = *control.measure_every;
+  tell_others(control, to_json(settings).dump());
   Run run(settings, control, !checkpoint);
   run.check_images(folder);
   if (settings.data != folder.settings().data) folder.move_data(settings.data);
   std::vector<std::string> description = run.description();
-  if (run.backend_description() != folder.backend_description()) {
+  if (without_threads(run.backend_description()) != without_threads(folder.backend_description())) {
     description.push_back("warning   the run began on '" + folder.backend_description() +
                           "': from here on it will not be the same to the bit");
   }
@@ -467,6 +558,7 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
     TrainingOutcome outcome = folder.read_outcome();
     outcome.completed = true;
     run.finish(folder, outcome);
+    tell_others(control, kNothingToDo);
     return outcome;
   }
   if (settings.measure_every != folder.settings().measure_every) folder.change_measuring(settings.measure_every);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "gradamp/core/communicator.h"
 #include "gradamp/data/files/file_system.h"
 #include "gradamp/optim/training/evaluator.h"
 #include "gradamp/optim/training/training_records.h"
@@ -57,6 +58,10 @@ struct TrainingControl {
   std::optional<RunSettings> extended = {};
   /// The command line, for config.json; empty: none.
   std::string command = {};
+  /// The processes of this run (core/communicator.h): rank 0 calls train(), branch() or resume(), the others
+  /// train_as_rank(). Null: this one alone.
+  Communicator* ranks = nullptr;
+  int local_ranks = 1;  // on this host
 };
 
 /// Trains from the beginning and writes to settings.run_folder, which must not contain a run yet. Error before training
@@ -73,6 +78,12 @@ TrainingOutcome branch(const RunSettings& settings, const std::filesystem::path&
 /// without the interruption (if the number of threads is the same). If the run is finished, returns its outcome and
 /// trains nothing. Error if the images or labels are no longer those with which the run began, wherever they are.
 TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingControl& control);
+
+/// The part of a rank other than 0 in a run that rank 0 trains, branches or resumes. It takes the settings and the
+/// state from rank 0, reads the images itself, and writes no file. `given`: the settings that this process was started
+/// with (of --resume: the defaults). Error on every rank if a rank was started with others, has another device, build
+/// or images.
+void train_as_rank(const RunSettings& given, const TrainingControl& control);
 
 struct Evaluations {
   Evaluation test;

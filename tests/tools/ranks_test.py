@@ -1,0 +1,342 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Several processes, started by mpirun, train one run: the same files as one process, and a clear end if one fails.
+
+Usage: ranks_test.py PROGRAM [CLASS[.TEST]...]. Exit code 77: there is no mpirun, or the program was built without MPI."""
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+program = pathlib.Path()
+SHARDS = ["--shards", "8"]
+SMALL = ["--dataset", "synthetic", "--train-images", "150", "--test-images", "60", "--validation", "20", "--network",
+         "resnet8", "--batch-size", "32", "--evaluation-batch", "16", *SHARDS, "--quiet"]
+# The first three images of the last batch of 130: five of the eight shards are empty.
+AMPLIFIED = ["--strategy", "1:0.1, 3:0.1:2, 4:0.01", "--threshold", "0.5"]
+RECIPES = {
+    "plain": ["--epochs", "3"],
+    "amplified": [*AMPLIFIED, "--reselect-every", "1", "--measure-every", "2"],
+    "random": [*AMPLIFIED, "--selection", "random"],
+    "backprop": [*AMPLIFIED, "--placement", "backprop", "--dropout", "0.2"],
+    "neurons": [*AMPLIFIED, "--granularity", "neuron", "--no-augment", "--keep", "all"],
+    "adamw": ["--strategy", "1:0.001, 4:0.001:2", "--optimizer", "adamw", "--clip-norm", "1", "--schedule", "cosine",
+              "--learning-rate", "0.001"],
+}
+LIMIT = 300  # seconds
+
+
+def environment(**more):
+    return os.environ | {"NO_COLOR": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+                         "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
+                         "GRADAMP_THREADS": "1", **more}
+
+
+def launcher(size):
+    return ["mpirun", "-n", str(size)] if size > 1 else []
+
+
+def start(size, *arguments, **more):
+    return subprocess.Popen([*launcher(size), program, *map(str, arguments)], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, env=environment(**more), start_new_session=True)
+
+
+def ended(process):
+    output, errors = process.communicate(timeout=LIMIT)
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+
+def run(size, *arguments, **more):
+    return ended(start(size, *arguments, **more))
+
+
+def ranks_of(launched):
+    """The processes of the program that a launcher has started, by rank."""
+    found = {}
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if os.readlink(folder / "exe") != str(program) or launched.pid != os.getsid(int(folder.name)):
+                continue
+            variables = (folder / "environ").read_bytes().split(b"\0")
+        except (OSError, ProcessLookupError):
+            continue
+        for variable in variables:
+            if variable.startswith(b"OMPI_COMM_WORLD_RANK="):
+                found[int(variable.split(b"=")[1])] = int(folder.name)
+    return found
+
+
+def wait_for(condition, what):
+    limit = time.monotonic() + LIMIT
+    while not condition():
+        if time.monotonic() > limit:
+            raise AssertionError(f"{what} did not come")
+        time.sleep(0.02)
+
+
+class RanksTest(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+
+    def succeeded(self, result, code=0):
+        self.assertEqual(result.returncode, code, f"{result.args}\n{result.stdout}\n{result.stderr}")
+        return result
+
+    def train(self, size, name, *options):
+        return self.succeeded(run(size, "train", *SMALL, *options, "--run-folder", self.folder / name))
+
+    def files(self, name):
+        """The bytes of a run's checkpoints, and the lines of its logs without run and time."""
+        folder = self.folder / name
+        files = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
+        for log in folder.glob("*.jsonl"):
+            text = log.read_text(encoding="utf-8")
+            fields = ("run", "seconds", "images_per_second")
+            files[log.name] = [[part for part in line.strip("{}").split(",") if part.split(":")[0].strip('"') not in fields]
+                               for line in text.splitlines()]
+        self.assertIn("checkpoint.safetensors", files)
+        self.assertIn("metrics.jsonl", files)
+        return files
+
+
+class SameBits(RanksTest):
+    recipes = ["amplified", "backprop"]
+    sizes = (2, 4)
+
+    def test_of_any_number_of_ranks(self):
+        for name in self.recipes:
+            self.train(1, f"{name}-1", *RECIPES[name])
+            for size in self.sizes:
+                with self.subTest(recipe=name, size=size):
+                    result = self.train(size, f"{name}-{size}", *RECIPES[name])
+                    self.assertEqual(self.files(f"{name}-{size}"), self.files(f"{name}-1"))
+                    self.assertEqual(result.stdout.count("finished"), 1)
+                    self.assertEqual(result.stderr, "")
+
+    def test_resumed_by_another_number(self):
+        options = RECIPES["amplified"]
+        self.train(1, "unbroken", *options)
+        self.train(4, "resumed", *options, "--until", "1")
+        for size, epoch in ((2, 2), (1, 3), (8, 4)):
+            self.succeeded(run(size, "train", "--resume", self.folder / "resumed", "--until", epoch, "--quiet"))
+        self.assertEqual(self.files("resumed"), self.files("unbroken"))
+        again = self.succeeded(run(2, "train", "--resume", self.folder / "resumed", "--quiet"))
+        self.assertEqual(again.stderr, "")
+
+    def test_branched(self):
+        first = [*RECIPES["plain"], "--strategy", "1:0.1, 3:0.01"]
+        later = ["--strategy", "1:0.1, 2:0.01, 3:0.001"]
+        self.train(1, "trunk", *first, "--until", "2")
+        for size in (1, 4):
+            self.train(size, f"branch-{size}", *later, "--branch", self.folder / "trunk")
+        self.assertEqual(self.files("branch-4"), self.files("branch-1"))
+
+
+class LongTest(SameBits):
+    """All recipes, and 100 kills of 4 ranks."""
+
+    recipes = list(RECIPES)
+    sizes = (2, 4, 8)
+
+    def test_resnet20(self):
+        options = ["--network", "resnet20", *RECIPES["amplified"]]
+        self.train(1, "one", *options)
+        for size in self.sizes:
+            self.train(size, f"some-{size}", *options)
+            self.assertEqual(self.files(f"some-{size}"), self.files("one"))
+
+    def test_kills(self):
+        kills, seed = 100, 7
+        options = [*RECIPES["amplified"], "--train-images", "400"]
+        self.train(1, "unbroken", *options)
+        expected = self.files("unbroken")
+        rng = random.Random(seed)
+        done = 0
+        while done < kills:
+            arguments = ["train", *SMALL, *options, "--run-folder", self.folder / "killed"]
+            while True:
+                process = start(4, *arguments)
+                time.sleep(rng.uniform(0.3, 3.5))
+                ranks = ranks_of(process)
+                if process.poll() is None and len(ranks) == 4:
+                    victim = rng.randrange(4)
+                    os.kill(ranks[victim], signal.SIGKILL)
+                    result = ended(process)
+                    if result.returncode != 0:
+                        done += 1
+                        self.assertRegex(result.stderr, rf"rank {victim} .*signal 9|{victim}", result.stderr)
+                else:
+                    result = ended(process)
+                if result.returncode == 0:
+                    break
+                wait_for(lambda: not ranks_of(process), "the end of the ranks")
+                if (self.folder / "killed" / "config.json").exists():
+                    arguments = ["train", "--resume", self.folder / "killed", "--quiet"]
+            self.assertEqual(self.files("killed"), expected)
+            shutil.rmtree(self.folder / "killed")
+
+
+class Failures(RanksTest):
+    """All ranks end, rank and host are named, and what was saved can be resumed."""
+
+    # Long enough to be met while it trains.
+    LONG = [*RECIPES["plain"], "--strategy", "40:0.1", "--epochs", "40"]
+
+    def begun(self, *options, size=4, **more):
+        process = start(size, "train", *SMALL, *self.LONG, *options, "--run-folder", self.folder / "run", **more)
+        self.addCleanup(lambda: process.poll() is None and os.killpg(process.pid, signal.SIGKILL))
+        metrics = self.folder / "run" / "metrics.jsonl"
+        wait_for(lambda: process.poll() is not None or (metrics.exists() and metrics.read_bytes().count(b"\n") >= 2),
+                 "the second epoch")
+        return process
+
+    def resumes(self):
+        self.succeeded(run(2, "train", "--resume", self.folder / "run", "--quiet", "--until", 4))
+        if not (self.folder / "expected").exists():
+            self.train(1, "expected", *self.LONG, "--until", "4")
+        if (self.folder / "run" / "metrics.jsonl").read_bytes().count(b"\n") == 4:
+            self.assertEqual(self.files("run"), self.files("expected"))
+
+    def all_ended(self, process):
+        wait_for(lambda: not ranks_of(process), "the end of all ranks")
+
+    def test_a_killed_rank(self):
+        process = self.begun()
+        os.kill(ranks_of(process)[2], signal.SIGKILL)
+        result = ended(process)
+        self.assertNotEqual(result.returncode, 0)
+        self.assertRegex(result.stderr, r"rank 2 .*on node .*signal 9")
+        self.all_ended(process)
+        self.resumes()
+
+    def test_a_stopped_rank(self):
+        for rank in (2, 0):
+            process = self.begun("--rank-timeout", "3")
+            os.kill(ranks_of(process)[rank], signal.SIGSTOP)
+            result = ended(process)
+            self.assertEqual(result.returncode, 1)
+            speaker = 0 if rank != 0 else 1
+            lines = [line for line in result.stderr.splitlines() if line.startswith("gradamp: ")]
+            self.assertEqual(len(lines), 1, result.stderr)
+            self.assertIn(f"no answer for 3 s from rank {rank} on ", lines[0])
+            self.assertEqual(lines[0].startswith("gradamp: rank 1 on "), speaker == 1)
+            self.all_ended(process)
+            if rank != 0:
+                self.assertIn("no answer for 3 s", (self.folder / "run" / "failure.txt").read_text(encoding="utf-8"))
+            self.resumes()
+            shutil.rmtree(self.folder / "run")
+
+    def test_a_signal_reaches_all_and_saves(self):
+        process = self.begun()
+        os.kill(process.pid, signal.SIGUSR1)
+        result = ended(process)
+        self.assertEqual(result.returncode, 138)
+        self.assertEqual(result.stderr.count("stopped by SIGUSR1"), 1)
+        self.all_ended(process)
+        self.resumes()
+
+    def two_programs(self, first, second, programs=None):
+        """Two ranks with options of their own, by mpirun's colon. Returns the only line of the program's."""
+        names = programs or [program, program]
+        parts = [["-n", "1", *before, name, "train", *SMALL, "--epochs", "1", "--run-folder", self.folder / "run", *own]
+                 for name, (before, own) in zip(names, (first, second))]
+        command = ["mpirun", *parts[0], ":", *parts[1]]
+        result = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment(),
+                                timeout=LIMIT)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        lines = [line for line in result.stderr.splitlines() if line.startswith("gradamp: ")]
+        self.assertEqual(len(lines), 1, result.stderr)
+        self.assertFalse((self.folder / "run").exists())
+        return lines[0]
+
+    def test_other_settings(self):
+        message = self.two_programs(([], ["--seed", "1"]), ([], ["--seed", "2"]))
+        self.assertRegex(message, r"^gradamp: rank 1 on \S+ was started with other settings than rank 0 on \S+: "
+                                  r"expected --seed 1, got --seed 2")
+
+    def in_folders(self):
+        """Each rank finds the data in a folder of its own, at the same path."""
+        data = ["--dataset", "cifar10", "--data", "/proc/self/cwd/set", "--partial-data"]
+        return [(["-wdir", self.folder / name], data) for name in ("one", "two")]
+
+    def make_data(self, name, seed):
+        (self.folder / name).mkdir()
+        self.succeeded(run(1, "data", "make", "--dest", self.folder / name / "set", "--seed", seed, "--train",
+                           "250", "--test", "100"))
+
+    def test_other_images(self):
+        self.make_data("one", 1)
+        self.make_data("two", 2)
+        self.assertRegex(self.two_programs(*self.in_folders()),
+                         r"^gradamp: rank 1 on \S+ has another images and labels than rank 0 on \S+: expected 'train ")
+
+    def test_no_images(self):
+        self.make_data("one", 1)
+        (self.folder / "two").mkdir()
+        self.assertRegex(self.two_programs(*self.in_folders()), r"^gradamp: rank 1 on \S+: .*/proc/self/cwd/set")
+
+    def test_another_version(self):
+        other = self.folder / "other"
+        other.mkdir()
+        library = program.parent / "libgradamp_mpi.so"
+        shutil.copy(library, other)
+        text = program.read_bytes()
+        version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+        found = text.count(version.encode() + b"\0")
+        self.assertGreater(found, 0)
+        (other / "gradamp").write_bytes(text.replace(version.encode() + b"\0", b"9.9.9\0"))
+        (other / "gradamp").chmod(0o755)
+        self.assertRegex(self.two_programs(([], []), ([], []), [program, other / "gradamp"]),
+                         rf"has another version than rank 0 on \S+: expected '{version}', got '9.9.9'")
+
+    def test_out_of_memory(self):
+        few = self.folder / "few"
+        few.write_text('#!/bin/bash\nulimit -v 400000\nexec "$@"\n', encoding="utf-8")
+        few.chmod(0o755)
+        message = self.two_programs(([], ["--network", "resnet50"]), ([few], ["--network", "resnet50"]))
+        self.assertRegex(message, r"^gradamp: rank 1 on \S+: .*memory")
+
+    def test_the_number_of_ranks_divides_the_shards(self):
+        result = run(3, "train", *SMALL, "--epochs", "1", "--run-folder", self.folder / "run")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("expected a number of ranks that divides the 8 shards, got 3", result.stderr)
+        result = run(2, "train", *SMALL, "--shards", "1", "--epochs", "1", "--run-folder", self.folder / "run")
+        self.assertIn("expected a number of ranks that divides the 1 shards, got 2", result.stderr)
+        self.assertFalse((self.folder / "run").exists())
+
+    def test_what_rank_0_refuses(self):
+        (self.folder / "run").mkdir()
+        (self.folder / "run" / "metrics.jsonl").write_text("another's\n", encoding="utf-8")
+        result = run(4, "train", *SMALL, "--epochs", "1", "--run-folder", self.folder / "run")
+        self.assertEqual(result.returncode, 1)
+        lines = [line for line in result.stderr.splitlines() if line.startswith("gradamp: ")]
+        self.assertEqual(len(lines), 1, result.stderr)
+
+    def test_only_training_has_ranks(self):
+        result = run(2, "evaluate", "--run", self.folder / "run")
+        self.assertEqual(result.returncode, 2)
+        lines = [line for line in result.stderr.splitlines() if line.startswith("gradamp: ")]
+        self.assertEqual(lines, ["gradamp: a launcher (mpirun, srun) started 2 processes of this command, and only "
+                                 "`gradamp train` is computed by several"])
+
+    def test_a_mistake_on_the_command_line_is_said_once(self):
+        result = run(2, "train", "--shrads", "2")
+        self.assertEqual(result.returncode, 2)
+        self.assertEqual(result.stderr.count("unknown option '--shrads'; did you mean '--shards'?"), 1)
+
+
+if __name__ == "__main__":
+    program = pathlib.Path(sys.argv[1]).resolve()
+    del sys.argv[1]
+    if shutil.which("mpirun") is None or not (program.parent / "libgradamp_mpi.so").exists():
+        print("skipped: there is no MPI")
+        sys.exit(77)
+    unittest.main(verbosity=2)

@@ -2,6 +2,7 @@
 #include "gradamp/core/communicator.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "gradamp/core/error.h"
 
@@ -19,6 +20,16 @@ std::span<std::byte> bytes_of(T& value) {
 }
 
 }  // namespace
+
+void Communicator::exchange(std::span<const std::span<const std::byte>> send,
+                            std::span<const std::span<std::byte>> receive) {
+  using Clock = std::chrono::steady_clock;
+  for (std::size_t r = 0; r < send.size(); ++r)
+    if (static_cast<int>(r) != rank()) bytes_sent_ += static_cast<std::int64_t>(send[r].size());
+  const Clock::time_point begin = Clock::now();
+  move_bytes(send, receive);
+  seconds_ += std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 void all_gather(Communicator& ranks, std::span<std::byte> blocks) {
   check(blocks.size() % count_of(ranks) == 0, "expected bytes for {} equal blocks, got {}", ranks.size(),

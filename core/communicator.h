@@ -28,20 +28,20 @@ class Communicator {
   /// Sends send[r] to rank r, and fills receive[r] with what rank r sends to this one; what is for the rank itself is
   /// left out, and an empty span is no message. Both have size() spans. All ranks call it, with sizes that agree. Waits
   /// until everything has arrived. Error, which names a rank, if one does not answer in time.
-  virtual void exchange(std::span<const std::span<const std::byte>> send,
-                        std::span<const std::span<std::byte>> receive) = 0;
+  void exchange(std::span<const std::span<const std::byte>> send, std::span<const std::span<std::byte>> receive);
 
-  /// Bytes that this rank has sent so far.
+  /// Bytes that this rank has sent so far, and the time it has spent in exchanges, which includes waiting for others.
   std::int64_t bytes_sent() const { return bytes_sent_; }
+  double seconds() const { return seconds_; }
 
  protected:
-  void count_bytes(std::span<const std::span<const std::byte>> send) {
-    for (std::size_t r = 0; r < send.size(); ++r)
-      if (static_cast<int>(r) != rank()) bytes_sent_ += static_cast<std::int64_t>(send[r].size());
-  }
+  /// exchange(), without its figures.
+  virtual void move_bytes(std::span<const std::span<const std::byte>> send,
+                          std::span<const std::span<std::byte>> receive) = 0;
 
  private:
   std::int64_t bytes_sent_ = 0;
+  double seconds_ = 0;
 };
 
 // ---- What is made of exchanges; all ranks call these, in the same order ----

@@ -2,7 +2,8 @@
 # Sourced by the scripts in this folder: installs the missing packages that a build needs.
 
 packages="g++ cmake ninja-build libfmt-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev
-          libarchive-dev zlib1g-dev libssl-dev libpng-dev libjpeg-dev libgtest-dev libgmock-dev libbenchmark-dev python3 zstd"
+          libarchive-dev zlib1g-dev libssl-dev libpng-dev libjpeg-dev libopenmpi-dev openmpi-bin
+          libgtest-dev libgmock-dev libbenchmark-dev python3 zstd"
 
 # For the Python environment of the tests (tools/test_environment.py), other processors, system calls that fail, and
 # oneDNN as the benchmarks' reference. Without them, what needs them is skipped or left out.

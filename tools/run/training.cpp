@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -192,6 +193,9 @@ class Run {
     if (settings_.reset_head)
       lines.push_back(
           fmt::format("weights   {}, with a new head: {}", settings_.weights, fmt::join(head_names(*network_), ", ")));
+    if (settings_.shards > 1)
+      lines.push_back(fmt::format("shards    {} of each batch{}", settings_.shards,
+                                  has_ranks(control_) ? fmt::format(", by {} ranks", control_.ranks->size()) : ""));
     lines.push_back(fmt::format("strategy  {} ({} epoch{})", to_string(strategy_), strategy_.epochs(),
                                 strategy_.epochs() == 1 ? "" : "s"));
     const OptimizerOptions& optimizer = trainer_->optimizer().options();
@@ -278,6 +282,7 @@ class Run {
     folder_ = &folder;
     best_accuracy_ = folder.read_outcome().best_validation_accuracy;
     bool whole = false;
+    const auto begin = std::chrono::steady_clock::now();
     try {
       whole = trainer_->run(control_.last_epoch);
     } catch (const NotFinite& error) {
@@ -287,6 +292,11 @@ class Run {
     }
     if (!whole) save(folder);
     TrainingOutcome outcome = folder.read_outcome();
+    if (has_ranks(control_)) {
+      outcome.ranks = control_.ranks->size();
+      outcome.exchange_share =
+          control_.ranks->seconds() / std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    }
     outcome.completed = whole && outcome.last.epoch == strategy_.epochs();
     if (outcome.completed) {
       finish(folder, outcome);

@@ -26,6 +26,8 @@ struct TrainingOutcome {
   std::optional<double> best_validation_accuracy;  // the highest, of the first epoch that reached it
   int best_validation_epoch = 0;                   // 0: no images are held out
   double seconds = 0;                              // time of training and evaluation, summed over all resumed parts
+  int ranks = 1;                                   // processes that trained this part of the run
+  double exchange_share = 0;  // of the time of rank 0 in exchanges with the others, waiting included
   std::vector<SelectionSummary> selections;
   std::filesystem::path run_folder;
 };

@@ -16,6 +16,7 @@
 #include "gradamp/kernels/backends.h"
 #include "gradamp/layers/initialization.h"
 #include "gradamp/layers/layers.h"
+#include "gradamp/nets/networks.h"
 #include "gradamp/optim/training/rank_exchange.h"
 #include "gradamp/optim/training/trainer.h"
 #include "gradamp/tests/core/test_support.h"
@@ -255,6 +256,30 @@ TEST_F(RanksTest, SendAtMostTwiceTheGradientAndTheRows) {
       const Tensor gradients = test::normal_tensor(*backend, {1000}, static_cast<std::uint32_t>(ranks.rank()));
       sum_gradients(ranks, gradients);
       EXPECT_EQ(ranks.bytes_sent(), 2 * 4000 * (size - 1) / size);
+    });
+  }
+}
+
+TEST_F(RanksTest, SendAtMostTwiceTheGradientInAStepOfResnet8) {
+  for (const int size : {2, 4, 8}) {
+    ThreadRanks(size).run([&](Communicator& ranks) {
+      const auto backend = make_backend(Device{DeviceKind::kCpu}, {.threads = 1});
+      const StepState state = make_step_state(*backend, 7);
+      const auto network = make_network("resnet8", *backend);
+      initialize(*network, Initialization::kPyTorch, 3);
+      const Dataset dataset = make_synthetic_dataset(1, "train", 16);
+      const DeviceDataset data = upload(*backend, dataset);
+      OptimizerOptions options;
+      options.strategy = parse_strategy("1:0.1");
+      Optimizer optimizer(*network, state, options);
+      TrainingSteps steps(data, normalization(dataset), 16, state, *network, optimizer, {}, kShards, &ranks);
+      state.begin_epoch(1);
+      optimizer.begin_epoch(1);
+      steps.begin_epoch(1);
+      steps.run(16);
+      const auto gradient = static_cast<double>(optimizer.arena().arena().gradients.bytes());
+      EXPECT_LT(static_cast<double>(ranks.bytes_sent()), 2.1 * gradient);
+      EXPECT_GT(static_cast<double>(ranks.bytes_sent()), 2 * gradient * (size - 1) / size);
     });
   }
 }

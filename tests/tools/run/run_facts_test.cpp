@@ -13,6 +13,7 @@
 #include "gradamp/core/text.h"
 #include "gradamp/core/version.h"
 #include "gradamp/data/synthetic.h"
+#include "gradamp/tests/core/error_of.h"
 #include "gradamp/tests/tools/run/runs.h"
 #include "gradamp/tools/run/run_folder.h"
 

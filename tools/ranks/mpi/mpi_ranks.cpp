@@ -79,9 +79,27 @@ class MpiRanks final : public RankProcess {
     return fmt::format("rank {}{}", rank, host.empty() ? "" : " on " + host);
   }
 
-  void exchange(std::span<const std::span<const std::byte>> send,
-                std::span<const std::span<std::byte>> receive) override {
-    count_bytes(send);
+  void report_failure(const std::string& message) override {
+    MPI_Request request{};
+    succeed(MPI_Isend(message.data(), part_of(message.size()), MPI_BYTE, 0, kFailure, MPI_COMM_WORLD, &request),
+            "MPI_Isend");
+    const Clock::time_point begin = Clock::now();
+    const double patience = std::min(timeout_, kPatience) + kBetweenRanks * rank_;
+    for (Pause pause; seconds_since(begin) < patience; pause()) {
+      int ignored = 0;
+      MPI_Test(&request, &ignored, MPI_STATUS_IGNORE);
+    }
+  }
+
+  void abort(int exit_code) override {
+    std::fflush(nullptr);
+    MPI_Abort(MPI_COMM_WORLD, exit_code);
+    std::terminate();
+  }
+
+ protected:
+  void move_bytes(std::span<const std::span<const std::byte>> send,
+                  std::span<const std::span<std::byte>> receive) override {
     std::vector<MPI_Request> requests;
     std::vector<int> peers;  // of each request
     for (int r = 0; r < size_; ++r) {
@@ -105,24 +123,6 @@ class MpiRanks final : public RankProcess {
       }
     }
     wait_for(requests, peers);
-  }
-
-  void report_failure(const std::string& message) override {
-    MPI_Request request{};
-    succeed(MPI_Isend(message.data(), part_of(message.size()), MPI_BYTE, 0, kFailure, MPI_COMM_WORLD, &request),
-            "MPI_Isend");
-    const Clock::time_point begin = Clock::now();
-    const double patience = std::min(timeout_, kPatience) + kBetweenRanks * rank_;
-    for (Pause pause; seconds_since(begin) < patience; pause()) {
-      int ignored = 0;
-      MPI_Test(&request, &ignored, MPI_STATUS_IGNORE);
-    }
-  }
-
-  void abort(int exit_code) override {
-    std::fflush(nullptr);
-    MPI_Abort(MPI_COMM_WORLD, exit_code);
-    std::terminate();
   }
 
  private:

@@ -18,7 +18,7 @@ program = pathlib.Path()
 SHARDS = ["--shards", "8"]
 SMALL = ["--dataset", "synthetic", "--train-images", "150", "--test-images", "60", "--validation", "20", "--network",
          "resnet8", "--batch-size", "32", "--evaluation-batch", "16", *SHARDS, "--quiet"]
-# The first three images of the last batch of 130: five of the eight shards are empty.
+# The last of the batches has two images: six of the eight shards are empty.
 AMPLIFIED = ["--strategy", "1:0.1, 3:0.1:2, 4:0.01", "--threshold", "0.5"]
 RECIPES = {
     "plain": ["--epochs", "3"],
@@ -330,6 +330,19 @@ class Failures(RanksTest):
         result = run(2, "train", "--shrads", "2")
         self.assertEqual(result.returncode, 2)
         self.assertEqual(result.stderr.count("unknown option '--shrads'; did you mean '--shards'?"), 1)
+
+
+class Bench(unittest.TestCase):
+    def test_the_tables(self):
+        script = pathlib.Path(__file__).resolve().parents[2] / "bench" / "ranks_bench.py"
+        result = subprocess.run([sys.executable, script, program, "--network", "resnet8", "--shards", "2", "--images",
+                                 "32", "--batch-size", "16", "--rounds", "1"], capture_output=True, text=True,
+                                env=environment(), timeout=LIMIT)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("ranks [1, 2] gave the same checkpoint", result.stdout)
+        rows = [line.split("|")[1:-1] for line in result.stdout.splitlines() if line.startswith("| ")]
+        self.assertEqual([row[0].strip() for row in rows], ["shards, one process", "1", "2", "4", "8",
+                                                            "2 shards by ranks", "1", "2", "weak scaling: ranks", "1", "2"])
 
 
 if __name__ == "__main__":

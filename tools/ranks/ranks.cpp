@@ -15,7 +15,8 @@
 namespace gradamp {
 namespace {
 
-constexpr const char* kLibrary = "libgradamp_mpi.so";
+constexpr std::string_view kMpi = GRADAMP_MPI_LIBRARY;  // "libmpi.so.40"; empty: built without MPI
+constexpr const char* kLibrary = "libgradamp_mpi.so";   // ours
 
 int number_in(const char* text) {
   int number = 0;
@@ -23,7 +24,7 @@ int number_in(const char* text) {
   return number;
 }
 
-/// The library of MPI: beside the program in the build, below the prefix when installed.
+/// Our library: beside the program in the build, below the prefix when installed.
 std::filesystem::path find_library() {
   std::error_code error;
   const std::filesystem::path folder = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
@@ -31,10 +32,15 @@ std::filesystem::path find_library() {
                                           folder.parent_path() / GRADAMP_LIBRARY_FOLDER / "gradamp" / kLibrary};
   for (const std::filesystem::path& place : places)
     if (std::filesystem::exists(place, error)) return place;
-  fail(
-      "several ranks need {}, which is neither {} nor {}: this build has no MPI; install it (libopenmpi-dev) and build "
-      "again, or start one process, which computes all shards",
-      kLibrary, places[0].string(), places[1].string());
+  fail("several ranks need {}, which is neither {} nor {}", kLibrary, places[0].string(), places[1].string());
+}
+
+void* loaded(const std::filesystem::path& path, int flags) {
+  // Never closed: MPI's own libraries cannot be unloaded.
+  void* const library = ::dlopen(path.c_str(), RTLD_NOW | flags);
+  check(library != nullptr, "several ranks need {}, which cannot be loaded: {}", path.string(),
+        library == nullptr ? ::dlerror() : "");
+  return library;
 }
 
 }  // namespace
@@ -57,13 +63,15 @@ Launch started_ranks() {
 }
 
 std::unique_ptr<RankProcess> connect_ranks(double timeout) {
+  check(
+      !kMpi.empty(),
+      "several ranks need MPI, without which gradamp was built: install it (libopenmpi-dev) and build again, or start "
+      "one process, which computes all shards");
   const std::filesystem::path path = find_library();
-  // Never closed: MPI's own libraries cannot be unloaded.
-  void* const library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
-  check(library != nullptr, "cannot load {}: {}", path.string(), library == nullptr ? ::dlerror() : "");
-  using Connect = RankProcess*(double timeout);
-  void* const function = ::dlsym(library, "gradamp_connect_mpi");
+  loaded(kMpi, RTLD_GLOBAL);  // whose functions our library finds
+  void* const function = ::dlsym(loaded(path, RTLD_LOCAL), "gradamp_connect_mpi");
   check(function != nullptr, "{} is of another version: it lacks gradamp_connect_mpi", path.string());
+  using Connect = RankProcess*(double timeout);
   return std::unique_ptr<RankProcess>(reinterpret_cast<Connect*>(function)(timeout));
 }
 

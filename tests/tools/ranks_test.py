@@ -319,6 +319,16 @@ class Failures(RanksTest):
         lines = [line for line in result.stderr.splitlines() if line.startswith("gradamp: ")]
         self.assertEqual(len(lines), 1, result.stderr)
 
+    def test_without_the_library_of_mpi(self):
+        alone = self.folder / "gradamp"
+        shutil.copy(program, alone)
+        result = subprocess.run(["mpirun", "-n", "2", alone, "train", *SMALL], capture_output=True, text=True,
+                                env=environment(), timeout=LIMIT)
+        self.assertEqual(result.returncode, 1)
+        lines = [line for line in result.stderr.splitlines() if line.startswith("gradamp: ")]
+        self.assertEqual(len(lines), 1, result.stderr)
+        self.assertIn(f"several ranks need libgradamp_mpi.so, which is neither {self.folder}/", lines[0])
+
     def test_only_training_has_ranks(self):
         result = run(2, "evaluate", "--run", self.folder / "run")
         self.assertEqual(result.returncode, 2)

@@ -12,6 +12,11 @@ struct Failure {
   int exit_code = 1;
 };
 
+/// Of several ranks, rank 0 alone says what all of them find.
+struct AlreadyReported {
+  int exit_code = 1;
+};
+
 /// What an exception means for the user.
 Failure failure_of(const std::exception_ptr& exception);
 /// One line on standard error, which begins with the program's name. Returns the exit code.

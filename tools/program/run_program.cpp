@@ -51,11 +51,6 @@ int run_command(const Command& command) {
   return std::visit(run, command);
 }
 
-/// Rank 0 prints the error.
-struct AlreadyReported {
-  int exit_code;
-};
-
 /// Of several ranks, all read the same command line, and one says what is wrong with it.
 Command parse_as_rank(const std::vector<std::string>& arguments) {
   try {

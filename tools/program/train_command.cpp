@@ -219,7 +219,13 @@ int train_behind_first(const TrainCommand& command, RankProcess& ranks) {
 
 /// One of several processes. An error of one ends all; rank 0 says what it was, if it can.
 int train_as_ranks(const TrainCommand& command) {
-  const std::unique_ptr<RankProcess> ranks = connect_ranks(static_cast<double>(command.rank_timeout));
+  std::unique_ptr<RankProcess> ranks;
+  try {
+    ranks = connect_ranks(static_cast<double>(command.rank_timeout));
+  } catch (const Error&) {
+    if (started_ranks().rank == 0) throw;
+    throw AlreadyReported{kExitFailure};
+  }
   try {
     return ranks->rank() == 0 ? train_alone_or_first(command, ranks.get()) : train_behind_first(command, *ranks);
   } catch (...) {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Several processes, started by mpirun, train one run: the same files as one process, and a clear end if one fails.
 
-Usage: ranks_test.py PROGRAM [CLASS[.TEST]...]. Exit code 77: there is no mpirun, or the program was built without MPI."""
+Usage: ranks_test.py PROGRAM [CLASS[.TEST]...]. Exit code 77: no mpirun, or the program was built without MPI."""
 import os
 import pathlib
 import random
@@ -100,8 +100,8 @@ class RanksTest(unittest.TestCase):
         for log in folder.glob("*.jsonl"):
             text = log.read_text(encoding="utf-8")
             fields = ("run", "seconds", "images_per_second")
-            files[log.name] = [[part for part in line.strip("{}").split(",") if part.split(":")[0].strip('"') not in fields]
-                               for line in text.splitlines()]
+            files[log.name] = [[part for part in line.strip("{}").split(",")
+                                if part.split(":")[0].strip('"') not in fields] for line in text.splitlines()]
         self.assertIn("checkpoint.safetensors", files)
         self.assertIn("metrics.jsonl", files)
         return files
@@ -342,6 +342,96 @@ class Failures(RanksTest):
         self.assertEqual(result.stderr.count("unknown option '--shrads'; did you mean '--shards'?"), 1)
 
 
+def can_make_networks():
+    return os.geteuid() == 0 and shutil.which("ip") is not None and subprocess.run(
+        ["unshare", "--net", "true"], capture_output=True).returncode == 0
+
+
+@unittest.skipUnless(can_make_networks(), "networks can be made by root alone, with iproute2")
+class Network(RanksTest):
+    """Two ranks in networks of their own, as on two machines."""
+
+    NAMES = [f"gradamp{os.getpid()}{letter}" for letter in "ab"]  # of networks
+    SUBNET = "10.77.201"
+
+    def setUp(self):
+        super().setUp()
+        self.cables = [f"ga{os.getpid() % 100000}{letter}" for letter in "ab"]
+        bridge = f"ga{os.getpid() % 100000}"
+        self.ip("link", "add", bridge, "type", "bridge")
+        self.addCleanup(self.ip, "link", "del", bridge)
+        self.ip("address", "add", f"{self.SUBNET}.1/24", "dev", bridge)
+        self.ip("link", "set", bridge, "up")
+        for number, (name, cable) in enumerate(zip(self.NAMES, self.cables)):
+            self.ip("netns", "add", name)
+            self.addCleanup(self.remove, name, cable)
+            self.ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", name)
+            self.ip("link", "set", cable, "master", bridge, "up")
+            for command in (["link", "set", "lo", "up"], ["link", "set", "eth0", "up"],
+                            ["address", "add", f"{self.SUBNET}.{number + 2}/24", "dev", "eth0"]):
+                self.ip("-n", name, *command)
+        self.agent = self.folder / "agent"  # in place of ssh: HOST COMMAND...
+        self.agent.write_text(f"""#!/bin/bash
+name={self.NAMES[0]}; [ "$1" = {self.SUBNET}.2 ] || name={self.NAMES[1]}
+shift
+exec ip netns exec $name sh -c "$*"
+""", encoding="utf-8")
+        self.agent.chmod(0o755)
+
+    def ip(self, *arguments):
+        subprocess.run(["ip", *arguments], check=True)
+
+    def remove(self, name, cable):
+        """Also what Open MPI has left running in the network."""
+        running = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=True).stdout
+        for process in running.split():
+            os.kill(int(process), signal.SIGKILL)
+        self.ip("link", "del", cable)
+        self.ip("netns", "del", name)
+
+    def started(self, *options):
+        subnet = f"{self.SUBNET}.0/24"
+        command = ["mpirun", "--mca", "plm_rsh_agent", self.agent, "--mca", "oob_tcp_if_include", subnet, "--mca",
+                   "btl_tcp_if_include", subnet, "--mca", "btl", "tcp,self", "--host",
+                   f"{self.SUBNET}.2:1,{self.SUBNET}.3:1", "-n", "2", program, "train", *SMALL, *options,
+                   "--run-folder", self.folder / "run"]
+        errors = (self.folder / "errors").open("w", encoding="utf-8")
+        self.addCleanup(errors.close)
+        process = subprocess.Popen(list(map(str, command)), stdout=errors, stderr=errors, env=environment(),
+                                   start_new_session=True)
+        self.addCleanup(lambda: process.poll() is None and os.killpg(process.pid, signal.SIGKILL))
+        return process
+
+    def running(self):
+        found = []
+        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                if str(self.folder / "run").encode() in (folder / "cmdline").read_bytes() and \
+                        os.readlink(folder / "exe") == str(program):
+                    found.append(folder.name)
+            except OSError:
+                continue
+        return found
+
+    def test_the_same_bits(self):
+        self.assertEqual(self.started(*RECIPES["amplified"]).wait(timeout=LIMIT), 0)
+        self.train(1, "alone", *RECIPES["amplified"])
+        self.assertEqual(self.files("run"), self.files("alone"))
+
+    def test_a_cut(self):
+        self.started(*Failures.LONG, "--rank-timeout", "3")
+        metrics = self.folder / "run" / "metrics.jsonl"
+        wait_for(lambda: metrics.exists() and metrics.read_bytes().count(b"\n") >= 2, "the second epoch")
+        self.ip("link", "set", self.cables[1], "down")
+        begin = time.monotonic()
+        wait_for(lambda: not self.running(), "the end of the ranks")  # mpirun waits longer for its other half
+        self.assertLess(time.monotonic() - begin, 60)
+        self.assertIn("gradamp: no answer for 3 s from rank 1 on ",
+                      (self.folder / "errors").read_text(encoding="utf-8"))
+        self.assertIn("no answer for 3 s", (self.folder / "run" / "failure.txt").read_text(encoding="utf-8"))
+        self.succeeded(run(1, "train", "--resume", self.folder / "run", "--quiet", "--until", 4))
+
+
 class Bench(unittest.TestCase):
     def test_the_tables(self):
         script = pathlib.Path(__file__).resolve().parents[2] / "bench" / "ranks_bench.py"
@@ -351,8 +441,9 @@ class Bench(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("ranks [1, 2] gave the same checkpoint", result.stdout)
         rows = [line.split("|")[1:-1] for line in result.stdout.splitlines() if line.startswith("| ")]
-        self.assertEqual([row[0].strip() for row in rows], ["shards, one process", "1", "2", "4", "8",
-                                                            "2 shards by ranks", "1", "2", "weak scaling: ranks", "1", "2"])
+        self.assertEqual([row[0].strip() for row in rows],
+                         ["shards, one process", "1", "2", "4", "8", "2 shards by ranks", "1", "2",
+                          "weak scaling: ranks", "1", "2"])
 
 
 if __name__ == "__main__":

@@ -22,6 +22,9 @@ Version: {version}
 Summary: Per-layer gradient statistics and intelligent gradient amplification (arXiv:2305.18445) for PyTorch
 License: MIT
 Requires-Python: >=3.9
+Provides-Extra: torch
+Requires-Dist: torch; extra == "torch"
+Requires-Dist: safetensors; extra == "torch"
 Description-Content-Type: text/plain
 
 gradamp.torch.GradientStatistics measures how steadily the gradients of each layer of a PyTorch model point one way, in

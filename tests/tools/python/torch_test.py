@@ -124,6 +124,36 @@ class StatisticsTest(unittest.TestCase):
                             self.assertAlmostEqual(ours, theirs, delta=delta, msg=row.layer)
                     self.assertEqual((statistics.iterations, statistics.noise_floor), (4, 0.5))
 
+    def test_layers_of_some_classes(self):
+        model, inputs, labels = image_model()
+        whole = gradamp.torch.GradientStatistics(model)
+        kinds = {name: type(module) for name, module in model.named_modules()}
+        for types in (torch.nn.Conv2d, (torch.nn.BatchNorm2d, torch.nn.Linear)):
+            some = gradamp.torch.GradientStatistics(model, types=types)
+            wanted = [layer for layer in whole.layers if issubclass(kinds[layer], types)]
+            self.assertTrue(0 < len(wanted) < len(whole.layers))
+            self.assertEqual(some.layers, wanted)
+            whole.reset()
+            for _ in range(3):
+                backward(model, inputs(), labels())
+                whole.accumulate()
+                some.accumulate()
+            of_all = {row.layer: (row.g, row.g_prime, row.l2) for row in whole.measure()}
+            measures = some.measure()
+            self.assertEqual({row.layer: (row.g, row.g_prime, row.l2) for row in measures},
+                             {layer: of_all[layer] for layer in wanted})
+            for row, expected in zip(measures, normalized([row.g for row in measures]), strict=True):
+                self.assertAlmostEqual(row.normalized_g, expected, delta=1e-4)  # among these layers
+        tied = torch.nn.Sequential(torch.nn.Embedding(5, 4), torch.nn.Linear(4, 5, bias=False))
+        tied[1].weight = tied[0].weight
+        self.assertEqual(gradamp.torch.GradientStatistics(tied).layers, ["0"])
+        self.assertEqual(gradamp.torch.GradientStatistics(tied, types=torch.nn.Linear).layers, ["1"])
+        with self.assertRaisesRegex(ValueError, "requires a gradient in a layer of Conv3d, GRU, got none"):
+            gradamp.torch.GradientStatistics(model, types=(torch.nn.Conv3d, torch.nn.GRU))
+        for bad in ("conv", torch.nn.Linear(1, 1), (int,)):
+            with self.assertRaisesRegex(TypeError, "types: expected classes of modules such as torch.nn.Conv2d, got "):
+                gradamp.torch.GradientStatistics(model, types=bad)
+
     def test_types_and_formats_of_memory(self):
         torch.manual_seed(3)
         model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Conv2d(8, 4, 3))
@@ -422,6 +452,18 @@ class AmplifierTest(unittest.TestCase):
         _, amplifier, _, results = self.train(make, 2, random_fraction=0.5, seed=4)
         self.assertEqual(results, [None, None])
         self.assertEqual((len(amplifier.selected), amplifier.statistics.iterations), (1, 0))
+
+    def test_only_layers_of_some_classes_are_amplified(self):
+        model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 3))
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        amplifier = gradamp.torch.Amplifier(model, optimizer, "2:0.1:2", threshold=-10.0, types=torch.nn.Linear)
+        amplifier.begin_epoch(1)
+        for step in range(4):
+            images, labels = images_of(step, 0)
+            backward(model, images.float(), labels)
+            optimizer.step()
+        self.assertEqual([row.layer for row in amplifier.end_epoch()], ["0", "2"])
+        self.assertEqual(amplifier.selected, ["0", "2"])
 
     def test_torch_compile(self):
         torch.manual_seed(1)

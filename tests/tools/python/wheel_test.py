@@ -56,6 +56,13 @@ class WheelTest(WheelCase):
         needed = run("readelf", "--version-info", self.site / "gradamp" / "libgradamp_statistics.so")
         self.assertEqual(max(map(int, re.findall(r"GLIBC_2\.(\d+)", needed))), least)
 
+    def test_pytorch_is_an_extra(self):
+        (metadata,) = self.site.glob("gradamp-*.dist-info/METADATA")
+        lines = metadata.read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
+        self.assertEqual([line for line in lines if "torch" in line and not line.startswith("Summary")],
+                         ["Provides-Extra: torch", 'Requires-Dist: torch; extra == "torch"',
+                          'Requires-Dist: safetensors; extra == "torch"'])
+
     def test_the_same_files_give_the_same_bytes(self):
         before = self.wheel.read_bytes()
         run("cmake", "--build", BUILD, "--target", "gradamp_wheel")

@@ -122,17 +122,30 @@ def _device_of(parameters):
     return devices[0]
 
 
+def _classes(types):
+    """`types` as isinstance takes it. TypeError unless they are classes of modules."""
+    classes = (torch.nn.Module,) if types is None else types if isinstance(types, (tuple, list)) else (types,)
+    for kind in classes:
+        if not (isinstance(kind, type) and issubclass(kind, torch.nn.Module)):
+            raise TypeError(f"types: expected classes of modules such as torch.nn.Conv2d, got {kind!r}")
+    return tuple(classes)
+
+
 class GradientStatistics(_NotCopied):
     """The sums of the gradients of a model's layers: `layers`, their names, and `parameters`, those of each layer."""
 
-    def __init__(self, model, by_neuron=False, threads=0):
-        """`by_neuron`: of each output channel or unit instead of each weight. `threads`: 0 for all processors."""
+    def __init__(self, model, by_neuron=False, threads=0, *, types=None):
+        """`by_neuron`: of each output channel or unit instead of each weight. `threads`: 0 for all processors.
+        `types`: only layers of these classes, such as torch.nn.Conv2d or a tuple; None: of all."""
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"expected a torch.nn.Module, got {type(model).__name__}")
+        wanted = _classes(types)
         self.layers, self.parameters, self._parameters, tensors, seen = [], [], [], [], set()
         modules = [(_without_compile(name), module) for name, module in model.named_modules()]
         names = {name for name, _ in modules}
         for name, module in modules:
+            if not isinstance(module, wanted):
+                continue
             own = [parameter for parameter in module.parameters(recurse=False)
                    if parameter.requires_grad and parameter.numel() > 0 and id(parameter) not in seen]
             for parameter in own:
@@ -144,7 +157,8 @@ class GradientStatistics(_NotCopied):
                 self.layers.append(name or ("(root)" if kind in names else kind))
                 self.parameters.append(own)
         if not self.layers:
-            raise ValueError("expected a model with a parameter that requires a gradient, got none")
+            of_types = "" if types is None else f" in a layer of {', '.join(kind.__name__ for kind in wanted)}"
+            raise ValueError(f"expected a model with a parameter that requires a gradient{of_types}, got none")
         self._layer_of = [layer for _, _, layer in tensors]
         self._formats = [None] * len(tensors)
         self.by_neuron = bool(by_neuron)
@@ -241,9 +255,11 @@ class Amplifier(_NotCopied):
     whenever optimizer.step() is called. With SGD, p.grad of an amplified layer stays multiplied after the step."""
 
     def __init__(self, model, optimizer, strategy="params_1", measure="g-prime", threshold=1.0, *, case=1, epochs=None,
-                 reselect_every=0, by_neuron=False, random_fraction=None, seed=0, sets_learning_rate=True, threads=0):
+                 reselect_every=0, by_neuron=False, random_fraction=None, seed=0, sets_learning_rate=True, threads=0,
+                 types=None):
         """`measure`: "g" or "g-prime". `case`: 1: normalized > threshold; 2: |normalized| > threshold. `epochs`: the
-        strategy is scaled to them. `random_fraction`: layers are drawn at random instead of measured.
+        strategy is scaled to them. `random_fraction`: layers are drawn at random instead of measured. `types`: as for
+        GradientStatistics; layers of other classes are not selected, and do not count in normalized values.
         `sets_learning_rate`: begin_epoch sets the strategy's in all parameter groups."""
         if measure not in _library.MEASURES:
             raise ValueError(f"measure: expected one of {', '.join(_library.MEASURES)}, got {measure!r}")
@@ -258,7 +274,7 @@ class Amplifier(_NotCopied):
                 raise (ValueError if is_number else TypeError)(f"{name}: expected {expected}, got {value!r}")
         self._scales_gradient = _scales_gradient(optimizer)
         self.strategy = Strategy(strategy, epochs, reselect_every)
-        self.statistics = GradientStatistics(model, by_neuron, threads)
+        self.statistics = GradientStatistics(model, by_neuron, threads, types=types)
         own = {id(parameter) for parameter in self.statistics._parameters}
         if not any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):
             raise ValueError("expected an optimizer of the model's parameters, got one that has none of them")

@@ -121,6 +121,7 @@ STRATEGIES = {
     "neurons and reselection": ("--strategy", "1:0.05, 4:0.05:2", "--granularity", "neuron", "--reselect-every", "1"),
     "random": (*PHASES, "--selection", "random"),
     "backprop": (*PHASES, "--placement", "backprop", "--measure", "g", "--case", "2"),
+    "shards": (*PHASES, "--shards", "4", "--dropout", "0.2"),
 }
 
 

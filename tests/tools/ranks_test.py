@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Several processes, started by mpirun, train one run: the same files as one process, and a clear end if one fails.
+"""Several processes, started by mpirun or srun, train one run: the same files as one process, and a clear end if one fails.
 
 Usage: ranks_test.py PROGRAM [CLASS[.TEST]...]. Exit code 77: no mpirun, or the program was built without MPI."""
 import os
 import pathlib
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,8 @@ import sys
 import tempfile
 import time
 import unittest
+
+import local_slurm
 
 program = pathlib.Path()
 SHARDS = ["--shards", "8"]
@@ -430,6 +433,57 @@ exec ip netns exec $name sh -c "$*"
                       (self.folder / "errors").read_text(encoding="utf-8"))
         self.assertIn("no answer for 3 s", (self.folder / "run" / "failure.txt").read_text(encoding="utf-8"))
         self.succeeded(run(1, "train", "--resume", self.folder / "run", "--quiet", "--until", 4))
+
+
+class Slurm(RanksTest):
+    """srun instead of mpirun, on a Slurm of the test's own."""
+
+    def test_the_same_bits_by_srun(self):
+        try:
+            with local_slurm.LocalSlurm() as slurm:
+                command = ["srun", "--mpi=pmix", "--ntasks=4", program, "train", *SMALL, *RECIPES["amplified"],
+                           "--run-folder", self.folder / "tasks"]
+                result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=LIMIT,
+                                        env=environment() | slurm.environment)
+        except local_slurm.Unavailable as reason:
+            self.skipTest(str(reason))
+        if "pmix" in result.stderr and not (self.folder / "tasks").exists():
+            self.skipTest("this Slurm has no PMIx")
+        self.succeeded(result)
+        self.assertIn("ranks          4, ", result.stdout)
+        self.train(1, "alone", *RECIPES["amplified"])
+        self.assertEqual(self.files("tasks"), self.files("alone"))
+
+    def test_the_script_of_the_page_is_requeued_and_goes_on(self):
+        page = (pathlib.Path(__file__).resolve().parents[2] / "tools" / "ranks" / "README.md").read_text("utf-8")
+        lines = page.split("    #!/bin/bash\n")[1].split("\n\n")[0].splitlines()
+        script, options = self.folder / "script", [*SMALL, "--strategy", "40:0.1"]
+        text = "\n".join(["#!/bin/bash", *(line[4:] for line in lines)]) + "\n"
+        for before, after in (("--ntasks=4 --cpus-per-task=8", "--ntasks=2 --cpus-per-task=1"),
+                              ("run=runs/mine", f"run={self.folder}/run"), ("--shards 8", shlex.join(options)),
+                              ("srun --mpi=pmix gradamp train", f"srun --mpi=pmix {program} train --quiet")):
+            self.assertEqual(text.count(before), 1, text)
+            text = text.replace(before, after)
+        script.write_text(text, encoding="utf-8")
+        metrics = self.folder / "run" / "metrics.jsonl"
+        try:
+            with local_slurm.LocalSlurm() as slurm:
+                variables = environment() | slurm.environment
+
+                def ask(*command):
+                    return subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
+
+                job = ask("sbatch", "--parsable", f"--output={self.folder}/log", "--open-mode=append", str(script))
+                job = job.strip().split(";")[0]
+                wait_for(lambda: metrics.exists() and metrics.read_bytes().count(b"\n") >= 2, "the second epoch")
+                ask("scancel", "--signal=USR1", job)  # the job's steps, as --signal does before the time limit
+                wait_for(lambda: (self.folder / "run" / "metrics.jsonl").read_bytes().count(b"\n") == 40, "the end")
+                wait_for(lambda: not ask("squeue", "--noheader", f"--job={job}").strip(), "the end of the job")
+        except local_slurm.Unavailable as reason:
+            self.skipTest(str(reason))
+        log = (self.folder / "log").read_text(encoding="utf-8")
+        self.assertEqual(log.count("stopped by SIGUSR1"), 1, log)
+        self.assertIn("finished 40 epochs", log.split("stopped by SIGUSR1")[1])
 
 
 class Bench(unittest.TestCase):

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "gradamp/optim/training/rank_exchange.h"
 
-#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -17,8 +17,12 @@ std::span<std::byte> bytes_of(const Tensor& tensor) {
 }  // namespace
 
 void check_ranks(const Communicator& ranks, std::int64_t shards, const Backend& backend) {
-  check(shards % ranks.size() == 0, "expected a number of ranks that divides the {} shards, got {}", shards,
-        ranks.size());
+  const std::int64_t size = ranks.size();
+  const bool is_power = std::has_single_bit(static_cast<std::uint64_t>(size));
+  check(is_power || shards == 1, "expected 1, 2, 4, ... up to {} ranks, one for each of the shards at most, got {}",
+        shards, size);
+  check(size <= shards, "{} ranks share the shards of each batch: expected {} shards or a larger power of two, got {}",
+        size, std::bit_ceil(static_cast<std::uint64_t>(size)), shards);
   check(ranks.size() == 1 || backend.device().kind == DeviceKind::kCpu,
         "expected the device cpu for several ranks, got {}", to_string(backend.device()));
 }

@@ -36,7 +36,7 @@ LIMIT = 300  # seconds
 
 
 def environment(**more):
-    return os.environ | {"NO_COLOR": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    return os.environ | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
                          "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
                          "GRADAMP_THREADS": "1", **more}
 
@@ -124,6 +124,7 @@ class SameBits(RanksTest):
                     self.assertEqual(result.stdout.count("finished"), 1)
                     self.assertIn(f"ranks          {size}, ", result.stdout)
                     self.assertEqual(result.stderr, "")
+                    self.assertNotIn("\x1b", result.stdout)  # to which mpirun gives a terminal
 
     def test_resumed_by_another_number(self):
         options = RECIPES["amplified"]
@@ -245,6 +246,20 @@ class Failures(RanksTest):
         self.all_ended(process)
         self.resumes()
 
+    def test_a_signal_of_one_rank_is_that_of_the_run(self):
+        process = self.begun(size=2)
+        os.kill(ranks_of(process)[1], signal.SIGUSR1)
+        result = ended(process)
+        self.assertEqual(result.returncode, 138)
+        self.assertRegex(result.stderr, r"gradamp: stopped by SIGUSR1 in epoch \d+; the run is saved, to resume: ")
+        self.resumes()
+
+    def test_other_threads_are_no_other_settings(self):
+        common = [program, "train", *SMALL, "--epochs", "1", "--run-folder", self.folder / "run", "--threads"]
+        command = ["mpirun", "-n", "1", *common, "1", ":", "-n", "1", *common, "2"]
+        self.succeeded(subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment(),
+                                      timeout=LIMIT))
+
     def two_programs(self, first, second, programs=None):
         """Two ranks with options of their own, by mpirun's colon. Returns the only line of the program's."""
         names = programs or [program, program]
@@ -309,9 +324,9 @@ class Failures(RanksTest):
     def test_the_number_of_ranks_divides_the_shards(self):
         result = run(3, "train", *SMALL, "--epochs", "1", "--run-folder", self.folder / "run")
         self.assertEqual(result.returncode, 1)
-        self.assertIn("expected a number of ranks that divides the 8 shards, got 3", result.stderr)
+        self.assertIn("gradamp: expected 1, 2, 4, ... up to 8 ranks, one for each of the shards at most, got 3", result.stderr)
         result = run(2, "train", *SMALL, "--shards", "1", "--epochs", "1", "--run-folder", self.folder / "run")
-        self.assertIn("expected a number of ranks that divides the 1 shards, got 2", result.stderr)
+        self.assertIn("gradamp: 2 ranks share the shards of each batch: expected 2 shards or a larger power of two, got 1", result.stderr)
         self.assertFalse((self.folder / "run").exists())
 
     def test_what_rank_0_refuses(self):

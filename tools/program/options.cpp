@@ -227,15 +227,18 @@ void add_train(Program& program) {
   add_number(train, "--until", program.train_command.last_epoch, "EPOCH", "stop after this epoch; --resume continues")
       ->group("Run");
   add_number(train, "--rank-timeout", program.train_command.rank_timeout, "SECONDS",
-             "of several processes (mpirun, srun) that compute the shards together: end the run if one does not answer "
-             "for this time (60)")
+             "end a run of several processes if one of them does not answer for this time, 1 or more")
       ->group("Run");
   train.add_flag("--quiet", program.train_command.quiet, "print the summary only")->group("Run");
   train.footer(
+      "With MPI, `mpirun -n 4` in front of the command trains one run with four processes, which share --shards 8.\n\n"
       "Every setting is also an environment variable (GRADAMP_BATCH_SIZE) and a key of the file given with --config "
-      "(batch-size = 128; a switch is true or false). The command line wins over the environment, that over the file. "
+      "(batch-size = 128; a switch is true or false), but not --config, --resume, --branch, --until, --rank-timeout "
+      "and "
+      "--quiet, which are of one call. The command line wins over the environment, that over the file. "
       "A switch is turned off with --no-NAME. SIGINT, SIGTERM and SIGUSR1 finish the step, save and end the run with "
-      "exit code 130, 143 or 138; a second SIGINT or SIGTERM ends it at once, and so does a first SIGTERM after 10 "
+      "exit code 130, 143 or 138 (mpirun has its own for SIGINT and SIGTERM); a second SIGINT or SIGTERM ends it at "
+      "once, and so does a first SIGTERM after 10 "
       "seconds without progress.");
 }
 

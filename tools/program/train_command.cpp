@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include <fmt/chrono.h>
 
@@ -161,6 +162,15 @@ std::string command_text(const std::vector<std::string>& arguments) {
   return text;
 }
 
+/// The first signal that this process received, or else one that another rank received; 0: none. All ranks call it.
+int signal_of_ranks(const StopSignals& signals, RankProcess* ranks) {
+  if (ranks == nullptr) return signals.received();
+  int signal = 0;
+  for (const std::string& received : all_gather_texts(*ranks, std::to_string(signals.received())))
+    if (signal == 0) signal = std::stoi(received);
+  return signal;
+}
+
 int train_alone_or_first(const TrainCommand& command, RankProcess* ranks) {
   RunSettings settings = command.settings;
   if (command.resume.empty()) find_data(settings);
@@ -171,7 +181,9 @@ int train_alone_or_first(const TrainCommand& command, RankProcess* ranks) {
   const StopSignals signals(kSecondsToStop);
   TrainingOutcome outcome;
   {
-    Console console(std::cout, std::cerr, process_console_options(command.quiet));
+    ConsoleOptions options = process_console_options(command.quiet);
+    if (ranks != nullptr) options.bar = options.color = false;  // a launcher may pass terminals' output on to a file
+    Console console(std::cout, std::cerr, std::move(options));
     TrainingControl control;
     control.stop = &signals.stop();
     control.observer = &console;
@@ -191,18 +203,19 @@ int train_alone_or_first(const TrainCommand& command, RankProcess* ranks) {
     }
     if (outcome.completed) console.on_finish(outcome);
   }
+  const int signal = signal_of_ranks(signals, ranks);
   if (outcome.completed) return 0;
   const std::string go_on =
       "to resume: " + typed_command() + " train --resume " + printable(shell_word(outcome.run_folder.string()));
-  if (signals.received() == 0) {
+  if (signal == 0) {
     std::cerr << fmt::format("{}: ended after epoch {} as asked; {}\n", command_name(), outcome.last.epoch, go_on)
               << std::flush;
     return 0;
   }
-  std::cerr << fmt::format("{}: stopped by {} in epoch {}; the run is saved, {}\n", command_name(),
-                           signal_name(signals.received()), outcome.last.epoch + 1, go_on)
+  std::cerr << fmt::format("{}: stopped by {} in epoch {}; the run is saved, {}\n", command_name(), signal_name(signal),
+                           outcome.last.epoch + 1, go_on)
             << std::flush;
-  return 128 + signals.received();
+  return 128 + signal;
 }
 
 /// A rank other than 0, which prints nothing unless it fails.
@@ -214,6 +227,7 @@ int train_behind_first(const TrainCommand& command, RankProcess& ranks) {
   control.ranks = &ranks;
   control.local_ranks = ranks.local_size();
   train_as_rank(command.resume.empty() ? command.settings : RunSettings(), control);
+  signal_of_ranks(signals, &ranks);
   return 0;
 }
 

@@ -23,6 +23,7 @@
 #include "gradamp/kernels/backends.h"
 #include "gradamp/nets/networks.h"
 #include "gradamp/optim/choices.h"
+#include "gradamp/optim/training/rank_exchange.h"
 #include "gradamp/optim/training/trainer.h"
 #include "gradamp/tools/run/run_backend.h"
 #include "gradamp/tools/run/run_checkpoint.h"
@@ -120,6 +121,12 @@ bool is_first_rank(const TrainingControl& control) { return !has_ranks(control) 
 constexpr const char* kTrain = "train";
 constexpr const char* kNothingToDo = "";
 
+/// Error unless the ranks can compute these settings. Rank 0 alone checks it first, so that it is the one to say so.
+void check_ranks_fit(const TrainingControl& control, const RunSettings& settings) {
+  if (has_ranks(control))
+    check_ranks(*control.ranks, settings.shards, *make_backend(parse_device(settings.device), {.threads = 1}));
+}
+
 /// By rank 0: kTrain, kNothingToDo, or the settings of the run as JSON.
 void tell_others(const TrainingControl& control, const std::string& what) {
   if (has_ranks(control)) broadcast_text(*control.ranks, what);
@@ -131,8 +138,9 @@ void check_same_settings_given(const TrainingControl& control, const RunSettings
   const std::vector<std::string> all = all_gather_texts(*control.ranks, to_json(given).dump());
   const RunSettings first = settings_from_json(nlohmann::json::parse(all[0]));
   for (std::size_t r = 1; r < all.size(); ++r) {
-    const std::string differences = describe_differences(first, settings_from_json(nlohmann::json::parse(all[r])),
-                                                         {SettingKind::kSource, SettingKind::kOutput});
+    const std::string differences =
+        describe_differences(first, settings_from_json(nlohmann::json::parse(all[r])),
+                             {SettingKind::kSource, SettingKind::kSpeed, SettingKind::kOutput});
     check(differences.empty(), "{} was started with other settings than {}: {}",
           control.ranks->name_of(static_cast<int>(r)), control.ranks->name_of(0), differences);
   }
@@ -194,8 +202,10 @@ class Run {
       lines.push_back(
           fmt::format("weights   {}, with a new head: {}", settings_.weights, fmt::join(head_names(*network_), ", ")));
     if (settings_.shards > 1)
-      lines.push_back(fmt::format("shards    {} of each batch{}", settings_.shards,
-                                  has_ranks(control_) ? fmt::format(", by {} ranks", control_.ranks->size()) : ""));
+      lines.push_back(fmt::format(
+          "shards    {} of each batch{}", settings_.shards,
+          has_ranks(control_) ? fmt::format(", by {} ranks, each with the threads above", control_.ranks->size())
+                              : ""));
     lines.push_back(fmt::format("strategy  {} ({} epoch{})", to_string(strategy_), strategy_.epochs(),
                                 strategy_.epochs() == 1 ? "" : "s"));
     const OptimizerOptions& optimizer = trainer_->optimizer().options();
@@ -451,12 +461,12 @@ void check_outputs(const std::filesystem::path& outputs, const std::filesystem::
 }
 
 /// Validates the settings, and fills in those that depend on the machine and the strategy.
-RunSettings resolved(const RunSettings& given) {
+RunSettings resolved(const RunSettings& given, const TrainingControl& control) {
   given.validate();
   check(!given.run_folder.empty(), "expected a run folder");
   RunSettings settings = given;
   settings.epochs = given.resolved_strategy().epochs();
-  settings.device = to_string(resolve_device(given.device));
+  settings.device = has_ranks(control) && given.device == "auto" ? "cpu" : to_string(resolve_device(given.device));
   return settings;
 }
 
@@ -472,7 +482,8 @@ void train_as_rank(const RunSettings& given, const TrainingControl& control) {
 
 TrainingOutcome train(const RunSettings& given, const TrainingControl& control) {
   check_same_settings_given(control, given);
-  const RunSettings settings = resolved(given);
+  const RunSettings settings = resolved(given, control);
+  check_ranks_fit(control, settings);
   tell_others(control, to_json(settings).dump());
   Run run(settings, control, true);
   const RunFolder folder = RunFolder::create(run.settings().run_folder, run.settings(), run.backend_description(),
@@ -487,10 +498,11 @@ TrainingOutcome train(const RunSettings& given, const TrainingControl& control) 
 
 TrainingOutcome branch(const RunSettings& given, const std::filesystem::path& trunk, const TrainingControl& control) {
   check_same_settings_given(control, given);
-  const RunSettings settings = resolved(given);
+  const RunSettings settings = resolved(given, control);
   const RunFolder beginning = RunFolder::open(trunk, file_system_of(control));
   const std::optional<std::filesystem::path> checkpoint = beginning.saved_checkpoint();
   check(checkpoint.has_value(), "{} has no checkpoint to branch from yet", trunk.string());
+  check_ranks_fit(control, settings);
   tell_others(control, to_json(settings).dump());
   Run run(settings, control, false);
   check(without_threads(run.backend_description()) == without_threads(beginning.backend_description()),
@@ -537,6 +549,7 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
   }
   if (!control.data.empty()) settings.data = control.data;
   if (control.measure_every) settings.measure_every = *control.measure_every;
+  check_ranks_fit(control, settings);
   tell_others(control, to_json(settings).dump());
   Run run(settings, control, !checkpoint);
   run.check_images(folder);

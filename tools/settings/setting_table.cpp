@@ -150,7 +150,7 @@ const std::array kTable{
     Setting{"epochs", "Training", SettingKind::kSchedule, "EPOCHS", "length of the run; phases are scaled to it; 0: the strategy's own (step: 30)",
             &RunSettings::epochs, kAtLeast0},
     Setting{"batch-size", "Training", SettingKind::kTraining, "IMAGES", "images in a step", &RunSettings::batch_size, {1, kMaxBatch}},
-    Setting{"shards", "Training", SettingKind::kTraining, "NUMBER", "parts of each batch, with batch-norm statistics of their own, whose gradients are summed: 1, 2, 4, ... up to 128",
+    Setting{"shards", "Training", SettingKind::kTraining, "NUMBER", "parts of each batch, a power of two, with batch-norm statistics of their own, whose gradients are summed; the processes that mpirun or srun starts share them",
             &RunSettings::shards, {1, kMaxShards}, "0.2.0"},
     Setting{"learning-rate", "Training", SettingKind::kSchedule, "RATE", "learning rate of the strategy step, other strategies have their own; with another --schedule than phases its peak",
             &RunSettings::learning_rate, kAbove0},

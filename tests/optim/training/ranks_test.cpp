@@ -292,8 +292,10 @@ TEST_F(RanksTest, MustDivideTheShardsAndHaveTheDeviceCpu) {
     });
   };
   EXPECT_EQ(error(4, DeviceKind::kCpu, 8), "");
-  EXPECT_EQ(error(3, DeviceKind::kCpu, 8), "expected a number of ranks that divides the 8 shards, got 3");
-  EXPECT_EQ(error(2, DeviceKind::kCpu, 1), "expected a number of ranks that divides the 1 shards, got 2");
+  EXPECT_EQ(error(3, DeviceKind::kCpu, 8),
+            "expected 1, 2, 4, ... up to 8 ranks, one for each of the shards at most, got 3");
+  EXPECT_EQ(error(2, DeviceKind::kCpu, 1),
+            "2 ranks share the shards of each batch: expected 2 shards or a larger power of two, got 1");
   EXPECT_EQ(error(1, DeviceKind::kEmulated, 1), "");
 }
 

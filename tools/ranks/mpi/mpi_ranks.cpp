@@ -19,9 +19,8 @@ namespace gradamp {
 namespace {
 
 enum Tag : int { kData, kFailure };
-constexpr double kPatience = 10;  // seconds in which rank 0 ends all ranks after another has failed
-constexpr double kBetweenRanks =
-    0.5;  // if it does not: the lowest rank that waits ends them, and is the one that speaks
+constexpr double kPatience = 10;     // seconds in which rank 0 ends all ranks after another has failed
+constexpr double kBetweenRanks = 2;  // if it does not: the lowest rank that waits ends them, and is the one that speaks
 
 using Clock = std::chrono::steady_clock;
 

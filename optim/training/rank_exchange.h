@@ -14,7 +14,8 @@
 
 namespace gradamp {
 
-/// Error unless the number of ranks is a power of two and at most that of the shards, and the device is one for which ranks are built.
+/// Error unless the number of ranks is a power of two and at most that of the shards, and the device is one for which
+/// ranks are built.
 void check_ranks(const Communicator& ranks, std::int64_t shards, const Backend& backend);
 
 /// The shards that this rank computes.

@@ -329,6 +329,13 @@ std::string read_text(const fs::path& path, std::int64_t max_bytes, FileSystem& 
   return text;
 }
 
+void remove_durable(const std::filesystem::path& path, FileSystem& file_system) {
+  for (const fs::path& name : {path, with_suffix(path, kTemporarySuffix)}) {
+    const bool removed = file_system.unlink(name.string()) == 0 || means_missing(errno);
+    check(removed, "cannot remove {}: {}", name.string(), last_cause());
+  }
+}
+
 void check_replaceable(const fs::path& path, FileSystem& file_system) { const Save save(path, file_system); }
 
 }  // namespace gradamp

@@ -36,6 +36,10 @@ std::filesystem::path previous_of(const std::filesystem::path& path);
 void write_durably(const std::filesystem::path& path, std::span<const std::span<const std::byte>> parts, Keep keep,
                    FileSystem& file_system = real_file_system());
 
+/// Removes a file that write_durably() has made, and the temporary file that a kill can have left of it. There need be
+/// neither; what Keep::kPrevious has kept stays. Error with the path and the cause if one cannot be removed.
+void remove_durable(const std::filesystem::path& path, FileSystem& file_system = real_file_system());
+
 /// Error unless `path` is a regular file or missing: whether write_durably() would replace it. For a check before the
 /// work whose result will be written.
 void check_replaceable(const std::filesystem::path& path, FileSystem& file_system = real_file_system());

@@ -339,10 +339,8 @@ void RunFolder::keep_epoch(int epoch, const std::filesystem::path& checkpoint) c
 }
 
 void RunFolder::discard_checkpoints() const {
-  for (const std::filesystem::path& path : {previous_of(checkpoint()), checkpoint()}) {
-    const bool removed = file_system_->unlink(path.string()) == 0 || means_missing(errno);
-    check(removed, "cannot remove {}: {}", path.string(), last_cause());
-  }
+  for (const std::filesystem::path& path : {previous_of(checkpoint()), checkpoint()})
+    remove_durable(path, *file_system_);
 }
 
 void RunFolder::check_unstarted() const {
@@ -490,8 +488,7 @@ void RunFolder::write_summary(const TrainingOutcome& outcome) const {
 void RunFolder::record_failure(const std::string& reason) const {
   try {
     if (!reason.empty()) return write_text(path_ / kFailure, printable(reason) + "\n", *file_system_);
-    const bool removed = file_system_->unlink((path_ / kFailure).string()) == 0 || means_missing(errno);
-    check(removed, "cannot remove {}: {}", (path_ / kFailure).string(), last_cause());
+    remove_durable(path_ / kFailure, *file_system_);
   } catch (const Error&) {
   }
 }

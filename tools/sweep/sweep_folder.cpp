@@ -195,8 +195,7 @@ void SweepFolder::write_failure(const SweepJob& job, const std::string& reason) 
   FileLock lock(path_ / "lock");  // several processes may write to the folder
   lock.acquire();
   if (!reason.empty()) return write_text(job.failure, reason + "\n");
-  const bool removed = real_file_system().unlink(job.failure.string()) == 0 || means_missing(errno);
-  check(removed, "cannot remove {}: {}", job.failure.string(), last_cause());
+  remove_durable(job.failure);
 }
 
 void SweepFolder::forget_failure(const SweepJob& job) const {

@@ -65,6 +65,26 @@ TEST(WriteDurably, KeepsThePreviousFile) {
   EXPECT_EQ(folder.names(), (Names{"model", "model.previous"}));
 }
 
+TEST(RemoveDurable, RemovesAlsoWhatAKillLeft) {
+  const ScratchFolder folder;
+  for (const bool has_file : {true, false}) {
+    for (const bool has_leftover : {true, false}) {
+      if (has_file) put_text(folder / "model", "text");
+      if (has_leftover) put_text(folder / "model.gradamp-tmp", "te");
+      put_text(folder / "model.previous", "older");
+      remove_durable(folder / "model");
+      EXPECT_EQ(folder.names(), Names{"model.previous"});
+    }
+  }
+  std::filesystem::create_directory(folder / "model");
+  EXPECT_EQ(error_of([&] { remove_durable(folder / "model"); }),
+            "cannot remove " + (folder / "model").string() + ": Is a directory");
+  for (const int at : {1, 2}) {
+    FailingFileSystem broken(Fault::kBroken, at);
+    EXPECT_THAT(error_of([&] { remove_durable(folder / "other", broken); }), testing::EndsWith(": Input/output error"));
+  }
+}
+
 TEST(WriteDurably, TakesARelativePath) {
   const ScratchFolder folder;
   const std::filesystem::path before = std::filesystem::current_path();

@@ -91,10 +91,14 @@ TEST(SweepFolderTest, AFailureAfterTheLastFileOfAJobIsForgotten) {
   const std::filesystem::path of_run = std::filesystem::path(job.settings.run_folder) / "failure.txt";
   folder.write_failure(job, "syncing the folder failed");
   put_text(of_run, "syncing the folder failed\n");
+  for (const std::filesystem::path& path : {job.failure, of_run})
+    put_text(path.string() + ".gradamp-tmp", "syncing");  // by a kill while another failure was written
   EXPECT_EQ(folder.report(job).state, JobState::kDone);
   folder.forget_failure(job);
-  EXPECT_FALSE(std::filesystem::exists(job.failure));
-  EXPECT_FALSE(std::filesystem::exists(of_run));
+  for (const std::filesystem::path& path : {job.failure, of_run}) {
+    EXPECT_FALSE(std::filesystem::exists(path));
+    EXPECT_FALSE(std::filesystem::exists(path.string() + ".gradamp-tmp")) << path;
+  }
 }
 
 }  // namespace

@@ -254,6 +254,16 @@ class Failures(RanksTest):
         self.assertRegex(result.stderr, r"gradamp: stopped by SIGUSR1 in epoch \d+; the run is saved, to resume: ")
         self.resumes()
 
+    def test_a_number_that_is_not_finite_is_said_by_rank_0(self):
+        result = run(4, "train", *SMALL, "--learning-rate", "1e30", "--epochs", "2", "--run-folder",
+                     self.folder / "run")
+        self.assertEqual(result.returncode, 1)
+        lines = [line for line in result.stderr.splitlines() if line.startswith("gradamp: ")]
+        self.assertEqual(len(lines), 1, result.stderr)
+        self.assertRegex(lines[0], r"^gradamp: the loss or a gradient is not finite in epoch 1, step \d+ of the run; .*"
+                                   r"nothing was saved since")
+        self.assertIn("is not finite", (self.folder / "run" / "failure.txt").read_text(encoding="utf-8"))
+
     def test_other_threads_are_no_other_settings(self):
         common = [program, "train", *SMALL, "--epochs", "1", "--run-folder", self.folder / "run", "--threads"]
         command = ["mpirun", "-n", "1", *common, "1", ":", "-n", "1", *common, "2"]

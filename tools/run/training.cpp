@@ -132,10 +132,11 @@ void tell_others(const TrainingControl& control, const std::string& what) {
   if (has_ranks(control)) broadcast_text(*control.ranks, what);
 }
 
-/// Error unless the other ranks were started with the settings `given`. Where the data are may differ.
+/// On rank 0, an Error unless the other ranks were started with the settings `given`. Where the data are may differ.
 void check_same_settings_given(const TrainingControl& control, const RunSettings& given) {
   if (!has_ranks(control)) return;
   const std::vector<std::string> all = all_gather_texts(*control.ranks, to_json(given).dump());
+  if (!is_first_rank(control)) return;
   const RunSettings first = settings_from_json(nlohmann::json::parse(all[0]));
   for (std::size_t r = 1; r < all.size(); ++r) {
     const std::string differences =
@@ -218,7 +219,12 @@ class Run {
   }
 
   /// The part of a rank other than 0: trains with the others.
-  void train_with_rank_0() { trainer_->run(control_.last_epoch); }
+  void train_with_rank_0() {
+    try {
+      trainer_->run(control_.last_epoch);
+    } catch (const NotFinite&) {  // rank 0 has found the same, and ends all
+    }
+  }
 
   /// Trains to the end or until it is stopped. The logs of `folder` must end at the run's current position.
   TrainingOutcome train(const RunFolder& folder) {
@@ -270,7 +276,7 @@ class Run {
   bool finished() const { return trainer_->finished(); }
 
  private:
-  /// Error unless all ranks compute the same with the same.
+  /// On rank 0, an Error unless all ranks compute the same with the same.
   void check_ranks_agree() const {
     if (!has_ranks(control_)) return;
     const nlohmann::json own = {{"version", GRADAMP_VERSION},
@@ -278,6 +284,7 @@ class Run {
                                 {"device", without_threads(backend_->description())},
                                 {"images and labels", fingerprint_}};
     const std::vector<std::string> all = all_gather_texts(*control_.ranks, own.dump());
+    if (!is_first_rank(control_)) return;
     const nlohmann::json first = nlohmann::json::parse(all[0]);
     for (std::size_t r = 1; r < all.size(); ++r) {
       const nlohmann::json other = nlohmann::json::parse(all[r]);

@@ -227,8 +227,10 @@ class Failures(RanksTest):
             result = ended(process)
             self.assertEqual(result.returncode, 1)
             speaker = 0 if rank != 0 else 1
+            # A stopped rank 0, which Open MPI wakes to end it, may still say what rank 1 has said for it.
             lines = [line for line in result.stderr.splitlines() if line.startswith("gradamp: ")]
-            self.assertEqual(len(lines), 1, result.stderr)
+            self.assertEqual(len(set(lines)), 1, result.stderr)
+            self.assertLessEqual(len(lines), 1 if rank != 0 else 2)
             self.assertIn(f"no answer for 3 s from rank {rank} on ", lines[0])
             self.assertEqual(lines[0].startswith("gradamp: rank 1 on "), speaker == 1)
             self.all_ended(process)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Shards: the batch of a step is cut into parts that are computed one after another. Each has batch-norm statistics of
 // its own, and their gradients are summed by one binary tree. The number of shards is a property of the run, like its
-// batch size: whoever computes which shard, the numbers are the same.
+// batch size. The numbers do not depend on which process computes which shard.
 #pragma once
 
 #include <cstdint>

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "gradamp/core/communicator.h"
+#include "gradamp/core/device.h"
 #include "gradamp/core/shard.h"
 #include "gradamp/core/step_state.h"
 #include "gradamp/core/tensor.h"
@@ -16,7 +17,7 @@ namespace gradamp {
 
 /// Error unless the number of ranks is a power of two and at most that of the shards, and the device is one for which
 /// ranks are built.
-void check_ranks(const Communicator& ranks, std::int64_t shards, const Backend& backend);
+void check_ranks(const Communicator& ranks, std::int64_t shards, const Device& device);
 
 /// The shards that this rank computes.
 ShardRange own_shards(const Communicator& ranks, std::int64_t shards);

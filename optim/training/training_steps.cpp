@@ -41,7 +41,7 @@ TrainingSteps::TrainingSteps(const DeviceDataset& data, const GatherParams& gath
                              const CrossEntropyParams& loss, std::int64_t shards, Communicator* ranks)
     : TrainingSteps(data, gather, batch_size, state, network, optimizer, loss) {
   check_shards(shards, batch_size);
-  if (ranks != nullptr) check_ranks(*ranks, shards, backend_);
+  if (ranks != nullptr) check_ranks(*ranks, shards, backend_.device());
   shards_ = shards;
   ranks_ = ranks != nullptr && ranks->size() > 1 ? ranks : nullptr;
 }

@@ -8,7 +8,7 @@ from torch.nn import functional
 import networks
 import philox
 import training
-from sketch import relative_error, sketches
+from sketch import named_sketches, relative_error
 
 STEPS = 20
 NETWORK, BATCH, CLASSES = "resnet8", 4, 10
@@ -51,10 +51,7 @@ def record_label_smoothing():
                 {name: relative_error(single_weights[name], value) for name, value in weights.items()}
             ),
         },
-        "weights": [
-            {"name": name, **sketches([value], philox.SUBSTREAM_SIGNS + ordinal, 16)[0]}
-            for ordinal, (name, value) in enumerate(weights.items())
-        ],
+        "weights": named_sketches(weights),
     }
 
 

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 import networks
 import philox
 import training
-from sketch import relative_error, sketches
+from sketch import named_sketches, relative_error
 
 STEPS = 5
 NETWORK, SHARD, CLASSES = "resnet8", 4, 10  # SHARD: images
@@ -66,13 +66,6 @@ def train(dtype):
     return losses, weights, buffers
 
 
-def sketched(values):
-    return [
-        {"name": name, **sketches([value], philox.SUBSTREAM_SIGNS + ordinal, 16)[0]}
-        for ordinal, (name, value) in enumerate(values.items())
-    ]
-
-
 def record_shards():
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     network = networks.made_network(NETWORK, CLASSES, "clear", torch.float64)
@@ -94,8 +87,8 @@ def record_shards():
                 {name: relative_error(single_buffers[name], value) for name, value in buffers.items()}
             ),
         },
-        "weights": sketched(weights),
-        "statistics": sketched(buffers),
+        "weights": named_sketches(weights),
+        "statistics": named_sketches(buffers),
     }
 
 

@@ -42,6 +42,14 @@ def sketches(tensors, substream, projections):
     ]
 
 
+def named_sketches(values):
+    """One sketch per array of a dictionary, with its name; the arrays' signs are of substreams in their order."""
+    return [
+        {"name": name, **sketches([value], philox.SUBSTREAM_SIGNS + ordinal, 16)[0]}
+        for ordinal, (name, value) in enumerate(values.items())
+    ]
+
+
 def relative_error(found, expected):
     """Norm of the difference divided by the norm of the expected values."""
     scale = np.linalg.norm(expected)

@@ -12,7 +12,7 @@ struct Failure {
   int exit_code = 1;
 };
 
-/// Of several ranks, rank 0 alone says what all of them find.
+/// Thrown by a rank other than 0 for an error that rank 0 has too, and reports.
 struct AlreadyReported {
   int exit_code = 1;
 };

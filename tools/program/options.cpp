@@ -234,12 +234,10 @@ void add_train(Program& program) {
       "With MPI, `mpirun -n 4` in front of the command trains one run with four processes, which share --shards 8.\n\n"
       "Every setting is also an environment variable (GRADAMP_BATCH_SIZE) and a key of the file given with --config "
       "(batch-size = 128; a switch is true or false), but not --config, --resume, --branch, --until, --rank-timeout "
-      "and "
-      "--quiet, which are of one call. The command line wins over the environment, that over the file. "
-      "A switch is turned off with --no-NAME. SIGINT, SIGTERM and SIGUSR1 finish the step, save and end the run with "
+      "and --quiet, which are of one call. The command line wins over the environment, that over the file. A switch is "
+      "turned off with --no-NAME. SIGINT, SIGTERM and SIGUSR1 finish the step, save and end the run with "
       "exit code 130, 143 or 138 (mpirun has its own for SIGINT and SIGTERM); a second SIGINT or SIGTERM ends it at "
-      "once, and so does a first SIGTERM after 10 "
-      "seconds without progress.");
+      "once, and so does a first SIGTERM after 10 seconds without progress.");
 }
 
 void add_evaluate(Program& program) {

@@ -123,8 +123,7 @@ constexpr const char* kNothingToDo = "";
 
 /// Error unless the ranks can compute these settings. Rank 0 alone checks it first, so that it is the one to say so.
 void check_ranks_fit(const TrainingControl& control, const RunSettings& settings) {
-  if (has_ranks(control))
-    check_ranks(*control.ranks, settings.shards, *make_backend(parse_device(settings.device), {.threads = 1}));
+  if (has_ranks(control)) check_ranks(*control.ranks, settings.shards, parse_device(settings.device));
 }
 
 /// By rank 0: kTrain, kNothingToDo, or the settings of the run as JSON.

@@ -83,8 +83,8 @@ TrainingOutcome resume(const std::filesystem::path& run_folder, const TrainingCo
 
 /// The part of a rank other than 0 in a run that rank 0 trains, branches or resumes. It takes the settings and the
 /// state from rank 0, reads the images itself, and writes no file. `given`: the settings that this process was started
-/// with (of --resume: the defaults). If a rank was started with others, has another
-/// device, build or images, that is an Error on rank 0, which ends all.
+/// with (of --resume: the defaults). If a rank was started with others, or has another device, build or images, that is
+/// an Error on rank 0, which ends all.
 void train_as_rank(const RunSettings& given, const TrainingControl& control);
 
 struct Evaluations {

@@ -224,7 +224,7 @@ TEST_F(RanksTest, ALossThatIsNotFiniteEndsAllAtTheSameStep) {
 }
 
 TEST_F(RanksTest, ALabelThatIsNoClassIsSeenByTheOtherRanks) {
-  // Of the first shard's only image: its gradient is finite.
+  // The first shard has one image, with that label; the image's gradient is finite.
   ThreadRanks(2).run([&](Communicator& ranks) {
     const auto backend = make_backend(Device{DeviceKind::kCpu}, {.threads = 1});
     const StepState state = make_step_state(*backend, 7);
@@ -286,10 +286,8 @@ TEST_F(RanksTest, SendAtMostTwiceTheGradientInAStepOfResnet8) {
 
 TEST_F(RanksTest, MustDivideTheShardsAndHaveTheDeviceCpu) {
   const auto error = [&](int size, DeviceKind kind, std::int64_t shards) {
-    return error_of([&] {
-      ThreadRanks(size).run(
-          [&](Communicator& ranks) { check_ranks(ranks, shards, *make_backend(Device{kind}, {.threads = 1})); });
-    });
+    return error_of(
+        [&] { ThreadRanks(size).run([&](Communicator& ranks) { check_ranks(ranks, shards, Device{kind}); }); });
   };
   EXPECT_EQ(error(4, DeviceKind::kCpu, 8), "");
   EXPECT_EQ(error(3, DeviceKind::kCpu, 8),
@@ -297,6 +295,7 @@ TEST_F(RanksTest, MustDivideTheShardsAndHaveTheDeviceCpu) {
   EXPECT_EQ(error(2, DeviceKind::kCpu, 1),
             "2 ranks share the shards of each batch: expected 2 shards or a larger power of two, got 1");
   EXPECT_EQ(error(1, DeviceKind::kEmulated, 1), "");
+  EXPECT_EQ(error(2, DeviceKind::kEmulated, 2), "expected the device cpu for several ranks, got emulated");
 }
 
 }  // namespace

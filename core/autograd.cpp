@@ -100,6 +100,13 @@ void GradientTarget::clear_grad() const {
   if (!state_->is_leaf) state_->grad = {};
 }
 
+void GradientTarget::swap_grad(LeafGradient& other) const {
+  check(state_->is_leaf && other.grad.shape() == shape(), "expected a parameter and a gradient of its shape {}",
+        shape().to_string());
+  std::swap(state_->grad, other.grad);
+  std::swap(state_->has_grad, other.has_grad);
+}
+
 void Variable::rebind(Tensor value, Tensor grad, Tensor copy) const {
   check(value.shape() == shape() && grad.shape() == shape(), "expected memory of shape {}, got {} and {}",
         shape().to_string(), value.shape().to_string(), grad.shape().to_string());

@@ -32,6 +32,13 @@ class GradientTarget {
   bool has_grad() const { return state_->has_grad; }
   /// Marks the gradient as not received; a leaf keeps its gradient's memory.
   void clear_grad() const;
+  /// A leaf's gradient, of the leaf's shape.
+  struct LeafGradient {
+    Tensor grad;
+    bool has_grad = false;
+  };
+  /// Exchanges this leaf's gradient with `other`: for several backwards that go on in turn.
+  void swap_grad(LeafGradient& other) const;
 
   /// The batch norm whose result this is, if all nodes that read it have passed their gradients to it but the one whose
   /// backward runs now; else null.

@@ -63,12 +63,15 @@ struct BatchNormForward {
   ChannelMoments moments;  // of x, if its convolution computed them
   Tensor residual;         // like x, or undefined: added before the ReLU
   Tensor gamma, beta;
-  Tensor running_mean;  // updated
-  Tensor running_var;   // updated, with the unbiased variance
+  Tensor running_mean;  // updated, unless undefined
+  Tensor running_var;   // updated, with the unbiased variance, unless undefined
   Tensor y;             // out, or undefined: then `affine` is not
   Tensor mean;          // out, of the batch
   Tensor inverse_std;   // out, 1 / sqrt(biased variance + epsilon)
   Tensor affine;        // out, what a NormalizedTensor has in place of y
+  /// If x is a shard of a batch: the mean and the sum of squared deviations over the batch, f32 (2, C), and its rows.
+  Tensor batch_moments;  // undefined: x is the batch
+  std::int64_t batch_rows = 0;
 };
 
 /// The tensors of a batch norm's backward.
@@ -77,12 +80,17 @@ struct BatchNormBackward {
   Tensor x, gamma, beta, mean, inverse_std;
   Tensor y;              // needed for relu together with a residual, else undefined
   Tensor grad_x;         // out
-  Tensor grad_gamma;     // out
-  Tensor grad_beta;      // out
+  Tensor grad_gamma;     // out, or undefined if not needed
+  Tensor grad_beta;      // out, or undefined if not needed
   Tensor grad_residual;  // out, or undefined if not needed
   /// f32 (2, C): the sums over the rows of g and of g (x - mean), where g is grad_y where the ReLU passed it, else 0.
-  /// Undefined: not computed yet. If they were, by the operation that computed grad_y, then grad_y is g already.
+  /// Undefined: not computed yet.
   Tensor sums;
+  /// Whether grad_y is g already, because the operation that computed grad_y has computed the sums, too.
+  bool is_masked = false;
+  /// If x is a shard of a batch and the sums are of the whole batch: its rows. Then grad_residual, where defined, has g
+  /// already, and grad_gamma and grad_beta are undefined.
+  std::int64_t batch_rows = 0;
 };
 
 /// A batch norm whose backward is still to come. Its outputs are undefined.
@@ -97,7 +105,8 @@ struct Conv2dBackwardInput {
   Tensor grad_x;     // out
   bool add = false;  // grad_x += the input's gradient, which is rounded to the type of grad_x first
   /// The batch norm whose result is the input, if grad_x becomes the whole gradient of that result; else null. A
-  /// backend may also do a part of its backward: write g into grad_x, and set tensors.sums (see BatchNormBackward).
+  /// backend may also do a part of its backward: write g into grad_x, and set tensors.sums and is_masked (see
+  /// BatchNormBackward).
   PendingBatchNorm* batch_norm = nullptr;
 };
 
@@ -205,6 +214,16 @@ class Backend {
   /// With the running statistics; `mean` and `inverse_std` are not written.
   virtual void batch_norm_forward_evaluation(const BatchNormForward& tensors, const BatchNormParams& params) = 0;
   virtual void batch_norm_backward(const BatchNormBackward& tensors, const BatchNormParams& params) = 0;
+  // Of a shard whose statistics are those of the whole batch:
+  /// f32 (2, C): the mean and the sum of squared deviations of x (..., C). `moments`: of x, if its convolution computed
+  /// them.
+  virtual Tensor batch_norm_moments(const Tensor& x, const ChannelMoments& moments) = 0;
+  /// Computes tensors.sums, and g into grad_residual unless that is undefined. Other outputs are not written.
+  virtual void batch_norm_sums(const BatchNormBackward& tensors, const BatchNormParams& params) = 0;
+  /// Of the pairs of shards, f32 (shards, 2, C), that of all, f32 (2, C). `images`, f32 (shards): of each; the pair of
+  /// a shard without images is not read. A pair is of `pixels` rows of each image.
+  virtual void merge_pairs(BatchNormPair kind, const Tensor& of_shards, const Tensor& images, std::int64_t pixels,
+                           const Tensor& merged) = 0;
 
   virtual void relu_forward(const Tensor& x, const Tensor& y) = 0;
   virtual void relu_backward(const Tensor& grad_y, const Tensor& y, const Tensor& grad_x) = 0;

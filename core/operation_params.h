@@ -38,6 +38,12 @@ struct BatchNormParams {
   bool relu = false;
 };
 
+/// What a pair of vectors, (2, C), is that shards of a batch have of a batch norm.
+enum class BatchNormPair {
+  kMoments,  // means, and sums of squared deviations from them
+  kSums,     // of BatchNormBackward (core/backend.h)
+};
+
 struct GatherParams {
   bool augment = false;
   int padding = 4;   // of the random crop: zeros around the image, in pixels

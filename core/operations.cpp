@@ -166,6 +166,65 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
   return y;
 }
 
+namespace {
+
+/// Of a shard whose batch norms have the statistics of the whole batch.
+void share_moments(ShardGroup& group, std::int64_t pixels, BatchNormForward& forward) {
+  const Tensor own = forward.x.backend().batch_norm_moments(forward.x, forward.moments);
+  forward.batch_moments = group.merge(BatchNormPair::kMoments, own, pixels);
+  forward.batch_rows = group.images() * pixels;
+  if (group.updates_running_statistics()) return;
+  forward.running_mean = {};
+  forward.running_var = {};
+}
+
+/// What receives a batch norm's gradients.
+struct BatchNormTargets {
+  GradientTarget x, gamma, beta, residual;
+};
+
+/// The sums of the whole batch. Those of the shard are its part of the parameters' gradients.
+void share_sums(ShardGroup& group, std::int64_t pixels, const BatchNormTargets& targets, PendingBatchNorm& norm) {
+  BatchNormBackward& tensors = norm.tensors;
+  Backend& backend = tensors.x.backend();
+  const Shape channels = tensors.mean.shape();
+  if (!tensors.sums.defined()) {
+    tensors.sums = Tensor::empty(backend, {2, channels[0]});
+    backend.batch_norm_sums(tensors, norm.params);
+  }
+  const Tensor own = tensors.sums;
+  targets.beta.receive_grad_from([&](const Tensor& out) { backend.cast(own.view(channels), out); });
+  targets.gamma.receive_grad_from(
+      [&](const Tensor& out) { backend.mul(own.view(channels, channels[0]), tensors.inverse_std, out); });
+  tensors.sums = group.merge(BatchNormPair::kSums, own, pixels);
+  tensors.batch_rows = group.images() * pixels;
+}
+
+void differentiate_batch_norm(PendingBatchNorm& norm, const BatchNormTargets& targets, ShardGroup* group,
+                              std::int64_t pixels) {
+  BatchNormBackward& tensors = norm.tensors;
+  const auto& [x, gamma, beta, residual] = targets;
+  tensors.grad_x = Tensor::empty(x.backend(), x.shape(), x.dtype());
+  // The residual's gradient is g: grad_y itself, unless a ReLU is still to be applied to it.
+  if (residual.requires_grad() && norm.params.relu && !tensors.is_masked)
+    tensors.grad_residual = Tensor::empty(x.backend(), x.shape(), x.dtype());
+  if (group != nullptr) {
+    share_sums(*group, pixels, targets, norm);
+    x.backend().batch_norm_backward(tensors, norm.params);
+    x.receive_grad(tensors.grad_x);
+  } else {
+    tensors.grad_gamma = gamma.grad_destination();
+    tensors.grad_beta = beta.grad_destination();
+    x.backend().batch_norm_backward(tensors, norm.params);
+    x.receive_grad(tensors.grad_x);
+    gamma.receive_grad(tensors.grad_gamma);
+    beta.receive_grad(tensors.grad_beta);
+  }
+  residual.receive_grad(tensors.grad_residual.defined() ? tensors.grad_residual : tensors.grad_y);
+}
+
+}  // namespace
+
 Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchNormParams& params, bool training,
                     const Variable& residual) {
   check_inputs("batch_norm",
@@ -186,7 +245,9 @@ Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchN
     check_shape("batch_norm", "residual", residual, shape);
     check_dtype("batch_norm", "residual", residual, x.dtype());
   }
-  check(!training || shape.count() / channels[0] > 1,
+  ShardGroup* const group = training ? current_shard_group() : nullptr;
+  const std::int64_t rows = shape.count() / channels[0], pixels = rows / shape[0];
+  check(!training || (group != nullptr ? group->images() * pixels : rows) > 1,
         "batch_norm: expected more than one value a channel in training, got shape {}", shape.to_string());
 
   Backend& backend = x.backend();
@@ -200,7 +261,8 @@ Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchN
                            .y = {},
                            .mean = {},
                            .inverse_std = {},
-                           .affine = {}};
+                           .affine = {},
+                           .batch_moments = {}};
   // Without a residual, the convolution that reads y can compute it from x.
   if (backend.normalizes_inputs() && !residual.defined()) {
     forward.affine = Tensor::empty(backend, {3, channels[0]});
@@ -217,6 +279,7 @@ Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchN
   }
   forward.mean = Tensor::empty(backend, channels);
   forward.inverse_std = Tensor::empty(backend, channels);
+  if (group != nullptr) share_moments(*group, pixels, forward);
   backend.batch_norm_forward_training(forward, params);
   const auto pending = std::make_shared<PendingBatchNorm>();
   pending->params = params;
@@ -228,26 +291,13 @@ Variable batch_norm(const Variable& x, const BatchNormState& state, const BatchN
   kept.inverse_std = forward.inverse_std;
   // With a residual the ReLU's mask can only be computed from y; without one it follows from x.
   if (params.relu && residual.defined()) kept.y = forward.y;
-  Variable y = make_result(result(), {x, state.gamma, state.beta, residual},
-                           [x = x.target(), residual = residual.target(), gamma = state.gamma.target(),
-                            beta = state.beta.target(), pending](const Tensor& grad_y) {
-                             // Moved, so that its tensors are released here even if somebody keeps the result.
-                             PendingBatchNorm norm = std::exchange(*pending, {});
-                             BatchNormBackward& tensors = norm.tensors;
-                             tensors.grad_y = grad_y;
-                             tensors.grad_x = Tensor::empty(x.backend(), x.shape(), x.dtype());
-                             tensors.grad_gamma = gamma.grad_destination();
-                             tensors.grad_beta = beta.grad_destination();
-                             // The residual's gradient is g: grad_y itself, unless a ReLU is still to be applied to it.
-                             if (residual.requires_grad() && norm.params.relu && !tensors.sums.defined()) {
-                               tensors.grad_residual = Tensor::empty(x.backend(), x.shape(), x.dtype());
-                             }
-                             grad_y.backend().batch_norm_backward(tensors, norm.params);
-                             x.receive_grad(tensors.grad_x);
-                             gamma.receive_grad(tensors.grad_gamma);
-                             beta.receive_grad(tensors.grad_beta);
-                             residual.receive_grad(tensors.grad_residual.defined() ? tensors.grad_residual : grad_y);
-                           });
+  const BatchNormTargets targets{x.target(), state.gamma.target(), state.beta.target(), residual.target()};
+  Variable y = make_result(result(), {x, state.gamma, state.beta, residual}, [=](const Tensor& grad_y) {
+    // Moved, so that its tensors are released here even if somebody keeps the result.
+    PendingBatchNorm norm = std::exchange(*pending, {});
+    norm.tensors.grad_y = grad_y;
+    differentiate_batch_norm(norm, targets, group, pixels);
+  });
   if (y.requires_grad()) y.set_pending_batch_norm(pending);
   return y;
 }

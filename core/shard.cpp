@@ -2,6 +2,7 @@
 #include "gradamp/core/shard.h"
 
 #include <bit>
+#include <utility>
 
 #include "gradamp/core/error.h"
 
@@ -9,6 +10,7 @@ namespace gradamp {
 namespace {
 
 thread_local std::int64_t shard = 0;
+thread_local ShardGroup* group = nullptr;
 
 }  // namespace
 
@@ -28,9 +30,14 @@ std::vector<ShardRange> shard_ranges(std::int64_t images, std::int64_t shards) {
   return ranges;
 }
 
-ShardScope::ShardScope(std::int64_t index) : previous_(shard) { shard = index; }
-ShardScope::~ShardScope() { shard = previous_; }
+ShardScope::ShardScope(std::int64_t index, ShardGroup* of)
+    : previous_(std::exchange(shard, index)), previous_group_(std::exchange(group, of)) {}
+ShardScope::~ShardScope() {
+  shard = previous_;
+  group = previous_group_;
+}
 
 std::int64_t current_shard() { return shard; }
+ShardGroup* current_shard_group() { return group; }
 
 }  // namespace gradamp

@@ -11,6 +11,7 @@
 #include "gradamp/core/convolution_method.h"
 #include "gradamp/core/dtype.h"
 #include "gradamp/core/error.h"
+#include "gradamp/core/shard.h"
 #include "gradamp/core/text.h"
 #include "gradamp/layers/initialization.h"
 #include "gradamp/optim/optimizer.h"
@@ -52,6 +53,10 @@ template <>
 inline constexpr std::array kChoices<Schedule>{Choice<Schedule>{"phases", Schedule::kPhases},
                                                Choice<Schedule>{"cosine", Schedule::kCosine},
                                                Choice<Schedule>{"one-cycle", Schedule::kOneCycle}};
+template <>
+inline constexpr std::array kChoices<BatchNormStatistics>{
+    Choice<BatchNormStatistics>{"local", BatchNormStatistics::kLocal},
+    Choice<BatchNormStatistics>{"synchronized", BatchNormStatistics::kSynchronized}};
 template <>
 inline constexpr std::array kChoices<Precision>{Choice<Precision>{name_of(Precision::kF32), Precision::kF32},
                                                 Choice<Precision>{name_of(Precision::kTF32), Precision::kTF32},

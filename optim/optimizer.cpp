@@ -325,6 +325,17 @@ void Optimizer::add_shard() {
   arena_.begin_step();
 }
 
+void Optimizer::add_shard(const Tensor& gradient) {
+  check(step_has_begun_ && shards_, "expected begin_step() with the number of shards before the first one");
+  const Tensor& gradients = arena_.arena().gradients;
+  if (gradient.defined()) {
+    backend_->cast(gradient, gradients);  // of equal types: a copy
+  } else {
+    gradients.fill_zero();
+  }
+  shards_->add(gradients);
+}
+
 void Optimizer::step() {
   check(plan_.epoch > 0, "a step comes after begin_epoch");
   check(step_has_begun_,

@@ -150,6 +150,8 @@ class Optimizer {
   /// If the batch is cut into shards, call it after the backward of each: adds its gradient to those of the others.
   /// For a shard without images, which has no backward, too. After the last of them the arena's gradients are the sum.
   void add_shard();
+  /// The same with the shard's gradient in other memory, which is like the arena's; undefined: it has no images.
+  void add_shard(const Tensor& gradient);
   /// Call it after the step's backward: statistics and update in one operation of the backend. Error if begin_step()
   /// was not called for this step, since the gradient would then be added to the previous one, or if add_shard() was
   /// not called for every shard.

@@ -6,6 +6,7 @@
 // loaded once from memory: a range of rows that fits the cache is read twice, for its mean and its squared deviations.
 // The groups are combined in double precision: with group g of n_g rows, mean m_g and squared deviations d_g,
 // m = (sum of n_g m_g) / n and d = sum of d_g + n_g (m_g - m)^2.
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -18,6 +19,8 @@ namespace gradamp {
 namespace {
 
 constexpr std::int64_t kMinLanes = 64;
+
+float to_f32(double value) { return static_cast<float>(value); }
 
 /// How rows of C channels map to lanes and ranges. All counts are in elements.
 struct Layout {
@@ -77,18 +80,26 @@ class Moments {
     });
   }
 
+  /// Those in a tensor (2, C).
+  explicit Moments(const Tensor& pair) {
+    const float* const values = pair.data<float>();
+    const std::int64_t channels = pair.shape()[1];
+    mean.assign(values, values + channels);
+    deviations.assign(values + channels, values + 2 * channels);
+  }
+
   std::vector<double> mean, deviations;
 };
 
 /// Computes the moments of x, unless its convolution has.
-Moments moments_of(const SimdKernels& kernels, int threads, const BatchNormForward& tensors) {
-  const Layout layout(tensors.x.shape());
-  if (tensors.moments.values.defined()) return {tensors.moments.values.data<float>(), tensors.moments.rows, layout};
+Moments moments_of(const SimdKernels& kernels, int threads, const Tensor& x, const ChannelMoments& moments) {
+  const Layout layout(x.shape());
+  if (moments.values.defined()) return {moments.values.data<float>(), moments.rows, layout};
   std::vector<double> ranges(static_cast<std::size_t>(layout.ranges() * 2 * layout.channels));
-  with_element_type(tensors.x.dtype(), [&]<typename T>(T) {
+  with_element_type(x.dtype(), [&]<typename T>(T) {
     parallel_for(threads, layout.ranges(), [&](std::int64_t index) {
       double* const mean = ranges.data() + index * 2 * layout.channels;
-      kernels.of<T>().batch_norm.moments(layout.range_at(index), at_offset<T>(tensors.x, index * layout.range), mean,
+      kernels.of<T>().batch_norm.moments(layout.range_at(index), at_offset<T>(x, index * layout.range), mean,
                                          mean + layout.channels);
     });
   });
@@ -144,72 +155,109 @@ void finish(const SimdKernels& kernels, int threads, const BatchNormForward& ten
   }
 }
 
+/// The sums over the rows of g and of g (x - mean), per channel (BatchNormBackward in core/backend.h).
+struct GradientSums {
+  std::vector<double> grad, product;
+
+  explicit GradientSums(std::int64_t channels) : grad(static_cast<std::size_t>(channels)), product(grad.size()) {}
+};
+
+/// The backward's two passes over the rows.
 template <typename T>
-void backward(const BatchNormKernels<T>& kernels, int threads, const BatchNormBackward& tensors,
-              const BatchNormParams& params) {
-  const Layout layout(tensors.x.shape());
-  const std::int64_t channels = layout.channels;
-  const float* inverse_std = tensors.inverse_std.data<float>();
-  const Lanes lanes(layout, tensors.mean.data<float>(), tensors.gamma.data<float>(), inverse_std,
-                    tensors.beta.data<float>());
-  const ReluMask mask = !params.relu ? ReluMask::kNone : tensors.y.defined() ? ReluMask::kFromY : ReluMask::kFromX;
-  const auto grad_at = [&](ReluMask of, const Tensor& grad, std::int64_t offset) -> BatchNormGrad<T> {
-    return {of, at_offset<T>(tensors.x, offset), at_offset<T>(grad, offset), at_offset<T>(tensors.y, offset)};
-  };
+class Backward {
+ public:
+  Backward(const BatchNormKernels<T>& kernels, int threads, const BatchNormBackward& tensors,
+           const BatchNormParams& params)
+      : kernels_(kernels),
+        threads_(threads),
+        tensors_(tensors),
+        layout_(tensors.x.shape()),
+        lanes_(layout_, tensors.mean.data<float>(), tensors.gamma.data<float>(), tensors.inverse_std.data<float>(),
+               tensors.beta.data<float>()),
+        mask_(!params.relu || tensors.is_masked ? ReluMask::kNone
+              : tensors.y.defined()             ? ReluMask::kFromY
+                                                : ReluMask::kFromX),
+        stores_residual_(mask_ == ReluMask::kFromY && tensors.grad_residual.defined()) {}
 
-  std::vector<double> grad_sums(static_cast<std::size_t>(layout.ranges() * channels));
-  std::vector<double> product_sums(grad_sums.size());
-  // With a residual, g is the residual's gradient: it is stored, and the second pass reads it instead of grad_y and y.
-  const bool stores_residual = mask == ReluMask::kFromY && tensors.grad_residual.defined();
-  parallel_for(threads, layout.ranges(), [&](std::int64_t index) {
-    const std::int64_t offset = index * layout.range;
-    kernels.reduce(layout.range_at(index), lanes.get(), grad_at(mask, tensors.grad_y, offset),
-                   stores_residual ? at_offset<T>(tensors.grad_residual, offset) : nullptr,
-                   grad_sums.data() + index * channels, product_sums.data() + index * channels);
-  });
-
-  std::vector<double> grad_total(static_cast<std::size_t>(channels)), product_total(grad_total.size());
-  for (std::size_t i = 0; i < grad_sums.size(); ++i) {
-    grad_total[i % static_cast<std::size_t>(channels)] += grad_sums[i];
-    product_total[i % static_cast<std::size_t>(channels)] += product_sums[i];
+  /// Also stores grad_residual.
+  GradientSums sums() const {
+    const std::int64_t channels = layout_.channels;
+    std::vector<double> grad(static_cast<std::size_t>(layout_.ranges() * channels)), product(grad.size());
+    parallel_for(threads_, layout_.ranges(), [&](std::int64_t index) {
+      const std::int64_t offset = index * layout_.range;
+      kernels_.reduce(layout_.range_at(index), lanes_.get(), grad_at(mask_, tensors_.grad_y, offset),
+                      stores_residual_ ? at_offset<T>(tensors_.grad_residual, offset) : nullptr,
+                      grad.data() + index * channels, product.data() + index * channels);
+    });
+    GradientSums total(channels);
+    for (std::size_t i = 0; i < grad.size(); ++i) {
+      total.grad[i % total.grad.size()] += grad[i];
+      total.product[i % total.grad.size()] += product[i];
+    }
+    return total;
   }
-  float* grad_gamma = tensors.grad_gamma.data<float>();
-  float* grad_beta = tensors.grad_beta.data<float>();
-  std::vector<float> slope(grad_total.size()), offset(grad_total.size());
-  const double rows = static_cast<double>(layout.rows());
-  for (std::size_t c = 0; c < slope.size(); ++c) {
-    const double inverse = inverse_std[c];
-    grad_beta[c] = static_cast<float>(grad_total[c]);
-    grad_gamma[c] = static_cast<float>(product_total[c] * inverse);
-    slope[c] = static_cast<float>(-lanes.scale(c) * inverse * inverse * product_total[c] / rows);
-    offset[c] = static_cast<float>(-lanes.scale(c) * grad_total[c] / rows);
-  }
-  const std::vector<float> slope_lanes = over_lanes(layout, slope.data());
-  const std::vector<float> offset_lanes = over_lanes(layout, offset.data());
 
-  const ReluMask left = stores_residual ? ReluMask::kNone : mask;
-  const Tensor& grad = stores_residual ? tensors.grad_residual : tensors.grad_y;
-  parallel_for(threads, layout.ranges(), [&](std::int64_t index) {
-    const std::int64_t at = index * layout.range;
-    kernels.grad_x(layout.range_at(index), lanes.get(), grad_at(left, grad, at), slope_lanes.data(),
-                   offset_lanes.data(), at_offset<T>(tensors.grad_x, at));
-  });
+  /// Computes grad_x. With a residual, g is the residual's gradient, and is read instead of grad_y and y.
+  void apply(const GradientSums& sums, double rows) const {
+    std::vector<float> slope(sums.grad.size()), offset(slope.size());
+    for (std::size_t c = 0; c < slope.size(); ++c) {
+      const double inverse = tensors_.inverse_std.data<float>()[c];
+      slope[c] = static_cast<float>(-lanes_.scale(c) * inverse * inverse * sums.product[c] / rows);
+      offset[c] = static_cast<float>(-lanes_.scale(c) * sums.grad[c] / rows);
+    }
+    const std::vector<float> slope_lanes = over_lanes(layout_, slope.data());
+    const std::vector<float> offset_lanes = over_lanes(layout_, offset.data());
+    const ReluMask left = stores_residual_ ? ReluMask::kNone : mask_;
+    const Tensor& grad = stores_residual_ ? tensors_.grad_residual : tensors_.grad_y;
+    parallel_for(threads_, layout_.ranges(), [&](std::int64_t index) {
+      const std::int64_t at = index * layout_.range;
+      kernels_.grad_x(layout_.range_at(index), lanes_.get(), grad_at(left, grad, at), slope_lanes.data(),
+                      offset_lanes.data(), at_offset<T>(tensors_.grad_x, at));
+    });
+  }
+
+ private:
+  BatchNormGrad<T> grad_at(ReluMask mask, const Tensor& grad, std::int64_t offset) const {
+    return {mask, at_offset<T>(tensors_.x, offset), at_offset<T>(grad, offset), at_offset<T>(tensors_.y, offset)};
+  }
+
+  const BatchNormKernels<T>& kernels_;
+  int threads_;
+  const BatchNormBackward& tensors_;
+  Layout layout_;
+  Lanes lanes_;
+  ReluMask mask_;
+  bool stores_residual_;
+};
+
+/// Calls body(mean, deviations, rows) for each shard that has images.
+template <typename Body>
+void for_each_shard(const Tensor& of_shards, const Tensor& images, std::int64_t pixels, const Body& body) {
+  const std::int64_t channels = of_shards.shape()[2];
+  for (std::int64_t shard = 0; shard < images.count(); ++shard) {
+    const double rows = static_cast<double>(images.data<float>()[shard]) * static_cast<double>(pixels);
+    const float* const pair = of_shards.data<float>() + shard * 2 * channels;
+    if (rows > 0) body(pair, pair + channels, rows);
+  }
 }
 
 }  // namespace
 
 void CpuBackend::batch_norm_forward_training(const BatchNormForward& tensors, const BatchNormParams& params) {
-  const Moments moments = moments_of(kernels_, threads_, tensors);
+  const Tensor& of_batch = tensors.batch_moments;
+  const double rows = static_cast<double>(of_batch.defined() ? tensors.batch_rows : Layout(tensors.x.shape()).rows());
+  const Moments moments =
+      of_batch.defined() ? Moments(of_batch) : moments_of(kernels_, threads_, tensors.x, tensors.moments);
   float* mean = tensors.mean.data<float>();
   float* inverse_std = tensors.inverse_std.data<float>();
-  float* running_mean = tensors.running_mean.data<float>();
-  float* running_var = tensors.running_var.data<float>();
+  float* running_mean = at_offset<float>(tensors.running_mean, 0);
+  float* running_var = at_offset<float>(tensors.running_var, 0);
   const std::int64_t channels = tensors.gamma.count();
-  const double rows = static_cast<double>(tensors.x.count() / channels);
   for (std::int64_t c = 0; c < channels; ++c) {
     const double deviations = moments.deviations[static_cast<std::size_t>(c)];
     mean[c] = static_cast<float>(moments.mean[static_cast<std::size_t>(c)]);
     inverse_std[c] = static_cast<float>(1.0 / std::sqrt(deviations / rows + params.epsilon));
+    if (running_mean == nullptr) continue;
     running_mean[c] += params.momentum * (mean[c] - running_mean[c]);
     running_var[c] += params.momentum * (static_cast<float>(deviations / (rows - 1)) - running_var[c]);
   }
@@ -234,8 +282,70 @@ void CpuBackend::apply_batch_norm(const NormalizedTensor& x, const Tensor& y) {
 }
 
 void CpuBackend::batch_norm_backward(const BatchNormBackward& tensors, const BatchNormParams& params) {
-  with_element_type(tensors.x.dtype(),
-                    [&]<typename T>(T) { backward(kernels_.of<T>().batch_norm, threads_, tensors, params); });
+  const std::int64_t channels = tensors.mean.count();
+  with_element_type(tensors.x.dtype(), [&]<typename T>(T) {
+    const Backward<T> backward(kernels_.of<T>().batch_norm, threads_, tensors, params);
+    if (tensors.sums.defined()) {
+      GradientSums sums(channels);
+      const float* const given = tensors.sums.data<float>();
+      std::copy_n(given, channels, sums.grad.begin());
+      std::copy_n(given + channels, channels, sums.product.begin());
+      backward.apply(sums, static_cast<double>(tensors.batch_rows));
+      return;
+    }
+    const GradientSums sums = backward.sums();
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const auto at = static_cast<std::size_t>(c);
+      tensors.grad_beta.data<float>()[c] = static_cast<float>(sums.grad[at]);
+      tensors.grad_gamma.data<float>()[c] =
+          static_cast<float>(sums.product[at] * static_cast<double>(tensors.inverse_std.data<float>()[c]));
+    }
+    backward.apply(sums, static_cast<double>(Layout(tensors.x.shape()).rows()));
+  });
+}
+
+Tensor CpuBackend::batch_norm_moments(const Tensor& x, const ChannelMoments& moments) {
+  const Moments values = moments_of(kernels_, threads_, x, moments);
+  const auto channels = static_cast<std::int64_t>(values.mean.size());
+  const Tensor pair = Tensor::empty(*this, {2, channels});
+  std::transform(values.mean.begin(), values.mean.end(), pair.data<float>(), to_f32);
+  std::transform(values.deviations.begin(), values.deviations.end(), pair.data<float>() + channels, to_f32);
+  return pair;
+}
+
+void CpuBackend::batch_norm_sums(const BatchNormBackward& tensors, const BatchNormParams& params) {
+  with_element_type(tensors.x.dtype(), [&]<typename T>(T) {
+    const GradientSums sums = Backward<T>(kernels_.of<T>().batch_norm, threads_, tensors, params).sums();
+    float* const pair = tensors.sums.data<float>();
+    std::transform(sums.grad.begin(), sums.grad.end(), pair, to_f32);
+    std::transform(sums.product.begin(), sums.product.end(), pair + sums.grad.size(), to_f32);
+  });
+}
+
+void CpuBackend::merge_pairs(BatchNormPair kind, const Tensor& of_shards, const Tensor& images, std::int64_t pixels,
+                             const Tensor& merged) {
+  const auto channels = static_cast<std::size_t>(merged.shape()[1]);
+  const bool is_moments = kind == BatchNormPair::kMoments;
+  std::vector<double> first(channels), second(channels);
+  double total = 0;
+  for_each_shard(of_shards, images, pixels, [&](const float* a, const float* b, double rows) {
+    total += rows;
+    for (std::size_t c = 0; c < channels; ++c) {
+      first[c] += is_moments ? rows * static_cast<double>(a[c]) : static_cast<double>(a[c]);
+      second[c] += static_cast<double>(b[c]);
+    }
+  });
+  if (is_moments) {
+    for (double& mean : first) mean /= total;
+    for_each_shard(of_shards, images, pixels, [&](const float* mean, const float*, double rows) {
+      for (std::size_t c = 0; c < channels; ++c) {
+        const double off = static_cast<double>(mean[c]) - first[c];
+        second[c] += rows * off * off;
+      }
+    });
+  }
+  std::transform(first.begin(), first.end(), merged.data<float>(), to_f32);
+  std::transform(second.begin(), second.end(), merged.data<float>() + channels, to_f32);
 }
 
 }  // namespace gradamp

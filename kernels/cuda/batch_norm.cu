@@ -21,6 +21,7 @@ namespace {
 
 constexpr int kLanes = 32;       // channels of a block, one per lane
 constexpr int kMomentWarps = 8;  // the rows are split among them
+constexpr int kMergeThreads = 128;
 
 /// Sums one value per thread over the warps, separately for each lane and in warp order. Every warp gets the sums.
 template <typename T>
@@ -76,15 +77,15 @@ __global__ void __launch_bounds__(kLanes* kMomentWarps)
 /// Stores the batch's statistics and updates the running ones, for N channels.
 template <int N>
 __device__ void store_statistics(const BatchNormApply& tensors, int channel, const float (&mean)[N],
-                                 const float (&deviations)[N], const float (&inverse_std)[N], std::int64_t rows,
-                                 float momentum) {
+                                 const float (&deviations)[N], const float (&inverse_std)[N], float momentum) {
 #pragma unroll
   for (int i = 0; i < N; ++i) {
     const int c = channel + i;
     tensors.mean[c] = mean[i];
     tensors.inverse_std[c] = inverse_std[i];
+    if (tensors.running_mean == nullptr) continue;
     tensors.running_mean[c] += momentum * (mean[i] - tensors.running_mean[c]);
-    const float unbiased = deviations[i] / static_cast<float>(rows - 1);
+    const float unbiased = deviations[i] / static_cast<float>(tensors.moments_rows - 1);
     tensors.running_var[c] += momentum * (unbiased - tensors.running_var[c]);
   }
 }
@@ -102,11 +103,11 @@ __global__ void __launch_bounds__(kSliceThreads)
   load_floats((kTraining ? tensors.moments + slices.channels : tensors.running_var) + index.channel, spread);
 #pragma unroll
   for (int i = 0; i < N; ++i) {
-    const float variance = kTraining ? spread[i] / static_cast<float>(slices.rows) : spread[i];
+    const float variance = kTraining ? spread[i] / static_cast<float>(tensors.moments_rows) : spread[i];
     scale[i] = 1.0f / sqrtf(variance + params.epsilon);
   }
   if constexpr (kTraining) {
-    if (index.row == 0) store_statistics(tensors, index.channel, mean, spread, scale, slices.rows, params.momentum);
+    if (index.row == 0) store_statistics(tensors, index.channel, mean, spread, scale, params.momentum);
   }
 #pragma unroll
   for (int i = 0; i < N; ++i) scale[i] *= gamma[i];
@@ -136,6 +137,11 @@ __global__ void __launch_bounds__(kSliceThreads)
 
 /// The source of the ReLU's mask.
 enum class Mask { kNone, kFromX, kFromY };
+
+Mask mask_of(const BatchNormParams& params, const BatchNormGradients& tensors) {
+  if (!params.relu || tensors.is_masked) return Mask::kNone;
+  return tensors.y == nullptr ? Mask::kFromX : Mask::kFromY;
+}
 
 /// N elements of a row of each tensor that the backward reads.
 template <int N, typename T, Mask kMask>
@@ -202,18 +208,18 @@ __global__ void __launch_bounds__(kSliceThreads)
 /// stores the parameters' gradients.
 template <int N, typename T, Mask kMask>
 __global__ void __launch_bounds__(kSliceThreads)
-    backward_apply_kernel(ChannelSlices slices, BatchNormGradients tensors, const float* sums) {
+    backward_apply_kernel(ChannelSlices slices, BatchNormGradients tensors) {
   const ChannelSlices::Index index = slices.index<N>();
   if (!index.exists) return;
   const ChannelValues<N> channels(tensors, index.channel);
   float offset[N], slope[N], inverse_std[N];
-  load_floats(sums + index.channel, offset);
-  load_floats(sums + slices.channels + index.channel, slope);
+  load_floats(tensors.sums + index.channel, offset);
+  load_floats(tensors.sums + slices.channels + index.channel, slope);
   load_floats(tensors.inverse_std + index.channel, inverse_std);
-  const float rows = static_cast<float>(slices.rows);
+  const float rows = static_cast<float>(tensors.sums_rows);
 #pragma unroll
   for (int i = 0; i < N; ++i) {
-    if (index.row == 0) {
+    if (index.row == 0 && tensors.grad_gamma != nullptr) {
       tensors.grad_beta[index.channel + i] = offset[i];
       tensors.grad_gamma[index.channel + i] = slope[i] * inverse_std[i];
     }
@@ -258,22 +264,34 @@ __global__ void __launch_bounds__(kSliceThreads)
   if (channel >= 0) out[channel] = static_cast<float>(totals[0]);
 }
 
-template <int N, typename T, Mask kMask>
-void launch_backward(cudaStream_t stream, const ChannelSlices& slices, BatchNormGradients tensors, double* workspace,
-                     unsigned* completion_counters) {
-  const float* sums = tensors.sums;
-  if (!sums) {
-    float* const result = reinterpret_cast<float*>(workspace + slices.partial_count(2));
-    launch(backward_reduce_kernel<N, T, kMask>, slices.shape(stream), slices, tensors, workspace, result,
-           completion_counters);
-    sums = result;
+// ---- Shards of a batch ----
+
+/// A thread has a channel. Sums are in f64, in the order of the shards.
+template <BatchNormPair kKind>
+__global__ void __launch_bounds__(kMergeThreads)
+    merge_pairs_kernel(const float* of_shards, const float* images, std::int64_t shards, std::int64_t pixels,
+                       std::int64_t channels, float* merged) {
+  const std::int64_t channel = std::int64_t{blockIdx.x} * kMergeThreads + static_cast<int>(threadIdx.x);
+  if (channel >= channels) return;
+  double rows = 0, first = 0, second = 0;
+  const auto for_each_shard = [&](const auto& body) {
+    for (std::int64_t shard = 0; shard < shards; ++shard) {
+      const float* const pair = of_shards + shard * 2 * channels + channel;
+      const double of_shard = static_cast<double>(images[shard]) * static_cast<double>(pixels);
+      if (of_shard > 0) body(of_shard, static_cast<double>(pair[0]), static_cast<double>(pair[channels]));
+    }
+  };
+  for_each_shard([&](double of_shard, double a, double b) {
+    rows += of_shard;
+    first += kKind == BatchNormPair::kMoments ? of_shard * a : a;
+    second += b;
+  });
+  if constexpr (kKind == BatchNormPair::kMoments) {
+    first /= rows;
+    for_each_shard([&](double of_shard, double mean, double) { second += of_shard * (mean - first) * (mean - first); });
   }
-  if (tensors.grad_residual) tensors.grad_y = tensors.grad_residual;  // it holds the masked gradient now
-  if (tensors.sums || tensors.grad_residual) {
-    launch(backward_apply_kernel<N, T, Mask::kNone>, slices.shape(stream), slices, tensors, sums);
-  } else {
-    launch(backward_apply_kernel<N, T, kMask>, slices.shape(stream), slices, tensors, sums);
-  }
+  merged[channel] = static_cast<float>(first);
+  merged[channels + channel] = static_cast<float>(second);
 }
 
 }  // namespace
@@ -304,21 +322,52 @@ void launch_batch_norm_apply(cudaStream_t stream, DType type, const Rows& rows, 
   });
 }
 
-std::size_t batch_norm_backward_workspace(const Rows& rows) {
-  return ChannelSlices(rows.rows, rows.channels).partial_count(2) + static_cast<std::size_t>(rows.channels);
+std::size_t batch_norm_sums_workspace(const Rows& rows) {
+  return ChannelSlices(rows.rows, rows.channels).partial_count(2);
 }
 
-void launch_batch_norm_backward(cudaStream_t stream, DType type, const Rows& rows, const BatchNormParams& params,
-                                const BatchNormGradients& tensors, double* workspace, unsigned* completion_counters) {
+std::size_t batch_norm_backward_workspace(const Rows& rows) {
+  return batch_norm_sums_workspace(rows) + static_cast<std::size_t>(rows.channels);
+}
+
+void launch_batch_norm_sums(cudaStream_t stream, DType type, const Rows& rows, const BatchNormParams& params,
+                            const BatchNormGradients& tensors, float* sums, double* workspace,
+                            unsigned* completion_counters) {
   with_vectors(type, rows.channels, [&](auto zero, auto width) {
     using T = decltype(zero);
     constexpr int N = decltype(width)::value;
     const ChannelSlices slices(rows.rows, rows.channels);
-    const auto backward = !params.relu ? launch_backward<N, T, Mask::kNone>
-                          : !tensors.y ? launch_backward<N, T, Mask::kFromX>
-                                       : launch_backward<N, T, Mask::kFromY>;
-    backward(stream, slices, tensors, workspace, completion_counters);
+    const auto kernel = mask_of(params, tensors) == Mask::kNone    ? backward_reduce_kernel<N, T, Mask::kNone>
+                        : mask_of(params, tensors) == Mask::kFromX ? backward_reduce_kernel<N, T, Mask::kFromX>
+                                                                   : backward_reduce_kernel<N, T, Mask::kFromY>;
+    launch(kernel, slices.shape(stream), slices, tensors, workspace, sums, completion_counters);
   });
+}
+
+void launch_batch_norm_backward(cudaStream_t stream, DType type, const Rows& rows, const BatchNormParams& params,
+                                const BatchNormGradients& given) {
+  BatchNormGradients tensors = given;
+  if (tensors.grad_residual != nullptr) {  // it has the masked gradient
+    tensors.grad_y = tensors.grad_residual;
+    tensors.is_masked = true;
+  }
+  with_vectors(type, rows.channels, [&](auto zero, auto width) {
+    using T = decltype(zero);
+    constexpr int N = decltype(width)::value;
+    const ChannelSlices slices(rows.rows, rows.channels);
+    const auto kernel = mask_of(params, tensors) == Mask::kNone    ? backward_apply_kernel<N, T, Mask::kNone>
+                        : mask_of(params, tensors) == Mask::kFromX ? backward_apply_kernel<N, T, Mask::kFromX>
+                                                                   : backward_apply_kernel<N, T, Mask::kFromY>;
+    launch(kernel, slices.shape(stream), slices, tensors);
+  });
+}
+
+void launch_merge_pairs(cudaStream_t stream, BatchNormPair kind, const float* of_shards, const float* images,
+                        std::int64_t shards, std::int64_t pixels, std::int64_t channels, float* merged) {
+  const auto blocks = static_cast<unsigned>((channels + kMergeThreads - 1) / kMergeThreads);
+  launch(kind == BatchNormPair::kMoments ? merge_pairs_kernel<BatchNormPair::kMoments>
+                                         : merge_pairs_kernel<BatchNormPair::kSums>,
+         {blocks, kMergeThreads, 0, stream}, of_shards, images, shards, pixels, channels, merged);
 }
 
 std::size_t column_sums_workspace(const Rows& rows) { return ChannelSlices(rows.rows, rows.channels).partial_count(1); }

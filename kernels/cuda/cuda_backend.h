@@ -53,6 +53,10 @@ class CudaBackend final : public Backend {
   void batch_norm_forward_training(const BatchNormForward& tensors, const BatchNormParams& params) override;
   void batch_norm_forward_evaluation(const BatchNormForward& tensors, const BatchNormParams& params) override;
   void batch_norm_backward(const BatchNormBackward& tensors, const BatchNormParams& params) override;
+  Tensor batch_norm_moments(const Tensor& x, const ChannelMoments& moments) override;
+  void batch_norm_sums(const BatchNormBackward& tensors, const BatchNormParams& params) override;
+  void merge_pairs(BatchNormPair kind, const Tensor& of_shards, const Tensor& images, std::int64_t pixels,
+                   const Tensor& merged) override;
 
   void relu_forward(const Tensor& x, const Tensor& y) override;
   void relu_backward(const Tensor& grad_y, const Tensor& y, const Tensor& grad_x) override;

@@ -71,6 +71,7 @@ LinearShape linear_shape(const Tensor& x, const Tensor& weight) {
 }
 
 const void* data_or_null(const Tensor& tensor) { return tensor.defined() ? tensor.raw_data() : nullptr; }
+float* floats_or_null(const Tensor& tensor) { return tensor.defined() ? tensor.data<float>() : nullptr; }
 
 }  // namespace
 
@@ -221,6 +222,7 @@ void CudaBackend::conv2d_backward_input(const Conv2dBackwardInput& tensors, cons
     BatchNormBackward& norm = tensors.batch_norm->tensors;
     const Rows rows = rows_of(grad_x);
     norm.sums = Tensor::empty(*this, {2, rows.channels});
+    norm.is_masked = true;
     memory = workspace<double>(ChannelPairs::workspace(rows));
     pointers.norm = {.x = norm.x.raw_data(),
                      .y = data_or_null(norm.y),
@@ -261,24 +263,30 @@ void CudaBackend::conv2d_backward_filter(const NormalizedTensor& input, const Te
 
 // ---- Batch norm ----
 
+Tensor CudaBackend::batch_norm_moments(const Tensor& x, const ChannelMoments& moments) {
+  if (moments.values.defined()) return moments.values.view({2, x.shape()[x.shape().rank() - 1]});
+  const Rows rows = rows_of(x);
+  const Tensor values = memory_of_moments(x).values;
+  const auto memory = workspace<double>(ChannelPairs::workspace(rows));
+  launch_moments(stream(), x.dtype(), x.raw_data(),
+                 ChannelPairs(rows, values.data<float>(), memory.get(), completion_counters()));
+  return values.view({2, rows.channels});
+}
+
 void CudaBackend::batch_norm_forward_training(const BatchNormForward& tensors, const BatchNormParams& params) {
   const Rows rows = rows_of(tensors.x);
-  ChannelMoments moments = tensors.moments;
-  if (!moments.values.defined()) {
-    moments = memory_of_moments(tensors.x);
-    const auto memory = workspace<double>(ChannelPairs::workspace(rows));
-    launch_moments(stream(), tensors.x.dtype(), tensors.x.raw_data(),
-                   ChannelPairs(rows, moments.values.data<float>(), memory.get(), completion_counters()));
-  }
+  const bool is_whole = !tensors.batch_moments.defined();
+  const Tensor moments = is_whole ? batch_norm_moments(tensors.x, tensors.moments) : tensors.batch_moments;
   launch_batch_norm_apply(stream(), tensors.x.dtype(), rows, params,
                           {.x = tensors.x.raw_data(),
                            .residual = data_or_null(tensors.residual),
                            .y = tensors.y.raw_data(),
                            .gamma = tensors.gamma.data<float>(),
                            .beta = tensors.beta.data<float>(),
-                           .running_mean = tensors.running_mean.data<float>(),
-                           .running_var = tensors.running_var.data<float>(),
-                           .moments = moments.values.data<float>(),
+                           .running_mean = floats_or_null(tensors.running_mean),
+                           .running_var = floats_or_null(tensors.running_var),
+                           .moments = moments.data<float>(),
+                           .moments_rows = is_whole ? rows.rows : tensors.batch_rows,
                            .mean = tensors.mean.data<float>(),
                            .inverse_std = tensors.inverse_std.data<float>()});
 }
@@ -293,28 +301,57 @@ void CudaBackend::batch_norm_forward_evaluation(const BatchNormForward& tensors,
                            .running_mean = tensors.running_mean.data<float>(),
                            .running_var = tensors.running_var.data<float>(),
                            .moments = nullptr,
+                           .moments_rows = 0,
                            .mean = nullptr,
                            .inverse_std = nullptr});
 }
 
+namespace {
+
+BatchNormGradients gradients_of(const BatchNormBackward& tensors) {
+  return {.grad_y = tensors.grad_y.raw_data(),
+          .x = tensors.x.raw_data(),
+          .y = data_or_null(tensors.y),
+          .gamma = tensors.gamma.data<float>(),
+          .beta = tensors.beta.data<float>(),
+          .mean = tensors.mean.data<float>(),
+          .inverse_std = tensors.inverse_std.data<float>(),
+          .grad_x = tensors.grad_x.raw_data(),
+          .grad_gamma = floats_or_null(tensors.grad_gamma),
+          .grad_beta = floats_or_null(tensors.grad_beta),
+          .grad_residual = tensors.grad_residual.defined() ? tensors.grad_residual.raw_data() : nullptr,
+          .sums = floats_or_null(tensors.sums),
+          .sums_rows = tensors.batch_rows > 0 ? tensors.batch_rows : rows_of(tensors.x).rows,
+          .is_masked = tensors.is_masked};
+}
+
+}  // namespace
+
 void CudaBackend::batch_norm_backward(const BatchNormBackward& tensors, const BatchNormParams& params) {
   const Rows rows = rows_of(tensors.x);
-  const auto sums = workspace<double>(batch_norm_backward_workspace(rows));
-  launch_batch_norm_backward(
-      stream(), tensors.x.dtype(), rows, params,
-      {.grad_y = tensors.grad_y.raw_data(),
-       .x = tensors.x.raw_data(),
-       .y = data_or_null(tensors.y),
-       .gamma = tensors.gamma.data<float>(),
-       .beta = tensors.beta.data<float>(),
-       .mean = tensors.mean.data<float>(),
-       .inverse_std = tensors.inverse_std.data<float>(),
-       .grad_x = tensors.grad_x.raw_data(),
-       .grad_gamma = tensors.grad_gamma.data<float>(),
-       .grad_beta = tensors.grad_beta.data<float>(),
-       .grad_residual = tensors.grad_residual.defined() ? tensors.grad_residual.raw_data() : nullptr,
-       .sums = tensors.sums.defined() ? tensors.sums.data<float>() : nullptr},
-      sums.get(), completion_counters());
+  BatchNormGradients gradients = gradients_of(tensors);
+  std::shared_ptr<double> memory;
+  if (gradients.sums == nullptr) {
+    memory = workspace<double>(batch_norm_backward_workspace(rows));
+    float* const sums = reinterpret_cast<float*>(memory.get() + batch_norm_sums_workspace(rows));
+    launch_batch_norm_sums(stream(), tensors.x.dtype(), rows, params, gradients, sums, memory.get(),
+                           completion_counters());
+    gradients.sums = sums;
+  }
+  launch_batch_norm_backward(stream(), tensors.x.dtype(), rows, params, gradients);
+}
+
+void CudaBackend::batch_norm_sums(const BatchNormBackward& tensors, const BatchNormParams& params) {
+  const Rows rows = rows_of(tensors.x);
+  const auto memory = workspace<double>(batch_norm_sums_workspace(rows));
+  launch_batch_norm_sums(stream(), tensors.x.dtype(), rows, params, gradients_of(tensors), tensors.sums.data<float>(),
+                         memory.get(), completion_counters());
+}
+
+void CudaBackend::merge_pairs(BatchNormPair kind, const Tensor& of_shards, const Tensor& images, std::int64_t pixels,
+                              const Tensor& merged) {
+  launch_merge_pairs(stream(), kind, of_shards.data<float>(), images.data<float>(), images.count(), pixels,
+                     merged.shape()[1], merged.data<float>());
 }
 
 // ---- Pooling ----

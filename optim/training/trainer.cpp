@@ -41,6 +41,8 @@ std::string describe(const TrainerOptions& options, const TrainingData& data) {
   if (gather.augment) values.update({{"crop_padding", gather.padding}, {"flip", gather.flip}});
   if (gather.cutout > 0) values["cutout"] = gather.cutout;
   if (options.shards > 1) values["shards"] = options.shards;
+  if (options.shards > 1 && options.batch_norm == BatchNormStatistics::kSynchronized)
+    values["batch_norm"] = "synchronized";
   if (options.loss.label_smoothing > 0) values["label_smoothing"] = options.loss.label_smoothing;
   for (const auto& [name, value] : named_values(options.optimizer)) values[name] = value;
   return values.dump();
@@ -115,7 +117,7 @@ Trainer::Trainer(Module& network, const StepState& state, TrainingData data, Tra
       callbacks_(std::move(callbacks)),
       optimizer_(network, state, options_.optimizer),
       steps_(data_.train, data_.train_gather, options_.batch_size, state, network, optimizer_, options_.loss,
-             options_.shards, options_.ranks),
+             options_.shards, options_.ranks, options_.batch_norm),
       evaluator_(network, data_.test, data_.test_gather, options_.evaluation_batch, options_.ranks) {
   if (data_.validation)
     validator_.emplace(network, *data_.validation, data_.test_gather, options_.evaluation_batch, options_.ranks);

@@ -36,9 +36,10 @@ namespace gradamp {
 
 struct TrainerOptions {
   std::int64_t batch_size = 128;  // images; an epoch's last batch may be smaller
-  /// Parts of each batch with batch-norm statistics of their own, whose gradients are summed (core/shard.h): 1, 2, 4,
-  /// ... up to kMaxShards and the batch size.
+  /// Parts of each batch, whose gradients are summed (core/shard.h): 1, 2, 4, ... up to kMaxShards and the batch size.
   std::int64_t shards = 1;
+  /// Whose statistics batch norms have in training if there are several shards.
+  BatchNormStatistics batch_norm = BatchNormStatistics::kLocal;
   /// The processes that compute the shards together (core/communicator.h), each with a Trainer of the same options,
   /// data and network; null: this one alone. It changes no bit. When run() begins, all take over rank 0's state, so
   /// that rank 0 alone loads a checkpoint; all go on to the same epoch. It must outlive the Trainer. Device cpu.

@@ -8,6 +8,7 @@
 #include "gradamp/optim/training/evaluator.h"
 #include "gradamp/optim/training/rank_exchange.h"
 #include "gradamp/optim/training/shard_buffers.h"
+#include "gradamp/optim/training/shards_in_step.h"
 
 namespace gradamp {
 namespace {
@@ -38,11 +39,14 @@ TrainingSteps::TrainingSteps(const DeviceDataset& data, const GatherParams& gath
 
 TrainingSteps::TrainingSteps(const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size,
                              const StepState& state, Module& network, Optimizer& optimizer,
-                             const CrossEntropyParams& loss, std::int64_t shards, Communicator* ranks)
+                             const CrossEntropyParams& loss, std::int64_t shards, Communicator* ranks,
+                             BatchNormStatistics statistics)
     : TrainingSteps(data, gather, batch_size, state, network, optimizer, loss) {
   check_shards(shards, batch_size);
   if (ranks != nullptr) check_ranks(*ranks, shards, backend_.device());
+  if (statistics == BatchNormStatistics::kSynchronized) check_synchronized_buffers(network);
   shards_ = shards;
+  statistics_ = statistics;
   ranks_ = ranks != nullptr && ranks->size() > 1 ? ranks : nullptr;
 }
 
@@ -52,7 +56,7 @@ void TrainingSteps::begin_epoch(int epoch) {
 }
 
 void TrainingSteps::run(std::int64_t count) {
-  if (shards_ > 1 && shard_fractions_.count(count) == 0) shard_fractions_[count] = fractions_of(count);
+  if (shards_ > 1 && shard_values_.count(count) == 0) shard_values_[count] = shard_values(count);
   std::unique_ptr<Recording>& step = steps_[{count, optimizer_.step_kind()}];
   if (!step) step = backend_.record([this, count] { compute(count); });
   try {
@@ -90,45 +94,75 @@ void TrainingSteps::differentiate(const Batch& batch, std::int64_t divisor, cons
   loss.backward();
 }
 
-/// The same for the batch's shards, one after another: those of this rank, and then what the others have computed.
+/// The same for the batch's shards: those of this rank, and then what the others have computed.
 void TrainingSteps::differentiate_shards(const Batch& batch) const {
-  const Shape& shape = batch.images.shape();
-  const std::vector<ShardRange> ranges = shard_ranges(shape[0], shards_);
-  const ShardRange own = ranks_ != nullptr ? own_shards(*ranks_, shards_) : ShardRange{0, shards_};
-  const ShardBuffers buffers(network_, shard_fractions_.at(shape[0]));
-  Tensor metrics;  // of each shard: other ranks' are added between this rank's
-  if (ranks_ != nullptr) metrics = Tensor::zeros(backend_, {shards_, kStepMetricCount}, DType::kF64);
-  optimizer_.begin_step(own.count);
-  for (std::int64_t i = own.first; i < own.first + own.count; ++i) {
-    if (const auto [first, count] = ranges[static_cast<std::size_t>(i)]; count > 0) {
+  OwnShards own{.range = ranks_ != nullptr ? own_shards(*ranks_, shards_) : ShardRange{0, shards_},
+                .images = shard_ranges(batch.images.shape()[0], shards_),
+                .metrics = {}};
+  // Other ranks' metrics are added between this rank's.
+  if (ranks_ != nullptr) own.metrics = Tensor::zeros(backend_, {shards_, kStepMetricCount}, DType::kF64);
+  optimizer_.begin_step(own.range.count);
+  if (statistics_ == BatchNormStatistics::kLocal) {
+    differentiate_in_turn(batch, own);
+  } else {
+    differentiate_in_step(batch, own);
+  }
+  if (ranks_ == nullptr) return;
+  sum_gradients(*ranks_, optimizer_.arena().arena().gradients);
+  gather_rows(*ranks_, own.metrics);
+  add_metrics(own.metrics, state_);
+}
+
+/// One shard after another.
+void TrainingSteps::differentiate_in_turn(const Batch& batch, const OwnShards& own) const {
+  const ShardBuffers buffers(network_, shard_values_.at(batch.images.shape()[0]));
+  for (std::int64_t i = own.range.first; i < own.range.first + own.range.count; ++i) {
+    if (own.images[static_cast<std::size_t>(i)].count > 0) {
       const ShardScope scope(i);
-      StepState state = state_;
-      if (ranks_ != nullptr) state.metrics = metrics.view({kStepMetricCount}, i * kStepMetricCount);
       buffers.begin_shard();
-      differentiate({batch.images.view({count, shape[1], shape[2], shape[3]}, first * shape[1] * shape[2] * shape[3]),
-                     batch.labels.view({count}, first)},
-                    shape[0], state);
+      differentiate_shard(batch, own, i);
       buffers.end_shard(i);
     }
     optimizer_.add_shard();
   }
-  if (ranks_ != nullptr) {
-    sum_gradients(*ranks_, optimizer_.arena().arena().gradients);
-    gather_rows(*ranks_, buffers.rows());
-    gather_rows(*ranks_, metrics);
-    add_metrics(metrics, state_);
-  }
+  if (ranks_ != nullptr) gather_rows(*ranks_, buffers.rows());
   std::vector<bool> has_images;
-  for (const ShardRange& range : ranges) has_images.push_back(range.count > 0);
+  for (const ShardRange& range : own.images) has_images.push_back(range.count > 0);
   buffers.end_step(has_images);
 }
 
-/// What part of a step's images each shard has.
-Tensor TrainingSteps::fractions_of(std::int64_t count) const {
-  std::vector<float> fractions;
+/// All shards side by side.
+void TrainingSteps::differentiate_in_step(const Batch& batch, const OwnShards& own) const {
+  std::vector<std::int64_t> counts;
+  for (const ShardRange& range : own.images) counts.push_back(range.count);
+  ShardsInStep shards(optimizer_.arena(), shard_values_.at(batch.images.shape()[0]), counts, own.range, ranks_);
+  shards.run([&](std::int64_t shard) { differentiate_shard(batch, own, shard); });
+  for (std::int64_t i = own.range.first; i < own.range.first + own.range.count; ++i)
+    optimizer_.add_shard(shards.gradient_of(i));
+}
+
+/// A shard without images is computed with the batch's first one; its metrics do not count.
+void TrainingSteps::differentiate_shard(const Batch& batch, const OwnShards& own, std::int64_t shard) const {
+  const Shape& shape = batch.images.shape();
+  const auto [first, count] = own.images[static_cast<std::size_t>(shard)];
+  StepState state = state_;
+  if (ranks_ != nullptr) state.metrics = own.metrics.view({kStepMetricCount}, shard * kStepMetricCount);
+  if (count == 0) state.metrics = Tensor::zeros(backend_, {kStepMetricCount}, DType::kF64);
+  const ShardRange range = count > 0 ? ShardRange{first, count} : ShardRange{0, 1};
+  differentiate(
+      {batch.images.view({range.count, shape[1], shape[2], shape[3]}, range.first * shape[1] * shape[2] * shape[3]),
+       batch.labels.view({range.count}, range.first)},
+      shape[0], state);
+}
+
+/// Of each shard the images, or with local batch norms the part of a step's images.
+Tensor TrainingSteps::shard_values(std::int64_t count) const {
+  const bool is_local = statistics_ == BatchNormStatistics::kLocal;
+  const double divisor = is_local ? static_cast<double>(count) : 1;
+  std::vector<float> values;
   for (const ShardRange& range : shard_ranges(count, shards_))
-    fractions.push_back(static_cast<float>(static_cast<double>(range.count) / static_cast<double>(count)));
-  return Tensor::from_host(backend_, {shards_}, fractions);
+    values.push_back(static_cast<float>(static_cast<double>(range.count) / divisor));
+  return Tensor::from_host(backend_, {shards_}, values);
 }
 
 /// Memory in bytes that a step of `count` images needs beyond what is in use without it.

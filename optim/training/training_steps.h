@@ -9,9 +9,11 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "gradamp/core/communicator.h"
 #include "gradamp/core/operations.h"
+#include "gradamp/core/shard.h"
 #include "gradamp/data/device_dataset.h"
 #include "gradamp/optim/optimizer.h"
 
@@ -31,10 +33,10 @@ class TrainingSteps {
   TrainingSteps(const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size, const StepState& state,
                 Module& network, Optimizer& optimizer, const CrossEntropyParams& loss = {});
   /// The same, with each batch cut into `shards` (core/shard.h), which `ranks`, if it is not null, compute together.
-  /// Error if check_shards or check_ranks finds one.
+  /// Error if check_shards, check_ranks or check_synchronized_buffers finds one.
   TrainingSteps(const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size, const StepState& state,
                 Module& network, Optimizer& optimizer, const CrossEntropyParams& loss, std::int64_t shards,
-                Communicator* ranks);
+                Communicator* ranks, BatchNormStatistics statistics = BatchNormStatistics::kLocal);
 
   /// Call it before the first step of an epoch, or the first one after a resumption: draws the epoch's order, and drops
   /// reports of earlier steps that were not taken.
@@ -49,6 +51,12 @@ class TrainingSteps {
   std::optional<StepReport> next_report(bool wait);
 
  private:
+  /// The shards of a batch that this process computes.
+  struct OwnShards {
+    ShardRange range;                // of `images`
+    std::vector<ShardRange> images;  // of each shard of the batch
+    Tensor metrics;                  // with ranks: of each shard, f64 (shards, kStepMetricCount)
+  };
   struct Poll {
     std::unique_ptr<PendingRead> counters, metrics;
   };
@@ -56,7 +64,10 @@ class TrainingSteps {
   void compute(std::int64_t count) const;
   void differentiate(const Batch& batch, std::int64_t divisor, const StepState& state) const;
   void differentiate_shards(const Batch& batch) const;
-  Tensor fractions_of(std::int64_t count) const;
+  void differentiate_in_turn(const Batch& batch, const OwnShards& own) const;
+  void differentiate_in_step(const Batch& batch, const OwnShards& own) const;
+  void differentiate_shard(const Batch& batch, const OwnShards& own, std::int64_t shard) const;
+  Tensor shard_values(std::int64_t count) const;
   std::int64_t largest_batch();
   std::int64_t step_memory(std::int64_t count) const;
 
@@ -69,9 +80,12 @@ class TrainingSteps {
   CrossEntropyParams loss_;
   std::int64_t shards_ = 1;
   Communicator* ranks_ = nullptr;  // null: one process computes all shards
+  BatchNormStatistics statistics_ = BatchNormStatistics::kLocal;
   Backend& backend_;
   Tensor order_;
-  std::map<std::int64_t, Tensor> shard_fractions_;  // f32 (shards), by the number of images of a step
+  /// f32 (shards), by the number of images of a step: of each shard the images, or with local batch norms the part of
+  /// the images.
+  std::map<std::int64_t, Tensor> shard_values_;
   /// By the number of images of a step and its kind (Optimizer::step_kind).
   std::map<std::pair<std::int64_t, int>, std::unique_ptr<Recording>> steps_;
   std::deque<Poll> polls_;

@@ -3,10 +3,12 @@
 // saved for backward.
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include <gtest/gtest.h>
 
 #include "gradamp/core/operations.h"
+#include "gradamp/core/shard.h"
 #include "gradamp/tests/core/test_support.h"
 #include "gradamp/tests/kernels/reference.h"
 
@@ -115,6 +117,141 @@ TEST_P(BatchNormTest, TheReluIsClosedInBackwardWhereItIsInForward) {
     for (std::size_t i = 0; i < result.size(); ++i) open[i % 8] += result[i] > 0 ? 1 : 0;
     const std::vector<float> counted = state.beta.grad().to_host<float>();
     EXPECT_EQ(to_double(counted), open) << (with_residual ? "with residual" : "without residual");
+  }
+}
+
+// ---- Shards of a batch whose statistics are those of the whole ----
+
+TEST_P(BatchNormTest, MomentsOfShardsAreMergedToThoseOfTheBatch) {
+  constexpr std::int64_t kChannels = 20, kPixels = 3 * 7;
+  std::vector<float> values = normal_values(7 * kPixels * kChannels, 4);
+  for (float& value : values) value += 1000;
+  const Tensor x = tensor_of(backend(), {7, 3, 7, kChannels}, values);
+  const std::vector<float> images = {2, 0, 1, 4};
+  const Tensor pairs = Tensor::empty(backend(), {4, 2, kChannels});
+  backend().fill(pairs, std::nanf(""));  // that of the empty shard is not read
+  std::int64_t first = 0;
+  for (std::int64_t shard = 0; shard < 4; ++shard) {
+    const auto count = static_cast<std::int64_t>(images[static_cast<std::size_t>(shard)]);
+    if (count == 0) continue;
+    const Tensor part = x.view({count, 3, 7, kChannels}, first * kPixels * kChannels);
+    const Tensor pair = backend().batch_norm_moments(part, {});
+    backend().cast(pair, pairs.view({2, kChannels}, shard * 2 * kChannels));
+    first += count;
+  }
+  const Tensor merged = Tensor::empty(backend(), {2, kChannels});
+  backend().merge_pairs(BatchNormPair::kMoments, pairs, tensor_of(backend(), {4}, images), kPixels, merged);
+  const reference::Moments batch = reference::moments({x.shape(), to_double(values)});
+  std::vector<double> expected;
+  for (const double variance : batch.variance) expected.push_back(variance * 7 * kPixels);
+  const std::vector<float> got = merged.to_host<float>();
+  const std::vector<float> means(got.begin(), got.begin() + kChannels), deviations(got.begin() + kChannels, got.end());
+  EXPECT_TRUE(agrees(means, batch.mean, 1e-7));
+  EXPECT_TRUE(agrees(deviations, expected, 1e-4));
+
+  backend().merge_pairs(BatchNormPair::kSums, pairs, tensor_of(backend(), {4}, images), kPixels, merged);
+  const std::vector<float> parts = pairs.to_host<float>();
+  std::vector<double> sums(2 * kChannels);
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    if (i / sums.size() != 1) sums[i % sums.size()] += static_cast<double>(parts[i]);
+  EXPECT_TRUE(agrees(merged.to_host<float>(), sums, 1e-7));
+}
+
+/// One of two shards, which gets the other one's pairs from what was computed before.
+class OtherShardIsKnown final : public ShardGroup {
+ public:
+  /// 2 and 3 images.
+  OtherShardIsKnown(std::vector<Tensor> of_first, std::vector<Tensor> of_second)
+      : pairs_{std::move(of_first), std::move(of_second)} {}
+  std::int64_t images() const override { return 5; }
+  bool updates_running_statistics() const override { return current_shard() == 0; }
+  Tensor merge(BatchNormPair kind, const Tensor& pair, std::int64_t pixels) override {
+    const std::size_t own = static_cast<std::size_t>(current_shard()), place = kind == BatchNormPair::kMoments ? 0 : 1;
+    Backend& backend = pair.backend();
+    const Tensor merged = Tensor::empty(backend, pair.shape());
+    if (pairs_[own].size() <= place) pairs_[own].push_back(pair);  // to be known
+    const Tensor both = Tensor::empty(backend, {2, 2, pair.shape()[1]});
+    for (std::size_t shard = 0; shard < 2; ++shard) {
+      const Tensor& of_shard = pairs_[shard].size() > place ? pairs_[shard][place] : pair;
+      backend.cast(of_shard, both.view(pair.shape(), static_cast<std::int64_t>(shard) * pair.count()));
+    }
+    backend.merge_pairs(kind, both, tensor_of(backend, {2}, {2, 3}), pixels, merged);
+    return merged;
+  }
+  const std::vector<Tensor>& pairs(std::size_t shard) const { return pairs_[shard]; }
+
+ private:
+  std::vector<Tensor> pairs_[2];
+};
+
+/// The results of a batch norm of images and of its backward.
+struct BatchNormResults {
+  std::vector<float> y, grad_x, grad_residual, grad_gamma, grad_beta, running_mean, running_var;
+};
+
+void append(std::vector<float>& to, const std::vector<float>& from) { to.insert(to.end(), from.begin(), from.end()); }
+
+TEST_P(BatchNormTest, ShardsOfOneGroupGiveTheResultsOfTheWholeBatch) {
+  for (const std::int64_t channels : {8, 3}) {
+    for (const bool relu : {false, true}) {
+      for (const bool with_residual : {false, true}) {
+        SCOPED_TRACE(testing::Message() << channels << " channels, relu " << relu << ", residual " << with_residual);
+        const Shape whole = {5, 3, 7, channels};
+        const Tensor x = normal_tensor(backend(), whole, 4), residual = normal_tensor(backend(), whole, 5),
+                     grad = normal_tensor(backend(), whole, 6);
+        const BatchNormParams params{.epsilon = 1e-5f, .momentum = 0.3f, .relu = relu};
+        const auto compute = [&](std::int64_t first, std::int64_t count, BatchNormState& state, BatchNormResults& to) {
+          const Shape shape = {count, 3, 7, channels};
+          const auto part = [&](const Tensor& of) { return of.view(shape, first * 3 * 7 * channels); };
+          const Variable in = Variable::parameter(part(x), Tensor::empty(backend(), shape));
+          const Variable added =
+              with_residual ? Variable::parameter(part(residual), Tensor::empty(backend(), shape)) : Variable();
+          const Variable y = batch_norm(in, state, params, true, added);
+          append(to.y, y.value().to_host<float>());
+          y.backward(part(grad));
+          append(to.grad_x, in.grad().to_host<float>());
+          if (with_residual) append(to.grad_residual, added.grad().to_host<float>());
+        };
+        const auto fresh_state = [&] {
+          BatchNormState state = state_of(channels);
+          state.gamma = parameter_of(backend(), {channels}, state.gamma.value().to_host<float>());
+          state.beta = parameter_of(backend(), {channels}, state.beta.value().to_host<float>());
+          return state;
+        };
+        const auto finish = [&](const BatchNormState& state, BatchNormResults& to) {
+          to.grad_gamma = state.gamma.grad().to_host<float>();
+          to.grad_beta = state.beta.grad().to_host<float>();
+          to.running_mean = state.running_mean.to_host<float>();
+          to.running_var = state.running_var.to_host<float>();
+        };
+        BatchNormResults expected;
+        BatchNormState of_whole = fresh_state();
+        compute(0, 5, of_whole, expected);
+        finish(of_whole, expected);
+
+        // Round 0 and 1: each shard's moments, and then its sums, become known to the other one. Round 2 counts.
+        OtherShardIsKnown group({}, {});
+        BatchNormResults got;
+        BatchNormState of_shards = fresh_state();
+        for (int round = 0; round < 3; ++round) {
+          if (round == 1) group = OtherShardIsKnown({group.pairs(0)[0]}, {group.pairs(1)[0]});
+          got = {};
+          of_shards = fresh_state();
+          for (const std::int64_t shard : {0, 1}) {
+            const ShardScope scope(shard, &group);
+            compute(shard == 0 ? 0 : 2, shard == 0 ? 2 : 3, of_shards, got);
+          }
+        }
+        finish(of_shards, got);
+        EXPECT_TRUE(agrees(got.y, to_double(expected.y), 2e-6));
+        EXPECT_TRUE(agrees(got.grad_x, to_double(expected.grad_x), 2e-6));
+        EXPECT_TRUE(agrees(got.grad_residual, to_double(expected.grad_residual), 2e-6));
+        EXPECT_TRUE(agrees(got.grad_gamma, to_double(expected.grad_gamma), 2e-6));
+        EXPECT_TRUE(agrees(got.grad_beta, to_double(expected.grad_beta), 2e-6));
+        EXPECT_TRUE(agrees(got.running_mean, to_double(expected.running_mean), 2e-6));
+        EXPECT_TRUE(agrees(got.running_var, to_double(expected.running_var), 2e-6));
+      }
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A batch in shards, by PyTorch's DistributedDataParallel: one process, a rank of gloo, computes each shard."""
+"""A batch in shards, by PyTorch's DistributedDataParallel: one process, a rank of gloo, computes each shard. And the same
+batches whole, whose statistics shards have with synchronized batch norm."""
 
 import os
 import socket
@@ -66,19 +67,29 @@ def train(dtype):
     return losses, weights, buffers
 
 
-def record_shards():
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    network = networks.made_network(NETWORK, CLASSES, "clear", torch.float64)
-    initial = {name: training.array(value) for name, value in network.named_parameters()}
+def train_whole(dtype):
+    """(losses, weights, buffers) of a network that gets each batch as a whole."""
+    network = networks.made_network(NETWORK, CLASSES, "clear", dtype)
+    optimizer = training.optimizer_for(network)
+    losses = []
+    for step in range(STEPS):
+        images, labels = training.batch_of(
+            SHARD * SHARDS, CLASSES, dtype, philox.SUBSTREAM_EPOCH_IMAGES + step, philox.SUBSTREAM_EPOCH_LABELS + step
+        )
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(network(images), labels)
+        loss.backward()
+        losses.append(loss.item())
+        optimizer.step()
+    weights = {name: training.array(value) for name, value in network.named_parameters()}
+    return np.array(losses), weights, training.statistics_of(network)
+
+
+def outcome_of(train):
+    """What `train` makes of float64, and how far float32 is from it."""
     losses, weights, buffers = train(torch.float64)
     single_losses, single_weights, single_buffers = train(torch.float32)
     return {
-        **training.header(NETWORK, network, CLASSES, SHARD * SHARDS),
-        "start": "clear",
-        "steps": STEPS,
-        "shards": SHARDS,
-        "sgd": {**training.SGD, "nesterov": False},
-        "parameters": training.initial_parameters(network, "clear", initial),
         "losses": losses,
         "float32": {
             "losses": relative_error(single_losses, losses),
@@ -89,6 +100,22 @@ def record_shards():
         },
         "weights": named_sketches(weights),
         "statistics": named_sketches(buffers),
+    }
+
+
+def record_shards():
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    network = networks.made_network(NETWORK, CLASSES, "clear", torch.float64)
+    initial = {name: training.array(value) for name, value in network.named_parameters()}
+    return {
+        **training.header(NETWORK, network, CLASSES, SHARD * SHARDS),
+        "start": "clear",
+        "steps": STEPS,
+        "shards": SHARDS,
+        "sgd": {**training.SGD, "nesterov": False},
+        "parameters": training.initial_parameters(network, "clear", initial),
+        **outcome_of(train),
+        "whole": outcome_of(train_whole),
     }
 
 

@@ -55,6 +55,7 @@ NEWER = {
     "clip_norm": ("training", 0),
     "label_smoothing": ("training", 0),
     "shards": ("training", 1),
+    "batch_norm": ("training", "local"),
     "measure_every": ("logging", 0),
     "conv": ("device", "auto"),
     "keep": ("output", "last"),

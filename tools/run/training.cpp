@@ -203,7 +203,8 @@ class Run {
           fmt::format("weights   {}, with a new head: {}", settings_.weights, fmt::join(head_names(*network_), ", ")));
     if (settings_.shards > 1)
       lines.push_back(fmt::format(
-          "shards    {} of each batch{}", settings_.shards,
+          "shards    {} of each batch{}{}", settings_.shards,
+          settings_.batch_norm == BatchNormStatistics::kSynchronized ? ", with the batch norms of the whole batch" : "",
           has_ranks(control_) ? fmt::format(", by {} ranks, each with the threads above", control_.ranks->size())
                               : ""));
     lines.push_back(fmt::format("strategy  {} ({} epoch{})", to_string(strategy_), strategy_.epochs(),
@@ -328,6 +329,7 @@ class Run {
     TrainerOptions options;
     options.batch_size = settings_.batch_size;
     options.shards = settings_.shards;
+    options.batch_norm = settings_.batch_norm;
     options.ranks = control_.ranks;
     options.evaluation_batch = settings_.evaluation_batch;
     options.optimizer = settings_.optimizer_options();

@@ -69,8 +69,8 @@ struct Setting {
                SettingMember<double>, SettingMember<std::string>, SettingMember<Initialization>,
                SettingMember<SelectionMethod>, SettingMember<LayerMeasure>, SettingMember<SelectionCase>,
                SettingMember<Granularity>, SettingMember<Placement>, SettingMember<Schedule>, SettingMember<UpdateRule>,
-               SettingMember<Precision>, SettingMember<ConvolutionMethod>, SettingMember<KeptFiles>,
-               SettingMember<std::vector<LayerType>>>
+               SettingMember<BatchNormStatistics>, SettingMember<Precision>, SettingMember<ConvolutionMethod>,
+               SettingMember<KeptFiles>, SettingMember<std::vector<LayerType>>>
       member;
   SettingRange range = {};                 // the valid range, if the setting is a number
   std::string_view since = kFirstRelease;  // the release that introduced it; older files lack it and imply its default

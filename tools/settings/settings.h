@@ -11,6 +11,7 @@
 
 #include "gradamp/core/backend.h"
 #include "gradamp/core/convolution_method.h"
+#include "gradamp/core/shard.h"
 #include "gradamp/layers/initialization.h"
 #include "gradamp/optim/optimizer.h"
 #include "gradamp/tools/settings/kept_files.h"
@@ -44,7 +45,8 @@ struct RunSettings : OptimizerValues {
   int epochs = 0;                 // 0: the number of epochs of the strategy, 30 if it is "step"
   std::int64_t batch_size = 128;  // images
   std::int64_t shards = 1;        // of a batch (core/shard.h)
-  double learning_rate = 0.1;     // of the strategy "step", and the peak of a schedule; others do not use it
+  BatchNormStatistics batch_norm = BatchNormStatistics::kLocal;  // of its shards
+  double learning_rate = 0.1;  // of the strategy "step", and the peak of a schedule; others do not use it
   double momentum = 0.9;
   bool nesterov = false;
   double weight_decay = 5e-4;

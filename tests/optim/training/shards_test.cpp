@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <memory>
 #include <vector>
 
@@ -38,14 +40,14 @@ OptimizerOptions constant_rate(double rate, double weight_decay) {
   return options;
 }
 
-TEST_P(ShardedSteps, AgreeWithDistributedDataParallel) {
-  const json recorded = oracle::read("optim/recorded/shards.json");
+/// Five steps of resnet8 in shards, compared with `expected`.
+void expect_agreement(Backend& backend, const json& recorded, const json& expected, BatchNormStatistics statistics) {
   const auto batch = recorded.at("batch").get<std::int64_t>(), steps = recorded.at("steps").get<std::int64_t>();
   std::vector<float> images;
   std::vector<std::int32_t> labels;
   for (std::int64_t step = 0; step < steps; ++step) {
     const auto substream = static_cast<std::uint32_t>(step);
-    const Batch part = oracle::make_batch(backend(), batch, 2000 + substream, 3000 + substream, 10);
+    const Batch part = oracle::make_batch(backend, batch, 2000 + substream, 3000 + substream, 10);
     const std::vector<float> pixels = part.images.to_host<float>();
     const std::vector<std::int32_t> classes = part.labels.to_host<std::int32_t>();
     images.insert(images.end(), pixels.begin(), pixels.end());
@@ -54,17 +56,17 @@ TEST_P(ShardedSteps, AgreeWithDistributedDataParallel) {
   const std::int64_t count = batch * steps;
   const DeviceDataset data{.count = count,
                            .classes = 10,
-                           .images = Tensor::from_host(backend(), {count, 32, 32, 3}, images),
-                           .labels = Tensor::from_host(backend(), {count}, labels)};
-  const std::shared_ptr<Module> network = make_network("resnet8", backend());
+                           .images = Tensor::from_host(backend, {count, 32, 32, 3}, images),
+                           .labels = Tensor::from_host(backend, {count}, labels)};
+  const std::shared_ptr<Module> network = make_network("resnet8", backend);
   oracle::set_initial(*network, recorded.at("parameters"));
-  const StepState state = make_step_state(backend(), 1);
+  const StepState state = make_step_state(backend, 1);
   const json& sgd = recorded.at("sgd");
   ASSERT_EQ(sgd.at("momentum").get<double>(), 0.9);
   Optimizer optimizer(*network, state,
                       constant_rate(sgd.at("learning_rate").get<double>(), sgd.at("weight_decay").get<double>()));
   TrainingSteps training(data, no_normalization(), batch, state, *network, optimizer, {},
-                         recorded.at("shards").get<std::int64_t>(), nullptr);
+                         recorded.at("shards").get<std::int64_t>(), nullptr, statistics);
   state.begin_epoch(1);
   optimizer.begin_epoch(1);
   training.begin_epoch(0);  // the images in their order
@@ -73,22 +75,32 @@ TEST_P(ShardedSteps, AgreeWithDistributedDataParallel) {
     training.run(batch);
     const double sum = state.metrics.to_host<double>()[kLossSum];
     EXPECT_NEAR((sum - before) / static_cast<double>(batch),
-                recorded.at("losses")[static_cast<std::size_t>(step)].get<double>(), 1e-6);
+                expected.at("losses")[static_cast<std::size_t>(step)].get<double>(), 1e-6);
     before = sum;
   }
   // PyTorch's float32 differs from its float64 by 9e-8 in the weights and by 8e-6 in the statistics.
   std::uint32_t ordinal = 0;
   for (const NamedParameter& parameter : network->named_parameters()) {
-    const json& sketch = recorded.at("weights")[ordinal];
+    const json& sketch = expected.at("weights")[ordinal];
     ASSERT_EQ(sketch.at("name"), parameter.name);
     EXPECT_TRUE(matches_sketch(parameter.variable.value(), sketch, ordinal++, 1e-6));
   }
   ordinal = 0;
   for (const NamedBuffer& buffer : network->named_buffers()) {
-    const json& sketch = recorded.at("statistics")[ordinal];
+    const json& sketch = expected.at("statistics")[ordinal];
     ASSERT_EQ(sketch.at("name"), buffer.name);
     EXPECT_TRUE(matches_sketch(buffer.tensor, sketch, ordinal++, 5e-5));
   }
+}
+
+TEST_P(ShardedSteps, AgreeWithDistributedDataParallel) {
+  const json recorded = oracle::read("optim/recorded/shards.json");
+  expect_agreement(backend(), recorded, recorded, BatchNormStatistics::kLocal);
+}
+
+TEST_P(ShardedSteps, WithSynchronizedBatchNormAgreeWithTheWholeBatch) {
+  const json recorded = oracle::read("optim/recorded/shards.json");
+  expect_agreement(backend(), recorded, recorded.at("whole"), BatchNormStatistics::kSynchronized);
 }
 
 /// 10 and 3 images of 6x5 pixels in two steps.
@@ -178,6 +190,71 @@ TEST_P(ShardedSteps, AddUpTheirPartsAlsoOfABatchWithFewerImagesThanShards) {
   EXPECT_EQ(state.counter(kPosition), kImages);
   EXPECT_EQ(state.counter(kStep), 2);
   EXPECT_EQ(state.counter(kFirstBadStep), 0);
+}
+
+/// What two steps, of 10 and of 3 images, leave of a network.
+std::vector<std::vector<float>> after_two_steps(Backend& backend, std::int64_t shards, BatchNormStatistics statistics) {
+  const DeviceDataset data = odd_data(backend);
+  test::SmallNet network(backend);
+  const StepState state = make_step_state(backend, 1);
+  Optimizer optimizer(network, state, constant_rate(0.1, 0.01));
+  TrainingSteps training(data, no_normalization(), kBatch, state, network, optimizer, {}, shards, nullptr, statistics);
+  state.begin_epoch(1);
+  optimizer.begin_epoch(1);
+  training.begin_epoch(0);
+  training.run(kBatch);
+  training.run(kImages - kBatch);
+  EXPECT_EQ(state.counter(kPosition), kImages);
+  EXPECT_EQ(state.counter(kFirstBadStep), 0);
+  std::vector<std::vector<float>> values;
+  for (const NamedParameter& parameter : network.named_parameters())
+    values.push_back(parameter.variable.value().to_host<float>());
+  for (const NamedBuffer& buffer : network.named_buffers()) values.push_back(buffer.tensor.to_host<float>());
+  const std::vector<double> metrics = state.metrics.to_host<double>();
+  values.emplace_back(metrics.begin(), metrics.end());
+  return values;
+}
+
+TEST_P(ShardedSteps, WithSynchronizedBatchNormAreTheWholeBatchWhateverTheirSizes) {
+  const std::vector<std::vector<float>> whole = after_two_steps(backend(), 1, BatchNormStatistics::kLocal);
+  const auto differs = [&](const std::vector<std::vector<float>>& values, float tolerance) {
+    std::size_t different = 0;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const float largest = *std::max_element(whole[i].begin(), whole[i].end());
+      for (std::size_t k = 0; k < values[i].size(); ++k)
+        if (!(std::fabs(values[i][k] - whole[i][k]) <= tolerance * std::fabs(largest))) ++different;
+    }
+    return different;
+  };
+  for (const std::int64_t shards : {2, 4, 8})  // of the second batch 0, 1 and 5 are empty
+    EXPECT_EQ(differs(after_two_steps(backend(), shards, BatchNormStatistics::kSynchronized), 2e-5f), 0u) << shards;
+  EXPECT_GT(differs(after_two_steps(backend(), 4, BatchNormStatistics::kLocal), 2e-5f), 100u);
+  EXPECT_EQ(after_two_steps(backend(), 1, BatchNormStatistics::kSynchronized), whole);
+}
+
+class NetWithABuffer final : public Module {
+ public:
+  explicit NetWithABuffer(Backend& backend) : net_(add_module("net", std::make_shared<test::SmallNet>(backend))) {
+    add_buffer("seen", Tensor::zeros(backend, {1}));
+  }
+  Variable forward(const Variable& x, Mode mode) override { return net_->forward(x, mode); }
+
+ private:
+  std::shared_ptr<test::SmallNet> net_;
+};
+
+TEST_P(ShardedSteps, SynchronizedRefuseOtherBuffersThanThoseOfBatchNorms) {
+  NetWithABuffer network(backend());
+  const StepState state = make_step_state(backend(), 1);
+  Optimizer optimizer(network, state, constant_rate(0.1, 0.01));
+  const DeviceDataset data = odd_data(backend());
+  const auto make = [&](BatchNormStatistics statistics) {
+    TrainingSteps(data, no_normalization(), kBatch, state, network, optimizer, {}, 2, nullptr, statistics);
+  };
+  make(BatchNormStatistics::kLocal);
+  EXPECT_EQ(error_of([&] { make(BatchNormStatistics::kSynchronized); }),
+            "synchronized batch norm: expected no buffers but the running statistics of batch norms, got seen; use "
+            "local batch norm");
 }
 
 TEST_P(ShardedSteps, NoShardIsForgotten) {

@@ -72,6 +72,7 @@ class CountingBackend final : public Backend {
     if (t.batch_norm) {
       BatchNormBackward& norm = t.batch_norm->tensors;
       norm.sums = Tensor::empty(*this, {2, norm.mean.count()});
+      norm.is_masked = true;
       tensors.insert(tensors.end(), {norm.x, norm.gamma, norm.beta, norm.mean, norm.inverse_std, norm.y, norm.sums});
     }
     count(t.add ? "conv2d_add_backward_input" : __func__, tensors);
@@ -89,9 +90,22 @@ class CountingBackend final : public Backend {
     count(__func__, {t.x, t.residual, t.gamma, t.beta, t.running_mean, t.running_var, t.y});
   }
   void batch_norm_backward(const BatchNormBackward& t, const BatchNormParams&) override {
-    const Tensor y = t.sums.defined() ? Tensor() : t.y;  // grad_y is masked already
+    const Tensor y = t.is_masked ? Tensor() : t.y;
     count(__func__, {t.grad_y, t.x, t.gamma, t.beta, t.mean, t.inverse_std, y, t.grad_x, t.grad_gamma, t.grad_beta,
                      t.grad_residual, t.sums});
+  }
+
+  Tensor batch_norm_moments(const Tensor& x, const ChannelMoments&) override {
+    const Tensor pair = Tensor::empty(*this, {2, x.shape()[x.shape().rank() - 1]});
+    count(__func__, {x, pair});
+    return pair;
+  }
+  void batch_norm_sums(const BatchNormBackward& t, const BatchNormParams&) override {
+    count(__func__, {t.grad_y, t.x, t.gamma, t.beta, t.mean, t.inverse_std, t.y, t.grad_residual, t.sums});
+  }
+  void merge_pairs(BatchNormPair, const Tensor& of_shards, const Tensor& images, std::int64_t,
+                   const Tensor& merged) override {
+    count(__func__, {of_shards, images, merged});
   }
 
   void relu_forward(const Tensor& x, const Tensor& y) override { count(__func__, {x, y}); }

@@ -83,7 +83,11 @@ __device__ void store_statistics(const BatchNormApply& tensors, int channel, con
     const int c = channel + i;
     tensors.mean[c] = mean[i];
     tensors.inverse_std[c] = inverse_std[i];
-    if (tensors.running_mean == nullptr) continue;
+  }
+  if (tensors.running_mean == nullptr) return;
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    const int c = channel + i;
     tensors.running_mean[c] += momentum * (mean[i] - tensors.running_mean[c]);
     const float unbiased = deviations[i] / static_cast<float>(tensors.moments_rows - 1);
     tensors.running_var[c] += momentum * (unbiased - tensors.running_var[c]);

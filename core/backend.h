@@ -22,6 +22,7 @@
 #include "gradamp/core/operation_params.h"
 #include "gradamp/core/step_state.h"
 #include "gradamp/core/tensor.h"
+#include "gradamp/core/tensor_exchange.h"
 #include "gradamp/core/unary_functions.h"
 
 namespace gradamp {
@@ -172,6 +173,13 @@ class Backend {
   /// without calling `work`. Memory that it allocates and releases is overwritten by the next replay of any recording.
   virtual std::unique_ptr<Recording> record(std::function<void()> work) = 0;
 
+  /// Connects this backend with those of the other ranks, all of which call it; outside of a recording. The result
+  /// refers to `ranks` and must not outlive it or the backend. Error if the device has nothing that connects it.
+  virtual std::unique_ptr<TensorExchange> connect(Communicator& ranks) {
+    (void)ranks;
+    fail("{} cannot exchange tensors with other ranks", to_string(device()));
+  }
+
   /// The type of activations: f32 or bf16.
   virtual DType activation_dtype() const { return DType::kF32; }
 
@@ -267,6 +275,10 @@ class Backend {
                             const GatherParams& params, const Tensor& x, const Tensor& batch_labels) = 0;
   /// Advances state.counters by a step of `images` images.
   virtual void advance_step(const StepState& state, std::int64_t images) = 0;
+
+  /// Adds each row of `rows`, f64 (rows, kStepMetricCount), to state.metrics, in their order. Marks
+  /// state.counters[kFirstBadStep] if a row's loss is not finite.
+  virtual void add_metrics(const Tensor& rows, const StepState& state) = 0;
 
   /// state.learning_rate = rates[state.counters[kStep] mod count], f32 (count).
   virtual void set_learning_rate(const Tensor& rates, const StepState& state) = 0;

@@ -41,7 +41,7 @@ struct TrainerOptions {
   std::int64_t shards = 1;
   /// The processes that compute the shards together (core/communicator.h), each with a Trainer of the same options,
   /// data and network; null: this one alone. It changes no bit. When run() begins, all take over rank 0's state, so
-  /// that rank 0 alone loads a checkpoint; all go on to the same epoch. It must outlive the Trainer. Device cpu.
+  /// that rank 0 alone loads a checkpoint; all go on to the same epoch. It must outlive the Trainer.
   Communicator* ranks = nullptr;
   std::int64_t evaluation_batch = 500;  // images; changes speed and memory only
   OptimizerOptions optimizer;           // its strategy sets the number of epochs
@@ -134,6 +134,7 @@ class Trainer {
   const TrainingData& data() const { return data_; }
 
  private:
+  bool train_to(int last_epoch);
   void share_state();
   bool is_stopped() const;
   void begin_epoch(int epoch);
@@ -155,6 +156,7 @@ class Trainer {
   TrainerOptions options_;
   TrainerCallbacks callbacks_;
   Optimizer optimizer_;
+  std::unique_ptr<TensorExchange> exchange_;  // with the other ranks; null: this process is alone
   TrainingSteps steps_;
   Evaluator evaluator_;
   std::optional<Evaluator> validator_;

@@ -38,10 +38,10 @@ TrainingSteps::TrainingSteps(const DeviceDataset& data, const GatherParams& gath
 
 TrainingSteps::TrainingSteps(const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size,
                              const StepState& state, Module& network, Optimizer& optimizer,
-                             const CrossEntropyParams& loss, std::int64_t shards, Communicator* ranks)
+                             const CrossEntropyParams& loss, std::int64_t shards, TensorExchange* ranks)
     : TrainingSteps(data, gather, batch_size, state, network, optimizer, loss) {
   check_shards(shards, batch_size);
-  if (ranks != nullptr) check_ranks(*ranks, shards, backend_.device());
+  if (ranks != nullptr) check_ranks(ranks->size(), shards);
   shards_ = shards;
   ranks_ = ranks != nullptr && ranks->size() > 1 ? ranks : nullptr;
 }
@@ -116,7 +116,7 @@ void TrainingSteps::differentiate_shards(const Batch& batch) const {
     sum_gradients(*ranks_, optimizer_.arena().arena().gradients);
     gather_rows(*ranks_, buffers.rows());
     gather_rows(*ranks_, metrics);
-    add_metrics(metrics, state_);
+    backend_.add_metrics(metrics, state_);
   }
   std::vector<bool> has_images;
   for (const ShardRange& range : ranges) has_images.push_back(range.count > 0);

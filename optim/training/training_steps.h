@@ -10,8 +10,8 @@
 #include <optional>
 #include <utility>
 
-#include "gradamp/core/communicator.h"
 #include "gradamp/core/operations.h"
+#include "gradamp/core/tensor_exchange.h"
 #include "gradamp/data/device_dataset.h"
 #include "gradamp/optim/optimizer.h"
 
@@ -34,7 +34,7 @@ class TrainingSteps {
   /// Error if check_shards or check_ranks finds one.
   TrainingSteps(const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size, const StepState& state,
                 Module& network, Optimizer& optimizer, const CrossEntropyParams& loss, std::int64_t shards,
-                Communicator* ranks);
+                TensorExchange* ranks);
 
   /// Call it before the first step of an epoch, or the first one after a resumption: draws the epoch's order, and drops
   /// reports of earlier steps that were not taken.
@@ -68,7 +68,7 @@ class TrainingSteps {
   Optimizer& optimizer_;
   CrossEntropyParams loss_;
   std::int64_t shards_ = 1;
-  Communicator* ranks_ = nullptr;  // null: one process computes all shards
+  TensorExchange* ranks_ = nullptr;  // null: one process computes all shards
   Backend& backend_;
   Tensor order_;
   std::map<std::int64_t, Tensor> shard_fractions_;  // f32 (shards), by the number of images of a step

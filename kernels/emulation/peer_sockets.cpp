@@ -217,7 +217,8 @@ void PeerSockets::exchange(std::span<const Message> messages, double timeout) {
       std::vector<int> late;
       for (const Channel& channel : channels)
         if (late.empty() || late.back() != channel.peer()) late.push_back(channel.peer());
-      fail("no answer for {:g} s from the emulated device of rank {}", timeout, fmt::join(late, ", rank "));
+      fail("no answer for {:g} s from the emulated device of rank {}: it hangs, or computes for longer than that",
+           timeout, fmt::join(late, ", rank "));
     }
     std::vector<pollfd> entries;
     for (const Channel& channel : channels) entries.push_back(channel.poll_entry());

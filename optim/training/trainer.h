@@ -42,6 +42,7 @@ struct TrainerOptions {
   /// The processes that compute the shards together (core/communicator.h), each with a Trainer of the same options,
   /// data and network; null: this one alone. It changes no bit. When run() begins, all take over rank 0's state, so
   /// that rank 0 alone loads a checkpoint; all go on to the same epoch. It must outlive the Trainer.
+  /// After an exception of run() other than NotFinite, ranks on GPUs need a new Trainer.
   Communicator* ranks = nullptr;
   std::int64_t evaluation_batch = 500;  // images; changes speed and memory only
   OptimizerOptions optimizer;           // its strategy sets the number of epochs

@@ -103,7 +103,8 @@ TEST(PeerSocketsTest, NoticeARankThatHasEnded) {
   thread.join();
   char byte = 0;
   const auto receive = [&] { ranks.exchange({{{1, &byte, 1, false}}}, 0.2); };
-  EXPECT_EQ(error_of(receive), "no answer for 0.2 s from the emulated device of rank 1");
+  EXPECT_EQ(error_of(receive),
+            "no answer for 0.2 s from the emulated device of rank 1: it hangs, or computes for longer than that");
   other.reset();
   EXPECT_THAT(error_of(receive), HasSubstr("the emulated device of rank 1 has gone"));
   std::vector<char> much(10'000'000);
@@ -209,7 +210,7 @@ TEST_F(NcclTest, AnExchangeThatFailsLosesTheDevice) {
               ncclRecv(target_.data(), target_.bytes(), ncclUint8, 0, comms_[1], stream_);
               ncclGroupEnd();
             }),
-            "no answer for 0.1 s from the emulated device of rank 0");
+            "no answer for 0.1 s from the emulated device of rank 0: it hangs, or computes for longer than that");
   emulation::peer_timeout() = 60;
 }
 

@@ -88,8 +88,8 @@ class EmulatedFailures(DeviceTest):
 class LongTest(DeviceTest):
     RECIPES = {
         "neurons": [*AMPLIFIED, "--granularity", "neuron", "--measure-every", "2", "--precision", "tf32"],
-        "backprop": [*AMPLIFIED, "--placement", "backprop", "--dropout", "0.2", "--precision", "bf16"],
-        "adamw": ["--strategy", "1:0.001, 3:0.001:2", "--optimizer", "adamw", "--clip-norm", "1"],
+        "backprop": [*AMPLIFIED, "--placement", "backprop", "--dropout", "0.2"],
+        "adamw": ["--strategy", "1:0.001, 3:0.001:2", "--optimizer", "adamw", "--clip-norm", "1", "--precision", "bf16"],
     }
 
     def test_recipes(self):

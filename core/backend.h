@@ -22,6 +22,7 @@
 #include "gradamp/core/operation_params.h"
 #include "gradamp/core/step_state.h"
 #include "gradamp/core/tensor.h"
+#include "gradamp/core/tensor_exchange.h"
 #include "gradamp/core/unary_functions.h"
 
 namespace gradamp {
@@ -159,6 +160,9 @@ class Backend {
   /// and the shapes determine it.
   virtual ConvolutionMethod convolution_method() const { return ConvolutionMethod::kAuto; }
 
+  /// Call it in a thread other than the one that made the backend before that thread uses it.
+  virtual void enter_thread() {}
+
   /// For your own kernels: the stream of all work of this backend, a cudaStream_t of the device cuda or emulated. Work
   /// that you put into it runs in order with the backend's operations and is recorded with them. Null on the CPU.
   virtual void* native_stream() const { return nullptr; }
@@ -180,6 +184,13 @@ class Backend {
   /// neither copy between host and device nor wait. A device may record the operations once and then replay them
   /// without calling `work`. Memory that it allocates and releases is overwritten by the next replay of any recording.
   virtual std::unique_ptr<Recording> record(std::function<void()> work) = 0;
+
+  /// Connects this backend with those of the other ranks, all of which call it; outside of a recording. The result
+  /// refers to `ranks` and must not outlive it or the backend. Error if the device has nothing that connects it.
+  virtual std::unique_ptr<TensorExchange> connect(Communicator& ranks) {
+    (void)ranks;
+    fail("{} cannot exchange tensors with other ranks", to_string(device()));
+  }
 
   /// The type of activations: f32 or bf16.
   virtual DType activation_dtype() const { return DType::kF32; }
@@ -286,6 +297,10 @@ class Backend {
                             const GatherParams& params, const Tensor& x, const Tensor& batch_labels) = 0;
   /// Advances state.counters by a step of `images` images.
   virtual void advance_step(const StepState& state, std::int64_t images) = 0;
+
+  /// Adds each row of `rows`, f64 (rows, kStepMetricCount), to state.metrics, in their order. Marks
+  /// state.counters[kFirstBadStep] if a row's loss is not finite.
+  virtual void add_metrics(const Tensor& rows, const StepState& state) = 0;
 
   /// state.learning_rate = rates[state.counters[kStep] mod count], f32 (count).
   virtual void set_learning_rate(const Tensor& rates, const StepState& state) = 0;

@@ -24,6 +24,8 @@ class Communicator {
   virtual int size() const = 0;
   /// For messages: "rank 2 on node7".
   virtual std::string name_of(int rank) const = 0;
+  /// The seconds after which a rank that does not answer is an Error.
+  virtual double timeout() const { return 60; }
 
   /// Sends send[r] to rank r, and fills receive[r] with what rank r sends to this one; what is for the rank itself is
   /// left out, and an empty span is no message. Both have size() spans. All ranks call it, with sizes that agree. Waits

@@ -25,6 +25,23 @@ std::unique_ptr<Backend> make_backend(const Device& device, const BackendOptions
   fail("no backend for device {}", to_string(device));
 }
 
+void select_gpu_of_rank(const Device& device, int local_rank) {
+#if defined(GRADAMP_CUDA)
+  if (device.kind == DeviceKind::kCuda) cuda::select_gpu_of_rank(local_rank);
+#else
+  (void)device, (void)local_rank;
+#endif
+}
+
+std::string gpu_of_rank(int local_rank) {
+#if defined(GRADAMP_CUDA)
+  return cuda::gpu_of_rank(local_rank);
+#else
+  (void)local_rank;
+  return {};
+#endif
+}
+
 std::vector<DeviceStatus> device_statuses() {
   std::vector<DeviceStatus> statuses = {{{DeviceKind::kCpu}, true, CpuBackend(0).description()}};
 #if defined(GRADAMP_CUDA)

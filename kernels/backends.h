@@ -32,6 +32,13 @@ struct BackendOptions {
 /// Backend for the others, and for who may use the result.
 std::unique_ptr<Backend> make_backend(const Device& device, const BackendOptions& options = {});
 
+/// For a process that is one of several ranks: if `device` is cuda and several GPUs are visible, the one with the index
+/// `local_rank`, the rank's number on its host, becomes that of the calling thread. Call it before any other function
+/// of that device. Error if there are fewer.
+void select_gpu_of_rank(const Device& device, int local_rank);
+/// The UUID of the GPU that such a process would take; "" if there is none, or none that this build can use.
+std::string gpu_of_rank(int local_rank);
+
 /// A device that this build knows, and its status.
 struct DeviceStatus {
   Device device;

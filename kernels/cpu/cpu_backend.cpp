@@ -105,4 +105,8 @@ std::unique_ptr<Recording> CpuBackend::record(std::function<void()> work) {
   return std::make_unique<DirectRecording>(std::move(work));
 }
 
+std::unique_ptr<TensorExchange> CpuBackend::connect(Communicator& ranks) {
+  return std::make_unique<HostTensorExchange>(ranks);
+}
+
 }  // namespace gradamp

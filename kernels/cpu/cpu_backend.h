@@ -33,6 +33,7 @@ class CpuBackend final : public Backend {
 
   std::unique_ptr<PendingRead> start_read(const Tensor& source) override;
   std::unique_ptr<Recording> record(std::function<void()> work) override;
+  std::unique_ptr<TensorExchange> connect(Communicator& ranks) override;
 
   void fill(const Tensor& tensor, float value) override;
   void cast(const Tensor& x, const Tensor& y) override;
@@ -91,6 +92,7 @@ class CpuBackend final : public Backend {
   void gather_batch(const Tensor& images, const Tensor& labels, const Tensor& order, const StepState& state,
                     const GatherParams& params, const Tensor& x, const Tensor& batch_labels) override;
   void advance_step(const StepState& state, std::int64_t images) override;
+  void add_metrics(const Tensor& rows, const StepState& state) override;
   void set_learning_rate(const Tensor& rates, const StepState& state) override;
 
   void sgd_step(const Arena& arena, const Tensor& factors, const StepState& state, const SgdParams& params) override;

@@ -47,4 +47,14 @@ void CpuBackend::softmax_cross_entropy(const Tensor& logits, const Tensor& label
   if (!std::isfinite(loss_sum) && counters[kFirstBadStep] == 0) counters[kFirstBadStep] = counters[kStep] + 1;
 }
 
+void CpuBackend::add_metrics(const Tensor& rows, const StepState& state) {
+  const double* row = rows.data<double>();
+  double* metrics = state.metrics.data<double>();
+  std::int64_t* counters = state.counters.data<std::int64_t>();
+  for (std::int64_t i = 0; i < rows.shape()[0]; ++i, row += kStepMetricCount) {
+    for (int metric = 0; metric < kStepMetricCount; ++metric) metrics[metric] += row[metric];
+    if (!std::isfinite(row[kLossSum]) && counters[kFirstBadStep] == 0) counters[kFirstBadStep] = counters[kStep] + 1;
+  }
+}
+
 }  // namespace gradamp

@@ -3,7 +3,9 @@
 #include "gradamp/kernels/cuda/cuda_backend.h"
 
 #include <array>
+#include <chrono>
 #include <fstream>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -26,6 +28,12 @@ constexpr bool kCached = false;
 constexpr bool kCached = true;
 #endif
 
+int current_device() {
+  int device = 0;
+  check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+  return device;
+}
+
 #if defined(GRADAMP_EMULATION)
 
 constexpr DeviceKind kKind = DeviceKind::kEmulated;
@@ -41,17 +49,14 @@ std::string unusable_reason() { return {}; }
 
 std::string device_text() { return "emulated: the CUDA kernels on this machine's processor"; }
 
+/// The emulated device of a process is its own.
+std::string gpu_uuid() { return {}; }
+
 DeviceFacts facts() { return {.name = "emulated", .compute_capability = {}, .uuid = {}, .driver = {}}; }
 
 #else
 
 constexpr DeviceKind kKind = DeviceKind::kCuda;
-
-int current_device() {
-  int device = 0;
-  check_cuda(cudaGetDevice(&device), "cudaGetDevice");
-  return device;
-}
 
 cudaDeviceProp current_properties() {
   cudaDeviceProp properties{};
@@ -97,15 +102,23 @@ std::string device_text() {
                      static_cast<double>(properties.totalGlobalMem) / (1 << 30), version_text(driver_version()));
 }
 
+/// As nvidia-smi prints it.
+std::string uuid_of(const cudaDeviceProp& properties) {
+  std::string text = "GPU-";
+  for (std::size_t i = 0; i < sizeof properties.uuid.bytes; ++i)
+    text += fmt::format("{}{:02x}", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
+                        static_cast<unsigned char>(properties.uuid.bytes[i]));
+  return text;
+}
+
+std::string gpu_uuid() { return uuid_of(current_properties()); }
+
 DeviceFacts facts() {
   const cudaDeviceProp properties = current_properties();
   DeviceFacts facts;
   facts.name = properties.name;
   facts.compute_capability = fmt::format("{}.{}", properties.major, properties.minor);
-  facts.uuid = "GPU-";
-  for (std::size_t i = 0; i < sizeof properties.uuid.bytes; ++i)
-    facts.uuid += fmt::format("{}{:02x}", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
-                              static_cast<unsigned char>(properties.uuid.bytes[i]));
+  facts.uuid = uuid_of(properties);
   facts.driver = fmt::format("for CUDA {}", version_text(driver_version()));
   std::string module;  // "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05  ..."; can be hidden in a container
   std::ifstream file("/proc/driver/nvidia/version");
@@ -135,6 +148,7 @@ ConvolutionMethod intended_method(const BackendOptions& options) {
 CudaBackend::CudaBackend(const BackendOptions& options)
     : precision_(prepared(options)),
       method_(intended_method(options)),
+      device_index_(current_device()),
       stream_(make_stream()),
       allocator_(std::make_unique<DeviceMemorySource>(), kCached),
       host_allocator_(std::make_unique<PinnedMemorySource>()),
@@ -196,7 +210,46 @@ MatrixProduct& CudaBackend::matrix_product() {
   return *matrix_product_;
 }
 
-void CudaBackend::synchronize() { check_cuda(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }
+void CudaBackend::enter_thread() { check_cuda(cudaSetDevice(device_index_), "cudaSetDevice"); }
+
+void CudaBackend::synchronize() {
+  wait(
+      "cudaStreamSynchronize", [this] { return cudaStreamQuery(stream()); },
+      [this] { return cudaStreamSynchronize(stream()); });
+}
+
+template <typename Query, typename Wait>
+void CudaBackend::wait(const char* call, Query query, Wait wait_alone) const {
+  const std::shared_ptr<NcclRanks> ranks = ranks_.lock();
+  if (!ranks) return check_cuda(wait_alone(), call);
+  // The device may wait for a rank that no longer exists, so the host must be able to give up.
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point begin = Clock::now();
+  for (;;) {
+    const cudaError_t state = query();
+    if (state != cudaErrorNotReady) return check_cuda(state, call);
+    try {
+      ranks->check_others();
+      const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+      check(
+          seconds < ranks->timeout(),
+          "the device of rank {} has waited for {:g} s: another rank hangs or has ended, or its work takes longer than "
+          "--rank-timeout allows",
+          ranks->rank(), ranks->timeout());
+    } catch (...) {
+      ranks->abort();
+      throw;
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
+  }
+}
+
+std::unique_ptr<TensorExchange> CudaBackend::connect(Communicator& ranks) {
+  check(!is_capturing(), "a recording may not connect the device with other ranks");
+  const auto connection = std::make_shared<NcclRanks>(ranks, gpu_uuid());
+  ranks_ = connection;
+  return std::make_unique<NcclExchange>(stream(), connection);
+}
 
 void CudaBackend::release_unused_memory() {
   if (graphs_ == 0) recorded_memory_.give_back();
@@ -208,7 +261,7 @@ void CudaBackend::release_unused_memory() {
 class CudaBackend::StreamRead final : public PendingRead {
  public:
   StreamRead(CudaBackend& backend, const Tensor& source)
-      : size_(source.bytes()), copy_(backend.host_allocator_.allocate(size_)), event_(make_event()) {
+      : backend_(backend), size_(source.bytes()), copy_(backend.host_allocator_.allocate(size_)), event_(make_event()) {
     check_cuda(cudaMemcpyAsync(copy_.get(), source.raw_data(), size_, cudaMemcpyDeviceToHost, backend.stream()),
                "cudaMemcpyAsync");
     check_cuda(cudaEventRecord(event_.get(), backend.stream()), "cudaEventRecord");
@@ -224,12 +277,17 @@ class CudaBackend::StreamRead final : public PendingRead {
     return arrived_ = state == cudaSuccess;
   }
   std::span<const std::byte> bytes() override {
-    if (!arrived_) check_cuda(cudaEventSynchronize(event_.get()), "cudaEventSynchronize");
+    if (!arrived_) {
+      backend_.wait(
+          "cudaEventSynchronize", [this] { return cudaEventQuery(event_.get()); },
+          [this] { return cudaEventSynchronize(event_.get()); });
+    }
     arrived_ = true;
     return {static_cast<const std::byte*>(copy_.get()), size_};
   }
 
  private:
+  CudaBackend& backend_;
   std::size_t size_;
   std::shared_ptr<void> copy_;
   Event event_;
@@ -314,6 +372,30 @@ DeviceStatus status() {
   if (reason.empty()) return {{kKind}, true, device_text()};
   return {{kKind}, false, fmt::format("{}: cannot be used: {}", name_of(kKind), reason)};
 }
+
+#if !defined(GRADAMP_EMULATION)
+
+void select_gpu_of_rank(int local_rank) {
+  int count = 0;
+  check_cuda(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
+  if (count == 1) return;  // all ranks of this host see one, or each its own
+  check(local_rank < count,
+        "expected at most one rank per GPU, got {} or more ranks on a host where {} GPUs are visible", local_rank + 1,
+        count);
+  check_cuda(cudaSetDevice(local_rank), "cudaSetDevice");
+}
+
+std::string gpu_of_rank(int local_rank) {
+  if (!unusable_reason().empty()) return {};
+  int count = 0;
+  check_cuda(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
+  if (count > 1 && local_rank >= count) return {};
+  cudaDeviceProp properties{};
+  check_cuda(cudaGetDeviceProperties(&properties, count > 1 ? local_rank : 0), "cudaGetDeviceProperties");
+  return uuid_of(properties);
+}
+
+#endif
 
 DeviceFacts device_facts() {
   prepare_device({});

@@ -11,6 +11,7 @@
 #include "gradamp/kernels/backends.h"
 #include "gradamp/kernels/cuda/convolution.h"
 #include "gradamp/kernels/cuda/matrix_product.h"
+#include "gradamp/kernels/cuda/nccl_exchange.h"
 #include "gradamp/kernels/cuda/optimizer.h"
 #include "gradamp/kernels/cuda/runtime.h"
 
@@ -35,8 +36,10 @@ class CudaBackend final : public Backend {
   MemoryUse memory_use() const override { return allocator_.use(); }
   void release_unused_memory() override;
 
+  void enter_thread() override;
   std::unique_ptr<PendingRead> start_read(const Tensor& source) override;
   std::unique_ptr<Recording> record(std::function<void()> work) override;
+  std::unique_ptr<TensorExchange> connect(Communicator& ranks) override;
 
   Precision precision() const { return precision_; }
   DType activation_dtype() const override { return precision_ == Precision::kBF16 ? DType::kBF16 : DType::kF32; }
@@ -96,6 +99,7 @@ class CudaBackend final : public Backend {
   void gather_batch(const Tensor& images, const Tensor& labels, const Tensor& order, const StepState& state,
                     const GatherParams& params, const Tensor& x, const Tensor& batch_labels) override;
   void advance_step(const StepState& state, std::int64_t images) override;
+  void add_metrics(const Tensor& rows, const StepState& state) override;
   void set_learning_rate(const Tensor& rates, const StepState& state) override;
 
   void sgd_step(const Arena& arena, const Tensor& factors, const StepState& state, const SgdParams& params) override;
@@ -114,6 +118,9 @@ class CudaBackend final : public Backend {
 
   cudaStream_t stream() const { return stream_.get(); }
   bool is_capturing() const;
+  /// Waits until `query` no longer returns cudaErrorNotReady. With other ranks, Error if that does not happen in time.
+  template <typename Query, typename Wait>
+  void wait(const char* call, Query query, Wait wait_alone) const;
   /// Whether a convolution is computed by plain loops: the tiled kernels have neither dilation nor groups.
   bool uses_naive(const Conv2dParams& params) const {
     return method_ == ConvolutionMethod::kNaive || params.dilation != 1 || params.groups != 1;
@@ -136,6 +143,7 @@ class CudaBackend final : public Backend {
   Precision precision_;
   ConvolutionMethod method_;  // kNaive, kMma or kHopper
   std::string warning_;       // of description(); empty if there is none
+  int device_index_;
   Stream stream_;
   CachingAllocator allocator_, host_allocator_;
   /// Memory of all recordings. They run one after another, and no recording reads another's memory.
@@ -143,6 +151,7 @@ class CudaBackend final : public Backend {
   int graphs_ = 0;  // live graphs that use it
   std::shared_ptr<void> completion_counters_;
   std::unique_ptr<MatrixProduct> matrix_product_;  // null before the first large product
+  std::weak_ptr<NcclRanks> ranks_;                 // empty: this process is alone
 };
 
 }  // namespace gradamp::GRADAMP_GPU

@@ -512,6 +512,11 @@ void CudaBackend::advance_step(const StepState& state, std::int64_t images) {
   launch_advance_step(stream(), state.counters.data<std::int64_t>(), images);
 }
 
+void CudaBackend::add_metrics(const Tensor& rows, const StepState& state) {
+  launch_add_metrics(stream(), rows.shape()[0], rows.data<double>(), state.counters.data<std::int64_t>(),
+                     state.metrics.data<double>());
+}
+
 void CudaBackend::set_learning_rate(const Tensor& rates, const StepState& state) {
   launch_set_learning_rate(stream(), rates.data<float>(), rates.count(), state.counters.data<std::int64_t>(),
                            state.learning_rate.data<float>());

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "gradamp/kernels/backends.h"
 #include "gradamp/kernels/self_check.h"
@@ -25,6 +26,9 @@ SelfCheckReport self_check(const BackendOptions& options);
 DeviceFacts device_facts();
 /// Empty if the backend is not of this build.
 std::optional<Precision> precision_of(const Backend& backend);
+/// See kernels/backends.h.
+void select_gpu_of_rank(int local_rank);
+std::string gpu_of_rank(int local_rank);
 
 }  // namespace gradamp::cuda
 

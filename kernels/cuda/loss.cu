@@ -104,6 +104,14 @@ __global__ void __launch_bounds__(kThreads)
   softmax_cross_entropy<true>(in, smoothing, workspace, completion_counter);
 }
 
+/// One thread adds the rows, of which there are few, in their order.
+__global__ void add_metrics_kernel(std::int64_t rows, const double* values, std::int64_t* counters, double* metrics) {
+  for (std::int64_t row = 0; row < rows; ++row, values += kStepMetricCount) {
+    for (int i = 0; i < kStepMetricCount; ++i) metrics[i] += values[i];
+    if (!isfinite(values[kLossSum]) && counters[kFirstBadStep] == 0) counters[kFirstBadStep] = counters[kStep] + 1;
+  }
+}
+
 int blocks_of(int rows) { return std::clamp((rows + kWarps - 1) / kWarps, 1, kMaxBlocks); }
 
 }  // namespace
@@ -118,6 +126,11 @@ void launch_softmax_cross_entropy(cudaStream_t stream, const SoftmaxLoss& loss, 
   } else {
     launch(softmax_cross_entropy_kernel, blocks, loss, workspace, completion_counters);
   }
+}
+
+void launch_add_metrics(cudaStream_t stream, std::int64_t rows, const double* values, std::int64_t* counters,
+                        double* metrics) {
+  launch(add_metrics_kernel, {1, 1, 0, stream}, rows, values, counters, metrics);
 }
 
 }  // namespace gradamp::GRADAMP_GPU

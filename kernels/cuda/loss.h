@@ -26,4 +26,8 @@ std::size_t softmax_loss_workspace(int rows);
 void launch_softmax_cross_entropy(cudaStream_t stream, const SoftmaxLoss& loss, double label_smoothing,
                                   double* workspace, unsigned* completion_counters);
 
+/// Adds `rows` rows of StepState's metrics to `metrics`, in their order; marks `counters` if a loss is not finite.
+void launch_add_metrics(cudaStream_t stream, std::int64_t rows, const double* values, std::int64_t* counters,
+                        double* metrics);
+
 }  // namespace gradamp::GRADAMP_GPU

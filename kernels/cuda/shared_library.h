@@ -40,6 +40,11 @@ class SharedLibrary {
     check(address != nullptr, "{} has no function {}", file_, function);
     return reinterpret_cast<Function*>(address);
   }
+  /// Null if the library has no such function.
+  template <typename Function>
+  Function* find_if_there(const char* function) const {
+    return reinterpret_cast<Function*>(dlsym(handle_, function));
+  }
 
  private:
   static void* open(const std::string& path) { return dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL); }

@@ -176,7 +176,10 @@ void broadcast_state(const CheckpointState& state, CheckpointPosition& position,
     state.optimizer.resume_epoch(position.epoch, position.epoch_finished, static_cast<int>(place[2]));
   }
   const auto share = [&](const Tensor& tensor) {
-    broadcast(ranks, {static_cast<std::byte*>(tensor.raw_data()), tensor.bytes()});
+    std::vector<std::byte> bytes(tensor.bytes());
+    tensor.copy_bytes_to_host(bytes);
+    broadcast(ranks, bytes);
+    if (ranks.rank() != 0) tensor.copy_bytes_from_host(bytes);
   };
   for (const NamedParameter& parameter : state.network.named_parameters()) {
     share(parameter.variable.value());

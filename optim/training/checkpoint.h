@@ -52,7 +52,7 @@ class HeadMismatch : public Error {
 void save_checkpoint(const std::filesystem::path& path, const CheckpointState& state, bool epoch_finished,
                      const std::string& settings, FileSystem& file_system);
 
-/// Copies rank 0's state and position to the other ranks, whose networks and options are the same. Device cpu.
+/// Copies rank 0's state and position to the other ranks, whose networks and options are the same.
 void broadcast_state(const CheckpointState& state, CheckpointPosition& position, Communicator& ranks);
 
 /// Writes only the weights and running statistics, whole or not at all, for load_weights. NotFiniteTensor, and nothing

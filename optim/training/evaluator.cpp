@@ -25,7 +25,7 @@ void check_image_size(const Module& network, const DeviceDataset& data) {
 }
 
 Evaluator::Evaluator(Module& network, const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size,
-                     Communicator* ranks)
+                     TensorExchange* ranks)
     : network_(network),
       data_(data),
       gather_(gather),
@@ -57,24 +57,26 @@ void Evaluator::replay_batch(std::int64_t count) {
 /// Each rank evaluates every size()-th batch. The sums are added in the order of the batches, as one process does.
 void Evaluator::run_of_ranks(const std::function<void(std::int64_t images)>& on_batch) {
   const std::int64_t batches = (data_.count + batch_size_ - 1) / batch_size_, size = ranks_->size();
-  const Tensor rows = Tensor::zeros(order_.backend(), {size, batches, kStepMetricCount}, DType::kF64);
+  Backend& backend = order_.backend();
+  const Tensor rows = Tensor::zeros(backend, {size, batches, kStepMetricCount}, DType::kF64);
   for (std::int64_t batch = 0; batch < batches; ++batch) {
     const std::int64_t count = std::min(batch_size_, data_.count - batch * batch_size_);
     if (batch % size == ranks_->rank()) {
       state_.metrics.fill_zero();
       replay_batch(count);
-      const std::vector<double> sums = state_.metrics.to_host<double>();
-      rows.view({kStepMetricCount}, (ranks_->rank() * batches + batch) * kStepMetricCount)
-          .copy_from_host(std::span<const double>(sums));
+      StepState of_batch = state_;
+      of_batch.metrics = rows.view({kStepMetricCount}, (ranks_->rank() * batches + batch) * kStepMetricCount);
+      backend.add_metrics(state_.metrics.view({1, kStepMetricCount}), of_batch);
+      backend.synchronize();  // so that no wait is longer than a batch: other ranks could be taken to hang
     } else {
-      order_.backend().advance_step(state_, count);
+      backend.advance_step(state_, count);
     }
     if (on_batch) on_batch(batch * batch_size_ + count);
   }
   gather_rows(*ranks_, rows);
   state_.metrics.fill_zero();
   for (std::int64_t batch = 0; batch < batches; ++batch)
-    add_metrics(rows.view({1, kStepMetricCount}, (batch % size * batches + batch) * kStepMetricCount), state_);
+    backend.add_metrics(rows.view({1, kStepMetricCount}, (batch % size * batches + batch) * kStepMetricCount), state_);
 }
 
 Evaluation Evaluator::run(const std::function<void(std::int64_t images)>& on_batch) {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "gradamp/core/backend.h"
-#include "gradamp/core/communicator.h"
+#include "gradamp/core/tensor_exchange.h"
 #include "gradamp/data/device_dataset.h"
 #include "gradamp/layers/module.h"
 
@@ -32,9 +32,9 @@ struct Evaluation {
 class Evaluator {
  public:
   /// `network` and `data` must outlive it. Error if the images are too small for the network. If `ranks` is not null,
-  /// they share the batches (device cpu), and each gets the result, the same to the bit.
+  /// they share the batches, and each gets the result, the same to the bit.
   Evaluator(Module& network, const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size,
-            Communicator* ranks = nullptr);
+            TensorExchange* ranks = nullptr);
   /// Calls `on_batch`, if it is set, after each batch with the number of images that are issued so far. Error if
   /// `on_batch` runs the evaluator again.
   Evaluation run(const std::function<void(std::int64_t images)>& on_batch = nullptr);
@@ -52,7 +52,7 @@ class Evaluator {
   std::int64_t batch_size_;
   StepState state_;
   Tensor order_;
-  Communicator* ranks_;
+  TensorExchange* ranks_;
   bool is_running_ = false;
   std::map<std::int64_t, std::unique_ptr<Recording>> batches_;  // by batch size: the last batch may be smaller
 };

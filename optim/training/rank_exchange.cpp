@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "gradamp/optim/training/rank_exchange.h"
 
+#include <algorithm>
 #include <bit>
-#include <cmath>
 #include <vector>
 
 #include "gradamp/core/backend.h"
@@ -10,67 +10,61 @@
 namespace gradamp {
 namespace {
 
-std::span<std::byte> bytes_of(const Tensor& tensor) {
-  return {static_cast<std::byte*>(tensor.raw_data()), tensor.bytes()};
+constexpr std::int64_t kSliceAlignment = 16;  // elements: 64 bytes, as an allocation has
+
+/// One slice of `gradients` for each rank; undefined if it is empty, because there are fewer elements.
+std::vector<Tensor> slices_of(const Tensor& gradients, std::int64_t ranks) {
+  const std::int64_t count = gradients.count();
+  std::vector<Tensor> slices;
+  for (const ShardRange& blocks : shard_ranges((count + kSliceAlignment - 1) / kSliceAlignment, ranks)) {
+    const std::int64_t first = blocks.first * kSliceAlignment;
+    const std::int64_t end = std::min(count, (blocks.first + blocks.count) * kSliceAlignment);
+    slices.push_back(first < end ? gradients.view({end - first}, first) : Tensor());
+  }
+  return slices;
 }
 
 }  // namespace
 
-void check_ranks(const Communicator& ranks, std::int64_t shards, const Device& device) {
-  const std::int64_t size = ranks.size();
-  const bool is_power = std::has_single_bit(static_cast<std::uint64_t>(size));
+void check_ranks(int ranks, std::int64_t shards) {
+  const bool is_power = std::has_single_bit(static_cast<std::uint64_t>(ranks));
   check(is_power || shards == 1, "expected 1, 2, 4, ... up to {} ranks, one for each of the shards at most, got {}",
-        shards, size);
-  check(size <= shards, "{} ranks share the shards of each batch: expected {} shards or a larger power of two, got {}",
-        size, std::bit_ceil(static_cast<std::uint64_t>(size)), shards);
-  check(ranks.size() == 1 || device.kind == DeviceKind::kCpu, "expected the device cpu for several ranks, got {}",
-        to_string(device));
+        shards, ranks);
+  check(ranks <= shards, "{} ranks share the shards of each batch: expected {} shards or a larger power of two, got {}",
+        ranks, std::bit_ceil(static_cast<std::uint64_t>(ranks)), shards);
 }
 
-ShardRange own_shards(const Communicator& ranks, std::int64_t shards) {
+ShardRange own_shards(const TensorExchange& ranks, std::int64_t shards) {
   const std::int64_t count = shards / ranks.size();
   return {ranks.rank() * count, count};
 }
 
-void sum_gradients(Communicator& ranks, const Tensor& gradients) {
+void sum_gradients(TensorExchange& ranks, const Tensor& gradients) {
   const std::int64_t size = ranks.size();
   if (size == 1) return;
   Backend& backend = gradients.backend();
-  std::vector<Tensor> slices;  // of this rank's gradient, one for each rank
-  for (const ShardRange& slice : shard_ranges(gradients.count(), size))
-    slices.push_back(gradients.view({slice.count}, slice.first));
+  const std::vector<Tensor> slices = slices_of(gradients, size);
   const auto own = static_cast<std::size_t>(ranks.rank());
+  const Tensor& slice = slices[own];
 
-  std::vector<std::span<const std::byte>> send;
-  std::vector<std::span<std::byte>> receive;
-  std::vector<Tensor> parts;  // of this rank's slice, one from each rank
-  for (std::size_t r = 0; r < slices.size(); ++r) {
-    parts.push_back(r == own ? slices[own] : Tensor::empty(backend, slices[own].shape()));
-    send.push_back(bytes_of(slices[r]));
-    receive.push_back(bytes_of(parts[r]));
+  std::vector<Tensor> parts(slices.size());  // of this rank's slice, one from each rank
+  if (slice.defined()) {
+    for (std::size_t r = 0; r < parts.size(); ++r) parts[r] = r == own ? slice : Tensor::empty(backend, slice.shape());
   }
-  ranks.exchange(send, receive);
-  for (std::size_t stride = 1; stride < parts.size(); stride *= 2)
-    for (std::size_t r = 0; r < parts.size(); r += 2 * stride) backend.add(parts[r], parts[r + stride], parts[r]);
-  if (own != 0) backend.cast(parts[0], slices[own]);  // of equal types: a copy
-
-  for (std::size_t r = 0; r < slices.size(); ++r) {
-    send[r] = bytes_of(slices[own]);
-    receive[r] = bytes_of(slices[r]);
+  ranks.exchange(slices, parts);
+  if (slice.defined()) {
+    for (std::size_t stride = 1; stride < parts.size(); stride *= 2)
+      for (std::size_t r = 0; r < parts.size(); r += 2 * stride) backend.add(parts[r], parts[r + stride], parts[r]);
+    if (own != 0) backend.cast(parts[0], slice);  // of equal types: a copy
   }
-  ranks.exchange(send, receive);
+  ranks.exchange(std::vector<Tensor>(slices.size(), slice), slices);
 }
 
-void gather_rows(Communicator& ranks, const Tensor& rows) { all_gather(ranks, bytes_of(rows)); }
-
-void add_metrics(const Tensor& of_shards, const StepState& state) {
-  const double* parts = of_shards.data<double>();
-  double* metrics = state.metrics.data<double>();
-  std::int64_t* counters = state.counters.data<std::int64_t>();
-  for (std::int64_t shard = 0; shard < of_shards.shape()[0]; ++shard, parts += kStepMetricCount) {
-    for (int i = 0; i < kStepMetricCount; ++i) metrics[i] += parts[i];
-    if (!std::isfinite(parts[kLossSum]) && counters[kFirstBadStep] == 0) counters[kFirstBadStep] = counters[kStep] + 1;
-  }
+void gather_rows(TensorExchange& ranks, const Tensor& rows) {
+  const std::int64_t count = rows.count() / ranks.size();  // of each rank
+  std::vector<Tensor> blocks;
+  for (int r = 0; r < ranks.size(); ++r) blocks.push_back(rows.view({count}, r * count));
+  ranks.exchange(std::vector<Tensor>(blocks.size(), blocks[static_cast<std::size_t>(ranks.rank())]), blocks);
 }
 
 }  // namespace gradamp

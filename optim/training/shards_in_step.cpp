@@ -40,7 +40,7 @@ void check_synchronized_buffers(Module& network) {
 }
 
 ShardsInStep::ShardsInStep(const ParameterArena& arena, Tensor images, std::vector<std::int64_t> counts, ShardRange own,
-                           Communicator* ranks)
+                           TensorExchange* ranks)
     : arena_(arena),
       images_(std::move(images)),
       counts_(std::move(counts)),
@@ -63,6 +63,7 @@ void ShardsInStep::run(const std::function<void(std::int64_t shard)>& forward_an
   lockstep_.run([&](int member) {
     const std::int64_t shard = members_[static_cast<std::size_t>(member)].shard;
     const ShardScope scope(shard, this);
+    images_.backend().enter_thread();
     forward_and_backward(shard);
   });
 }

@@ -7,8 +7,8 @@
 #include <functional>
 #include <vector>
 
-#include "gradamp/core/communicator.h"
 #include "gradamp/core/shard.h"
+#include "gradamp/core/tensor_exchange.h"
 #include "gradamp/optim/parameter_arena.h"
 #include "gradamp/optim/training/lockstep.h"
 
@@ -23,7 +23,7 @@ class ShardsInStep final : public ShardGroup {
   /// For one step, whose shards have `images`, f32 (shards) and the same numbers on the host. This process computes the
   /// shards `own`, and `ranks`, if it is not null, the others.
   ShardsInStep(const ParameterArena& arena, Tensor images, std::vector<std::int64_t> counts, ShardRange own,
-               Communicator* ranks);
+               TensorExchange* ranks);
 
   /// Calls forward_and_backward(i) for each of this process's shards that have images. If none has, calls it for the
   /// first of them, whose results do not count: the batch norms of the other ranks wait for this one.
@@ -51,7 +51,7 @@ class ShardsInStep final : public ShardGroup {
   Tensor images_;
   std::vector<std::int64_t> counts_;
   ShardRange own_;
-  Communicator* ranks_;
+  TensorExchange* ranks_;
   std::vector<Member> members_;
   Lockstep lockstep_;
   int active_ = -1;        // the member whose gradients the parameters have; -1: the arena's

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gradamp/core/error.h"
+#include "gradamp/optim/training/rank_exchange.h"
 
 namespace gradamp {
 namespace {
@@ -94,6 +95,13 @@ TrainingData checked(TrainingData data, Module& network, const StepState& state)
   return data;
 }
 
+/// Connects this process with the other ranks. Null if it is alone.
+std::unique_ptr<TensorExchange> connected(const TrainingData& data, const TrainerOptions& options) {
+  if (options.ranks == nullptr || options.ranks->size() == 1) return nullptr;
+  check_ranks(options.ranks->size(), options.shards);
+  return data.train.images.backend().connect(*options.ranks);
+}
+
 }  // namespace
 
 NotFinite::NotFinite(int epoch, std::int64_t step)
@@ -116,11 +124,12 @@ Trainer::Trainer(Module& network, const StepState& state, TrainingData data, Tra
       options_(resolved(std::move(options), data_)),
       callbacks_(std::move(callbacks)),
       optimizer_(network, state, options_.optimizer),
+      exchange_(connected(data_, options_)),
       steps_(data_.train, data_.train_gather, options_.batch_size, state, network, optimizer_, options_.loss,
-             options_.shards, options_.ranks, options_.batch_norm),
-      evaluator_(network, data_.test, data_.test_gather, options_.evaluation_batch, options_.ranks) {
+             options_.shards, exchange_.get(), options_.batch_norm),
+      evaluator_(network, data_.test, data_.test_gather, options_.evaluation_batch, exchange_.get()) {
   if (data_.validation)
-    validator_.emplace(network, *data_.validation, data_.test_gather, options_.evaluation_batch, options_.ranks);
+    validator_.emplace(network, *data_.validation, data_.test_gather, options_.evaluation_batch, exchange_.get());
 }
 
 std::int64_t Trainer::steps_per_epoch() const {
@@ -132,6 +141,17 @@ bool Trainer::run(int last_epoch) {
   check(!is_ending_epoch_ || is_broken_,
         "a callback ended epoch {} with an exception before on_epoch; continue from a checkpoint by load()",
         position_.epoch);
+  try {
+    return train_to(last_epoch);
+  } catch (const NotFinite&) {  // on all ranks, after the same step
+    throw;
+  } catch (...) {
+    if (exchange_) exchange_->abort();
+    throw;
+  }
+}
+
+bool Trainer::train_to(int last_epoch) {
   share_state();
   const int last = last_epoch > 0 ? std::min(last_epoch, epochs()) : epochs();
   for (int epoch = position_.epoch_finished ? position_.epoch + 1 : position_.epoch; epoch <= last; ++epoch) {

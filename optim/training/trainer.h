@@ -42,7 +42,8 @@ struct TrainerOptions {
   BatchNormStatistics batch_norm = BatchNormStatistics::kLocal;
   /// The processes that compute the shards together (core/communicator.h), each with a Trainer of the same options,
   /// data and network; null: this one alone. It changes no bit. When run() begins, all take over rank 0's state, so
-  /// that rank 0 alone loads a checkpoint; all go on to the same epoch. It must outlive the Trainer. Device cpu.
+  /// that rank 0 alone loads a checkpoint; all go on to the same epoch. It must outlive the Trainer.
+  /// After an exception of run() other than NotFinite, ranks on GPUs need a new Trainer.
   Communicator* ranks = nullptr;
   std::int64_t evaluation_batch = 500;  // images; changes speed and memory only
   OptimizerOptions optimizer;           // its strategy sets the number of epochs
@@ -135,6 +136,7 @@ class Trainer {
   const TrainingData& data() const { return data_; }
 
  private:
+  bool train_to(int last_epoch);
   void share_state();
   bool is_stopped() const;
   void begin_epoch(int epoch);
@@ -156,6 +158,7 @@ class Trainer {
   TrainerOptions options_;
   TrainerCallbacks callbacks_;
   Optimizer optimizer_;
+  std::unique_ptr<TensorExchange> exchange_;  // with the other ranks; null: this process is alone
   TrainingSteps steps_;
   Evaluator evaluator_;
   std::optional<Evaluator> validator_;

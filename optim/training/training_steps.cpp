@@ -39,11 +39,11 @@ TrainingSteps::TrainingSteps(const DeviceDataset& data, const GatherParams& gath
 
 TrainingSteps::TrainingSteps(const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size,
                              const StepState& state, Module& network, Optimizer& optimizer,
-                             const CrossEntropyParams& loss, std::int64_t shards, Communicator* ranks,
+                             const CrossEntropyParams& loss, std::int64_t shards, TensorExchange* ranks,
                              BatchNormStatistics statistics)
     : TrainingSteps(data, gather, batch_size, state, network, optimizer, loss) {
   check_shards(shards, batch_size);
-  if (ranks != nullptr) check_ranks(*ranks, shards, backend_.device());
+  if (ranks != nullptr) check_ranks(ranks->size(), shards);
   if (statistics == BatchNormStatistics::kSynchronized) check_synchronized_buffers(network);
   shards_ = shards;
   statistics_ = statistics;
@@ -110,7 +110,7 @@ void TrainingSteps::differentiate_shards(const Batch& batch) const {
   if (ranks_ == nullptr) return;
   sum_gradients(*ranks_, optimizer_.arena().arena().gradients);
   gather_rows(*ranks_, own.metrics);
-  add_metrics(own.metrics, state_);
+  backend_.add_metrics(own.metrics, state_);
 }
 
 /// One shard after another.

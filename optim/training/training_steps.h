@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "gradamp/core/communicator.h"
 #include "gradamp/core/operations.h"
 #include "gradamp/core/shard.h"
+#include "gradamp/core/tensor_exchange.h"
 #include "gradamp/data/device_dataset.h"
 #include "gradamp/optim/optimizer.h"
 
@@ -36,7 +36,7 @@ class TrainingSteps {
   /// Error if check_shards, check_ranks or check_synchronized_buffers finds one.
   TrainingSteps(const DeviceDataset& data, const GatherParams& gather, std::int64_t batch_size, const StepState& state,
                 Module& network, Optimizer& optimizer, const CrossEntropyParams& loss, std::int64_t shards,
-                Communicator* ranks, BatchNormStatistics statistics = BatchNormStatistics::kLocal);
+                TensorExchange* ranks, BatchNormStatistics statistics = BatchNormStatistics::kLocal);
 
   /// Call it before the first step of an epoch, or the first one after a resumption: draws the epoch's order, and drops
   /// reports of earlier steps that were not taken.
@@ -79,7 +79,7 @@ class TrainingSteps {
   Optimizer& optimizer_;
   CrossEntropyParams loss_;
   std::int64_t shards_ = 1;
-  Communicator* ranks_ = nullptr;  // null: one process computes all shards
+  TensorExchange* ranks_ = nullptr;  // null: one process computes all shards
   BatchNormStatistics statistics_ = BatchNormStatistics::kLocal;
   Backend& backend_;
   Tensor order_;

@@ -90,6 +90,26 @@ TEST_P(LossTest, ALabelThatIsNoClassMarksTheStep) {
   }
 }
 
+TEST_P(LossTest, RowsOfMetricsAreAddedInTheirOrder) {
+  const StepState state = make_step_state(backend(), {.step = 6});
+  const auto add = [&](const std::vector<double>& rows) {
+    backend().add_metrics(
+        Tensor::from_host(backend(), {static_cast<std::int64_t>(rows.size()) / kStepMetricCount, kStepMetricCount},
+                          rows),
+        state);
+    return state.metrics.to_host<double>();
+  };
+  // In another order the losses' sum is 1.
+  EXPECT_EQ(add({1, 2, 1e16, 3, -1e16, 0}), (std::vector<double>{0, 5}));
+  EXPECT_EQ(first_bad_step(state), 0);
+  add({1, 0, std::numeric_limits<double>::infinity(), 1});
+  EXPECT_EQ(first_bad_step(state), 7);
+  EXPECT_TRUE(std::isnan(add({NAN, 0})[kLossSum]));
+  backend().advance_step(state, 1);
+  add({NAN, 0});
+  EXPECT_EQ(first_bad_step(state), 7) << "a later step took the place of the first";
+}
+
 TEST_P(LossTest, LabelSmoothingChangesTheLossAndTheGradientButNotTheHits) {
   const StepState state = make_step_state(backend());
   const std::vector<float> logits = {1, 2, 0.5f, -1, 0, 3};

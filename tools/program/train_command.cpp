@@ -194,6 +194,7 @@ int train_alone_or_first(const TrainCommand& command, RankProcess* ranks) {
     control.command = command_text(command.arguments);
     control.ranks = ranks;
     control.local_ranks = ranks != nullptr ? ranks->local_size() : 1;
+    control.local_rank = ranks != nullptr ? ranks->local_rank() : 0;
     if (!command.resume.empty()) {
       outcome = resume(resumed, control);
     } else if (!command.branch.empty()) {
@@ -226,6 +227,7 @@ int train_behind_first(const TrainCommand& command, RankProcess& ranks) {
   control.last_epoch = command.last_epoch;
   control.ranks = &ranks;
   control.local_ranks = ranks.local_size();
+  control.local_rank = ranks.local_rank();
   train_as_rank(command.resume.empty() ? command.settings : RunSettings(), control);
   signal_of_ranks(signals, &ranks);
   return 0;

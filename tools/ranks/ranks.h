@@ -16,6 +16,8 @@ class RankProcess : public Communicator {
  public:
   /// The number of ranks on this host.
   virtual int local_size() const = 0;
+  /// This rank's number among them, from 0 on.
+  virtual int local_rank() const = 0;
   /// For a rank other than 0 that cannot go on: tells rank 0 why, whose next exchange throws that as an Error, and
   /// waits to be ended. Returns if that does not happen in time, on rank 1 first.
   virtual void report_failure(const std::string& message) = 0;

@@ -344,8 +344,9 @@ std::string format_outcome(const TrainingOutcome& outcome) {
                         count > 0 ? ": " : "", selected_names(selection.layers));
   }
   if (outcome.ranks > 1)
-    text += fmt::format("  ranks          {}, {} of the time in exchanges\n", outcome.ranks,
-                        percent(outcome.exchange_share));
+    text += fmt::format(
+        "  ranks          {}{}\n", outcome.ranks,
+        outcome.exchange_share ? ", " + percent(*outcome.exchange_share) + " of the time in exchanges" : "");
   text += fmt::format("  run folder     {}\n", printable(outcome.run_folder.string()));
   text += fmt::format("next: {} evaluate --run {}\n", typed_command(), folder);
   if (outcome.selections.empty())

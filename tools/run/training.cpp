@@ -8,6 +8,8 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -66,14 +68,15 @@ std::string without_threads(const std::string& description) {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_run_backend(const RunSettings& settings, std::vector<std::string>& notes,
-                                          int local_ranks) {
+std::unique_ptr<Backend> make_run_backend(const RunSettings& settings, std::vector<std::string>& notes, int local_ranks,
+                                          int local_rank) {
   BackendOptions options;
   options.threads = settings.threads;
   if (options.threads == 0 && local_ranks > 1) options.threads = threads_of_rank(local_ranks);
   options.precision = settings.precision;
   options.convolution = settings.convolution;
   const Device device = resolve_device(settings.device);
+  if (local_rank > 0) select_gpu_of_rank(device, local_rank);
   for (std::string& note : require_self_check(device, settings.precision)) notes.push_back(std::move(note));
   return make_backend(device, options);
 }
@@ -120,15 +123,30 @@ bool is_first_rank(const TrainingControl& control) { return !has_ranks(control) 
 
 constexpr const char* kTrain = "train";
 constexpr const char* kNothingToDo = "";
+constexpr const char* kNameGpus = "gpus";
 
 /// Error unless the ranks can compute these settings. Rank 0 alone checks it first, so that it is the one to say so.
 void check_ranks_fit(const TrainingControl& control, const RunSettings& settings) {
-  if (has_ranks(control)) check_ranks(*control.ranks, settings.shards, parse_device(settings.device));
+  if (has_ranks(control)) check_ranks(control.ranks->size(), settings.shards);
 }
 
-/// By rank 0: kTrain, kNothingToDo, or the settings of the run as JSON.
+/// By rank 0: kTrain, kNothingToDo, kNameGpus, or the settings of the run as JSON.
 void tell_others(const TrainingControl& control, const std::string& what) {
   if (has_ranks(control)) broadcast_text(*control.ranks, what);
+}
+
+/// Whether each rank has a GPU of its own. All ranks call it, rank 0 after it has told the others kNameGpus.
+bool has_gpu_for_each_rank(const TrainingControl& control) {
+  const std::vector<std::string> gpus = all_gather_texts(*control.ranks, gpu_of_rank(control.local_rank));
+  const std::set<std::string> different(gpus.begin(), gpus.end());
+  return different.size() == gpus.size() && different.count("") == 0;
+}
+
+/// The device of a run. Several ranks with "auto" train on GPUs if each has its own, else on the CPU.
+Device device_of_run(const std::string& name, const TrainingControl& control) {
+  if (name != "auto" || !has_ranks(control)) return resolve_device(name);
+  tell_others(control, kNameGpus);
+  return Device{has_gpu_for_each_rank(control) ? DeviceKind::kCuda : DeviceKind::kCpu};
 }
 
 /// On rank 0, an Error unless the other ranks were started with the settings `given`. Where the data are may differ.
@@ -153,7 +171,7 @@ class Run {
   Run(const RunSettings& settings, const TrainingControl& control, bool fresh)
       : settings_(settings),
         control_(control),
-        backend_(make_run_backend(settings, notes_, control.local_ranks)),
+        backend_(make_run_backend(settings, notes_, control.local_ranks, control.local_rank)),
         strategy_(settings.resolved_strategy()) {
     if (settings.convolution == ConvolutionMethod::kAuto) settings_.convolution = backend_->convolution_method();
     auto [data, fingerprint] = load_training_data(*backend_, settings);
@@ -311,8 +329,9 @@ class Run {
     TrainingOutcome outcome = folder.read_outcome();
     if (has_ranks(control_)) {
       outcome.ranks = control_.ranks->size();
-      outcome.exchange_share =
-          control_.ranks->seconds() / std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+      if (settings_.device == to_string(Device{DeviceKind::kCpu}))
+        outcome.exchange_share =
+            control_.ranks->seconds() / std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     }
     outcome.completed = whole && outcome.last.epoch == strategy_.epochs();
     if (outcome.completed) {
@@ -474,7 +493,7 @@ RunSettings resolved(const RunSettings& given, const TrainingControl& control) {
   check(!given.run_folder.empty(), "expected a run folder");
   RunSettings settings = given;
   settings.epochs = given.resolved_strategy().epochs();
-  settings.device = has_ranks(control) && given.device == "auto" ? "cpu" : to_string(resolve_device(given.device));
+  settings.device = to_string(device_of_run(given.device, control));
   return settings;
 }
 
@@ -482,7 +501,11 @@ RunSettings resolved(const RunSettings& given, const TrainingControl& control) {
 
 void train_as_rank(const RunSettings& given, const TrainingControl& control) {
   check_same_settings_given(control, given);
-  const std::string settings = broadcast_text(*control.ranks, "");
+  std::string settings = broadcast_text(*control.ranks, "");
+  if (settings == kNameGpus) {
+    has_gpu_for_each_rank(control);
+    settings = broadcast_text(*control.ranks, "");
+  }
   if (settings == kNothingToDo) return;
   Run run(settings_from_json(nlohmann::json::parse(settings)), control, false);
   if (broadcast_text(*control.ranks, "") == kTrain) run.train_with_rank_0();

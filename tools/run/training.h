@@ -27,7 +27,8 @@ struct TrainingOutcome {
   int best_validation_epoch = 0;                   // 0: no images are held out
   double seconds = 0;                              // time of training and evaluation, summed over all resumed parts
   int ranks = 1;                                   // processes that trained this part of the run
-  double exchange_share = 0;  // of the time of rank 0 in exchanges with the others, waiting included
+  /// Of the time of rank 0 in exchanges with the others, waiting included. Not known if GPUs exchange.
+  std::optional<double> exchange_share;
   std::vector<SelectionSummary> selections;
   std::filesystem::path run_folder;
 };
@@ -64,6 +65,7 @@ struct TrainingControl {
   /// train_as_rank(). Null: this one alone.
   Communicator* ranks = nullptr;
   int local_ranks = 1;  // on this host
+  int local_rank = 0;   // the number of this one among them
 };
 
 /// Trains from the beginning and writes to settings.run_folder, which must not contain a run yet. Error before training

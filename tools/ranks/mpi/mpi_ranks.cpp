@@ -73,6 +73,11 @@ class MpiRanks final : public RankProcess {
   int local_size() const override {
     return static_cast<int>(std::count(hosts_.begin(), hosts_.end(), hosts_[static_cast<std::size_t>(rank_)]));
   }
+  int local_rank() const override {
+    const auto own = hosts_.begin() + rank_;
+    return static_cast<int>(std::count(hosts_.begin(), own, *own));
+  }
+  double timeout() const override { return timeout_; }
   std::string name_of(int rank) const override {
     const std::string& host = hosts_[static_cast<std::size_t>(rank)];
     return fmt::format("rank {}{}", rank, host.empty() ? "" : " on " + host);

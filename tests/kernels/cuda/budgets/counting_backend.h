@@ -177,6 +177,9 @@ class CountingBackend final : public Backend {
   void advance_step(const StepState& state, std::int64_t) override {
     count(__func__, {state.counters, state.counters});
   }
+  void add_metrics(const Tensor& rows, const StepState& state) override {
+    count(__func__, {rows, state.metrics, state.metrics, state.counters, state.counters});
+  }
   void set_learning_rate(const Tensor&, const StepState& state) override {
     count(__func__, {state.counters, state.learning_rate, state.learning_rate});
   }

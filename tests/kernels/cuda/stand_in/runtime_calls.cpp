@@ -9,7 +9,9 @@
 #include "gradamp/kernels/emulation/config.h"
 #include "gradamp/tests/kernels/cuda/stand_in/call.h"
 #include "gradamp/tests/kernels/cuda/stand_in/log.h"
+#include "gradamp/tests/kernels/cuda/stand_in/nccl_calls.h"
 #include "gradamp/tests/kernels/cuda/stand_in/settings.h"
+#include "gradamp/tests/kernels/cuda/stand_in/stream_devices.h"
 
 namespace emu = gradamp::emulated;
 using namespace gradamp::stand_in;
@@ -87,24 +89,27 @@ const char* cudaGetErrorString(cudaError_t error) {
 // ---- The device ----
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = device_state() == cudaSuccess ? 1 : 0;
+  *count = device_state() == cudaSuccess ? settings().devices : 0;
   return begin_call("cudaGetDeviceCount");
 }
 cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  *device = current_device();
   return begin_call("cudaGetDevice");
 }
 cudaError_t cudaSetDevice(int device) {
   if (const cudaError_t error = begin_call("cudaSetDevice")) return error;
-  return device == 0 ? cudaSuccess : returned(cudaErrorInvalidDevice);
+  if (device < 0 || device >= settings().devices) return returned(cudaErrorInvalidDevice);
+  current_device() = device;
+  return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (const cudaError_t error = begin_call("cudaGetDeviceProperties")) return error;
-  if (device != 0) return returned(cudaErrorInvalidDevice);
+  if (device < 0 || device >= settings().devices) return returned(cudaErrorInvalidDevice);
   const DeviceProfile& profile = *settings().device;
   const gradamp::emulation::DeviceLimits limits = profile.limits();
   *properties = {};
   std::snprintf(properties->name, sizeof properties->name, "%s", profile.full_name);
+  properties->uuid.bytes[15] = static_cast<char>(device);
   properties->totalGlobalMem = static_cast<std::size_t>(profile.memory_gib) << 30;
   properties->sharedMemPerBlock = limits.shared_default;
   properties->sharedMemPerBlockOptin = limits.shared_opt_in;
@@ -194,15 +199,23 @@ cudaError_t cudaMemset(void* target, int byte, std::size_t bytes) {
 // ---- Streams ----
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
-  FORWARD("cudaStreamCreateWithFlags", emu::cudaStreamCreateWithFlags(emulated(stream), flags));
+  if (const cudaError_t error = begin_call("cudaStreamCreateWithFlags")) return error;
+  const cudaError_t result = converted(emu::cudaStreamCreateWithFlags(emulated(stream), flags));
+  if (result == cudaSuccess) add_stream(*stream);
+  return result;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  remove_stream(stream);
   FORWARD("cudaStreamDestroy", emu::cudaStreamDestroy(emulated(stream)));
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  wait_while_it_hangs();
   FORWARD("cudaStreamSynchronize", emu::cudaStreamSynchronize(emulated(stream)));
 }
-cudaError_t cudaStreamQuery(cudaStream_t stream) { FORWARD("cudaStreamQuery", emu::cudaStreamQuery(emulated(stream))); }
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  if (hangs()) return cudaErrorNotReady;
+  FORWARD("cudaStreamQuery", emu::cudaStreamQuery(emulated(stream)));
+}
 cudaError_t cudaDeviceSynchronize() { FORWARD("cudaDeviceSynchronize", emu::cudaDeviceSynchronize()); }
 
 // ---- Captures and graphs ----
@@ -239,8 +252,12 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) { FORWARD("cudaEventDestroy", em
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   FORWARD("cudaEventRecord", emu::cudaEventRecord(emulated(event), emulated(stream)));
 }
-cudaError_t cudaEventQuery(cudaEvent_t event) { FORWARD("cudaEventQuery", emu::cudaEventQuery(emulated(event))); }
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  if (hangs()) return cudaErrorNotReady;
+  FORWARD("cudaEventQuery", emu::cudaEventQuery(emulated(event)));
+}
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  wait_while_it_hangs();
   FORWARD("cudaEventSynchronize", emu::cudaEventSynchronize(emulated(event)));
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {

@@ -16,6 +16,7 @@
 #include "gradamp/tests/kernels/cuda/stand_in/kernel_table.h"
 #include "gradamp/tests/kernels/cuda/stand_in/log.h"
 #include "gradamp/tests/kernels/cuda/stand_in/settings.h"
+#include "gradamp/tests/kernels/cuda/stand_in/stream_devices.h"
 
 namespace gradamp::stand_in {
 namespace {
@@ -89,6 +90,7 @@ int resident_blocks(const Kernel& kernel, int threads, std::size_t dynamic_share
 }
 
 cudaError_t launch_kernel(const cudaLaunchConfig_t& launch, const void* function, void** arguments) {
+  if (!is_of_current_device(launch.stream)) return returned(cudaErrorInvalidResourceHandle);
   const std::lock_guard lock(mutex);
   Kernel* kernel = find_kernel(function);
   if (kernel == nullptr) return returned(cudaErrorInvalidDeviceFunction);

@@ -52,6 +52,8 @@ Settings read_settings() {
   settings.code = list(text("STAND_IN_CODE", "shipped"));
   settings.execute = text("STAND_IN_CODE") != "none";
   settings.deferred = number("STAND_IN_DEFERRED", 0) != 0;
+  settings.devices = static_cast<int>(number("STAND_IN_DEVICES", 1));
+  settings.hang = number("STAND_IN_HANG", 0) != 0;
   if (const std::string images = text("STAND_IN_IMAGES"); !images.empty()) settings.images = list(images);
   settings.memory = number("STAND_IN_MEMORY", kDefaultMemory);
   settings.log = text("STAND_IN_LOG");

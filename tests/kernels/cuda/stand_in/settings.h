@@ -6,6 +6,9 @@
 //                                   kernel; default shipped. "none": launches are checked and not executed
 //   STAND_IN_DEFERRED=1             work runs only when the program waits for it
 //   STAND_IN_IMAGES=sm_80,...       the program has only these images, as if built for these architectures alone
+//   STAND_IN_DEVICES=N              number of devices; default 1
+//   STAND_IN_HANG=1                 after the first exchange between ranks the device waits for another rank for ever,
+//                                   or until ncclCommAbort
 //   STAND_IN_MEMORY=BYTES           size of the device's memory
 //   STAND_IN_LOG=FILE               one line per call, launch and violation (log.h)
 //   STAND_IN_FAIL_CALL=N            the N-th call of the runtime (from 1) fails with cudaErrorUnknown, once
@@ -27,6 +30,8 @@ struct Settings {
   std::vector<std::string> code;
   bool execute;
   bool deferred;
+  int devices;
+  bool hang;
   std::optional<std::vector<std::string>> images;  // not set: all images
   std::size_t memory;
   std::string log;                               // empty: none

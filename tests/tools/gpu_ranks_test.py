@@ -90,7 +90,8 @@ class LongTest(DeviceTest):
         "neurons": [*AMPLIFIED, "--granularity", "neuron", "--measure-every", "2", "--precision", "tf32"],
         "backprop": [*AMPLIFIED, "--placement", "backprop", "--dropout", "0.2"],
         "synchronized": [*AMPLIFIED, "--batch-norm", "synchronized"],
-        "adamw": ["--strategy", "1:0.001, 3:0.001:2", "--optimizer", "adamw", "--clip-norm", "1", "--precision", "bf16"],
+        "adamw": ["--strategy", "1:0.001, 3:0.001:2", "--optimizer", "adamw", "--clip-norm", "1", "--precision",
+                  "bf16"],
     }
 
     def test_recipes(self):
@@ -150,8 +151,8 @@ class OnStandIn(StandInTest):
         for rank in range(2):
             lines = (self.folder / f"log{rank}").read_text(encoding="utf-8").splitlines()
             self.assertEqual([line for line in lines if line.startswith("violation")], [])
-            # Two kinds of steps (4 images, 1 image), each issued once and recorded once, with four exchanges: gradients,
-            # their sums, running statistics and metrics. And one exchange in each evaluation.
+            # Two kinds of steps (4 images, 1 image), each issued once and recorded once, with four exchanges:
+            # gradients, their sums, running statistics and metrics. And one exchange in each evaluation.
             self.assertEqual(lines.count("call\tncclGroupEnd"), 2 * 2 * 4 + 3)
             self.assertEqual(lines.count("call\tncclCommDestroy"), 1)
             self.assertEqual(lines.count("call\tncclCommAbort"), 0)
@@ -181,15 +182,18 @@ class OnStandInFailures(StandInTest):
         """As after the death of a rank: the host gives up, and ends NCCL's exchange before it waits for the device."""
         result = run(2, *self.options("--epochs", "1", "--rank-timeout", "2"), "--run-folder", self.folder / "run",
                      **self.settings(HANG=1))
-        self.assertRegex(self.failed(result), "the device of rank 0 has waited for 2 s: another rank hangs or has ended")
+        self.assertRegex(self.failed(result),
+                         "the device of rank 0 has waited for 2 s: another rank hangs or has ended")
 
     def test_two_ranks_with_one_gpu(self):
         self.assertRegex(self.refused(2, **self.settings(1)),
-                         r"rank 0 on \S+ and rank 1 on \S+ have the same GPU, GPU-0{8}-\S+: start at most one rank per GPU")
+                         r"rank 0 on \S+ and rank 1 on \S+ have the same GPU, GPU-0{8}-\S+: start at most one rank "
+                         r"per GPU")
 
     def test_fewer_gpus_than_ranks(self):
         self.assertRegex(self.refused(4, **self.settings(2)),
-                         r"rank [23] on \S+: expected at most one rank per GPU, got [34] or more ranks on a host where 2 GPUs")
+                         r"rank [23] on \S+: expected at most one rank per GPU, got [34] or more ranks on a host "
+                         r"where 2 GPUs")
 
     def test_another_gpu(self):
         command = ["mpirun"]
@@ -198,7 +202,8 @@ class OnStandInFailures(StandInTest):
                         *self.options("--epochs", "1", "--run-folder", self.folder / "run"), ":"]
         result = subprocess.run(list(map(str, command[:-1])), capture_output=True, text=True, timeout=300,
                                 env=ranks_test.environment(**self.settings()))
-        self.assertRegex(self.failed(result), r"rank 1 on \S+ has another device than rank 0 on \S+: expected 'cuda: .*H100")
+        self.assertRegex(self.failed(result),
+                         r"rank 1 on \S+ has another device than rank 0 on \S+: expected 'cuda: .*H100")
 
     def test_without_nccl(self):
         self.assertRegex(self.refused(2, **self.settings(libraries=self.without_nccl())),

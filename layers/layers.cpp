@@ -36,7 +36,8 @@ BatchNorm::BatchNorm(Backend& backend, std::int64_t channels, BatchNormParams pa
 
 Variable BatchNorm::forward(const Variable& x, Mode mode, ReLU* relu, const Variable& residual) {
   const bool training = mode == Mode::kTraining;
-  const bool scaled = grad_scale().factors.defined() || (relu && relu->grad_scale().factors.defined());
+  // In evaluation no gradient is scaled, so its numbers do not depend on the placement.
+  const bool scaled = training && (grad_scale().factors.defined() || (relu && relu->grad_scale().factors.defined()));
   BatchNormParams params = params_;
   params.relu = relu != nullptr && !scaled;
   if (!scaled) {

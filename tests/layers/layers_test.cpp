@@ -274,6 +274,27 @@ TEST_P(LayersTest, SequentialAppliesItsModulesInOrder) {
   for (std::size_t i = 4; i < 6; ++i) EXPECT_EQ(scaled[i], plain[i]) << "gradient " << i << " above the ReLU";
 }
 
+TEST_P(LayersTest, EvaluationDoesNotDependOnScales) {
+  // In bf16 the sum with the residual would be rounded once more if it was computed by itself.
+  const Tensor x = Tensor::empty(backend(), {3, 5, 7, 8}, DType::kBF16),
+               r = Tensor::empty(backend(), x.shape(), DType::kBF16);
+  backend().cast(normal_tensor(backend(), x.shape(), 1), x);
+  backend().cast(normal_tensor(backend(), x.shape(), 2), r);
+  BatchNorm norm(backend(), 8);
+  ReLU relu_layer;
+  fill(norm);
+  const NoGrad no_grad;
+  const auto run = [&] {
+    const Variable y = norm.forward(Variable(x), Mode::kEvaluation, &relu_layer, Variable(r));
+    return y.value_as(DType::kF32).to_host<float>();
+  };
+  const Floats plain = run();
+  norm.set_grad_scale(scale_of(2.0f));
+  EXPECT_EQ(run(), plain);
+  relu_layer.set_grad_scale(scale_of(3.0f));
+  EXPECT_EQ(run(), plain);
+}
+
 INSTANTIATE_TEST_SUITE_P(Devices, LayersTest, ::testing::ValuesIn(devices()), device_name);
 
 }  // namespace

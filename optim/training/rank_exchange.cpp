@@ -16,13 +16,16 @@ std::span<std::byte> bytes_of(const Tensor& tensor) {
 
 }  // namespace
 
-void check_ranks(const Communicator& ranks, std::int64_t shards, const Device& device) {
-  const std::int64_t size = ranks.size();
-  const bool is_power = std::has_single_bit(static_cast<std::uint64_t>(size));
+void check_rank_count(std::int64_t ranks, std::int64_t shards) {
+  const bool is_power = std::has_single_bit(static_cast<std::uint64_t>(ranks));
   check(is_power || shards == 1, "expected 1, 2, 4, ... up to {} ranks, one for each of the shards at most, got {}",
-        shards, size);
-  check(size <= shards, "{} ranks share the shards of each batch: expected {} shards or a larger power of two, got {}",
-        size, std::bit_ceil(static_cast<std::uint64_t>(size)), shards);
+        shards, ranks);
+  check(ranks <= shards, "{} ranks share the shards of each batch: expected {} shards or a larger power of two, got {}",
+        ranks, std::bit_ceil(static_cast<std::uint64_t>(ranks)), shards);
+}
+
+void check_ranks(const Communicator& ranks, std::int64_t shards, const Device& device) {
+  check_rank_count(ranks.size(), shards);
   check(ranks.size() == 1 || device.kind == DeviceKind::kCpu, "expected the device cpu for several ranks, got {}",
         to_string(device));
 }

@@ -15,6 +15,8 @@
 
 namespace gradamp {
 
+/// Error unless the number of ranks is a power of two and at most that of the shards.
+void check_rank_count(std::int64_t ranks, std::int64_t shards);
 /// Error unless the number of ranks is a power of two and at most that of the shards, and the device is one for which
 /// ranks are built.
 void check_ranks(const Communicator& ranks, std::int64_t shards, const Device& device);

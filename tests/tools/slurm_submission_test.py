@@ -166,7 +166,7 @@ class Submissions(unittest.TestCase):
         record.write_text(whole.replace('"job":"2"', '"job":"3"'))
         printed = self.submit(expect=1)
         self.assertIn("submitted.jsonl:4: this line is damaged (its checksum differs)", printed)
-        self.assertIn("delete the file when squeue lists no job of this sweep", printed)
+        self.assertIn("delete the file when squeue lists no job of this folder", printed)
         self.assertEqual(len(self.calls()), 2)
         self.assertIn("this line is damaged", self.gradamp("--status"))
 

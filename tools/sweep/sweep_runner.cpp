@@ -103,7 +103,7 @@ class SweepRunner {
     if (stopped_) return;
     stopped_ = true;
     for (const Slot& slot : slots_)
-      if (slot.child) slot.child->send(SIGTERM);
+      if (slot.child) slot.child->stop();
   }
 
   void start_jobs() {
@@ -147,8 +147,11 @@ class SweepRunner {
         if (folder_.is_done(job)) return std::nullopt;  // another process has finished it in the meantime
         folder_.write_failure(job, "");
         folder_.discard_unstarted_run(job);
-        return folder_.command_line(job, threads_of_job(options_.jobs));
+        // Without OMP_NUM_THREADS, each of several processes finds its threads by itself.
+        const bool is_alone = options_.launcher.empty();
+        return folder_.command_line(job, is_alone ? threads_of_job(options_.jobs) : threads_from_environment());
       };
+      request.launcher = options_.launcher;
       request.log = job.log;
       if (!options_.gpus.empty())
         request.environment["CUDA_VISIBLE_DEVICES"] = options_.gpus[place % options_.gpus.size()];

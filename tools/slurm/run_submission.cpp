@@ -32,7 +32,7 @@ std::optional<RunFolder> stored_run(const RunSubmission& run) {
 
 int last_epoch_of(const RunSubmission& run) { return run.last_epoch > 0 ? run.last_epoch : run.settings.epochs; }
 
-/// The words in lines of a bash array.
+/// The words as a bash array has them.
 std::string array_text(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : " ") + shell_word(word);
@@ -45,23 +45,21 @@ SlurmScript script_of(const RunSubmission& run, std::int64_t minutes) {
   if (!run.settings.data.empty()) resume.push_back("--data=" + run.settings.data);
   if (!run.branch.empty()) begin.push_back("--branch=" + run.branch.string());
   for (std::string& argument : setting_arguments(run.settings)) begin.push_back(std::move(argument));
-  // Slurm gives a task of one process more processors than it asked for if it has the whole node.
-  const char* const threads =
-      run.ranks > 1 ? "$OMP_NUM_THREADS" : "${OMP_NUM_THREADS:-${SLURM_CPUS_PER_TASK:-$SLURM_CPUS_ON_NODE}}";
   SlurmScript script;
   script.name = "gradamp-" + folder.filename().string();
   script.tasks = "0";
   script.logs = folder / "slurm";
   script.minutes = minutes;
-  script.before_command = fmt::format(
+  if (run.ranks == 1)
+    script.before_command =
+        "export OMP_NUM_THREADS=\"${OMP_NUM_THREADS:-${SLURM_CPUS_PER_TASK:-$SLURM_CPUS_ON_NODE}}\"\n";
+  script.before_command += fmt::format(
       "unset \"${{!GRADAMP_@}}\"  # the settings are below\n"
-      "gradamp_begin=({}{})\n"
-      "gradamp_resume=({})\n"
-      "[ -e {} ] || gradamp_resume=(\"${{gradamp_begin[@]}}\")\n",
-      array_text(begin), run.settings.threads > 0 ? "" : fmt::format(" --threads=\"{}\"", threads), array_text(resume),
-      shell_word((folder / "config.json").string()));
+      "gradamp_arguments=({})\n"
+      "[ ! -e {} ] || gradamp_arguments=({})\n",
+      array_text(begin), shell_word((folder / "config.json").string()), array_text(resume));
   script.command =
-      fmt::format("\"${{launcher[@]}}\" {} train \"${{gradamp_resume[@]}}\"", shell_word(own_program().string()));
+      fmt::format("\"${{launcher[@]}}\" {} train \"${{gradamp_arguments[@]}}\"", shell_word(own_program().string()));
   for (const std::string& argument : run.arguments) script.command += " " + shell_word(argument);
   if (run.last_epoch > 0) script.command += fmt::format(" --until={}", run.last_epoch);
   return script;

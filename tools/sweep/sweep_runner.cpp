@@ -147,9 +147,8 @@ class SweepRunner {
         if (folder_.is_done(job)) return std::nullopt;  // another process has finished it in the meantime
         folder_.write_failure(job, "");
         folder_.discard_unstarted_run(job);
-        // Without OMP_NUM_THREADS, each of several processes finds its threads by itself.
-        const bool is_alone = options_.launcher.empty();
-        return folder_.command_line(job, is_alone ? threads_of_job(options_.jobs) : threads_from_environment());
+        // Each of several processes finds the number of its threads by itself.
+        return folder_.command_line(job, options_.launcher.empty() ? threads_of_job(options_.jobs) : 0);
       };
       request.launcher = options_.launcher;
       request.log = job.log;

@@ -22,6 +22,7 @@
 namespace gradamp {
 namespace {
 
+constexpr const char* kNameInRecord = "the run";
 constexpr const char* kFolderOption = "--run-folder";
 
 std::optional<RunFolder> stored_run(const RunSubmission& run) {
@@ -108,7 +109,7 @@ void submit_run(const RunSubmission& run) {
   const std::filesystem::path folder = run.settings.run_folder;
   const std::string shown = printable(folder.string());
   SlurmSubmitter submitter(folder);
-  const SlurmTask* const task = submitter.active_task("run", run.settings, kFolderOption);
+  const SlurmTask* const task = submitter.active_task(kNameInRecord, run.settings, kFolderOption);
   const std::optional<RunFolder> stored = stored_run(run);
   if (stored && stored->summarized_epochs() >= last_epoch_of(run)) {
     std::cout << fmt::format("the run in {} is finished: it has {} epochs\n", shown, stored->summarized_epochs());
@@ -120,7 +121,7 @@ void submit_run(const RunSubmission& run) {
   } else {
     const std::int64_t minutes = minutes_of(run, stored);
     const std::string job =
-        submitter.submit("run", {{"run", 0, checksum_of(run.settings)}}, script_of(run, minutes), run);
+        submitter.submit("run", {{kNameInRecord, 0, checksum_of(run.settings)}}, script_of(run, minutes), run);
     std::cout << fmt::format("job {}: the run in {}; its output is in {}\n", job, shown,
                              printable((submitter.scripts() / (job + "_0.log")).string()));
   }

@@ -408,9 +408,9 @@ class Runs(Slurm):
     def test_its_threads_are_those_of_its_task(self):
         self.RUN = [option for option in self.RUN if option not in ("--threads", "1", "--quiet")]
         self.submit()
-        printed, code = self.run_task("run-1.sh", "1", "0", SLURM_CPUS_PER_TASK="2", SLURM_CPUS_ON_NODE="3")
+        printed, code = self.run_task("run-1.sh", "1", "0", SLURM_CPUS_PER_TASK="3", SLURM_CPUS_ON_NODE="5")
         self.assertEqual(code, 0, printed)
-        self.assertIn(" 2 threads, ", printed)
+        self.assertIn(" 3 threads, ", printed)
         self.assertEqual(self.config()["threads"], 0)
 
     def test_a_submission_that_was_killed_is_found_by_its_script(self):
@@ -461,10 +461,12 @@ class Runs(Slurm):
         self.assertRegex(self.train("--slurm"), r"\A--time=6: the run needs about [\d.]+ s by a step measured on this "
                                                 r"machine, plus half of that and 5 min to start and save\njob 1")
         self.assertIn("\n#SBATCH --time=6\n", self.script("run-1.sh"))
-        self.train("--until", "1")
+        self.folder = self.scratch / "begun"
+        self.train("--epochs", "3", "--until", "1")
         metrics = self.folder / "metrics.jsonl"
-        metrics.write_text(re.sub(r'"seconds":[^,}]+', '"seconds":1200.0', metrics.read_text()))
-        self.assertIn("--time=35: the run needs about 20 min 00 s by its last epoch, ", self.train("--slurm"))
+        metrics.write_text(re.sub(r'"seconds":[^,}]+', '"seconds":600.0', metrics.read_text()))
+        self.assertIn("--time=35: the run needs about 20 min 00 s by its last epoch, ",
+                      self.train("--epochs", "3", "--slurm"))
 
     @HAS_MPI
     def test_its_ranks_are_started_by_srun(self):

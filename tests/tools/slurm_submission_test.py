@@ -279,7 +279,8 @@ class Submissions(Slurm):
         prologue.write_text("set -eu\nlauncher=(bash -c 'exit 138')")
         self.submit("--slurm-prologue", str(prologue), *TIMED)
         (self.scratch / "scontrol").touch()
-        for state, requeued in (("CANCELLED", False), ("RUNNING", True)):
+        for state, requeued in (("CANCELLED", False), ("RUNNING", True), ("COMPLETING", False), ("SIGNALING", True)):
+            (self.scratch / "asked_scontrol").write_text("")
             (self.scratch / "squeue").write_text(state + "\n")
             self.assertEqual(self.run_task("cells-2.sh", "2", "4"), ("", 138))
             self.assertEqual("requeue 2_4\n" in (self.scratch / "asked_scontrol").read_text(), requeued)

@@ -72,7 +72,7 @@ class SlurmCase(unittest.TestCase):
 
         def ended():
             tasks = {name: job for name, job in SLURM.jobs().items() if name.split("_")[0] in numbers}
-            going_on = ("PENDING", "RUNNING", "COMPLETING", "REQUEUED")
+            going_on = ("PENDING", "RUNNING", "COMPLETING", "REQUEUED", "SIGNALING")
             return None if any(job["JobState"] in going_on for job in tasks.values()) else tasks
 
         return self.wait_for(ended, "the jobs did not end")

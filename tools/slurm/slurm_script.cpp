@@ -11,10 +11,11 @@ namespace gradamp {
 namespace {
 
 /// It starts the program in the background, because a shell does not handle signals while it waits for a foreground
-/// process. If a task was stopped and Slurm still reports it as running, it is near its time limit or will be
-/// preempted, so the script requeues it. A canceled task is not reported as running, and is not requeued. The prologue
-/// is for `module load` and the like. Its array `launcher` begins the command that runs the program, in a container for
-/// example. srun ends its tasks at SIGTERM and passes SIGUSR1 on to them, so only that is sent.
+/// process. If a task was stopped and Slurm still reports it as running (SIGNALING while it sends the warning), it is
+/// near its time limit or will be preempted, so the script requeues it. A canceled task is not reported as running, and
+/// is not requeued. The prologue is for `module load` and the like. Its array `launcher` begins the command that runs
+/// the program, in a container for example. srun ends its tasks at SIGTERM and passes SIGUSR1 on to them, so only that
+/// is sent.
 constexpr const char* kScript = R"script(#!/bin/bash
 #SBATCH --job-name={name}
 #SBATCH --array={tasks}
@@ -43,8 +44,9 @@ gradamp_code=$?
 gradamp_run=
 gradamp_task="${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
 if [ "$gradamp_code" = 138 ] || [ "$gradamp_code" = 143 ]; then  # stopped and saved
-  gradamp_state=$(squeue --noheader --format=%T --job="$gradamp_task")
-  [ "$gradamp_state" != RUNNING ] || scontrol requeue "$gradamp_task"
+  case $(squeue --noheader --format=%T --job="$gradamp_task") in
+    RUNNING|SIGNALING) scontrol requeue "$gradamp_task" ;;
+  esac
 fi
 exit "$gradamp_code"
 )script";

@@ -33,7 +33,8 @@ ENGINE.add("optim/training")
 ROOMS["tools/settings"] = ENGINE
 ROOMS["tools/ranks"] = {"core"}
 ROOMS["tools/run"] = ROOMS["tools/settings"] | {"data/download", "data/images", "tools/settings"}
-ROOMS["tools/sweep"] = ROOMS["tools/run"] | {"tools/run"}
+ROOMS["tools/slurm"] = ROOMS["tools/run"] | {"tools/run"}
+ROOMS["tools/sweep"] = ROOMS["tools/slurm"] | {"tools/slurm"}
 ROOMS["tools/emulate"] = {"core"}
 ROOMS["tools/program"] = ROOMS["tools/sweep"] | {"tools/sweep", "tools/emulate", "tools/ranks"}
 ROOMS["tests"] = set(ROOMS)

@@ -37,6 +37,8 @@ AuthInfo=socket={folder}/munge.socket,cred_expire=5
 CryptoType=crypto/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
+# Slurm makes folders for PMIx there, named after jobs, which every private Slurm counts from 1.
+TmpFS={folder}/tmp
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
 SlurmctldSyslogDebug=quiet
@@ -166,7 +168,7 @@ class LocalSlurm:
 
     def start(self) -> None:
         controller_port, node_port = free_ports(2)
-        for name in ("state", "spool"):
+        for name in ("state", "spool", "tmp"):
             (self.folder / name).mkdir()
         configuration, key = configuration_of(self.folder), self.folder / "munge.key"
         configuration.write_text(

@@ -6,7 +6,6 @@ Usage: ranks_test.py PROGRAM [CLASS[.TEST]...]. Exit code 77: no mpirun, or the 
 import os
 import pathlib
 import random
-import shlex
 import shutil
 import signal
 import subprocess
@@ -481,36 +480,44 @@ class Slurm(RanksTest):
         self.train(1, "alone", *RECIPES["amplified"])
         self.assertEqual(self.files("tasks"), self.files("alone"))
 
-    def test_the_script_of_the_page_is_requeued_and_goes_on(self):
-        page = (pathlib.Path(__file__).resolve().parents[2] / "tools" / "ranks" / "README.md").read_text("utf-8")
-        lines = page.split("    #!/bin/bash\n")[1].split("\n\n")[0].splitlines()
-        script, options = self.folder / "script", [*SMALL, "--strategy", "40:0.1"]
-        text = "\n".join(["#!/bin/bash", *(line[4:] for line in lines)]) + "\n"
-        for before, after in (("--ntasks=4 --cpus-per-task=8", "--ntasks=2 --cpus-per-task=1"),
-                              ("run=runs/mine", f"run={self.folder}/run"), ("--shards 8", shlex.join(options)),
-                              ("srun --mpi=pmix gradamp train", f"srun --mpi=pmix {program} train --quiet")):
-            self.assertEqual(text.count(before), 1, text)
-            text = text.replace(before, after)
-        script.write_text(text, encoding="utf-8")
-        metrics = self.folder / "run" / "metrics.jsonl"
-        try:
-            with local_slurm.LocalSlurm() as slurm:
-                variables = environment() | slurm.environment
 
-                def ask(*command):
-                    return subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
+class Sweeps(RanksTest):
+    """Runs of a sweep that mpirun starts."""
 
-                job = ask("sbatch", "--parsable", f"--output={self.folder}/log", "--open-mode=append", str(script))
-                job = job.strip().split(";")[0]
-                wait_for(lambda: metrics.exists() and metrics.read_bytes().count(b"\n") >= 2, "the second epoch")
-                ask("scancel", "--signal=USR1", job)  # the job's steps, as --signal does before the time limit
-                wait_for(lambda: (self.folder / "run" / "metrics.jsonl").read_bytes().count(b"\n") == 40, "the end")
-                wait_for(lambda: not ask("squeue", "--noheader", f"--job={job}").strip(), "the end of the job")
-        except local_slurm.Unavailable as reason:
-            self.skipTest(str(reason))
-        log = (self.folder / "log").read_text(encoding="utf-8")
-        self.assertEqual(log.count("stopped by SIGUSR1"), 1, log)
-        self.assertIn("finished 40 epochs", log.split("stopped by SIGUSR1")[1])
+    def sweep(self, name, *launcher, begin=subprocess.run):
+        file = self.folder / "s.toml"
+        file.write_text("network = resnet8\ntrain-images = 200\ntest-images = 20\nbatch-size = 20\nshards = 2\n"
+                        "device = cpu\nthreads = 1\nstrategy = '2:0.05, 4:0.05:2'\n[amplified]\nthreshold = [0.5, 1]\n",
+                        encoding="utf-8")
+        command = [program, "sweep", file, "--folder", self.folder / name, "--quiet", *launcher]
+        return begin(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                     env=environment())
+
+    def checkpoints(self, name):
+        return {path.parent.name: path.read_bytes() for path in (self.folder / name).glob("c*/*/checkpoint.*")}
+
+    def test_stopped_and_resumed_they_have_the_bits_of_one_process(self):
+        self.succeeded(self.sweep("one"))
+        ranks = ["--", "mpirun", "-n", "2"]
+        process = self.sweep("two", *ranks, begin=subprocess.Popen)
+        metrics = self.folder / "two" / "beginnings" / "beginning" / "metrics.jsonl"
+        wait_for(lambda: metrics.exists() and metrics.stat().st_size > 0, "the first epoch")
+        process.terminate()
+        self.succeeded(ended(process), 128 + signal.SIGTERM)
+        log = (self.folder / "two" / "logs" / "beginning.log").read_text(encoding="utf-8")
+        self.assertIn("stopped by SIGUSR1", log)
+        self.succeeded(self.sweep("two", *ranks))
+        self.assertEqual(len(self.checkpoints("one")), 2)
+        self.assertEqual(self.checkpoints("two"), self.checkpoints("one"))
+        for log in (self.folder / "two" / "logs").glob("*.log"):
+            self.assertIn(", by 2 ranks, ", log.read_text(encoding="utf-8"))
+
+    def test_a_launcher_that_is_missing(self):
+        result = self.sweep("none", "--", "no-such-launcher")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("ended with exit code 127; see ", result.stdout)
+        log = (self.folder / "none" / "logs" / "beginning.log").read_text(encoding="utf-8")
+        self.assertIn("no-such-launcher", log)
 
 
 class Bench(unittest.TestCase):

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Tests of what `gradamp sweep --slurm` submits and remembers, without Slurm: small scripts stand for its programs.
+"""Tests of what `gradamp sweep --slurm` and `train --slurm` submit and remember, without Slurm: small scripts stand for its programs.
 slurm_test.py uses a real one. Argument: the program gradamp."""
 
+import fcntl
+import json
 import os
 import pathlib
 import re
@@ -41,7 +43,19 @@ cat {folder}/{name}
 """
 
 
-class Submissions(unittest.TestCase):
+# srun notes how it was called, and starts one process.
+SRUN = """#!/bin/bash
+printf '%s\\n' "$*" "threads $OMP_NUM_THREADS" >> {folder}/asked_srun
+while [[ $1 = --* ]]; do shift; done
+exec "$@"
+"""
+HAS_MPI = unittest.skipUnless((pathlib.Path(sys.argv[1]).resolve().parent / "libgradamp_mpi.so").exists(),
+                              "the program was built without MPI")
+
+
+class Slurm(unittest.TestCase):
+    """Programs that stand for Slurm's, and a run or a sweep in `folder`."""
+
     def setUp(self):
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
@@ -50,7 +64,7 @@ class Submissions(unittest.TestCase):
         programs.mkdir()
         scripts = {name: PRINTER.format(name=name, folder=self.scratch) for name in ("squeue", "sacct", "sinfo")}
         scripts["scontrol"] = PRINTER.format(name="scontrol", folder=self.scratch)
-        scripts["sbatch"] = SBATCH
+        scripts |= {"sbatch": SBATCH, "srun": SRUN.format(folder=self.scratch)}
         for name, text in scripts.items():
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
@@ -64,12 +78,14 @@ class Submissions(unittest.TestCase):
                 if not name.startswith(("GRADAMP_", "SLURM", "SBATCH", "SQUEUE"))}
         return {**kept, "PATH": f"{self.programs}:/usr/bin:/bin", "HOME": str(self.scratch), **more}
 
-    def gradamp(self, *options, expect=0, **variables) -> str:
-        done = subprocess.run([PROGRAM, "sweep", "s.toml", "--folder", str(self.folder), *options], cwd=self.scratch,
-                              env=self.environment(**variables), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True)
+    def program(self, *arguments, expect=0, **variables) -> str:
+        done = subprocess.run([PROGRAM, *arguments], cwd=self.scratch, env=self.environment(**variables),
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.assertEqual(done.returncode, expect, done.stdout)
         return done.stdout
+
+    def gradamp(self, *options, **more) -> str:
+        return self.program("sweep", "s.toml", "--folder", str(self.folder), *options, **more)
 
     def submit(self, *options, **more) -> str:
         return self.gradamp("--slurm", *(options or TIMED), **more)
@@ -91,6 +107,15 @@ class Submissions(unittest.TestCase):
     def array_of(self, name: str) -> str:
         return re.search(r"^#SBATCH --array=(.*)$", self.script(name), re.MULTILINE).group(1)
 
+    def run_task(self, script: str, job: str, task: str, **variables) -> tuple:
+        """Runs a task of an array. Returns what it prints and its exit code."""
+        environment = self.environment(SLURM_ARRAY_JOB_ID=job, SLURM_ARRAY_TASK_ID=task, **variables)
+        done = subprocess.run(["bash", str(self.folder / "slurm" / script)], env=environment, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+        return done.stdout, done.returncode
+
+
+class Submissions(Slurm):
     # ---- Submitting again ----
 
     def test_only_what_is_missing_is_submitted(self):
@@ -166,7 +191,7 @@ class Submissions(unittest.TestCase):
         record.write_text(whole.replace('"job":"2"', '"job":"3"'))
         printed = self.submit(expect=1)
         self.assertIn("submitted.jsonl:4: this line is damaged (its checksum differs)", printed)
-        self.assertIn("delete the file when squeue lists no job of this sweep", printed)
+        self.assertIn("delete the file when squeue lists no job of this folder", printed)
         self.assertEqual(len(self.calls()), 2)
         self.assertIn("this line is damaged", self.gradamp("--status"))
 
@@ -254,17 +279,11 @@ class Submissions(unittest.TestCase):
         prologue.write_text("set -eu\nlauncher=(bash -c 'exit 138')")
         self.submit("--slurm-prologue", str(prologue), *TIMED)
         (self.scratch / "scontrol").touch()
-        for state, requeued in (("CANCELLED", False), ("RUNNING", True)):
+        for state, requeued in (("CANCELLED", False), ("RUNNING", True), ("COMPLETING", False), ("SIGNALING", True)):
+            (self.scratch / "asked_scontrol").write_text("")
             (self.scratch / "squeue").write_text(state + "\n")
             self.assertEqual(self.run_task("cells-2.sh", "2", "4"), ("", 138))
             self.assertEqual("requeue 2_4\n" in (self.scratch / "asked_scontrol").read_text(), requeued)
-
-    def run_task(self, script: str, job: str, task: str) -> tuple:
-        """Runs a task of an array. Returns what it prints and its exit code."""
-        environment = self.environment(SLURM_ARRAY_JOB_ID=job, SLURM_ARRAY_TASK_ID=task)
-        done = subprocess.run(["bash", str(self.folder / "slurm" / script)], env=environment, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True)
-        return done.stdout, done.returncode
 
     # ---- The time limit ----
 
@@ -309,6 +328,182 @@ class Submissions(unittest.TestCase):
             self.assertEqual(self.gradamp(*options, expect=2), f"gradamp: {message}\n")
         printed = self.submit("--slurm-prologue", "nowhere", expect=1)
         self.assertEqual(printed, "gradamp: --slurm-prologue: cannot read nowhere: No such file or directory\n")
+        self.assertFalse(self.folder.exists())
+
+    # ---- Several ranks ----
+
+    @HAS_MPI
+    def test_the_ranks_of_a_cell_are_started_by_srun(self):
+        self.file.write_text(SWEEP.replace("strategy", "#") + "epochs = 1\nshards = 2\n[original]\n")
+        prologue = self.scratch / "prologue"
+        prologue.write_text("launcher=(nice -n 1)")
+        self.submit("--ranks", "2", "--slurm-prologue", str(prologue), *TIMED)
+        self.assertIn("\n#SBATCH --ntasks=2\n", self.script("cells-1.sh"))
+        printed, code = self.run_task("cells-1.sh", "1", "0", SLURM_CPUS_PER_TASK="3")
+        self.assertRegex(printed, r"\Aoriginal  done  1/1  [\d.]+%\n\Z")
+        self.assertEqual(code, 0)
+        call, threads = (self.scratch / "asked_srun").read_text().splitlines()
+        self.assertTrue(call.startswith(f"--ntasks=2 --mpi=pmix --cpus-per-task=3 nice -n 1 {PROGRAM} train "), call)
+        self.assertEqual(threads, "threads 3")
+
+    def test_ranks_that_are_refused(self):
+        self.file.write_text(CELLS.replace("threads", "shards = [8, 4]\nthreads"))
+        self.assertRegex(self.submit("--ranks", "8", *TIMED, expect=1),
+                         r"\Agradamp: --ranks: \S*shards-4\S*: 8 ranks share the shards of each batch: expected 8 shards or "
+                         r"a larger power of two, got 4\n\Z")
+        self.assertEqual(self.calls(), [])
+        self.assertFalse(self.folder.exists())
+        for options, message in (
+            (["--ranks", "2"], "--ranks: expected --slurm with it; without Slurm, `-- mpirun -n N` behind the command "
+                               "starts several processes"),
+            (["--slurm", "--ranks", "0"], "--ranks: expected at least 1, got 0"),
+            (["--slurm", "--ranks", "2", "--sbatch", "-n 4"], "--sbatch: expected no --ntasks, which --ranks 2 sets"),
+            (["--slurm", "--", "mpirun"], "-- cannot be given with --slurm: --ranks starts several processes, and the "
+                                          "array launcher of --slurm-prologue begins their command"),
+        ):
+            self.assertEqual(self.gradamp(*options, expect=2), f"gradamp: {message}\n")
+
+
+class Runs(Slurm):
+    """`gradamp train --slurm`: one run."""
+
+    RUN = ["--network", "resnet8", "--train-images", "40", "--test-images", "20", "--batch-size", "20", "--epochs", "2",
+           "--device", "cpu", "--threads", "1", "--quiet"]
+
+    def train(self, *options, **more) -> str:
+        return self.program("train", *self.RUN, "--run-folder", str(self.folder), *options, **more)
+
+    def submit(self, *options, **more) -> str:
+        return self.train("--slurm", *TIMED, *options, **more)
+
+    def config(self) -> dict:
+        return json.loads((self.folder / "config.json").read_text())["settings"]
+
+    def submitted(self, job: int) -> str:
+        return f"job {job}: the run in {self.folder}; its output is in {self.folder}/slurm/{job}_0.log\n"
+
+    def test_it_is_submitted_until_it_is_finished(self):
+        self.assertEqual(self.submit(), self.submitted(1))
+        self.assertEqual(self.array_of("run-1.sh"), "0")
+        for state, words in (("PENDING", "queued"), ("REQUEUED", "queued"), ("COMPLETING", "running")):
+            self.queue(("1_0", state))
+            self.assertEqual(self.submit(), f"the run in {self.folder} is {words} as Slurm's task 1_0: it is not "
+                                            "submitted again\n")
+        self.queue(("1_0", "CANCELLED"))
+        self.assertEqual(self.submit(), self.submitted(2))
+        self.assertEqual(len(self.calls()), 2)
+        # In two halves: the second task resumes what the first began.
+        self.train("--until", "1")
+        self.assertEqual(self.run_task("run-2.sh", "2", "0")[1], 0)
+        self.assertEqual((self.folder / "metrics.jsonl").read_text().count("\n"), 2)
+        self.queue(("1_0", "CANCELLED"), ("2_0", "COMPLETED"))
+        self.assertEqual(self.submit(), f"the run in {self.folder} is finished: it has 2 epochs\n")
+        self.assertEqual(len(self.calls()), 2)
+
+    def test_its_job_takes_no_setting_from_the_environment(self):
+        self.submit("--seed", "1", GRADAMP_SEED="5", GRADAMP_FLIP="false")
+        printed, code = self.run_task("run-1.sh", "1", "0", GRADAMP_SEED="5", GRADAMP_FLIP="false")
+        self.assertEqual(code, 0, printed)
+        self.assertEqual((self.config()["seed"], self.config()["flip"]), (1, False))
+
+    def test_its_threads_are_those_of_its_task(self):
+        self.RUN = [option for option in self.RUN if option not in ("--threads", "1", "--quiet")]
+        self.submit()
+        printed, code = self.run_task("run-1.sh", "1", "0", SLURM_CPUS_PER_TASK="3", SLURM_CPUS_ON_NODE="5")
+        self.assertEqual(code, 0, printed)
+        self.assertIn(" 3 threads, ", printed)
+        self.assertEqual(self.config()["threads"], 0)
+
+    def test_a_submission_that_was_killed_is_found_by_its_script(self):
+        (self.scratch / "killing").touch()
+        self.submit(expect=-9)
+        (self.scratch / "killing").unlink()
+        self.queue(("1_0", "PENDING", "run-1.sh"))
+        self.assertIn("is queued as Slurm's task 1_0", self.submit())
+        self.assertEqual(len(self.calls()), 1)
+
+    def test_other_settings_are_refused(self):
+        self.submit()
+        self.queue(("1_0", "PENDING"))
+        self.assertEqual(self.submit("--seed", "2", expect=1),
+                         "gradamp: the run is queued as Slurm's task 1_0 with other settings; cancel it first "
+                         "(scancel 1_0), or name another --run-folder\n")
+        self.queue(("1_0", "CANCELLED"))
+        self.train("--until", "1")
+        self.assertEqual(self.submit("--seed", "2", expect=1),
+                         f"gradamp: {self.folder} was begun with other settings: expected --seed 1, got --seed 2; name "
+                         "another --run-folder\n")
+        self.assertEqual(len(self.calls()), 1)
+
+    def test_a_run_that_a_process_trains_is_not_submitted(self):
+        self.train("--until", "1")
+        with open(self.folder / "lock", "ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.assertEqual(self.submit(), f"the run in {self.folder} is running: it is not submitted\n")
+        self.assertEqual(self.calls(), [])
+
+    def test_a_branch_until_an_epoch(self):
+        trunk = self.scratch / "trunk"
+        self.program("train", *self.RUN, "--run-folder", str(trunk), "--until", "1")
+        self.submit("--branch", "trunk", "--until", "1", "--rank-timeout", "30")
+        self.assertEqual(self.script("run-1.sh").count(" --rank-timeout=30 --quiet --until=1 &\n"), 1)
+        printed, code = self.run_task("run-1.sh", "1", "0")
+        self.assertEqual(code, 0, printed)
+        self.assertEqual((self.folder / "metrics.jsonl").read_text().count("\n"), 1)
+        self.assertIn("is finished: it has 1 epochs", self.submit("--branch", "trunk", "--until", "1"))
+
+    def test_a_dry_run_prints_the_script_and_writes_nothing(self):
+        before = sorted(self.scratch.rglob("*"))
+        printed = self.program("train", *self.RUN, "--slurm", "--dry-run")
+        self.assertTrue(printed.startswith("#!/bin/bash\n#SBATCH --job-name=\"gradamp-resnet8-synthetic-"), printed)
+        self.assertEqual(sorted(self.scratch.rglob("*")), before)
+
+    def test_a_time_limit_is_suggested(self):
+        self.assertRegex(self.train("--slurm"), r"\A--time=6: the run needs about [\d.]+ s by a step measured on this "
+                                                r"machine, plus half of that and 5 min to start and save\njob 1")
+        self.assertIn("\n#SBATCH --time=6\n", self.script("run-1.sh"))
+        self.folder = self.scratch / "begun"
+        self.train("--epochs", "3", "--until", "1")
+        metrics = self.folder / "metrics.jsonl"
+        metrics.write_text(re.sub(r'"seconds":[^,}]+', '"seconds":600.0', metrics.read_text()))
+        self.assertIn("--time=35: the run needs about 20 min 00 s by its last epoch, ",
+                      self.train("--epochs", "3", "--slurm"))
+
+    @HAS_MPI
+    def test_its_ranks_are_started_by_srun(self):
+        prologue = self.scratch / "prologue"
+        prologue.write_text("launcher=(nice -n 1)\nexport SLURM_MPI_TYPE=pmi2")
+        self.submit("--ranks", "2", "--shards", "4", "--slurm-prologue", str(prologue))
+        self.assertIn("\n#SBATCH --ntasks=2\n", self.script("run-1.sh"))
+        printed, code = self.run_task("run-1.sh", "1", "0")
+        self.assertEqual(code, 0, printed)
+        call, threads = (self.scratch / "asked_srun").read_text().splitlines()
+        self.assertTrue(call.startswith(f"--ntasks=2 --mpi=pmi2 nice -n 1 {PROGRAM} train "), call)
+        self.assertEqual(threads, "threads 1")
+
+    def test_what_is_refused(self):
+        for options, message in (
+            (["--resume", "x", "--slurm"], "--resume cannot be given with --slurm: submit the run with its settings and "
+                                           "--run-folder; its job resumes it if it has begun"),
+            (["--ranks", "2"], "--ranks: expected --slurm with it; without Slurm, `mpirun -n N` in front of the command "
+                               "starts several processes"),
+            (["--sbatch", "--time=3"], "--sbatch: expected --slurm with it"),
+            (["--slurm-prologue", "x"], "--slurm-prologue: expected --slurm with it"),
+            (["--dry-run"], "--dry-run: expected --slurm with it"),
+        ):
+            self.assertEqual(self.program("train", *options, expect=2), f"gradamp: {message}\n")
+        self.assertRegex(self.submit("--slurm-prologue", "nowhere", expect=1), r"\Agradamp: --slurm-prologue: cannot ")
+        (self.programs / "sbatch").unlink()
+        if not os.path.exists("/usr/bin/sbatch"):
+            self.assertIn("there is no sbatch on the PATH", self.submit(expect=1))
+        self.assertFalse(self.folder.exists())
+
+    @HAS_MPI
+    def test_ranks_that_do_not_share_the_shards_are_refused(self):
+        self.assertEqual(self.submit("--shards", "8", "--ranks", "3", expect=1),
+                         "gradamp: expected 1, 2, 4, ... up to 8 ranks, one for each of the shards at most, got 3\n")
+        self.assertIn("2 ranks share the shards of each batch: expected 2 shards",
+                      self.submit("--ranks", "2", expect=1))
         self.assertFalse(self.folder.exists())
 
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Tests of `gradamp sweep --slurm` on a private Slurm: runs give the same bytes there as without Slurm, even if they
-are interrupted, and a sweep that is submitted again runs nothing twice. Skipped if Slurm's programs are not installed.
-Arguments: the program gradamp, and the test classes to run; the class LongTest takes long."""
+"""Tests of `gradamp sweep --slurm` and `train --slurm` on a private Slurm: runs give the same bytes there as without
+Slurm, even if they are interrupted, and what is submitted again does not run twice. Skipped if Slurm's programs are not
+installed. Arguments: the program gradamp, and the test classes to run; the classes LongTest and
+LongRanks take long."""
 
 import collections
 import os
@@ -40,9 +41,13 @@ class SlurmCase(unittest.TestCase):
 
     def gradamp(self, *options, folder=None, expect=0, environment=None) -> str:
         """Runs `gradamp sweep`. Returns its output."""
-        command = [PROGRAM, "sweep", str(self.file), "--folder", str(folder or self.folder), *options]
+        return self.program("sweep", str(self.file), "--folder", str(folder or self.folder), *options, expect=expect,
+                            environment=environment)
+
+    def program(self, *arguments, expect=0, environment=None) -> str:
         done = subprocess.run(
-            command, env=environment or SLURM.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [PROGRAM, *arguments], env=environment or SLURM.environment, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True
         )
         self.assertEqual(done.returncode, expect, done.stdout)
         return done.stdout
@@ -67,7 +72,7 @@ class SlurmCase(unittest.TestCase):
 
         def ended():
             tasks = {name: job for name, job in SLURM.jobs().items() if name.split("_")[0] in numbers}
-            going_on = ("PENDING", "RUNNING", "COMPLETING", "REQUEUED")
+            going_on = ("PENDING", "RUNNING", "COMPLETING", "REQUEUED", "SIGNALING")
             return None if any(job["JobState"] in going_on for job in tasks.values()) else tasks
 
         return self.wait_for(ended, "the jobs did not end")
@@ -207,6 +212,77 @@ class SlurmSweep(SlurmCase):
         warnings = [line for line in printed if "can't run 1 processes on 2 nodes" in line]
         self.assertEqual((len(jobs), len(warnings), len(printed)), (2, 2, 4), printed)
         self.assertIn(f"afterany:{jobs[0]}_", SLURM.jobs()[f"{jobs[1]}_1-2"]["Dependency"])
+
+
+class RanksCase(SlurmCase):
+    """Runs and cells that two processes train, each started by srun."""
+
+    RUN = ["--network", "resnet8", "--test-images", "20", "--batch-size", "20", "--device", "cpu", "--shards", "4"]
+    # Of Open MPI: containers forbid a faster way between processes, which it then warns of.
+    ENVIRONMENT = {"OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
+
+    def setUp(self):
+        super().setUp()
+        if not (pathlib.Path(PROGRAM).parent / "libgradamp_mpi.so").exists():
+            self.skipTest("the program was built without MPI")
+
+    def program(self, *arguments, expect=0, environment=None):
+        return super().program(*arguments, expect=expect, environment={**SLURM.environment, **self.ENVIRONMENT})
+
+    def train(self, *options) -> str:
+        return self.program("train", *self.RUN, *options, "--run-folder", str(self.folder))
+
+    def submit_run(self, *options) -> str:
+        """Submits the run. Returns the job's number."""
+        printed = self.train("--slurm", "--ranks", "2", "--sbatch", "--time=60", *options)
+        self.assertRegex(printed, r"\Ajob \d+: the run in .*; its output is in .*/slurm/\d+_0.log\n\Z")
+        return printed.split()[1].rstrip(":")
+
+    def check_run_against_local(self, *options) -> None:
+        local = self.scratch / "local"
+        self.program("train", *self.RUN, *options, "--quiet", "--run-folder", str(local))
+        name = "checkpoint.safetensors"
+        self.assertTrue((self.folder / name).read_bytes() == (local / name).read_bytes())
+        self.assertIn("ranks          2, ", self.slurm_logs())
+
+
+class Ranks(RanksCase):
+    def test_a_run_gives_the_bytes_of_one_process_and_is_submitted_once(self):
+        options = ["--train-images", "80", "--strategy", "1:0.05, 3:0.05:2"]
+        number = self.submit_run(*options)
+        again = [*options, "--slurm", "--ranks", "2"]
+        self.assertRegex(self.train(*again), rf"is (queued|running) as Slurm's task {number}_0: it is not submitted "
+                                             r"again\n\Z")
+        tasks = self.wait_for_end(number)
+        self.assertEqual([(job["JobState"], job["NumTasks"]) for job in tasks.values()], [("COMPLETED", "2")],
+                         self.slurm_logs())
+        self.check_run_against_local(*options)
+        self.assertRegex(self.train(*again), r"is finished: it has 3 epochs\n\Z")
+        self.assertEqual(len(list((self.folder / "slurm").glob("run-*.sh"))), 1)
+
+    def test_cells_and_their_beginning_have_two_ranks_each(self):
+        self.file.write_text(SHORT + "shards = 2\n" + AMPLIFIED)
+        numbers = self.submit("--ranks", "2", "--sbatch", "--time=60")
+        tasks = self.wait_for_end(*numbers)
+        self.assertEqual([(job["JobState"], job["NumTasks"]) for job in tasks.values()], [("COMPLETED", "2")] * 3,
+                         self.slurm_logs())
+        for log in sorted((self.folder / "logs").glob("*.log")):
+            self.assertIn("by 2 ranks", log.read_text())
+        self.check_against_local(2)
+
+
+class LongRanks(RanksCase):
+    def test_a_run_that_nears_its_time_limit_is_requeued_and_resumed(self):
+        options = ["--train-images", "200", "--strategy", "12:0.05"]
+        number = self.submit_run(*options)
+        self.wait_until_it_trains(".")
+        SLURM.ask("scancel", "--signal=USR1", "--batch", f"{number}_0")  # as Slurm does before the time limit
+        tasks = self.wait_for_end(number)
+        self.assertEqual([(job["JobState"], job["Restarts"]) for job in tasks.values()], [("COMPLETED", "1")],
+                         self.slurm_logs())
+        first, second = self.slurm_logs().split("stopped by SIGUSR1")
+        self.assertIn("resumed   in epoch", second)
+        self.check_run_against_local(*options)
 
 
 class LongTest(SlurmCase):

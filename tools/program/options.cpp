@@ -23,6 +23,7 @@
 #include "gradamp/tools/program/completion.h"
 #include "gradamp/tools/program/help_examples.h"
 #include "gradamp/tools/program/help_formatter.h"
+#include "gradamp/tools/program/slurm_options.h"
 #include "gradamp/tools/settings/config_file.h"
 #include "gradamp/tools/settings/setting_table.h"
 
@@ -214,6 +215,19 @@ CLI::Option* add_number(CLI::App& command, const char* name, T& value, const cha
   return command.add_option(name, value, help)->option_text(unit)->take_last()->check(whole);
 }
 
+void add_slurm(CLI::App& command, SlurmCommand& slurm, const char* help) {
+  command.add_flag("--slurm", slurm.slurm, help)->group("Slurm");
+  add_text(command, "--sbatch", slurm.sbatch, "OPTIONS",
+           "of sbatch for --slurm: '--partition=gpu --gres=gpu:1 --time=60'", "Slurm");
+  add_text(command, "--slurm-prologue", slurm.slurm_prologue, "FILE",
+           "commands of bash for --slurm that each task runs first, such as `module load`; if they set the array "
+           "launcher, it begins the program's command: launcher=(apptainer exec --nv IMAGE)",
+           "Slurm");
+  add_number(command, "--ranks", slurm.ranks, "NUMBER",
+             "of processes that train each run with --slurm, which share its --shards; srun starts them")
+      ->group("Slurm");
+}
+
 void add_train(Program& program) {
   CLI::App& train = *program.train;
   program.train_settings = std::make_unique<SettingOptions>(train);
@@ -230,14 +244,17 @@ void add_train(Program& program) {
              "end a run of several processes if one of them does not answer for this time, 1 or more")
       ->group("Run");
   train.add_flag("--quiet", program.train_command.quiet, "print the summary only")->group("Run");
+  add_slurm(train, program.train_command, "submit the run to Slurm; its job is requeued before its time limit");
+  train.add_flag("--dry-run", program.train_command.dry_run, "with --slurm: print the script, and submit nothing")
+      ->group("Slurm");
   train.footer(
       "With MPI, `mpirun -n 4` in front of the command trains one run with four processes, which share --shards 8.\n\n"
       "Every setting is also an environment variable (GRADAMP_BATCH_SIZE) and a key of the file given with --config "
-      "(batch-size = 128; a switch is true or false), but not --config, --resume, --branch, --until, --rank-timeout "
-      "and --quiet, which are of one call. The command line wins over the environment, that over the file. A switch is "
-      "turned off with --no-NAME. SIGINT, SIGTERM and SIGUSR1 finish the step, save and end the run with "
-      "exit code 130, 143 or 138 (mpirun has its own for SIGINT and SIGTERM); a second SIGINT or SIGTERM ends it at "
-      "once, and so does a first SIGTERM after 10 seconds without progress.");
+      "(batch-size = 128; a switch is true or false), but not --config, --resume, --branch, --until, --rank-timeout, "
+      "--quiet and those of Slurm, which are of one call. The command line wins over the environment, that over the "
+      "file. A switch is turned off with --no-NAME. SIGINT, SIGTERM and SIGUSR1 finish the step, save and end the run "
+      "with exit code 130, 143 or 138 (mpirun has its own for SIGINT and SIGTERM); a second SIGINT or SIGTERM ends it "
+      "at once, and so does a first SIGTERM after 10 seconds without progress.");
 }
 
 void add_evaluate(Program& program) {
@@ -295,16 +312,10 @@ void add_sweep(Program& program) {
   add_number(sweep, "--only", command.only, "NUMBER",
              "train this run of the sweep alone, numbered as --status lists them")
       ->group("Sweep");
-  sweep.add_flag("--slurm", command.slurm, "submit the sweep to Slurm as job arrays, a task a run")->group("Sweep");
-  add_text(sweep, "--sbatch", command.sbatch, "OPTIONS",
-           "of sbatch for --slurm: '--partition=gpu --gres=gpu:1 --time=60'", "Sweep");
-  add_text(sweep, "--slurm-prologue", command.slurm_prologue, "FILE",
-           "commands of bash for --slurm that each task runs first, such as `module load`; if they set the array "
-           "launcher, it begins the program's command: launcher=(apptainer exec --nv IMAGE)",
-           "Sweep");
+  add_slurm(sweep, command, "submit the sweep to Slurm as job arrays with one task per run");
   add_number(sweep, "--slurm-throttle", command.slurm_throttle, "TASKS",
              "that run at the same time at most, of those submitted now with --slurm")
-      ->group("Sweep");
+      ->group("Slurm");
   sweep.add_flag("--print", command.print, "print the sweep's file, to be changed")->group("Sweep");
   sweep.add_flag("--quiet", command.quiet, "print the summary only")->group("Sweep");
   program.sweep_settings = std::make_unique<SettingOptions>(sweep);
@@ -312,7 +323,8 @@ void add_sweep(Program& program) {
       "A sweep's file has settings as lines `key = value`; a value may be a list [a, b] or a range from:to:step, and "
       "every combination is a run. The headings [original], [random] and [amplified] make runs without amplification, "
       "with a random selection of layers, and with one by a measure. A setting given on the command line or in the "
-      "environment holds for all runs. Finished runs of an interrupted sweep are not repeated.");
+      "environment holds for all runs. Finished runs of an interrupted sweep are not repeated. What follows `--` "
+      "begins the command of each run: `-- mpirun -n 2` trains each with two processes.");
 }
 
 void add_report(Program& program) {
@@ -529,6 +541,8 @@ void add_changes(const std::vector<Assignment>& assignments, SettingChanges& com
 
 TrainCommand finish_train(Program& program, const Environment& environment) {
   TrainCommand& command = program.train_command;
+  check_slurm_command(*program.train, command, "`mpirun -n N` in front of the command");
+  if (command.dry_run && !command.slurm) fail_usage("--dry-run: expected --slurm with it");
   if (program.train->count("--until") > 0 && command.last_epoch < 1)
     fail_usage("--until: expected an epoch from 1 on, got {}", command.last_epoch);
   if (command.rank_timeout < 1) fail_usage("--rank-timeout: expected at least 1 second, got {}", command.rank_timeout);
@@ -539,6 +553,10 @@ TrainCommand finish_train(Program& program, const Environment& environment) {
   }
   if (command.resume.empty()) fail_usage("--resume: expected a run's folder");
   if (!command.branch.empty()) fail_usage("--branch cannot be given with --resume: a run begins but once");
+  if (command.slurm)
+    fail_usage(
+        "--resume cannot be given with --slurm: submit the run with its settings and --run-folder; its job "
+        "resumes it if it has begun");
   if (!program.config.empty()) add_changes(from_file(program.config), command);
   add_changes(program.train_settings->given(), command);
   return command;
@@ -572,8 +590,12 @@ SweepCommand finish_sweep(Program& program, const Environment& environment) {
   if (command.jobs < 1) fail_usage("--jobs: expected at least 1, got {}", command.jobs);
   if (command.slurm && (command.only || program.sweep->count("--jobs") > 0 || !program.gpus.empty()))
     fail_usage("--only, --jobs and --gpus cannot be given with --slurm: each of its tasks is one run");
-  for (const char* const option : {"--sbatch", "--slurm-prologue", "--slurm-throttle"})
-    if (program.sweep->count(option) > 0 && !command.slurm) fail_usage("{}: expected --slurm with it", option);
+  check_slurm_command(*program.sweep, command, "`-- mpirun -n N` behind the command");
+  if (command.slurm_throttle && !command.slurm) fail_usage("--slurm-throttle: expected --slurm with it");
+  if (command.slurm && !command.launcher.empty())
+    fail_usage(
+        "-- cannot be given with --slurm: --ranks starts several processes, and the array launcher of "
+        "--slurm-prologue begins their command");
   if (command.slurm_throttle.value_or(1) < 1)
     fail_usage("--slurm-throttle: expected at least 1, got {}", *command.slurm_throttle);
   std::vector<Assignment> assignments = from_environment(environment);
@@ -696,9 +718,10 @@ EmulateOptions finish_emulate(Program& program, const std::vector<std::string>& 
   return options;
 }
 
-/// Removes "--" and the words that follow it, the arguments of an emulated program, and returns these words.
-std::vector<std::string> take_arguments_of_program(std::vector<std::string>& arguments) {
-  if (arguments.empty() || arguments[0] != "emulate") return {};
+/// Removes "--" and the words that follow it, and returns these words: the arguments of an emulated program, or what
+/// begins the command of a sweep's runs.
+std::vector<std::string> take_words_after_dashes(std::vector<std::string>& arguments) {
+  if (arguments.empty() || (arguments[0] != "emulate" && arguments[0] != "sweep")) return {};
   const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
   if (dashes == arguments.end()) return {};
   std::vector<std::string> taken(dashes + 1, arguments.end());
@@ -734,7 +757,8 @@ Command parse_command_line(const std::vector<std::string>& arguments, const Envi
   build(program, columns);
   std::vector<std::string> own = arguments;
   take_help(own, program.app);
-  const std::vector<std::string> arguments_of_program = take_arguments_of_program(own);
+  const std::vector<std::string> after_dashes = take_words_after_dashes(own);
+  program.sweep_command.launcher = after_dashes;
   take_nvcc_options_from(own, program.emulate_options);
   try {
     std::vector<std::string> reversed(own.rbegin(), own.rend());  // the order that CLI11 expects
@@ -759,7 +783,7 @@ Command parse_command_line(const std::vector<std::string>& arguments, const Envi
   if (program.fetch->parsed()) return finish_fetch(program);
   if (program.make->parsed()) return finish_make(program);
   if (program.verify->parsed()) return finish_verify(program);
-  if (program.emulate->parsed()) return finish_emulate(program, arguments_of_program);
+  if (program.emulate->parsed()) return finish_emulate(program, after_dashes);
   return finish_info(program);
 }
 

@@ -37,7 +37,15 @@ struct SettingChanges {
   RunSettings apply_to(RunSettings stored) const;
 };
 
-struct TrainCommand : SettingChanges {
+/// --slurm and its options, of train and of sweep.
+struct SlurmCommand {
+  bool slurm = false;
+  std::string sbatch;          // further options of sbatch
+  std::string slurm_prologue;  // file with commands for the scripts
+  int ranks = 1;               // processes of a run
+};
+
+struct TrainCommand : SettingChanges, SlurmCommand {
   RunSettings settings;  // validated
   /// Folder of the run to resume, or "last"; `settings` are then unused, and `changes` may only extend the run.
   std::string resume;
@@ -46,6 +54,7 @@ struct TrainCommand : SettingChanges {
   /// Seconds after which a rank that does not answer the others ends the run (tools/ranks/ranks.h).
   std::int64_t rank_timeout = 60;
   bool quiet = false;
+  bool dry_run = false;                // with --slurm: print the script
   std::vector<std::string> arguments;  // as given, after the program's name
 };
 
@@ -81,7 +90,7 @@ struct VerifyCommand {
   std::optional<std::int64_t> train_images, test_images;  // if not given: the official numbers
 };
 
-struct SweepCommand {
+struct SweepCommand : SlurmCommand {
   std::string file;                      // a sweep's file or a preset's name
   std::vector<SweepOverride> overrides;  // from the command line and the environment
   std::string folder;                    // empty: sweeps/NAME
@@ -89,10 +98,8 @@ struct SweepCommand {
   std::vector<std::string> gpus;
   std::optional<int> only;  // index of the only job to run
   bool dry_run = false, status = false, print = false, quiet = false;
-  bool slurm = false;
-  std::string sbatch;                 // further options of sbatch
-  std::string slurm_prologue;         // file with commands for the scripts
   std::optional<int> slurm_throttle;  // the highest number of tasks that run at the same time
+  std::vector<std::string> launcher;  // words that begin the command of each run
 };
 
 struct ReportCommand {

@@ -14,8 +14,11 @@
 #include "gradamp/data/files/paths.h"
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/program/signals.h"
+#include "gradamp/tools/program/slurm_options.h"
+#include "gradamp/tools/ranks/ranks.h"
 #include "gradamp/tools/run/training_data.h"
 #include "gradamp/tools/settings/setting_table.h"
+#include "gradamp/tools/slurm/time_limit.h"
 #include "gradamp/tools/sweep/slurm.h"
 #include "gradamp/tools/sweep/sweep_console.h"
 #include "gradamp/tools/sweep/sweep_estimate.h"
@@ -113,7 +116,7 @@ void show(const SweepCommand& command, const SweepFolder& folder) {
                                   [](const JobReport& report) { return report.state != JobState::kDone; });
   const int beside_each_other = std::clamp(static_cast<int>(left), 1, command.jobs);
   const int threads = command.slurm ? processors_of_task(command.sbatch) : threads_of_job(command.jobs);
-  const SweepEstimate estimate = estimate_sweep(folder, reports, threads, false);
+  const SweepEstimate estimate = estimate_sweep(folder, reports, threads, command.ranks, false);
   const std::vector<double>& of_job = estimate.seconds_of_job;
   const double seconds = std::accumulate(of_job.begin(), of_job.end(), 0.0) / beside_each_other;
   std::cout << fmt::format("about {} for what is left, {} at a time, by a step measured on this machine\n",
@@ -138,6 +141,7 @@ int train_cells(const SweepCommand& command, const SweepFolder& folder) {
     SweepOptions options;
     options.jobs = command.jobs;
     options.gpus = command.gpus;
+    options.launcher = command.launcher;
     if (command.only) options.only = static_cast<std::size_t>(*command.only);
     options.stop = &signals.stop();
     options.observer = &console;
@@ -183,15 +187,16 @@ int run_sweep_command(const SweepCommand& command) {
     check(*command.only >= 0 && static_cast<std::size_t>(*command.only) < folder.jobs().size(),
           "--only: expected the number of one of the sweep's {} runs, got {}", folder.jobs().size(), *command.only);
   if (!command.status) folder.check_settings();
+  if (command.slurm) check_submission(folder, command.ranks);
+  if (command.ranks > 1) check_mpi_is_built();
   if (command.status || command.dry_run) {
     show(command, folder);
     return 0;
   }
-  if (command.slurm) check_slurm_folder(folder);
-  const std::string prologue = command.slurm_prologue.empty() ? "" : read_prologue(command.slurm_prologue);
+  const SweepSubmission submission{slurm_options(command), text, command.overrides, command.slurm_throttle};
   folder.write(text);
   if (command.slurm) {
-    submit_to_slurm(folder, {text, command.overrides, command.sbatch, prologue, command.slurm_throttle});
+    submit_to_slurm(folder, submission);
     return 0;
   }
   return train_cells(command, folder);

@@ -20,6 +20,7 @@
 #include "gradamp/tools/program/commands.h"
 #include "gradamp/tools/program/failure.h"
 #include "gradamp/tools/program/signals.h"
+#include "gradamp/tools/program/slurm_options.h"
 #include "gradamp/tools/ranks/ranks.h"
 #include "gradamp/tools/run/cache_folder.h"
 #include "gradamp/tools/run/console.h"
@@ -27,7 +28,9 @@
 #include "gradamp/tools/run/run_folder.h"
 #include "gradamp/tools/run/run_list.h"
 #include "gradamp/tools/run/training.h"
+#include "gradamp/tools/run/training_data.h"
 #include "gradamp/tools/settings/setting_table.h"
+#include "gradamp/tools/slurm/run_submission.h"
 
 namespace gradamp {
 
@@ -255,9 +258,34 @@ int train_as_ranks(const TrainCommand& command) {
   }
 }
 
+/// --slurm: submits the run. With --dry-run, prints the script of its job.
+int submit_to_slurm(const TrainCommand& command) {
+  if (started_ranks().size > 1) fail("--slurm: expected one process, got {}", started_ranks().size);
+  if (command.ranks > 1) check_mpi_is_built();
+  RunSubmission run{slurm_options(command), command.settings, {}, command.last_epoch, {}};
+  find_data(run.settings);
+  check_training_data(run.settings);
+  std::optional<NewRunFolder> new_folder;
+  if (run.settings.run_folder.empty()) run.settings.run_folder = new_folder.emplace(run.settings).path();
+  run.settings.run_folder = absolute_path(run.settings.run_folder).string();
+  run.settings.epochs = run.settings.resolved_strategy().epochs();
+  if (!command.branch.empty()) run.branch = absolute_path(command.branch);
+  if (command.rank_timeout != TrainCommand().rank_timeout)
+    run.arguments.push_back(fmt::format("--rank-timeout={}", command.rank_timeout));
+  if (command.quiet) run.arguments.emplace_back("--quiet");
+  if (command.dry_run) {
+    check_submission(run);
+    std::cout << run_script(run, 0);
+  } else {
+    submit_run(run);
+  }
+  return 0;
+}
+
 }  // namespace
 
 int run_train(const TrainCommand& command) {
+  if (command.slurm) return submit_to_slurm(command);
   return started_ranks().size > 1 ? train_as_ranks(command) : train_alone_or_first(command, nullptr);
 }
 

@@ -62,11 +62,15 @@ Launch started_ranks() {
   return launch_of([](const char* name) -> const char* { return std::getenv(name); });
 }
 
-std::unique_ptr<RankProcess> connect_ranks(double timeout) {
+void check_mpi_is_built() {
   check(
       !kMpi.empty(),
       "several ranks need MPI, without which gradamp was built: install it (libopenmpi-dev) and build again, or start "
       "one process, which computes all shards");
+}
+
+std::unique_ptr<RankProcess> connect_ranks(double timeout) {
+  check_mpi_is_built();
   const std::filesystem::path path = find_library();
   loaded(kMpi, RTLD_GLOBAL);  // whose functions our library finds
   void* const function = ::dlsym(loaded(path, RTLD_LOCAL), "gradamp_connect_mpi");

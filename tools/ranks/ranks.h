@@ -34,6 +34,8 @@ Launch launch_of(const std::function<const char*(const char* name)>& environment
 /// Of this process.
 Launch started_ranks();
 
+/// Error if gradamp was built without MPI, which several ranks need.
+void check_mpi_is_built();
 /// Connects this process with the others that were started with it. A rank that does not answer for `timeout` seconds
 /// is an Error on the others. Error if the library of MPI is not there.
 std::unique_ptr<RankProcess> connect_ranks(double timeout);

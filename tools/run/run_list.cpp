@@ -340,16 +340,40 @@ Json comparison_to_json(const fs::path& a, const fs::path& b, FileSystem& file_s
           {"figures", part(comparison.figures)}};
 }
 
+namespace {
+
+FileStatus entry_status(const fs::path& path, FileSystem& file_system) {
+  FileStatus status;
+  check(file_system.lstat(path.string(), status) == 0, "cannot look at {}: {}", path.string(), last_cause());
+  return status;
+}
+
+/// Whether `train --slurm`, or a job that it submitted, wrote a file with this name to the run's folder slurm/.
+bool is_made_by_slurm(const std::string& name) {
+  return name == "submitted.jsonl" || name == "lock" || (name.starts_with("run-") && name.ends_with(".sh")) ||
+         (name.ends_with("_0.log") && name.find_first_not_of("0123456789") == name.size() - 6);
+}
+
+constexpr const char* kSlurmFolder = "slurm";
+
+}  // namespace
+
 RunRemoval prepare_removal(const fs::path& path, FileSystem& file_system) {
   RunRemoval removal{RunFolder::open(path, file_system), {}, {}, 0};
   removal.run.lock();
-  for (const std::string& name : names_in(path, file_system)) {
-    FileStatus status;
-    check(file_system.lstat((path / name).string(), status) == 0, "cannot look at {}: {}", (path / name).string(),
-          last_cause());
-    const bool is_ours = is_made_by_run(name) && status.kind == FileKind::kRegular;
+  const auto add = [&](const std::string& name, bool has_our_name) {
+    const FileStatus status = entry_status(path / name, file_system);
+    const bool is_ours = has_our_name && status.kind == FileKind::kRegular;
     (is_ours ? removal.files : removal.foreign).push_back(name);
     if (is_ours) removal.bytes += status.size;
+  };
+  for (const std::string& name : names_in(path, file_system)) {
+    if (name == kSlurmFolder && entry_status(path / name, file_system).kind == FileKind::kFolder) {
+      for (const std::string& below : names_in(path / name, file_system))
+        add(fmt::format("{}/{}", name, below), is_made_by_slurm(below));
+    } else {
+      add(name, is_made_by_run(name));
+    }
   }
   // config.json last, but for the lock, which is held until then.
   const auto rank = [](const std::string& name) { return name == "lock" ? 2 : name == "config.json" ? 1 : 0; };
@@ -363,10 +387,13 @@ void remove_run(const RunRemoval& removal, FileSystem& file_system) {
   for (const std::string& name : removal.files)
     check(file_system.unlink((path / name).string()) == 0, "cannot remove {}: {}", (path / name).string(),
           last_cause());
-  FileStatus status;
-  const bool is_real_folder = file_system.lstat(path.string(), status) == 0 && status.kind == FileKind::kFolder;
-  if (!removal.foreign.empty() || !is_real_folder) return;
+  const auto is_real_folder = [&](const fs::path& folder) {
+    FileStatus status;
+    return file_system.lstat(folder.string(), status) == 0 && status.kind == FileKind::kFolder;
+  };
   std::error_code error;
+  if (is_real_folder(path / kSlurmFolder)) fs::remove(path / kSlurmFolder, error);  // fails if it is not empty
+  if (!removal.foreign.empty() || !is_real_folder(path)) return;
   fs::remove(path, error);  // fails if something was added meanwhile
   check(!error, "cannot remove the folder {}: {}", path.string(), error.message());
 }

@@ -51,11 +51,12 @@ Device resolve_device(const std::string& name) {
   return Device{DeviceKind::kCpu};
 }
 
-/// The threads of one of several ranks on this host: the launcher has given each processors of its own, or they share
-/// all.
+/// The threads of one of several ranks on this host: OMP_NUM_THREADS, which is per process. Without it, the launcher
+/// has given each rank processors of its own, or they share the machine's.
 int threads_of_rank(int local_ranks) {
+  if (const int threads = threads_from_environment(); threads > 0) return threads;
   const bool has_its_own = std::int64_t{usable_processors()} * local_ranks <= ::sysconf(_SC_NPROCESSORS_CONF);
-  return has_its_own ? default_threads() : std::max(1, default_threads() / local_ranks);
+  return has_its_own ? usable_processors() : std::max(1, usable_processors() / local_ranks);
 }
 
 /// The description without the number of threads, which changes no bit.

@@ -15,6 +15,7 @@
 
 #include <fmt/ranges.h>
 
+#include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 #include "gradamp/core/shard.h"
 #include "gradamp/core/text.h"
@@ -323,6 +324,18 @@ const Setting* find_setting(std::string_view name) {
 
 std::string setting_text(const RunSettings& settings, const Setting& setting) {
   return std::visit([&](auto member) { return text_of(settings.*member); }, setting.member);
+}
+
+std::vector<std::string> setting_arguments(const RunSettings& settings) {
+  const RunSettings defaults;
+  std::vector<std::string> arguments;
+  for (const Setting& setting : setting_table()) {
+    const std::string text = setting_text(settings, setting);
+    if (text == setting_text(defaults, setting)) continue;
+    const std::string name(setting.name);
+    arguments.push_back(setting.is_switch() ? (text == "true" ? "--" : "--no-") + name : "--" + name + "=" + text);
+  }
+  return arguments;
 }
 
 void assign_setting(RunSettings& settings, const Setting& setting, std::string_view text) {

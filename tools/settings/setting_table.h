@@ -96,6 +96,8 @@ const Setting* find_setting(std::string_view name);
 
 /// The setting's value as text that assign_setting can read.
 std::string setting_text(const RunSettings& settings, const Setting& setting);
+/// Options of the command line that give a new run these settings: "--seed=2", "--no-flip". Defaults are left out.
+std::vector<std::string> setting_arguments(const RunSettings& settings);
 /// Sets one value from text. Error ("expected a whole number, got 'many'") if the text cannot be converted to the
 /// setting's type. RunSettings::validate checks the ranges.
 void assign_setting(RunSettings& settings, const Setting& setting, std::string_view text);

@@ -16,6 +16,7 @@
 #include "gradamp/core/command_name.h"
 #include "gradamp/core/error.h"
 #include "gradamp/data/files/file_lock.h"
+#include "gradamp/tools/slurm/slurm_script.h"
 
 extern char** environ;
 
@@ -59,19 +60,20 @@ std::vector<char*> pointers_to(std::vector<std::string>& texts) {
 }
 
 /// Turns the child into the program. It runs between fork and exec, so it may only make system calls.
-[[noreturn]] void become(char* const* arguments, char* const* environment, int log, pid_t parent) {
+[[noreturn]] void become(const char* program, char* const* arguments, char* const* environment, int log, pid_t parent,
+                         int stop_signal) {
   for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGHUP}) {  // until exec, the parent's handlers would receive them
     struct sigaction action = {};
     if (::sigaction(signal, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) ::signal(signal, SIG_DFL);
   }
-  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  ::prctl(PR_SET_PDEATHSIG, stop_signal);
   if (::getppid() != parent) ::_exit(kCannotStart);  // the parent has already died
   ::setpgid(0, 0);  // a terminal's Control-C then reaches only the parent, which decides what to forward
   const int nothing = ::open("/dev/null", O_RDONLY);
   ::dup2(nothing, STDIN_FILENO);
   ::dup2(log, STDOUT_FILENO);  // the copies share the lock and remain open, while exec closes `log`
   ::dup2(log, STDERR_FILENO);
-  ::execve("/proc/self/exe", arguments, environment);
+  ::execve(program, arguments, environment);
   ::_exit(kCannotStart);
 }
 
@@ -89,12 +91,22 @@ std::optional<ChildProcess> ChildProcess::start(const ProcessRequest& request) {
   if (!asked) return std::nullopt;
   check(::ftruncate(log.get(), 0) == 0, "cannot write {}: {}", request.log.string(), std::strerror(errno));
   std::vector<std::string> arguments = *asked, environment = environment_of(request);
-  arguments.insert(arguments.begin(), command_name());  // the program's messages begin with this name
+  const bool has_launcher = !request.launcher.empty();
+  if (has_launcher) {
+    arguments.insert(arguments.begin(), own_program().string());
+    arguments.insert(arguments.begin(), request.launcher.begin(), request.launcher.end());
+    arguments.insert(arguments.begin(), "env");  // which finds the launcher on the PATH
+  } else {
+    arguments.insert(arguments.begin(), command_name());  // the program's messages begin with this name
+  }
   const std::vector<char*> argument_pointers = pointers_to(arguments), variable_pointers = pointers_to(environment);
   const pid_t parent = ::getpid(), child = ::fork();
   check(child >= 0, "cannot start a process: {}", std::strerror(errno));
-  if (child == 0) become(argument_pointers.data(), variable_pointers.data(), log.get(), parent);
-  return ChildProcess(child);
+  const int stop_signal = has_launcher ? SIGUSR1 : SIGTERM;
+  if (child == 0)
+    become(has_launcher ? "/usr/bin/env" : "/proc/self/exe", argument_pointers.data(), variable_pointers.data(),
+           log.get(), parent, stop_signal);
+  return ChildProcess(child, stop_signal);
 }
 
 bool ChildProcess::is_at_work(const std::filesystem::path& log, FileSystem& file_system) {
@@ -109,6 +121,6 @@ std::optional<int> ChildProcess::exit_code() {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-void ChildProcess::send(int signal) const { ::kill(process_, signal); }
+void ChildProcess::stop() const { ::kill(process_, stop_signal_); }
 
 }  // namespace gradamp

@@ -3,99 +3,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <map>
-#include <system_error>
 #include <utility>
 
 #include "gradamp/core/error.h"
-#include "gradamp/data/registry/datasets.h"
 #include "gradamp/kernels/backends.h"
 #include "gradamp/layers/state_dict.h"
 #include "gradamp/nets/networks.h"
-#include "gradamp/tools/run/training.h"
+#include "gradamp/tools/run/epoch_time.h"
 #include "gradamp/tools/settings/setting_table.h"
 
 namespace gradamp {
 namespace {
-
-/// Keeps the summary of the last epoch of a short training. The first epoch is the warm-up and is replaced.
-class SpeedObserver : public TrainingObserver {
- public:
-  void on_epoch(const EpochSummary& summary) override { last_ = summary; }
-  const EpochSummary& last() const { return last_; }
-
- private:
-  EpochSummary last_;
-};
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::error_code error;
-    const std::filesystem::path temporary = std::filesystem::temp_directory_path(error);
-    check(!error, "there is no folder for temporary files: {}; TMPDIR can name one", error.message());
-    std::string path = (temporary / "gradamp-XXXXXX").string();
-    check(::mkdtemp(path.data()) != nullptr, "no temporary folder {} can be made; TMPDIR can name another place", path);
-    path_ = path;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
-/// Seconds per image in training and in evaluation.
-struct ImageTimes {
-  double training, evaluation;
-};
-
-/// The number of training or test images of a run: that of the settings, or of the whole dataset if they say 0.
-std::int64_t images_of(const RunSettings& settings, bool training) {
-  const DatasetSource& source = dataset_source(settings.dataset);
-  const std::int64_t all = training ? source.train_images : source.test_images;
-  const std::int64_t wanted = training ? settings.train_images : settings.test_images;
-  return wanted == 0 ? all : wanted;
-}
-
-/// Measures the times with two training steps and one evaluation batch, after the same work as a warm-up. Uses images
-/// of the run's dataset, because their shape affects the time.
-ImageTimes measure_image_times(RunSettings settings) {
-  const TemporaryFolder folder;
-  settings.run_folder = (folder.path() / "run").string();
-  copy_settings(RunSettings(), settings,
-                {SettingKind::kSchedule, SettingKind::kAmplification, SettingKind::kMeasured, SettingKind::kRandom});
-  settings.weights.clear();
-  settings.reset_head = false;
-  const auto at_most_all = [&](std::int64_t images, bool training) {
-    const std::int64_t all = images_of(settings, training);
-    return all > 0 ? std::min(images, all) : images;
-  };
-  settings.train_images = at_most_all(2 * settings.batch_size, true);
-  settings.validation = 0;
-  settings.test_images = at_most_all(std::min<std::int64_t>(settings.evaluation_batch, 500), false);
-  settings.selection = SelectionMethod::kNone;
-  settings.epochs = 2;
-  SpeedObserver observer;
-  TrainingControl control;
-  control.observer = &observer;
-  train(settings, control);
-  const double training = 1 / observer.last().images_per_second;
-  const double evaluation = observer.last().seconds - training * static_cast<double>(settings.train_images);
-  return {training, std::max(0.0, evaluation) / static_cast<double>(settings.test_images)};
-}
-
-double epoch_seconds(const RunSettings& settings, const ImageTimes& times) {
-  const auto trained = static_cast<double>(images_of(settings, true) - settings.validation);
-  const auto evaluated = static_cast<double>(images_of(settings, false) + settings.validation);
-  return trained * times.training + evaluated * times.evaluation;
-}
 
 /// The longest last epoch of the stored runs by the settings that determine an epoch's time, which include the images.
 std::map<std::string, double> longest_epochs(const SweepFolder& folder, const std::vector<JobReport>& reports,
@@ -152,7 +71,7 @@ double estimate_bytes(const SweepFolder& folder, std::optional<KeptFiles> keep) 
   return bytes;
 }
 
-SweepEstimate estimate_sweep(const SweepFolder& folder, const std::vector<JobReport>& reports, int threads,
+SweepEstimate estimate_sweep(const SweepFolder& folder, const std::vector<JobReport>& reports, int threads, int ranks,
                              bool uses_runs) {
   static constexpr SettingKinds kOfEpoch = {SettingKind::kImages, SettingKind::kModel, SettingKind::kDevice,
                                             SettingKind::kSpeed};
@@ -174,7 +93,7 @@ SweepEstimate estimate_sweep(const SweepFolder& folder, const std::vector<JobRep
       const Key key{settings_key(settings, {SettingKind::kModel, SettingKind::kDevice, SettingKind::kSpeed}),
                     settings.dataset, settings.batch_size};
       if (!measured.contains(key)) measured.emplace(key, measure_image_times(settings));
-      of_epoch = epoch_seconds(settings, measured.at(key));
+      of_epoch = epoch_seconds(settings, measured.at(key)) / ranks;
       estimate.is_measured = true;
     }
     estimate.seconds_of_job[i] = left * of_epoch;

@@ -221,13 +221,7 @@ std::vector<std::string> SweepFolder::command_line(const SweepJob& job, int thre
       copy_settings(stored, settings, {SettingKind::kDevice, SettingKind::kSpeed});
       arguments.push_back("--branch=" + beginning.settings.run_folder);
     }
-    const RunSettings defaults;
-    for (const Setting& setting : setting_table()) {
-      const std::string text = setting_text(settings, setting);
-      if (text == setting_text(defaults, setting)) continue;
-      const std::string name(setting.name);
-      arguments.push_back(setting.is_switch() ? (text == "true" ? "--" : "--no-") + name : "--" + name + "=" + text);
-    }
+    for (std::string& argument : setting_arguments(settings)) arguments.push_back(std::move(argument));
   }
   if (!job.is_cell) arguments.push_back("--until=" + std::to_string(job.epochs));
   return arguments;

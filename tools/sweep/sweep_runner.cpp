@@ -103,7 +103,7 @@ class SweepRunner {
     if (stopped_) return;
     stopped_ = true;
     for (const Slot& slot : slots_)
-      if (slot.child) slot.child->send(SIGTERM);
+      if (slot.child) slot.child->stop();
   }
 
   void start_jobs() {
@@ -147,8 +147,10 @@ class SweepRunner {
         if (folder_.is_done(job)) return std::nullopt;  // another process has finished it in the meantime
         folder_.write_failure(job, "");
         folder_.discard_unstarted_run(job);
-        return folder_.command_line(job, threads_of_job(options_.jobs));
+        // Each of several processes finds the number of its threads by itself.
+        return folder_.command_line(job, options_.launcher.empty() ? threads_of_job(options_.jobs) : 0);
       };
+      request.launcher = options_.launcher;
       request.log = job.log;
       if (!options_.gpus.empty())
         request.environment["CUDA_VISIBLE_DEVICES"] = options_.gpus[place % options_.gpus.size()];

@@ -25,9 +25,10 @@ class SweepObserver {
 };
 
 struct SweepOptions {
-  int jobs = 1;                     // number of concurrent jobs
-  std::vector<std::string> gpus;    // values of CUDA_VISIBLE_DEVICES, assigned in turn; empty: variable unchanged
-  std::optional<std::size_t> only;  // run only this job and the beginning that it needs; none: all jobs
+  int jobs = 1;                       // number of concurrent jobs
+  std::vector<std::string> gpus;      // values of CUDA_VISIBLE_DEVICES, assigned in turn; empty: variable unchanged
+  std::vector<std::string> launcher;  // begins the command of each run: "mpirun", "-n", "2"; empty: one process
+  std::optional<std::size_t> only;    // run only this job and the beginning that it needs; none: all jobs
   const std::atomic<bool>* stop = nullptr;  // a signal sets it; then the runs finish their step and are saved
   SweepObserver* observer = nullptr;
 };

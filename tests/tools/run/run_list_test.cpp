@@ -189,6 +189,20 @@ TEST_F(RunList, RemovalTakesOnlyTheRunsFiles) {
   EXPECT_EQ(text_of(target), "mine");
 }
 
+TEST_F(RunList, RemovalTakesWhatSlurmLeft) {
+  const fs::path slurm = runs_ / "stopped/slurm";
+  fs::create_directories(slurm);
+  for (const char* name : {"run-1.sh", "12_0.log", "submitted.jsonl", "lock", "mine_0.log"}) put_text(slurm / name, "");
+  const RunRemoval removal = prepare_removal(runs_ / "stopped", real_file_system());
+  EXPECT_THAT(removal.foreign, ElementsAre("slurm/mine_0.log"));
+  remove_run(removal, real_file_system());
+  EXPECT_THAT(names_in(slurm), ElementsAre("mine_0.log"));
+  fs::rename(slurm, runs_ / "finished/slurm");
+  fs::remove(runs_ / "finished/slurm/mine_0.log");
+  remove_run(prepare_removal(runs_ / "finished", real_file_system()), real_file_system());
+  EXPECT_FALSE(fs::exists(runs_ / "finished"));
+}
+
 TEST_F(RunList, ARunningRunAndWhatIsNoRunAreNotRemoved) {
   EXPECT_THAT(error_of([&] { prepare_removal(runs_ / "running", real_file_system()); }),
               HasSubstr("is training this run"));

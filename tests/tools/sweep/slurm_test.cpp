@@ -7,7 +7,6 @@
 #include <optional>
 #include <sstream>
 #include <string>
-#include <string_view>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -29,7 +28,7 @@ TEST(SlurmScripts, AFolderWithALineBreakIsRefusedBeforeAnythingIsMade) {
   for (const char* name : {"a\ntouch b #", "a\rb", "a\x1b[2J"}) {
     const SweepFolder folder(scratch.path() / name, cells);
     try {
-      submit_to_slurm(folder, {"", {}, "", "", std::nullopt});
+      submit_to_slurm(folder, {});
       ADD_FAILURE() << "no Error for " << name;
     } catch (const Error& error) {
       EXPECT_THAT(error.what(), testing::StartsWith("--slurm: expected a folder whose path has no line break"));
@@ -38,21 +37,20 @@ TEST(SlurmScripts, AFolderWithALineBreakIsRefusedBeforeAnythingIsMade) {
   }
 }
 
-TEST(SlurmScripts, APrologueIsCheckedBeforeItIsUsed) {
+TEST(SlurmScripts, ACellWhoseShardsAreTooFewForTheRanksIsRefusedBeforeAnythingIsMade) {
   const ScratchFolder scratch;
-  const std::filesystem::path file = scratch / "prologue";
-  const auto refused = [&](std::string_view text) {
-    put_text(file, text);
-    return test::error_of([&] { read_prologue(file); });
-  };
-  EXPECT_EQ(test::error_of([&] { read_prologue(file); }),
-            "--slurm-prologue: cannot read " + file.string() + ": No such file or directory");
-  EXPECT_THAT(test::error_of([&] { read_prologue(scratch.path()); }), testing::HasSubstr("it is a folder"));
-  EXPECT_THAT(refused("module load cuda\r\n"), testing::HasSubstr("Unix line ends, got a carriage return"));
-  EXPECT_THAT(refused(std::string_view("a\0b", 3)), testing::HasSubstr("or a NUL"));
-  EXPECT_THAT(refused("module load cuda\n#SBATCH --time=3"), testing::HasSubstr("give it with --sbatch"));
-  EXPECT_EQ(refused("module load cuda #SBATCH"), "");
-  EXPECT_EQ(read_prologue(file), "module load cuda #SBATCH\n\n");
+  std::istringstream file("network = resnet8\nshards = [8, 2]\n[original]");
+  const SweepFolder folder(scratch / "sweep", read_sweep(file, "s.toml"));
+  check_submission(folder, 2);
+  SweepSubmission submission;
+  submission.ranks = 4;
+  EXPECT_EQ(
+      test::error_of([&] { submit_to_slurm(folder, submission); }),
+      "--ranks: original_shards-2: 4 ranks share the shards of each batch: expected 4 shards or a larger power of "
+      "two, got 2");
+  EXPECT_THAT(test::error_of([&] { check_submission(folder, 3); }),
+              testing::StartsWith("--ranks: original_shards-8: expected 1, 2, 4, ... up to 8 ranks"));
+  EXPECT_TRUE(std::filesystem::is_empty(scratch.path()));
 }
 
 /// Sets or unsets (null) an environment variable for one test.

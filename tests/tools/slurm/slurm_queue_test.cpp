@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "gradamp/tools/sweep/slurm_queue.h"
+#include "gradamp/tools/slurm/slurm_queue.h"
 
 #include <cstdint>
 #include <optional>
@@ -7,7 +7,7 @@
 
 #include <gtest/gtest.h>
 
-#include "gradamp/tools/sweep/slurm.h"
+#include "gradamp/tools/slurm/time_limit.h"
 
 namespace gradamp {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The record of the arrays that were submitted to Slurm for a sweep: slurm/submitted.jsonl in the sweep's folder. One
+// The record of the arrays that were submitted to Slurm for a run or a sweep: slurm/submitted.jsonl in its folder. One
 // line is appended before sbatch runs, and one after it with the job's number. So a job whose submission was
 // interrupted is still known by its script. Every line has a checksum.
 #pragma once

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "gradamp/tools/sweep/slurm_record.h"
+#include "gradamp/tools/slurm/slurm_record.h"
 
 #include <algorithm>
 #include <optional>
@@ -46,7 +46,7 @@ SlurmRecord::SlurmRecord(std::filesystem::path file, FileSystem& file_system)
     } catch (const std::exception& error) {
       fail(
           "{}:{}: this line is damaged ({}), so the runs that Slurm has cannot be told; delete the file when squeue "
-          "lists no job of this sweep",
+          "lists no job of this folder",
           file_.string(), number, error.what());
     }
     begin = end + 1;

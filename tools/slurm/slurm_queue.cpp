@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "gradamp/tools/sweep/slurm_queue.h"
+#include "gradamp/tools/slurm/slurm_queue.h"
 
 #include <algorithm>
 #include <array>
@@ -74,8 +74,8 @@ std::vector<QueueLine> ask_squeue(const std::string& cluster, const std::set<uns
   if (!cluster.empty()) command += " " + shell_word("--clusters=" + cluster);
   const CommandResult result = run_command(command);
   check(result.exit_code != kCommandNotFound,
-        "there is no squeue on the PATH, which tells what Slurm has of this sweep ({})", one_line(result.output));
-  check(result.exit_code == 0, "squeue failed, which tells what Slurm has of this sweep: {}", one_line(result.output));
+        "there is no squeue on the PATH, which tells what is queued and running ({})", one_line(result.output));
+  check(result.exit_code == 0, "squeue failed, which tells what is queued and running: {}", one_line(result.output));
   return read_queue(result.output);
 }
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "gradamp/tools/sweep/slurm_record.h"
+#include "gradamp/tools/slurm/slurm_record.h"
 
 namespace gradamp {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "gradamp/tools/sweep/slurm_record.h"
+#include "gradamp/tools/slurm/slurm_record.h"
 
 #include <string>
 #include <vector>

@@ -27,6 +27,7 @@ RECIPES = {
     "amplified": [*AMPLIFIED, "--reselect-every", "1", "--measure-every", "2"],
     "random": [*AMPLIFIED, "--selection", "random"],
     "backprop": [*AMPLIFIED, "--placement", "backprop", "--dropout", "0.2"],
+    "synchronized": [*AMPLIFIED, "--batch-norm", "synchronized"],
     "neurons": [*AMPLIFIED, "--granularity", "neuron", "--no-augment", "--keep", "all"],
     "adamw": ["--strategy", "1:0.001, 4:0.001:2", "--optimizer", "adamw", "--clip-norm", "1", "--schedule", "cosine",
               "--learning-rate", "0.001"],

@@ -108,8 +108,8 @@ inline void __syncwarp(unsigned mask = 0xFFFFFFFFu,
   emulation::join_warp_operation(emulation::kSyncWarp, mask, nullptr, location);
 }
 
-/// Fences need no work here, since one thread runs at a time and sees all earlier writes. Only the race checker is
-/// notified.
+/// Fences need no work here: within a block one thread runs at a time and sees all earlier writes, and between blocks
+/// the atomics order them (memory_intrinsics.h). Only the race checker is notified.
 inline void __threadfence() { emulation::thread_fence(); }
 
 inline unsigned __ballot_sync(unsigned mask, int predicate,

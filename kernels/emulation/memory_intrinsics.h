@@ -24,6 +24,11 @@ inline void check_aligned(const void* address, std::size_t bytes,
     fail_misaligned(address, bytes, location);
 }
 
+/// The processor's threads run blocks at the same time. A block that has read another one's atomic, and then executes
+/// __threadfence, must see what that block wrote before its own __threadfence and atomic. (On CUDA the fences do it;
+/// here they do not order the processor's accesses.)
+inline constexpr std::memory_order kOrder = std::memory_order_acq_rel;
+
 /// Access to one value that other blocks may change at the same time.
 template <typename T>
 [[gnu::always_inline]] inline std::atomic_ref<T> atomic_access(T* address, const SourceLocation& location) {
@@ -35,8 +40,8 @@ template <typename T>
 template <typename T, typename Change>
 [[gnu::always_inline]] inline T update_atomically(T* address, Change change, const SourceLocation& location) {
   const std::atomic_ref<T> value = atomic_access(address, location);
-  T old = value.load(std::memory_order_relaxed);
-  while (!value.compare_exchange_weak(old, change(old), std::memory_order_relaxed)) {
+  T old = value.load(std::memory_order_acquire);
+  while (!value.compare_exchange_weak(old, change(old), kOrder)) {
   }
   return old;
 }
@@ -50,37 +55,37 @@ namespace gradamp::emulated {
 template <typename T>
 [[gnu::always_inline]] inline T atomicAdd(T* address, std::type_identity_t<T> value,
                                           emulation::SourceLocation location = emulation::SourceLocation::here()) {
-  return emulation::atomic_access(address, location).fetch_add(value, std::memory_order_relaxed);
+  return emulation::atomic_access(address, location).fetch_add(value, emulation::kOrder);
 }
 template <typename T>
 [[gnu::always_inline]] inline T atomicSub(T* address, std::type_identity_t<T> value,
                                           emulation::SourceLocation location = emulation::SourceLocation::here()) {
-  return emulation::atomic_access(address, location).fetch_sub(value, std::memory_order_relaxed);
+  return emulation::atomic_access(address, location).fetch_sub(value, emulation::kOrder);
 }
 template <typename T>
 [[gnu::always_inline]] inline T atomicOr(T* address, std::type_identity_t<T> value,
                                          emulation::SourceLocation location = emulation::SourceLocation::here()) {
-  return emulation::atomic_access(address, location).fetch_or(value, std::memory_order_relaxed);
+  return emulation::atomic_access(address, location).fetch_or(value, emulation::kOrder);
 }
 template <typename T>
 [[gnu::always_inline]] inline T atomicAnd(T* address, std::type_identity_t<T> value,
                                           emulation::SourceLocation location = emulation::SourceLocation::here()) {
-  return emulation::atomic_access(address, location).fetch_and(value, std::memory_order_relaxed);
+  return emulation::atomic_access(address, location).fetch_and(value, emulation::kOrder);
 }
 template <typename T>
 [[gnu::always_inline]] inline T atomicXor(T* address, std::type_identity_t<T> value,
                                           emulation::SourceLocation location = emulation::SourceLocation::here()) {
-  return emulation::atomic_access(address, location).fetch_xor(value, std::memory_order_relaxed);
+  return emulation::atomic_access(address, location).fetch_xor(value, emulation::kOrder);
 }
 template <typename T>
 [[gnu::always_inline]] inline T atomicExch(T* address, std::type_identity_t<T> value,
                                            emulation::SourceLocation location = emulation::SourceLocation::here()) {
-  return emulation::atomic_access(address, location).exchange(value, std::memory_order_relaxed);
+  return emulation::atomic_access(address, location).exchange(value, emulation::kOrder);
 }
 template <typename T>
 [[gnu::always_inline]] inline T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T> value,
                                           emulation::SourceLocation location = emulation::SourceLocation::here()) {
-  emulation::atomic_access(address, location).compare_exchange_strong(expected, value, std::memory_order_relaxed);
+  emulation::atomic_access(address, location).compare_exchange_strong(expected, value, emulation::kOrder);
   return expected;
 }
 template <typename T>

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A batch in shards, by PyTorch's DistributedDataParallel: one process, a rank of gloo, computes each shard. And the same
-batches whole, whose statistics shards have with synchronized batch norm."""
+"""A batch in shards, by PyTorch's DistributedDataParallel: one process, a rank of gloo, computes each shard. And the
+same batches whole, whose statistics shards have with synchronized batch norm."""
 
 import os
 import socket

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // NCCL, NVIDIA's library that moves data between GPUs, as far as nccl_exchange.h needs it: its functions, loaded at run
 // time, or the emulator's. The declarations are those of <nccl.h>, which need not be installed;
-// tests/kernels/cuda/nccl_declarations.cpp compares the two.
+// tests/kernels/cuda/nccl/declarations.cpp compares the two.
 #pragma once
 
 #include <cstddef>

@@ -225,14 +225,14 @@ class Backend {
   /// With the running statistics; `mean` and `inverse_std` are not written.
   virtual void batch_norm_forward_evaluation(const BatchNormForward& tensors, const BatchNormParams& params) = 0;
   virtual void batch_norm_backward(const BatchNormBackward& tensors, const BatchNormParams& params) = 0;
-  // Of a shard whose statistics are those of the whole batch:
+  // For batch norms over a batch of which each call gets one shard (ShardGroup in core/shard.h).
   /// f32 (2, C): the mean and the sum of squared deviations of x (..., C). `moments`: of x, if its convolution computed
   /// them.
   virtual Tensor batch_norm_moments(const Tensor& x, const ChannelMoments& moments) = 0;
   /// Computes tensors.sums, and g into grad_residual unless that is undefined. Other outputs are not written.
   virtual void batch_norm_sums(const BatchNormBackward& tensors, const BatchNormParams& params) = 0;
-  /// Of the pairs of shards, f32 (shards, 2, C), that of all, f32 (2, C). `images`, f32 (shards): of each; the pair of
-  /// a shard without images is not read. A pair is of `pixels` rows of each image.
+  /// Merges the pairs of vectors of all shards, f32 (shards, 2, C), into that of the batch, f32 (2, C). `images`, f32
+  /// (shards): the number of images of each shard; where it is 0, the pair is not read. An image has `pixels` rows.
   virtual void merge_pairs(BatchNormPair kind, const Tensor& of_shards, const Tensor& images, std::int64_t pixels,
                            const Tensor& merged) = 0;
 

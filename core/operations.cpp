@@ -168,7 +168,7 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
 
 namespace {
 
-/// Of a shard whose batch norms have the statistics of the whole batch.
+/// Gives `forward` the moments of the batch that its shard belongs to.
 void share_moments(ShardGroup& group, std::int64_t pixels, BatchNormForward& forward) {
   const Tensor own = forward.x.backend().batch_norm_moments(forward.x, forward.moments);
   forward.batch_moments = group.merge(BatchNormPair::kMoments, own, pixels);
@@ -183,7 +183,7 @@ struct BatchNormTargets {
   GradientTarget x, gamma, beta, residual;
 };
 
-/// The sums of the whole batch. Those of the shard are its part of the parameters' gradients.
+/// Gives `norm` the sums of that batch. The shard's own sums become its gradients of gamma and beta.
 void share_sums(ShardGroup& group, std::int64_t pixels, const BatchNormTargets& targets, PendingBatchNorm& norm) {
   BatchNormBackward& tensors = norm.tensors;
   Backend& backend = tensors.x.backend();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "gradamp/optim/training/shards_in_step.h"
 
+#include <memory>
 #include <numeric>
 #include <utility>
 
@@ -14,15 +15,6 @@ template <typename Visit>
 void for_each_parameter(const ParameterArena& arena, const Visit& visit) {
   for (const ArenaLayer& layer : arena.layers())
     for (const ArenaParameter& parameter : layer.parameters) visit(parameter);
-}
-
-/// The shards that are computed: those with images, or the first one.
-std::vector<std::int64_t> computed(const std::vector<std::int64_t>& counts, ShardRange own) {
-  std::vector<std::int64_t> shards;
-  for (std::int64_t i = own.first; i < own.first + own.count; ++i)
-    if (counts[static_cast<std::size_t>(i)] > 0) shards.push_back(i);
-  if (shards.empty()) shards.push_back(own.first);
-  return shards;
 }
 
 }  // namespace
@@ -44,17 +36,26 @@ ShardsInStep::ShardsInStep(const ParameterArena& arena, Tensor images, std::vect
     : arena_(arena),
       images_(std::move(images)),
       counts_(std::move(counts)),
-      own_(own),
       ranks_(ranks),
-      lockstep_(static_cast<int>(computed(counts_, own).size()), [this](int member) { switch_to(member); }) {
-  const Tensor& like = arena_.arena().gradients;
-  for (const std::int64_t shard : computed(counts_, own)) {
+      members_(members_of(arena, counts_, own)),
+      lockstep_(static_cast<int>(members_.size()), [this](int member) { switch_to(member); }) {}
+
+/// Those with images, or the first one.
+std::vector<ShardsInStep::Member> ShardsInStep::members_of(const ParameterArena& arena,
+                                                           const std::vector<std::int64_t>& counts, ShardRange own) {
+  std::vector<Member> members;
+  const auto add = [&](std::int64_t shard) {
+    const Tensor& like = arena.arena().gradients;
     Member member{.shard = shard, .gradients = Tensor::zeros(like.backend(), like.shape()), .of_parameters = {}};
-    for_each_parameter(arena_, [&](const ArenaParameter& parameter) {
+    for_each_parameter(arena, [&](const ArenaParameter& parameter) {
       member.of_parameters.push_back({member.gradients.view(parameter.variable.shape(), parameter.begin)});
     });
-    members_.push_back(std::move(member));
-  }
+    members.push_back(std::move(member));
+  };
+  for (std::int64_t i = own.first; i < own.first + own.count; ++i)
+    if (counts[static_cast<std::size_t>(i)] > 0) add(i);
+  if (members.empty()) add(own.first);
+  return members;
 }
 
 void ShardsInStep::run(const std::function<void(std::int64_t shard)>& forward_and_backward) {

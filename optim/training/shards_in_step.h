@@ -43,14 +43,14 @@ class ShardsInStep final : public ShardGroup {
     std::vector<GradientTarget::LeafGradient> of_parameters;
   };
 
+  static std::vector<Member> members_of(const ParameterArena& arena, const std::vector<std::int64_t>& counts,
+                                        ShardRange own);
   void switch_to(int member);
   void swap_gradients(int member);
-  int current_member() const;
 
   const ParameterArena& arena_;
   Tensor images_;
   std::vector<std::int64_t> counts_;
-  ShardRange own_;
   TensorExchange* ranks_;
   std::vector<Member> members_;
   Lockstep lockstep_;

@@ -3,8 +3,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
-#include <stdexcept>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
 #include <string>
 
 #include <fmt/format.h>
@@ -90,6 +94,36 @@ TEST(Lockstep, AllMeetEquallyOften) {
     EXPECT_THAT(error, testing::StartsWith("expected the same batch norms of each shard, got "));
   }
 }
+
+// A sanitizer needs memory of its own.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+/// Forbids this process more memory than it has, but for `bytes`.
+void limit_memory(std::size_t bytes) {
+  std::ifstream statm("/proc/self/statm");
+  std::size_t pages = 0;
+  statm >> pages;
+  const rlim_t limit = pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)) + bytes;
+  const rlimit limits{limit, limit};
+  ASSERT_EQ(::setrlimit(RLIMIT_AS, &limits), 0);
+}
+
+TEST(Lockstep, WithoutThreadsForAllNoneBegins) {
+  // Each thread has a stack of some MiB.
+  const auto run = [] {
+    int begun = 0;
+    Lockstep lockstep(256, [&](int) { ++begun; });
+    limit_memory(std::size_t{64} << 20);
+    const std::string error = error_of([&] { lockstep.run([](int) {}); });
+    std::fprintf(stderr, "%s (%d begun)\n", error.c_str(), begun);
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(run(), testing::ExitedWithCode(0),
+              "256 shards are computed side by side by as many threads, of which [0-9]+ could be started: .*; use "
+              "fewer shards or permit more threads \\(0 begun\\)");
+}
+
+#endif
 
 }  // namespace
 }  // namespace gradamp

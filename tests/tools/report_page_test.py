@@ -5,6 +5,7 @@ and the comparison of two runs."""
 
 import base64
 import csv
+import dataclasses
 import html
 import html.parser
 import io
@@ -96,6 +97,14 @@ class AnswerTest(ReportCase):
             self.answer(),
             "No effect of amplification was found: at best, G', case 2 has 91.2% instead of 90.1%, which may be chance.",
         )
+
+    def test_accuracies_are_of_the_seeds_that_are_compared(self):
+        """Not of all seeds, with which a column that is better on each common seed could seem worse."""
+        for seed, accuracy in ((1, 0.80), (2, 0.802), (3, 0.90)):
+            self.original(accuracy, seed)
+        for seed, accuracy in ((1, 0.81), (2, 0.812)):
+            self.amplified(accuracy, seed, 0.7)
+        self.assertIn(" has 81.1% instead of 80.1%", self.answer())
 
     def test_an_effect(self):
         self.runs({("g", "1"): (2.0, 2.1, 2.2, 2.1, 2.0), ("g-prime", "2"): (0.2, -0.3, 0.1, 0, 0)}, range(1, 6))
@@ -190,7 +199,7 @@ class FigureTest(ReportCase):
         row = report_tables.Row("cifar10", "resnet18", "resnet18", {}, {})
         found = []
         for half in halves:
-            difference = report_statistics.Difference(1.0, 1 - half, 1 + half, True, 3, 3, 0.1, 0.1, 0.01)
+            difference = report_statistics.Difference(1.0, 90.0, 1 - half, 1 + half, True, 3, 3, 0.1, 0.1, 0.01)
             cell = report_tables.Cell(0.7, 1, None, None, difference)
             found.append(report_answer.Comparison(row, "g-1", cell, 0.01, 0.01, 2.0))
         return found
@@ -209,6 +218,17 @@ class FigureTest(ReportCase):
         self.assertEqual(text.count("<polygon"), 4)  # twice a square, as it is an effect, and the paper's diamond
         self.assertEqual(text.count('style="fill:none"'), 2)
         self.assertIn("+1.00 (+0.63 to +1.37)", text)
+
+    def test_no_label_of_the_axis_is_cut_off(self):
+        (found,) = self.forest((0.97,))
+        difference = dataclasses.replace(found.difference, mean=0.2, low=-0.77, high=1.17)  # the axis ends after +1.25
+        found = [dataclasses.replace(found, cell=dataclasses.replace(found.cell, difference=difference), paper=None)]
+        self.assertIn("+1.25", report_forest.narrow(found).inner())
+        for panel in (report_forest.wide(found), report_forest.narrow(found)):
+            for x, label in re.findall(r'x="([\d.]+)" y="[\d.]+" text-anchor="middle"[^>]*>([^<]*)<', panel.inner()):
+                half = report_svg.text_width(label) / 2
+                self.assertGreaterEqual(float(x), half - 0.1, label)
+                self.assertLessEqual(float(x), panel.width - half + 0.1, label)
 
     def test_an_interval_that_leaves_the_axis_has_an_arrow(self):
         low, high = report_forest.limits(self.forest((0.5, 0.5, 50)))

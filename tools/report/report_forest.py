@@ -34,7 +34,9 @@ def axis(panel, y):
         style = 's-ink" stroke-width="1.6' if tick == 0 else "s-grid"
         panel.add(f'<path class="{style}" d="M{x} {panel.top}V{coordinate(y)}"/>')
         label = report_svg.report_text.minus(f"{tick:+g}") if tick else "0"
-        panel.text(panel.sx(tick), y + 15, label, "middle", "quiet")
+        half = report_svg.text_width(label) / 2
+        inside = min(max(panel.sx(tick), half), panel.width - half)
+        panel.text(inside, y + 15, label, "middle", "quiet")
     panel.text((panel.left + panel.right) / 2, y + 32, "difference from the original (points)", "middle", "quiet")
 
 

@@ -24,12 +24,13 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """The difference of two means. If paired, it is over the `n` seeds that both have, else between all `n` and all
-    `base_n` values. `low` and `high` are the ends of its 95% confidence interval and `p` is its two-sided p-value.
+    """The difference of two means, of which `base` is the second. If paired, they are over the `n` seeds that both have,
+    else over all `n` and all `base_n` values. `low` and `high` are the ends of its 95% confidence interval and `p` is its two-sided p-value.
     `variance` is the sample variance of the difference of two runs; the interval and p use at least `floor`, the test
-    set's binomial variance. All but the mean are None if there are too few values."""
+    set's binomial variance. All but the means are None if there are too few values."""
 
     mean: float
+    base: float
     low: float | None
     high: float | None
     paired: bool
@@ -145,11 +146,11 @@ def paired_difference(ours, base, seeds, images):
     between, n = mean(differences), len(seeds)
     middle = mean([base[seed] for seed in seeds])
     if n == 1:
-        return Difference(between, None, None, True, 1, 1)
+        return Difference(between, middle, None, None, True, 1, 1)
     variance = statistics.variance(differences) if math.isfinite(between) else math.nan
     floor = binomial_variance(middle + between / 2, images)
     error = math.sqrt(max(variance, floor) / n) if variance == variance else math.nan
-    return judged(between, error, n - 1, middle, Difference(between, None, None, True, n, n, variance, floor))
+    return judged(error, n - 1, Difference(between, middle, None, None, True, n, n, variance, floor))
 
 
 def unpaired_difference(ours, base, images):
@@ -158,21 +159,21 @@ def unpaired_difference(ours, base, images):
     a, b = estimate(list(ours.values())), estimate(list(base.values()))
     between = a.mean - b.mean
     if a.n == 1 or b.n == 1:
-        return Difference(between, None, None, False, a.n, b.n)
+        return Difference(between, b.mean, None, None, False, a.n, b.n)
     floor = binomial_variance((a.mean + b.mean) / 2, images) / 2
     first, second = (max(e.deviation**2, floor) / e.n for e in (a, b))
     freedom = a.n + b.n - 2
     if first + second > 0:
         freedom = (first + second) ** 2 / (first**2 / (a.n - 1) + second**2 / (b.n - 1))
     variance = a.deviation**2 + b.deviation**2
-    result = Difference(between, None, None, False, a.n, b.n, variance, 2 * floor)
-    return judged(between, math.sqrt(first + second), freedom, b.mean, result)
+    result = Difference(between, b.mean, None, None, False, a.n, b.n, variance, 2 * floor)
+    return judged(math.sqrt(first + second), freedom, result)
 
 
-def judged(between, error, freedom, base, result):
+def judged(error, freedom, result):
     """`result` with its interval, which is cut to what accuracies from 0 to 100% allow, and its p-value."""
-    half = half_width(error, freedom)
-    low, high = inside(between - half, between + half, (-base, 100 - base))
+    between, half = result.mean, half_width(error, freedom)
+    low, high = inside(between - half, between + half, (-result.base, 100 - result.base))
     t = between / error if error else math.copysign(math.inf, between) if between else 0.0
     return dataclasses.replace(result, low=low, high=high, p=p_value(t, freedom))
 

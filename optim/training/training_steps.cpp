@@ -56,17 +56,22 @@ void TrainingSteps::begin_epoch(int epoch) {
 }
 
 void TrainingSteps::run(std::int64_t count) {
-  if (shards_ > 1 && shard_values_.count(count) == 0) shard_values_[count] = shard_values(count);
   std::unique_ptr<Recording>& step = steps_[{count, optimizer_.step_kind()}];
-  if (!step) step = backend_.record([this, count] { compute(count); });
+  if (!step) step = recorded_step(count);
   try {
     step->replay();
   } catch (const OutOfMemory& error) {
     check(ranks_ == nullptr, "a step of {} images: {}; try a smaller batch size", count, error.what());
     const std::int64_t fits = largest_batch();
     fail("a step of {} images: {}; {}", count, error.what(),
-         fits > 0 ? fmt::format("a batch size of {} would fit", fits) : "not even a step of one image fits");
+         fits > 0 ? fmt::format("a batch size of {} would fit", fits)
+                  : fmt::format("not even a step of {} fits", shards_ == 1 ? "one image" : "one image per shard"));
   }
+}
+
+std::unique_ptr<Recording> TrainingSteps::recorded_step(std::int64_t count) {
+  if (shards_ > 1 && shard_values_.count(count) == 0) shard_values_[count] = shard_values(count);
+  return backend_.record([this, count] { compute(count); });
 }
 
 /// All work of a step: the part that is recorded.
@@ -166,8 +171,8 @@ Tensor TrainingSteps::shard_values(std::int64_t count) const {
 }
 
 /// Memory in bytes that a step of `count` images needs beyond what is in use without it.
-std::int64_t TrainingSteps::step_memory(std::int64_t count) const {
-  const std::unique_ptr<Recording> step = backend_.record([this, count] { compute(count); });
+std::int64_t TrainingSteps::step_memory(std::int64_t count) {
+  const std::unique_ptr<Recording> step = recorded_step(count);
   backend_.release_unused_memory();
   step->replay();
   const MemoryUse use = backend_.memory_use();
@@ -175,12 +180,16 @@ std::int64_t TrainingSteps::step_memory(std::int64_t count) const {
 }
 
 /// Approximate number of images per step that the memory allows, or 0. A step's memory is a constant plus a multiple of
-/// its images, and two small steps determine both. They change weights and statistics, so the run cannot continue.
+/// its images, if each shard has as many; two small steps determine both. They change weights and statistics, so the
+/// run cannot continue.
 std::int64_t TrainingSteps::largest_batch() {
   steps_.clear();
+  const std::int64_t few = shards_ * std::clamp<std::int64_t>(batch_size_ / shards_ / 16, 1, 8), more = 2 * few;
+  if (few >= batch_size_) return 0;
   try {
-    const std::int64_t few = std::clamp<std::int64_t>(batch_size_ / 16, 1, 8), more = 2 * few;
-    const std::int64_t of_few = step_memory(few), of_more = step_memory(more);
+    const std::int64_t of_few = step_memory(few);
+    if (more >= batch_size_) return few;
+    const std::int64_t of_more = step_memory(more);
     const double an_image = static_cast<double>(of_more - of_few) / static_cast<double>(more - few);
     const double constant = static_cast<double>(of_few) - an_image * static_cast<double>(few);
     backend_.release_unused_memory();
@@ -188,7 +197,8 @@ std::int64_t TrainingSteps::largest_batch() {
     const double available = static_cast<double>(use.held - use.in_use + use.free);
     constexpr double kUsable = 0.95;  // the rest: a graph's own memory, and an epoch's last, smaller step
     const auto images = static_cast<std::int64_t>((kUsable * available - constant) / an_image);
-    return std::clamp<std::int64_t>(images > 8 ? images / 8 * 8 : images, more, batch_size_ - 1);
+    const std::int64_t unit = std::max<std::int64_t>(8, shards_);
+    return std::clamp(images > unit ? images / unit * unit : images, more, batch_size_ - 1);
   } catch (const OutOfMemory&) {
     return 0;
   }

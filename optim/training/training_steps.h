@@ -69,7 +69,8 @@ class TrainingSteps {
   void differentiate_shard(const Batch& batch, const OwnShards& own, std::int64_t shard) const;
   Tensor shard_values(std::int64_t count) const;
   std::int64_t largest_batch();
-  std::int64_t step_memory(std::int64_t count) const;
+  std::int64_t step_memory(std::int64_t count);
+  std::unique_ptr<Recording> recorded_step(std::int64_t count);
 
   const DeviceDataset& data_;
   GatherParams gather_;

@@ -137,28 +137,50 @@ std::int64_t named_batch_size(const std::string& message) {
   return at == std::string::npos ? 0 : std::stoll(message.substr(at + words.size()));
 }
 
-TEST(DeviceTraining, OutOfMemorySaysWhatWouldFit) {
+void train_in_memory(const fs::path& folder, std::size_t mebibytes, std::int64_t batch_size, std::int64_t shards) {
+  emulation::config().memory_limit = mebibytes << 20;
+  RunSettings settings = device_run(folder);
+  settings.strategy = "1:0.05";
+  settings.train_images = 2 * batch_size;
+  settings.batch_size = batch_size;
+  settings.shards = shards;
+  train(settings, {});
+}
+
+/// Expects that a run with too large a batch names a batch size that fits, and of which twice as much does not.
+void expect_fitting_batch(std::size_t mebibytes, std::int64_t batch_size, std::int64_t shards) {
   const ScratchFolder folder;
-  const auto train_with = [&](const char* name, std::int64_t batch_size) {
-    emulation::config().memory_limit = std::size_t{24} << 20;
-    RunSettings settings = device_run(folder / name);
-    settings.strategy = "1:0.05";
-    settings.train_images = 2 * batch_size;
-    settings.batch_size = batch_size;
-    train(settings, {});
+  const auto train_with = [&](const char* name, std::int64_t images) {
+    train_in_memory(folder / name, mebibytes, images, shards);
   };
-  const std::string message = error_in_child(folder.path(), [&] { train_with("large", 64); });
-  EXPECT_THAT(message, HasSubstr("a step of 64 images: out of memory: "));
+  const std::string message = error_in_child(folder.path(), [&] { train_with("large", batch_size); });
+  EXPECT_THAT(message, HasSubstr(fmt::format("a step of {} images: out of memory: ", batch_size)));
   EXPECT_THAT(message, HasSubstr("MiB were asked for"));
   EXPECT_THAT(message, HasSubstr("are held"));
   EXPECT_THAT(message, HasSubstr("are free"));
   const std::int64_t fits = named_batch_size(message);
-  ASSERT_GT(fits, 0) << message;
-  ASSERT_LT(fits, 64) << message;
+  ASSERT_GE(fits, shards) << message;
+  ASSERT_LT(fits, batch_size) << message;
 #if !defined(__SANITIZE_ADDRESS__)  // with which no memory is used again inside a step: it is found after it was freed
   EXPECT_EQ(in_child([&] { train_with("fitting", fits); }), 0) << message;
-  EXPECT_EQ(in_child([&] { train_with("twice", std::min<std::int64_t>(2 * fits, 63)); }), 1)
+  EXPECT_EQ(in_child([&] { train_with("twice", std::min(2 * fits, batch_size - 1)); }), 1)
       << "so little was not needed: " << message;
+#endif
+}
+
+TEST(DeviceTraining, OutOfMemorySaysWhatWouldFit) { expect_fitting_batch(24, 64, 1); }
+
+TEST(DeviceTraining, OutOfMemoryWithShardsSaysWhatWouldFit) { expect_fitting_batch(12, 80, 4); }
+
+TEST(DeviceTraining, OutOfMemorySaysThatNoBatchWouldFit) {
+  const ScratchFolder folder;
+  const auto message = [&](const char* name, std::size_t mebibytes, std::int64_t batch_size, std::int64_t shards) {
+    return error_in_child(folder.path(), [&] { train_in_memory(folder / name, mebibytes, batch_size, shards); });
+  };
+  EXPECT_THAT(message("small", 2, 2, 1), HasSubstr("; not even a step of one image fits"));
+  EXPECT_THAT(message("shards", 2, 4, 4), HasSubstr("; not even a step of one image per shard fits"));
+#if !defined(__SANITIZE_ADDRESS__)  // see above
+  EXPECT_THAT(message("single", 3, 2, 1), HasSubstr("; a batch size of 1 would fit"));
 #endif
 }
 

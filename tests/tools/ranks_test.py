@@ -359,6 +359,23 @@ class Failures(RanksTest):
         self.assertEqual(len(lines), 1, result.stderr)
         self.assertIn(f"several ranks need libgradamp_mpi.so, which is neither {self.folder}/", lines[0])
 
+    def test_an_mpi_for_the_first_thread_alone(self):
+        """Asks for what synchronized batch norm needs, and is refused it."""
+        source = self.folder / "shim.c"
+        source.write_text("int PMPI_Init_thread(int *, char ***, int, int *);\n"
+                          "int MPI_Init_thread(int *count, char ***words, int asked, int *given) {\n"
+                          "  const int result = PMPI_Init_thread(count, words, asked, given);\n"
+                          "  if (asked == 2 /* MPI_THREAD_SERIALIZED */) *given = 1 /* MPI_THREAD_FUNNELED */;\n"
+                          "  return result;\n}\n")
+        shim = self.folder / "shim.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", shim, source], check=True)
+        result = subprocess.run(["mpirun", "-n", "2", "env", f"LD_PRELOAD={shim}", program, "train", *SMALL],
+                                capture_output=True, text=True, env=environment(), timeout=LIMIT)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        lines = [line for line in result.stderr.splitlines() if line.startswith("gradamp: ")]
+        self.assertEqual(len(lines), 1, result.stderr)
+        self.assertIn("any thread may communicate (MPI_THREAD_SERIALIZED)", lines[0])
+
     def test_only_training_has_ranks(self):
         result = run(2, "evaluate", "--run", self.folder / "run")
         self.assertEqual(result.returncode, 2)

@@ -51,8 +51,11 @@ class Pause {
 class MpiRanks final : public RankProcess {
  public:
   explicit MpiRanks(double timeout) : timeout_(timeout) {
-    int provided = 0;
-    succeed(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+    int provided = 0;  // shards in step (optim/training/lockstep.h) exchange on threads of their own
+    succeed(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
+    check(provided >= MPI_THREAD_SERIALIZED,
+          "expected an MPI with which any thread may communicate (MPI_THREAD_SERIALIZED), got one for the first thread "
+          "alone; install another one, or build that one with support for threads");
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     succeed(MPI_Comm_rank(MPI_COMM_WORLD, &rank_), "MPI_Comm_rank");
     succeed(MPI_Comm_size(MPI_COMM_WORLD, &size_), "MPI_Comm_size");

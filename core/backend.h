@@ -71,7 +71,7 @@ struct BatchNormForward {
   Tensor inverse_std;   // out, 1 / sqrt(biased variance + epsilon)
   Tensor affine;        // out, what a NormalizedTensor has in place of y
   /// If x is a shard of a batch: the mean and the sum of squared deviations over the batch, f32 (2, C), and its rows.
-  Tensor batch_moments;  // undefined: x is the batch
+  Tensor batch_moments = {};  // undefined: x is the batch
   std::int64_t batch_rows = 0;
 };
 

@@ -8,6 +8,7 @@
 #   tools/run_tests.sh --race          the CUDA kernels under the emulator's race checker, in build-race/
 #   tools/run_tests.sh --long          also the long tests, which are left out by default
 #   tools/run_tests.sh --cuda          with the device cuda: an error if it cannot be built
+#   tools/run_tests.sh --strict        a warning of a compiler is an error (CMake 3.24 or later)
 # Further arguments are passed to ctest: tools/run_tests.sh -R 'Conformance.*emulated'
 # The Python named by GRADAMP_PYTHON runs the tests in Python. If it is not set, the script creates an environment for
 # them in build-python/ (600 MB to download, once). The results are in test-results.xml in the build folder.
@@ -45,6 +46,7 @@ while :; do
       ;;
     --long) selection=("${selection[@]:2}") ;;
     --cuda) options+=(-DGRADAMP_CUDA=ON) ;;
+    --strict) options+=(-DCMAKE_COMPILE_WARNING_AS_ERROR=ON) ;;
     *) break ;;
   esac
   shift

@@ -166,6 +166,13 @@ class RunTests(unittest.TestCase):
         output = self.run_script(".ci/run", SKIPPED=skipped("slurm", "no sbatch"), expect=1)
         self.assertIn("slurm: no sbatch (NOT ALLOWED", output)
 
+    def test_ci_takes_warnings_as_errors(self):
+        self.run_script("tools/run_tests.sh")
+        self.run_script(".ci/run")
+        without, strict = self.configured()
+        self.assertNotIn("WARNING", without)
+        self.assertIn("-DCMAKE_COMPILE_WARNING_AS_ERROR=ON", strict)
+
     def test_ci_needs_cuda_where_nvcc_is(self):
         self.run_script(".ci/run")
         self.assertNotIn("GRADAMP_CUDA", self.configured()[0])

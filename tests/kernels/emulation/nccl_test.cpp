@@ -146,8 +146,11 @@ class NcclTest : public emulation::EmulationTest {
     other.join();
   }
   ~NcclTest() override {
-    for (const ncclComm_t comm : comms_)
-      if (comm != nullptr) EXPECT_EQ(ncclCommDestroy(comm), ncclSuccess);
+    for (const ncclComm_t comm : comms_) {
+      if (comm != nullptr) {
+        EXPECT_EQ(ncclCommDestroy(comm), ncclSuccess);
+      }
+    }
     cudaStreamDestroy(stream_);
   }
 

@@ -232,10 +232,12 @@ TEST_F(RanksTest, ALabelThatIsNoClassIsSeenByTheOtherRanks) {
     const auto backend = make_backend(Device{DeviceKind::kCpu}, {.threads = 1});
     const StepState state = make_step_state(*backend, 7);
     const auto network = make_small_network(*backend, state);
-    const DeviceDataset data{.count = 2,
+    const DeviceDataset data{.description = {},
+                             .count = 2,
                              .classes = 10,
                              .images = test::normal_tensor(*backend, {2, 32, 32, 3}, 1),
-                             .labels = Tensor::from_host(*backend, {2}, std::vector<std::int32_t>{-1, 3})};
+                             .labels = Tensor::from_host(*backend, {2}, std::vector<std::int32_t>{-1, 3}),
+                             .class_names = {}};
     OptimizerOptions options;
     options.strategy = parse_strategy("1:0.1");
     Optimizer optimizer(*network, state, options);

@@ -54,10 +54,12 @@ void expect_agreement(Backend& backend, const json& recorded, const json& expect
     labels.insert(labels.end(), classes.begin(), classes.end());
   }
   const std::int64_t count = batch * steps;
-  const DeviceDataset data{.count = count,
+  const DeviceDataset data{.description = {},
+                           .count = count,
                            .classes = 10,
                            .images = Tensor::from_host(backend, {count, 32, 32, 3}, images),
-                           .labels = Tensor::from_host(backend, {count}, labels)};
+                           .labels = Tensor::from_host(backend, {count}, labels),
+                           .class_names = {}};
   const std::shared_ptr<Module> network = make_network("resnet8", backend);
   oracle::set_initial(*network, recorded.at("parameters"));
   const StepState state = make_step_state(backend, 1);
@@ -109,10 +111,12 @@ constexpr std::int64_t kImages = 13, kBatch = 10, kPixels = 6 * 5 * 3;
 DeviceDataset odd_data(Backend& backend) {
   std::vector<std::int32_t> labels;
   for (int i = 0; i < kImages; ++i) labels.push_back(i * 23);
-  return {.count = kImages,
+  return {.description = {},
+          .count = kImages,
           .classes = 301,
           .images = test::normal_tensor(backend, {kImages, 6, 5, 3}, 70),
-          .labels = Tensor::from_host(backend, {kImages}, labels)};
+          .labels = Tensor::from_host(backend, {kImages}, labels),
+          .class_names = {}};
 }
 
 /// What a network makes of the images `first` to `first + count` - 1, by itself.

@@ -18,8 +18,9 @@
 namespace gradamp {
 namespace {
 
-enum Tag : int { kData, kFailure };
-constexpr double kPatience = 10;     // seconds in which rank 0 ends all ranks after another has failed
+enum Tag : int { kData, kFailure, kSpeaks };
+constexpr double kPatience = 10;         // seconds in which rank 0 answers after another has failed
+constexpr double kPatienceToSpeak = 60;  // and in which it then says what failed, and ends all ranks
 constexpr double kBetweenRanks = 2;  // if it does not: the lowest rank that waits ends them, and is the one that speaks
 
 using Clock = std::chrono::steady_clock;
@@ -91,10 +92,12 @@ class MpiRanks final : public RankProcess {
     succeed(MPI_Isend(message.data(), part_of(message.size()), MPI_BYTE, 0, kFailure, MPI_COMM_WORLD, &request),
             "MPI_Isend");
     const Clock::time_point begin = Clock::now();
-    const double patience = std::min(timeout_, kPatience) + kBetweenRanks * rank_;
-    for (Pause pause; seconds_since(begin) < patience; pause()) {
-      int ignored = 0;
+    double patience = std::min(timeout_, kPatience);
+    for (Pause pause; seconds_since(begin) < patience + kBetweenRanks * rank_; pause()) {
+      int ignored = 0, speaks = 0;
       MPI_Test(&request, &ignored, MPI_STATUS_IGNORE);
+      MPI_Iprobe(0, kSpeaks, MPI_COMM_WORLD, &speaks, MPI_STATUS_IGNORE);
+      if (speaks != 0) patience = kPatienceToSpeak;
     }
   }
 
@@ -169,6 +172,7 @@ class MpiRanks final : public RankProcess {
     late.erase(std::unique(late.begin(), late.end()), late.end());
     std::vector<std::string> names;
     for (const int r : late) names.push_back(name_of(r));
+    if (rank_ == 0) tell_that_it_speaks();
     fail("no answer for {:g} s from {}: it hangs, or computes for longer than --rank-timeout allows", timeout_,
          fmt::join(names, ", "));
   }
@@ -185,7 +189,17 @@ class MpiRanks final : public RankProcess {
     std::string message(static_cast<std::size_t>(count), '\0');
     succeed(MPI_Recv(message.data(), count, MPI_BYTE, status.MPI_SOURCE, kFailure, MPI_COMM_WORLD, MPI_STATUS_IGNORE),
             "MPI_Recv");
+    tell_that_it_speaks();
     fail("{}: {}", name_of(status.MPI_SOURCE), message);
+  }
+
+  /// By rank 0, which has found why the run ends: the others leave it to say so.
+  void tell_that_it_speaks() const {
+    for (int r = 1; r < size_; ++r) {
+      MPI_Request request{};
+      if (MPI_Isend(nullptr, 0, MPI_BYTE, r, kSpeaks, MPI_COMM_WORLD, &request) == MPI_SUCCESS)
+        MPI_Request_free(&request);
+    }
   }
 
   double timeout_;  // seconds

@@ -231,7 +231,7 @@ class Failures(RanksTest):
             lines = [line for line in result.stderr.splitlines() if line.startswith("gradamp: ")]
             self.assertEqual(len(set(lines)), 1, result.stderr)
             self.assertLessEqual(len(lines), 1 if rank != 0 else 2)
-            # Rank 0 says what it has seen itself, or what another rank, which began to wait earlier, has reported to it.
+            # Rank 0 says what it has seen itself, or what another rank, which began to wait earlier, has reported.
             witness = r"(rank [13] on \S+: )?" if rank != 0 else r"rank 1 on \S+: "
             self.assertRegex(lines[0], f"^gradamp: {witness}no answer for 3 s from rank {rank} on ")
             self.all_ended(process)

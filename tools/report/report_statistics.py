@@ -24,10 +24,10 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """The difference of two means, of which `base` is the second. If paired, they are over the `n` seeds that both have,
-    else over all `n` and all `base_n` values. `low` and `high` are the ends of its 95% confidence interval and `p` is its two-sided p-value.
-    `variance` is the sample variance of the difference of two runs; the interval and p use at least `floor`, the test
-    set's binomial variance. All but the means are None if there are too few values."""
+    """The difference of two means, of which `base` is the second. If paired, they are over the `n` seeds that both
+    have, else over all `n` and all `base_n` values. `low` and `high` are the ends of its 95% confidence interval and `p`
+    is its two-sided p-value. `variance` is the sample variance of the difference of two runs; the interval and p use at
+    least `floor`, the test set's binomial variance. All but the means are None if there are too few values."""
 
     mean: float
     base: float

@@ -19,9 +19,9 @@ namespace gradamp {
 namespace {
 
 enum Tag : int { kData, kFailure, kSpeaks };
-constexpr double kPatience = 10;         // seconds in which rank 0 answers after another has failed
-constexpr double kPatienceToSpeak = 60;  // and in which it then says what failed, and ends all ranks
-constexpr double kBetweenRanks = 2;  // if it does not: the lowest rank that waits ends them, and is the one that speaks
+// In seconds, after a rank other than 0 has failed: until rank 0 has answered, and until it has then said what failed
+// and ended all ranks. If it does not, the lowest rank that waits does it.
+constexpr double kPatience = 10, kPatienceToSpeak = 60, kBetweenRanks = 2;
 
 using Clock = std::chrono::steady_clock;
 

@@ -133,6 +133,8 @@ int main(int argc, char** argv) {
                                        'int main() { puts("begins"); fflush(stdout); sleep(100); }\n')
         scratch = self.folder / "scratch"
         scratch.mkdir()
+        # A shell's job in the background ignores this signal, as would its children.
+        self.addCleanup(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
         with subprocess.Popen([gradamp, "emulate", "--debug", source], env={**os.environ, "TMPDIR": str(scratch)},
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as running:
             self.assertEqual(running.stdout.readline(), b"begins\n")

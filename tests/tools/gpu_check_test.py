@@ -144,6 +144,39 @@ class LongTest(GpuCheckCase):
         self.assertRegex(printed, r"failed +racecheck")
         self.assertRegex(printed, r"passed +memcheck")
 
+    def test_a_step_that_differs_from_the_emulators_is_a_failure(self):
+        self.assertEqual(self.pretence.run("emulator")[0], 0)
+        self.assertIn("largest difference 0.0e+00", self.pretence.markdown())
+        code, printed = self.pretence.run("emulator", CUDA_WEIGHT="1.001")
+        self.assertEqual(code, 1)
+        self.assertRegex(printed, r"failed +agrees-f32 .*weight by 1.0e-03")
+        self.assertRegex(printed, r"passed +agrees-bf16")
+
+    def test_instructions_of_another_gpu(self):
+        self.pretence.script(self.pretence.build / "tests/kernels/emulation/gpu/hopper_gpu_tests", "exit 1")
+        self.assertRegex(self.pretence.run("instructions")[1], r"failed +hopper_gpu_tests")
+        self.pretence.script(self.pretence.tools / "nvidia-smi", NVIDIA_SMI.replace("9.0", "8.0"))
+        for device, said in [("cuda", "skipped +hopper_gpu_tests .*GPU has 8.0"), ("emulated", "passed +hopper_tests")]:
+            self.assertRegex(self.pretence.run("instructions", "--device", device)[1], said)
+
+    def test_the_tests_of_the_c_library_are_among_them(self):
+        for device, name in [("cuda", "cuda_statistics_tests"), ("emulated", "gpu_statistics_tests")]:
+            with self.subTest(device):
+                code, printed = self.pretence.run("tests", "--device", device)
+                self.assertEqual(code, 0, printed)
+                self.assertRegex(printed, rf"passed +{name} .*: 2 tests")
+
+    def test_another_device_starts_a_report_afresh(self):
+        self.assertEqual(self.pretence.run("step")[0], 0)
+        self.assertEqual(self.pretence.run("--device", "emulated", "kernels")[0], 0)
+        self.assertNotIn("| step |", self.pretence.markdown())
+
+    def test_a_failing_benchmark_is_a_failure(self):
+        self.pretence.script(self.pretence.build / "bench" / "kernel_bench", "echo relative error 1; exit 1")
+        code, printed = self.pretence.run("kernels")
+        self.assertEqual(code, 1)
+        self.assertIn("exit code 1: relative error 1", printed)
+
 
 class GpuCheckTest(GpuCheckCase):
     def test_all_is_well(self):
@@ -199,21 +232,6 @@ class GpuCheckTest(GpuCheckCase):
         self.assertEqual(code, 1)
         self.assertIn("leaves no test", printed)
 
-    def test_instructions_of_another_gpu(self):
-        self.pretence.script(self.pretence.build / "tests/kernels/emulation/gpu/hopper_gpu_tests", "exit 1")
-        self.assertRegex(self.pretence.run("instructions")[1], r"failed +hopper_gpu_tests")
-        self.pretence.script(self.pretence.tools / "nvidia-smi", NVIDIA_SMI.replace("9.0", "8.0"))
-        for device, said in [("cuda", "skipped +hopper_gpu_tests .*GPU has 8.0"), ("emulated", "passed +hopper_tests")]:
-            self.assertRegex(self.pretence.run("instructions", "--device", device)[1], said)
-
-    def test_a_step_that_differs_from_the_emulators_is_a_failure(self):
-        self.assertEqual(self.pretence.run("emulator")[0], 0)
-        self.assertIn("largest difference 0.0e+00", self.pretence.markdown())
-        code, printed = self.pretence.run("emulator", CUDA_WEIGHT="1.001")
-        self.assertEqual(code, 1)
-        self.assertRegex(printed, r"failed +agrees-f32 .*weight by 1.0e-03")
-        self.assertRegex(printed, r"passed +agrees-bf16")
-
     def test_a_filter(self):
         self.assertEqual(self.pretence.run("tests", GPU_CHECK_FILTER="*relu*")[0], 0)
         for name in (*TEST_PROGRAMS, "kernels/statistics/gpu/cuda_statistics_tests"):
@@ -242,24 +260,11 @@ class GpuCheckTest(GpuCheckCase):
         self.assertRegex(printed, r"step +passed")
         self.assertIn("shard 1: exit code 1", self.pretence.markdown())
 
-    def test_the_tests_of_the_c_library_are_among_them(self):
-        for device, name in [("cuda", "cuda_statistics_tests"), ("emulated", "gpu_statistics_tests")]:
-            with self.subTest(device):
-                code, printed = self.pretence.run("tests", "--device", device)
-                self.assertEqual(code, 0, printed)
-                self.assertRegex(printed, rf"passed +{name} .*: 2 tests")
-
     def test_no_test_on_the_device_is_a_failure(self):
         self.pretence.script(self.pretence.build / "tests" / "kernels_tests", "exit 0")
         code, printed = self.pretence.run("tests")
         self.assertEqual(code, 1)
         self.assertRegex(printed, r"failed +kernels_tests .*the filter \*cuda\* leaves no test")
-
-    def test_a_failing_benchmark_is_a_failure(self):
-        self.pretence.script(self.pretence.build / "bench" / "kernel_bench", "echo relative error 1; exit 1")
-        code, printed = self.pretence.run("kernels")
-        self.assertEqual(code, 1)
-        self.assertIn("exit code 1: relative error 1", printed)
 
     def test_parts_are_added_to_a_report(self):
         self.assertEqual(self.pretence.run("step")[0], 0)
@@ -267,11 +272,6 @@ class GpuCheckTest(GpuCheckCase):
         text = self.pretence.markdown()
         self.assertIn("| tests |", text)
         self.assertIn("| step |", text)
-
-    def test_another_device_starts_a_report_afresh(self):
-        self.assertEqual(self.pretence.run("step")[0], 0)
-        self.assertEqual(self.pretence.run("--device", "emulated", "kernels")[0], 0)
-        self.assertNotIn("| step |", self.pretence.markdown())
 
     def test_the_other_folder_may_have_the_places_of_a_build(self):
         self.pretence.script(self.pretence.path / "others" / "tests" / "kernels_tests", "echo the other one; exit 3")

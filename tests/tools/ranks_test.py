@@ -63,6 +63,7 @@ def ended(process, patience=30):
             if process.args[0] != "mpirun" or ranks_of(process):
                 last = time.monotonic()
             elif time.monotonic() - last > patience:
+                print(f"killed an mpirun that hung after its ranks: {process.pid}", file=sys.stderr)
                 process.kill()
     raise AssertionError(f"{process.args} did not end in {LIMIT} s")
 

@@ -64,6 +64,8 @@ LIBRARIES = {
     "core/thread_pool.cpp": ("linux/futex.h", "pthread.h", "sys/syscall.h", "unistd.h"),
     "kernels": ("fmt/", "nlohmann/"),
     "kernels/cpu": ("fmt/", "nlohmann/", "sys/"),
+    "kernels/cpu/simd/bf16_pairs.h": ("immintrin.h",),
+    "kernels/cpu/usable_instruction_sets.cpp": ("immintrin.h",),
     "kernels/cuda": ("fmt/", "cuda_runtime.h", "cuda_bf16.h", "cublas_v2.h", "dlfcn.h"),
     "kernels/cuda/ptx_hopper.h": ("cuda.h",),
     "kernels/emulation": ("fmt/", "math.h", "dlfcn.h", "execinfo.h", "signal.h", "ucontext.h", "unistd.h", "sys/",

@@ -8,13 +8,14 @@
 namespace gradamp {
 
 enum class InstructionSet {
-  kSse4,    // x86-64-v2: vectors of 4 floats, without fused multiply-add
-  kAvx2,    // x86-64-v3: vectors of 8 floats
-  kAvx512,  // x86-64-v4: vectors of 16 floats
-  kNeon,    // aarch64: vectors of 4 floats
+  kSse4,        // x86-64-v2: vectors of 4 floats, without fused multiply-add
+  kAvx2,        // x86-64-v3: vectors of 8 floats
+  kAvx512,      // x86-64-v4: vectors of 16 floats
+  kAvx512Bf16,  // and AVX512-BF16: products of pairs of bf16
+  kNeon,        // aarch64: vectors of 4 floats
 };
 
-/// "sse4", "avx2", "avx512" or "neon".
+/// "sse4", "avx2", "avx512", "avx512bf16" or "neon".
 const char* name_of(InstructionSet set);
 
 /// Those that this build has and this processor can execute, the best last. Empty for an x86-64 processor that is older

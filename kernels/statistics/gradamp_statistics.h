@@ -17,8 +17,8 @@
 //     gradamp_statistics_measure(statistics, measures);
 //
 // Results have the same bits on every run, with any number of threads and any instruction set. GRADAMP_ISA in the
-// environment (sse4, avx2, avx512, neon) names one when an object is made; otherwise it uses the best. On a GPU the
-// order of the sums over a layer, or a neuron, is another: the sums per weight are the same bits.
+// environment (sse4, avx2, avx512, avx512bf16, neon) names one when an object is made; otherwise it uses the best. On a
+// GPU the order of the sums over a layer, or a neuron, is another: the sums per weight are the same bits.
 //
 // Threads: one thread at a time may use an object; different objects can be used at the same time. Calls use several
 // threads and return when the work is done. After a fork the child may use them. With CUDA calls go to the object's

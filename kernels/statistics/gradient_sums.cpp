@@ -23,7 +23,7 @@ extern const GradientKernels kGradientKernels;
 
 const GradientKernels& gradient_kernels(InstructionSet set) {
 #if defined(__x86_64__)
-  if (set == InstructionSet::kAvx512) return simd_avx512::kGradientKernels;
+  if (set == InstructionSet::kAvx512 || set == InstructionSet::kAvx512Bf16) return simd_avx512::kGradientKernels;
   return set == InstructionSet::kAvx2 ? simd_avx2::kGradientKernels : simd_sse4::kGradientKernels;
 #else
   static_cast<void>(set);  // there is one

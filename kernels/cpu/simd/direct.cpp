@@ -18,36 +18,41 @@ struct FilterView {
 };
 
 /// B: the filter as a matrix (taps * inputs, outputs), stored in the blocks of columns that the register kernel reads.
-/// The rows of a block are adjacent in memory. Missing rows and columns are zeros.
+/// The rows of a block are adjacent in memory; a row of pairs is two of the matrix. Missing rows and columns are zeros.
+template <typename E>
 struct PackedFilter {
-  float* data;
+  E* data;
   std::int64_t depth_groups, output_groups;
 
-  static constexpr std::int64_t floats(std::int64_t depth_groups, std::int64_t output_groups) {
+  static constexpr std::int64_t elements(std::int64_t depth_groups, std::int64_t output_groups) {
     return depth_groups * output_groups * kGroup * kGroup;
   }
   /// Row `row` of the block that begins with group `output_group` and is `groups` groups wide.
-  float* row(std::int64_t output_group, int groups, std::int64_t row) const {
+  E* row(std::int64_t output_group, int groups, std::int64_t row) const {
     return data + output_group * depth_groups * kGroup * kGroup + row * groups * kGroup;
   }
 };
 
 /// Packs the groups of columns [first, first + groups), which are one block.
-template <typename T>
-void pack_columns(const FilterView<T>& view, std::span<const Tap> taps, const PackedFilter& packed, std::int64_t first,
-                  int groups) {
+template <typename T, typename E>
+void pack_columns(const FilterView<T>& view, std::span<const Tap> taps, const PackedFilter<E>& packed,
+                  std::int64_t first, int groups) {
   const std::int64_t columns = groups * kGroup, first_output = first * kGroup;
   const std::int64_t outputs = std::min(columns, view.outputs - first_output);
-  float* row = packed.row(first, groups, 0);
-  float* const end = packed.row(first, groups, packed.depth_groups * kGroup);
+  E* const block = packed.row(first, groups, 0);
+  const auto clear = [&](std::int64_t row, std::int64_t from) {
+    for (std::int64_t o = from; o < columns; ++o) term_of(block + o, columns, row) = 0.0f;
+  };
+  std::int64_t row = 0;
   for (const Tap& tap : taps) {
     const T* const corner = view.weight + tap.index * view.tap_stride + first_output * view.output_stride;
-    for (std::int64_t input = 0; input < view.inputs; ++input, row += columns) {
-      for (std::int64_t o = 0; o < outputs; ++o) row[o] = corner[input * view.input_stride + o * view.output_stride];
-      std::fill(row + outputs, row + columns, 0.0f);
+    for (std::int64_t input = 0; input < view.inputs; ++input, ++row) {
+      for (std::int64_t o = 0; o < outputs; ++o)
+        term_of(block + o, columns, row) = corner[input * view.input_stride + o * view.output_stride];
+      clear(row, outputs);
     }
   }
-  std::fill(row, end, 0.0f);
+  for (; row < packed.depth_groups * kGroupColumns<E>; ++row) clear(row, 0);
 }
 
 /// Groups of columns per task at most: what a task has of y in its cache.
@@ -75,8 +80,8 @@ struct Division {
   std::int64_t tasks() const { return row_ranges * column_ranges; }
 };
 
-template <int kWidth, typename T>
-void pack_filter(const FilterView<T>& view, std::span<const Tap> taps, const PackedFilter& packed, int threads) {
+template <int kWidth, typename T, typename E>
+void pack_filter(const FilterView<T>& view, std::span<const Tap> taps, const PackedFilter<E>& packed, int threads) {
   parallel_tasks(threads, ceil_div(packed.output_groups, kBlockGroups), [&](std::int64_t task, int) {
     const std::int64_t last = std::min((task + 1) * kBlockGroups, packed.output_groups);
     for (std::int64_t first = task * kBlockGroups; first < last;) {
@@ -88,24 +93,24 @@ void pack_filter(const FilterView<T>& view, std::span<const Tap> taps, const Pac
 }
 
 /// c = A B for the rows in `range` and the columns of c, which begin with group `first`. `a` is memory for a part of A.
-template <int kWidth, typename T>
-void multiply_patches(const Patches<T>& patches, const PlaceRange& range, const PackedFilter& b, std::int64_t first,
-                      std::int64_t column_groups, const Lines& a, const Lines& c) {
-  constexpr std::int64_t kDepthGroups = kMaxDepth / kGroup;
+template <int kWidth, typename T, typename E>
+void multiply_patches(const Patches<T>& patches, const PlaceRange& range, const PackedFilter<E>& b, std::int64_t first,
+                      std::int64_t column_groups, const Lines<E>& a, const Lines<float>& c) {
+  constexpr std::int64_t kDepthGroups = kMaxDepth / kGroupColumns<E>;
   for (std::int64_t depth = 0; depth < b.depth_groups; depth += kDepthGroups) {
     const std::int64_t depth_groups = std::min(kDepthGroups, b.depth_groups - depth);
     copy_patches<kWidth>(patches, range, depth, depth_groups, a);
     for (std::int64_t column = 0; column < column_groups;) {
       const int groups = block_groups<kWidth>(column_groups - column);
-      multiply<kWidth, ProductKind::kPlain>(range.count, groups,
-                                            {.a = a.data,
-                                             .a_group = a.group_stride,
-                                             .b = b.row(first + column, groups, depth * kGroup),
-                                             .b_group = kGroup,
-                                             .c = c.data + column * c.group_stride,
-                                             .c_group = c.group_stride,
-                                             .depth = depth_groups * kGroup,
-                                             .overwrite = depth == 0});
+      multiply<kWidth, ProductKind::kPlain, E>(range.count, groups,
+                                               {.a = a.data,
+                                                .a_group = a.group_stride,
+                                                .b = b.row(first + column, groups, depth * kGroup),
+                                                .b_group = kGroup,
+                                                .c = c.data + column * c.group_stride,
+                                                .c_group = c.group_stride,
+                                                .depth = depth_groups * kGroup,
+                                                .overwrite = depth == 0});
       column += groups;
     }
   }
@@ -122,7 +127,7 @@ struct Outputs {
 /// Writes the rows of c, plus the bias, to the pixels in `range`, beginning with channel `first`.
 template <int kWidth, typename T>
 void store_pixels(const Outputs<T>& outputs, const Grid& grid, const PlaceRange& range, std::int64_t first,
-                  std::int64_t channels, const Lines& c) {
+                  std::int64_t channels, const Lines<float>& c) {
   const DirectProduct& product = outputs.product;
   Place place(grid, range.first);
   for (std::int64_t row = 0; row < range.count; ++row, place.advance(grid)) {
@@ -143,24 +148,28 @@ void store_pixels(const Outputs<T>& outputs, const Grid& grid, const PlaceRange&
 template <int kWidth, typename T>
 void run(const Patches<T>& patches, const FilterView<T>& view, const DirectProduct& product, const float* bias,
          const Images<T>& images, const MomentsOutput& moments, const Workers& workers) {
-  const std::int64_t depth_groups = groups_of(patches.depth()), output_groups = groups_of(view.outputs);
+  using E = Operand<T>;
+  const std::int64_t depth_groups = ceil_div(patches.depth(), kGroupColumns<E>);
+  const std::int64_t output_groups = groups_of(view.outputs);
   const Scratch padded_bias(workers.allocator, output_groups * kGroup);
   std::fill_n(padded_bias.data(), output_groups * kGroup, 0.0f);
   if (bias != nullptr) std::copy_n(bias, view.outputs, padded_bias.data());
   const Outputs<T> outputs{product, images, padded_bias.data()};
-  const Scratch filter(workers.allocator, PackedFilter::floats(depth_groups, output_groups));
-  const PackedFilter b{filter.data(), depth_groups, output_groups};
+  static_assert(sizeof(E) == sizeof(float));  // memory for as many
+  const Scratch filter(workers.allocator, PackedFilter<E>::elements(depth_groups, output_groups));
+  const PackedFilter<E> b{reinterpret_cast<E*>(filter.data()), depth_groups, output_groups};
   pack_filter<kWidth>(view, patches.taps, b, workers.threads);
 
   const Division division(patches.grid.count(), output_groups);
   const std::int64_t line_floats = division.rows * kGroup;
-  const std::int64_t a_floats = kMaxDepth / kGroup * line_floats;
+  const std::int64_t a_floats = kMaxDepth / kGroupColumns<E> * line_floats;
   const std::int64_t floats = a_floats + division.column_groups * line_floats;
   const int threads = static_cast<int>(std::min<std::int64_t>(workers.threads, division.tasks()));
   const Scratch scratch(workers.allocator, threads * floats);
   parallel_tasks(threads, division.tasks(), [&](std::int64_t task, int thread) {
     float* const memory = scratch.data() + thread * floats;
-    const Lines a{memory, line_floats}, c{memory + a_floats, line_floats};
+    const Lines<E> a{reinterpret_cast<E*>(memory), line_floats};
+    const Lines<float> c{memory + a_floats, line_floats};
     const std::int64_t first_row = task % division.row_ranges * division.rows;
     const PlaceRange range{first_row, std::min(division.rows, division.pixels - first_row)};
     const std::int64_t first = task / division.row_ranges * division.column_groups;
@@ -233,11 +242,13 @@ void direct_backward_input(const ConvolutionShape& s, const T* grad_y, const T* 
   }
 }
 
+#if !defined(GRADAMP_BF16_ONLY)
 template void direct_forward(const ConvolutionShape&, const ConvolutionInput<float>&, const float*, const float*,
                              float*, float*, const Workers&);
+template void direct_backward_input(const ConvolutionShape&, const float*, const float*, float*, const Workers&);
+#endif
 template void direct_forward(const ConvolutionShape&, const ConvolutionInput<Bf16>&, const Bf16*, const float*, Bf16*,
                              float*, const Workers&);
-template void direct_backward_input(const ConvolutionShape&, const float*, const float*, float*, const Workers&);
 template void direct_backward_input(const ConvolutionShape&, const Bf16*, const Bf16*, Bf16*, const Workers&);
 
 }  // namespace gradamp::GRADAMP_SIMD

@@ -23,8 +23,9 @@
 // same sum over absolute values, to first order in u. (N. J. Higham, "Accuracy and stability of numerical algorithms",
 // 2002, section 3.1. The backward of the filter has up to 16 further partial sums.)
 //
-// Images and filters are float or bf16, the type T. All arithmetic is in f32: bf16 is converted when it is copied, and
-// the results for y and grad_x are rounded when they are written.
+// Images and filters are float or bf16, the type T. All sums are in f32, and the results for y and grad_x are rounded
+// when they are written. Where the processor multiplies pairs of bf16, A and B are copied as such pairs, and otherwise
+// converted to f32; the bits are the same (kernels/cpu/simd/bf16_pairs.h).
 //
 // Only the shape decides how the work is divided. So the bits do not depend on the number of threads.
 #pragma once

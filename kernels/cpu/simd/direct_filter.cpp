@@ -45,25 +45,48 @@ struct FilterSum {
   }
 };
 
-/// One unused line per group, so that the groups of a row do not compete for a few sets of the cache.
-constexpr std::int64_t group_stride(std::int64_t rows) { return (rows + 1) * kGroup; }
+/// Elements of E from one group to the next. One line per group is unused, so that the groups of a row do not compete
+/// for a few sets of the cache.
+template <typename E>
+constexpr std::int64_t group_stride(std::int64_t pixels) {
+  return (ceil_div(pixels, kTerms<E>) + 1) * kGroup;
+}
 
-/// Adds (or, if `overwrite`, sets) the products of `rows` pixels to the groups [first, first + groups) of columns.
-template <int kWidth>
-void add_products(const Lines& grads, const Lines& patches, std::int64_t rows, const FilterSum& sum,
+/// Copies groups of patches as columns of a sum over pixels: those of pairs have a line for every two pixels. The
+/// second one of the last pair may be missing and counts as zeros then.
+template <int kWidth, typename T, typename E>
+void copy_columns(const Patches<T>& patches, const PlaceRange& range, std::int64_t first, std::int64_t groups,
+                  const Lines<E>& out) {
+  if constexpr (kTerms<E> == 1) {
+    copy_patches<kWidth>(patches, range, first, groups, out);
+  } else {
+    const Lines<Bf16> lines{reinterpret_cast<Bf16*>(out.data), kTerms<E> * out.group_stride};
+    copy_patches<kWidth>(patches, range, first, groups, lines);
+    for (std::int64_t group = 0; group < groups; ++group) {
+      if (range.count % 2 != 0)
+        copy_elements<kWidth, T>(nullptr, lines.data + group * lines.group_stride + range.count * kGroup);
+      E* line = out.data + group * out.group_stride;
+      for (std::int64_t i = 0; i < range.count; i += 2, line += kGroup) pair_lines<kWidth, kGroup>(line);
+    }
+  }
+}
+
+/// Adds (or, if `overwrite`, sets) the products of `rows` lines to the groups [first, first + groups) of columns.
+template <int kWidth, typename E>
+void add_products(const Lines<E>& grads, const Lines<E>& patches, std::int64_t rows, const FilterSum& sum,
                   std::int64_t k_groups, std::int64_t first, std::int64_t column_groups, bool overwrite) {
   for (std::int64_t column = 0; column < column_groups;) {
     const int groups = block_groups<kWidth>(column_groups - column);
     for (std::int64_t k = 0; k < k_groups; ++k) {
-      multiply<kWidth, ProductKind::kTransposed>(kGroup, groups,
-                                                 {.a = grads.data + k * grads.group_stride,
-                                                  .a_group = 0,
-                                                  .b = patches.data + column * patches.group_stride,
-                                                  .b_group = patches.group_stride,
-                                                  .c = sum.block(k, first + column),
-                                                  .c_group = kGroup * kGroup,
-                                                  .depth = rows,
-                                                  .overwrite = overwrite});
+      multiply<kWidth, ProductKind::kTransposed, E>(kGroup, groups,
+                                                    {.a = grads.data + k * grads.group_stride,
+                                                     .a_group = 0,
+                                                     .b = patches.data + column * patches.group_stride,
+                                                     .b_group = patches.group_stride,
+                                                     .c = sum.block(k, first + column),
+                                                     .c_group = kGroup * kGroup,
+                                                     .depth = rows,
+                                                     .overwrite = overwrite});
     }
     column += groups;
   }
@@ -85,9 +108,11 @@ void store_filter(const Division& division, const float* sums, std::int64_t outp
 
 template <int kWidth, typename T>
 void run(const Patches<T>& patches, const Patches<T>& grads, float* grad_weight, const Workers& workers) {
+  using E = Operand<T>;
+  static_assert(sizeof(E) == sizeof(float));  // memory for as many
   const std::int64_t outputs = grads.images.channels, depth = patches.depth();
   const Division division(outputs, depth, patches.grid.count());
-  const std::int64_t stride = group_stride(division.rows);
+  const std::int64_t stride = group_stride<E>(division.rows);
   const std::int64_t floats = (division.k_groups + division.column_groups) * stride;
   const std::int64_t tasks = division.column_ranges * division.partials;
   const int threads = static_cast<int>(std::min<std::int64_t>(workers.threads, tasks));
@@ -96,8 +121,8 @@ void run(const Patches<T>& patches, const Patches<T>& grads, float* grad_weight,
   constexpr std::int64_t kStep = kMaxDepth / kGroup;
 
   parallel_tasks(threads, tasks, [&](std::int64_t task, int thread) {
-    float* const memory = scratch.data() + thread * floats;
-    const Lines grad_lines{memory, stride}, patch_lines{memory + division.k_groups * stride, stride};
+    E* const memory = reinterpret_cast<E*>(scratch.data() + thread * floats);
+    const Lines<E> grad_lines{memory, stride}, patch_lines{memory + division.k_groups * stride, stride};
     const std::int64_t partial = task % division.partials, first = task / division.partials * division.column_groups;
     const std::int64_t groups = std::min(division.column_groups, division.l_groups - first);
     const FilterSum sum{sums.data() + partial * division.sum_floats(), division.l_groups};
@@ -105,11 +130,11 @@ void run(const Patches<T>& patches, const Patches<T>& grads, float* grad_weight,
       const std::int64_t at = block * division.rows;
       const PlaceRange range{at, std::min(division.rows, division.pixels - at)};
       for (std::int64_t k = 0; k < division.k_groups; k += kStep)
-        copy_patches<kWidth>(grads, range, k, std::min(kStep, division.k_groups - k),
-                             {grad_lines.data + k * stride, stride});
-      copy_patches<kWidth>(patches, range, first, groups, patch_lines);
-      add_products<kWidth>(grad_lines, patch_lines, range.count, sum, division.k_groups, first, groups,
-                           block == partial);
+        copy_columns<kWidth>(grads, range, k, std::min(kStep, division.k_groups - k),
+                             Lines<E>{grad_lines.data + k * stride, stride});
+      copy_columns<kWidth>(patches, range, first, groups, patch_lines);
+      add_products<kWidth>(grad_lines, patch_lines, ceil_div(range.count, kTerms<E>), sum, division.k_groups, first,
+                           groups, block == partial);
     }
   });
   store_filter(division, sums.data(), outputs, depth, grad_weight, workers.threads);
@@ -136,8 +161,10 @@ void direct_backward_filter(const ConvolutionShape& s, const ConvolutionInput<T>
   }
 }
 
+#if !defined(GRADAMP_BF16_ONLY)
 template void direct_backward_filter(const ConvolutionShape&, const ConvolutionInput<float>&, const float*, float*,
                                      const Workers&);
+#endif
 template void direct_backward_filter(const ConvolutionShape&, const ConvolutionInput<Bf16>&, const Bf16*, float*,
                                      const Workers&);
 

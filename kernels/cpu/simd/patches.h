@@ -26,18 +26,24 @@ struct Patches {
   std::int64_t depth() const { return static_cast<std::int64_t>(taps.size()) * images.channels; }
 };
 
-/// A matrix in groups of 16 columns: line `row` of group `g` is at data + g * group_stride + row * 16.
+/// A matrix in groups of 16 columns: line `row` of group `g` is at data + g * group_stride + row * 16. Of patches, a
+/// column of elements of type Bf16Pair has two columns, and the others have one.
+template <typename E>
 struct Lines {
-  float* data;
+  E* data;
   std::int64_t group_stride;
 };
 
-/// Copies 16 elements, or zeros if `from` is null.
-template <int kWidth, typename T>
-[[gnu::always_inline]] inline void copy_line(const T* from, float* to) {
+/// Columns of patches in a group of lines of E.
+template <typename E>
+inline constexpr std::int64_t kGroupColumns = kGroup* kTerms<E>;
+
+/// Copies 16 elements, or zeros if `from` is null. The numbers are bf16 already if E is.
+template <int kWidth, typename T, typename E>
+[[gnu::always_inline]] inline void copy_elements(const T* from, E* to) {
 #pragma GCC unroll 4
   for (int lane = 0; lane < kGroup; lane += kWidth)
-    store<kWidth>(to + lane, from != nullptr ? load<kWidth>(from + lane) : Simd<kWidth>{});
+    store_exact<kWidth>(to + lane / kTerms<E>, from != nullptr ? load<kWidth>(from + lane) : Simd<kWidth>{});
 }
 
 /// Columns [offset, offset + count) of a range of columns of a patch, which are adjacent in memory if all taps of a run
@@ -109,22 +115,32 @@ class PatchParts {
   PatchPart parts_[kMaxDepth];
 };
 
-/// One patch, if channels are a multiple of 16, so that parts are whole lines. The first column belongs to channel
-/// `channel`.
-template <int kWidth, typename T, typename Reader>
+/// One patch, if channels are a multiple of 16, so that parts are whole lines (of pairs, whole halves of lines). The
+/// first column belongs to channel `channel`. Half a line of pairs that is missing at the end is zeros.
+template <int kWidth, typename T, typename Reader, typename E>
 [[gnu::always_inline]] inline void copy_whole_lines(const PatchParts<T>& parts, const Reader& reader,
                                                     std::int64_t channels, std::int64_t channel, const Place& place,
-                                                    float* line, std::int64_t group_stride) {
+                                                    E* line, std::int64_t group_stride) {
+  bool has_half = false;
+  const auto advance = [&] {
+    if constexpr (kTerms<E> == 1) {
+      line += group_stride;
+    } else {
+      line += has_half ? group_stride - kGroup / 2 : kGroup / 2;
+      has_half = !has_half;
+    }
+  };
   parts.for_each(place, [&](std::int64_t, std::int64_t count, const T* pixel) {
-    for (std::int64_t i = 0; i < count; i += kGroup, line += group_stride) {
+    for (std::int64_t i = 0; i < count; i += kGroup, advance()) {
 #pragma GCC unroll 4
       for (int lane = 0; lane < kGroup; lane += kWidth) {
         const typename Reader::template Lanes<kWidth> read(reader, channel + lane);
-        store<kWidth>(line + lane, pixel == nullptr ? Simd<kWidth>{} : read(pixel + i + lane));
+        store_exact<kWidth>(line + lane / kTerms<E>, pixel == nullptr ? Simd<kWidth>{} : read(pixel + i + lane));
       }
       channel = channel + kGroup < channels ? channel + kGroup : 0;
     }
   });
+  if (has_half) copy_elements<kWidth, T>(nullptr, line);
 }
 
 /// One patch as a row of `columns` columns and kGroup more. Columns beyond the depth are zeros. `end` is the end of the
@@ -136,7 +152,7 @@ template <int kWidth, typename T>
   parts.for_each(place, [&](std::int64_t offset, std::int64_t count, const T* pixel) {
     filled = offset + count;
     if (count <= kGroup && (pixel == nullptr || end - pixel >= kGroup)) {
-      copy_line<kWidth>(pixel, row + offset);  // more than needed: the next part or the zeros replace the rest
+      copy_elements<kWidth>(pixel, row + offset);  // more than needed: the next part or the zeros replace the rest
     } else if (pixel != nullptr) {
       std::copy_n(pixel, count, row + offset);
     } else {
@@ -147,13 +163,14 @@ template <int kWidth, typename T>
 }
 
 /// Copies the groups [first, first + groups) of the patches in `range`, at most kMaxDepth columns.
-template <int kWidth, typename T>
+template <int kWidth, typename T, typename E>
 void copy_patches(const Patches<T>& patches, const PlaceRange& range, std::int64_t first, std::int64_t groups,
-                  const Lines& out) {
-  const PatchParts<T> parts(patches, first * kGroup, (first + groups) * kGroup);
+                  const Lines<E>& out) {
+  const std::int64_t first_column = first * kGroupColumns<E>, columns = groups * kGroupColumns<E>;
+  const PatchParts<T> parts(patches, first_column, first_column + columns);
   Place place(patches.grid, range.first);
   if (patches.images.channels % kGroup == 0) {
-    const std::int64_t channels = patches.images.channels, channel = first * kGroup % channels;
+    const std::int64_t channels = patches.images.channels, channel = first_column % channels;
     with_reader(patches.affine, [&](const auto& reader) {
       for (std::int64_t i = 0; i < range.count; ++i, place.advance(patches.grid))
         copy_whole_lines<kWidth>(parts, reader, channels, channel, place, out.data + i * kGroup, out.group_stride);
@@ -168,11 +185,12 @@ void copy_patches(const Patches<T>& patches, const PlaceRange& range, std::int64
   for (std::int64_t begin = 0; begin < range.count; begin += kRows) {
     const std::int64_t count = std::min(kRows, range.count - begin);
     for (std::int64_t i = 0; i < count; ++i, place.advance(patches.grid))
-      copy_row<kWidth>(parts, place, groups * kGroup, end, rows + i * kRowStride);
+      copy_row<kWidth>(parts, place, columns, end, rows + i * kRowStride);
     for (std::int64_t group = 0; group < groups; ++group)
       for (std::int64_t i = 0; i < count; ++i)
-        copy_line<kWidth>(rows + i * kRowStride + group * kGroup,
-                          out.data + group * out.group_stride + (begin + i) * kGroup);
+        for (std::int64_t term = 0; term < kTerms<E>; ++term)
+          copy_elements<kWidth>(rows + i * kRowStride + group * kGroupColumns<E> + term * kGroup,
+                                out.data + group * out.group_stride + (begin + i) * kGroup + term * kGroup / kTerms<E>);
   }
 }
 

@@ -16,11 +16,14 @@
 // column) of a matrix is at (column / 16) * group + row * 16 + column % 16. So all distances within a block are
 // constants.
 //
-// Every element of C is the sum of its products in the order of L, with one rounding per step (a fused multiply-add),
-// whatever the width of the vectors and the size of the block: the bits depend on neither.
+// The elements of A and B are floats, or pairs of bf16 (kernels/cpu/simd/bf16_pairs.h): two elements that are adjacent
+// in L's direction. L counts pairs then, and a step adds two products to each sum. C is always floats.
+//
+// Every element of C is the sum of its products in the order of L, with one rounding per product (a fused
+// multiply-add), whatever the width of the vectors and the size of the block: the bits depend on neither.
 #pragma once
 
-#include "gradamp/kernels/cpu/simd/simd.h"
+#include "gradamp/kernels/cpu/simd/bf16_pairs.h"
 
 namespace gradamp::GRADAMP_SIMD {
 
@@ -38,17 +41,18 @@ constexpr std::int64_t groups_of(std::int64_t columns) { return ceil_div(columns
 
 /// How the product reads A, which is M x L, and B.
 enum class ProductKind {
-  /// A in groups of 16 of its L columns; B's groups of a block side by side, so that a row is 16 * kGroups floats.
+  /// A in groups of 16 of its L columns; B's groups of a block side by side, so that a row is 16 * kGroups elements.
   kPlain,
   /// A's transpose, L x M, of which the block reads columns of one group; B in groups.
   kTransposed,
 };
 
-/// Operands of one product. Distances are in floats.
+/// Operands of one product: E is float or Bf16Pair. Distances are in elements.
+template <typename E>
 struct ProductOperands {
-  const float* a;
+  const E* a;
   std::int64_t a_group;  // from one group of A to the next; kPlain
-  const float* b;
+  const E* b;
   std::int64_t b_group;  // from one group of B to the next; kTransposed
   float* c;
   std::int64_t c_group;
@@ -57,25 +61,25 @@ struct ProductOperands {
 };
 
 /// A block of kRows rows and kGroups groups of columns.
-template <int kWidth, ProductKind kKind, int kGroups, int kRows>
+template <int kWidth, ProductKind kKind, typename E, int kGroups, int kRows>
 struct RegisterBlock {
   static constexpr int kVectors = kGroups * kGroup / kWidth;
   static constexpr int kInGroup = kGroup / kWidth;  // vectors per group
 
-  static void multiply(const ProductOperands o) {
+  static void multiply(const ProductOperands<E> o) {
     Simd<kWidth> sums[kRows][kVectors];
 #pragma GCC unroll 28
     for (int row = 0; row < kRows; ++row)
 #pragma GCC unroll 8
       for (int j = 0; j < kVectors; ++j) sums[row][j] = Simd<kWidth>{};
     if constexpr (kKind == ProductKind::kPlain) {
-      const float* b = o.b;
+      const E* b = o.b;
       for (std::int64_t group = 0; group < o.depth / kGroup; ++group) {
-        const float* a = o.a + group * o.a_group;
+        const E* a = o.a + group * o.a_group;
         for (int l = 0; l < kGroup; ++l, ++a, b += kGroups * kGroup) step<kGroup>(a, b, kGroup, sums);
       }
     } else {
-      const float *a = o.a, *b = o.b;
+      const E *a = o.a, *b = o.b;
       for (std::int64_t l = 0; l < o.depth; ++l, a += kGroup, b += kGroup) step<1>(a, b, o.b_group, sums);
     }
     finish(o, sums);
@@ -84,18 +88,18 @@ struct RegisterBlock {
  private:
   /// sums[row][j] += a[row * kRowStride] * (vector j of b).
   template <int kRowStride>
-  [[gnu::always_inline]] static inline void step(const float* a, const float* b, std::int64_t b_group,
+  [[gnu::always_inline]] static inline void step(const E* a, const E* b, std::int64_t b_group,
                                                  Simd<kWidth> (&sums)[kRows][kVectors]) {
-    Simd<kWidth> columns[kVectors];
+    decltype(load<kWidth>(b)) columns[kVectors];
 #pragma GCC unroll 8
     for (int j = 0; j < kVectors; ++j) columns[j] = load<kWidth>(b + j / kInGroup * b_group + j % kInGroup * kWidth);
 #pragma GCC unroll 28
     for (int row = 0; row < kRows; ++row)
 #pragma GCC unroll 8
-      for (int j = 0; j < kVectors; ++j) sums[row][j] += a[row * kRowStride] * columns[j];
+      for (int j = 0; j < kVectors; ++j) add_product<kWidth>(sums[row][j], a[row * kRowStride], columns[j]);
   }
 
-  [[gnu::always_inline]] static inline void finish(const ProductOperands o, Simd<kWidth> (&sums)[kRows][kVectors]) {
+  [[gnu::always_inline]] static inline void finish(const ProductOperands<E> o, Simd<kWidth> (&sums)[kRows][kVectors]) {
 #pragma GCC unroll 28
     for (int row = 0; row < kRows; ++row)
 #pragma GCC unroll 8
@@ -125,8 +129,8 @@ constexpr int block_groups(std::int64_t groups) {
   return kWidth < 16 ? 1 : groups >= 4 ? 4 : groups >= 2 ? 2 : 1;
 }
 
-template <int kWidth, ProductKind kKind, int kGroups, int kRows>
-inline void multiply_rows(std::int64_t rows, ProductOperands operands) {
+template <int kWidth, ProductKind kKind, int kGroups, int kRows, typename E>
+inline void multiply_rows(std::int64_t rows, ProductOperands<E> operands) {
   if constexpr (kKind == ProductKind::kTransposed && kRows == 6) {
     // 16 rows as 6 + 5 + 5, because four rows have too few sums in registers to be fast.
     if (rows == kGroup) {
@@ -137,7 +141,7 @@ inline void multiply_rows(std::int64_t rows, ProductOperands operands) {
     }
   }
   for (; rows >= kRows; rows -= kRows) {
-    RegisterBlock<kWidth, kKind, kGroups, kRows>::multiply(operands);
+    RegisterBlock<kWidth, kKind, E, kGroups, kRows>::multiply(operands);
     operands.a += kRows * (kKind == ProductKind::kPlain ? kGroup : 1);
     operands.c += kRows * kGroup;
   }
@@ -149,8 +153,8 @@ inline void multiply_rows(std::int64_t rows, ProductOperands operands) {
 
 /// The product for `rows` rows of C (any number for kPlain, up to 16 for kTransposed) and `groups` groups of columns,
 /// which is what block_groups gave.
-template <int kWidth, ProductKind kKind>
-inline void multiply(std::int64_t rows, int groups, const ProductOperands& operands) {
+template <int kWidth, ProductKind kKind, typename E = float>
+inline void multiply(std::int64_t rows, int groups, const ProductOperands<E>& operands) {
   if constexpr (kWidth == 16) {
     if (groups == 4) return multiply_rows<kWidth, kKind, 4, block_rows<kWidth, kKind>(4)>(rows, operands);
     if (groups == 2) return multiply_rows<kWidth, kKind, 2, block_rows<kWidth, kKind>(2)>(rows, operands);

@@ -9,10 +9,14 @@ is a Linux kernel (Debian: boot/vmlinuz-* of the package linux-image-*-cloud-amd
 ends with its exit status, or with 124 if the time is over or the emulator stops before the program ends.
 
 No test runs it by itself. The emulator does about 100 million instructions per second, and of those of AVX-512 with
-floats 1 to 7 million, so a test takes about 150 times as long. Times that the program measures mean nothing. Needs Debian's packages bochsbios, vgabios,
-isolinux, syslinux-common, xorriso and busybox-static, and Bochs without its debugger, which Debian's has:
+floats 1 to 7 million, so a test takes about 150 times as long. Times that the program measures mean nothing. Needs
+Debian's packages bochsbios, vgabios, isolinux, syslinux-common, xorriso and busybox-static, and Bochs without its
+debugger, which Debian's has:
   ./configure --enable-all-optimizations --enable-cpu-level=6 --enable-x86-64 --enable-avx --enable-evex --enable-pci \
 --with-nogui
+Sapphire Rapids, Bochs's model with AVX512-BF16, does not boot Linux 6.1 (Bochs of August 2026). For these instructions
+change cpu/cpudb/intel/corei7_skylake-x.cc: enable_cpu_extension(BX_ISA_AVX512_BF16), and leaf 7 of CPUID has a subleaf
+1, whose eax is get_std_cpuid_leaf_7_subleaf_1_eax(): the processor is a Cooper Lake then.
 """
 import argparse
 import gzip

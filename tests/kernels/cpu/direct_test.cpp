@@ -13,6 +13,7 @@
 GRADAMP_DECLARE_CONVOLUTIONS(simd_width_4, direct)
 GRADAMP_DECLARE_CONVOLUTIONS(simd_width_8, direct)
 GRADAMP_DECLARE_CONVOLUTIONS(simd_width_16, direct)
+GRADAMP_DECLARE_CONVOLUTIONS(simd_pairs, direct)
 
 namespace gradamp::test {
 namespace {
@@ -23,6 +24,10 @@ using ::testing::ElementsAre;
 const MethodKernels kWidths[] = {GRADAMP_METHOD_KERNELS(simd_width_4, direct),
                                  GRADAMP_METHOD_KERNELS(simd_width_8, direct),
                                  GRADAMP_METHOD_KERNELS(simd_width_16, direct)};
+
+/// Products of pairs of bf16, beside those of floats.
+const MethodKernels kPairs = {GRADAMP_CONVOLUTIONS(simd_width_16, direct, float),
+                              GRADAMP_CONVOLUTIONS(simd_pairs, direct, Bf16)};
 
 std::vector<ConvolutionCase> cases() {
   return {
@@ -126,7 +131,11 @@ TEST_P(Direct, NoBiasIsABiasOfZeros) { expect_no_bias_is_a_bias_of_zeros(Method:
 
 TEST_P(Direct, MomentsAreThoseOfY) { expect_moments_are_those_of_y(Method::kDirect, GetParam()); }
 
-TEST_P(Direct, InBf16IsF32Rounded) { expect_bf16_is_f32_rounded(Method::kDirect, GetParam(), kWidths); }
+TEST_P(Direct, InBf16IsF32Rounded) {
+  std::vector<MethodKernels> all(std::begin(kWidths), std::end(kWidths));
+  all.push_back(kPairs);
+  expect_bf16_is_f32_rounded(Method::kDirect, GetParam(), all);
+}
 
 INSTANTIATE_TEST_SUITE_P(Cases, Direct, ::testing::ValuesIn(cases()));
 
@@ -134,6 +143,13 @@ class DirectOfNormalized : public ::testing::TestWithParam<ConvolutionCase> {};
 
 TEST_P(DirectOfNormalized, IsThatOfTheStoredInput) {
   expect_normalized_inputs_are_the_stored_ones(Method::kDirect, GetParam());
+}
+
+TEST_P(DirectOfNormalized, InPairsOfBf16IsThatOfTheStoredInput) {
+  ConvolutionInputs rounded(GetParam());
+  rounded.round();
+  const SimdKernels& least = simd_kernels(usable_instruction_sets().front());
+  expect_normalized_input_is_the_stored_one(kPairs.bf16, least.bf16.batch_norm, GetParam(), rounded);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, DirectOfNormalized, ::testing::ValuesIn(cases_of_normalized_inputs(cases())));

@@ -12,7 +12,7 @@ import sys
 import unittest
 
 BUILD = None
-SETS = re.compile(r"simd_(sse4|avx2|avx512|neon)")
+SETS = re.compile(r"simd_(sse4|avx2|avx512bf16|avx512|neon)")
 
 
 def objects(folder):

@@ -264,7 +264,7 @@ class ChosenSet {
 
 TEST_P(Granularities, EveryInstructionSetHasTheSameBits) {
   std::vector<std::vector<char>> states;
-  for (const char* const set : {"sse4", "avx2", "avx512", "neon"}) {
+  for (const char* const set : {"sse4", "avx2", "avx512", "avx512bf16", "neon"}) {
     const ChosenSet chosen(set);
     const gradamp_statistics_options options = {GetParam(), 1, GRADAMP_CPU, 0};
     gradamp_statistics* made = nullptr;

@@ -123,4 +123,9 @@ std::optional<int> ChildProcess::exit_code() {
 
 void ChildProcess::stop() const { ::kill(process_, stop_signal_); }
 
+void ChildProcess::kill() const {
+  ::kill(-process_, SIGKILL);
+  ::kill(process_, SIGKILL);  // the child that has no group yet
+}
+
 }  // namespace gradamp

@@ -41,6 +41,8 @@ class ChildProcess {
   /// Asks the child to finish its step, to save and to end: SIGTERM, or SIGUSR1 if it has a launcher. Those of several
   /// processes, mpirun and srun, pass SIGUSR1 on, and end their processes soon after SIGTERM.
   void stop() const;
+  /// Ends the child and the processes of its group: SIGKILL.
+  void kill() const;
 
  private:
   ChildProcess(pid_t process, int stop_signal) : process_(process), stop_signal_(stop_signal) {}

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "gradamp/core/processors.h"
+#include "gradamp/data/files/file_lock.h"
 #include "gradamp/tools/sweep/child_process.h"
 
 namespace gradamp {
@@ -23,6 +24,35 @@ bool is_stop(int exit_code) {
     if (exit_code == 128 + signal) return true;
   return false;
 }
+
+/// Tells of a launcher that goes on although its run, which it has seen running, has ended.
+class LauncherWatch {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  explicit LauncherWatch(const std::string& run_folder) : lock_(std::filesystem::path(run_folder) / "lock") {}
+
+  bool waits_in_vain(std::chrono::milliseconds patience) {
+    if (is_run_at_work()) {
+      has_begun_ = true;
+      end_ = Clock::now();
+    }
+    return has_begun_ && Clock::now() - end_ > patience;
+  }
+
+ private:
+  bool is_run_at_work() const {
+    try {
+      return is_locked(lock_);
+    } catch (const Error&) {
+      return true;  // or not: that cannot be told, and the launcher stays
+    }
+  }
+
+  std::filesystem::path lock_;
+  bool has_begun_ = false;
+  Clock::time_point end_;
+};
 
 class SweepRunner {
  public:
@@ -62,6 +92,7 @@ class SweepRunner {
   struct Slot {
     std::optional<ChildProcess> child;
     std::size_t job = 0;
+    std::optional<LauncherWatch> watch;  // if there is a launcher
   };
 
   const std::vector<SweepJob>& jobs() const { return folder_.jobs(); }
@@ -80,7 +111,10 @@ class SweepRunner {
     for (Slot& slot : slots_) {
       if (!slot.child) continue;
       const std::optional<int> code = slot.child->exit_code();
-      if (!code) continue;
+      if (!code) {
+        if (slot.watch && slot.watch->waits_in_vain(options_.launcher_patience)) slot.child->kill();
+        continue;
+      }
       slot.child.reset();
       const SweepJob& job = jobs()[slot.job];
       if (*code == 0 || is_stop(*code)) {
@@ -160,6 +194,8 @@ class SweepRunner {
       return end(index);
     }
     slot.job = index;
+    slot.watch.reset();
+    if (!options_.launcher.empty()) slot.watch.emplace(job.settings.run_folder);
     reports_[index].state = JobState::kRunning;
     if (!slot.child) tried_[index] = false;  // another process is running it, or has finished it
   }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,7 +29,9 @@ struct SweepOptions {
   int jobs = 1;                       // number of concurrent jobs
   std::vector<std::string> gpus;      // values of CUDA_VISIBLE_DEVICES, assigned in turn; empty: variable unchanged
   std::vector<std::string> launcher;  // begins the command of each run: "mpirun", "-n", "2"; empty: one process
-  std::optional<std::size_t> only;    // run only this job and the beginning that it needs; none: all jobs
+  /// A launcher is killed if its run has ended for this time (mpirun of Open MPI 4.1 seldom waits for ever then).
+  std::chrono::milliseconds launcher_patience{60'000};
+  std::optional<std::size_t> only;          // run only this job and the beginning that it needs; none: all jobs
   const std::atomic<bool>* stop = nullptr;  // a signal sets it; then the runs finish their step and are saved
   SweepObserver* observer = nullptr;
 };

@@ -49,13 +49,16 @@ bool spin_until(const Done& done) {
 }
 
 /// A thread sleeps here. The flag is 1 from its decision to sleep until another thread wakes it.
+///
+/// Each side writes (the flag; what is awaited) and then reads what the other has written. The writes are exchanges: if
+/// they were stores, qemu, which emulates aarch64, could move the read before them, and both would see the old values.
 class Bed {
  public:
   /// Sleeps unless `awaited` is already true; may also return early. The other thread makes it true before it calls
   /// wake().
   template <typename Awaited>
   void sleep_until(const Awaited& awaited) {
-    asleep_.store(1, std::memory_order_seq_cst);
+    asleep_.exchange(1, std::memory_order_seq_cst);
     // The kernel compares the flag again, so a wake-up before the system call is not lost.
     if (!awaited()) futex(FUTEX_WAIT_PRIVATE);
     asleep_.store(0, std::memory_order_relaxed);
@@ -114,7 +117,7 @@ class ThreadPool {
     const int team = std::min(threads, kMaxPoolThreads);
     grow(team);
     job_ = &job;
-    word_.store(open_word(++jobs_, team), std::memory_order_seq_cst);
+    word_.exchange(open_word(++jobs_, team), std::memory_order_seq_cst);
     for (int helper = 1; helper < std::min(team, size_); ++helper) helpers_[index(helper)].bed.wake();
     job.call(0);
     const Clock::time_point done = Clock::now();

@@ -12,7 +12,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   set(avx2_options -march=x86-64-v3)
   set(avx512_options -march=x86-64-v4 -mprefer-vector-width=512)
   # A part of the kernels, beside AVX-512's: see gradamp_simd_set.
-  set(avx512bf16_options ${avx512_options} -mavx512bf16 -DGRADAMP_BF16_ONLY)
+  set(avx512bf16_options ${avx512_options} -mavx512bf16 -DGRADAMP_SIMD_PAIRS)
 else()
   set(instruction_sets neon)
   set(neon_options)

@@ -13,7 +13,8 @@
 // has the bits that it has in f32, where terms are added one by one. Only numbers below 2^-126 count as zeros.
 // (usable_instruction_sets() tries the order out before the instruction is used.)
 //
-// -DGRADAMP_SIMD_PAIRS gives every instruction set these pairs, with the same sums by floats; the tests use it.
+// -DGRADAMP_SIMD_PAIRS compiles the direct convolutions of bf16 images, and no others, with these pairs. Without the
+// instruction floats give the same sums, for the tests.
 #pragma once
 
 #include "gradamp/kernels/cpu/simd/simd.h"
@@ -24,7 +25,7 @@
 
 namespace gradamp::GRADAMP_SIMD {
 
-#if defined(__AVX512BF16__) || defined(GRADAMP_SIMD_PAIRS)
+#if defined(GRADAMP_SIMD_PAIRS)
 inline constexpr bool kMultipliesPairs = true;
 #else
 inline constexpr bool kMultipliesPairs = false;
@@ -87,17 +88,20 @@ template <int kWidth>
 }
 
 template <int kWidth>
+[[gnu::always_inline]] inline typename SimdType<kWidth>::Halves upper_halves(const Simd<kWidth>& vector) {
+  return __builtin_convertvector((typename SimdType<kWidth>::Words)vector >> 16, typename SimdType<kWidth>::Halves);
+}
+
+template <int kWidth>
 [[gnu::always_inline]] inline void store_exact(Bf16* to, const Simd<kWidth>& vector) {
-  const auto halves =
-      __builtin_convertvector((typename SimdType<kWidth>::Words)vector >> 16, typename SimdType<kWidth>::Halves);
+  const auto halves = upper_halves<kWidth>(vector);
   std::memcpy(to, &halves, sizeof(halves));
 }
 
 /// kWidth / 2 pairs.
 template <int kWidth>
 [[gnu::always_inline]] inline void store_exact(Bf16Pair* to, const Simd<kWidth>& vector) {
-  const auto halves =
-      __builtin_convertvector((typename SimdType<kWidth>::Words)vector >> 16, typename SimdType<kWidth>::Halves);
+  const auto halves = upper_halves<kWidth>(vector);
   typename SimdType<kWidth / 2>::Words words;  // with the halves of each pair in the wrong order
   std::memcpy(&words, &halves, sizeof(words));
   words = words << 16 | words >> 16;

@@ -242,7 +242,7 @@ void direct_backward_input(const ConvolutionShape& s, const T* grad_y, const T* 
   }
 }
 
-#if !defined(GRADAMP_BF16_ONLY)
+#if !defined(GRADAMP_SIMD_PAIRS)
 template void direct_forward(const ConvolutionShape&, const ConvolutionInput<float>&, const float*, const float*,
                              float*, float*, const Workers&);
 template void direct_backward_input(const ConvolutionShape&, const float*, const float*, float*, const Workers&);

@@ -161,7 +161,7 @@ void direct_backward_filter(const ConvolutionShape& s, const ConvolutionInput<T>
   }
 }
 
-#if !defined(GRADAMP_BF16_ONLY)
+#if !defined(GRADAMP_SIMD_PAIRS)
 template void direct_backward_filter(const ConvolutionShape&, const ConvolutionInput<float>&, const float*, float*,
                                      const Workers&);
 #endif

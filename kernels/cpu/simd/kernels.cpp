@@ -7,7 +7,7 @@
 
 namespace gradamp::GRADAMP_SIMD {
 
-#if defined(GRADAMP_BF16_ONLY)
+#if defined(GRADAMP_SIMD_PAIRS)
 extern const ConvolutionKernels<Bf16> kDirect;
 const ConvolutionKernels<Bf16> kDirect = {direct_forward<Bf16>, direct_backward_input<Bf16>,
                                           direct_backward_filter<Bf16>, direct_moment_rows};

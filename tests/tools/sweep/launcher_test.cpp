@@ -51,5 +51,10 @@ TEST_F(LauncherTest, StaysWhileItsRunIsAtWorkAndBeforeThat) {
   EXPECT_THAT(report.failure, HasSubstr("ended with exit code 3"));
 }
 
+TEST_F(LauncherTest, StaysIfItsRunCannotBeSeen) {
+  const JobReport report = report_of("flock \"$1\" sleep 1; ln -sf lock \"$1\"; sleep 2; exit 3", 500ms);
+  EXPECT_THAT(report.failure, HasSubstr("ended with exit code 3"));
+}
+
 }  // namespace
 }  // namespace gradamp
